@@ -1,0 +1,66 @@
+# Everything a developer runs. On a fresh machine: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := operator:.
+
+.PHONY: help venv lock lint generate verify test unit integration e2e demo demo-down image bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(VENV)/ready ## the virtual environment with locked dependencies
+
+$(VENV)/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock: venv ## requirements/*.txt from requirements/*.in
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@for name in runtime build dev; do $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	  requirements/$$name.in -o requirements/$$name.txt; done
+
+lint: venv ## ruff, mypy, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy operator tests
+	@$(BIN)/lint-imports --no-logo
+
+generate: venv ## crds/, the chart's copy, docs/reasons.md from the models
+	@mkdir -p crds charts/aletheia-operator/files/crds docs
+	@$(BIN)/python -m aletheia_operator.api.crd crds charts/aletheia-operator/files/crds
+	@$(BIN)/python -m aletheia_operator.api.reasons docs/reasons.md
+
+verify: generate ## fail where generated files differ from what is committed
+	@git diff --exit-code -- crds charts/aletheia-operator/files/crds docs/reasons.md
+	@test -z "$$(git status --porcelain -- crds charts/aletheia-operator/files/crds docs/reasons.md)"
+
+test: venv ## every test; starts what it needs
+	@$(BIN)/python -m tests.run
+
+unit: venv ## only the tests without a cluster
+	@$(BIN)/python -m pytest tests/unit
+
+integration: venv ## the tests with a real API server
+	@$(BIN)/python -m pytest tests/integration
+
+e2e: venv ## the tests with image, chart, kubelet, Prometheus and Jaeger
+	@$(BIN)/python -m pytest tests/e2e
+
+demo: venv ## the main job: cluster, operator, a misbehaving shop, an Investigation, a look at its evidence
+	@$(BIN)/python -m tests.demo up $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE)) $(if $(IMAGE),--image $(IMAGE))
+
+demo-down: venv ## remove what the demo made
+	@$(BIN)/python -m tests.demo down $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE))
+
+image: venv ## the operator's image
+	@$(BIN)/python -m tests.cluster images
+
+bench: venv ## memory when idle, time of a small Investigation
+	@$(BIN)/python -m tests.benchmarks
+
+clean: ## the virtual environment and caches of this directory
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

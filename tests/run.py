@@ -1,0 +1,68 @@
+"""Every check and test, part by part, with the time each took: `python -m tests.run`.
+
+Parts after a failed one still run, so that one run shows all there is to mend. Closes with one line that counts tests.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+PYTEST = [sys.executable, "-m", "pytest", "-q"]
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    command: list[str]
+
+
+PARTS = (
+    Part("lint", ["make", "--no-print-directory", "lint"]),
+    Part("generated files", ["make", "--no-print-directory", "verify"]),
+    Part("rig", [sys.executable, "-m", "tests.cluster", "install"]),
+    Part("unit", [*PYTEST, "tests/unit"]),
+    Part("integration", [*PYTEST, "tests/integration"]),
+    Part("end to end", [*PYTEST, "tests/e2e"]),
+)
+
+
+def run(part: Part) -> tuple[int, str]:
+    """Exit status and output, which is also shown as it comes."""
+    print(f"\n=== {part.name}", flush=True)
+    process = subprocess.Popen(part.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    return process.wait(), "".join(lines)
+
+
+def count(output: str, word: str) -> int:
+    """How many tests pytest's closing line says `word` of."""
+    closing = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed|skipped|error)", line)]
+    found = re.search(rf"(\d+) {word}", closing[-1]) if closing else None
+    return int(found[1]) if found else 0
+
+
+def main() -> int:
+    rows, totals, broken = [], {"passed": 0, "failed": 0, "skipped": 0}, 0
+    for part in PARTS:
+        began = time.monotonic()
+        status, output = run(part)
+        for word in totals:
+            totals[word] += count(output, word) if "pytest" in part.command else 0
+        totals["failed"] += count(output, "error") if "pytest" in part.command else 0
+        broken += status != 0
+        rows.append((part.name, "ok" if status == 0 else f"FAILED ({status})", time.monotonic() - began))
+    print("\n=== summary")
+    for name, outcome, seconds in rows:
+        print(f"{name:16} {outcome:12} {seconds:7.1f} s")
+    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
