@@ -1,0 +1,31 @@
+"""The custom resources as pydantic models. No I/O; `crds/` is generated from here."""
+
+from aletheia_operator.api.datasource import DataSourceSpec
+from aletheia_operator.api.investigation import (
+    InvestigationSpec,
+    InvestigationStatus,
+    LabelSelector,
+    LogsRequest,
+    MetricsRequest,
+    Target,
+    TracesRequest,
+    WindowSpec,
+    WorkloadReference,
+)
+from aletheia_operator.api.types import GROUP, VERSION, parse_duration
+
+__all__ = [
+    "GROUP",
+    "VERSION",
+    "DataSourceSpec",
+    "InvestigationSpec",
+    "InvestigationStatus",
+    "LabelSelector",
+    "LogsRequest",
+    "MetricsRequest",
+    "Target",
+    "TracesRequest",
+    "WindowSpec",
+    "WorkloadReference",
+    "parse_duration",
+]

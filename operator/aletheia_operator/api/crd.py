@@ -1,0 +1,158 @@
+"""CustomResourceDefinitions made from the models: `python -m aletheia_operator.api.crd DIRECTORY...`.
+
+A structural schema is not JSON Schema: references are inlined, nullable unions become their arm, and what the API server
+refuses (titles, additionalProperties: false, null defaults) is dropped.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aletheia_operator.api.datasource import DataSourceSpec
+from aletheia_operator.api.investigation import InvestigationSpec, InvestigationStatus, immutability_rules
+from aletheia_operator.api.types import GROUP, VERSION, Model
+
+HEADER = "# Generated from operator/aletheia_operator/api by `make generate`; do not edit.\n"
+RULES = "x-kubernetes-validations"
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML without anchors: the API server's own form."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The structural schema of one pydantic JSON schema node."""
+    node = dict(schema)
+    if "$ref" in node:
+        referred = definitions[node.pop("$ref").rsplit("/", 1)[1]]
+        node = {**referred, **node}
+    if "anyOf" in node:
+        arms = [arm for arm in node.pop("anyOf") if arm.get("type") != "null"]
+        if len(arms) != 1:
+            raise ValueError(f"a union has no structural schema: {schema}")
+        node = {**structural(arms[0], definitions), **node}
+    node.pop("title", None)
+    if node.get("additionalProperties") is False:
+        node.pop("additionalProperties")
+    if node.get("default", ...) is None:
+        node.pop("default")
+    elif isinstance(node.get("default"), dict):
+        node["default"] = {name: value for name, value in node["default"].items() if value is not None}
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    if node.get("type") == "integer":
+        node["format"] = "int64"
+    if "properties" in node:
+        extra = node.pop("properties_extra", {})
+        node["properties"] = {name: structural(value, definitions) for name, value in node["properties"].items()} | extra
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            node[key] = structural(node[key], definitions)
+    return node
+
+
+def model_schema(model: type[Model]) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    return structural(schema, schema.pop("$defs", {}))
+
+
+def _crd(kind: str, plural: str, short: str, scope: str, version: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
+                "categories": ["aletheia"],
+            },
+            "scope": scope,
+            "versions": [{"name": VERSION, "served": True, "storage": True, **version}],
+        },
+    }
+
+
+def _column(name: str, path: str, kind: str, description: str, wide: bool = False) -> dict[str, Any]:
+    column = {"name": name, "jsonPath": path, "type": kind, "description": description}
+    return column | {"priority": 1} if wide else column
+
+
+def investigation_crd() -> dict[str, Any]:
+    spec = model_schema(InvestigationSpec)
+    spec[RULES] = [*spec[RULES], *immutability_rules(spec)]
+    status = model_schema(InvestigationStatus)
+    status["default"] = {"observedGeneration": -1}  # so that kstatus reads a resource no one has looked at yet as in progress
+    return _crd(
+        "Investigation",
+        "investigations",
+        "inv",
+        "Namespaced",
+        {
+            "schema": {
+                "openAPIV3Schema": {
+                    "description": "A request to capture evidence of an incident: logs, metrics and traces over one window.",
+                    "type": "object",
+                    "required": ["spec"],
+                    "properties": {"spec": spec, "status": status},
+                }
+            },
+            "subresources": {"status": {}},
+            "selectableFields": [{"jsonPath": ".status.phase"}],
+            "additionalPrinterColumns": [
+                _column("Phase", ".status.phase", "string", "Where the Investigation stands."),
+                _column("Progress", ".status.progress.text", "string", "Questions done, of all."),
+                _column("Artifacts", ".status.artifactCount", "integer", "Files of evidence."),
+                _column("Session", ".status.session.id", "string", "The session that holds the evidence."),
+                _column("Size", ".status.session.size", "string", "Size of the evidence.", wide=True),
+                _column("Gaps", ".status.gapCount", "integer", "What could not be had.", wide=True),
+                _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+            ],
+        },
+    )
+
+
+def datasource_crd() -> dict[str, Any]:
+    return _crd(
+        "DataSource",
+        "datasources",
+        "ds",
+        "Cluster",
+        {
+            "schema": {
+                "openAPIV3Schema": {
+                    "description": "An endpoint of metrics or traces that Investigations may name, written by an admin.",
+                    "type": "object",
+                    "required": ["spec"],
+                    "properties": {"spec": model_schema(DataSourceSpec)},
+                }
+            },
+            "additionalPrinterColumns": [
+                _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
+                _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
+                _column("Default", ".spec.default", "boolean", "Used where none is named."),
+                _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+            ],
+        },
+    )
+
+
+def main(directories: list[str]) -> None:
+    """Write both CRDs into every directory named."""
+    for crd in (investigation_crd(), datasource_crd()):
+        text = HEADER + yaml.dump(crd, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
+        for directory in directories:
+            (Path(directory) / f"{crd['metadata']['name']}.yaml").write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,358 @@
+"""The Investigation: what an engineer asks (spec) and what became of it (status).
+
+CEL rules and Python validators say the same thing twice on purpose: the API server refuses first, and a spec that reaches
+us another way (an older CRD, the command line) is refused in the same words. `tests/invalid_specs.py` holds them together.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+
+from aletheia_operator.api.types import ContainerName, Duration, Model, Name, require, rules
+
+IMMUTABLE = "is immutable but for suspend and cancel: to ask again, create another Investigation"
+MUTABLE_FIELDS = frozenset({"suspend", "cancel"})
+
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
+LabelKey = Annotated[
+    str, Field(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+]
+
+
+class WindowSpec(Model):
+    """The closed span of time that is looked at, fixed once: a retry asks the same question."""
+
+    ONE_OF: ClassVar[str] = "name either lookback or start (with an optional end)"
+    END_NEEDS_START: ClassVar[str] = "end needs start; for a span that ends at creation use lookback"
+    ORDER: ClassVar[str] = "start must lie before end"
+    model_config = rules(
+        ("has(self.lookback) != has(self.start)", ONE_OF),
+        ("!has(self.end) || has(self.start)", END_NEEDS_START),
+        ("!has(self.start) || !has(self.end) || self.start < self.end", ORDER),
+    )
+
+    lookback: Duration | None = Field(
+        None,
+        description="How far back from the resource's creation, such as 15m, 2h or 1d12h. The window ends at creation.",
+    )
+    start: AwareDatetime | None = Field(None, description="First moment of the window, RFC 3339 with a zone.")
+    end: AwareDatetime | None = Field(
+        None, description="Last moment of the window, RFC 3339 with a zone. Default: the resource's creation."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(self.end is None or self.start is not None, self.END_NEEDS_START)
+        require((self.lookback is None) != (self.start is None), self.ONE_OF)
+        require(self.start is None or self.end is None or self.start < self.end, self.ORDER)
+        return self
+
+
+class LabelSelectorRequirement(Model):
+    """One condition on a label."""
+
+    VALUES: ClassVar[str] = "In and NotIn need values; Exists and DoesNotExist take none"
+    model_config = rules(
+        ("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)", VALUES),
+    )
+
+    key: LabelKey = Field(description="The label's key.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label's value is compared.")
+    values: list[LabelValue] | None = Field(None, max_length=50, description="The values to compare with.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require((self.operator in ("In", "NotIn")) == bool(self.values), self.VALUES)
+        return self
+
+
+class LabelSelector(Model):
+    """Kubernetes' label selector; all conditions must hold."""
+
+    NOT_EMPTY: ClassVar[str] = "a selector needs matchLabels or matchExpressions; an empty one would select every pod"
+    model_config = rules(
+        (
+            "(has(self.matchLabels) && size(self.matchLabels) > 0)"
+            " || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+            NOT_EMPTY,
+        )
+    )
+
+    match_labels: dict[str, LabelValue] | None = Field(
+        None, max_length=50, description="Labels that must have exactly these values."
+    )
+    match_expressions: list[LabelSelectorRequirement] | None = Field(None, max_length=50, description="Conditions on labels.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(bool(self.match_labels) or bool(self.match_expressions), self.NOT_EMPTY)
+        return self
+
+
+class WorkloadReference(Model):
+    """A workload in the Investigation's namespace; its pods are found through owner references."""
+
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"] = Field(
+        description="The workload's kind."
+    )
+    name: Name = Field(description="The workload's name.")
+
+
+class Target(Model):
+    """Pods to look at: by name, by labels or by workload."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of pod, selector or workload"
+    model_config = rules(
+        ("(has(self.pod) ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.workload) ? 1 : 0) == 1", ONE_OF),
+    )
+
+    pod: Name | None = Field(None, description="One pod by name.")
+    selector: LabelSelector | None = Field(None, description="Every pod with these labels.")
+    workload: WorkloadReference | None = Field(None, description="Every pod of this workload.")
+    containers: list[ContainerName] | None = Field(
+        None,
+        min_length=1,
+        max_length=50,
+        description="Only these containers. Default: all, init and ephemeral ones included.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(sum(x is not None for x in (self.pod, self.selector, self.workload)) == 1, self.ONE_OF)
+        return self
+
+
+class LogsRequest(Model):
+    """Logs of the targets' containers over the window, one artifact a pod."""
+
+    previous: bool = Field(True, description="Also read the run before the last restart of each container that restarted.")
+
+
+class DataSourceReference(Model):
+    """A DataSource by name."""
+
+    name: Name = Field(description="The DataSource's name.")
+
+
+TemplateName = Literal["error_rate", "latency_p95", "latency_p99", "request_rate", "cpu_usage", "memory_usage"]
+
+
+class MetricsRequest(Model):
+    """One Prometheus range query over the window, one artifact."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of query or template"
+    PARAMETERS: ClassVar[str] = "parameters belong to a template; write values into the query itself"
+    model_config = rules(
+        ("has(self.query) != has(self.template)", ONE_OF),
+        ("!has(self.parameters) || has(self.template)", PARAMETERS),
+    )
+
+    query: Annotated[str, Field(min_length=1, max_length=8192)] | None = Field(None, description="A PromQL expression.")
+    template: TemplateName | None = Field(None, description="A ready-made question, narrowed to the Investigation's namespace.")
+    parameters: dict[str, Annotated[str, Field(max_length=253)]] | None = Field(
+        None,
+        max_length=10,
+        description="Values for the template: service (a Service's name) for the request templates, pod (a prefix of pod"
+        " names) for cpu_usage and memory_usage, rate_window (a duration, default 5m). Values are escaped.",
+    )
+    step: Duration | None = Field(None, description="Distance between samples, such as 30s. Default: adapts to the window.")
+    data_source_ref: DataSourceReference | None = Field(
+        None, description="The Prometheus to ask. Default: the DataSource of this type that is marked as default."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require((self.query is None) != (self.template is None), self.ONE_OF)
+        require(self.parameters is None or self.template is not None, self.PARAMETERS)
+        return self
+
+
+class TracesRequest(Model):
+    """One Jaeger question: a search over the window, or a trace by its id. One artifact."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of service or traceID"
+    SEARCH_ONLY: ClassVar[str] = "operation, tags, minDuration, maxDuration and limit belong to a search by service"
+    model_config = rules(
+        ("has(self.service) != has(self.traceID)", ONE_OF),
+        (
+            "!has(self.traceID) || !(has(self.operation) || has(self.tags) || has(self.minDuration)"
+            " || has(self.maxDuration) || has(self.limit))",
+            SEARCH_ONLY,
+        ),
+    )
+
+    service: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        None, description="Search the traces of this service, by the name it gives itself."
+    )
+    trace_id: Annotated[str, Field(max_length=32, pattern=r"^[0-9a-fA-F]{1,32}$")] | None = Field(
+        None, alias="traceID", description="One trace by its id, 1 to 32 hex digits."
+    )
+    operation: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="Only traces with this operation."
+    )
+    tags: dict[str, Annotated[str, Field(max_length=1024)]] | None = Field(
+        None, max_length=20, description="Only traces with a span that carries all these tags."
+    )
+    min_duration: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$")] | None = Field(
+        None, description="Only traces at least this long, such as 500ms."
+    )
+    max_duration: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$")] | None = Field(
+        None, description="Only traces at most this long, such as 10s."
+    )
+    limit: Annotated[int, Field(ge=1, le=1500)] | None = Field(None, description="At most so many traces. Default: 20.")
+    data_source_ref: DataSourceReference | None = Field(
+        None, description="The Jaeger to ask. Default: the DataSource of this type that is marked as default."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require((self.service is None) != (self.trace_id is None), self.ONE_OF)
+        search = (self.operation, self.tags, self.min_duration, self.max_duration, self.limit)
+        require(self.trace_id is None or all(field is None for field in search), self.SEARCH_ONLY)
+        return self
+
+
+class InvestigationSpec(Model):
+    """What to capture. Immutable but for suspend and cancel: to ask again, create another Investigation."""
+
+    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics or traces"
+    LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
+    model_config = rules(
+        ("has(self.targets) || has(self.metrics) || has(self.traces)", ASKS),
+        ("!has(self.logs) || has(self.targets)", LOGS_NEED_TARGETS),
+    )
+
+    window: WindowSpec = Field(WindowSpec(lookback="1h"), description="The span of time to look at. Default: lookback 1h.")
+    targets: list[Target] | None = Field(
+        None,
+        min_length=1,
+        max_length=50,
+        description="Pods to look at, in this namespace. With targets, logs are captured.",
+    )
+    logs: LogsRequest | None = Field(None, description="How logs are captured.")
+    metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Metrics to capture.")
+    traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Traces to capture.")
+    service_account_name: Name | None = Field(
+        None,
+        description="A ServiceAccount of this namespace whose rights the Kubernetes reads use."
+        " Default: the operator's, for this namespace alone.",
+    )
+    timeout: Duration = Field("10m", description="After this time what was not captured becomes a gap.")
+    suspend: bool = Field(False, description="While true the capture does not start.")
+    cancel: bool = Field(False, description="Set to true to stop the capture; what was captured is kept.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(any(x is not None for x in (self.targets, self.metrics, self.traces)), self.ASKS)
+        require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
+        return self
+
+
+Phase = Literal["Pending", "Queued", "Running", "Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"]
+TERMINAL_PHASES: frozenset[str] = frozenset({"Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"})
+
+
+class Condition(Model):
+    """A Kubernetes condition (metav1.Condition)."""
+
+    type: str = Field(max_length=316, description="Ready, Reconciling, Stalled or Succeeded.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
+    message: str = Field("", max_length=32768, description="Why, for people.")
+    last_transition_time: AwareDatetime = Field(description="When status last changed.")
+    observed_generation: int | None = Field(None, description="The generation this was said of.")
+
+
+class Progress(Model):
+    """How far the capture is."""
+
+    done: int = Field(description="Questions answered, or given up with a gap.")
+    total: int = Field(description="Questions asked.")
+    text: str = Field(description="The same as `done/total`.")
+
+
+class SessionStatus(Model):
+    """Where the evidence lies."""
+
+    id: str = Field(description="The session's id.")
+    path: str = Field(description="The session's directory on the session volume, as the operator sees it.")
+    size_bytes: int | None = Field(None, description="Bytes of all artifacts.")
+    size: str | None = Field(None, description="The same for people.")
+    manifest_sha256: str | None = Field(None, alias="manifestSha256", description="SHA-256 of manifest.json, in hex.")
+
+
+class ArtifactStatus(Model):
+    """One file of evidence."""
+
+    path: str = Field(description="Path below the session's directory.")
+    fetcher: str = Field(description="Which fetcher wrote it.")
+    target: str = Field(description="What it was asked about.")
+    count: int = Field(description="Entries in the file.")
+    summary: str = Field(description="One line for people.")
+    time_range: Annotated[list[str], Field(min_length=2, max_length=2)] = Field(
+        description="Start and end of the window, RFC 3339."
+    )
+    size_bytes: int = Field(description="Size of the file.")
+    sha256: str = Field(description="SHA-256 of the file, in hex.")
+    complete: bool = Field(description="False where something asked for is missing from it; the gaps say what.")
+
+
+class GapStatus(Model):
+    """Something asked for that could not be had."""
+
+    fetcher: str = Field(description="Which fetcher asked.")
+    target: str = Field(description="What was asked for.")
+    reason: str = Field(description="Why it could not be had, in one CamelCase word.")
+    message: str = Field(description="Why, and what would help, for people.")
+
+
+class InvestigationStatus(Model):
+    """What became of the Investigation. A projection of the session's manifest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "properties_extra": {
+                "kopf": {
+                    "type": "object",
+                    "x-kubernetes-preserve-unknown-fields": True,
+                    "description": "The operator framework's own notes.",
+                }
+            }
+        }
+    )
+
+    observed_generation: int | None = Field(None, description="The generation that this status speaks of; -1 before the first.")
+    phase: Phase | None = Field(None, description="Where the Investigation stands.")
+    conditions: list[Condition] | None = Field(
+        None,
+        description="Ready, Reconciling, Stalled (kstatus) and Succeeded.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    progress: Progress | None = Field(None, description="How far the capture is.")
+    window: Annotated[list[str], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Start and end of the window as it was fixed, RFC 3339."
+    )
+    session: SessionStatus | None = Field(None, description="Where the evidence lies.")
+    artifacts: list[ArtifactStatus] | None = Field(
+        None, description="The first artifacts, in the order of the spec; the session's manifest.json has all."
+    )
+    artifact_count: int | None = Field(None, description="How many artifacts there are.")
+    gaps: list[GapStatus] | None = Field(None, description="The first gaps; the session's manifest.json has all.")
+    gap_count: int | None = Field(None, description="How many gaps there are.")
+    start_time: AwareDatetime | None = Field(None, description="When the capture began.")
+    completion_time: AwareDatetime | None = Field(None, description="When the capture ended.")
+
+
+def immutability_rules(schema: dict[str, Any]) -> list[dict[str, str]]:
+    """CEL transition rules that freeze every field of the spec's `schema` but the mutable ones.
+
+    Optional fields are compared by hand: with CEL's optional types the API server's cost estimate has no bound.
+    """
+    return [
+        {
+            "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+            "message": f"spec.{name} {IMMUTABLE}",
+        }
+        for name in schema["properties"]
+        if name not in MUTABLE_FIELDS
+    ]

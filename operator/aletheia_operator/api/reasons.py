@@ -1,0 +1,105 @@
+"""Every reason that a gap, a condition or an event can carry, each with what it means and what helps.
+
+`docs/reasons.md` is generated from here: `python -m aletheia_operator.api.reasons FILE`.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+
+
+class Reason(StrEnum):
+    """A CamelCase word with its meaning and remedy in `text`."""
+
+    text: str
+
+    def __new__(cls, value: str, text: str) -> "Reason":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+
+class GapReason(Reason):
+    """Why something asked for could not be had."""
+
+    FORBIDDEN = "Forbidden", "The identity that reads lacks a right. The message names the rule that would allow it."
+    NOT_FOUND = "NotFound", "The named object or trace does not exist, or no longer."
+    NO_PODS = (
+        "NoPods",
+        "The selector or workload has no pods at present. Check the labels, or look for an older session.",
+    )
+    SERVICE_ACCOUNT_MISSING = (
+        "ServiceAccountMissing",
+        "The service account in serviceAccountName does not exist in this namespace, or none may be used. Create it.",
+    )
+    NO_DATA_SOURCE = (
+        "NoDataSource",
+        "No DataSource has that name, or none of that type is the default. Ask an admin to create one.",
+    )
+    NOT_ALLOWED = (
+        "NotAllowed",
+        "The DataSource is not open to this namespace. Ask an admin to add it to allowedNamespaces.",
+    )
+    UNAVAILABLE = "Unavailable", "The source did not answer, or answered with a server error, after retries."
+    TIMED_OUT = "TimedOut", "The source answered too slowly, or the Investigation's timeout ran out."
+    REJECTED = (
+        "Rejected",
+        "The source refused the question, such as a query with a syntax error. The message has its words.",
+    )
+    INVALID_RESPONSE = (
+        "InvalidResponse",
+        "The answer is not what this source's API promises. Check the DataSource's endpoint.",
+    )
+    TOO_LARGE = (
+        "TooLarge",
+        "The answer is larger than the limit. Ask for less: a shorter window, a longer step, fewer series.",
+    )
+    CONTAINER_NOT_STARTED = (
+        "ContainerNotStarted",
+        "The container never ran, so it has no logs. The message has the waiting reason.",
+    )
+    LOG_UNAVAILABLE = "LogUnavailable", "The node no longer has the log, such as that of a container that was removed."
+    LOG_INCOMPLETE = "LogIncomplete", "The log stream broke off and could not be read again to its end."
+    LINE_TRUNCATED = "LineTruncated", "A line was longer than the limit; its beginning was kept."
+    BUDGET_EXCEEDED = "BudgetExceeded", "The artifact reached its size limit; what came before was kept."
+    WINDOW_IN_FUTURE = "WindowInFuture", "The window ends after the resource was created; it was cut there."
+    SAVE_FAILED = "SaveFailed", "The session volume refused the write, such as when it is full."
+    CANCELLED = "Cancelled", "The Investigation was cancelled before this was captured."
+    INTERNAL_ERROR = "InternalError", "A fault of the operator's own. Its log has the details."
+
+
+class ConditionReason(Reason):
+    """Why a condition holds or not."""
+
+    PENDING = "Pending", "Seen, not yet begun."
+    SUSPENDED = "Suspended", "spec.suspend is true; set it to false to begin."
+    QUEUED = "Queued", "Waits until fewer Investigations run."
+    RUNNING = "Running", "Evidence is being captured."
+    COMPLETED = "Completed", "Everything that was asked for is captured."
+    PARTIALLY_COMPLETED = "PartiallyCompleted", "Captured, with gaps: status.gaps says what is missing and why."
+    FAILED = "Failed", "Nothing could be captured: status.gaps says why."
+    TIMED_OUT = "TimedOut", "The timeout ran out; what was captured until then is kept."
+    CANCELLED = "Cancelled", "Cancelled; what was captured until then is kept."
+    INVALID_SPEC = "InvalidSpec", "The spec was refused; the message names the field."
+    SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used; the operator tries again."
+
+
+def table(reasons: type[Reason]) -> str:
+    rows = [f"| `{reason.value}` | {reason.text} |" for reason in reasons]
+    return "\n".join(["| reason | what it means |", "|---|---|", *rows])
+
+
+def document() -> str:
+    return (
+        "<!-- Generated from operator/aletheia_operator/api/reasons.py by `make generate`; do not edit. -->\n"
+        "# Reasons\n\n"
+        "## Gaps\n\nWhy something that was asked for could not be had (`status.gaps[].reason`, and an Event of that name).\n\n"
+        f"{table(GapReason)}\n\n"
+        "## Conditions\n\nWhy a condition of an Investigation holds or not (`status.conditions[].reason`).\n\n"
+        f"{table(ConditionReason)}\n"
+    )
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(document())

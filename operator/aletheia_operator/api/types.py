@@ -1,0 +1,59 @@
+"""What the models share: the group, the base model, rules, and strings with a form (names, durations)."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+GROUP = "aletheia.dev"
+VERSION = "v1alpha1"
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+DURATION_PATTERN = r"^([1-9][0-9]{0,5}[smhdw]){1,5}$"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123 subdomain
+
+
+class Model(BaseModel):
+    """Base of every model: camelCase outside, unknown fields refused, never changed once made."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The resource's own form: camelCase, no nulls, times in RFC 3339."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def rules(*pairs: tuple[str, str]) -> ConfigDict:
+    """Model configuration that carries CEL rules, each with the message a person gets, into the CRD."""
+    validations: list[JsonValue] = [{"rule": rule, "message": message} for rule, message in pairs]
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": validations})
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a duration such as `90s`, `15m` or `1h30m` (units s, m, h, d, w; they add up).
+
+    Raises ValueError for anything else, zero included.
+    """
+    if not re.fullmatch(DURATION_PATTERN, text):
+        raise ValueError(f"{text!r} is not a duration: write a number with a unit s, m, h, d or w, such as 15m or 1h30m")
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", text))
+
+
+def _checked_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+Duration = Annotated[
+    str,
+    AfterValidator(_checked_duration),
+    Field(max_length=35, json_schema_extra={"pattern": DURATION_PATTERN}),
+]
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
+ContainerName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
