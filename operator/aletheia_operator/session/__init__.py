@@ -1,0 +1,29 @@
+"""The session on disk: names, layout, atomic store, manifest."""
+
+from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
+from aletheia_operator.session.names import generate_timestamp, sanitize_filename
+from aletheia_operator.session.store import (
+    ArtifactWriter,
+    Done,
+    Session,
+    SessionBusy,
+    create_session,
+    find_session,
+)
+
+__all__ = [
+    "Artifact",
+    "ArtifactWriter",
+    "Done",
+    "Gap",
+    "InvestigationReference",
+    "Manifest",
+    "Session",
+    "SessionBusy",
+    "SessionLayout",
+    "create_session",
+    "find_session",
+    "generate_timestamp",
+    "sanitize_filename",
+]

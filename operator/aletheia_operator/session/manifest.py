@@ -1,0 +1,45 @@
+"""manifest.json, the truth about a session: every artifact with its digest, every gap. Status is its projection."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aletheia_operator.api.investigation import ArtifactStatus, GapStatus
+from aletheia_operator.api.types import Model
+
+Artifact = ArtifactStatus
+Gap = GapStatus
+
+
+class InvestigationReference(Model):
+    """Whose session it is."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Manifest(Model):
+    """What a session holds. `phase` is `Running` until the capture has ended."""
+
+    schema_version: Literal[1] = 1
+    session_id: str
+    investigation: InvestigationReference
+    spec: dict[str, Any]
+    window: tuple[str, str]
+    phase: str
+    start_time: datetime
+    completion_time: datetime | None = None
+    operator_version: str
+    questions: int = 0
+    artifacts: list[Artifact] = Field(default_factory=list)
+    gaps: list[Gap] = Field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        return self.completion_time is not None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(artifact.size_bytes for artifact in self.artifacts)

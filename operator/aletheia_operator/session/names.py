@@ -1,0 +1,49 @@
+"""Names of sessions and files. Pure."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+MAX_NAME_BYTES = 200  # file systems take 255; the rest is for suffixes and temporary names
+MAX_SESSION_ID_DIGITS = 64  # all of a SHA-256
+_DIGEST_DIGITS = 8
+
+
+def generate_timestamp(now: datetime | None = None) -> str:
+    """The moment as used in file names: `2025-10-21T14-30-45`, UTC. Default: the present."""
+    return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S")
+
+
+def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """A file name made of `text`: letters and digits of any script, `-`, `_`, and `.` inside; all else becomes one `_`.
+
+    At most `max_bytes` bytes of UTF-8 (at least 16); a longer name is cut and ends in a digest of the whole. Never empty,
+    never `.` or `..`, never hidden.
+    """
+    kept = "".join(c if c in "-_." or unicodedata.category(c)[0] in "LMN" else "\0" for c in unicodedata.normalize("NFC", text))
+    name = re.sub(r"\0+", "_", kept)
+    name = re.sub(r"\.{2,}", ".", name).strip(".") or "_"
+    return name if len(name.encode()) <= max_bytes else _cut(name, text, max_bytes)
+
+
+def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str], bool]) -> str:
+    """A free file name `{part}_{part}_..._{timestamp}.json`."""
+    stem = f"{sanitize_filename('_'.join(parts))}_{generate_timestamp(now)}"
+    name, number = f"{stem}.json", 2
+    while is_taken(name):
+        name, number = f"{stem}-{number}.json", number + 1
+    return name
+
+
+def session_id(uid: str, digits: int) -> str:
+    """The id of an Investigation's session: `INC-` and hex digits that follow
+    from its uid, so that a retry finds it."""
+    return "INC-" + hashlib.sha256(uid.encode()).hexdigest()[:digits].upper()
+
+
+def _cut(name: str, whole: str, max_bytes: int) -> str:
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
+    head = name.encode()[: max_bytes - _DIGEST_DIGITS - 1].decode("utf-8", "ignore").rstrip(".")
+    return f"{head}-{digest}"
