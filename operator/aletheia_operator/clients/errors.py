@@ -1,0 +1,31 @@
+"""What can go wrong when a source is asked.
+
+SourceError
+├── Unavailable   trying again later may help
+└── Rejected      trying again will not help
+"""
+
+from aletheia_operator.api.reasons import GapReason
+
+
+class SourceError(Exception):
+    """A question was not answered. `reason` is a GapReason, `message` is for people and holds no secret."""
+
+    default_reason = GapReason.INTERNAL_ERROR
+
+    def __init__(self, message: str, reason: GapReason | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+
+
+class Unavailable(SourceError):
+    """The source did not answer; trying again later may help."""
+
+    default_reason = GapReason.UNAVAILABLE
+
+
+class Rejected(SourceError):
+    """The source refused; trying again will not help."""
+
+    default_reason = GapReason.REJECTED

@@ -1,0 +1,127 @@
+"""What every fetcher is: a plan (what to ask) and a fetch (one answer as documents).
+
+A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.http import Endpoint, Http
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.text.timestamps import format_time
+
+
+@dataclass(frozen=True)
+class Window:
+    """A closed span of time, UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+    def as_texts(self) -> tuple[str, str]:
+        return format_time(self.start), format_time(self.end)
+
+
+class DataSources(Protocol):
+    """Finds the endpoint that a request may use."""
+
+    async def find(self, kind: str, name: str | None) -> Endpoint:
+        """The endpoint of the DataSource of that type and name, or of the default one.
+
+        Raises Rejected with NoDataSource or NotAllowed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Whom a fetcher may ask, and on whose behalf.
+
+    `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
+    """
+
+    namespace: str
+    window: Window
+    kubernetes: Callable[[], Awaitable[Kubernetes]]
+    http: Http
+    data_sources: DataSources
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to ask. Plain values, kept in the session: a capture that is taken up again asks the same.
+
+    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON.
+    """
+
+    fetcher: str
+    key: str
+    target: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A gap in the making: something of a question's target that could not be had."""
+
+    target: str
+    reason: GapReason
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fetcher is going to ask, and what it already knows it cannot have."""
+
+    questions: tuple[Question, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass
+class Findings:
+    """What is known of a document once its entries were read."""
+
+    summary: str = ""
+    missing: list[Missing] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+Entries = list[Any]
+
+
+@dataclass
+class Document:
+    """An answer on its way to becoming an artifact.
+
+    `name` are the parts of the file's name, `metadata` says what was asked. `batches` yields the raw entries; `findings` is
+    complete when they are through, or broke off with a SourceError (what came before is kept).
+    """
+
+    category: str
+    source: str
+    name: tuple[str, ...]
+    metadata: dict[str, Any]
+    batches: AsyncIterator[Entries]
+    findings: Findings
+
+
+class Fetcher(Protocol):
+    """One kind of source, asked one kind of question."""
+
+    name: str
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        """Find out what there is to ask. Raises SourceError where even that cannot be known."""
+        ...
+
+    def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        """Ask one question. Raises SourceError."""
+        ...

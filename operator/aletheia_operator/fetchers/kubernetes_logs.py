@@ -1,0 +1,427 @@
+"""Kubernetes logs: one document a pod, all its containers in time order.
+
+Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`), and lists pods and workloads to
+find the targets. The API knows no end of a log's window and only whole seconds of its start: both are cut here.
+"""
+
+import asyncio
+import base64
+import heapq
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from aletheia_operator.api import InvestigationSpec, LabelSelector, Target, WorkloadReference
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
+from aletheia_operator.text.levels import LevelCount, one_line
+from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds, to_nanoseconds
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+MAX_BROKEN_READS = 3  # in a row, without a new line
+DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr are stamped apart: a line may stand behind a later one
+_CANONICAL_LENGTH = len(b"2026-11-22T15:21:11.072842937Z")
+_SECOND_LENGTH = len(b"2026-11-22T15:21:11")
+
+_WORKLOAD_PATHS = {
+    "Deployment": "apis/apps/v1", "StatefulSet": "apis/apps/v1", "DaemonSet": "apis/apps/v1",
+    "ReplicaSet": "apis/apps/v1", "Job": "apis/batch/v1", "CronJob": "apis/batch/v1",
+}  # fmt: skip
+_INTERMEDIATE = {"Deployment": "replicasets", "CronJob": "jobs"}  # what stands between the workload and its pods
+
+Line = tuple[bytes, dict[str, Any]]  # sort key (UTC, nine digits), entry
+
+
+class KubernetesLogsFetcher:
+    """Logs of the pods that the targets select."""
+
+    name = "KubernetesLogs"
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        """One question a pod; a target that selects nothing, or may not be read, is missing."""
+        if spec.targets is None:
+            return Plan()
+        kubernetes = await sources.kubernetes()
+        previous = spec.logs.previous if spec.logs else True
+        pods: dict[str, dict[str, Any]] = {}
+        wanted: dict[str, set[str] | None] = {}
+        missing: list[Missing] = []
+        for target in spec.targets:
+            try:
+                found = await find_pods(kubernetes, sources.namespace, target)
+            except SourceError as e:
+                missing.append(Missing(describe(target), e.reason, _with_remedy(e, sources.namespace)))
+                continue
+            if not found:
+                missing.append(Missing(describe(target), GapReason.NO_PODS, f"{describe(target)} selects no pod at present"))
+            for pod in found:
+                uid = pod["metadata"]["uid"]
+                pods.setdefault(uid, pod)
+                names = set(target.containers) if target.containers else None
+                before = wanted.get(uid, set())
+                wanted[uid] = None if names is None or before is None else before | names
+        questions = [self._question(pod, wanted[uid], previous) for uid, pod in pods.items()]
+        return Plan(tuple(questions), tuple(missing))
+
+    def _question(self, pod: dict[str, Any], wanted: set[str] | None, previous: bool) -> Question:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        arguments = {
+            "pod": name,
+            "uid": uid,
+            "node": pod["spec"].get("nodeName"),
+            "runs": [run.__dict__ for run in container_runs(pod, wanted, previous)],
+        }
+        return Question(self.name, f"{self.name}/{uid}", f"pod/{name}", arguments)
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        """Yield the pod's document.
+
+        Entries: {"timestamp": RFC 3339 UTC with nanoseconds, "container", "line"}, and where they hold: "previous": true (the
+        run before the last restart), "level", "line_base64" (the exact bytes of a line that is not UTF-8), "partial": true
+        (the last line had no end yet), "truncated": true, "timestamp_raw" (as the node wrote it, when not in UTC).
+        """
+        kubernetes = await sources.kubernetes()
+        findings = Findings()
+        pod = question.arguments["pod"]
+        runs = [Run(**run) for run in question.arguments["runs"]]
+        yield Document(
+            category="logs",
+            source="kubernetes",
+            name=("kubernetes", pod, sources.namespace),
+            metadata={
+                "pod": pod,
+                "namespace": sources.namespace,
+                "pod_uid": question.arguments["uid"],
+                "node": question.arguments["node"],
+                "containers": sorted({run.container for run in runs}),
+            },
+            batches=self._batches(kubernetes, sources, question, runs, findings),
+            findings=findings,
+        )
+
+    async def _batches(
+        self, kubernetes: Kubernetes, sources: Sources, question: Question, runs: list["Run"], findings: Findings
+    ) -> AsyncIterator[list[Any]]:
+        count = LevelCount()
+        streams = []
+        for run in runs:
+            if run.not_started is None:
+                path = f"/api/v1/namespaces/{sources.namespace}/pods/{question.arguments['pod']}/log"
+                streams.append(LogReader(kubernetes, path, run, sources.window, question.target, findings, count).batches())
+            else:
+                findings.missing.append(Missing(f"{question.target} {run}", GapReason.CONTAINER_NOT_STARTED, run.not_started))
+        try:
+            async for batch in merge(streams):
+                yield [entry for _, entry in batch]
+        finally:
+            findings.summary = count.summary()
+            findings.metadata["levels"] = dict(count.levels)
+            for stream in streams:
+                await stream.aclose()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a container: the present one, or the one before the last restart."""
+
+    container: str
+    previous: bool = False
+    not_started: str | None = None  # why there is no log
+
+    def __str__(self) -> str:
+        return f"container/{self.container}" + (" (previous)" if self.previous else "")
+
+
+def describe(target: Target) -> str:
+    """A target in a person's words: `pod/NAME`, `deployment/NAME`, `pods KEY=VALUE`."""
+    if target.pod is not None:
+        return f"pod/{target.pod}"
+    if target.workload is not None:
+        return f"{target.workload.kind.lower()}/{target.workload.name}"
+    return f"pods {selector_text(target.selector)}" if target.selector else "pods"
+
+
+def selector_text(selector: LabelSelector) -> str:
+    """The selector as the API's `labelSelector` parameter."""
+    return label_query(selector.to_json())
+
+
+def label_query(selector: dict[str, Any]) -> str:
+    """A metav1.LabelSelector as the API's `labelSelector` parameter."""
+    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for expression in selector.get("matchExpressions") or []:
+        key, values = expression["key"], ",".join(expression.get("values") or [])
+        match expression["operator"]:
+            case "In":
+                parts.append(f"{key} in ({values})")
+            case "NotIn":
+                parts.append(f"{key} notin ({values})")
+            case "Exists":
+                parts.append(key)
+            case "DoesNotExist":
+                parts.append(f"!{key}")
+    return ",".join(parts)
+
+
+async def find_pods(kubernetes: Kubernetes, namespace: str, target: Target) -> list[dict[str, Any]]:
+    """The pods of a target as they are now, in order of name. Raises SourceError."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    if target.pod is not None:
+        return [await kubernetes.get(f"{pods}/{target.pod}")]
+    if target.selector is not None:
+        found = [pod async for pod in kubernetes.list(pods, {"labelSelector": selector_text(target.selector)})]
+    else:
+        assert target.workload is not None
+        found = await _pods_of_workload(kubernetes, namespace, target.workload)
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+async def _pods_of_workload(kubernetes: Kubernetes, namespace: str, workload: WorkloadReference) -> list[dict[str, Any]]:
+    base = f"/{_WORKLOAD_PATHS[workload.kind]}/namespaces/{namespace}"
+    top = await kubernetes.get(f"{base}/{workload.kind.lower()}s/{workload.name}")
+    query = {"labelSelector": label_query(top["spec"]["selector"])} if "selector" in top["spec"] else {}
+    owners = {top["metadata"]["uid"]}
+    if workload.kind in _INTERMEDIATE:
+        between = kubernetes.list(f"{base}/{_INTERMEDIATE[workload.kind]}", query)
+        owners = {child["metadata"]["uid"] async for child in between if _owners(child) & owners}
+    if not owners:
+        return []
+    return [pod async for pod in kubernetes.list(f"/api/v1/namespaces/{namespace}/pods", query) if _owners(pod) & owners]
+
+
+def _owners(resource: dict[str, Any]) -> set[str]:
+    return {owner["uid"] for owner in resource["metadata"].get("ownerReferences") or []}
+
+
+def container_runs(pod: dict[str, Any], wanted: set[str] | None, previous: bool) -> list[Run]:
+    """Every run of the pod's containers that has, or should have, a log."""
+    runs = []
+    status = pod.get("status") or {}
+    for specs, statuses in (
+        ("initContainers", "initContainerStatuses"),
+        ("containers", "containerStatuses"),
+        ("ephemeralContainers", "ephemeralContainerStatuses"),
+    ):
+        states = {state["name"]: state for state in status.get(statuses) or []}
+        for container in pod["spec"].get(specs) or []:
+            name = container["name"]
+            if wanted is None or name in wanted:
+                runs += _runs_of(name, states.get(name), status, previous)
+    known = {run.container for run in runs}
+    runs += [Run(name, not_started=f"the pod has no container {name}") for name in sorted((wanted or set()) - known)]
+    return runs
+
+
+def _runs_of(name: str, container: dict[str, Any] | None, pod_status: dict[str, Any], previous: bool) -> list[Run]:
+    state = (container or {}).get("state") or {}
+    ran_before = "terminated" in ((container or {}).get("lastState") or {})
+    if "running" in state or "terminated" in state:
+        return [Run(name, previous=True), Run(name)] if previous and ran_before else [Run(name)]
+    if ran_before:
+        return [Run(name)]  # waits to be restarted: the API's present log is that of the last run
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
+    detail = waiting.get("message") or pod_status.get("message")
+    return [Run(name, not_started=f"the container never started: {reason}" + (f": {detail}" if detail else ""))]
+
+
+def _with_remedy(error: SourceError, namespace: str) -> str:
+    if error.reason != GapReason.FORBIDDEN:
+        return error.message
+    return (
+        f"{error.message}. A Role in namespace {namespace} with get and list on pods, get on pods/log, and get and list on the"
+        " target's workload kinds, bound to that user, would allow it"
+    )
+
+
+@dataclass
+class LogReader:
+    """Reads one run of one container within the window, again from its last line until no new line comes.
+
+    A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells.
+    """
+
+    kubernetes: Kubernetes
+    path: str
+    run: Run
+    window: Window
+    target: str
+    findings: Findings
+    count: LevelCount
+    _last: bytes = field(init=False, default=b"")  # greatest sort key so far
+    _second: bytes = field(init=False, default=b"")  # its whole second, from which the next look reads
+    _seen: int = field(init=False, default=0)  # lines of that second so far, which the next look skips
+
+    def __post_init__(self) -> None:
+        self._start = format_nanoseconds(to_nanoseconds(self.window.start)).encode()
+        self._end = format_nanoseconds(to_nanoseconds(self.window.end) + 999).encode()  # the window has whole microseconds
+        self._stop = format_nanoseconds(to_nanoseconds(self.window.end) + DISORDER_NANOSECONDS).encode()
+
+    async def batches(self) -> AsyncGenerator[list[Line], None]:
+        """The lines, in the log's order. What is missing is added to the findings; nothing is raised."""
+        broken = 0
+        while True:
+            before = (self._second, self._seen)
+            error: SourceError | None = None
+            try:
+                async for batch in self._read_once():
+                    if batch:
+                        yield batch
+                    if self._last > self._stop:
+                        return
+            except Unavailable as e:
+                error = e
+            except Rejected as e:
+                self._missing(*_explain(e, self.run))
+                return
+            news = before != (self._second, self._seen)
+            if error is None and not news:
+                return
+            broken = 0 if news else broken + 1
+            if error is not None and broken >= MAX_BROKEN_READS:
+                reason = GapReason.LOG_INCOMPLETE if self._last else error.reason
+                self._missing(
+                    reason, f"the log broke off{f' after {self._last.decode()}' if self._last else ''}: {error.message}"
+                )
+                return
+
+    async def _read_once(self) -> AsyncIterator[list[Line]]:
+        since = self._second or self._start[:_SECOND_LENGTH]
+        query = {"container": self.run.container, "timestamps": "true", "sinceTime": since.decode() + "Z"}
+        if self.run.previous:
+            query["previous"] = "true"
+        skip = self._seen
+        async with self.kubernetes.stream(self.path, query) as response:
+            async for lines in _lines(response.content.iter_any()):
+                batch = []
+                for raw, whole in lines:
+                    stamp, _, line = raw.partition(b" ")
+                    key = _sort_key(stamp)
+                    if key is None:
+                        batch += self._words_of_the_node(raw)
+                    elif skip:
+                        skip -= 1
+                    else:
+                        self._advance(key)
+                        if self._start <= key <= self._end:
+                            batch.append((self._last, self._entry(key, stamp, line, whole)))
+                yield batch
+                if self._last > self._stop:
+                    return
+
+    def _advance(self, key: bytes) -> None:
+        second = key[:_SECOND_LENGTH]
+        if second > self._second:
+            self._second, self._seen = second, 1
+        elif second == self._second:
+            self._seen += 1
+        self._last = max(self._last, key)
+
+    def _entry(self, key: bytes, stamp: bytes, line: bytes, whole: bool) -> dict[str, Any]:
+        entry: dict[str, Any] = {"timestamp": key.decode(), "container": self.run.container}
+        if stamp != key:
+            entry["timestamp_raw"] = stamp.decode()
+        if self.run.previous:
+            entry["previous"] = True
+        if len(line) > MAX_LINE_BYTES:
+            line = line[:MAX_LINE_BYTES]
+            entry["truncated"] = True
+            self._missing(GapReason.LINE_TRUNCATED, f"a line at {key.decode()} was cut at {MAX_LINE_BYTES} bytes")
+        if not whole:
+            entry["partial"] = True
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            text = line.decode("utf-8", "replace")
+            entry["line_base64"] = base64.b64encode(line).decode()
+        level = self.count.add(text)
+        if level is not None:
+            entry["level"] = level
+        entry["line"] = text
+        return entry
+
+    def _words_of_the_node(self, raw: bytes) -> list[Line]:
+        """A line without a time is no log: the node says why it has none, under HTTP 200. Kept once."""
+        words = raw.decode("utf-8", "replace")
+        if not self._missing(GapReason.LOG_UNAVAILABLE, one_line(words, 300)):
+            return []
+        return [(self._last or self._start, {"timestamp": None, "container": self.run.container, "line": words})]
+
+    def _missing(self, reason: GapReason, message: str) -> bool:
+        """Say once what is missing; whether it was news."""
+        gap = Missing(f"{self.target} {self.run}", reason, message)
+        news = all((known.target, known.reason) != (gap.target, gap.reason) for known in self.findings.missing)
+        if news:
+            self.findings.missing.append(gap)
+        return news
+
+
+def _sort_key(stamp: bytes) -> bytes | None:
+    """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
+    if len(stamp) == _CANONICAL_LENGTH and stamp[-1:] == b"Z" and stamp[10:11] == b"T" and stamp[19:20] == b".":
+        return stamp
+    moment = parse_nanoseconds(stamp)
+    return None if moment is None else format_nanoseconds(moment).encode()
+
+
+def _explain(error: Rejected, run: Run) -> tuple[GapReason, str]:
+    if "is waiting to start" in error.message:
+        return GapReason.CONTAINER_NOT_STARTED, error.message
+    if run.previous and "previous terminated container" in error.message:
+        return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
+    return error.reason, error.message
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[bytes, bool]]]:
+    """Lines without their end, as they arrive, each with whether it had one.
+
+    Of a line over MAX_LINE_BYTES the rest is dropped as it comes, so that memory stays flat.
+    """
+    rest: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        if whole:
+            first = b"".join((*rest, whole[0])) if rest else whole[0]
+            rest, size = [], 0
+            yield [(first, True), *((line, True) for line in whole[1:])]
+        if last and size <= MAX_LINE_BYTES + _CANONICAL_LENGTH + 16:
+            rest.append(last)
+            size += len(last)
+    if rest:
+        yield [(b"".join(rest), False)]
+
+
+async def merge(streams: Sequence[AsyncIterator[list[Line]]]) -> AsyncIterator[list[Line]]:
+    """Merge streams that are each in order into one in order; equal keys keep the order of the streams."""
+    buffers: list[list[Line]] = [[] for _ in streams]
+    live = list(range(len(streams)))
+    while live:
+        for i in await _fill(streams, buffers, live):
+            live.remove(i)
+        if not live:
+            break
+        bound = min(buffers[i][-1][0] for i in live)
+        ready: list[Iterable[Line]] = []
+        for i in live:
+            cut = len(buffers[i]) if buffers[i][-1][0] <= bound else bisect_right(buffers[i], bound, key=itemgetter(0))
+            ready.append(buffers[i][:cut])
+            buffers[i] = buffers[i][cut:]
+        yield list(ready[0]) if len(ready) == 1 else list(heapq.merge(*ready, key=itemgetter(0)))
+
+
+async def _fill(streams: Sequence[AsyncIterator[list[Line]]], buffers: list[list[Line]], live: list[int]) -> list[int]:
+    """Read on where a buffer is empty, all at once; the streams that are over."""
+    empty = [i for i in live if not buffers[i]]
+
+    async def read(i: int) -> bool:
+        async for batch in streams[i]:
+            buffers[i] = batch
+            return True
+        return False
+
+    return [i for i, more in zip(empty, await asyncio.gather(*map(read, empty)), strict=True) if not more]

@@ -1,0 +1,1 @@
+"""Text of logs and of answers: timestamps, levels, one-line summaries. Pure."""

@@ -1,0 +1,42 @@
+"""RFC 3339 times with nanoseconds, which datetime cannot hold. A moment is an int: nanoseconds since the Unix epoch."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+NANOSECONDS = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+
+
+def parse_nanoseconds(text: bytes) -> int | None:
+    """The moment of an RFC 3339 time such as `2026-11-22T15:21:11.072842937Z`; None if it is not one."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    second, fraction, zone = match.groups()
+    whole = _seconds(second + zone)
+    return None if whole is None else whole * NANOSECONDS + (int(fraction.ljust(9, b"0")) if fraction else 0)
+
+
+@lru_cache(maxsize=4096)
+def _seconds(text: bytes) -> int | None:
+    try:
+        return (datetime.fromisoformat(text.decode()) - _EPOCH) // timedelta(seconds=1)
+    except ValueError:
+        return None
+
+
+def to_nanoseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def format_nanoseconds(moment: int) -> str:
+    """RFC 3339 UTC with nine digits of a second, which sorts as text."""
+    seconds, fraction = divmod(moment, NANOSECONDS)
+    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 UTC; a fraction of a second only where there is one."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
