@@ -1,0 +1,328 @@
+"""The way of the data: plan, fetch, save, record; then the manifest.
+
+A capture that was broken off goes on: the session's journal has the plan and what is done. Nothing asked for is dropped
+silently: each question ends as artifacts, gaps or both.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aletheia_operator import __version__
+from aletheia_operator.api import InvestigationSpec, parse_duration
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers import FETCHERS, Fetcher
+from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
+from aletheia_operator.investigate.decisions import conclude, fix_window
+from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
+from aletheia_operator.session import (
+    Artifact,
+    ArtifactWriter,
+    Done,
+    Gap,
+    InvestigationReference,
+    Manifest,
+    Session,
+    SessionLayout,
+    create_session,
+    find_session,
+)
+from aletheia_operator.text.timestamps import format_time
+
+log = logging.getLogger(__name__)
+
+INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
+PLAN_KEY = "plan"
+INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every capture of this process shares."""
+
+    layout: SessionLayout
+    kubernetes: Kubernetes
+    http: Http
+    fetchers: Sequence[Fetcher] = FETCHERS
+    default_service_account: str | None = None
+    max_fetches: int = 8
+    """Questions of one Investigation that are asked at the same time."""
+    max_artifact_bytes: int = 1024**3
+    """A larger artifact is cut there, with a gap."""
+    now: Callable[[], datetime] = utc_now
+
+
+@dataclass
+class Order:
+    """One Investigation as it was applied. Set `cancelled` to end it early; what was captured is kept."""
+
+    owner: InvestigationReference
+    created: datetime
+    spec: InvestigationSpec
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How a capture stands. `manifest_sha256` is known at the end, unless the manifest could not be saved."""
+
+    manifest: Manifest
+    path: str
+    done: int
+    total: int
+    manifest_sha256: str | None = None
+
+
+Report = Callable[[Snapshot], None]
+
+
+async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
+    """Capture what the order asks for, or take up a capture that was broken off; call `report` after each step.
+
+    Raises OSError where the session volume cannot be used at all, and SessionBusy where another process holds the session.
+    """
+    session = await asyncio.to_thread(_open, order, tools)
+    try:
+        return await _Capture(order, tools, session, report).run()
+    finally:
+        session.close()
+
+
+def _open(order: Order, tools: Tools) -> Session:
+    manifest = find_session(tools.layout, order.owner.uid)
+    if manifest is None:
+        window, _ = fix_window(order.spec.window, order.created)
+        template = Manifest(
+            session_id="",
+            investigation=order.owner,
+            spec=order.spec.to_json(),
+            window=window.as_texts(),
+            phase="Running",
+            start_time=tools.now(),
+            operator_version=__version__,
+        )
+        manifest = create_session(tools.layout, template)
+    return Session(tools.layout, manifest)
+
+
+class _Capture:
+    def __init__(self, order: Order, tools: Tools, session: Session, report: Report) -> None:
+        self.order = order
+        self.tools = tools
+        self.session = session
+        self.report = report
+        self.window, self.beyond_window = fix_window(order.spec.window, order.created)
+        identity = Identity(
+            tools.kubernetes, order.owner.namespace, order.spec.service_account_name or tools.default_service_account
+        )
+        self.sources = Sources(
+            namespace=order.owner.namespace,
+            window=self.window,
+            kubernetes=identity.kubernetes,
+            http=tools.http,
+            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
+        )
+        self.fetchers = {fetcher.name: fetcher for fetcher in tools.fetchers}
+        self.questions: list[Question] = []
+        self.interruption: GapReason | None = None
+
+    async def run(self) -> Snapshot:
+        if self.session.manifest.finished:
+            return await asyncio.to_thread(self._finished_before)
+        self.report(self._snapshot())
+        if self.session.plan is None:
+            await self._before_the_deadline([self._make_plan()])
+        if self.interruption is not None:
+            await self._record(Done(PLAN_KEY, (), (self._gap("Investigation", self._interrupted("the plan")),)))
+            return await self._finish()
+        self.questions = [Question(**question) for question in (self.session.plan or {})["questions"]]
+        self.report(self._snapshot())
+        limit = asyncio.Semaphore(self.tools.max_fetches)
+        waiting = [question for question in self.questions if question.key not in self.session.done]
+        await self._before_the_deadline([self._answer(question, limit) for question in waiting])
+        return await self._finish()
+
+    async def _before_the_deadline(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+        """Do all the work at once; when the time is up or the order is cancelled, interrupt what still runs."""
+        tasks = [asyncio.create_task(one) for one in work]
+        cancelled: asyncio.Future[Any] = asyncio.create_task(self.order.cancelled.wait())
+        everything: asyncio.Future[Any] = asyncio.gather(*tasks)
+        try:
+            await asyncio.wait({everything, cancelled}, timeout=self._remaining(), return_when=asyncio.FIRST_COMPLETED)
+            if everything.done():
+                everything.result()
+                return
+            self.interruption = GapReason.CANCELLED if cancelled.done() else GapReason.TIMED_OUT
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=INTERRUPTION_GRACE_SECONDS)
+        finally:
+            for future in (*tasks, cancelled):
+                future.cancel()
+            await asyncio.gather(everything, cancelled, return_exceptions=True)
+
+    def _remaining(self) -> float:
+        """Seconds until the deadline, which a restart of the operator does not move."""
+        deadline = self.session.manifest.start_time + timedelta(seconds=parse_duration(self.order.spec.timeout))
+        return max(0.0, (deadline - self.tools.now()).total_seconds())
+
+    def _interrupted(self, target: str) -> Missing:
+        if self.interruption is GapReason.CANCELLED:
+            return Missing(target, GapReason.CANCELLED, "the Investigation was cancelled before this was captured")
+        message = f"the Investigation's timeout of {self.order.spec.timeout} ran out before this was captured"
+        return Missing(target, GapReason.TIMED_OUT, message)
+
+    async def _make_plan(self) -> None:
+        plans = await asyncio.gather(*(self._plan_of(fetcher) for fetcher in self.tools.fetchers))
+        gaps = [self._gap("Investigation", self.beyond_window)] if self.beyond_window else []
+        questions: list[Question] = []
+        for fetcher, plan in zip(self.tools.fetchers, plans, strict=True):
+            questions += plan.questions
+            gaps += [self._gap(fetcher.name, missing) for missing in plan.missing]
+        await self._record(Done(PLAN_KEY, (), tuple(gaps)))
+        await self._keep(self.session.record_plan, {"questions": [asdict(question) for question in questions]})
+
+    async def _plan_of(self, fetcher: Fetcher) -> Plan:
+        try:
+            return await fetcher.plan(self.order.spec, self.sources)
+        except SourceError as e:
+            return Plan(missing=(Missing("all targets", e.reason, e.message),))
+        except Exception:
+            log.exception("planning %s failed", fetcher.name)
+            return Plan(missing=(Missing("all targets", GapReason.INTERNAL_ERROR, INTERNAL_ERROR),))
+
+    async def _answer(self, question: Question, limit: asyncio.Semaphore) -> None:
+        """One question to its end: whatever happens, it is done with artifacts, gaps or both."""
+        artifacts: list[Artifact] = []
+        missing: list[Missing] = []
+        try:
+            async with limit:
+                async for document in self.fetchers[question.fetcher].fetch(question, self.sources):
+                    artifact = await self._save(question, document)
+                    missing += document.findings.missing
+                    if artifact is not None:
+                        artifacts.append(artifact)
+        except asyncio.CancelledError:
+            if self.interruption is None:  # the process stops: the next one goes on
+                raise
+            missing.append(self._interrupted(question.target))
+        except SourceError as e:
+            missing.append(Missing(question.target, e.reason, e.message))
+        except Exception:
+            log.exception("question %s failed", question.key)
+            missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR))
+        gaps = tuple(self._gap(question.fetcher, one) for one in missing)
+        await self._record(Done(question.key, tuple(artifacts), gaps))
+        self.report(self._snapshot())
+
+    async def _save(self, question: Question, document: Document) -> Artifact | None:
+        """Write a document as an artifact; what breaks off is kept as far as it came, and said in the findings."""
+        findings = document.findings
+        writer: ArtifactWriter | None = None
+        try:
+            collected_at = self.tools.now()
+            writer = await asyncio.to_thread(
+                self.session.new_artifact, document.category, document.name, document.source, collected_at
+            )
+            await self._write(writer, question, document)
+            if writer.count == 0 and findings.missing:
+                return None
+            complete = not findings.missing
+            metadata = {
+                **document.metadata,
+                **findings.metadata,
+                "time_range": self.window.as_texts(),
+                "collected_at": format_time(collected_at),
+                "count": writer.count,
+                "summary": findings.summary,
+                "complete": complete,
+                "gaps": [self._gap(question.fetcher, one).to_json() for one in findings.missing],
+            }
+            size, digest = await asyncio.to_thread(writer.commit, metadata)
+        except OSError as e:
+            findings.missing.append(
+                Missing(question.target, GapReason.SAVE_FAILED, f"the session volume refused the write: {e.strerror or e}")
+            )
+            return None
+        finally:
+            if writer is not None:
+                writer.discard()
+        return Artifact(
+            path=writer.relative_path,
+            fetcher=question.fetcher,
+            target=question.target,
+            count=writer.count,
+            summary=findings.summary,
+            time_range=list(self.window.as_texts()),
+            size_bytes=size,
+            sha256=digest,
+            complete=complete,
+        )
+
+    async def _write(self, writer: ArtifactWriter, question: Question, document: Document) -> None:
+        """Entries to the writer, until they end, break off, are interrupted, or fill the limit."""
+        missing = document.findings.missing
+        try:
+            async for batch in document.batches:
+                await asyncio.to_thread(writer.append, batch)
+                if writer.size_bytes >= self.tools.max_artifact_bytes:
+                    message = f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
+                    missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, message))
+                    break
+        except asyncio.CancelledError:
+            if self.interruption is None:
+                raise
+            missing.append(self._interrupted(question.target))
+        except SourceError as e:
+            missing.append(Missing(question.target, e.reason, e.message))
+
+    def _gap(self, fetcher: str, missing: Missing) -> Gap:
+        return Gap(fetcher=fetcher, target=missing.target, reason=missing.reason.value, message=missing.message)
+
+    async def _record(self, done: Done) -> None:
+        await self._keep(self.session.record, done)
+
+    async def _keep(self, write: Callable[[Any], None], what: Any) -> None:
+        """Write to the journal. Without it the capture goes on all the same: it serves only to go on after a crash."""
+        try:
+            await asyncio.to_thread(write, what)
+        except OSError as e:
+            log.warning("the journal of session %s cannot be written: %s", self.session.manifest.session_id, e.strerror)
+
+    async def _finish(self) -> Snapshot:
+        manifest, digest = self._concluded(), None
+        try:
+            digest = await asyncio.to_thread(self.session.finish, manifest)
+        except OSError as e:
+            message = f"the manifest could not be saved: {e.strerror or e}; this status is all there is"
+            manifest = self._concluded(Missing("manifest.json", GapReason.SAVE_FAILED, message))
+        return Snapshot(manifest, str(self.session.path), manifest.questions, manifest.questions, digest)
+
+    def _concluded(self, *missing: Missing) -> Manifest:
+        manifest = self._snapshot().manifest
+        gaps = [*manifest.gaps, *(self._gap("Investigation", one) for one in missing)]
+        phase = conclude(manifest.artifacts, gaps, self.interruption)
+        return manifest.model_copy(update={"gaps": gaps, "phase": phase, "completion_time": self.tools.now()})
+
+    def _finished_before(self) -> Snapshot:
+        """The end of a capture whose last word, the status, was lost."""
+        manifest = self.session.manifest
+        return Snapshot(
+            manifest, str(self.session.path), manifest.questions, manifest.questions, self.session.manifest_sha256()
+        )
+
+    def _snapshot(self) -> Snapshot:
+        done = sum(question.key in self.session.done for question in self.questions)
+        total = len(self.questions)
+        manifest = self.session.manifest_so_far([PLAN_KEY, *(question.key for question in self.questions)])
+        return Snapshot(manifest.model_copy(update={"questions": total}), str(self.session.path), done, total)

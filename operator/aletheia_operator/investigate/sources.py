@@ -1,0 +1,86 @@
+"""Who may be asked, and as whom: the Kubernetes identity and the DataSources of an Investigation."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from aletheia_operator.api import GROUP, VERSION, DataSourceSpec, parse_duration
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.http import Endpoint
+from aletheia_operator.clients.kubernetes import Kubernetes
+
+
+@dataclass
+class Identity:
+    """The Kubernetes API as the Investigation's service account, checked once to exist; else as the operator."""
+
+    operator: Kubernetes
+    namespace: str
+    service_account: str | None
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _checked: Kubernetes | None = field(init=False, default=None)
+
+    async def kubernetes(self) -> Kubernetes:
+        """Raises Rejected (ServiceAccountMissing) where the service account does not exist."""
+        if self.service_account is None:
+            return self.operator
+        async with self._lock:
+            if self._checked is None:
+                await self._check(self.service_account)
+                self._checked = self.operator.as_service_account(self.namespace, self.service_account)
+        return self._checked
+
+    async def _check(self, name: str) -> None:
+        try:
+            await self.operator.get(f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}")
+        except Rejected as e:
+            if e.reason != GapReason.NOT_FOUND:
+                raise
+            message = f"service account {name} does not exist in namespace {self.namespace}: create it, or name another"
+            raise Rejected(message, GapReason.SERVICE_ACCOUNT_MISSING) from e
+
+
+@dataclass(frozen=True)
+class KubernetesDataSources:
+    """DataSources as an admin wrote them, for one namespace."""
+
+    operator: Kubernetes
+    namespace: str
+
+    async def find(self, kind: str, name: str | None) -> Endpoint:
+        """As `fetchers.base.DataSources` says. Of several defaults the first by name that is open to the namespace."""
+        path = f"/apis/{GROUP}/{VERSION}/datasources"
+        if name is None:
+            found = [item async for item in self.operator.list(path)]
+            candidates = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
+            candidates.sort(key=lambda item: str(item["metadata"]["name"]))
+            if not candidates:
+                message = f"no DataSource of type {kind} is the default: name one, or ask an admin to create it"
+                raise Rejected(message, GapReason.NO_DATA_SOURCE)
+        else:
+            try:
+                candidates = [await self.operator.get(f"{path}/{name}")]
+            except Rejected as e:
+                if e.reason != GapReason.NOT_FOUND:
+                    raise
+                raise Rejected(f"DataSource {name} does not exist", GapReason.NO_DATA_SOURCE) from e
+        specs = [(item["metadata"]["name"], _spec(item)) for item in candidates]
+        for found_name, spec in specs:
+            if spec.type != kind:
+                raise Rejected(f"DataSource {found_name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
+            if spec.allowed_namespaces is None or self.namespace in spec.allowed_namespaces:
+                return Endpoint(found_name, spec.endpoint, parse_duration(spec.timeout), spec.max_response_bytes)
+        names = ", ".join(found_name for found_name, _ in specs)
+        message = f"DataSource {names} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
+        raise Rejected(message, GapReason.NOT_ALLOWED)
+
+
+def _spec(item: dict[str, Any]) -> DataSourceSpec:
+    try:
+        return DataSourceSpec.model_validate(item["spec"])
+    except ValidationError as e:
+        faults = "; ".join(error["msg"] for error in e.errors(include_input=False, include_url=False))
+        raise Rejected(f"DataSource {item['metadata']['name']} is invalid: {faults}", GapReason.NO_DATA_SOURCE) from e
