@@ -1,0 +1,56 @@
+"""The operator's command line: `python -m aletheia_operator`."""
+
+import argparse
+import os
+from pathlib import Path
+
+import kopf
+
+from aletheia_operator import __version__
+from aletheia_operator.handlers.operator import Settings, run
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="aletheia-operator", description="Captures evidence for Investigations.")
+    parser.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
+    parser.add_argument("--kubeconfig", type=Path, help="default: the pod's service account")
+    parser.add_argument("--namespace", action="append", default=[], help="watch this namespace (repeatable; default: all)")
+    parser.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
+    parser.add_argument("--listen", default="0.0.0.0:8080", metavar="HOST:PORT", help="address of /healthz")
+    parser.add_argument("--max-investigations", type=_positive, default=20, help="that run at the same time")
+    parser.add_argument("--max-fetches", type=_positive, default=8, help="of one Investigation at the same time")
+    parser.add_argument("--max-artifact-bytes", type=_positive, default=1024**3, help="where an artifact is cut")
+    parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
+    parser.add_argument("--version", action="version", version=__version__)
+    options = parser.parse_args(arguments)
+    kopf.configure(
+        debug=options.log_level == "debug",
+        quiet=options.log_level == "warning",
+        log_format=kopf.LogFormat.JSON if options.log_format == "json" else kopf.LogFormat.FULL,
+    )
+    if options.kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(options.kubeconfig)  # the only way to name one to kopf
+    run(
+        Settings(
+            session_root=options.session_root,
+            kubeconfig=options.kubeconfig,
+            namespaces=tuple(options.namespace),
+            default_service_account=options.default_service_account,
+            listen=options.listen,
+            max_investigations=options.max_investigations,
+            max_fetches=options.max_fetches,
+            max_artifact_bytes=options.max_artifact_bytes,
+        )
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    main()

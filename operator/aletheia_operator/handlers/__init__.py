@@ -1,0 +1,1 @@
+"""kopf handlers: thin. They hand Investigations to the supervisor, which calls `investigate` and projects status."""

@@ -1,0 +1,146 @@
+"""The operator process: kopf's settings, the handlers, the probe."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import kopf
+
+from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.clients import kubernetes
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.investigate import Tools
+from aletheia_operator.session import SessionLayout
+
+log = logging.getLogger(__name__)
+
+RESOURCE = (GROUP, VERSION, "investigations")
+LOOK_INTERVAL_SECONDS = 30
+IO_THREADS = 64  # a source that hangs holds a thread until its timeout; saving must not wait for it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the operator was started."""
+
+    session_root: Path
+    kubeconfig: Path | None = None
+    """None: the pod's service account."""
+    namespaces: tuple[str, ...] = ()
+    """Empty: the whole cluster."""
+    default_service_account: str | None = None
+    listen: str = "0.0.0.0:8080"
+    max_investigations: int = 20
+    max_fetches: int = 8
+    max_artifact_bytes: int = 1024**3
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    kopf.run(
+        registry=registry(settings),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=list(settings.namespaces),
+        liveness_endpoint=f"http://{settings.listen}/healthz",
+    )
+
+
+def registry(settings: Settings) -> kopf.OperatorRegistry:
+    """Every handler of the operator."""
+    handlers = _Handlers(settings)
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(handlers.login)
+    kopf.on.startup(registry=registry)(handlers.start)
+    kopf.on.cleanup(registry=registry)(handlers.stop)
+    kopf.on.probe(registry=registry, id="investigations")(handlers.probe)
+    kopf.on.create(*RESOURCE, registry=registry, id="observe")(handlers.observe)
+    kopf.on.resume(*RESOURCE, registry=registry, id="observe")(handlers.observe)
+    kopf.on.update(*RESOURCE, registry=registry, id="observe")(handlers.observe)
+    kopf.on.event(*RESOURCE, registry=registry, id="forget")(handlers.forget)
+    return registry
+
+
+class _Handlers:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.supervisor: Supervisor
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
+        try:
+            self._kubernetes = await kubernetes.connect(self.settings.kubeconfig)
+        except Exception as e:
+            raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
+        self._http = await Http().__aenter__()
+        tools = Tools(
+            layout=SessionLayout(self.settings.session_root),
+            kubernetes=self._kubernetes,
+            http=self._http,
+            default_service_account=self.settings.default_service_account,
+            max_fetches=self.settings.max_fetches,
+            max_artifact_bytes=self.settings.max_artifact_bytes,
+        )
+        self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self, **_: Any) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await self.supervisor.close()
+            await self._http.__aexit__()
+            await self._kubernetes.close()
+
+    def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:
+        if self.settings.kubeconfig is None:
+            return kopf.login_with_service_account(**kwargs)
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    async def observe(self, body: kopf.Body, **_: Any) -> None:
+        self.supervisor.observe(dict(body))
+
+    async def forget(self, event: kopf.RawEvent, uid: str, **_: Any) -> None:
+        if event["type"] == "DELETED":
+            self.supervisor.forget(uid)
+
+    async def probe(self, **_: Any) -> int:
+        """How many Investigations were overlooked; any makes the probe fail, and the pod restart."""
+        if self.supervisor.unnoticed:
+            raise RuntimeError(f"the watch has gone deaf: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
+        return 0
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+            try:
+                await self.supervisor.look_for_unnoticed(self.settings.namespaces)
+            except SourceError as e:
+                log.warning("Investigations cannot be listed: %s", e.message)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """kopf as this operator needs it.
+
+    State lies in the status, which tenants cannot write, and which is patched together with nothing else: a crash between
+    two patches loses no handling. There are no finalizers: a namespace must not hang because the operator is down.
+    """
+    settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage(field="status.kopf.base")
+    settings.persistence.progress_storage = kopf.StatusProgressStorage(field="status.kopf.progress")
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 60
+    settings.watching.inactivity_timeout = 70
+    settings.scanning.disabled = True  # the resource's definition comes with the operator; watching for it needs more rights
+    settings.posting.loggers = False
+
+
+def emit(body: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+    """A Kubernetes Event on the resource."""
+    kopf.event(cast("kopf.Body", body), type=kind, reason=reason, message=message)
