@@ -161,6 +161,7 @@ def retry_policy() -> Retry:
     """Bounded retries of what may pass, for requests-based libraries."""
     return Retry(
         total=2,
+        read=False,
         backoff_factor=0.2,
         status_forcelist=RETRY_STATUSES,
         redirect=0,

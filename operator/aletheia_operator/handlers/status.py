@@ -42,24 +42,28 @@ class StatusWriter:
         self._now = now
         self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{metadata['namespace']}/investigations/{metadata['name']}"
         self._uid = metadata["uid"]
-        self._generation = metadata["generation"]
+        self.generation = metadata["generation"]
         self._before: Mapping[str, Any] = body.get("status") or {}
 
     async def phase(self, phase: str, reason: ConditionReason, message: str | None = None) -> None:
         """Say where the Investigation stands while there is no session to speak of."""
-        status = of_phase(phase, message or reason.text, self._generation, self._before, self._now(), reason)
+        status = of_phase(phase, message or reason.text, self.generation, self._before, self._now(), reason)
         if phase in TERMINAL_PHASES:
             status["completionTime"] = format_time(self._now())
         await self._write(status)
 
     async def snapshot(self, snapshot: Snapshot) -> None:
         """Say how the capture stands."""
-        await self._write(of_snapshot(snapshot, self._generation, self._before, self._now()))
+        await self._write(of_snapshot(snapshot, self.generation, self._before, self._now()))
 
     async def acknowledge(self) -> None:
-        """Say that a change after the end was seen; it changes nothing."""
-        conditions = [{**one, "observedGeneration": self._generation} for one in self._before.get("conditions") or []]
-        await self._write({"observedGeneration": self._generation, "conditions": conditions})
+        """Say that a change after the end was seen; it changes nothing else."""
+        try:
+            ended = (await self._kubernetes.get(self._path)).get("status") or {}
+        except Rejected:  # it is gone
+            return
+        conditions = [{**one, "observedGeneration": self.generation} for one in ended.get("conditions") or []]
+        await self._write({"observedGeneration": self.generation, "conditions": conditions})
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:

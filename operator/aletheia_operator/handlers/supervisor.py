@@ -42,7 +42,7 @@ class Supervisor:
         self._limit = asyncio.Semaphore(self.max_investigations)
         self._known: set[str] = set()
         self._ended: set[str] = set()
-        self._orders: dict[str, Order] = {}
+        self._running: dict[str, tuple[Order, StatusWriter]] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}  # with the resource's uid
 
     def observe(self, body: Body) -> None:
@@ -50,16 +50,16 @@ class Supervisor:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
         uid = metadata["uid"]
         self._known.add(uid)
-        if uid in self._orders:
+        if uid in self._running:
+            order, writer = self._running[uid]
+            writer.generation = metadata["generation"]
             if spec.get("cancel"):
-                self._orders[uid].cancelled.set()
+                order.cancelled.set()
             return
         writer = StatusWriter(self.tools.kubernetes, body, self.tools.now)
-        if status.get("phase") in TERMINAL_PHASES:
+        if status.get("phase") in TERMINAL_PHASES or uid in self._ended:  # the body may be older than the end
             if status.get("observedGeneration") != metadata["generation"]:
                 self._start(uid, writer.acknowledge())
-            return
-        if uid in self._ended:  # an older view of what has ended since
             return
         if spec.get("suspend") and not spec.get("cancel"):
             self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
@@ -75,7 +75,7 @@ class Supervisor:
             return
         if spec.get("cancel"):
             order.cancelled.set()
-        self._orders[uid] = order
+        self._running[uid] = order, writer
         self._start(uid, self._run(body, writer, order))
 
     def forget(self, uid: str) -> None:
@@ -131,7 +131,7 @@ class Supervisor:
                 self._announce(body, snapshot)
             self._ended.add(uid)
         finally:
-            del self._orders[uid]
+            del self._running[uid]
 
     async def _investigate(self, order: Order, writer: StatusWriter, report: Callable[[Snapshot], None]) -> Snapshot | None:
         """The capture, tried until the session volume can be used or the timeout is over; None then, with the status set."""

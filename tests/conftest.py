@@ -1,0 +1,3 @@
+"""Options and fixtures for every test."""
+
+pytest_plugins = ["tests.cluster.fixtures"]

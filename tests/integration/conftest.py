@@ -1,0 +1,57 @@
+"""One operator for the tests that need nothing special of it, in one namespace."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import ROOT
+from tests.support.operator import Kubectl, Operator, until
+
+NAMESPACE = "aletheia-integration"
+
+
+@pytest.fixture(scope="session")
+def prepared(cluster: Cluster) -> Cluster:
+    """The cluster with the project's resource definitions."""
+    cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
+    for name in ("investigations", "datasources"):
+        cluster.run_kubectl("wait", f"crd/{name}.aletheia.dev", "--for=condition=Established", "--timeout=30s")
+    return cluster
+
+
+def make_namespace(cluster: Cluster, name: str) -> Kubectl:
+    kubectl = Kubectl(cluster, name)
+    cluster.run_kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=true", timeout_seconds=120)
+    cluster.run_kubectl("create", "namespace", name)
+    until(lambda: "default" in kubectl("get", "serviceaccounts", "-o", "name"), 30, "the namespace has its service account")
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
+    """kubectl in the namespace that `operator` watches."""
+    yield make_namespace(prepared, NAMESPACE)
+    prepared.run_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    operator = Operator(prepared, tmp_path_factory.mktemp("volume") / "root", [kubectl.namespace]).start()
+    yield operator
+    operator.stop()
+
+
+@pytest.fixture
+def own_namespace(prepared: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace for one test."""
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    kubectl = make_namespace(prepared, f"it-{name}")
+    yield kubectl
+    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"

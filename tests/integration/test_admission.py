@@ -1,0 +1,85 @@
+"""What the API server itself refuses, and how the resources explain themselves."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import RigError
+from tests.invalid_specs import (
+    ALLOWED_UPDATES,
+    FORBIDDEN_UPDATES,
+    INVALID_DATA_SOURCES,
+    INVALID_INVESTIGATIONS,
+    VALID_DATA_SOURCES,
+    VALID_INVESTIGATIONS,
+    AllowedUpdate,
+    ForbiddenUpdate,
+    InvalidSpec,
+    ValidSpec,
+)
+from tests.support.operator import Kubectl
+
+pytestmark = pytest.mark.cluster
+
+
+def resource(kind: str, spec: dict[str, Any], name: str = "row") -> str:
+    return json.dumps(
+        {"apiVersion": "aletheia.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}, ensure_ascii=False
+    )
+
+
+def rows(*kinds: tuple[str, tuple[Any, ...]]) -> list[Any]:
+    return [pytest.param(kind, row, id=f"{kind}: {row.title}") for kind, table in kinds for row in table]
+
+
+@pytest.mark.parametrize(("kind", "row"), rows(("Investigation", INVALID_INVESTIGATIONS), ("DataSource", INVALID_DATA_SOURCES)))
+def test_invalid_specs_are_refused(kubectl: Kubectl, kind: str, row: InvalidSpec) -> None:
+    """The API server refuses what the models refuse, and names the field."""
+    with pytest.raises(RigError, match="(?i)" + row.word.replace("[", r"\[")):
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=resource(kind, row.spec))
+
+
+@pytest.mark.parametrize(("kind", "row"), rows(("Investigation", VALID_INVESTIGATIONS), ("DataSource", VALID_DATA_SOURCES)))
+def test_valid_specs_are_taken(kubectl: Kubectl, kind: str, row: ValidSpec) -> None:
+    """The API server takes what the models take."""
+    kubectl("create", "--dry-run=server", "-f", "-", stdin=resource(kind, row.spec))
+
+
+@pytest.fixture(scope="module")
+def unwatched(prepared: Cluster) -> Kubectl:
+    """A namespace that no operator of these tests watches."""
+    return Kubectl(prepared, "default")
+
+
+@pytest.mark.parametrize("row", FORBIDDEN_UPDATES, ids=lambda row: row.title)
+def test_what_was_asked_cannot_be_changed(unwatched: Kubectl, row: ForbiddenUpdate) -> None:
+    """A change of what was asked is refused and names the field; the remedy is to create another."""
+    unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "update"))
+    try:
+        with pytest.raises(RigError, match="create another Investigation") as refused:
+            unwatched("replace", "-f", "-", stdin=resource("Investigation", row.after, "update"))
+        assert row.word in str(refused.value)
+    finally:
+        unwatched("delete", "investigation", "update")
+
+
+@pytest.mark.parametrize("row", ALLOWED_UPDATES, ids=lambda row: row.title)
+def test_what_steers_can_be_changed(unwatched: Kubectl, row: AllowedUpdate) -> None:
+    """Suspend and cancel may change at any time."""
+    unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "steered"))
+    try:
+        unwatched("replace", "-f", "-", stdin=resource("Investigation", row.after, "steered"))
+    finally:
+        unwatched("delete", "investigation", "steered")
+
+
+@pytest.mark.parametrize("path", ["inv", "inv.spec", "inv.spec.targets", "inv.spec.metrics", "inv.status", "ds.spec"])
+def test_every_field_explains_itself(kubectl: Kubectl, path: str) -> None:
+    """`kubectl explain` has a description for the resource and for each of its fields."""
+    explained = kubectl("explain", path)
+    assert "<no description>" not in explained.lower()
+    fields = explained.partition("FIELDS:\n")[2].split("\n\n")
+    for field in filter(str.strip, fields):
+        assert len(field.strip().splitlines()) > 1, f"no description: {field}"

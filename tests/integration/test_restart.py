@@ -1,0 +1,146 @@
+"""The operator killed in the middle of its work, again and again: every Investigation ends, none is captured twice."""
+
+import asyncio
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.support.http import OVER, serving
+from tests.support.operator import Kubectl, Operator, check_session, data_source, investigation, pod, session_of, until
+
+pytestmark = pytest.mark.cluster
+
+INVESTIGATIONS = 20
+KILLS = 10
+TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"}
+
+
+def statuses(kubectl: Kubectl) -> dict[str, Any]:
+    return {item["metadata"]["name"]: item.get("status", {}) for item in kubectl.get("investigations")["items"]}
+
+
+def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: Path) -> None:
+    """20 Investigations and 10 SIGKILLs: all Completed, one session each, every file whole and listed, no answer kept twice."""
+    kubectl = own_namespace
+    answered: Counter[str] = Counter()
+
+    async def slow(request: web.Request) -> web.Response:
+        """A Prometheus that takes its time, so that kills fall into the middle."""
+        query = (await request.post() if request.method == "POST" else request.query)["query"]
+        await asyncio.sleep(0.15)
+        answered[str(query)] += 1
+        series = {"metric": {"query": str(query)}, "values": [[1, "1"]]}
+        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": [series]}})
+
+    def further(before: int) -> bool:
+        return sum(answered.values()) >= before + 3
+
+    kubectl.apply(*(pod(f"pod-{number}", f"echo evidence {number}; sleep 600") for number in range(3)))
+    kubectl("wait", "pods", "--all", "--for=condition=Ready", "--timeout=60s")
+    with serving() as serve:
+        kubectl.apply(data_source("it-slow", "prometheus", serve(slow)))
+        operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--max-investigations=5", "--max-fetches=2"])
+        names = [f"inv-{number}" for number in range(INVESTIGATIONS)]
+        kubectl.apply(
+            *(
+                investigation(
+                    name,
+                    targets=[{"pod": f"pod-{number}"} for number in range(3)],
+                    metrics=[
+                        {"query": f"{name.replace('-', '_')}_{n}", "dataSourceRef": {"name": "it-slow"}} for n in range(5)
+                    ],
+                )
+                for name in names
+            )
+        )
+        for _ in range(KILLS):
+            before = sum(answered.values())
+            operator.start(wait=False)
+            until(partial(further, before), 60, "the operator is in the middle of its work")
+            operator.kill()
+        killed_at = statuses(kubectl)
+        assert any(status.get("phase") not in TERMINAL for status in killed_at.values()), "the kills came too late to tell"
+        operator.start()
+        try:
+            for name in names:
+                kubectl.ended(name, 120)
+        finally:
+            operator.stop()
+
+        after = statuses(kubectl)
+        assert Counter(status["phase"] for status in after.values()) == {"Completed": INVESTIGATIONS}
+        sessions = sorted(path.name for path in (root / "sessions").iterdir())
+        assert sessions == sorted(status["session"]["id"] for status in after.values())
+        for resource in kubectl.get("investigations")["items"]:
+            manifest = check_session(session_of(resource))
+            assert manifest["investigation"]["uid"] == resource["metadata"]["uid"]
+            asked = [(artifact["fetcher"], artifact["target"]) for artifact in manifest["artifacts"]]
+            assert len(asked) == len(set(asked)) == 8
+        # asked again is only what a kill took away before it was saved: at most what was under way, 5 x 2 a kill
+        assert sum(answered.values()) <= INVESTIGATIONS * 5 + KILLS * 10
+
+        sealed = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        total = sum(answered.values())
+        operator.start()
+        kubectl.investigate("inv-last", targets=[{"pod": "pod-0"}])
+        operator.stop()
+        assert sum(answered.values()) == total, "a restart asks nothing again"
+        assert all(path.read_bytes() == content for path, content in sealed.items())
+        assert statuses(kubectl) | {"inv-last": None} == after | {"inv-last": None}
+
+
+def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) -> None:
+    """A capture whose last status was lost gets it from the manifest, without being captured again."""
+    kubectl = own_namespace
+    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
+    kubectl.wait("pod/speaker", "condition=Ready")
+    operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
+    first = kubectl.investigate("lost", targets=[{"pod": "speaker"}])
+    operator.kill()
+    kubectl("delete", "pod", "speaker", "--now")
+    lost = {"status": {"phase": "Running", "completionTime": None, "artifacts": None, "session": None}}
+    kubectl("patch", "investigation", "lost", "--subresource=status", "--type=merge", f"--patch={json.dumps(lost)}")
+    operator.start()
+    try:
+        again = kubectl.ended("lost")
+        for field in ("phase", "session", "artifacts", "completionTime", "gaps", "progress"):
+            assert again["status"][field] == first["status"][field]
+    finally:
+        operator.stop()
+
+
+def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, root: Path) -> None:
+    """SIGTERM in the middle of a capture: the process ends soon, and the next one goes on with the same session."""
+    kubectl = own_namespace
+    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
+    kubectl.wait("pod/speaker", "condition=Ready")
+    answers = False
+
+    async def hanging_at_first(request: web.Request) -> web.Response:
+        if not answers:
+            await request.app[OVER].wait()
+        return web.json_response({"data": []})
+
+    with serving() as serve:
+        kubectl.apply(data_source("it-stuck", "jaeger", serve(hanging_at_first)))
+        operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
+        traces = [{"service": "shop", "dataSourceRef": {"name": "it-stuck"}}]
+        kubectl.apply(investigation("graceful", targets=[{"pod": "speaker"}], traces=traces))
+        kubectl.wait("investigation/graceful", "jsonpath={.status.progress.done}=1")
+        session = kubectl.get("investigation", "graceful")["status"]["session"]["id"]
+        operator.stop()
+        assert kubectl.get("investigation", "graceful")["status"]["phase"] == "Running"
+        answers = True
+        operator.start()
+        try:
+            resource = kubectl.ended("graceful")
+            assert resource["status"]["phase"] == "Completed"
+            assert resource["status"]["session"]["id"] == session
+            check_session(session_of(resource))
+        finally:
+            operator.stop()

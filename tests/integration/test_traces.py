@@ -1,0 +1,111 @@
+"""Traces on disk against Jaeger's own API: the same traces."""
+
+import json
+import secrets
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.cluster import servers
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
+
+pytestmark = pytest.mark.cluster
+
+TRACES = 30
+
+
+def span(trace: str, name: str, start_ns: int, milliseconds: int, parent: str = "", failing: bool = False) -> dict[str, Any]:
+    return {
+        "traceId": trace,
+        "spanId": secrets.token_hex(8),
+        "parentSpanId": parent,
+        "name": name,
+        "kind": 2,
+        "startTimeUnixNano": str(start_ns),
+        "endTimeUnixNano": str(start_ns + milliseconds * 1_000_000),
+        "attributes": [{"key": "user", "value": {"stringValue": "björn 日本 \x07"}}],
+        "status": {"code": 2, "message": "connection refused"} if failing else {},
+    }
+
+
+@pytest.fixture(scope="module")
+def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Jaeger]:
+    """A real Jaeger with known traces of the last minutes, the default DataSource."""
+    with servers.jaeger(tmp_path_factory.mktemp("jaeger")) as server:
+        now = time.time_ns()
+        for number in range(TRACES):
+            trace, start = secrets.token_hex(16), now - (number + 2) * 1_000_000_000
+            root = span(
+                trace, "GET /slow" if number == 7 else "GET /", start, 3000 if number == 7 else 20, failing=number % 3 == 0
+            )
+            child = span(trace, "SELECT", start + 1_000_000, 5, parent=root["spanId"])
+            for service, one in (("shop", root), ("database", child)):
+                attributes = [{"key": "service.name", "value": {"stringValue": service}}]
+                spans = {"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}
+                server.send({"resourceSpans": [spans]})
+        until(lambda: len(ask(server, service="shop", limit="100", lookback="1h")) == TRACES, 30, "Jaeger has every trace")
+        kubectl.apply(data_source("it-jaeger", "jaeger", server.url, default=True))
+        yield server
+        kubectl("delete", "datasource", "it-jaeger")
+
+
+def ask(server: servers.Jaeger, path: str = "", **query: str) -> list[Any]:
+    """The traces that Jaeger's API returns, by id, with their spans in order."""
+    with urllib.request.urlopen(f"{server.url}/api/traces{path}?{urlencode(query)}", timeout=10) as answer:
+        return in_order(json.load(answer)["data"])
+
+
+def in_order(traces: list[Any]) -> list[Any]:
+    """Jaeger's answers differ in order from one to the next; traces and spans are sets."""
+    for trace in traces:
+        trace["spans"].sort(key=lambda one: one["spanID"])
+        processes = {key: trace["processes"][key] for key in sorted(trace["processes"])}
+        names = {key: f"p-{process['serviceName']}" for key, process in processes.items()}
+        trace["processes"] = {names[key]: process for key, process in processes.items()}
+        for one in trace["spans"]:
+            one["processID"] = names[one["processID"]]
+    return sorted(traces, key=lambda trace: str(trace["traceID"]))
+
+
+def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
+    """A search, a search with every condition, and a trace by id hold what Jaeger's API returns for the same question."""
+    one = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
+    traces: list[dict[str, Any]] = [
+        {"service": "shop", "limit": 100},
+        {
+            "service": "shop",
+            "operation": "GET /slow",
+            "minDuration": "1s",
+            "maxDuration": "10s",
+            "tags": {"user": "björn 日本 \x07"},
+        },
+        {"service": "shop", "tags": {"error": "true"}, "limit": 100},
+        {"traceID": one},
+        {"service": "nobody"},
+    ]
+    resource = kubectl.investigate("traces", window={"lookback": "30m"}, traces=traces)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    check_session(session_of(resource))
+    documents = [artifact_of(resource, number) for number in range(len(traces))]
+    counts = [document["metadata"]["count"] for document in documents]
+    assert counts == [TRACES, 1, TRACES // 3, 1, 0]
+    everything = ask(jaeger, service="shop", limit="100", lookback="1h")
+    assert in_order(documents[0]["data"]) == everything
+    by_id = {trace["traceID"]: trace for trace in everything}
+    for document in documents[1:4]:
+        for trace in in_order(document["data"]):
+            assert trace == by_id[trace["traceID"]]
+    summary = resource["status"]["artifacts"][0]["summary"]
+    assert summary == f"{TRACES} traces ({TRACES // 3} failing), slowest 3.00 s: shop GET /slow"
+
+
+def test_a_trace_that_is_not_there(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
+    """An id that Jaeger does not know is a gap, beside the search that has its answer."""
+    resource = kubectl.investigate("no-trace", traces=[{"traceID": "0123456789abcdef"}, {"service": "shop", "limit": 5}])
+    assert resource["status"]["phase"] == "PartiallyCompleted"
+    assert [(gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [("NotFound", "trace/0123456789abcdef")]
+    assert artifact_of(resource)["metadata"]["limit_reached"] is True

@@ -1,0 +1,47 @@
+"""HTTP servers on loopback that misbehave on purpose, each in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], str]
+OVER = web.AppKey("over", asyncio.Event)
+
+
+@contextmanager
+def serving() -> Iterator[Serve]:
+    """A function that starts a server with one handler for every path, and returns its URL.
+
+    `request.app[OVER]` is an event for handlers that wait: it is set when the servers end.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runners: list[tuple[web.AppRunner, asyncio.Event]] = []
+
+    async def start(handler: Handler) -> str:
+        app = web.Application()
+        over = app[OVER] = asyncio.Event()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append((runner, over))
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def stop() -> None:
+        for runner, over in runners:
+            over.set()
+            await runner.cleanup()
+
+    try:
+        yield lambda handler: asyncio.run_coroutine_threadsafe(start(handler), loop).result(10)
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -1,0 +1,197 @@
+"""The operator as a process of this machine, against a real API server."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.provider import Cluster
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true value of `condition`, asked again and again until the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Operator:
+    """One operator process; `start` again after `kill` to go on with the same sessions."""
+
+    cluster: Cluster
+    root: Path
+    namespaces: Sequence[str]
+    options: Sequence[str] = ()
+    wrapper: Sequence[str] = ()
+    """A command that starts the process, such as one that gives it namespaces of its own."""
+    process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+
+    def start(self, wait: bool = True) -> "Operator":
+        self.port = free_port()
+        command = [
+            *self.wrapper,
+            *(sys.executable, "-m", "aletheia_operator", f"--kubeconfig={self.cluster.kubeconfig}"),
+            *(f"--session-root={self.root}", f"--listen=127.0.0.1:{self.port}"),
+            *(f"--namespace={namespace}" for namespace in self.namespaces),
+            *self.options,
+        ]
+        source = Path(__file__).resolve().parents[2] / "operator"
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(source)}
+            )
+        if wait:
+            until(self.healthy, 30, f"the operator is healthy; its log: {self.log_path}")
+        return self
+
+    @property
+    def log_path(self) -> Path:
+        return self.root.parent / f"{self.root.name}.operator.log"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def healthy(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log_path.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is cleaned up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, as the kubelet does."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+            self.process = None
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl in one namespace."""
+
+    cluster: Cluster
+    namespace: str
+
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 90) -> str:
+        return self.cluster.run_kubectl("-n", self.namespace, *arguments, stdin=stdin, timeout_seconds=timeout_seconds)
+
+    def apply(self, *resources: dict[str, Any]) -> None:
+        self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(resources)}))
+
+    def get(self, *what: str) -> Any:
+        return json.loads(self("get", *what, "-o", "json"))
+
+    def wait(self, what: str, condition: str, seconds: int = 60) -> None:
+        self("wait", what, f"--for={condition}", f"--timeout={seconds}s", timeout_seconds=seconds + 30)
+
+    def investigate(self, name: str, **spec: Any) -> Any:
+        """Apply an Investigation and wait until it has ended; the resource as it is then."""
+        self.apply(investigation(name, **spec))
+        return self.ended(name)
+
+    def ended(self, name: str, seconds: int = 60) -> Any:
+        self.wait(f"investigation/{name}", "jsonpath={.status.completionTime}", seconds)
+        return self.get("investigation", name)
+
+
+def investigation(name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "aletheia.dev/v1alpha1", "kind": "Investigation", "metadata": {"name": name}, "spec": spec}
+
+
+def data_source(name: str, kind: str, endpoint: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "aletheia.dev/v1alpha1",
+        "kind": "DataSource",
+        "metadata": {"name": name},
+        "spec": {"type": kind, "endpoint": endpoint, **spec},
+    }
+
+
+def pod(name: str, script: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """A pod with one container `app` that runs a shell script."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": "Never",
+            "containers": [container("app", script)],
+            **spec,
+        },
+    }
+
+
+def container(name: str, script: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": "docker.io/library/busybox:1.36",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+    }
+
+
+def session_of(resource: Any, root: Path | None = None) -> Path:
+    """The session's directory; under `root` where the operator saw it under another path."""
+    path = Path(resource["status"]["session"]["path"])
+    return path if root is None else root / "sessions" / path.name
+
+
+def artifact_of(resource: Any, number: int = 0) -> Any:
+    path = session_of(resource) / resource["status"]["artifacts"][number]["path"]
+    return json.loads(path.read_bytes())
+
+
+def check_session(session: Path) -> dict[str, Any]:
+    """Its manifest, after every file was held against it: all there, all whole, none besides."""
+    manifest: dict[str, Any] = json.loads((session / "manifest.json").read_bytes())
+    listed = {"manifest.json", *(artifact["path"] for artifact in manifest["artifacts"])}
+    present = {str(path.relative_to(session)) for path in session.rglob("*") if not path.is_dir()}
+    assert present == listed
+    for artifact in manifest["artifacts"]:
+        content = (session / artifact["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == artifact["sha256"]
+        assert len(content) == artifact["sizeBytes"]
+        document = json.loads(content)
+        assert len(document["data"]) == artifact["count"] == document["metadata"]["count"]
+    return manifest
