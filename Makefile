@@ -51,7 +51,8 @@ e2e: venv ## the tests with image, chart, kubelet, Prometheus and Jaeger
 	@$(BIN)/python -m pytest tests/e2e
 
 demo: venv ## the main job: cluster, operator, a misbehaving shop, an Investigation, a look at its evidence
-	@$(BIN)/python -m tests.demo up $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE)) $(if $(IMAGE),--image $(IMAGE))
+	@$(BIN)/python -m tests.demo up $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE)) \
+	  $(if $(IMAGE),--image $(IMAGE)) $(if $(SERVERS_IMAGE),--servers-image $(SERVERS_IMAGE))
 
 demo-down: venv ## remove what the demo made
 	@$(BIN)/python -m tests.demo down $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE))

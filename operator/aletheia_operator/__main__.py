@@ -1,6 +1,7 @@
 """The operator's command line: `python -m aletheia_operator`."""
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
         quiet=options.log_level == "warning",
         log_format=kopf.LogFormat.JSON if options.log_format == "json" else kopf.LogFormat.FULL,
     )
+    for chatty in ("kopf.objects", "kopf.activities", "aiohttp.access"):  # a line for every event and every probe
+        logging.getLogger(chatty).setLevel(logging.DEBUG if options.log_level == "debug" else logging.WARNING)
     if options.kubeconfig is not None:
         os.environ["KUBECONFIG"] = str(options.kubeconfig)  # the only way to name one to kopf
     run(

@@ -125,7 +125,7 @@ def datasource_crd() -> dict[str, Any]:
     return _crd(
         "DataSource",
         "datasources",
-        "ds",
+        "dsrc",
         "Cluster",
         {
             "schema": {

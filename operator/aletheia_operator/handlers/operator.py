@@ -11,9 +11,11 @@ from typing import Any, cast
 import kopf
 
 from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
+from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.investigate import Tools
 from aletheia_operator.session import SessionLayout
@@ -46,6 +48,7 @@ def run(settings: Settings) -> None:
     kopf.run(
         registry=registry(settings),
         standalone=True,
+        identity=cast("Any", "aletheia-operator"),  # kopf would ask for the user's name, which a container's uid has not
         clusterwide=not settings.namespaces,
         namespaces=list(settings.namespaces),
         liveness_endpoint=f"http://{settings.listen}/healthz",
@@ -59,7 +62,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry)(handlers.login)
     kopf.on.startup(registry=registry)(handlers.start)
     kopf.on.cleanup(registry=registry)(handlers.stop)
-    kopf.on.probe(registry=registry, id="investigations")(handlers.probe)
+    kopf.on.probe(registry=registry, id="unnoticed")(handlers.probe)
     kopf.on.create(*RESOURCE, registry=registry, id="observe")(handlers.observe)
     kopf.on.resume(*RESOURCE, registry=registry, id="observe")(handlers.observe)
     kopf.on.update(*RESOURCE, registry=registry, id="observe")(handlers.observe)
@@ -80,6 +83,7 @@ class _Handlers:
             self._kubernetes = await kubernetes.connect(self.settings.kubeconfig)
         except Exception as e:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
+        await self._served()
         self._http = await Http().__aenter__()
         tools = Tools(
             layout=SessionLayout(self.settings.session_root),
@@ -91,6 +95,20 @@ class _Handlers:
         )
         self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
         self._looking = asyncio.create_task(self._look())
+
+    async def _served(self) -> None:
+        """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
+        paths = [f"namespaces/{namespace}/investigations" for namespace in self.settings.namespaces] or ["investigations"]
+        for path in paths:
+            for delay in retry_delays():
+                try:
+                    await self._kubernetes.get(f"/apis/{GROUP}/{VERSION}/{path}", {"limit": "1"}, kubernetes.METADATA_ONLY)
+                    break
+                except SourceError as e:
+                    if e.reason == GapReason.FORBIDDEN:
+                        raise kopf.PermanentError(f"Investigations may not be listed: {e.message}") from e
+                    log.warning("waiting until Investigations are served: %s", e.message)
+                    await asyncio.sleep(delay)
 
     async def stop(self, **_: Any) -> None:
         if self._looking is not None:

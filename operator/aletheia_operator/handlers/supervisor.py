@@ -124,10 +124,12 @@ class Supervisor:
             async with self._limit:
                 if (body.get("status") or {}).get("phase") != "Running":
                     self.emit(body, "Normal", "Started", "capturing evidence")
+                log.info("%s/%s: capturing evidence", order.owner.namespace, order.owner.name)
                 async with writer.following() as report:
                     snapshot = await self._investigate(order, writer, report)
             if snapshot is not None:
                 await writer.snapshot(snapshot)
+                log.info("%s/%s: %s, %s", order.owner.namespace, order.owner.name, snapshot.manifest.phase, describe(snapshot))
                 self._announce(body, snapshot)
             self._ended.add(uid)
         finally:
