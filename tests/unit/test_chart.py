@@ -1,0 +1,610 @@
+"""The Helm chart, rendered by the real helm: what it grants, how its pod is confined, and which values it refuses."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kopf
+import pytest
+import yaml
+
+from aletheia_operator import __main__ as command_line
+from aletheia_operator.handlers.operator import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "aletheia-operator"
+KUBE_VERSION = "1.34.0"
+
+Object = dict[str, Any]
+Values = dict[str, Any]
+
+
+def find_helm() -> str | None:
+    """Path of helm: $ALETHEIA_HELM, the one that the test cluster builds, or the one on the PATH."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = Path(os.environ.get("ALETHEIA_CACHE") or caches / "aletheia-operator") / "bin" / "helm"
+    return os.environ.get("ALETHEIA_HELM") or (str(built) if built.is_file() else shutil.which("helm"))
+
+
+HELM = find_helm()
+pytestmark = pytest.mark.skipif(HELM is None, reason="no helm: set ALETHEIA_HELM, or build the test cluster's")
+
+
+def helm(*arguments: str, values: Values | None, namespace: str = "aletheia") -> subprocess.CompletedProcess[str]:
+    assert HELM is not None
+    command = [HELM, *arguments, "--kube-version", KUBE_VERSION, "--namespace", namespace, "--values", "-"]
+    return subprocess.run(command, input=json.dumps(values or {}), capture_output=True, text=True, timeout=60, check=False)
+
+
+def render(values: Values | None = None, *flags: str, namespace: str = "aletheia") -> list[Object]:
+    """Every object of the chart for these values, hooks included, in helm's order."""
+    result = helm("template", "flight", str(CHART), *flags, values=values, namespace=namespace)
+    assert result.returncode == 0, result.stderr
+    return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+
+def refusal(values: Values) -> str:
+    """What helm says about values that it refuses."""
+    result = helm("template", "flight", str(CHART), values=values)
+    assert result.returncode != 0, "these values were accepted"
+    return result.stderr
+
+
+def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
+    return [item for item in objects if item["kind"] in kinds]
+
+
+def the(objects: list[Object], kind: str) -> Object:
+    (found,) = of_kind(objects, kind)
+    return found
+
+
+def operator_pod(values: Values | None = None) -> Object:
+    pod: Object = the(render(values), "Deployment")["spec"]["template"]["spec"]
+    return pod
+
+
+def operator_arguments(values: Values | None = None) -> list[str]:
+    arguments: list[str] = operator_pod(values)["containers"][0]["args"]
+    return arguments
+
+
+def granted_to_operator(objects: list[Object]) -> Iterator[tuple[str | None, str, str, str, frozenset[str]]]:
+    """(namespace or None for the cluster, group, resource, verb, resource names) of what is bound to the operator."""
+    account = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"]
+    for binding in of_kind(objects, "ClusterRoleBinding", "RoleBinding"):
+        assert [subject["name"] for subject in binding["subjects"]] == [account]
+        assert [subject["namespace"] for subject in binding["subjects"]] == ["aletheia"]
+        namespace = binding["metadata"].get("namespace")
+        (role,) = [
+            item
+            for item in of_kind(objects, binding["roleRef"]["kind"])
+            if (item["metadata"]["name"], item["metadata"].get("namespace")) == (binding["roleRef"]["name"], namespace)
+        ]
+        for rule in role["rules"]:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    for verb in rule["verbs"]:
+                        yield namespace, group, resource, verb, frozenset(rule.get("resourceNames", []))
+
+
+def rights(objects: list[Object], namespace: str | None = None) -> set[str]:
+    """The operator's rights in one scope, each as `verb group/resource`."""
+    return {
+        f"{verb} {group}/{resource}" for scope, group, resource, verb, _ in granted_to_operator(objects) if scope == namespace
+    }
+
+
+PROMETHEUS = {
+    "name": "prometheus",
+    "type": "prometheus",
+    "endpoint": "http://prometheus.monitoring:9090",
+    "default": True,
+}
+JAEGER = {"name": "jaeger", "type": "jaeger", "endpoint": "https://jaeger.tracing/ui", "maxResponseBytes": 1073741824}
+
+VALUE_SETS: dict[str, Values] = {
+    "defaults": {},
+    "two namespaces": {"namespaces": ["shop", "bank"]},
+    "impersonation only": {"operatorReads": {"enabled": False}, "defaultServiceAccount": "reader"},
+    "neither policy, roles nor CRDs": {
+        "admissionPolicy": {"enabled": False},
+        "rbac": {"create": False, "userRoles": False},
+        "crds": {"install": False},
+        "serviceAccount": {"create": False, "name": "made-elsewhere"},
+    },
+    "sessions in memory of the node": {"persistence": {"enabled": False, "size": "1Gi"}},
+    "a claim of one's own": {"persistence": {"existingClaim": "evidence"}},
+    "data sources": {"dataSources": [PROMETHEUS, JAEGER]},
+    "everything about the pod": {
+        "image": {"repository": "registry.example:5000/team/op", "tag": "1.2.3", "pullSecrets": [{"name": "pull"}]},
+        "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "podAnnotations": {"note": "1"},
+        "podLabels": {"team": "sre"},
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "networkPolicy": {"enabled": True, "egress": [{}]},
+    },
+}
+each_value_set = pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
+
+
+@each_value_set
+def test_lint_finds_nothing(values: Values) -> None:
+    """Helm's own strict check passes whatever is switched on."""
+    result = helm("lint", "--strict", str(CHART), values=values)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@each_value_set
+def test_every_object_is_labelled_and_unique(values: Values) -> None:
+    """Each object carries the standard labels, and no name is there twice."""
+    seen = set()
+    for item in render(values):
+        metadata = item["metadata"]
+        assert metadata["labels"]["app.kubernetes.io/instance"] == "flight"
+        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+        hook = metadata.get("annotations", {}).get("helm.sh/hook", "")
+        identity = (item["kind"], metadata.get("namespace"), metadata["name"], hook)
+        assert identity not in seen
+        seen.add(identity)
+
+
+def test_two_releases_share_no_object() -> None:
+    """The same release name in another namespace clashes with nothing, not even in a namespace that both serve."""
+    values = {"crds": {"install": False}, "namespaces": ["shop"]}
+    identities = [
+        {
+            (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])
+            for item in render(values, namespace=namespace)
+        }
+        for namespace in ("aletheia", "other")
+    ]
+    assert not identities[0] & identities[1]
+
+
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a little more
+@each_value_set
+def test_pods_pass_the_restricted_profile(values: Values) -> None:
+    """Every pod, the hook's included, is confined as the restricted profile wants, on a read-only root filesystem."""
+    for owner in of_kind(render(values), "Deployment", "Job"):
+        pod = owner["spec"]["template"]["spec"]
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
+        context = pod["securityContext"]
+        assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001)
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert not any("hostPort" in port for port in container.get("ports", []))
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+        for volume in pod.get("volumes", []):
+            assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}
+            assert volume.get("emptyDir", {"sizeLimit": ""}).get("sizeLimit") is not None
+
+
+def test_there_is_never_more_than_one_operator() -> None:
+    """One replica, and the old pod ends before the new one starts."""
+    spec = the(render(), "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_selector_does_not_change_with_values() -> None:
+    """Labels of the pod may be added and versions rise; a Deployment's selector is immutable, and matches its pods."""
+    changed = {"podLabels": {"team": "sre"}, "image": {"tag": "2"}}
+    plain, other = (the(render(values), "Deployment")["spec"] for values in ({}, changed))
+    assert plain["selector"] == other["selector"]
+    for spec in (plain, other):
+        assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    assert other["template"]["metadata"]["labels"]["team"] == "sre"
+
+
+def test_pod_labels_cannot_break_the_selector() -> None:
+    """A label of the selector stays as it is when podLabels names it, too."""
+    spec = the(render({"podLabels": {"app.kubernetes.io/name": "mine"}}), "Deployment")["spec"]
+    assert spec["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == "aletheia-operator"
+
+
+def test_default_arguments() -> None:
+    """The operator is started with the defaults written out, and large numbers stay whole."""
+    assert operator_arguments() == [
+        "--session-root=/var/lib/aletheia",
+        "--max-investigations=20",
+        "--max-fetches=8",
+        "--max-artifact-bytes=1073741824",
+        "--log-format=json",
+        "--log-level=info",
+    ]
+
+
+def test_arguments_follow_the_values() -> None:
+    """Each value that the operator takes becomes its flag, namespaces one each."""
+    values = {
+        "namespaces": ["shop", "bank"],
+        "defaultServiceAccount": "reader",
+        "maxInvestigations": 1,
+        "maxFetches": 2,
+        "maxArtifactBytes": 1099511627776,
+        "logFormat": "plain",
+        "logLevel": "debug",
+    }
+    assert operator_arguments(values) == [
+        "--session-root=/var/lib/aletheia",
+        "--namespace=shop",
+        "--namespace=bank",
+        "--default-service-account=reader",
+        "--max-investigations=1",
+        "--max-fetches=2",
+        "--max-artifact-bytes=1099511627776",
+        "--log-format=plain",
+        "--log-level=debug",
+    ]
+
+
+def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's own parser accepts what the chart passes, and its defaults are the chart's."""
+    started: list[Settings] = []
+    monkeypatch.setattr(command_line, "run", started.append)
+    monkeypatch.setattr(kopf, "configure", lambda **_: None)
+    for level in json.loads((CHART / "values.schema.json").read_text())["properties"]["logLevel"]["enum"]:
+        command_line.main(operator_arguments({"logLevel": level}))
+    assert set(started) == {Settings(session_root=Path("/var/lib/aletheia"))}
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({}, "aletheia-operator:0.1.0"),
+        ({"repository": "example.com/op", "tag": "2"}, "example.com/op:2"),
+        ({"tag": "2", "digest": "sha256:" + "0" * 64}, "aletheia-operator@sha256:" + "0" * 64),
+    ],
+    ids=["the chart's version", "a tag", "a digest wins over a tag"],
+)
+def test_image(image: Values, reference: str) -> None:
+    """The image is the chart's version of the operator unless a tag or digest is given."""
+    assert operator_pod({"image": image})["containers"][0]["image"] == reference
+
+
+def test_probes_ask_the_health_port() -> None:
+    """Startup, readiness and liveness ask the named port, and a deaf operator is restarted within 30 s."""
+    container = operator_pod()["containers"][0]
+    assert {"name": "health", "containerPort": 8080, "protocol": "TCP"} in container["ports"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
+        assert container[probe]["timeoutSeconds"] == 5
+    assert (container["livenessProbe"]["periodSeconds"], container["livenessProbe"]["failureThreshold"]) == (10, 3)
+
+
+def test_the_token_is_mounted_into_the_pod_only() -> None:
+    """Other pods that run as the operator's ServiceAccount get no token by default."""
+    objects = render()
+    assert the(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert the(objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+
+
+def sessions_volume(values: Values) -> Object:
+    (volume,) = [volume for volume in operator_pod(values)["volumes"] if volume["name"] == "sessions"]
+    return {key: value for key, value in volume.items() if key != "name"}
+
+
+def test_evidence_survives_uninstall() -> None:
+    """The claim is kept when the release goes, also with annotations of one's own, unless told otherwise."""
+    kept = the(render({"persistence": {"annotations": {"team": "sre"}}}), "PersistentVolumeClaim")
+    assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep", "team": "sre"}
+    assert "annotations" not in the(render({"persistence": {"keep": False}}), "PersistentVolumeClaim")["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("persistence", "volume", "claims"),
+    [
+        ({}, {"persistentVolumeClaim": {"claimName": "flight-aletheia-operator-sessions"}}, 1),
+        ({"existingClaim": "evidence"}, {"persistentVolumeClaim": {"claimName": "evidence"}}, 0),
+        ({"enabled": False, "size": "2Gi"}, {"emptyDir": {"sizeLimit": "2Gi"}}, 0),
+    ],
+    ids=["a claim", "an existing claim", "an emptyDir"],
+)
+def test_session_volume(persistence: Values, volume: Object, claims: int) -> None:
+    """Sessions lie on the claim that the values ask for."""
+    values = {"persistence": persistence}
+    assert sessions_volume(values) == volume
+    assert len(of_kind(render(values), "PersistentVolumeClaim")) == claims
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "expected"), [("", None), ("fast", "fast"), ("-", "")], ids=["default", "named", "none"]
+)
+def test_storage_class(storage_class: str, expected: str | None) -> None:
+    """The default class is left to the cluster; `-` asks for a volume without a class."""
+    claim = the(render({"persistence": {"storageClass": storage_class}}), "PersistentVolumeClaim")
+    assert claim["spec"].get("storageClassName") == expected
+
+
+FORBIDDEN = {"secrets", "pods/exec", "pods/attach", "pods/portforward", "nodes/proxy", "users", "groups"}
+
+
+@each_value_set
+def test_no_role_has_wildcards_or_secrets(values: Values) -> None:
+    """No role of the chart, for people or the operator, grants a wildcard, Secrets, or ways to more rights."""
+    for role in of_kind(render(values), "ClusterRole", "Role"):
+        for rule in role["rules"]:
+            assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
+            assert not FORBIDDEN & set(rule["resources"])
+            assert not {"escalate", "bind"} & set(rule["verbs"])
+            assert "nonResourceURLs" not in rule
+
+
+READS = {
+    *(f"{verb} /pods" for verb in ("get", "list")),
+    "get /pods/log",
+    *(
+        f"{verb} apps/{kind}"
+        for verb in ("get", "list")
+        for kind in ("deployments", "statefulsets", "daemonsets", "replicasets")
+    ),
+    *(f"{verb} batch/{kind}" for verb in ("get", "list") for kind in ("jobs", "cronjobs")),
+}
+DUTIES = {
+    *(f"{verb} aletheia.dev/investigations" for verb in ("get", "list", "watch")),
+    *(f"{verb} aletheia.dev/investigations/status" for verb in ("get", "patch", "update")),
+    *(f"{verb} {group}/events" for verb in ("create", "patch") for group in ("", "events.k8s.io")),
+    "get /serviceaccounts",
+}
+SOURCES = {"get aletheia.dev/datasources", "list aletheia.dev/datasources"}
+IMPERSONATION = {"impersonate /serviceaccounts"}
+
+
+def test_cluster_wide_rights() -> None:
+    """Without namespaces the operator has exactly these rights, everywhere."""
+    objects = render()
+    assert rights(objects) == READS | DUTIES | SOURCES | IMPERSONATION
+    assert not of_kind(objects, "Role", "RoleBinding")
+
+
+def test_namespaced_rights() -> None:
+    """With namespaces the operator may do nothing outside them but read DataSources."""
+    objects = render({"namespaces": ["shop", "bank"]})
+    assert rights(objects) == SOURCES
+    for namespace in ("shop", "bank"):
+        assert rights(objects, namespace) == READS | DUTIES | IMPERSONATION
+    assert {role["metadata"]["namespace"] for role in of_kind(objects, "Role")} == {"shop", "bank"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"operatorReads": {"enabled": False}}, {"defaultServiceAccount": "reader"}],
+    ids=["switched off", "never used, for every Investigation has a ServiceAccount"],
+)
+@pytest.mark.parametrize("namespaces", [[], ["shop"]], ids=["cluster", "namespace"])
+def test_operator_without_reads(values: Values, namespaces: list[str]) -> None:
+    """The operator's own reads can be taken away, and are when a default ServiceAccount makes them useless."""
+    objects = render({**values, "namespaces": namespaces})
+    everything = rights(objects) | rights(objects, "shop")
+    assert everything == DUTIES | SOURCES | IMPERSONATION
+
+
+def impersonable(values: Values) -> set[tuple[str | None, frozenset[str]]]:
+    """(namespace or None for the whole cluster, names or nothing for all) that the operator may impersonate."""
+    granted = granted_to_operator(render(values))
+    return {(namespace, names) for namespace, _, _, verb, names in granted if verb == "impersonate"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {(None, frozenset({"investigator"}))}),
+        ({"defaultServiceAccount": "reader"}, {(None, frozenset({"investigator", "reader"}))}),
+        ({"impersonation": {"serviceAccountNames": []}}, {(None, frozenset())}),
+        ({"impersonation": {"namespaces": ["shop"]}}, {("shop", frozenset({"investigator"}))}),
+        (
+            {"namespaces": ["shop", "bank"]},
+            {("shop", frozenset({"investigator"})), ("bank", frozenset({"investigator"}))},
+        ),
+        (
+            {"namespaces": ["shop", "bank"], "impersonation": {"namespaces": ["bank"], "serviceAccountNames": []}},
+            {("bank", frozenset())},
+        ),
+        ({"impersonation": {"enabled": False}}, set()),
+    ],
+    ids=[
+        "one name everywhere",
+        "and the default one",
+        "any, when asked for",
+        "in one namespace",
+        "in the operator's namespaces",
+        "in one of these, any",
+        "never",
+    ],
+)
+def test_who_may_be_impersonated(values: Values, expected: set[tuple[str | None, frozenset[str]]]) -> None:
+    """The operator becomes only ServiceAccounts of the listed names, in the listed namespaces."""
+    assert impersonable(values) == expected
+
+
+def test_roles_for_people() -> None:
+    """Viewers see, investigators write, admins own the DataSources; none reaches the default roles unasked."""
+    roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}
+    prefix = "flight-aletheia-operator-"
+    assert {name.removeprefix(prefix).removesuffix(".aletheia") for name in roles if name.startswith(prefix)} == {
+        "viewer",
+        "investigator",
+        "admin",
+    }
+    assert not any("aggregate-to" in label for role in roles.values() for label in role["metadata"]["labels"])
+
+
+def test_aggregation_is_an_option() -> None:
+    """Asked to, the roles join Kubernetes' own view, edit and admin."""
+    objects = render({"rbac": {"aggregateToEdit": True, "aggregateToView": True}})
+    aggregated = {
+        role["metadata"]["name"].split(".")[0].rsplit("-", 1)[1]: sorted(
+            label.rsplit("-", 1)[1] for label in role["metadata"]["labels"] if "aggregate-to" in label
+        )
+        for role in of_kind(objects, "ClusterRole")
+    }
+    assert (aggregated["viewer"], aggregated["investigator"], aggregated["admin"]) == (["view"], ["admin", "edit"], [])
+
+
+def test_admission_policy_fails_closed() -> None:
+    """Creating an Investigation that names a ServiceAccount is refused unless the requester may impersonate it."""
+    objects = render()
+    policy, binding = the(objects, "ValidatingAdmissionPolicy"), the(objects, "ValidatingAdmissionPolicyBinding")
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert policy["spec"]["matchConstraints"]["resourceRules"] == [
+        {
+            "apiGroups": ["aletheia.dev"],
+            "apiVersions": ["v1alpha1"],
+            "operations": ["CREATE"],
+            "resources": ["investigations"],
+            "scope": "Namespaced",
+        }
+    ]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+def test_admission_policy_keeps_to_the_releases_namespaces() -> None:
+    """The policy of a namespaced release says nothing about other namespaces."""
+    binding = the(render({"namespaces": ["shop"]}), "ValidatingAdmissionPolicyBinding")
+    (expression,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert (expression["operator"], expression["values"]) == ("In", ["shop"])
+
+
+def test_crds_are_the_generated_ones() -> None:
+    """The chart renders the very definitions of crds/, kept on uninstall unless told otherwise."""
+    generated = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")}
+    assert {path.name for path in (CHART / "files" / "crds").glob("*.yaml")} == set(generated)
+    for keep in (True, False):
+        crds = of_kind(render({"crds": {"keep": keep}}), "CustomResourceDefinition")
+        rendered = {item["metadata"]["name"]: item for item in crds}
+        assert {name: item["spec"] for name, item in rendered.items()} == {
+            item["metadata"]["name"]: item["spec"] for item in generated.values()
+        }
+        policies = {item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for item in crds}
+        assert policies == ({"keep"} if keep else {None})
+
+
+def test_data_sources_are_hooks() -> None:
+    """A DataSource is made after its CRD on install, upgrade and rollback, removed before uninstall, numbers whole."""
+    objects = render({"dataSources": [PROMETHEUS, JAEGER]})
+    for source in (PROMETHEUS, JAEGER):
+        documents = [item for item in of_kind(objects, "DataSource") if item["metadata"]["name"] == source["name"]]
+        hooks = {item["metadata"]["annotations"]["helm.sh/hook"] for item in documents}
+        assert hooks == {"post-install,post-upgrade,post-rollback", "pre-delete"}
+        for item in documents:
+            assert item["spec"] == {key: value for key, value in source.items() if key != "name"}
+    assert int(the(objects, "Job")["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+
+
+def test_nothing_waits_for_crds_that_are_there() -> None:
+    """The Job that waits for the CRDs runs only where the API server does not know them yet."""
+    assert not of_kind(render({"dataSources": [PROMETHEUS]}, "--api-versions", "aletheia.dev/v1alpha1/DataSource"), "Job")
+
+
+def test_data_sources_have_the_crds_fields() -> None:
+    """The schema of the values knows each field of the DataSource, and no other."""
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["dataSources"]["items"]
+    crd = yaml.safe_load((ROOT / "crds" / "datasources.aletheia.dev.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert set(schema["properties"]) == {"name", *spec["properties"]}
+    assert set(schema["required"]) == {"name", *spec["required"]}
+    assert schema["properties"]["type"]["enum"] == spec["properties"]["type"]["enum"]
+
+
+def test_network_policy() -> None:
+    """Switched on, only the health port is open; egress is closed only when rules are given."""
+    closed_in = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
+    assert closed_in["policyTypes"] == ["Ingress"]
+    assert closed_in["ingress"] == [{"ports": [{"port": "health", "protocol": "TCP"}]}]
+    closed_out = the(render({"networkPolicy": {"enabled": True, "egress": [{"to": []}]}}), "NetworkPolicy")["spec"]
+    assert (closed_out["policyTypes"], closed_out["egress"]) == (["Ingress", "Egress"], [{"to": []}])
+    assert not of_kind(render(), "NetworkPolicy")
+
+
+REFUSED: list[tuple[str, Values, str]] = [
+    ("an unknown value", {"replicas": 2}, "replicas"),
+    ("a misspelt one", {"persistence": {"enabeld": True}}, "enabeld"),
+    ("a size without a unit", {"persistence": {"size": 10}}, "/persistence/size"),
+    ("a size that is none", {"persistence": {"size": "ten Gi"}}, "/persistence/size"),
+    ("a size of zero", {"tmpSize": "0Mi"}, "/tmpSize"),
+    (
+        "an access mode that cannot write",
+        {"persistence": {"accessModes": ["ReadOnlyMany"]}},
+        "/persistence/accessModes/0",
+    ),
+    ("no access mode", {"persistence": {"accessModes": []}}, "/persistence/accessModes"),
+    ("a switch as text", {"persistence": {"enabled": "false"}}, "/persistence/enabled"),
+    ("namespaces as text", {"namespaces": "shop"}, "/namespaces"),
+    ("a namespace that is no name", {"namespaces": ["Shop"]}, "/namespaces/0"),
+    ("a pattern of namespaces", {"namespaces": ["shop-*"]}, "/namespaces/0"),
+    ("a namespace twice", {"namespaces": ["shop", "shop"]}, "/namespaces"),
+    ("a ServiceAccount that is no name", {"defaultServiceAccount": "a b"}, "/defaultServiceAccount"),
+    ("nothing at a time", {"maxInvestigations": 0}, "/maxInvestigations"),
+    ("half a fetch", {"maxFetches": 1.5}, "/maxFetches"),
+    ("bytes as a quantity", {"maxArtifactBytes": "256Mi"}, "/maxArtifactBytes"),
+    ("an unknown log format", {"logFormat": "xml"}, "/logFormat"),
+    ("an unknown log level", {"logLevel": "INFO"}, "/logLevel"),
+    ("an unknown pull policy", {"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ("a tag in the repository", {"image": {"repository": "example.com/op:1"}}, "/image/repository"),
+    ("a digest cut short", {"image": {"digest": "sha256:12"}}, "/image/digest"),
+    ("a pull secret by name alone", {"image": {"pullSecrets": ["pull"]}}, "/image/pullSecrets/0"),
+    ("a bad quantity", {"resources": {"requests": {"cpu": "a lot"}}}, "/resources/requests/cpu"),
+    ("a node selector of numbers", {"nodeSelector": {"zone": 1}}, "/nodeSelector/zone"),
+    (
+        "an impersonated wildcard",
+        {"impersonation": {"serviceAccountNames": ["*"]}},
+        "/impersonation/serviceAccountNames/0",
+    ),
+    ("a source without endpoint", {"dataSources": [{"name": "a", "type": "jaeger"}]}, "endpoint"),
+    ("a source of unknown type", {"dataSources": [{**PROMETHEUS, "type": "loki"}]}, "/dataSources/0/type"),
+    (
+        "a password in an endpoint",
+        {"dataSources": [{**PROMETHEUS, "endpoint": "http://u:p@h"}]},
+        "/dataSources/0/endpoint",
+    ),
+    ("a source's bad timeout", {"dataSources": [{**PROMETHEUS, "timeout": "30"}]}, "/dataSources/0/timeout"),
+    ("a source twice", {"dataSources": [PROMETHEUS, {**JAEGER, "name": "prometheus"}]}, "dataSources[1].name"),
+    ("two defaults of a type", {"dataSources": [PROMETHEUS, {**PROMETHEUS, "name": "b"}]}, "dataSources[1].default"),
+    (
+        "a default ServiceAccount that none may become",
+        {"defaultServiceAccount": "reader", "impersonation": {"enabled": False}},
+        "impersonation.enabled",
+    ),
+    (
+        "impersonation where nothing is handled",
+        {"namespaces": ["shop"], "impersonation": {"namespaces": ["bank"]}},
+        "impersonation.namespaces",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "field"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_bad_values_are_refused_by_name(values: Values, field: str) -> None:
+    """A bad value ends in an error that names the field, not in a broken release."""
+    assert field in refusal(values)
+
+
+def test_every_value_is_explained() -> None:
+    """values.yaml has a comment for each value, and the schema knows each of them."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    section: Values = {}
+    for i, line in enumerate(lines):
+        if not line.strip() or line.lstrip().startswith("#") or line.startswith("    "):
+            continue
+        key = line.strip().split(":")[0]
+        if not line.startswith(" "):
+            section = schema["properties"][key]
+            if line.rstrip().endswith(":"):
+                continue
+        else:
+            assert key in section["properties"], f"values.schema.json does not know {key}"
+        assert lines[i - 1].lstrip().startswith("#"), f"values.yaml does not explain {key}"
