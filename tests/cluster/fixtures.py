@@ -1,0 +1,37 @@
+"""pytest fixtures of the rig: pytest_plugins = ["tests.cluster.fixtures"]."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import provider
+from tests.cluster.provider import Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cluster")
+    for name, settings in {
+        "--kubeconfig": {"default": None, "help": "run in this cluster; it is neither created nor deleted"},
+        "--keep-cluster": {"action": "store_true", "help": "leave the cluster that the tests started, for the next run"},
+    }.items():
+        try:
+            group.addoption(name, **settings)  # type: ignore[arg-type]
+        except ValueError:  # pytest-kind has options of the same names and meaning
+            continue
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A real cluster: the one of --kubeconfig, or one named `test` that is started and, without --keep-cluster, stopped."""
+    kubeconfig = pytestconfig.getoption("kubeconfig")
+    if kubeconfig is None and (missing := provider.missing()):
+        unavailable = f"no cluster: {missing}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(unavailable)
+        pytest.skip(unavailable)
+    started = provider.start("test", Path(kubeconfig) if kubeconfig else None)
+    yield started
+    if not pytestconfig.getoption("keep_cluster"):
+        started.stop()

@@ -1,0 +1,152 @@
+"""Clusters to run tests and the demo in: one that is named, kind, or the node without Docker.
+
+A cluster is only ever reached by its own kubeconfig file. $KUBECONFIG and ~/.kube/config are never read, and nothing is
+started, changed or stopped but what this package started under the same name.
+"""
+
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster import images, programs
+from tests.cluster.rig import HERE, RigError, bin_dir, cache_dir, run, step
+
+CONTEXT_PREFIX = "aletheia-"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster. `provider` is "kubeconfig", "kind" or "node"; programs and kubeconfig are absolute paths."""
+
+    name: str
+    provider: str
+    kubeconfig: Path
+    kubectl: Path
+    helm: Path
+
+    def load_image(self, archive: Path) -> None:
+        """Put the image of this archive (Docker's format) where the cluster's pods find it. Raises RigError."""
+        tag, _ = images.identity(archive)
+        raise RigError(
+            f"{tag} cannot be loaded into the cluster of {self.kubeconfig}: push it to a registry that the cluster pulls from, "
+            "and name it there"
+        )
+
+    def stop(self) -> None:
+        """End what `start` started; a named cluster is left alone."""
+
+    def run_kubectl(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60) -> str:
+        """kubectl's output. Raises RigError."""
+        command: list[str | Path] = [self.kubectl, f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run(command, stdin=stdin, timeout_seconds=timeout_seconds)
+
+
+@dataclass(frozen=True)
+class Node(Cluster):
+    """The one-node cluster of the script `node`."""
+
+    def load_image(self, archive: Path) -> None:
+        tag, image_id = images.identity(archive)
+        present = dict(line.split() for line in _node(self.name, "images").splitlines())
+        # containerd lists an image under its tag and under its id, with the same manifest
+        if image_id not in present or present.get(tag) != present[image_id]:
+            with step(f"loading {tag} into node {self.name}"):
+                _node(self.name, "load", str(archive))
+
+    def stop(self) -> None:
+        _node(self.name, "down")
+
+
+@dataclass(frozen=True)
+class Kind(Cluster):
+    """A kind cluster, made and deleted by pytest-kind."""
+
+    kind: Path
+
+    def load_image(self, archive: Path) -> None:
+        with step(f"loading {archive.name} into kind cluster {CONTEXT_PREFIX}{self.name}"):
+            run([self.kind, "load", "image-archive", str(archive), f"--name={CONTEXT_PREFIX}{self.name}"])
+
+    def stop(self) -> None:
+        run([self.kind, "delete", "cluster", f"--name={CONTEXT_PREFIX}{self.name}", f"--kubeconfig={self.kubeconfig}"])
+
+
+def start(name: str, kubeconfig: Path | None = None) -> Cluster:
+    """The cluster of this kubeconfig, or else the running or newly started cluster of this name.
+
+    Raises RigError, naming what is missing, where no cluster can be had.
+    """
+    if kubeconfig is not None:
+        if not kubeconfig.is_file():
+            raise RigError(f"there is no kubeconfig {kubeconfig}")
+        programs.clients()
+        return Cluster(name, "kubeconfig", kubeconfig.resolve(), bin_dir() / "kubectl", bin_dir() / "helm")
+    if reason := missing():
+        raise RigError(reason)
+    return _start_kind(name) if images.docker_answers() else _start_node(name)
+
+
+def missing() -> str:
+    """Why no cluster can be started on this machine; empty where one can be."""
+    if images.docker_answers():
+        return ""
+    release = Path("/etc/os-release")
+    debian = release.exists() and re.search(r"^ID=debian$", release.read_text(), re.MULTILINE)
+    lacks = [
+        what
+        for what, there in (
+            ("Debian", debian),
+            ("root", os.geteuid() == 0),
+            ("Go to build its programs", (bin_dir() / "kube").exists() or shutil.which("go")),
+        )
+        if not there
+    ]
+    if not lacks:
+        return ""
+    return f"no Docker engine answers (kind needs one), and the node without Docker needs {', '.join(lacks)}"
+
+
+def stop(name: str) -> None:
+    """End the cluster of this name, if it runs."""
+    if images.docker_answers():
+        if (kubeconfig := _kind_kubeconfig(name)).exists():
+            programs.build(programs.KIND)
+            Kind(name, "kind", kubeconfig, bin_dir() / "kubectl", bin_dir() / "helm", bin_dir() / "kind").stop()
+    else:
+        _node(name, "down")
+
+
+def _start_kind(name: str) -> Kind:
+    from pytest_kind import KindCluster  # only where Docker runs, so the demo needs no test dependency elsewhere
+
+    programs.clients()
+    programs.build(programs.KIND)
+    kind, kubectl = bin_dir() / "kind", bin_dir() / "kubectl"
+    kubeconfig = _kind_kubeconfig(name)
+    kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+    with step(f"starting kind cluster {CONTEXT_PREFIX}{name}"):
+        KindCluster(CONTEXT_PREFIX + name, kubeconfig, kind_path=kind, kubectl_path=kubectl).create()
+    return Kind(name, "kind", kubeconfig, kubectl, bin_dir() / "helm", kind)
+
+
+def _kind_kubeconfig(name: str) -> Path:
+    return cache_dir() / "kind" / name / "kubeconfig"
+
+
+def _start_node(name: str) -> Node:
+    with ThreadPoolExecutor(1) as aside:
+        if not (bin_dir() / "kube").exists():
+            aside.submit(
+                images.prepare
+            )  # waits for the network, mostly, while Go has the processors; what fails is tried again
+        programs.node()
+    with step(f"starting node {name}"):
+        kubeconfig = Path(_node(name, "up").strip())
+    return Node(name, "node", kubeconfig, bin_dir() / "kubectl", bin_dir() / "helm")
+
+
+def _node(name: str, *command: str) -> str:
+    return run([HERE / "node", *command], env={"NODE": name, "ALETHEIA_CACHE": str(cache_dir())}, timeout_seconds=300)

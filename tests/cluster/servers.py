@@ -1,0 +1,153 @@
+"""Prometheus and Jaeger: as processes for the integration tests, and as pods of a cluster.
+
+Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
+"""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from tests.cluster import programs
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import HERE, RigError, bin_dir, run
+
+START_SECONDS = 30.0
+NOTHING_TO_SCRAPE = "global: {scrape_interval: 1s}\n"
+
+_direct = build_opener(ProxyHandler({}))  # the machine's proxy knows nothing of these servers
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus; `url` has no slash at its end."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class Jaeger:
+    """A running Jaeger: `url` is its query API, `otlp_url` takes spans by OTLP/HTTP."""
+
+    url: str
+    otlp_url: str
+
+    def send(self, document: Mapping[str, Any]) -> None:
+        """Store the spans of an OTLP/JSON document ({"resourceSpans": [...]}). Raises RigError when Jaeger refuses it."""
+        body = json.dumps(document).encode()
+        request = Request(f"{self.otlp_url}/v1/traces", body, {"Content-Type": "application/json"})
+        try:
+            with _direct.open(request, timeout=10):
+                pass
+        except URLError as e:
+            raise RigError(f"Jaeger does not take the spans: {e}") from e
+
+
+@contextmanager
+def prometheus(
+    directory: Path,
+    *,
+    config: str = NOTHING_TO_SCRAPE,
+    openmetrics: str | None = None,
+    address: str = "127.0.0.1",
+    flags: Sequence[str] = (),
+) -> Iterator[Prometheus]:
+    """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF)."""
+    program, promtool = programs.prometheus()
+    directory.mkdir(parents=True, exist_ok=True)
+    config_file, data = directory / "prometheus.yml", directory / "data"
+    config_file.write_text(config)
+    if openmetrics is not None:
+        samples = directory / "samples.openmetrics"
+        samples.write_text(openmetrics)
+        run([promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", samples, data])
+    with free_ports(address, 1) as (port,):
+        url = f"http://{address}:{port}"
+        command = [
+            str(program),
+            f"--config.file={config_file}",
+            f"--storage.tsdb.path={data}",
+            f"--web.listen-address={address}:{port}",
+        ]
+        # samples of any age are kept: a test's history may lie long ago
+        command += ["--storage.tsdb.retention.time=100y", *flags]
+    with process(command, directory / "prometheus.log", lambda: answers(f"{url}/-/ready")):
+        yield Prometheus(url)
+
+
+@contextmanager
+def jaeger(directory: Path, *, address: str = "127.0.0.1", flags: Sequence[str] = ()) -> Iterator[Jaeger]:
+    """Run Jaeger with its traces in memory."""
+    programs.build(programs.JAEGER)
+    directory.mkdir(parents=True, exist_ok=True)
+    listeners = (
+        "query.http-server.host-port",
+        "collector.otlp.http.host-port",
+        "admin.http.host-port",
+        "query.grpc-server.host-port",
+        "collector.otlp.grpc.host-port",
+        "collector.http-server.host-port",
+        "collector.grpc-server.host-port",
+        "http-server.host-port",
+        "processor.jaeger-compact.server-host-port",
+        "processor.jaeger-binary.server-host-port",
+        "processor.zipkin-compact.server-host-port",
+    )
+    with free_ports(address, len(listeners)) as ports:
+        at = dict(zip(listeners, ports, strict=True))
+        command = [str(bin_dir() / "jaeger"), *(f"--{name}={address}:{port}" for name, port in at.items()), *flags]
+    query, otlp, admin = (f"http://{address}:{port}" for port in ports[:3])
+    with process(command, directory / "jaeger.log", lambda: answers(f"{admin}/") and answers(f"{query}/api/services")):
+        yield Jaeger(query, otlp)
+
+
+@contextmanager
+def process(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the context ends; enter it when the server is ready. Raises RigError with the end of its log."""
+    with log.open("wb") as output, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as server:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not ready():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    end = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+                    raise RigError(f"{Path(command[0]).name} did not get ready:\n{end}")
+                time.sleep(0.05)
+            yield server
+        finally:
+            server.kill()  # nothing of it is kept, and Jaeger takes seconds to end politely
+
+
+@contextmanager
+def free_ports(address: str, count: int) -> Iterator[list[int]]:
+    """So many ports that nobody listens on; they are held until the context ends, so they are all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((address, 0))
+        yield [one.getsockname()[1] for one in sockets]
+
+
+def answers(url: str) -> bool:
+    """Whether the server answers this GET with success."""
+    try:
+        with _direct.open(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def deploy(cluster: Cluster, namespace: str) -> None:
+    """Run both servers as pods in a namespace that exists; the cluster needs the image SERVERS. Returns when they are ready."""
+    manifests = [f"--filename={HERE / 'servers' / name}" for name in ("prometheus.yaml", "jaeger.yaml")]
+    cluster.run_kubectl("apply", f"--namespace={namespace}", *manifests)
+    for name in ("prometheus", "jaeger"):
+        cluster.run_kubectl(
+            "rollout", "status", f"deployment/{name}", f"--namespace={namespace}", "--timeout=90s", timeout_seconds=100
+        )
