@@ -1,0 +1,33 @@
+"""Where the demo takes place: a cluster of its own, or a named one. The rig starts the former; both get kubectl and helm."""
+
+from pathlib import Path
+
+from tests.cluster import images, provider
+from tests.demo.kubernetes import Cluster
+
+NAME = "demo"
+
+
+def start() -> tuple[Cluster, provider.Cluster]:
+    """The demo's own cluster, started unless it runs, and the rig's handle of it. Raises RigError."""
+    rig = provider.start(NAME)
+    return _reached(rig), rig
+
+
+def named(kubeconfig: Path) -> Cluster:
+    """The cluster of this kubeconfig's current context. Raises RigError or DemoError."""
+    return _reached(provider.start(NAME, kubeconfig))
+
+
+def stop() -> None:
+    provider.stop(NAME)
+
+
+def load(rig: provider.Cluster, image: images.Image) -> str:
+    """Build the image where it is not built yet, and put it into the demo's own cluster; its name. Raises RigError."""
+    rig.load_image(images.build(image))
+    return image.tag
+
+
+def _reached(rig: provider.Cluster) -> Cluster:
+    return Cluster.named(rig.kubeconfig, tuple(dict.fromkeys((rig.kubectl.parent, rig.helm.parent))))

@@ -1,0 +1,103 @@
+"""Reads a session's artifacts and prints, as JSON, what a first look at them shows.
+
+Runs inside the operator's pod, where the evidence lies and there is no shell: `python3 -c SOURCE SESSION < ARTIFACTS`.
+ARTIFACTS are those of the Investigation's status. Standard library only.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+CONTEXT_LINES = 1  # before the first error
+ERROR_LINES = 3  # from the first error on
+SAMPLES = 13
+SERIES = 4
+SERIOUS = ("ERROR", "FATAL")
+
+
+def failed(span: dict[str, Any]) -> bool:
+    return any(tag["key"] == "error" and tag["value"] in (True, "true") for tag in span["tags"])
+
+
+def error_of(span: dict[str, Any]) -> str:
+    """What the span says went wrong; empty for one that went well."""
+    if not failed(span):
+        return ""
+    said = [tag["value"] for tag in span["tags"] if tag["key"] == "otel.status_description"]
+    return str(said[0]) if said else "error"
+
+
+def span_ids(trace: dict[str, Any]) -> set[str]:
+    return {span["spanID"] for span in trace["spans"]}
+
+
+def whole(trace: dict[str, Any]) -> bool:
+    """Whether no span's parent is missing."""
+    return {reference["spanID"] for span in trace["spans"] for reference in span["references"]} <= span_ids(trace)
+
+
+def of_logs(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first error and what stands around it; without any, the last lines."""
+    first = next((i for i, entry in enumerate(entries) if entry.get("level") in SERIOUS), len(entries))
+    end = min(len(entries), first + ERROR_LINES)
+    return {"lines": len(entries), "shown": entries[max(0, end - ERROR_LINES - CONTEXT_LINES) : end]}
+
+
+def of_metrics(series: list[dict[str, Any]]) -> dict[str, Any]:
+    """The latest samples of the series that go on the longest."""
+    lasting = sorted(series, key=lambda one: -float(one["values"][-1][0]))
+    shown = [{"labels": one["metric"], "samples": one["values"][-SAMPLES:]} for one in lasting[:SERIES]]
+    return {"samples": sum(len(one["values"]) for one in series), "series": len(series), "shown": shown}
+
+
+def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
+    """The whole trace with the slowest failed span; without any, the slowest span. Spans in the order of calls."""
+    spans = [(span, trace) for trace in traces for span in trace["spans"]]
+    summary = {
+        "spans": len(spans),
+        "traces": len(traces),
+        "failed": sum(any(map(failed, trace["spans"])) for trace in traces),
+        "shown": [],
+    }
+    if not spans:
+        return summary
+    # spans arrive one by one: of the latest trace some may still be on their way
+    _, trace = max(spans, key=lambda pair: (whole(pair[1]), failed(pair[0]), pair[0]["duration"]))
+    children: dict[str | None, list[dict[str, Any]]] = {}
+    known = span_ids(trace)
+    for span in sorted(trace["spans"], key=lambda span: int(span["startTime"])):
+        parent = next((ref["spanID"] for ref in span["references"] if ref["spanID"] in known), None)
+        children.setdefault(parent, []).append(span)
+
+    def walk(parent: str | None, depth: int) -> list[dict[str, Any]]:
+        rows = []
+        for span in children.get(parent, []):
+            service = trace["processes"][span["processID"]]["serviceName"]
+            row = {"depth": depth, "service": service, "operation": span["operationName"], "error": error_of(span)}
+            rows += [row | {"microseconds": span["duration"]}, *walk(span["spanID"], depth + 1)]
+        return rows
+
+    return summary | {"trace_id": trace["traceID"], "shown": walk(None, 0)}
+
+
+KINDS = {"logs": of_logs, "metrics": of_metrics, "traces": of_traces}
+
+
+def main(session: Path, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A look at each artifact, in their order."""
+    looks = []
+    for artifact in artifacts:
+        content = (session / artifact["path"]).read_bytes()
+        document = json.loads(content)
+        kind = artifact["path"].split("/")[1]
+        look = {"kind": kind, "path": artifact["path"], "target": artifact["target"]}
+        look |= {"intact": hashlib.sha256(content).hexdigest() == artifact["sha256"]}
+        looks.append(look | KINDS[kind](document["data"]))
+    return looks
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), json.load(sys.stdin))))
