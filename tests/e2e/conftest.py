@@ -1,0 +1,98 @@
+"""The operator as users have it: its image, installed by its chart, in a namespace that enforces restricted pod security."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster import images, servers
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import ROOT, run
+from tests.support.operator import Kubectl, until
+
+CHART = ROOT / "charts" / "aletheia-operator"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+VALUES: dict[str, Any] = {
+    "image": {"repository": "localhost/aletheia-operator", "tag": "dev"},
+    "dataSources": [
+        {"name": "prometheus", "type": "prometheus", "endpoint": "http://prometheus.e2e-observability:9090", "default": True},
+        {"name": "jaeger", "type": "jaeger", "endpoint": "http://jaeger.e2e-observability:16686", "default": True},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The installed operator."""
+
+    cluster: Cluster
+    system: Kubectl
+    deployment: str = "deployment/aletheia-aletheia-operator"
+
+    def python(self, code: str, *arguments: str) -> str:
+        """What a Python program prints in the operator's container."""
+        return self.system("exec", self.deployment, "-c", "operator", "--", "python3", "-c", code, *arguments)
+
+    def session(self, resource: Any) -> dict[str, Any]:
+        """Every file of a session by its path: manifest.json and artifacts parsed, with their SHA-256."""
+        code = (
+            "import hashlib, json, pathlib, sys; root = pathlib.Path(sys.argv[1]);"
+            "print(json.dumps({str(p.relative_to(root)): [json.loads(p.read_bytes()), hashlib.sha256(p.read_bytes()).hexdigest()]"
+            " for p in root.rglob('*') if p.is_file()}))"
+        )
+        files: dict[str, Any] = json.loads(self.python(code, resource["status"]["session"]["path"]))
+        return files
+
+
+def helm(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
+    return run([cluster.helm, f"--kubeconfig={cluster.kubeconfig}", *arguments], stdin=stdin, timeout_seconds=240)
+
+
+def namespace(cluster: Cluster, name: str, **labels: str) -> Kubectl:
+    cluster.run_kubectl("delete", "namespace", name, "--ignore-not-found", timeout_seconds=180)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.run_kubectl("create", "-f", "-", stdin=json.dumps(body))
+    kubectl = Kubectl(cluster, name)
+    until(lambda: kubectl("get", "serviceaccounts", "-o", "name"), 30, "the namespace has its service account")
+    return kubectl
+
+
+def provide(cluster: Cluster, image: images.Image) -> None:
+    """Put an image into the cluster; one that was named must have it already."""
+    if cluster.provider != "kubeconfig":
+        cluster.load_image(images.build(image))
+
+
+@pytest.fixture(scope="session")
+def observability(cluster: Cluster) -> Iterator[Kubectl]:
+    """Prometheus and Jaeger in the cluster."""
+    provide(cluster, images.SERVERS)
+    kubectl = namespace(cluster, "e2e-observability", **RESTRICTED)
+    servers.deploy(cluster, kubectl.namespace)
+    yield kubectl
+    cluster.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def installation(cluster: Cluster, observability: Kubectl) -> Iterator[Installation]:
+    """The operator, installed by `helm install --wait`."""
+    provide(cluster, images.OPERATOR)
+    system = namespace(cluster, "e2e-system", **RESTRICTED)
+    present = "investigations.aletheia.dev" in cluster.run_kubectl("get", "crds", "-o", "name")  # of a cluster that was kept
+    values = VALUES | {"crds": {"install": not present}}
+    arguments = ("aletheia", str(CHART), "--namespace=e2e-system", "--values=-", "--wait", "--timeout=120s")
+    helm(cluster, "install", *arguments, stdin=yaml.safe_dump(values))
+    yield Installation(cluster, system)
+    helm(cluster, "uninstall", "aletheia", "--namespace=e2e-system", "--wait", "--timeout=60s")
+    cluster.run_kubectl("delete", "namespace", "e2e-system", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def shop(cluster: Cluster) -> Iterator[Kubectl]:
+    """A namespace of users."""
+    kubectl = namespace(cluster, "e2e-shop", **RESTRICTED)
+    yield kubectl
+    cluster.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")

@@ -1,0 +1,196 @@
+"""From `helm install` to evidence on the PersistentVolume."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import RigError
+from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm
+from tests.support.operator import Kubectl, investigation, pod, until
+
+pytestmark = pytest.mark.e2e
+
+
+def restricted(body: dict[str, Any]) -> dict[str, Any]:
+    """The pod, as the restricted profile wants it."""
+    body["spec"]["securityContext"] = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in body["spec"]["containers"]:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return body
+
+
+@pytest.fixture(scope="module")
+def speaker(shop: Kubectl) -> str:
+    shop.apply(restricted(pod("speaker", "echo 'ERROR connection refused'; echo täglich; sleep 3600")))
+    shop.wait("pod/speaker", "condition=Ready")
+    until(lambda: "täglich" in shop("logs", "speaker"), 30, "the pod has spoken")
+    return "speaker"
+
+
+def trace(service: str) -> dict[str, Any]:
+    """An OTLP document with one failing span of now."""
+    now = time.time_ns()
+    span = {
+        "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "spanId": "00f067aa0ba902b7",
+        "name": "POST /pay",
+        "kind": 2,
+        "startTimeUnixNano": str(now - 3_000_000_000),
+        "endTimeUnixNano": str(now - 2_500_000_000),
+        "status": {"code": 2, "message": "connection refused"},
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def test_logs_metrics_and_traces_lie_on_the_volume(
+    installation: Installation, observability: Kubectl, shop: Kubectl, speaker: str
+) -> None:
+    """One Investigation, Completed: real lines, samples and spans, as the sources have them, with matching digests."""
+    send = "import sys, urllib.request as u; u.urlopen(u.Request('http://jaeger.e2e-observability:4318/v1/traces',"
+    send += " sys.argv[1].encode(), {'Content-Type': 'application/json'}), timeout=10).read()"
+    installation.python(send, json.dumps(trace("payments")))
+    seen = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())"
+    search = "http://jaeger.e2e-observability:16686/api/traces?service=payments&limit=5&lookback=1h"
+    until(lambda: json.loads(installation.python(seen, search))["data"], 30, "Jaeger has the trace")
+    resource = shop.investigate(
+        "whole",
+        window={"lookback": "15m"},
+        targets=[{"pod": speaker}],
+        metrics=[{"query": "vector(42)"}],
+        traces=[{"service": "payments"}],
+    )
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    files = installation.session(resource)
+    manifest, digest = files.pop("manifest.json")
+    assert digest == resource["status"]["session"]["manifestSha256"]
+    assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
+        path: sha256 for path, (_, sha256) in files.items()
+    }
+    logs, metrics, traces = (files[artifact["path"]][0] for artifact in manifest["artifacts"])
+    assert [entry["line"] for entry in logs["data"]] == ["ERROR connection refused", "täglich"]
+    assert logs["metadata"]["summary"] == "2 logs (1 ERROR), top error: 'connection refused' (1x)"
+    assert {value for _, value in metrics["data"][0]["values"]} == {"42"}
+    assert traces["data"][0]["spans"][0]["operationName"] == "POST /pay"
+    assert resource["status"]["session"]["path"].startswith("/var/lib/aletheia/sessions/INC-")
+
+
+def test_the_operator_is_restarted_in_the_middle(installation: Installation, shop: Kubectl, speaker: str) -> None:
+    """Its pod is killed at once; the next one ends what was begun, and captures nothing again."""
+    names = [f"middle-{number}" for number in range(10)]
+    shop.apply(*(investigation(name, targets=[{"pod": speaker}]) for name in names))
+    installation.system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
+    done = [shop.ended(name, 120) for name in names]
+    assert {resource["status"]["phase"] for resource in done} == {"Completed"}
+    assert len({resource["status"]["session"]["id"] for resource in done}) == len(names)
+    for resource in done:
+        files = installation.session(resource)
+        assert len(files) == 2, "the manifest and one log"
+    installation.system("rollout", "status", installation.deployment, "--timeout=60s")
+
+
+def test_the_container_is_locked_down(installation: Installation) -> None:
+    """Not root, a read-only root file system, no pip, no compiler."""
+    code = """
+import glob, importlib.util, json, os, shutil
+writable = [path for path in ("/", "/etc", "/opt/venv", "/usr", "/var") if os.access(path, os.W_OK)]
+found = [name for name in ("pip", "pip3", "gcc", "cc", "c++", "make", "apt-get-install") if shutil.which(name)]
+modules = [name for name in ("pip", "setuptools", "ensurepip") if importlib.util.find_spec(name)]
+venv = glob.glob("/opt/venv/lib/python3*/site-packages/pip*")
+print(json.dumps({"uid": os.getuid(), "writable": writable, "found": found, "modules": modules, "venv": venv}))
+"""
+    seen = json.loads(installation.python(code))
+    assert seen == {"uid": 10001, "writable": [], "found": [], "modules": [], "venv": []}
+    with pytest.raises(RigError, match="Read-only file system"):
+        installation.python("open('/opt/venv/planted', 'w')")
+
+
+def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -> None:
+    """It reads no Secrets, deletes nothing, and impersonates only the names that the chart lists."""
+    user = "--as=system:serviceaccount:e2e-system:aletheia-aletheia-operator"
+
+    def can(*what: str) -> bool:
+        command = [
+            installation.cluster.kubectl,
+            f"--kubeconfig={installation.cluster.kubeconfig}",
+            "auth",
+            "can-i",
+            *what,
+            user,
+        ]
+        return subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
+
+    assert can("get", "pods/log", "-n", "e2e-shop")
+    assert can("impersonate", "serviceaccounts/investigator", "-n", "e2e-shop")
+    for forbidden in (
+        ("get", "secrets", "-n", "e2e-shop"),
+        ("list", "secrets", "-A"),
+        ("delete", "pods", "-n", "e2e-shop"),
+        ("create", "pods/exec", "-n", "e2e-shop"),
+        ("update", "datasources"),
+        ("patch", "investigations", "-n", "e2e-shop"),
+        ("impersonate", "serviceaccounts/default", "-n", "kube-system"),
+        ("impersonate", "users/system:admin"),
+        ("get", "nodes/proxy"),
+    ):
+        assert not can(*forbidden), forbidden
+
+
+def test_naming_a_service_account_needs_the_right_to_be_it(installation: Installation, shop: Kubectl, speaker: str) -> None:
+    """A user who may create Investigations cannot borrow a ServiceAccount's rights; the message says what would allow it."""
+    shop("create", "serviceaccount", "investigator")
+    shop("create", "serviceaccount", "tenant")
+    shop("create", "role", "tenant", "--verb=create,get", "--resource=investigations.aletheia.dev")
+    shop("create", "rolebinding", "tenant", "--role=tenant", "--serviceaccount=e2e-shop:tenant")
+    body = json.dumps(investigation("borrowed", targets=[{"pod": speaker}], serviceAccountName="investigator"))
+    tenant = "--as=system:serviceaccount:e2e-shop:tenant"
+    with pytest.raises(RigError, match="may not impersonate ServiceAccount investigator"):
+        shop("create", tenant, "-f", "-", stdin=body)
+    shop("create", "role", "borrow", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=investigator")
+    shop("create", "rolebinding", "borrow", "--role=borrow", "--serviceaccount=e2e-shop:tenant")
+    until(lambda: created(shop, tenant, body), 15, "the API server knows the new right")
+    ended = shop.ended("borrowed")
+    assert [gap["reason"] for gap in ended["status"]["gaps"]] == ["Forbidden"], "investigator itself may read nothing here"
+
+
+def created(kubectl: Kubectl, user: str, body: str) -> bool:
+    try:
+        kubectl("create", user, "-f", "-", stdin=body)
+    except RigError as error:
+        assert "may not impersonate" in str(error)
+        return False
+    return True
+
+
+def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubectl, speaker: str, tmp_path: Path) -> None:
+    """`helm install --wait`, which reads status as kstatus does, returns when it is Completed and fails when it Failed."""
+    for name, target, fails in (("fine", speaker, False), ("broken", "no-such-pod", True)):
+        chart = tmp_path / name
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "0.1.0"}))
+        body = investigation(f"helm-{name}", targets=[{"pod": target}])
+        (chart / "templates" / "investigation.yaml").write_text(yaml.safe_dump(body))
+        arguments = ("install", name, str(chart), "--namespace=e2e-shop", "--wait=watcher", f"--timeout={10 if fails else 60}s")
+        if fails:
+            with pytest.raises(RigError, match="(?i)failed"):
+                helm(installation.cluster, *arguments)
+        else:
+            helm(installation.cluster, *arguments)
+            assert shop.get("investigation", "helm-fine")["status"]["phase"] == "Completed"
+
+
+def test_the_chart_passes_lint_and_a_server_side_dry_run(cluster: Cluster, installation: Installation) -> None:
+    """`helm lint --strict`, and the API server takes every rendered resource in a namespace with restricted pod security."""
+    helm(cluster, "lint", "--strict", str(CHART), "--values=-", stdin=yaml.safe_dump(VALUES))
+    arguments = ("template", "dry-run", str(CHART), "--namespace=e2e-system", "--values=-")
+    rendered = helm(cluster, *arguments, stdin=yaml.safe_dump(VALUES | {"dataSources": []}))
+    assert RESTRICTED["pod-security.kubernetes.io/enforce"] == "restricted"
+    said = installation.system("apply", "--dry-run=server", "-f", "-", stdin=rendered)
+    assert "deployment.apps/dry-run-aletheia-operator created (server dry run)" in said
+    assert "warning" not in said.lower()
