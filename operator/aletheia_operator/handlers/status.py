@@ -118,7 +118,6 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
     gaps, artifacts = manifest.gaps, manifest.artifacts
     status = of_phase(phase, describe(snapshot), generation, before, now)
     status |= {
-        "progress": {"done": snapshot.done, "total": snapshot.total, "text": f"{snapshot.done}/{snapshot.total}"},
         "window": list(manifest.window),
         "session": {
             "id": manifest.session_id,
@@ -132,6 +131,8 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         "gapCount": len(gaps),
         "startTime": format_time(manifest.start_time),
     }
+    if snapshot.total or manifest.finished:
+        status["progress"] = {"done": snapshot.done, "total": snapshot.total, "text": f"{snapshot.done}/{snapshot.total}"}
     if manifest.completion_time is not None:
         status["completionTime"] = format_time(manifest.completion_time)
     if snapshot.manifest_sha256 is not None:
