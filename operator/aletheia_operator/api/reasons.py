@@ -83,6 +83,7 @@ class ConditionReason(Reason):
     CANCELLED = "Cancelled", "Cancelled; what was captured until then is kept."
     INVALID_SPEC = "InvalidSpec", "The spec was refused; the message names the field."
     SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used; the operator tries again."
+    INTERNAL_ERROR = "InternalError", "A fault of the operator's own ended the capture. Its log has the details."
 
 
 def table(reasons: type[Reason]) -> str:

@@ -10,7 +10,7 @@ GROUP = "aletheia.dev"
 VERSION = "v1alpha1"
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-DURATION_PATTERN = r"^([1-9][0-9]{0,5}[smhdw]){1,5}$"
+DURATION_PATTERN = r"^([1-9][0-9]{0,3}[hdw]|[1-9][0-9]{0,5}[sm]){1,5}$"  # short enough that no date overflows
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123 subdomain
 
 

@@ -6,6 +6,9 @@ SourceError
 """
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.text.levels import one_line
+
+MAX_MESSAGE = 1000
 
 
 class SourceError(Exception):
@@ -14,8 +17,8 @@ class SourceError(Exception):
     default_reason = GapReason.INTERNAL_ERROR
 
     def __init__(self, message: str, reason: GapReason | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = one_line(message, MAX_MESSAGE)  # it may quote a server, and will be shown
+        super().__init__(self.message)
         self.reason = reason or self.default_reason
 
 

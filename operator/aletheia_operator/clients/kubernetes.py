@@ -165,9 +165,9 @@ def _error(status: int, body: bytes, user: str | None) -> SourceError:
     match status:
         case 401 | 403:
             return Rejected(message, GapReason.FORBIDDEN)
-        case 404 | 410:
+        case 404:
             return Rejected(message, GapReason.NOT_FOUND)
-        case 408 | 429 | 500 | 502 | 503 | 504:
+        case 408 | 410 | 429 | 500 | 502 | 503 | 504:
             return Unavailable(message)
         case _:
             return Rejected(message)

@@ -142,6 +142,8 @@ class _Handlers:
                 await self.supervisor.look_for_unnoticed(self.settings.namespaces)
             except SourceError as e:
                 log.warning("Investigations cannot be listed: %s", e.message)
+            except Exception:  # the probe depends on this look
+                log.exception("looking for overlooked Investigations failed")
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

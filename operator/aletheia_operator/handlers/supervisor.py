@@ -145,6 +145,10 @@ class Supervisor:
                 message = f"session {e} is held by another process"
             except OSError as e:
                 message = f"the session volume cannot be used: {e.strerror or e}"
+            except Exception:
+                log.exception("Investigation %s/%s failed", order.owner.namespace, order.owner.name)
+                await writer.phase("Failed", ConditionReason.INTERNAL_ERROR)
+                break
             log.warning("Investigation %s/%s: %s", order.owner.namespace, order.owner.name, message)
             if self.tools.now() >= deadline:
                 await writer.phase("Failed", ConditionReason.SESSION_UNAVAILABLE, message)

@@ -14,7 +14,7 @@ from typing import Any
 from aletheia_operator import __version__
 from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import MAX_MESSAGE, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers import FETCHERS, Fetcher
@@ -33,12 +33,14 @@ from aletheia_operator.session import (
     create_session,
     find_session,
 )
+from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 
 log = logging.getLogger(__name__)
 
 INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
 PLAN_KEY = "plan"
+MAX_TARGET = 300
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
@@ -287,7 +289,13 @@ class _Capture:
             missing.append(Missing(question.target, e.reason, e.message))
 
     def _gap(self, fetcher: str, missing: Missing) -> Gap:
-        return Gap(fetcher=fetcher, target=missing.target, reason=missing.reason.value, message=missing.message)
+        """A gap as it is kept and shown: what it quotes is made inert."""
+        return Gap(
+            fetcher=fetcher,
+            target=one_line(missing.target, MAX_TARGET),
+            reason=missing.reason.value,
+            message=one_line(missing.message, MAX_MESSAGE),
+        )
 
     async def _record(self, done: Done) -> None:
         await self._keep(self.session.record, done)

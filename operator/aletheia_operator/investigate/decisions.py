@@ -15,15 +15,15 @@ def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | N
     if spec.lookback is not None:
         return Window(created - timedelta(seconds=parse_duration(spec.lookback)), created), None
     start, end = spec.start or created, spec.end or created
-    if end <= created:
-        return Window(start, max(start, end)), None
-    missing = Missing(
-        "window",
-        GapReason.WINDOW_IN_FUTURE,
-        f"the window ends at {format_time(end)}, after the resource was created at {format_time(created)}:"
-        " what came later is not captured; create another Investigation for it",
+    window = Window(min(start, created), min(end, created))
+    last = max(start, end)
+    if last <= created:
+        return window, None
+    message = (
+        f"the window reaches to {format_time(last)}, but the resource was created at {format_time(created)}:"
+        " what came later is not captured; create another Investigation for it"
     )
-    return Window(min(start, created), created), missing
+    return window, Missing("window", GapReason.WINDOW_IN_FUTURE, message)
 
 
 def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: GapReason | None) -> str:
