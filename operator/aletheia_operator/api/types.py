@@ -1,8 +1,10 @@
 """What the models share: the group, the base model, rules, and strings with a form (names, durations)."""
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
@@ -18,6 +20,11 @@ class Model(BaseModel):
     """Base of every model: camelCase outside, unknown fields refused, never changed once made."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The model of a resource's own form, as strict as the API server: no other names, no converted types."""
+        return cls.model_validate_json(orjson.dumps(value), strict=True, by_alias=True, by_name=False)
 
     def to_json(self) -> dict[str, Any]:
         """The resource's own form: camelCase, no nulls, times in RFC 3339."""

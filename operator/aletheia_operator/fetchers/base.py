@@ -3,7 +3,7 @@
 A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -109,7 +109,7 @@ class Document:
     source: str
     name: tuple[str, ...]
     metadata: dict[str, Any]
-    batches: AsyncIterator[Entries]
+    batches: AsyncGenerator[Entries, None]
     findings: Findings
 
 

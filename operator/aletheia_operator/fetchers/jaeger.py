@@ -3,7 +3,7 @@
 Speaks GET /api/traces and /api/traces/{id} (the API of Jaeger's own UI; times in microseconds since the Unix epoch).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import orjson
@@ -39,7 +39,7 @@ class JaegerFetcher:
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the answer to one question. Entries: traces as Jaeger sent them."""
-        request = TracesRequest.model_validate(question.arguments["request"])
+        request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find("jaeger", question.arguments["data_source"])
         if request.trace_id is not None:
             answer = await sources.http.fetch_json(endpoint, f"/api/traces/{request.trace_id}", [])
@@ -94,7 +94,8 @@ def search(request: TracesRequest, window: Window) -> list[tuple[str, str]]:
 def read(endpoint: Endpoint, answer: Answer) -> tuple[list[dict[str, Any]], list[str]]:
     """The traces of an answer, and what Jaeger could not read. Raises Rejected or Unavailable."""
     body = answer.body if isinstance(answer.body, dict) else {}
-    said = [error for error in body.get("errors") or [] if isinstance(error, dict)]
+    listed = body.get("errors")
+    said = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
     errors = [one_line(str(error.get("msg") or error), 300) for error in said]
     if answer.status >= 400:
         raise endpoint.failed(answer.status, "; ".join(errors))
@@ -114,7 +115,7 @@ def _is_trace(value: Any) -> bool:
     )
 
 
-async def _batches(traces: list[dict[str, Any]]) -> AsyncIterator[list[Any]]:
+async def _batches(traces: list[dict[str, Any]]) -> AsyncGenerator[list[Any], None]:
     for first in range(0, len(traces), TRACES_PER_BATCH):
         yield traces[first : first + TRACES_PER_BATCH]
 
@@ -142,7 +143,8 @@ def _duration(span: dict[str, Any]) -> int:
 
 def is_failing(span: dict[str, Any]) -> bool:
     """A span with the tag error=true (OpenTracing) or otel.status_code=ERROR (OpenTelemetry)."""
-    tags = [(tag.get("key"), tag.get("value")) for tag in span.get("tags") or [] if isinstance(tag, dict)]
+    listed = span.get("tags")
+    tags = [(tag.get("key"), tag.get("value")) for tag in listed if isinstance(tag, dict)] if isinstance(listed, list) else []
     return ("error", True) in tags or ("error", "true") in tags or ("otel.status_code", "ERROR") in tags
 
 

@@ -22,6 +22,7 @@ from aletheia_operator.text.levels import LevelCount, one_line
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds, to_nanoseconds
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
+SECONDS_LOOKED_BACK = 2
 MAX_BROKEN_READS = 3  # in a row, without a new line
 DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr are stamped apart: a line may stand behind a later one
 _CANONICAL_LENGTH = len(b"2026-11-22T15:21:11.072842937Z")
@@ -105,7 +106,7 @@ class KubernetesLogsFetcher:
 
     async def _batches(
         self, kubernetes: Kubernetes, sources: Sources, question: Question, runs: list["Run"], findings: Findings
-    ) -> AsyncIterator[list[Any]]:
+    ) -> AsyncGenerator[list[Any], None]:
         count = LevelCount()
         streams = []
         for run in runs:
@@ -253,8 +254,9 @@ class LogReader:
     findings: Findings
     count: LevelCount
     _last: bytes = field(init=False, default=b"")  # greatest sort key so far
-    _second: bytes = field(init=False, default=b"")  # its whole second, from which the next look reads
-    _seen: int = field(init=False, default=0)  # lines of that second so far, which the next look skips
+    _seen: dict[bytes, int] = field(init=False, default_factory=dict)  # lines by second, for the next look to skip
+    _unended: tuple[bytes, bytes, bytes] | None = field(init=False, default=None)  # key, stamp and line without its end
+    _news: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._start = format_nanoseconds(to_nanoseconds(self.window.start)).encode()
@@ -265,7 +267,7 @@ class LogReader:
         """The lines, in the log's order. What is missing is added to the findings; nothing is raised."""
         broken = 0
         while True:
-            before = (self._second, self._seen)
+            self._news = False
             error: SourceError | None = None
             try:
                 async for batch in self._read_once():
@@ -278,50 +280,62 @@ class LogReader:
             except Rejected as e:
                 self._missing(*_explain(e, self.run))
                 return
-            news = before != (self._second, self._seen)
-            if error is None and not news:
-                return
-            broken = 0 if news else broken + 1
-            if error is not None and broken >= MAX_BROKEN_READS:
+            broken = 0 if self._news else broken + 1
+            if self._news or (error is not None and broken < MAX_BROKEN_READS):
+                continue
+            if self._unended is not None and self._start <= self._unended[0] <= self._end:
+                key = max(self._last, self._unended[0])
+                yield [(key, self._entry(*self._unended) | {"partial": True})]
+            if error is not None:
                 reason = GapReason.LOG_INCOMPLETE if self._last else error.reason
-                self._missing(
-                    reason, f"the log broke off{f' after {self._last.decode()}' if self._last else ''}: {error.message}"
-                )
-                return
+                after = f" after {self._last.decode()}" if self._last else ""
+                self._missing(reason, f"the log broke off{after}: {error.message}")
+            return
 
     async def _read_once(self) -> AsyncIterator[list[Line]]:
-        since = self._second or self._start[:_SECOND_LENGTH]
+        since = min(self._seen, default=self._start[:_SECOND_LENGTH])
         query = {"container": self.run.container, "timestamps": "true", "sinceTime": since.decode() + "Z"}
         if self.run.previous:
             query["previous"] = "true"
-        skip = self._seen
+        skip = sum(self._seen.values())
         async with self.kubernetes.stream(self.path, query) as response:
             async for lines in _lines(response.content.iter_any()):
                 batch = []
                 for raw, whole in lines:
                     stamp, _, line = raw.partition(b" ")
                     key = _sort_key(stamp)
-                    if key is None:
+                    if key is None and (whole or not raw[:1].isdigit()):  # else it is the beginning of a time
                         batch += self._words_of_the_node(raw)
+                    elif key is None:
+                        continue
+                    elif not whole:
+                        self._hold_back(key, stamp, line)
                     elif skip:
                         skip -= 1
                     else:
                         self._advance(key)
                         if self._start <= key <= self._end:
-                            batch.append((self._last, self._entry(key, stamp, line, whole)))
+                            batch.append((self._last, self._entry(key, stamp, line)))
                 yield batch
                 if self._last > self._stop:
                     return
 
     def _advance(self, key: bytes) -> None:
-        second = key[:_SECOND_LENGTH]
-        if second > self._second:
-            self._second, self._seen = second, 1
-        elif second == self._second:
-            self._seen += 1
+        """Note a whole line. Lines may come a little late: the next look starts a second before the latest."""
+        self._news = True
+        self._unended = None
         self._last = max(self._last, key)
+        second = key[:_SECOND_LENGTH]
+        self._seen[second] = self._seen.get(second, 0) + 1
+        if len(self._seen) > SECONDS_LOOKED_BACK:
+            del self._seen[min(self._seen)]
 
-    def _entry(self, key: bytes, stamp: bytes, line: bytes, whole: bool) -> dict[str, Any]:
+    def _hold_back(self, key: bytes, stamp: bytes, line: bytes) -> None:
+        """A line without its end was cut, or is still being written: a further look tells."""
+        self._news = self._news or self._unended != (key, stamp, line)
+        self._unended = key, stamp, line
+
+    def _entry(self, key: bytes, stamp: bytes, line: bytes) -> dict[str, Any]:
         entry: dict[str, Any] = {"timestamp": key.decode(), "container": self.run.container}
         if stamp != key:
             entry["timestamp_raw"] = stamp.decode()
@@ -331,8 +345,6 @@ class LogReader:
             line = line[:MAX_LINE_BYTES]
             entry["truncated"] = True
             self._missing(GapReason.LINE_TRUNCATED, f"a line at {key.decode()} was cut at {MAX_LINE_BYTES} bytes")
-        if not whole:
-            entry["partial"] = True
         try:
             text = line.decode()
         except UnicodeDecodeError:

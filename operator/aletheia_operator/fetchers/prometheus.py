@@ -9,7 +9,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Template
@@ -136,7 +136,8 @@ def quote(text: str) -> str:
 def step_seconds(step: str | None, window: Window) -> int:
     """The distance between samples. Raises Rejected where the window would hold more points than the server answers."""
     if step is None:
-        return next((step for limit, step in _STEPS if window.seconds < limit), _LONGEST_STEP_SECONDS)
+        usual = next((step for limit, step in _STEPS if window.seconds < limit), _LONGEST_STEP_SECONDS)
+        return max(usual, math.ceil(window.seconds / MAX_POINTS_PER_SERIES))
     seconds = parse_duration(step)
     if window.seconds / seconds > MAX_POINTS_PER_SERIES:
         least = math.ceil(window.seconds / MAX_POINTS_PER_SERIES)
@@ -192,35 +193,38 @@ def _refusal(response: requests.Response | None) -> tuple[int, str]:
     try:
         said = str(orjson.loads(response.content)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        said = response.text[:200]
+        said = response.content[:200].decode("utf-8", "replace")
     return response.status_code, said
 
 
 def _warnings(response: requests.Response | None) -> list[str]:
     if response is None or b'"warnings"' not in response.content:
         return []
-    return [one_line(str(warning), 500) for warning in orjson.loads(response.content).get("warnings") or []]
+    return [one_line(str(warning), 500) for warning in response.json().get("warnings") or []]
 
 
-async def _batches(series: list[dict[str, Any]]) -> AsyncIterator[list[Any]]:
+async def _batches(series: list[dict[str, Any]]) -> AsyncGenerator[list[Any], None]:
     for first in range(0, len(series), SERIES_PER_BATCH):
         yield series[first : first + SERIES_PER_BATCH]
 
 
 def summarise(title: str, series: list[Mapping[str, Any]] | list[dict[str, Any]]) -> str:
     """Such as: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC)."""
-    samples = [
-        [(float(moment), number) for moment, text in one.get("values") or [] if math.isfinite(number := float(text))]
-        for one in series
-    ]
-    peaks = [(max(values, key=lambda sample: sample[1]), values) for values in samples if values]
     text = f"{title}: {len(series)} series"
-    if not peaks:
-        return f"{text}, no samples"
-    (moment, highest), values = max(peaks, key=lambda peak: peak[0][1])
-    text += f", max {highest:.4g} at {clock(moment)}"
-    start = spike_start([number for _, number in values])
-    return text if start is None else f"{text}, spike from {clock(values[start][0])}"
+    try:
+        samples = [
+            [(float(moment), number) for moment, text in one.get("values") or [] if math.isfinite(number := float(text))]
+            for one in series
+        ]
+        peaks = [(max(values, key=lambda sample: sample[1]), values) for values in samples if values]
+        if not peaks:
+            return f"{text}, no samples"
+        (moment, highest), values = max(peaks, key=lambda peak: peak[0][1])
+        text += f", max {highest:.4g} at {clock(moment)}"
+        start = spike_start([number for _, number in values])
+        return text if start is None else f"{text}, spike from {clock(values[start][0])}"
+    except (TypeError, ValueError, OverflowError, OSError):  # a server of its own kind: the evidence is kept as it is
+        return f"{text}, with samples of an unknown form"
 
 
 def spike_start(values: list[float]) -> int | None:

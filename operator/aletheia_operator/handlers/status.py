@@ -127,7 +127,9 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         },
         "artifacts": [a.to_json() | {"summary": one_line(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
         "artifactCount": len(artifacts),
-        "gaps": [g.to_json() | {"message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]],
+        "gaps": [
+            g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
+        ],
         "gapCount": len(gaps),
         "startTime": format_time(manifest.start_time),
     }

@@ -68,7 +68,7 @@ class Supervisor:
             order = Order(
                 owner=InvestigationReference(namespace=metadata["namespace"], name=metadata["name"], uid=uid),
                 created=datetime.fromisoformat(metadata["creationTimestamp"]),
-                spec=InvestigationSpec.model_validate(spec),
+                spec=InvestigationSpec.from_json(spec),
             )
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))

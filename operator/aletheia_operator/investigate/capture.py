@@ -6,7 +6,8 @@ silently: each question ends as artifacts, gaps or both.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,6 +116,16 @@ def _open(order: Order, tools: Tools) -> Session:
         )
         manifest = create_session(tools.layout, template)
     return Session(tools.layout, manifest)
+
+
+async def _to_its_end(function: Callable[[Any], None], argument: Any) -> None:
+    """Call in a thread; a cancellation waits for the call to end, so that nobody goes on beside it."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, argument))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
 
 
 class _Capture:
@@ -250,7 +261,7 @@ class _Capture:
                 "complete": complete,
                 "gaps": [self._gap(question.fetcher, one).to_json() for one in findings.missing],
             }
-            size, digest = await asyncio.to_thread(writer.commit, metadata)
+            size, digest = await self._commit(writer, metadata)
         except OSError as e:
             findings.missing.append(
                 Missing(question.target, GapReason.SAVE_FAILED, f"the session volume refused the write: {e.strerror or e}")
@@ -271,22 +282,45 @@ class _Capture:
             complete=complete,
         )
 
+    async def _commit(self, writer: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
+        """An interruption comes too late here: the file is whole, and is listed."""
+        work = asyncio.ensure_future(asyncio.to_thread(writer.commit, metadata))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            if self.interruption is None:
+                raise
+            return work.result()
+
     async def _write(self, writer: ArtifactWriter, question: Question, document: Document) -> None:
         """Entries to the writer, until they end, break off, are interrupted, or fill the limit."""
         missing = document.findings.missing
         try:
-            async for batch in document.batches:
-                await asyncio.to_thread(writer.append, batch)
-                if writer.size_bytes >= self.tools.max_artifact_bytes:
-                    message = f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
-                    missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, message))
-                    break
+            async with aclosing(self._entries(question, document)) as batches:
+                async for batch in batches:
+                    await _to_its_end(writer.append, batch)
+                    if writer.size_bytes >= self.tools.max_artifact_bytes:
+                        message = f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
+                        missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, message))
+                        break
         except asyncio.CancelledError:
             if self.interruption is None:
                 raise
             missing.append(self._interrupted(question.target))
+
+    async def _entries(self, question: Question, document: Document) -> AsyncGenerator[list[Any], None]:
+        """The document's entries. Where the source fails they end, and what is missing is said."""
+        missing = document.findings.missing
+        try:
+            async with aclosing(document.batches) as batches:
+                async for batch in batches:
+                    yield batch
         except SourceError as e:
             missing.append(Missing(question.target, e.reason, e.message))
+        except Exception:
+            log.exception("question %s failed", question.key)
+            missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR))
 
     def _gap(self, fetcher: str, missing: Missing) -> Gap:
         """A gap as it is kept and shown: what it quotes is made inert."""

@@ -67,20 +67,27 @@ class KubernetesDataSources:
                 if e.reason != GapReason.NOT_FOUND:
                     raise
                 raise Rejected(f"DataSource {name} does not exist", GapReason.NO_DATA_SOURCE) from e
-        specs = [(item["metadata"]["name"], _spec(item)) for item in candidates]
-        for found_name, spec in specs:
-            if spec.type != kind:
-                raise Rejected(f"DataSource {found_name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
-            if spec.allowed_namespaces is None or self.namespace in spec.allowed_namespaces:
-                return Endpoint(found_name, spec.endpoint, parse_duration(spec.timeout), spec.max_response_bytes)
-        names = ", ".join(found_name for found_name, _ in specs)
-        message = f"DataSource {names} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
-        raise Rejected(message, GapReason.NOT_ALLOWED)
+        for number, item in enumerate(candidates, start=1):
+            try:
+                return self._endpoint(item, kind)
+            except Rejected:
+                if number == len(candidates):
+                    raise
+        raise AssertionError("there is at least one candidate")
+
+    def _endpoint(self, item: dict[str, Any], kind: str) -> Endpoint:
+        name, spec = item["metadata"]["name"], _spec(item)
+        if spec.type != kind:
+            raise Rejected(f"DataSource {name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
+        if spec.allowed_namespaces is not None and self.namespace not in spec.allowed_namespaces:
+            message = f"DataSource {name} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
+            raise Rejected(message, GapReason.NOT_ALLOWED)
+        return Endpoint(name, spec.endpoint, parse_duration(spec.timeout), spec.max_response_bytes)
 
 
 def _spec(item: dict[str, Any]) -> DataSourceSpec:
     try:
-        return DataSourceSpec.model_validate(item["spec"])
+        return DataSourceSpec.from_json(item["spec"])
     except ValidationError as e:
         faults = "; ".join(error["msg"] for error in e.errors(include_input=False, include_url=False))
         raise Rejected(f"DataSource {item['metadata']['name']} is invalid: {faults}", GapReason.NO_DATA_SOURCE) from e

@@ -165,14 +165,15 @@ class Session:
 
     def finish(self, manifest: Manifest) -> str:
         """Write the final manifest; its SHA-256 in hex."""
-        _replace(self.layout.manifest(manifest.session_id), _manifest_bytes(manifest))
+        content = _manifest_bytes(manifest)
+        _replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
         self._remove_journal()
-        return self.manifest_sha256()
+        return hashlib.sha256(content).hexdigest()
 
     def manifest_sha256(self) -> str:
         """SHA-256 of manifest.json, in hex."""
-        return hashlib.sha256(_manifest_bytes(self.manifest)).hexdigest()
+        return hashlib.sha256(self.layout.manifest(self.manifest.session_id).read_bytes()).hexdigest()
 
     def _recover(self) -> None:
         """Take up what an earlier process left: whole, listed artifacts stay, all else goes."""
@@ -182,6 +183,9 @@ class Session:
         if self.manifest.finished:
             self._remove_journal()
             return
+        for planted in (self.path / "data", self.layout.journal(self.manifest.session_id)):
+            if planted.is_symlink():  # never made by us, and followed it would lead outside
+                planted.unlink()
         self._read_journal()
         listed = {artifact.path for done in self.done.values() for artifact in done.artifacts}
         for file in (self.path / "data").rglob("*"):
@@ -199,17 +203,21 @@ class Session:
         if len(whole) < len(content):
             os.truncate(journal, len(whole))
         for line in whole.splitlines():
-            entry = orjson.loads(line)
-            if "plan" in entry:
-                self.plan = entry["plan"]
-                continue
-            done = Done(
-                entry["key"],
-                tuple(Artifact.model_validate(artifact) for artifact in entry["artifacts"]),
-                tuple(Gap.model_validate(gap) for gap in entry["gaps"]),
-            )
-            if all(_is_whole(self.path / artifact.path, artifact) for artifact in done.artifacts):
-                self.done[done.key] = done
+            with suppress(ValueError, KeyError, TypeError):  # a damaged line costs its own question alone
+                self._take_up(orjson.loads(line))
+
+    def _take_up(self, entry: dict[str, Any]) -> None:
+        """One line of the journal. Raises ValueError, KeyError or TypeError where it is none of ours."""
+        if "plan" in entry:
+            self.plan = entry["plan"]
+            return
+        done = Done(
+            entry["key"],
+            tuple(Artifact.model_validate(artifact) for artifact in entry["artifacts"]),
+            tuple(Gap.model_validate(gap) for gap in entry["gaps"]),
+        )
+        if all(_is_whole(self.path / artifact.path, artifact) for artifact in done.artifacts):
+            self.done[done.key] = done
 
     def _append_to_journal(self, entry: dict[str, Any]) -> None:
         with self._guard:
@@ -258,11 +266,13 @@ class ArtifactWriter:
         """Make the file appear, whole, under its name; its size in bytes and its SHA-256 in hex."""
         head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (_encode(self._source), _encode(metadata))
         tail = b"\n]}\n" if self.count else b"]}\n"
+        made: list[Path] = []
         digest = hashlib.sha256()
         size = 0
         temporary = self._path.with_name(self._path.name + _TEMPORARY_SUFFIX)
         try:
             with os.fdopen(_open_new(temporary), "wb", buffering=0) as file:
+                made.append(temporary)
                 self._spool.seek(0)
                 for chunk in chain([head], iter(lambda: self._spool.read(_COPY_BYTES), b""), [tail]):
                     _write_all(file.fileno(), chunk)
@@ -270,10 +280,12 @@ class ArtifactWriter:
                     size += len(chunk)
                 os.fsync(file.fileno())
             os.rename(temporary, self._path)
+            made.append(self._path)
             _sync_directory(self._path.parent)
         except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
+            for file_made in made:
+                with suppress(OSError):
+                    file_made.unlink()
             raise
         finally:
             self.discard()
@@ -333,7 +345,10 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def _make_directory(path: Path) -> None:
-    path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    """The directory and its parents, for the operator's user and group alone."""
+    if not path.exists():
+        _make_directory(path.parent)
+        path.mkdir(mode=0o750, exist_ok=True)
 
 
 def _sync_directory(path: Path) -> None:
