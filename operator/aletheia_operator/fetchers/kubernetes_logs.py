@@ -1,7 +1,7 @@
 """Kubernetes logs: one document a pod, all its containers in time order.
 
-Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`), and lists pods and workloads to
-find the targets. The API knows no end of a log's window and only whole seconds of its start: both are cut here.
+Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API knows no
+end of a log's window and only whole seconds of its start: both are cut here.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from aletheia_operator.api import InvestigationSpec, LabelSelector, Target, WorkloadReference
+from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
+from aletheia_operator.fetchers.kubernetes_targets import describe, find_pods
 from aletheia_operator.text.levels import LevelCount, one_line
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds, to_nanoseconds
 
@@ -27,12 +28,6 @@ MAX_BROKEN_READS = 3  # in a row, without a new line
 DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr are stamped apart: a line may stand behind a later one
 _CANONICAL_LENGTH = len(b"2026-11-22T15:21:11.072842937Z")
 _SECOND_LENGTH = len(b"2026-11-22T15:21:11")
-
-_WORKLOAD_PATHS = {
-    "Deployment": "apis/apps/v1", "StatefulSet": "apis/apps/v1", "DaemonSet": "apis/apps/v1",
-    "ReplicaSet": "apis/apps/v1", "Job": "apis/batch/v1", "CronJob": "apis/batch/v1",
-}  # fmt: skip
-_INTERMEDIATE = {"Deployment": "replicasets", "CronJob": "jobs"}  # what stands between the workload and its pods
 
 Line = tuple[bytes, dict[str, Any]]  # sort key (UTC, nine digits), entry
 
@@ -135,67 +130,6 @@ class Run:
 
     def __str__(self) -> str:
         return f"container/{self.container}" + (" (previous)" if self.previous else "")
-
-
-def describe(target: Target) -> str:
-    """A target in a person's words: `pod/NAME`, `deployment/NAME`, `pods KEY=VALUE`."""
-    if target.pod is not None:
-        return f"pod/{target.pod}"
-    if target.workload is not None:
-        return f"{target.workload.kind.lower()}/{target.workload.name}"
-    return f"pods {selector_text(target.selector)}" if target.selector else "pods"
-
-
-def selector_text(selector: LabelSelector) -> str:
-    """The selector as the API's `labelSelector` parameter."""
-    return label_query(selector.to_json())
-
-
-def label_query(selector: dict[str, Any]) -> str:
-    """A metav1.LabelSelector as the API's `labelSelector` parameter."""
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for expression in selector.get("matchExpressions") or []:
-        key, values = expression["key"], ",".join(expression.get("values") or [])
-        match expression["operator"]:
-            case "In":
-                parts.append(f"{key} in ({values})")
-            case "NotIn":
-                parts.append(f"{key} notin ({values})")
-            case "Exists":
-                parts.append(key)
-            case "DoesNotExist":
-                parts.append(f"!{key}")
-    return ",".join(parts)
-
-
-async def find_pods(kubernetes: Kubernetes, namespace: str, target: Target) -> list[dict[str, Any]]:
-    """The pods of a target as they are now, in order of name. Raises SourceError."""
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    if target.pod is not None:
-        return [await kubernetes.get(f"{pods}/{target.pod}")]
-    if target.selector is not None:
-        found = [pod async for pod in kubernetes.list(pods, {"labelSelector": selector_text(target.selector)})]
-    else:
-        assert target.workload is not None
-        found = await _pods_of_workload(kubernetes, namespace, target.workload)
-    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
-
-
-async def _pods_of_workload(kubernetes: Kubernetes, namespace: str, workload: WorkloadReference) -> list[dict[str, Any]]:
-    base = f"/{_WORKLOAD_PATHS[workload.kind]}/namespaces/{namespace}"
-    top = await kubernetes.get(f"{base}/{workload.kind.lower()}s/{workload.name}")
-    query = {"labelSelector": label_query(top["spec"]["selector"])} if "selector" in top["spec"] else {}
-    owners = {top["metadata"]["uid"]}
-    if workload.kind in _INTERMEDIATE:
-        between = kubernetes.list(f"{base}/{_INTERMEDIATE[workload.kind]}", query)
-        owners = {child["metadata"]["uid"] async for child in between if _owners(child) & owners}
-    if not owners:
-        return []
-    return [pod async for pod in kubernetes.list(f"/api/v1/namespaces/{namespace}/pods", query) if _owners(pod) & owners]
-
-
-def _owners(resource: dict[str, Any]) -> set[str]:
-    return {owner["uid"] for owner in resource["metadata"].get("ownerReferences") or []}
 
 
 def container_runs(pod: dict[str, Any], wanted: set[str] | None, previous: bool) -> list[Run]:
