@@ -1,11 +1,14 @@
 """The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own."""
 
+import re
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from aletheia_operator.api.types import Duration, Model, Name, require, rules
+
+PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
 
 
 class DataSourceSpec(Model):
@@ -43,5 +46,5 @@ class DataSourceSpec(Model):
             plain = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
         except ValueError:
             plain = False
-        require(plain and not set("@?#") & set(self.endpoint), self.PLAIN)
+        require(plain and PLAIN_URL.fullmatch(self.endpoint) is not None, self.PLAIN)
         return self

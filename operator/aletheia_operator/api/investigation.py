@@ -4,19 +4,33 @@ CEL rules and Python validators say the same thing twice on purpose: the API ser
 us another way (an older CRD, the command line) is refused in the same words. `tests/invalid_specs.py` holds them together.
 """
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
 from aletheia_operator.api.types import ContainerName, Duration, Model, Name, require, rules
 
 IMMUTABLE = "is immutable but for suspend and cancel: to ask again, create another Investigation"
+RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
 MUTABLE_FIELDS = frozenset({"suspend", "cancel"})
 
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 LabelKey = Annotated[
     str, Field(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 ]
+
+
+def _rfc3339(value: Any) -> Any:
+    """The API server's date-time: pydantic alone would take a blank for the T, and times without seconds."""
+    if isinstance(value, str):
+        require(re.fullmatch(RFC3339, value) is not None, f"{value!r} is not an RFC 3339 time such as 2026-11-22T14:00:00Z")
+        return datetime.fromisoformat(value.upper())
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
 class WindowSpec(Model):
@@ -35,8 +49,8 @@ class WindowSpec(Model):
         None,
         description="How far back from the resource's creation, such as 15m, 2h or 1d12h. The window ends at creation.",
     )
-    start: AwareDatetime | None = Field(None, description="First moment of the window, RFC 3339 with a zone.")
-    end: AwareDatetime | None = Field(
+    start: Time | None = Field(None, description="First moment of the window, RFC 3339 with a zone.")
+    end: Time | None = Field(
         None, description="Last moment of the window, RFC 3339 with a zone. Default: the resource's creation."
     )
 

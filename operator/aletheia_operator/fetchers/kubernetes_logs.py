@@ -7,8 +7,9 @@ end of a log's window and only whole seconds of its start: both are cut here.
 import asyncio
 import base64
 import heapq
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -204,11 +205,12 @@ class LogReader:
             self._news = False
             error: SourceError | None = None
             try:
-                async for batch in self._read_once():
-                    if batch:
-                        yield batch
-                    if self._last > self._stop:
-                        return
+                async with aclosing(self._read_once()) as read:
+                    async for batch in read:
+                        if batch:
+                            yield batch
+                        if self._last > self._stop:
+                            return
             except Unavailable as e:
                 error = e
             except Rejected as e:
@@ -226,7 +228,7 @@ class LogReader:
                 self._missing(reason, f"the log broke off{after}: {error.message}")
             return
 
-    async def _read_once(self) -> AsyncIterator[list[Line]]:
+    async def _read_once(self) -> AsyncGenerator[list[Line], None]:
         since = min(self._seen, default=self._start[:_SECOND_LENGTH])
         query = {"container": self.run.container, "timestamps": "true", "sinceTime": since.decode() + "Z"}
         if self.run.previous:
@@ -243,7 +245,8 @@ class LogReader:
                     elif key is None:
                         continue
                     elif not whole:
-                        self._hold_back(key, stamp, line)
+                        if not skip:  # else it was whole before
+                            self._hold_back(key, stamp, line)
                     elif skip:
                         skip -= 1
                     else:
@@ -352,9 +355,10 @@ async def merge(streams: Sequence[AsyncIterator[list[Line]]]) -> AsyncIterator[l
         if not live:
             break
         bound = min(buffers[i][-1][0] for i in live)
+        first = next(i for i in live if buffers[i][-1][0] == bound)  # may go on with the same key, before later streams'
         ready: list[Iterable[Line]] = []
         for i in live:
-            cut = len(buffers[i]) if buffers[i][-1][0] <= bound else bisect_right(buffers[i], bound, key=itemgetter(0))
+            cut = (bisect_right if i <= first else bisect_left)(buffers[i], bound, key=itemgetter(0))
             ready.append(buffers[i][:cut])
             buffers[i] = buffers[i][cut:]
         yield list(ready[0]) if len(ready) == 1 else list(heapq.merge(*ready, key=itemgetter(0)))

@@ -84,7 +84,11 @@ class PrometheusFetcher:
         ask = question.arguments
         endpoint = await sources.data_sources.find("prometheus", ask["data_source"])
         start, end = math.floor(sources.window.start.timestamp()), math.floor(sources.window.end.timestamp())
-        answer = await asyncio.to_thread(query_range, endpoint, ask["query"], start, end, ask["step_seconds"])
+        try:  # the thread looks at the clock only between two reads; it ends by itself
+            async with asyncio.timeout(endpoint.timeout_seconds):
+                answer = await asyncio.to_thread(query_range, endpoint, ask["query"], start, end, ask["step_seconds"])
+        except TimeoutError as e:
+            raise endpoint.timed_out() from e
         yield Document(
             category="metrics",
             source="prometheus",

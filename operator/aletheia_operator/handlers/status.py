@@ -58,12 +58,17 @@ class StatusWriter:
 
     async def acknowledge(self) -> None:
         """Say that a change after the end was seen; it changes nothing else."""
-        try:
-            ended = (await self._kubernetes.get(self._path)).get("status") or {}
-        except Rejected:  # it is gone
-            return
-        conditions = [{**one, "observedGeneration": self.generation} for one in ended.get("conditions") or []]
-        await self._write({"observedGeneration": self.generation, "conditions": conditions})
+        for delay in retry_delays():
+            try:
+                ended = (await self._kubernetes.get(self._path)).get("status") or {}
+            except Unavailable:
+                await asyncio.sleep(delay)
+            except Rejected:  # it is gone
+                return
+            else:
+                conditions = [{**one, "observedGeneration": self.generation} for one in ended.get("conditions") or []]
+                await self._write({"observedGeneration": self.generation, "conditions": conditions})
+                return
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:

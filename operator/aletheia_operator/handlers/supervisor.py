@@ -7,6 +7,7 @@ The session on disk, not this process, remembers what was captured.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -82,6 +83,7 @@ class Supervisor:
         """The resource is gone: stop its capture."""
         self._known.discard(uid)
         self._ended.discard(uid)
+        self._running.pop(uid, None)  # a task that never began does not come to its end
         for task, owner in self._tasks.items():
             if owner == uid:
                 task.cancel()
@@ -133,7 +135,7 @@ class Supervisor:
                 self._announce(body, snapshot)
             self._ended.add(uid)
         finally:
-            del self._running[uid]
+            self._running.pop(uid, None)
 
     async def _investigate(self, order: Order, writer: StatusWriter, report: Callable[[Snapshot], None]) -> Snapshot | None:
         """The capture, tried until the session volume can be used or the timeout is over; None then, with the status set."""
@@ -150,11 +152,15 @@ class Supervisor:
                 await writer.phase("Failed", ConditionReason.INTERNAL_ERROR)
                 break
             log.warning("Investigation %s/%s: %s", order.owner.namespace, order.owner.name, message)
+            if order.cancelled.is_set():
+                await writer.phase("Cancelled", ConditionReason.CANCELLED, f"{message}; nothing was captured")
+                break
             if self.tools.now() >= deadline:
                 await writer.phase("Failed", ConditionReason.SESSION_UNAVAILABLE, message)
                 break
             await writer.phase("Pending", ConditionReason.SESSION_UNAVAILABLE, f"{message}; trying again")
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(order.cancelled.wait(), delay)
         return None
 
     async def _refuse(self, body: Body, writer: StatusWriter, error: ValidationError) -> None:

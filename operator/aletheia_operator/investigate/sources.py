@@ -12,6 +12,8 @@ from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.http import Endpoint
 from aletheia_operator.clients.kubernetes import Kubernetes
 
+LONGEST_TIMEOUT_SECONDS = 3600  # more than that is a slip, and too much for a socket
+
 
 @dataclass
 class Identity:
@@ -82,7 +84,8 @@ class KubernetesDataSources:
         if spec.allowed_namespaces is not None and self.namespace not in spec.allowed_namespaces:
             message = f"DataSource {name} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
             raise Rejected(message, GapReason.NOT_ALLOWED)
-        return Endpoint(name, spec.endpoint, parse_duration(spec.timeout), spec.max_response_bytes)
+        timeout_seconds = min(parse_duration(spec.timeout), LONGEST_TIMEOUT_SECONDS)
+        return Endpoint(name, spec.endpoint, timeout_seconds, spec.max_response_bytes)
 
 
 def _spec(item: dict[str, Any]) -> DataSourceSpec:

@@ -40,10 +40,7 @@ class SessionBusy(Exception):
 def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
     """The manifest of the session that belongs to the Investigation with this uid, if there is one."""
     for digits in range(4, MAX_SESSION_ID_DIGITS):
-        candidate = session_id(uid, digits)
-        if not layout.session(candidate).exists():
-            return None
-        manifest = read_manifest(layout, candidate)
+        manifest = read_manifest(layout, session_id(uid, digits))
         if manifest is not None and manifest.investigation.uid == uid:
             return manifest
     return None

@@ -86,7 +86,7 @@ class LevelCount:
             form = _NUMBERS.sub("0", message[:200])  # messages that differ in numbers alone are one
             if form in self._errors or len(self._errors) < self.MAX_MESSAGES:
                 self._errors[form] += 1
-                self._examples.setdefault(form, message)
+                self._examples.setdefault(form, message[:300])
         return level
 
     def summary(self) -> str:

@@ -34,7 +34,7 @@ def to_nanoseconds(moment: datetime) -> int:
 def format_nanoseconds(moment: int) -> str:
     """RFC 3339 UTC with nine digits of a second, which sorts as text."""
     seconds, fraction = divmod(moment, NANOSECONDS)
-    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:09d}Z"  # strftime pads no year
 
 
 def format_time(moment: datetime) -> str:
