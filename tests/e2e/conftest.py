@@ -39,9 +39,9 @@ class Installation:
     def session(self, resource: Any) -> dict[str, Any]:
         """Every file of a session by its path: manifest.json and artifacts parsed, with their SHA-256."""
         code = (
-            "import hashlib, json, pathlib, sys; root = pathlib.Path(sys.argv[1]);"
-            "print(json.dumps({str(p.relative_to(root)): [json.loads(p.read_bytes()), hashlib.sha256(p.read_bytes()).hexdigest()]"
-            " for p in root.rglob('*') if p.is_file()}))"
+            "import hashlib, json, pathlib, sys; root = pathlib.Path(sys.argv[1]); digest = hashlib.sha256;"
+            "files = {p: p.read_bytes() for p in root.rglob('*') if p.is_file()};"
+            "print(json.dumps({str(p.relative_to(root)): [json.loads(b), digest(b).hexdigest()] for p, b in files.items()}))"
         )
         files: dict[str, Any] = json.loads(self.python(code, resource["status"]["session"]["path"]))
         return files

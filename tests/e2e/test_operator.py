@@ -178,7 +178,7 @@ def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubec
         (chart / "templates" / "investigation.yaml").write_text(yaml.safe_dump(body))
         arguments = ("install", name, str(chart), "--namespace=e2e-shop", "--wait=watcher", f"--timeout={10 if fails else 60}s")
         if fails:
-            with pytest.raises(RigError, match="(?i)failed"):
+            with pytest.raises(RigError, match=r"(?i)failed"):
                 helm(installation.cluster, *arguments)
         else:
             helm(installation.cluster, *arguments)

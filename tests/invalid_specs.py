@@ -1,0 +1,368 @@
+"""Specs that must be refused, and some that must not: by the models (unit tests) and by a real API server (integration tests).
+
+Each row is refused by both; `word` (a field or a word of the rule) is in the message of both. The API server refuses unknown
+fields only with strict field validation, kubectl's default (`fieldValidation=Strict`).
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+Spec = dict[str, Any]
+
+POD: Spec = {"pod": "web-0"}
+TARGETS: list[Spec] = [POD]
+SELECTOR: Spec = {"matchLabels": {"app": "shop"}}
+QUERY: Spec = {"query": "up"}
+LOGS: Spec = {"targets": TARGETS}
+WINDOW_START, WINDOW_END = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z"
+
+
+@dataclass(frozen=True)
+class InvalidSpec:
+    """A spec that must be refused; `word` is in the message."""
+
+    title: str
+    spec: Spec
+    word: str
+
+
+@dataclass(frozen=True)
+class ValidSpec:
+    """A spec that must be taken."""
+
+    title: str
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class ForbiddenUpdate:
+    """A change of a spec that the API server must refuse; `word` is in the message."""
+
+    title: str
+    before: Spec
+    after: Spec
+    word: str
+
+
+@dataclass(frozen=True)
+class AllowedUpdate:
+    """A change of a spec that the API server must take."""
+
+    title: str
+    before: Spec
+    after: Spec
+
+
+def _logs(**fields: Any) -> Spec:
+    return deepcopy({**LOGS, **fields})
+
+
+def _window(**fields: Any) -> Spec:
+    return _logs(window=fields)
+
+
+def _target(**fields: Any) -> Spec:
+    return {"targets": [fields]}
+
+
+def _selector(**fields: Any) -> Spec:
+    return _target(selector=fields)
+
+
+def _expression(**fields: Any) -> Spec:
+    return _selector(matchExpressions=[fields])
+
+
+def _metrics(**fields: Any) -> Spec:
+    return {"metrics": [fields]}
+
+
+def _traces(**fields: Any) -> Spec:
+    return {"traces": [fields]}
+
+
+INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
+    # what is asked
+    InvalidSpec("nothing is asked", {}, "nothing is asked"),
+    InvalidSpec("only a window is named", {"window": {"lookback": "1h"}}, "nothing is asked"),
+    InvalidSpec("an unknown field of the spec", _logs(verbose=True), "verbose"),
+    InvalidSpec("targets that are an empty list", {"targets": []}, "targets"),
+    InvalidSpec("targets that are no list", {"targets": "web-0"}, "targets"),
+    InvalidSpec("more than 50 targets", {"targets": [{"pod": f"web-{n}"} for n in range(51)]}, "targets"),
+    InvalidSpec("metrics that are an empty list", {"metrics": []}, "metrics"),
+    InvalidSpec("more than 50 metrics", {"metrics": [QUERY] * 51}, "metrics"),
+    InvalidSpec("traces that are an empty list", {"traces": []}, "traces"),
+    InvalidSpec("more than 50 traces", {"traces": [{"service": "shop"}] * 51}, "traces"),
+    InvalidSpec("logs without targets", {"logs": {}, "metrics": [QUERY]}, "logs need targets"),
+    InvalidSpec("an unknown field of logs", _logs(logs={"tail": 5}), "tail"),
+    InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
+    # the window
+    InvalidSpec("a window that names nothing", _window(), "name either lookback or start"),
+    InvalidSpec(
+        "a window with lookback and start", _window(lookback="1h", start=WINDOW_START), "name either lookback or start"
+    ),
+    InvalidSpec("a window with an end alone", _window(end=WINDOW_END), "end needs start"),
+    InvalidSpec("a window with lookback and end", _window(lookback="1h", end=WINDOW_END), "end needs start"),
+    InvalidSpec(
+        "a window that ends before it starts", _window(start=WINDOW_END, end=WINDOW_START), "start must lie before end"
+    ),
+    InvalidSpec("a window of no length", _window(start=WINDOW_START, end=WINDOW_START), "start must lie before end"),
+    InvalidSpec(
+        "a window that ends before it starts, though its text sorts later",
+        _window(start="2026-11-22T10:00:00-05:00", end="2026-11-22T14:00:00Z"),
+        "start must lie before end",
+    ),
+    InvalidSpec("an unknown field of the window", _window(lookback="1h", zone="UTC"), "zone"),
+    InvalidSpec("a start without a zone", _window(start="2026-11-22T10:00:00"), "start"),
+    InvalidSpec("a start that is a word", _window(start="yesterday"), "start"),
+    InvalidSpec("a start on a day that does not exist", _window(start="2026-02-30T10:00:00Z"), "start"),
+    InvalidSpec("a lookback without a unit", _window(lookback="15"), "lookback"),
+    InvalidSpec("a lookback with an unknown unit", _window(lookback="15y"), "lookback"),
+    InvalidSpec("a lookback with a fraction", _window(lookback="1.5h"), "lookback"),
+    InvalidSpec("a negative lookback", _window(lookback="-1h"), "lookback"),
+    InvalidSpec("a lookback of nothing", _window(lookback="0s"), "lookback"),
+    InvalidSpec("an empty lookback", _window(lookback=""), "lookback"),
+    InvalidSpec("a lookback with a space", _window(lookback="1h 30m"), "lookback"),
+    InvalidSpec("a lookback that ends in a newline", _window(lookback="1h\n"), "lookback"),
+    InvalidSpec("a lookback with more digits than it may have", _window(lookback="1000000s"), "lookback"),
+    InvalidSpec("a lookback that is a number", _window(lookback=3600), "lookback"),
+    # targets
+    InvalidSpec("a target that names nothing", _target(), "exactly one of pod, selector or workload"),
+    InvalidSpec(
+        "a target by pod and by selector", _target(pod="web-0", selector=SELECTOR), "exactly one of pod, selector or workload"
+    ),
+    InvalidSpec(
+        "a target by pod and by workload",
+        _target(pod="web-0", workload={"kind": "Deployment", "name": "web"}),
+        "exactly one of pod, selector or workload",
+    ),
+    InvalidSpec("a target of another namespace", _target(pod="web-0", namespace="kube-system"), "namespace"),
+    InvalidSpec("a pod's name in capitals", _target(pod="Web-0"), "pod"),
+    InvalidSpec("a pod's name that climbs a path", _target(pod="../secrets/token"), "pod"),
+    InvalidSpec("a pod's name that carries a query", _target(pod="web-0?follow=true"), "pod"),
+    InvalidSpec("a pod's name that ends in a newline", _target(pod="web-0\n"), "pod"),
+    InvalidSpec("an empty pod's name", _target(pod=""), "pod"),
+    InvalidSpec("a pod's name that is too long", _target(pod="a" * 254), "pod"),
+    InvalidSpec("a selector that would select every pod", _selector(), "an empty one would select every pod"),
+    InvalidSpec("a selector with empty matchLabels", _selector(matchLabels={}), "an empty one would select every pod"),
+    InvalidSpec("a label's value with a space", _selector(matchLabels={"app": "a b"}), "app"),
+    InvalidSpec("a label's value with a comma, which would add a condition", _selector(matchLabels={"app": "a,b=c"}), "app"),
+    InvalidSpec("a label's value that is too long", _selector(matchLabels={"app": "a" * 64}), "app"),
+    InvalidSpec("an unknown operator", _expression(key="app", operator="Gt", values=["1"]), "operator"),
+    InvalidSpec("an expression without a key", _expression(operator="Exists"), "key"),
+    InvalidSpec("an expression's key with a parenthesis", _expression(key="app)", operator="Exists"), "key"),
+    InvalidSpec("In without values", _expression(key="app", operator="In"), "In and NotIn need values"),
+    InvalidSpec("NotIn with no values", _expression(key="app", operator="NotIn", values=[]), "In and NotIn need values"),
+    InvalidSpec(
+        "Exists with values", _expression(key="app", operator="Exists", values=["a"]), "Exists and DoesNotExist take none"
+    ),
+    InvalidSpec("a kind that is no workload", _target(workload={"kind": "Pod", "name": "web"}), "kind"),
+    InvalidSpec("a workload without a kind", _target(workload={"name": "web"}), "kind"),
+    InvalidSpec("a workload without a name", _target(workload={"kind": "Job"}), "name"),
+    InvalidSpec("containers that are an empty list", _target(pod="web-0", containers=[]), "containers"),
+    InvalidSpec("a container's name with a dot", _target(pod="web-0", containers=["a.b"]), "containers"),
+    InvalidSpec("a container's name that is too long", _target(pod="web-0", containers=["a" * 64]), "containers"),
+    # metrics
+    InvalidSpec("a metric that names nothing", _metrics(), "exactly one of query or template"),
+    InvalidSpec(
+        "a metric with query and template", _metrics(query="up", template="cpu_usage"), "exactly one of query or template"
+    ),
+    InvalidSpec("an empty query", _metrics(query=""), "query"),
+    InvalidSpec("a query that is too long", _metrics(query="a" * 8193), "query"),
+    InvalidSpec("an unknown template", _metrics(template="disk_usage"), "template"),
+    InvalidSpec("parameters of a query", _metrics(query="up", parameters={"pod": "web"}), "parameters belong to a template"),
+    InvalidSpec("a parameter that is no text", _metrics(template="cpu_usage", parameters={"pod": ["web"]}), "pod"),
+    InvalidSpec("a parameter that is too long", _metrics(template="cpu_usage", parameters={"pod": "a" * 254}), "pod"),
+    InvalidSpec(
+        "more than 10 parameters", _metrics(template="cpu_usage", parameters={f"p{n}": "1" for n in range(11)}), "parameters"
+    ),
+    InvalidSpec("a step in milliseconds", _metrics(query="up", step="500ms"), "step"),
+    InvalidSpec("a URL in place of a DataSource", _metrics(query="up", url="http://169.254.169.254"), "url"),
+    InvalidSpec("a reference to a DataSource without a name", _metrics(query="up", dataSourceRef={}), "name"),
+    InvalidSpec("a DataSource's name with a slash", _metrics(query="up", dataSourceRef={"name": "a/b"}), "name"),
+    # traces
+    InvalidSpec("a trace that names nothing", _traces(), "exactly one of service or traceID"),
+    InvalidSpec("a trace by service and by id", _traces(service="shop", traceID="ab12"), "exactly one of service or traceID"),
+    InvalidSpec("a trace id that is no hex", _traces(traceID="xyz"), "traceID"),
+    InvalidSpec("a trace id that climbs a path", _traces(traceID="../services"), "traceID"),
+    InvalidSpec("a trace id that is too long", _traces(traceID="a" * 33), "traceID"),
+    InvalidSpec("an empty service", _traces(service=""), "service"),
+    InvalidSpec("a trace id with a limit", _traces(traceID="ab12", limit=5), "belong to a search by service"),
+    InvalidSpec("a trace id with an operation", _traces(traceID="ab12", operation="GET /"), "belong to a search by service"),
+    InvalidSpec("a limit of nothing", _traces(service="shop", limit=0), "limit"),
+    InvalidSpec("a limit that is too high", _traces(service="shop", limit=1501), "limit"),
+    InvalidSpec("a limit that is a fraction", _traces(service="shop", limit=2.5), "limit"),
+    InvalidSpec("a duration of traces without a unit", _traces(service="shop", minDuration="500"), "minDuration"),
+    InvalidSpec("a duration of traces in days", _traces(service="shop", maxDuration="1d"), "maxDuration"),
+    InvalidSpec("a tag that is no text", _traces(service="shop", tags={"error": True}), "error"),
+    InvalidSpec("more than 20 tags", _traces(service="shop", tags={f"t{n}": "1" for n in range(21)}), "tags"),
+    # the rest
+    InvalidSpec("a service account of another namespace", _logs(serviceAccountName="kube-system:admin"), "serviceAccountName"),
+    InvalidSpec("an empty service account", _logs(serviceAccountName=""), "serviceAccountName"),
+    InvalidSpec("a timeout of nothing", _logs(timeout="0s"), "timeout"),
+    InvalidSpec("a timeout that is a number", _logs(timeout=600), "timeout"),
+    InvalidSpec("suspend that is a list", _logs(suspend=[]), "suspend"),
+    InvalidSpec("cancel that is a word", _logs(cancel="later"), "cancel"),
+)
+
+VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
+    ValidSpec("one pod", LOGS),
+    ValidSpec("a pod whose name has dots", _target(pod="web-0.shop")),
+    ValidSpec("pods by labels", _selector(matchLabels={"app.kubernetes.io/name": "shop", "tier": ""})),
+    ValidSpec(
+        "pods by every kind of condition",
+        _selector(
+            matchExpressions=[
+                {"key": "app", "operator": "In", "values": ["a", "b"]},
+                {"key": "example.com/tier", "operator": "NotIn", "values": ["test"]},
+                {"key": "app", "operator": "Exists"},
+                {"key": "canary", "operator": "DoesNotExist"},
+            ]
+        ),
+    ),
+    ValidSpec(
+        "every kind of workload",
+        {
+            "targets": [
+                {"workload": {"kind": kind, "name": "web"}}
+                for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")
+            ]
+        },
+    ),
+    ValidSpec(
+        "some containers, without the run before", _logs(targets=[{**POD, "containers": ["app"]}], logs={"previous": False})
+    ),
+    ValidSpec("a lookback of several units", _window(lookback="1d12h30m")),
+    ValidSpec("a start alone", _window(start=WINDOW_START)),
+    ValidSpec(
+        "a start and an end in different zones", _window(start="2026-11-22T12:00:00+05:30", end="2026-11-22T07:00:00.5Z")
+    ),
+    ValidSpec("a query with its step and DataSource", _metrics(query="up", step="30s", dataSourceRef={"name": "main"})),
+    ValidSpec(
+        "every template",
+        {
+            "metrics": [
+                {"template": name, "parameters": {"rate_window": "1m"}}
+                for name in ("error_rate", "latency_p95", "latency_p99", "request_rate", "cpu_usage", "memory_usage")
+            ]
+        },
+    ),
+    ValidSpec(
+        "a template whose parameter tries to break out", _metrics(template="cpu_usage", parameters={"pod": '"} or up{a="'})
+    ),
+    ValidSpec("a trace by its id", _traces(traceID="0123456789abcdefABCDEF0123456789")),
+    ValidSpec(
+        "a search with all it may have",
+        _traces(
+            service="shop",
+            operation="POST /pay",
+            tags={"error": "true"},
+            minDuration="1.5ms",
+            maxDuration="10s",
+            limit=1500,
+            dataSourceRef={"name": "jaeger"},
+        ),
+    ),
+    ValidSpec("everything at once", _logs(logs={}, metrics=[QUERY], traces=[{"service": "shop"}], serviceAccountName="reader")),
+    ValidSpec("suspended and cancelled", _logs(suspend=True, cancel=True, timeout="1h")),
+)
+
+
+def _source(endpoint: Any = "http://prometheus:9090", **fields: Any) -> Spec:
+    return {"type": "prometheus", "endpoint": endpoint, **fields}
+
+
+INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
+    InvalidSpec("no type", {"endpoint": "http://prometheus:9090"}, "type"),
+    InvalidSpec("no endpoint", {"type": "prometheus"}, "endpoint"),
+    InvalidSpec("an unknown type", _source(type="influxdb"), "type"),
+    InvalidSpec("an unknown field", _source(bearer="x"), "bearer"),
+    InvalidSpec("an empty endpoint", _source(""), "endpoint"),
+    InvalidSpec("an endpoint without a scheme", _source("prometheus:9090"), "endpoint"),
+    InvalidSpec("an endpoint that is a file", _source("file:///etc/passwd"), "endpoint"),
+    InvalidSpec("an endpoint without a host", _source("http:///api"), "endpoint"),
+    InvalidSpec("an endpoint with a password", _source("http://user:word@prometheus:9090"), "endpoint"),
+    InvalidSpec("an endpoint with a query", _source("http://prometheus:9090/?a=b"), "endpoint"),
+    InvalidSpec("an endpoint with a fragment", _source("http://prometheus:9090/#a"), "endpoint"),
+    InvalidSpec("an endpoint whose port is a word", _source("http://prometheus:http"), "endpoint"),
+    InvalidSpec("an endpoint with a broken IPv6 address", _source("http://[::1"), "endpoint"),
+    InvalidSpec("an endpoint that is too long", _source("http://" + "a" * 2048), "endpoint"),
+    InvalidSpec("an endpoint that is a number", _source(9090), "endpoint"),
+    InvalidSpec("a timeout of nothing", _source(timeout="0s"), "timeout"),
+    InvalidSpec("a timeout without a unit", _source(timeout="30"), "timeout"),
+    InvalidSpec("an answer of no size", _source(maxResponseBytes=0), "maxResponseBytes"),
+    InvalidSpec("an answer of more than 1 GiB", _source(maxResponseBytes=1024**3 + 1), "maxResponseBytes"),
+    InvalidSpec("allowedNamespaces that are empty, and so would close it", _source(allowedNamespaces=[]), "allowedNamespaces"),
+    InvalidSpec("an allowed namespace in capitals", _source(allowedNamespaces=["Shop"]), "allowedNamespaces"),
+    InvalidSpec("default that is a word", _source(default="always"), "default"),
+)
+
+VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
+    ValidSpec("a Prometheus with defaults", _source()),
+    ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
+    ValidSpec("a path prefix and https", _source("https://metrics.example.com/prometheus/")),
+    ValidSpec("an IPv6 address", _source("http://[::1]:9090")),
+    ValidSpec("a scheme in capitals", _source("HTTP://prometheus:9090")),
+    ValidSpec(
+        "everything", _source(default=True, timeout="1m30s", maxResponseBytes=1024, allowedNamespaces=["shop", "production"])
+    ),
+)
+
+_BEFORE: Spec = {
+    "window": {"lookback": "1h"},
+    "targets": TARGETS,
+    "logs": {"previous": True},
+    "metrics": [QUERY],
+    "traces": [{"service": "shop"}],
+    "serviceAccountName": "reader",
+    "timeout": "10m",
+}
+
+
+def _changed(**fields: Any) -> Spec:
+    return deepcopy({**_BEFORE, **fields})
+
+
+def _without(*names: str) -> Spec:
+    return deepcopy({name: value for name, value in _BEFORE.items() if name not in names})
+
+
+FORBIDDEN_UPDATES: tuple[ForbiddenUpdate, ...] = (
+    ForbiddenUpdate("a longer window", _BEFORE, _changed(window={"lookback": "2h"}), "spec.window is immutable"),
+    ForbiddenUpdate("a window of another form", _BEFORE, _changed(window={"start": WINDOW_START}), "spec.window is immutable"),
+    ForbiddenUpdate("another target", _BEFORE, _changed(targets=[{"pod": "web-1"}]), "spec.targets is immutable"),
+    ForbiddenUpdate("one more target", _BEFORE, _changed(targets=[POD, {"pod": "web-1"}]), "spec.targets is immutable"),
+    ForbiddenUpdate("no targets any more", _BEFORE, _without("targets", "logs"), "spec.targets is immutable"),
+    ForbiddenUpdate(
+        "targets where there were none", _without("targets", "logs"), _without("logs"), "spec.targets is immutable"
+    ),
+    ForbiddenUpdate("logs without the run before", _BEFORE, _changed(logs={"previous": False}), "spec.logs is immutable"),
+    ForbiddenUpdate("logs no longer named", _BEFORE, _without("logs"), "spec.logs is immutable"),
+    ForbiddenUpdate("another query", _BEFORE, _changed(metrics=[{"query": "down"}]), "spec.metrics is immutable"),
+    ForbiddenUpdate("metrics where there were none", _without("metrics"), _BEFORE, "spec.metrics is immutable"),
+    ForbiddenUpdate(
+        "another limit of traces", _BEFORE, _changed(traces=[{"service": "shop", "limit": 5}]), "spec.traces is immutable"
+    ),
+    ForbiddenUpdate("no traces any more", _BEFORE, _without("traces"), "spec.traces is immutable"),
+    ForbiddenUpdate("another identity", _BEFORE, _changed(serviceAccountName="admin"), "spec.serviceAccountName is immutable"),
+    ForbiddenUpdate("the operator's identity", _BEFORE, _without("serviceAccountName"), "spec.serviceAccountName is immutable"),
+    ForbiddenUpdate(
+        "an identity where there was none", _without("serviceAccountName"), _BEFORE, "spec.serviceAccountName is immutable"
+    ),
+    ForbiddenUpdate("a longer timeout", _BEFORE, _changed(timeout="20m"), "spec.timeout is immutable"),
+    ForbiddenUpdate(
+        "another target, hidden behind a cancellation",
+        _BEFORE,
+        _changed(cancel=True, targets=[{"pod": "web-1"}]),
+        "spec.targets is immutable",
+    ),
+)
+
+ALLOWED_UPDATES: tuple[AllowedUpdate, ...] = (
+    AllowedUpdate("no change", _BEFORE, _BEFORE),
+    AllowedUpdate("suspended", _BEFORE, _changed(suspend=True)),
+    AllowedUpdate("no longer suspended", _changed(suspend=True), _changed(suspend=False)),
+    AllowedUpdate("cancelled", _BEFORE, _changed(cancel=True)),
+    AllowedUpdate("a default spelled out", _without("timeout"), _changed(timeout="10m")),
+)

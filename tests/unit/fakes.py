@@ -1,0 +1,205 @@
+"""Fakes that several tests share: the Kubernetes API, fetchers, clocks."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
+from aletheia_operator.investigate import Order, Tools
+from aletheia_operator.session import InvestigationReference, SessionLayout
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+UID = "11111111-2222-3333-4444-555555555555"
+LONGEST_TEST_SECONDS = 10.0
+
+Script = Sequence[bytes | Exception]
+"""What a log stream yields: chunks, an error in their midst; its end is a clean end of file."""
+
+
+@dataclass
+class FakeKubernetes:
+    """The Kubernetes API from tables: `objects` and `lists` by path (an Exception is raised), `logs` one script a read."""
+
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    logs: list[Script] = field(default_factory=list)
+    user: str | None = None
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    patches: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
+    refusals: list[SourceError] = field(default_factory=list)
+    """What the next patches are answered with."""
+
+    @property
+    def statuses(self) -> list[dict[str, Any]]:
+        return [status for _, status, _ in self.patches]
+
+    def as_service_account(self, namespace: str, name: str) -> "FakeKubernetes":
+        return FakeKubernetes(self.objects, self.lists, self.logs, f"system:serviceaccount:{namespace}:{name}", self.asked)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        self.asked.append((path, dict(query or {})))
+        found = self.objects.get(path, Rejected("the Kubernetes API answered 404: not found", GapReason.NOT_FOUND))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def list(
+        self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
+    ) -> AsyncIterator[Any]:
+        self.asked.append((path, dict(query or {})))
+        for item in self.lists.get(path, ()):
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.patches.append((path, dict(status), uid))
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        self.asked.append((path, dict(query or {})))
+        script = self.logs.pop(0)
+        if script and isinstance(script[0], Exception):
+            raise script[0]
+        yield _Response(_Content(script))
+
+    def real(self) -> Kubernetes:
+        """This fake as the type it stands for."""
+        return cast("Kubernetes", self)
+
+
+@dataclass
+class FakeKubelet(FakeKubernetes):
+    """Answers logs as the kubelet does: each line whose time is not before sinceTime."""
+
+    lines: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    """The log of each container."""
+    breaks: Sequence[tuple[int, Exception | None]] = ()
+    """The first answers break off after so many bytes: with an error, or cleanly, as a cut between node and API server does."""
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        asked = dict(query or {})
+        since = asked["sinceTime"].removesuffix("Z").encode()
+        answer: Script = [line for line in self.lines[asked["container"]] if line >= since]
+        if len(self.asked) < len(self.breaks):
+            size_bytes, error = self.breaks[len(self.asked)]
+            whole = b"".join(chunk for chunk in answer if isinstance(chunk, bytes))
+            answer = [whole[:size_bytes], *([error] if error else [])]
+        self.asked.append((path, asked))
+        yield _Response(_Content(answer))
+
+
+@dataclass
+class _Response:
+    content: "_Content"
+
+
+@dataclass
+class _Content:
+    script: Script
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    moment: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+Step = Sequence[Any] | Exception | Callable[[], Any]
+"""A batch of entries, an exception to raise, or an async function to wait for."""
+
+
+@dataclass
+class FakeFetcher:
+    """Asks one question for each key of `answers`; the steps of each are what its document yields."""
+
+    answers: Mapping[str, Iterable[Step]]
+    name: str = "Fake"
+    plan_error: Exception | None = None
+    asked: list[str] = field(default_factory=list)
+    planned: int = 0
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        self.planned += 1
+        if self.plan_error is not None:
+            raise self.plan_error
+        return Plan(tuple(Question(self.name, f"{self.name}/{key}", f"thing/{key}", {"key": key}) for key in self.answers))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        key = question.arguments["key"]
+        self.asked.append(key)
+        findings = Findings()
+        yield Document("logs", "fake", ("fake", key), {"thing": key}, self._batches(key, findings), findings)
+
+    async def _batches(self, key: str, findings: Findings) -> AsyncGenerator[list[Any], None]:
+        count = 0
+        try:
+            for step in self.answers[key]:
+                if isinstance(step, Exception):
+                    raise step
+                if callable(step):
+                    await step()
+                else:
+                    count += len(step)
+                    yield list(step)
+        finally:
+            findings.summary = f"{count} entries"
+
+
+async def forever() -> None:
+    """Never over, unless cancelled."""
+    await asyncio.Event().wait()
+
+
+def make_tools(root: Path, *fetchers: Any, **changes: Any) -> Tools:
+    """Tools with a session volume at `root`, these fetchers and a clock that stands still at NOW."""
+    kubernetes = changes.pop("kubernetes", None) or FakeKubernetes()
+    settings: dict[str, Any] = {"now": Clock(), **changes}
+    return Tools(
+        layout=SessionLayout(root), kubernetes=cast("Any", kubernetes), http=Http(), fetchers=tuple(fetchers), **settings
+    )
+
+
+def make_order(uid: str = UID, **spec: Any) -> Order:
+    asked: dict[str, Any] = {"targets": [{"pod": "web-0"}], **spec}
+    reference = InvestigationReference(namespace="shop", name="incident", uid=uid)
+    return Order(reference, NOW, InvestigationSpec.model_validate(asked))
+
+
+def make_window(start: str = "2026-11-22T11:00:00+00:00", end: str = "2026-11-22T12:00:00+00:00") -> Window:
+    return Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+
+
+def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> Sources:
+    fake = kubernetes or FakeKubernetes()
+
+    async def identity() -> Kubernetes:
+        return fake.real()
+
+    settings: dict[str, Any] = {"http": Http(), "data_sources": None, "window": make_window(), **changes}
+    return Sources(namespace="shop", kubernetes=identity, **settings)

@@ -1,0 +1,143 @@
+"""A real HTTP server on the loopback interface whose answers, also the faulty ones, are written by the test."""
+
+import gzip
+import json
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from aletheia_operator.clients.http import Endpoint
+
+LONGEST_WAIT_SECONDS = 10  # of a server thread, so that none outlives a test for long
+
+Answer = Callable[["Request"], None]
+
+
+class Request(BaseHTTPRequestHandler):
+    """One request, which an `Answer` answers by any means."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        loopback = self.server.loopback
+        with loopback.guard:
+            number = len(loopback.requests)
+            loopback.requests.append(self.path)
+        self.close_connection = True
+        with suppress(OSError):  # the client hung up, as some of the tests want
+            loopback.answers[min(number, len(loopback.answers) - 1)](self)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def send(self, status: int, body: bytes, **headers: str) -> None:
+        """A whole answer."""
+        self.head(status, **{"Content-Length": str(len(body)), **headers})
+        self.wfile.write(body)
+
+    def head(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Connection": "close", **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def pause(self, seconds: float = LONGEST_WAIT_SECONDS) -> bool:
+        """Wait; whether the test is over."""
+        return self.server.loopback.over.wait(seconds)
+
+
+class _Server(ThreadingHTTPServer):
+    loopback: "Loopback"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+class Loopback:
+    """The server: `answers` in turn, the last one again and again; `requests` are the paths that were asked for."""
+
+    def __init__(self) -> None:
+        self.answers: Sequence[Answer] = (reply(404, b""),)
+        self.requests: list[str] = []
+        self.guard = threading.Lock()
+        self.over = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), Request)
+        self._server.loopback = self
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(LONGEST_WAIT_SECONDS)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def endpoint(self, *, timeout_seconds: int = 5, max_response_bytes: int = 2**20, path: str = "") -> Endpoint:
+        return Endpoint("main", self.url + path, timeout_seconds, max_response_bytes)
+
+    def queries(self) -> list[dict[str, str]]:
+        """The query parameters of each request."""
+        return [dict(parse_qsl(urlsplit(path).query)) for path in self.requests]
+
+
+def reply(status: int, body: bytes, **headers: str) -> Answer:
+    """A whole answer."""
+    return lambda request: request.send(status, body, **headers)
+
+
+def reply_json(value: Any, status: int = 200) -> Answer:
+    return reply(status, json.dumps(value).encode(), Content_Type="application/json")
+
+
+def cut(body: bytes) -> Answer:
+    """An answer that promises more than it sends."""
+
+    def answer(request: Request) -> None:
+        request.head(200, Content_Length=str(len(body) + 1000))
+        request.wfile.write(body)
+
+    return answer
+
+
+def hang(request: Request) -> None:
+    """No answer at all."""
+    request.pause()
+
+
+def hang_up(request: Request) -> None:
+    """The connection closed without an answer."""
+    request.connection.close()
+
+
+def drip_body(request: Request) -> None:
+    """A body that never ends, a byte at a time."""
+    request.head(200)
+    while not request.pause(0.1):
+        request.wfile.write(b" ")
+
+
+def drip_head(request: Request) -> None:
+    """A header that goes on for three seconds, a byte at a time, then an answer."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(30):
+        if request.pause(0.1):
+            return
+        request.wfile.write(b"a")
+    request.wfile.write(b"\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+
+def gzip_bomb(size_bytes: int) -> Answer:
+    """A small answer that unpacks to `size_bytes`."""
+    packed = gzip.compress(b" " * size_bytes, compresslevel=9)
+    return reply(200, packed, Content_Encoding="gzip")

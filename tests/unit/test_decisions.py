@@ -1,0 +1,94 @@
+"""What follows from what: the window from the spec, the phase from the evidence."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from aletheia_operator.api import WindowSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.investigate.decisions import conclude, fix_window
+from aletheia_operator.session import Artifact, Gap
+
+CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "start", "end", "beyond"),
+    [
+        pytest.param({"lookback": "1h"}, "11:00", "12:00", False, id="a lookback ends at creation"),
+        pytest.param({"lookback": "1d12h"}, "00:00 the day before", "12:00", False, id="a lookback of several units"),
+        pytest.param({"start": "2026-11-22T10:00:00Z"}, "10:00", "12:00", False, id="a start alone ends at creation"),
+        pytest.param(
+            {"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T11:00:00Z"}, "10:00", "11:00", False, id="both in the past"
+        ),
+        pytest.param(
+            {"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T12:00:00Z"}, "10:00", "12:00", False, id="an end at creation"
+        ),
+        pytest.param(
+            {"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T13:00:00Z"}, "10:00", "12:00", True, id="an end in the future"
+        ),
+        pytest.param(
+            {"start": "2026-11-22T13:00:00Z", "end": "2026-11-22T14:00:00Z"}, "12:00", "12:00", True, id="both in the future"
+        ),
+        pytest.param(
+            {"start": "2026-11-22T15:30:00+05:30", "end": "2026-11-22T11:00:00Z"}, "10:00", "11:00", False, id="zones"
+        ),
+    ],
+)
+def test_a_window_is_fixed_once_from_the_creation(spec: dict[str, str], start: str, end: str, beyond: bool) -> None:
+    """It never ends after the creation; what is cut there is said."""
+    window, missing = fix_window(WindowSpec.model_validate(spec), CREATED)
+    day = 21 if start.endswith("the day before") else 22
+    assert window.start == datetime.fromisoformat(f"2026-11-{day}T{start[:5]}:00+00:00")
+    assert window.end == datetime.fromisoformat(f"2026-11-22T{end}:00+00:00")
+    assert (missing.reason if missing else None) == (GapReason.WINDOW_IN_FUTURE if beyond else None)
+
+
+def test_a_start_in_the_future_alone_is_said() -> None:
+    """Nothing can be there yet: that is no complete answer."""
+    window, missing = fix_window(WindowSpec.model_validate({"start": "2026-11-22T13:00:00Z"}), CREATED)
+    assert missing is not None
+    assert window.end <= CREATED
+
+
+@pytest.mark.parametrize("lookback", ["9999w", "9999w" * 5, "999999m" * 5])
+def test_every_valid_lookback_has_a_window(lookback: str) -> None:
+    """The API server takes it, so it must not break the capture."""
+    window, _ = fix_window(WindowSpec(lookback=lookback), CREATED)
+    assert window.end == CREATED
+
+
+ARTIFACT = Artifact(
+    path="a", fetcher="f", target="t", count=0, summary="", time_range=["", ""], size_bytes=0, sha256="", complete=True
+)
+GAP = Gap(fetcher="f", target="t", reason="NotFound", message="")
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "gaps", "interruption", "phase"),
+    [
+        ([ARTIFACT], [], None, "Completed"),
+        ([], [], None, "Completed"),
+        ([ARTIFACT], [GAP], None, "PartiallyCompleted"),
+        ([], [GAP], None, "Failed"),
+        ([ARTIFACT], [GAP], GapReason.TIMED_OUT, "TimedOut"),
+        ([], [GAP], GapReason.TIMED_OUT, "TimedOut"),
+        ([ARTIFACT], [], GapReason.CANCELLED, "Cancelled"),
+        ([], [GAP], GapReason.CANCELLED, "Cancelled"),
+    ],
+    ids=[
+        "all there",
+        "nothing asked",
+        "some",
+        "nothing",
+        "out of time",
+        "out of time with nothing",
+        "cancelled",
+        "cancelled early",
+    ],
+)
+def test_the_phase_follows_from_the_evidence(
+    artifacts: list[Artifact], gaps: list[Gap], interruption: GapReason | None, phase: str
+) -> None:
+    """An interruption outweighs; otherwise gaps make it partial, and with nothing else failed."""
+    assert conclude(artifacts, gaps, interruption) == phase

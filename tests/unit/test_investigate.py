@@ -1,0 +1,516 @@
+"""One Investigation from spec to manifest: each question ends as evidence, gaps or both, whatever breaks in between."""
+
+import asyncio
+import errno
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.fetchers import FETCHERS
+from aletheia_operator.fetchers.base import Missing, Plan
+from aletheia_operator.investigate import Order, Snapshot, Tools, capture, investigate
+from aletheia_operator.session import ArtifactWriter, SessionBusy
+from tests.unit.fakes import (
+    LONGEST_TEST_SECONDS,
+    NOW,
+    Clock,
+    FakeFetcher,
+    FakeKubernetes,
+    forever,
+    make_order,
+    make_tools,
+)
+
+CANARY = "canary-5f2c9a"
+
+
+async def run(order: Order, tools: Tools, report: Callable[[Snapshot], None] = lambda _: None) -> Snapshot:
+    """The capture, which never takes long."""
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        return await investigate(order, tools, report)
+
+
+def gaps(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Target and reason of each gap."""
+    return [(gap.target, gap.reason) for gap in snapshot.manifest.gaps]
+
+
+def counts(snapshot: Snapshot) -> dict[str, int]:
+    """Entries of each artifact, by its target."""
+    return {artifact.target: artifact.count for artifact in snapshot.manifest.artifacts}
+
+
+def on_disk(snapshot: Snapshot) -> dict[str, Any]:
+    """Each artifact's file as JSON, by its target, checked against its digest and size."""
+    found = {}
+    for artifact in snapshot.manifest.artifacts:
+        content = (Path(snapshot.path) / artifact.path).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.size_bytes, artifact.sha256)
+        found[artifact.target] = json.loads(content)
+    return found
+
+
+def files(snapshot: Snapshot) -> set[str]:
+    """Every file of the session, by its path in it."""
+    session = Path(snapshot.path)
+    return {str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()}
+
+
+async def test_what_was_asked_for_is_captured(tmp_path: Path) -> None:
+    """Artifacts in the order of the plan, each saying what was asked and what there is."""
+    fetcher = FakeFetcher({"b": [[1], [2, 3]], "a": [[]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert snapshot.manifest.phase == "Completed"
+    assert list(counts(snapshot).items()) == [("thing/b", 3), ("thing/a", 0)]
+    assert on_disk(snapshot)["thing/b"] == {
+        "source": "fake",
+        "metadata": {
+            "thing": "b",
+            "time_range": ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"],
+            "collected_at": "2026-11-22T12:00:00Z",
+            "count": 3,
+            "summary": "3 entries",
+            "complete": True,
+            "gaps": [],
+        },
+        "data": [1, 2, 3],
+    }
+    assert files(snapshot) == {"manifest.json", *(artifact.path for artifact in snapshot.manifest.artifacts)}
+
+
+async def test_the_manifest_on_disk_is_the_one_that_is_returned(tmp_path: Path) -> None:
+    """With the spec, the window, the times and its own digest."""
+    snapshot = await run(make_order(timeout="5m"), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    content = (Path(snapshot.path) / "manifest.json").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == snapshot.manifest_sha256
+    manifest = json.loads(content)
+    assert manifest == snapshot.manifest.to_json()
+    assert manifest["spec"]["timeout"] == "5m"
+    assert manifest["window"] == ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"]
+    assert manifest["startTime"] == manifest["completionTime"] == "2026-11-22T12:00:00Z"
+
+
+async def test_progress_is_reported_step_by_step(tmp_path: Path) -> None:
+    """Nothing done at first, all at the end, never backwards."""
+    seen: list[tuple[int, int]] = []
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]}), max_fetches=1)
+    await run(make_order(), tools, lambda snapshot: seen.append((snapshot.done, snapshot.total)))
+    assert seen == [(0, 0), (0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "phase", "artifacts", "missing"),
+    [
+        pytest.param({}, "Completed", {}, [], id="nothing to ask"),
+        pytest.param(
+            {"a": [Unavailable("down")]}, "Failed", {}, [("thing/a", GapReason.UNAVAILABLE)], id="nothing could be had"
+        ),
+        pytest.param(
+            {"a": [Unavailable("down")], "b": [[1]]},
+            "PartiallyCompleted",
+            {"thing/b": 1},
+            [("thing/a", GapReason.UNAVAILABLE)],
+            id="one of two",
+        ),
+        pytest.param(
+            {"a": [[1, 2], Rejected("enough", GapReason.TOO_LARGE), [3]]},
+            "PartiallyCompleted",
+            {"thing/a": 2},
+            [("thing/a", GapReason.TOO_LARGE)],
+            id="what came before the source broke off is kept",
+        ),
+        pytest.param(
+            {"a": [RuntimeError(CANARY)], "b": [[1]]},
+            "PartiallyCompleted",
+            {"thing/b": 1},
+            [("thing/a", GapReason.INTERNAL_ERROR)],
+            id="a fault of our own does not stop the others",
+        ),
+    ],
+)
+async def test_the_phase_follows_from_evidence_and_gaps(
+    tmp_path: Path, answers: dict[str, Any], phase: str, artifacts: dict[str, int], missing: list[tuple[str, str]]
+) -> None:
+    """Each question ends as an artifact, a gap or both."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(answers)))
+    assert (snapshot.manifest.phase, counts(snapshot), gaps(snapshot)) == (phase, artifacts, missing)
+    on_disk(snapshot)
+
+
+async def test_what_came_before_a_fault_of_our_own_is_kept(tmp_path: Path) -> None:
+    """Partial evidence is evidence."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1, 2], RuntimeError("bug")]})))
+    assert counts(snapshot) == {"thing/a": 2}
+    assert gaps(snapshot) == [("thing/a", GapReason.INTERNAL_ERROR)]
+
+
+async def test_a_connection_that_breaks_is_not_blamed_on_the_volume(tmp_path: Path) -> None:
+    """An OSError of a source is not a failed save."""
+    snapshot = await run(
+        make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1], ConnectionResetError(errno.ECONNRESET, "x")]}))
+    )
+    assert [reason for _, reason in gaps(snapshot)] == [GapReason.INTERNAL_ERROR]
+
+
+async def test_an_incomplete_artifact_says_so_itself(tmp_path: Path) -> None:
+    """Without the manifest the file alone must not look complete."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1], Unavailable("it broke off")]})))
+    metadata = on_disk(snapshot)["thing/a"]["metadata"]
+    assert metadata["complete"] is False
+    assert metadata["gaps"] == [{"fetcher": "Fake", "target": "thing/a", "reason": "Unavailable", "message": "it broke off"}]
+    assert snapshot.manifest.artifacts[0].complete is False
+
+
+@pytest.mark.parametrize("place", ["plan", "fetch"])
+async def test_the_text_of_an_unexpected_exception_is_logged_but_not_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """It may hold a secret: gaps, files and status never have it."""
+    error = RuntimeError(f"password={CANARY}")
+    fetcher = FakeFetcher({"a": [error]}, plan_error=error if place == "plan" else None)
+    with caplog.at_level(logging.ERROR):
+        snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert CANARY in caplog.text
+    assert CANARY not in snapshot.manifest.model_dump_json()
+    assert [reason for _, reason in gaps(snapshot)] == [GapReason.INTERNAL_ERROR]
+    for file in files(snapshot):
+        assert CANARY not in (Path(snapshot.path) / file).read_text()
+
+
+async def test_a_fetcher_that_cannot_plan_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Its gap names all of its targets."""
+    broken = FakeFetcher({}, name="Broken", plan_error=Rejected("no right to list", GapReason.FORBIDDEN))
+    snapshot = await run(make_order(), make_tools(tmp_path, broken, FakeFetcher({"a": [[1]]})))
+    assert counts(snapshot) == {"thing/a": 1}
+    assert [(gap.fetcher, gap.reason, gap.message) for gap in snapshot.manifest.gaps] == [
+        ("Broken", "Forbidden", "no right to list")
+    ]
+
+
+async def test_what_a_plan_cannot_have_stands_first_among_the_gaps(tmp_path: Path) -> None:
+    """A target without pods is a gap though nothing was fetched."""
+
+    class Planner(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            plan = await super().plan(spec, sources)
+            return Plan(plan.questions, (Missing("pods app=x", GapReason.NO_PODS, "none"),))
+
+    snapshot = await run(make_order(), make_tools(tmp_path, Planner({"a": [Unavailable("down")]})))
+    assert gaps(snapshot) == [("pods app=x", GapReason.NO_PODS), ("thing/a", GapReason.UNAVAILABLE)]
+
+
+async def test_the_limit_of_questions_at_once_holds(tmp_path: Path) -> None:
+    """Never more than max_fetches at the same time, and all in the end."""
+    running, most = 0, 0
+    three = asyncio.Barrier(3)
+
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await three.wait()
+        running -= 1
+
+    fetcher = FakeFetcher({str(n): [work, [n]] for n in range(12)})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher, max_fetches=3))
+    assert len(snapshot.manifest.artifacts) == 12
+    assert most == 3
+
+
+async def test_a_source_that_hangs_stops_neither_the_others_nor_the_end(tmp_path: Path) -> None:
+    """At the timeout its question is a gap, and what it had given is kept."""
+    clock = Clock()
+
+    async def time_is_up() -> None:
+        clock.advance(599.9)  # the deadline is a moment away when the waiting begins
+
+    class Planner(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            await time_is_up()
+            return await super().plan(spec, sources)
+
+    fetcher = Planner({"hanging": [[1, 2], forever], "silent": [forever], "fine": [[3]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher, now=clock))
+    assert snapshot.manifest.phase == "TimedOut"
+    assert counts(snapshot) == {"thing/hanging": 2, "thing/fine": 1}
+    assert gaps(snapshot) == [("thing/hanging", GapReason.TIMED_OUT), ("thing/silent", GapReason.TIMED_OUT)]
+    assert on_disk(snapshot)["thing/hanging"]["metadata"]["summary"] == "2 entries"
+    assert (snapshot.done, snapshot.total) == (3, 3)
+
+
+async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace it is given up, and the end comes all the same."""
+    monkeypatch.setattr(capture, "INTERRUPTION_GRACE_SECONDS", 0.05)
+
+    async def stubborn() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            await forever()
+
+    order = make_order()
+    fetcher = FakeFetcher({"stubborn": [stubborn], "cancels": [_cancel(order)]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher))
+    assert snapshot.manifest.phase == "Cancelled"
+    assert ("thing/stubborn", GapReason.CANCELLED) in gaps(snapshot)
+
+
+def _cancel(order: Order) -> Callable[[], Any]:
+    async def cancel() -> None:
+        order.cancelled.set()
+        await forever()
+
+    return cancel
+
+
+async def test_a_cancelled_capture_keeps_what_it_has(tmp_path: Path) -> None:
+    """What was done, what was under way as far as it came, and a gap for the rest."""
+    order = make_order()
+    fetcher = FakeFetcher({"done": [[1]], "under way": [[2], _cancel(order)], "waiting": [[3]]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher, max_fetches=1))
+    assert snapshot.manifest.phase == "Cancelled"
+    assert counts(snapshot) == {"thing/done": 1, "thing/under way": 1}
+    assert gaps(snapshot) == [("thing/under way", GapReason.CANCELLED), ("thing/waiting", GapReason.CANCELLED)]
+    assert fetcher.asked == ["done", "under way"]
+
+
+async def test_a_capture_that_was_cancelled_before_it_began_asks_nothing(tmp_path: Path) -> None:
+    """The plan itself is the gap."""
+    order = make_order()
+    order.cancelled.set()
+
+    class Planner(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            await forever()
+            return Plan()
+
+    fetcher = Planner({"a": [[1]]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher))
+    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Cancelled", [("the plan", GapReason.CANCELLED)])
+    assert fetcher.asked == []
+
+
+async def test_a_capture_taken_up_after_its_deadline_ends_at_once(tmp_path: Path) -> None:
+    """A restart of the operator does not move the deadline."""
+    clock = Clock()
+    order, fetcher = make_order(timeout="1m"), FakeFetcher({"a": [[1]], "b": [forever]})
+    await interrupted(order, make_tools(tmp_path, fetcher, now=clock), after="a")
+    clock.advance(61)
+    snapshot = await run(order, make_tools(tmp_path, fetcher, now=clock))
+    assert snapshot.manifest.phase == "TimedOut"
+    assert counts(snapshot) == {"thing/a": 1}
+    assert gaps(snapshot) == [("thing/b", GapReason.TIMED_OUT)]
+
+
+async def interrupted(order: Order, tools: Tools, after: str) -> None:
+    """The capture in a process that is stopped once the question `after` is done."""
+    done = asyncio.Event()
+
+    def report(snapshot: Snapshot) -> None:
+        if any(artifact.target == f"thing/{after}" for artifact in snapshot.manifest.artifacts):
+            done.set()
+
+    task = asyncio.create_task(investigate(order, tools, report))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await done.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_capture_that_was_interrupted_goes_on(tmp_path: Path) -> None:
+    """The plan is kept, what is done is not asked again, and what was under way is asked anew."""
+    first = FakeFetcher({"a": [[1]], "b": [[2], forever]})
+    await interrupted(make_order(), make_tools(tmp_path, first), after="a")
+    second = FakeFetcher({"a": [[9]], "b": [[2, 3]], "c": [[4]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, second))
+    assert (second.planned, second.asked) == (0, ["b"])
+    assert snapshot.manifest.phase == "Completed"
+    assert {target: file["data"] for target, file in on_disk(snapshot).items()} == {"thing/a": [1], "thing/b": [2, 3]}
+    assert files(snapshot) == {"manifest.json", *(artifact.path for artifact in snapshot.manifest.artifacts)}
+
+
+async def test_a_finished_session_is_never_asked_again(tmp_path: Path) -> None:
+    """A status that was lost is told again from the manifest."""
+    first = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    fetcher = FakeFetcher({"a": [[2]]})
+    reports: list[Snapshot] = []
+    again = await run(make_order(), make_tools(tmp_path, fetcher, now=Clock(NOW.replace(hour=20))), reports.append)
+    assert again == first
+    assert (fetcher.planned, fetcher.asked, reports) == (0, [], [])
+
+
+async def test_two_investigations_have_two_sessions(tmp_path: Path) -> None:
+    """The same spec under another uid is another question."""
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
+    paths = {(await run(make_order(uid), tools)).path for uid in ("one", "two")}
+    assert len(paths) == 2
+
+
+async def test_one_session_has_one_process(tmp_path: Path) -> None:
+    """The second is told, and the first goes on undisturbed."""
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        held.set()
+        await go_on.wait()
+
+    tools = make_tools(tmp_path, FakeFetcher({"a": [wait, [1]]}))
+    task = asyncio.create_task(run(make_order(), tools))
+    await held.wait()
+    with pytest.raises(SessionBusy):
+        await run(make_order(), tools)
+    go_on.set()
+    assert (await task).manifest.phase == "Completed"
+
+
+async def test_an_artifact_is_cut_at_its_limit(tmp_path: Path) -> None:
+    """What came before is kept, with a gap; the source is not read on."""
+    endless: list[Any] = [["x" * 100]] * 50 + [AssertionError("read on past the limit")]
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": endless}), max_artifact_bytes=1_000))
+    assert counts(snapshot) == {"thing/a": 10}
+    assert gaps(snapshot) == [("thing/a", GapReason.BUDGET_EXCEEDED)]
+    assert snapshot.manifest.artifacts[0].size_bytes < 2_000
+
+
+async def test_an_artifact_that_was_cut_has_its_summary(tmp_path: Path) -> None:
+    """The findings of what was kept are in the file and in the manifest."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [["x" * 99]] * 50}), max_artifact_bytes=1_000))
+    assert snapshot.manifest.artifacts[0].summary == "10 entries"
+
+
+def full(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_save_that_fails_is_a_gap_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the volume's reason; nothing half is left."""
+    real = ArtifactWriter.commit
+
+    def commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
+        return full() if metadata["thing"] == "a" else real(self, metadata)
+
+    monkeypatch.setattr(ArtifactWriter, "commit", commit)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]})))
+    assert snapshot.manifest.phase == "PartiallyCompleted"
+    assert counts(snapshot) == {"thing/b": 1}
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.target, gap.reason) == ("thing/a", GapReason.SAVE_FAILED)
+    assert gap.message == "the session volume refused the write: No space left on device"
+    assert files(snapshot) == {"manifest.json", snapshot.manifest.artifacts[0].path}
+
+
+async def test_a_manifest_that_cannot_be_saved_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status is all there is then, and says so; it has no digest."""
+    monkeypatch.setattr("aletheia_operator.session.store.Session.finish", full)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    assert snapshot.manifest.phase == "PartiallyCompleted"
+    assert gaps(snapshot) == [("manifest.json", GapReason.SAVE_FAILED)]
+    assert snapshot.manifest_sha256 is None
+
+
+async def test_a_journal_that_cannot_be_written_does_not_stop_the_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only serves to go on after a crash."""
+    monkeypatch.setattr("aletheia_operator.session.store.Session._append_to_journal", full)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    assert (snapshot.manifest.phase, counts(snapshot)) == ("Completed", {"thing/a": 1})
+
+
+async def test_a_volume_that_cannot_be_used_at_all_is_raised(tmp_path: Path) -> None:
+    """Where no session can be made there is nothing to keep."""
+    (tmp_path / "sessions").write_text("in the way")
+    with pytest.raises(OSError, match="exists|Not a directory"):  # noqa: RUF043
+        await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+
+
+async def test_an_interruption_waits_for_the_write_that_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is in the file wholly or not at all: nobody commits what another thread still writes."""
+    order, steps, go_on = make_order(), list[str](), threading.Event()
+    loop = asyncio.get_running_loop()
+    append, commit = ArtifactWriter.append, ArtifactWriter.commit
+
+    def slow_append(self: ArtifactWriter, entries: Any) -> None:
+        loop.call_soon_threadsafe(order.cancelled.set)
+        go_on.wait(0.3)
+        append(self, entries)
+        steps.append("appended")
+
+    def watched_commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
+        steps.append("committed")
+        go_on.set()
+        return commit(self, metadata)
+
+    monkeypatch.setattr(ArtifactWriter, "append", slow_append)
+    monkeypatch.setattr(ArtifactWriter, "commit", watched_commit)
+    snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1], forever]})))
+    assert steps == ["appended", "committed"]
+    assert counts(snapshot) == {"thing/a": 1}
+
+
+async def test_an_interruption_during_the_commit_leaves_no_file_that_nobody_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in a finished session is listed in its manifest."""
+    order, committed = make_order(), threading.Event()
+    loop = asyncio.get_running_loop()
+    commit = ArtifactWriter.commit
+
+    def slow_commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
+        result = commit(self, metadata)
+        loop.call_soon_threadsafe(order.cancelled.set)
+        committed.wait(0.3)
+        return result
+
+    monkeypatch.setattr(ArtifactWriter, "commit", slow_commit)
+    snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    committed.set()
+    assert files(snapshot) == {"manifest.json", *(artifact.path for artifact in snapshot.manifest.artifacts)}
+
+
+async def test_a_window_that_ends_in_the_future_is_a_gap(tmp_path: Path) -> None:
+    """It was cut at the resource's creation, and the manifest has the window as it was fixed."""
+    window = {"start": "2026-11-22T11:30:00Z", "end": "2026-11-22T13:00:00Z"}
+    snapshot = await run(make_order(window=window), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    assert gaps(snapshot) == [("window", GapReason.WINDOW_IN_FUTURE)]
+    assert snapshot.manifest.window == ("2026-11-22T11:30:00Z", "2026-11-22T12:00:00Z")
+    assert snapshot.manifest.phase == "PartiallyCompleted"
+
+
+async def test_a_service_account_that_does_not_exist_reads_nothing(tmp_path: Path) -> None:
+    """Impersonating it would succeed, so it is looked up first; no pod is asked for."""
+    kubernetes = FakeKubernetes()
+    tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes)
+    snapshot = await run(make_order(serviceAccountName="ghost"), tools)
+    assert snapshot.manifest.phase == "Failed"
+    (gap,) = snapshot.manifest.gaps
+    assert gap.reason == GapReason.SERVICE_ACCOUNT_MISSING
+    assert "service account ghost does not exist in namespace shop" in gap.message
+    assert [path for path, _ in kubernetes.asked] == ["/api/v1/namespaces/shop/serviceaccounts/ghost"]
+
+
+async def test_where_none_is_named_the_default_service_account_reads(tmp_path: Path) -> None:
+    """`--default-service-account` locks the operator's own rights out."""
+    kubernetes = FakeKubernetes()
+    tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes, default_service_account="reader")
+    snapshot = await run(make_order(), tools)
+    assert "service account reader does not exist" in snapshot.manifest.gaps[0].message
+
+
+async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_path: Path) -> None:
+    """A question whose fetcher is gone is a gap, not a crash."""
+    first = FakeFetcher({"a": [[1]], "b": [forever]}, name="Retired")
+    await interrupted(make_order(), make_tools(tmp_path, first), after="a")
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({})))
+    assert counts(snapshot) == {"thing/a": 1}
+    assert gaps(snapshot) == [("thing/b", GapReason.INTERNAL_ERROR)]

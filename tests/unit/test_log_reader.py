@@ -1,0 +1,277 @@
+"""One container's log, read again from its last line until nothing new comes: each line once, and what is missing said."""
+
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.fetchers import kubernetes_logs
+from aletheia_operator.fetchers.base import Findings, Window
+from aletheia_operator.fetchers.kubernetes_logs import LogReader, Run
+from aletheia_operator.text.levels import LevelCount
+from tests.unit.fakes import FakeKubelet, FakeKubernetes, Script, make_window
+
+PATH = "/api/v1/namespaces/shop/pods/web-0/log"
+RESET = Unavailable("the Kubernetes API cannot be reached: ClientPayloadError")
+
+
+def at(second: float, text: str = "", end: str = "\n") -> bytes:
+    """A line `second` seconds after 11:30, with nanoseconds as the kubelet writes them."""
+    whole, nanoseconds = divmod(round(second * 1e9), 10**9)
+    return f"2026-11-22T11:{30 + whole // 60:02}:{whole % 60:02}.{nanoseconds:09}Z {text}{end}".encode()
+
+
+class Reading:
+    """What a reader gave for a script of answers."""
+
+    def __init__(self, *logs: Script, run: Run | None = None, window: Window | None = None) -> None:
+        self.kubernetes = FakeKubernetes(logs=list(logs))
+        self.findings = Findings()
+        self.count = LevelCount()
+        self.reader = LogReader(
+            self.kubernetes.real(), PATH, run or Run("app"), window or make_window(), "pod/web-0", self.findings, self.count
+        )
+        self.keys: list[bytes] = []
+        self.entries: list[dict[str, Any]] = []
+
+    async def read(self) -> "Reading":
+        async for batch in self.reader.batches():
+            self.keys += [key for key, _ in batch]
+            self.entries += [entry for _, entry in batch]
+        assert self.kubernetes.logs == [], "an answer was left unread"
+        return self
+
+    @property
+    def lines(self) -> list[str]:
+        return [entry["line"] for entry in self.entries]
+
+    @property
+    def reasons(self) -> list[GapReason]:
+        return [gap.reason for gap in self.findings.missing]
+
+    @property
+    def since(self) -> list[str]:
+        return [query["sinceTime"] for _, query in self.kubernetes.asked]
+
+
+ABC = [at(1, "a"), at(2, "b"), at(3, "c")]
+ONE = len(ABC[0])
+
+
+async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
+    """What a reader gives for a log whose first answers break off."""
+    reading = Reading()
+    reading.reader.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks).real()
+    return await reading.read()
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        pytest.param([], id="never"),
+        pytest.param([(ONE, None)], id="a clean end after the first line, which a cut looks like"),
+        pytest.param([(ONE, None), (2 * ONE, None)], id="clean ends after the first and the second line"),
+        pytest.param([(2 * ONE, RESET)], id="an error after the second line"),
+        pytest.param([(ONE + 20, RESET)], id="an error in the middle of the second line"),
+        pytest.param([(0, RESET), (0, RESET)], id="errors before the first line"),
+        pytest.param([(ONE, RESET), (0, RESET), (0, RESET)], id="two errors in a row without news"),
+        pytest.param([(3 * ONE, None), (0, RESET)], id="an error at the second look"),
+        pytest.param(
+            [(3 * ONE, None), (2 * ONE - 1, None)],
+            id="a second look that ends within a line that was whole before",
+        ),
+    ],
+)
+async def test_a_log_that_breaks_off_is_read_on(breaks: list[tuple[int, Exception | None]]) -> None:
+    """Every line once, in order, and no gap."""
+    reading = await read_from(ABC, *breaks)
+    assert reading.lines == ["a", "b", "c"]
+    assert reading.findings.missing == []
+    assert reading.count.lines == 3
+
+
+@pytest.mark.parametrize("cut", [5, 20, 30, 31, 33], ids=lambda cut: f"after {cut} bytes of the line")
+async def test_a_line_that_is_cut_by_a_clean_end_is_read_whole(cut: int) -> None:
+    """A connection that breaks off looks like the end of the log: the line's rest comes at the next look."""
+    reading = await read_from([at(1, "a"), at(2, "hello world"), at(2, "c")], (ONE + cut, None))
+    assert reading.lines == ["a", "hello world", "c"]
+    assert reading.findings.missing == []
+
+
+async def test_a_last_line_without_its_end_is_kept_as_partial() -> None:
+    """The application has not finished its line; what there is of it counts."""
+    last = at(2, "half", end="")
+    reading = await Reading([at(1, "a"), last], [last]).read()
+    assert reading.lines == ["a", "half"]
+    assert [entry.get("partial") for entry in reading.entries] == [None, True]
+
+
+async def test_lines_of_the_same_second_and_moment_are_neither_lost_nor_doubled() -> None:
+    """The API starts again at whole seconds: what was read of that second is skipped, equal lines included."""
+    lines = [at(1.1, "same"), at(1.1, "same"), at(1.1, "same"), at(1.2, "x"), at(1.2, "x")]
+    size_bytes = [len(b"".join(lines[:n])) for n in (2, 4)]
+    reading = await read_from(lines, *((size, None) for size in size_bytes))
+    assert reading.lines == ["same", "same", "same", "x", "x"]
+
+
+async def test_lines_of_stdout_and_stderr_may_stand_in_disorder() -> None:
+    """A line behind a later one stays where it stood, with its own time; its sort key does not go back."""
+    lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late"), at(2.2, "c")]
+    reading = await Reading(lines, [lines[1], lines[3]]).read()
+    assert reading.lines == ["a", "b", "late", "c"]
+    assert reading.keys == sorted(reading.keys)
+    assert reading.entries[2]["timestamp"] == "2026-11-22T11:30:01.900000000Z"
+
+
+async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
+    """The server sends what is not before sinceTime; the late line lies before the second of the latest."""
+    lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late")]
+    reading = await read_from(lines, (len(lines[0] + lines[1]), None))
+    assert sorted(reading.lines) == ["a", "b", "late"]
+
+
+async def test_the_window_cuts_at_both_ends() -> None:
+    """Closed at both ends to the microsecond; lines of the start's second before it are dropped."""
+    window = make_window("2026-11-22T11:30:01.500000+00:00", "2026-11-22T11:30:03+00:00")
+    lines = [at(1.4, "early"), at(1.5, "first"), at(3, "last"), at(3.000_001, "after"), at(3.5, "late"), at(5, "far")]
+    reading = await Reading(lines, window=window).read()
+    assert reading.lines == ["first", "last"]
+    assert reading.since == ["2026-11-22T11:30:01Z"]
+
+
+async def test_reading_stops_where_the_window_is_surely_over() -> None:
+    """A line in disorder just behind the end still comes; the endless rest of the log is not read."""
+    window = make_window("2026-11-22T11:30:00+00:00", "2026-11-22T11:30:03+00:00")
+    far = AssertionError("the log was read past the window")
+    reading = await Reading([at(3.5, "late"), at(2.9, "in time"), at(4.1, "over"), far], window=window).read()
+    assert reading.lines == ["in time"]
+
+
+async def test_times_in_another_zone_are_given_in_utc() -> None:
+    """The node's own words stay beside it."""
+    reading = await Reading([b"2026-11-22T17:00:01.5+05:30 a\n", at(2, "b")], [at(2, "b")]).read()
+    first, second = reading.entries
+    assert first == {
+        "timestamp": "2026-11-22T11:30:01.500000000Z",
+        "container": "app",
+        "timestamp_raw": "2026-11-22T17:00:01.5+05:30",
+        "line": "a",
+    }
+    assert "timestamp_raw" not in second
+
+
+async def test_bytes_that_are_no_text_are_kept_exactly() -> None:
+    """Readable as text, with the exact bytes beside it."""
+    line = at(1)[:-1] + b"caf\xe9 \xff\n"
+    reading = await Reading([line], [line]).read()
+    (entry,) = reading.entries
+    assert entry["line"] == "caf\ufffd \ufffd"
+    assert entry["line_base64"] == "Y2Fm6SD/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "  indented", "a\r", "a\x00b", '{"level":"info"}', "2026-11-22T11:30:09.000000000Z nested", "tab\t", "支払い"],
+    ids=["empty", "a blank", "indented", "carriage return", "NUL", "JSON", "a time of its own", "tab", "other scripts"],
+)
+async def test_a_line_is_kept_as_it_is(text: str) -> None:
+    """What the application wrote comes out byte by byte."""
+    reading = await Reading([at(1, text)], [at(1, text)]).read()
+    assert reading.lines == [text]
+    assert reading.entries[0]["timestamp"] == "2026-11-22T11:30:01.000000000Z"
+
+
+async def test_an_over_long_line_is_cut_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its beginning is kept to the byte; one gap stands for all such lines."""
+    monkeypatch.setattr(kubernetes_logs, "MAX_LINE_BYTES", 10)
+    lines = [at(1, "0123456789"), at(2, "0123456789A" + "x" * 500), at(3, "y" * 500)]
+    reading = await Reading([b"".join(lines)], [lines[2]]).read()
+    assert reading.lines == ["0123456789", "0123456789", "y" * 10]
+    assert [entry.get("truncated") for entry in reading.entries] == [None, True, True]
+    assert reading.reasons == [GapReason.LINE_TRUNCATED]
+
+
+async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
+    """After three tries without news it is given up, with the last line's time; what came is kept."""
+    reading = await Reading([at(1, "a"), RESET], [RESET], [RESET], [RESET]).read()
+    assert reading.lines == ["a"]
+    (gap,) = reading.findings.missing
+    assert gap.reason == GapReason.LOG_INCOMPLETE
+    assert gap.target == "pod/web-0 container/app"
+    assert "after 2026-11-22T11:30:01.000000000Z" in gap.message
+
+
+async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:
+    """Nothing came, so nothing is incomplete."""
+    reading = await Reading([RESET], [RESET], [RESET]).read()
+    assert reading.reasons == [GapReason.UNAVAILABLE]
+
+
+@pytest.mark.parametrize(
+    ("error", "run", "reason"),
+    [
+        pytest.param(
+            Rejected("the Kubernetes API answered 403: no", GapReason.FORBIDDEN),
+            Run("app"),
+            GapReason.FORBIDDEN,
+            id="forbidden",
+        ),
+        pytest.param(
+            Rejected("the Kubernetes API answered 404: pods not found", GapReason.NOT_FOUND),
+            Run("app"),
+            GapReason.NOT_FOUND,
+            id="the pod is gone",
+        ),
+        pytest.param(
+            Rejected('answered 400: container "app" in pod "web-0" is waiting to start: CrashLoopBackOff'),
+            Run("app"),
+            GapReason.CONTAINER_NOT_STARTED,
+            id="the container waits",
+        ),
+        pytest.param(
+            Rejected('answered 400: previous terminated container "app" in pod "web-0" not found'),
+            Run("app", previous=True),
+            GapReason.LOG_UNAVAILABLE,
+            id="the run before is gone",
+        ),
+    ],
+)
+async def test_a_refusal_ends_the_reading_with_its_reason(error: Rejected, run: Run, reason: GapReason) -> None:
+    """It is asked once, and the gap names the run."""
+    reading = await Reading([error], run=run).read()
+    (gap,) = reading.findings.missing
+    assert (gap.reason, gap.target) == (reason, f"pod/web-0 {run}")
+
+
+async def test_a_refusal_in_the_midst_keeps_what_came() -> None:
+    """A pod that is deleted while it is read."""
+    reading = await Reading([at(1, "a")], [Rejected("answered 404", GapReason.NOT_FOUND)]).read()
+    assert reading.lines == ["a"]
+    assert reading.reasons == [GapReason.NOT_FOUND]
+
+
+async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
+    """The kubelet says with HTTP 200 why there is no log."""
+    words = b"unable to retrieve container logs for containerd://abc\x1b[2J"
+    reading = await Reading([words]).read()
+    assert reading.entries == [{"timestamp": None, "container": "app", "line": words.decode()}]
+    (gap,) = reading.findings.missing
+    assert gap.reason == GapReason.LOG_UNAVAILABLE
+    assert gap.message == "unable to retrieve container logs for containerd://abc [2J"
+
+
+async def test_the_run_before_is_asked_for_and_marked() -> None:
+    """Its entries can be told from those of the present run."""
+    reading = await Reading([at(1, "a")], [at(1, "a")], run=Run("app", previous=True)).read()
+    assert reading.entries[0]["previous"] is True
+    assert {query["previous"] for _, query in reading.kubernetes.asked} == {"true"}
+    assert {query["timestamps"] for _, query in reading.kubernetes.asked} == {"true"}
+
+
+async def test_levels_are_marked_and_counted() -> None:
+    """Lines outside the window do not count."""
+    window = make_window("2026-11-22T11:30:01+00:00", "2026-11-22T11:30:02+00:00")
+    reading = await Reading([at(0.5, "ERROR early"), at(1, "ERROR a"), at(2, "plain"), at(9, "ERROR b")], window=window).read()
+    assert [entry.get("level") for entry in reading.entries] == ["ERROR", None]
+    assert reading.count.summary() == "2 logs (1 ERROR), top error: 'a' (1x)"

@@ -1,0 +1,439 @@
+"""The atomic store: at every moment, and after every crash, a file is absent or whole."""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.session import (
+    Artifact,
+    Done,
+    Gap,
+    InvestigationReference,
+    Manifest,
+    Session,
+    SessionBusy,
+    SessionLayout,
+    create_session,
+    find_session,
+)
+from aletheia_operator.session.names import session_id
+from aletheia_operator.session.store import SPOOL_MEMORY_BYTES, read_manifest
+from tests.unit.fakes import NOW, UID
+
+NAME = ("kubernetes", "web-0", "shop")
+STEM = "kubernetes_web-0_shop_2026-11-22T12-00-00"
+GAP = Gap(fetcher="Fake", target="thing", reason="NotFound", message="gone")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SessionLayout:
+    """A session volume."""
+    return SessionLayout(tmp_path)
+
+
+def make_manifest(uid: str = UID) -> Manifest:
+    return Manifest(
+        session_id="",
+        investigation=InvestigationReference(namespace="shop", name="incident", uid=uid),
+        spec={"targets": [{"pod": "web-0"}]},
+        window=("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"),
+        phase="Running",
+        start_time=NOW,
+        operator_version="1",
+    )
+
+
+def open_session(layout: SessionLayout, uid: str = UID) -> Session:
+    """The session of an Investigation, made where there is none."""
+    return Session(layout, find_session(layout, uid) or create_session(layout, make_manifest(uid)))
+
+
+def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artifact:
+    """A saved artifact with these entries."""
+    writer = session.new_artifact("logs", name, "kubernetes", NOW)
+    writer.append(entries)
+    size, digest = writer.commit({"count": writer.count})
+    return Artifact(
+        path=writer.relative_path,
+        fetcher="Fake",
+        target="thing",
+        count=writer.count,
+        summary="",
+        time_range=["a", "b"],
+        size_bytes=size,
+        sha256=digest,
+        complete=True,
+    )
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """Every file below, by its path."""
+    return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
+
+
+def content(session: Session, artifact: Artifact) -> bytes:
+    return (session.path / artifact.path).read_bytes()
+
+
+def test_an_artifact_is_readable_with_head_and_with_jq(layout: SessionLayout) -> None:
+    """Source, metadata, then one entry a line."""
+    with open_session(layout) as session:
+        artifact = save(session, {"line": "a"}, {"line": "支払い"})
+        text = content(session, artifact).decode()
+    assert artifact.path == f"data/logs/{STEM}.json"
+    assert text == '{"source": "kubernetes",\n"metadata": {"count":2},\n"data": [\n{"line":"a"},\n{"line":"支払い"}\n]}\n'
+    assert list(json.loads(text)) == ["source", "metadata", "data"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([{"a": "\ud800"}], id="half a surrogate pair"),
+        pytest.param([{"a": 2**80}], id="a number past 64 bits"),
+        pytest.param([{"a": "\n\r\u2028\0"}], id="line ends"),
+        pytest.param([{"a": "x" * 1000}] * 3000, id="more than memory holds"),
+    ],
+)
+def test_entries_come_back_as_they_went_in(layout: SessionLayout, entries: list[Any]) -> None:
+    """Valid JSON, one line an entry, with the size and digest that were given."""
+    with open_session(layout) as session:
+        artifact = save(session, *entries)
+        saved = content(session, artifact)
+    assert json.loads(saved)["data"] == entries
+    assert saved.count(b"\n") == len(entries) + 4
+    assert (len(saved), hashlib.sha256(saved).hexdigest()) == (artifact.size_bytes, artifact.sha256)
+
+
+def test_batches_join_as_if_they_were_one(layout: SessionLayout) -> None:
+    """Empty ones leave no trace."""
+    with open_session(layout) as session:
+        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
+        for batch in ([], [1], [], [2, 3], []):
+            writer.append(batch)
+        writer.commit({})
+        assert json.loads((session.path / writer.relative_path).read_bytes())["data"] == [1, 2, 3]
+        assert writer.count == 3
+
+
+def test_a_writer_that_is_discarded_leaves_nothing(layout: SessionLayout) -> None:
+    """Neither a file nor a temporary one, also past what memory holds."""
+    with open_session(layout) as session:
+        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
+        writer.append(["x" * SPOOL_MEMORY_BYTES] * 2)
+        writer.discard()
+        assert files(session.path / "data") == {}
+
+
+def test_two_artifacts_never_share_a_name(layout: SessionLayout) -> None:
+    """Also before the first is saved, in one second, with names that become the same."""
+    with open_session(layout) as session:
+        writers = [session.new_artifact("logs", name, "kubernetes", NOW) for name in (NAME, NAME, ("kubernetes", "web-0/shop"))]
+        paths = [writer.relative_path for writer in writers]
+        assert paths == [f"data/logs/{STEM}.json", f"data/logs/{STEM}-2.json", f"data/logs/{STEM}-3.json"]
+        for number, writer in enumerate(writers):
+            writer.append([number])
+            writer.commit({})
+        assert [json.loads((session.path / path).read_bytes())["data"] for path in paths] == [[0], [1], [2]]
+
+
+def failing(real: Callable[..., Any], matches: Callable[..., bool], number: int) -> Callable[..., Any]:
+    """`real`, which raises ENOSPC at its `number`th call that matches."""
+    calls = itertools.count(1)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        if matches(*arguments) and next(calls) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments, **keywords)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [
+        pytest.param("write", 1, id="at its head"),
+        pytest.param("write", 2, id="at its entries"),
+        pytest.param("write", 3, id="at its tail"),
+        pytest.param("fsync", 1, id="at the sync of the file"),
+        pytest.param("rename", 1, id="at the rename"),
+        pytest.param("fsync", 2, id="at the sync of the directory"),
+    ],
+)
+def test_a_save_that_fails_leaves_nothing_behind(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    """Neither under the final name nor under a temporary one; what was there stays, and the next save succeeds."""
+    with open_session(layout) as session:
+        save(session, "old")
+        before = files(session.path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, failing(getattr(os, function), lambda *_: True, number))
+            with pytest.raises(OSError, match="No space left"):
+                save(session, "new")
+        assert files(session.path) == before
+        assert json.loads(content(session, save(session, "again")))["data"] == ["again"]
+
+
+@pytest.mark.parametrize(("function", "number"), [("write", 1), ("fsync", 1), ("rename", 1)])
+def test_a_manifest_that_cannot_be_saved_leaves_the_old_one(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    """The session can still be taken up."""
+    with open_session(layout) as session:
+        before = files(session.path)
+        final = session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, failing(getattr(os, function), lambda *_: True, number))
+            with pytest.raises(OSError, match="No space left"):
+                session.finish(final)
+        assert files(session.path) == before
+        assert session.finish(final) == hashlib.sha256(layout.manifest(final.session_id).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("function", "number"), [("write", 1), ("fsync", 1), ("rename", 1)])
+def test_a_session_that_cannot_be_made_leaves_nothing(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    """No half session lies in the way of the next try."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, failing(getattr(os, function), lambda *_: True, number))
+        with pytest.raises(OSError, match="No space left"):
+            create_session(layout, make_manifest())
+    assert list(layout.sessions.iterdir()) == []
+    assert find_session(layout, UID) is None
+
+
+def test_a_session_is_taken_up_where_it_was_left(layout: SessionLayout) -> None:
+    """Plan, artifacts and gaps are there again; names that are taken stay taken."""
+    with open_session(layout) as session:
+        session.record_plan({"questions": [1]})
+        done = Done("a", (save(session, 1),), (GAP,))
+        session.record(done)
+        session.record(Done("b"))
+    with open_session(layout) as session:
+        assert session.plan == {"questions": [1]}
+        assert session.done == {"a": done, "b": Done("b")}
+        assert save(session, 2).path == f"data/logs/{STEM}-2.json"
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"key":"b","artifacts":[],"gaps":[]}', b"\0\0\0"], ids=["a brace", "no end", "NULs"])
+def test_a_torn_last_line_of_the_journal_is_dropped(layout: SessionLayout, torn: bytes) -> None:
+    """What the crash cut is asked again, and later lines are not spoilt by it."""
+    with open_session(layout) as session:
+        session.record(Done("a"))
+    journal = layout.journal(session.manifest.session_id)
+    journal.write_bytes(journal.read_bytes() + torn)
+    with open_session(layout) as session:
+        assert set(session.done) == {"a"}
+        session.record(Done("c"))
+    with open_session(layout) as session:
+        assert set(session.done) == {"a", "c"}
+
+
+def test_a_journal_that_is_full_hides_no_later_line(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that could not be synced is taken back."""
+    with open_session(layout) as session:
+        session.record(Done("a"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing(os.fsync, lambda *_: True, 1))
+            with pytest.raises(OSError, match="No space left"):
+                session.record(Done("b"))
+        session.record(Done("c"))
+    with open_session(layout) as session:
+        assert set(session.done) == {"a", "c"}
+
+
+def test_a_damaged_journal_does_not_stop_the_capture(layout: SessionLayout) -> None:
+    """A line that is no JSON costs its own question alone."""
+    with open_session(layout) as session:
+        session.record(Done("a"))
+    journal = layout.journal(session.manifest.session_id)
+    journal.write_bytes(b"\0\0garbage\n" + journal.read_bytes())
+    with open_session(layout) as session:
+        assert set(session.done) == {"a"}
+
+
+def test_files_that_no_line_names_are_removed(layout: SessionLayout) -> None:
+    """What a crash left half or unrecorded; what is recorded stays."""
+    with open_session(layout) as session:
+        kept = save(session, 1)
+        session.record(Done("a", (kept,)))
+        save(session, 2)
+        (session.path / "data/logs/half.json.part").write_text("half")
+    with open_session(layout) as session:
+        assert list(files(session.path / "data")) == [kept.path.removeprefix("data/")]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}"], ids=["emptied", "replaced"])
+def test_an_altered_artifact_is_fetched_again(layout: SessionLayout, damage: bytes) -> None:
+    """Its question is not done, and the altered file goes."""
+    with open_session(layout) as session:
+        artifact = save(session, 1)
+        session.record(Done("a", (artifact,)))
+        session.record(Done("b", (save(session, 2),)))
+    (session.path / artifact.path).write_bytes(damage)
+    with open_session(layout) as session:
+        assert set(session.done) == {"b"}
+        assert not (session.path / artifact.path).exists()
+
+
+def test_an_artifact_that_is_gone_is_fetched_again(layout: SessionLayout) -> None:
+    """A journal's word alone is no evidence."""
+    with open_session(layout) as session:
+        artifact = save(session, 1)
+        session.record(Done("a", (artifact,)))
+    (session.path / artifact.path).unlink()
+    with open_session(layout) as session:
+        assert session.done == {}
+
+
+def test_a_session_has_one_holder(layout: SessionLayout) -> None:
+    """Another is refused until the first lets go."""
+    first = open_session(layout)
+    manifest = first.manifest
+    with pytest.raises(SessionBusy, match=manifest.session_id):
+        Session(layout, manifest)
+    first.close()
+    Session(layout, manifest).close()
+
+
+def colliding_uid(uid: str) -> str:
+    """Another uid whose session id begins with the same four digits."""
+    wanted = session_id(uid, 4)
+    return next(other for n in itertools.count() if session_id(other := f"uid-{n}", 4) == wanted)
+
+
+def test_sessions_whose_ids_collide_get_longer_ids(layout: SessionLayout) -> None:
+    """Each Investigation finds its own again."""
+    other = colliding_uid(UID)
+    first, second = create_session(layout, make_manifest(UID)), create_session(layout, make_manifest(other))
+    assert first.session_id == session_id(UID, 4)
+    assert second.session_id == session_id(other, 5)
+    assert find_session(layout, UID) == first
+    assert find_session(layout, other) == second
+    assert find_session(layout, "someone else") is None
+
+
+def test_a_directory_without_a_manifest_is_passed_by(layout: SessionLayout) -> None:
+    """What lies there already is not ours to overwrite."""
+    foreign = layout.session(session_id(UID, 4))
+    foreign.mkdir(parents=True)
+    (foreign / "notes.txt").write_text("mine")
+    assert create_session(layout, make_manifest()).session_id == session_id(UID, 5)
+    assert files(foreign) == {"notes.txt": b"mine"}
+
+
+def test_the_manifests_digest_is_that_of_its_file(layout: SessionLayout) -> None:
+    """At once, and for a later process that reads it back."""
+    with open_session(layout) as session:
+        session.record(Done("a", (save(session, 1),), (GAP,)))
+        final = session.manifest_so_far(["a"]).model_copy(update={"phase": "Completed", "completion_time": NOW})
+        digest = session.finish(final)
+        file = layout.manifest(final.session_id)
+        assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    with open_session(layout) as session:
+        assert session.manifest == final
+        assert session.manifest_sha256() == digest
+        assert files(session.path).keys() == {"manifest.json", f"data/logs/{STEM}.json"}
+
+
+def test_the_digest_of_a_manifest_of_an_older_form_is_that_of_its_file(layout: SessionLayout) -> None:
+    """An operator that would write it differently today says the digest that `sha256sum` says."""
+    with open_session(layout) as session:
+        session.finish(session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW}))
+    file = layout.manifest(session.manifest.session_id)
+    file.write_text(json.dumps(json.loads(file.read_text())))
+    with open_session(layout) as session:
+        assert session.manifest_sha256() == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_finished_session_is_not_touched(layout: SessionLayout) -> None:
+    """Not even files that its manifest does not name."""
+    with open_session(layout) as session:
+        session.finish(session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW}))
+        (session.path / "data" / "logs").mkdir(parents=True)
+        (session.path / "data" / "logs" / "extra.json").write_text("{}")
+        before = files(session.path)
+    open_session(layout).close()
+    assert files(session.path) == before
+
+
+def test_answers_stand_in_the_manifest_in_the_order_of_the_questions(layout: SessionLayout) -> None:
+    """Whichever was done first."""
+    with open_session(layout) as session:
+        for key in ("c", "a", "b"):
+            session.record(Done(key, (), (GAP.model_copy(update={"target": key}),)))
+        gaps = session.manifest_so_far(["a", "b", "c"]).gaps
+    assert [gap.target for gap in gaps] == ["a", "b", "c"]
+
+
+def test_a_link_planted_among_the_data_is_removed_and_not_followed(layout: SessionLayout, tmp_path: Path) -> None:
+    """Neither what it points to nor what lies in a linked directory is touched."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.json").write_text("precious")
+    with open_session(layout) as session:
+        save(session, 1)
+        (session.path / "data/logs/link.json").symlink_to(outside / "precious.json")
+        (session.path / "data/metrics").symlink_to(outside)
+    with open_session(layout) as session:
+        assert list((session.path / "data").rglob("*.json")) == []
+        assert not (session.path / "data/metrics").is_symlink()
+    assert files(outside) == {"precious.json": b"precious"}
+
+
+def test_a_link_planted_under_a_temporary_name_is_not_written_through(layout: SessionLayout, tmp_path: Path) -> None:
+    """The save fails; what the link points to stays."""
+    outside = tmp_path / "precious"
+    outside.write_text("precious")
+    with open_session(layout) as session:
+        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
+        (session.path / f"{writer.relative_path}.part").symlink_to(outside)
+        with pytest.raises(OSError, match=r"File exists"):
+            writer.commit({})
+    assert outside.read_text() == "precious"
+
+
+def test_a_link_planted_in_place_of_the_data_is_not_followed(layout: SessionLayout, tmp_path: Path) -> None:
+    """Files outside of the session are never removed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.json").write_text("precious")
+    with open_session(layout) as session:
+        (session.path / "data").symlink_to(outside)
+    with suppress(OSError):  # refusing is as good
+        open_session(layout).close()
+    assert files(outside) == {"precious.json": b"precious"}
+
+
+def test_a_link_planted_in_place_of_the_journal_is_not_followed(layout: SessionLayout, tmp_path: Path) -> None:
+    """Files outside of the session are never cut."""
+    outside = tmp_path / "precious"
+    outside.write_text("precious")
+    with open_session(layout) as session:
+        layout.journal(session.manifest.session_id).symlink_to(outside)
+    with suppress(OSError):  # refusing is as good
+        open_session(layout).close()
+    assert outside.read_text() == "precious"
+
+
+def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
+    """Evidence is readable by the operator's user and group alone."""
+    with open_session(layout) as session:
+        session.record(Done("a", (save(session, 1),)))
+        modes = {path.stat().st_mode & 0o007 for path in [session.path, *session.path.rglob("*")]}
+    assert modes == {0}
+
+
+def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
+    """Absence is no error."""
+    assert read_manifest(layout, "INC-0000") is None

@@ -1,0 +1,261 @@
+"""From targets to pods, and from pods to the runs of containers whose logs are read."""
+
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api import InvestigationSpec, Target
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.fetchers.base import Plan
+from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher, Run, container_runs
+from aletheia_operator.fetchers.kubernetes_targets import describe, find_pods, label_query
+from tests.unit.fakes import FakeKubelet, FakeKubernetes, make_sources
+
+PODS = "/api/v1/namespaces/shop/pods"
+RUNNING: dict[str, Any] = {"state": {"running": {}}}
+TERMINATED = {"state": {"terminated": {"exitCode": 1}}}
+RESTARTED = {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}}
+CRASH_LOOPING = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}
+PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+
+
+def make_pod(name: str = "web-0", owner: str | None = None, uid: str | None = None, **containers: Any) -> dict[str, Any]:
+    """A pod with these containers (`init_`, `debug_` prefixes make them init and ephemeral) and their statuses."""
+    spec: dict[str, Any] = {"nodeName": "node-1", "containers": []}
+    status: dict[str, Any] = {"phase": "Running"}
+    for container, state in (containers or {"app": RUNNING}).items():
+        kind, statuses = "containers", "containerStatuses"
+        if container.startswith("init_"):
+            kind, statuses = "initContainers", "initContainerStatuses"
+        elif container.startswith("debug_"):
+            kind, statuses = "ephemeralContainers", "ephemeralContainerStatuses"
+        spec.setdefault(kind, []).append({"name": container})
+        if state is not None:
+            status.setdefault(statuses, []).append({"name": container, **state})
+    owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
+    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", **owners}, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("containers", "runs"),
+    [
+        pytest.param({"app": RUNNING}, [Run("app")], id="running"),
+        pytest.param({"app": TERMINATED}, [Run("app")], id="ended"),
+        pytest.param({"app": RESTARTED}, [Run("app", previous=True), Run("app")], id="restarted, so two runs, the older first"),
+        pytest.param({"app": CRASH_LOOPING}, [Run("app")], id="crash-looping, so the present log is that of the last run"),
+        pytest.param(
+            {"app": PULLING},
+            [Run("app", not_started="the container never started: ImagePullBackOff: no such image")],
+            id="never started",
+        ),
+        pytest.param(
+            {"app": None}, [Run("app", not_started="the container never started: Running")], id="without a status yet"
+        ),
+        pytest.param(
+            {"init_db": TERMINATED, "app": RUNNING, "debug_sh": RUNNING},
+            [Run("init_db"), Run("app"), Run("debug_sh")],
+            id="init, then plain, then ephemeral containers",
+        ),
+        pytest.param(
+            {"app": RUNNING, "proxy": RESTARTED}, [Run("app"), Run("proxy", previous=True), Run("proxy")], id="a sidecar"
+        ),
+    ],
+)
+def test_runs_follow_from_the_containers_states(containers: dict[str, Any], runs: list[Run]) -> None:
+    """Each run that has a log is read; for each container that never started there is a reason."""
+    assert container_runs(make_pod(**containers), None, previous=True) == runs
+
+
+def test_without_previous_only_the_present_runs_are_read() -> None:
+    """`logs.previous: false`; a container that waits still has its last run's log."""
+    pod = make_pod(app=RESTARTED, proxy=CRASH_LOOPING)
+    assert container_runs(pod, None, previous=False) == [Run("app"), Run("proxy")]
+
+
+def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
+    """A name that the pod does not have is not silently nothing."""
+    runs = container_runs(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, previous=True)
+    assert runs == [Run("proxy"), Run("typo", not_started="the pod has no container typo")]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param({"phase": "Pending"}, "Pending", id="not scheduled"),
+        pytest.param(
+            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted: low on memory", id="evicted"
+        ),
+        pytest.param({}, "no status yet", id="brand-new"),
+    ],
+)
+def test_a_pod_without_container_statuses_says_why(status: dict[str, str], words: str) -> None:
+    """The pod's own reason stands in for the container's."""
+    pod = {**make_pod(), "status": status}
+    (run,) = container_runs(pod, None, previous=True)
+    assert run.not_started == f"the container never started: {words}"
+
+
+@pytest.mark.parametrize(
+    ("selector", "query"),
+    [
+        pytest.param({}, "", id="everything"),
+        pytest.param({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2", id="labels, in order"),
+        pytest.param({"matchLabels": {"a": ""}}, "a=", id="an empty value"),
+        pytest.param({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, "a in (1,2)", id="In"),
+        pytest.param({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, "a notin (1)", id="NotIn"),
+        pytest.param({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, "a", id="Exists"),
+        pytest.param({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, "!a", id="DoesNotExist"),
+        pytest.param(
+            {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists", "values": None}]},
+            "a=1,b",
+            id="both",
+        ),
+    ],
+)
+def test_a_selector_is_spelled_as_the_api_wants_it(selector: dict[str, Any], query: str) -> None:
+    """The grammar of the labelSelector parameter."""
+    assert label_query(selector) == query
+
+
+def target(**fields: Any) -> Target:
+    return Target.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (target(pod="web-0"), "pod/web-0"),
+        (target(workload={"kind": "StatefulSet", "name": "db"}), "statefulset/db"),
+        (target(selector={"matchLabels": {"app": "shop"}}), "pods app=shop"),
+    ],
+    ids=["a pod", "a workload", "a selector"],
+)
+def test_a_target_is_described_as_kubectl_would(asked: Target, words: str) -> None:
+    """Status and events show these words."""
+    assert describe(asked) == words
+
+
+def names(pods: list[dict[str, Any]]) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods]
+
+
+async def test_a_pod_by_name_is_got() -> None:
+    """One read, no list."""
+    kubernetes = FakeKubernetes({f"{PODS}/web-0": make_pod()})
+    assert names(await find_pods(kubernetes.real(), "shop", target(pod="web-0"))) == ["web-0"]
+    assert kubernetes.asked == [(f"{PODS}/web-0", {})]
+
+
+async def test_pods_by_labels_come_in_order_of_name() -> None:
+    """Whatever the API's order is."""
+    kubernetes = FakeKubernetes(lists={PODS: [make_pod("web-1"), make_pod("web-0")]})
+    found = await find_pods(kubernetes.real(), "shop", target(selector={"matchLabels": {"app": "shop"}}))
+    assert names(found) == ["web-0", "web-1"]
+    assert kubernetes.asked == [(PODS, {"labelSelector": "app=shop"})]
+
+
+SELECTED = {"metadata": {"uid": "top"}, "spec": {"selector": {"matchLabels": {"app": "shop"}}}}
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "ReplicaSet", "Job"])
+async def test_pods_of_a_workload_are_those_that_it_owns(kind: str) -> None:
+    """A pod with the same labels and another owner is not the workload's."""
+    group = "batch" if kind == "Job" else "apps"
+    path = f"/apis/{group}/v1/namespaces/shop/{kind.lower()}s/web"
+    pods = [make_pod("web-0", owner="top"), make_pod("stranger", owner="other"), make_pod("orphan")]
+    kubernetes = FakeKubernetes({path: SELECTED}, {PODS: pods})
+    found = await find_pods(kubernetes.real(), "shop", target(workload={"kind": kind, "name": "web"}))
+    assert names(found) == ["web-0"]
+    assert kubernetes.asked[-1] == (PODS, {"labelSelector": "app=shop"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "between"),
+    [("Deployment", "/apis/apps/v1/namespaces/shop", "replicasets"), ("CronJob", "/apis/batch/v1/namespaces/shop", "jobs")],
+)
+async def test_pods_are_found_through_what_stands_between(kind: str, base: str, between: str) -> None:
+    """Deployments own ReplicaSets, CronJobs own Jobs; all of them count, old ones too."""
+    children = [make_pod("old", owner="top"), make_pod("new", owner="top"), make_pod("foreign", owner="other")]
+    pods = [make_pod("b", owner="uid-old"), make_pod("a", owner="uid-new"), make_pod("c", owner="uid-foreign")]
+    top = SELECTED if kind == "Deployment" else {"metadata": {"uid": "top"}, "spec": {}}
+    kubernetes = FakeKubernetes({f"{base}/{kind.lower()}s/web": top}, {f"{base}/{between}": children, PODS: pods})
+    found = await find_pods(kubernetes.real(), "shop", target(workload={"kind": kind, "name": "web"}))
+    assert names(found) == ["a", "b"]
+
+
+async def test_a_cron_job_that_never_ran_has_no_pods() -> None:
+    """No Jobs, so no question to the API about pods."""
+    path = "/apis/batch/v1/namespaces/shop/cronjobs/web"
+    kubernetes = FakeKubernetes({path: {"metadata": {"uid": "top"}, "spec": {}}})
+    assert await find_pods(kubernetes.real(), "shop", target(workload={"kind": "CronJob", "name": "web"})) == []
+    assert PODS not in [asked for asked, _ in kubernetes.asked]
+
+
+async def plan_of(kubernetes: FakeKubernetes, *targets: dict[str, Any], **spec: Any) -> Plan:
+    asked = InvestigationSpec.model_validate({"targets": list(targets), **spec})
+    return await KubernetesLogsFetcher().plan(asked, make_sources(kubernetes))
+
+
+async def test_a_pod_that_two_targets_select_is_asked_once() -> None:
+    """Each pod gives one artifact; the containers wanted add up."""
+    pod = make_pod(app=RUNNING, proxy=RUNNING, other=RUNNING)
+    kubernetes = FakeKubernetes({f"{PODS}/web-0": pod}, {PODS: [pod]})
+    by_label = {"selector": {"matchLabels": {"app": "shop"}}}
+    plan = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, {**by_label, "containers": ["proxy"]})
+    (question,) = plan.questions
+    assert [run["container"] for run in question.arguments["runs"]] == ["app", "proxy"]
+    assert question.target == "pod/web-0"
+    everything = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, by_label)
+    assert [run["container"] for run in everything.questions[0].arguments["runs"]] == ["app", "proxy", "other"]
+
+
+async def test_what_a_target_cannot_have_does_not_hide_the_others() -> None:
+    """An absent pod, an empty selector and a missing right are gaps beside the pod that is there."""
+    denied = "/apis/apps/v1/namespaces/shop/deployments/web"
+    kubernetes = FakeKubernetes(
+        {f"{PODS}/web-0": make_pod(), denied: Rejected("the Kubernetes API answered 403: no", GapReason.FORBIDDEN)}
+    )
+    plan = await plan_of(
+        kubernetes,
+        {"pod": "gone"},
+        {"selector": {"matchLabels": {"app": "nobody"}}},
+        {"workload": {"kind": "Deployment", "name": "web"}},
+        {"pod": "web-0"},
+    )
+    assert [question.target for question in plan.questions] == ["pod/web-0"]
+    assert [(gap.target, gap.reason) for gap in plan.missing] == [
+        ("pod/gone", GapReason.NOT_FOUND),
+        ("pods app=nobody", GapReason.NO_PODS),
+        ("deployment/web", GapReason.FORBIDDEN),
+    ]
+    assert "A Role in namespace shop with get and list on pods" in plan.missing[2].message
+
+
+async def test_without_targets_nothing_is_asked_of_kubernetes() -> None:
+    """An Investigation of metrics alone needs no right to read pods."""
+    kubernetes = FakeKubernetes()
+    spec = InvestigationSpec.model_validate({"metrics": [{"query": "up"}]})
+    assert await KubernetesLogsFetcher().plan(spec, make_sources(kubernetes)) == Plan()
+    assert kubernetes.asked == []
+
+
+async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
+    """Two containers' lines interleave; what could not be had is in the findings."""
+    pod = make_pod(app=RUNNING, proxy=RUNNING, late=PULLING)
+    plan = await plan_of(FakeKubernetes({f"{PODS}/web-0": pod}), {"pod": "web-0"})
+    lines = {
+        "app": [b"2026-11-22T11:30:01.000000000Z ERROR a\n", b"2026-11-22T11:30:03.000000000Z c\n"],
+        "proxy": [b"2026-11-22T11:30:02.000000000Z b\n"],
+    }
+    sources = make_sources(FakeKubelet(lines=lines))
+    (document,) = [one async for one in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
+    entries = [entry async for batch in document.batches for entry in batch]
+    assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]
+    assert document.name == ("kubernetes", "web-0", "shop")
+    assert document.metadata["containers"] == ["app", "late", "proxy"]
+    assert document.findings.summary == "3 logs (1 ERROR), top error: 'a' (1x)"
+    assert document.findings.metadata == {"levels": {"ERROR": 1}}
+    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+        ("pod/web-0 container/late", GapReason.CONTAINER_NOT_STARTED)
+    ]

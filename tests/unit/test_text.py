@@ -1,0 +1,233 @@
+"""Text of log lines: times to the nanosecond, levels by a line's form, summaries that no terminal obeys."""
+
+import time
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.text.levels import LevelCount, one_line, recognise
+from aletheia_operator.text.timestamps import format_nanoseconds, format_time, parse_nanoseconds, to_nanoseconds
+
+SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        pytest.param(b"1970-01-01T00:00:00Z", 0, id="the epoch"),
+        pytest.param(b"1970-01-01T00:00:00.000000001Z", 1, id="a nanosecond"),
+        pytest.param(b"1970-01-01T00:00:01.5Z", 1_500_000_000, id="one digit of a second"),
+        pytest.param(b"1969-12-31T23:59:59.999999999Z", -1, id="before the epoch"),
+        pytest.param(b"1970-01-01T01:00:00+01:00", 0, id="east of Greenwich"),
+        pytest.param(b"1969-12-31T18:30:00-05:30", 0, id="west of Greenwich, half an hour"),
+        pytest.param(b"2024-02-29T00:00:00Z", 1_709_164_800 * SECOND, id="a leap day"),
+        pytest.param(b"2023-02-29T00:00:00Z", None, id="a leap day that does not exist"),
+        pytest.param(b"2016-12-31T23:59:60Z", None, id="a leap second, which no kubelet writes"),
+        pytest.param(b"2026-11-22T15:21:11", None, id="no zone"),
+        pytest.param(b"2026-11-22T15:21:11.Z", None, id="a point without digits"),
+        pytest.param(b"2026-11-22T15:21:11.1234567890Z", None, id="ten digits"),
+        pytest.param(b"2026-11-22 15:21:11Z", None, id="a blank for the T"),
+        pytest.param(b"2026-11-22T15:21:11Z trailing", None, id="words behind"),
+        pytest.param(b"2026-13-22T15:21:11Z", None, id="a thirteenth month"),
+        pytest.param(b"2026-11-22T15:21:11+99:99", None, id="an offset of days"),
+        pytest.param(b"", None, id="nothing"),
+        pytest.param(b"\xff\xfe", None, id="no text"),
+    ],
+)
+def test_a_time_is_read_to_the_nanosecond(text: bytes, moment: int | None) -> None:
+    """All digits count; what is no RFC 3339 time is None."""
+    assert parse_nanoseconds(text) == moment
+
+
+MOMENTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC))
+
+
+@given(MOMENTS, st.integers(0, 999))
+def test_a_moment_written_is_read_as_itself(moment: datetime, nanoseconds: int) -> None:
+    """Writing and reading lose no digit."""
+    exact = to_nanoseconds(moment) + nanoseconds
+    assert parse_nanoseconds(format_nanoseconds(exact).encode()) == exact
+
+
+@given(MOMENTS, MOMENTS)
+def test_written_moments_sort_as_text(first: datetime, second: datetime) -> None:
+    """The text is a sort key."""
+    texts = [format_nanoseconds(to_nanoseconds(moment)) for moment in (first, second)]
+    assert (texts[0] < texts[1]) == (first < second)
+
+
+def test_the_zero_time_of_go_sorts_before_every_other() -> None:
+    """Some runtimes stamp a line with year 1."""
+    zero = parse_nanoseconds(b"0001-01-01T00:00:00Z")
+    assert zero is not None
+    assert format_nanoseconds(zero) == "0001-01-01T00:00:00.000000000Z"
+
+
+def test_a_time_has_a_fraction_only_where_there_is_one() -> None:
+    """RFC 3339 in UTC, with Z."""
+    moment = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    assert format_time(moment) == "2026-11-22T12:00:00Z"
+    assert format_time(moment + timedelta(milliseconds=250)) == "2026-11-22T12:00:00.250000Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "message"),
+    [
+        pytest.param('{"level":"error","msg":"refused"}', "ERROR", "refused", id="JSON of zap"),
+        pytest.param('{"severity":"WARNING","message":"slow"}', "WARN", "slow", id="JSON of Google"),
+        pytest.param('{"levelname":"CRITICAL","message":"down"}', "FATAL", "down", id="JSON of Python"),
+        pytest.param('{"level":50,"msg":"refused"}', "ERROR", "refused", id="JSON of pino, whose levels are numbers"),
+        pytest.param('{"level":30,"msg":"an ERROR was handled"}', "INFO", "an ERROR was handled", id="ERROR in a JSON message"),
+        pytest.param('{"@l":"Fatal","@m":"gone"}', "FATAL", "gone", id="JSON of Serilog"),
+        pytest.param('{"log.level":"debug","message":"tick"}', "DEBUG", "tick", id="JSON of Elastic"),
+        pytest.param('{"msg":"no level"}', None, "no level", id="JSON without a level"),
+        pytest.param('{"level":{"deep":1},"msg":"odd"}', None, "odd", id="JSON whose level is an object"),
+        pytest.param('{"level":true,"msg":"odd"}', None, "odd", id="JSON whose level is a boolean"),
+        pytest.param('{"level":99999999999999999999,"msg":"odd"}', None, "odd", id="JSON whose level is a huge number"),
+        pytest.param(
+            '{"level":"error","msg":{"a":1}}', "ERROR", '{"level":"error","msg":{"a":1}}', id="JSON whose message is none"
+        ),
+        pytest.param("{broken ERROR", None, "{broken ERROR", id="what only looks like JSON"),
+        pytest.param('time=12:00 level=error msg="it \\"broke\\""', "ERROR", 'it \\"broke\\"', id="logfmt"),
+        pytest.param("level=warn msg=slow", "WARN", "slow", id="logfmt without quotes"),
+        pytest.param("lvl=info something", "INFO", "lvl=info something", id="logfmt without a message"),
+        pytest.param("sublevel=error x", None, "sublevel=error x", id="a key that ends in level"),
+        pytest.param("E1122 15:21:11.072842       1 reflector.go:147] refused", "ERROR", "refused", id="klog"),
+        pytest.param("I1122 15:21:11.072842 1 a.go:1] ERROR handled", "INFO", "ERROR handled", id="ERROR in a klog message"),
+        pytest.param("ERROR refused", "ERROR", "refused", id="a bare level"),
+        pytest.param("ERROR", "ERROR", "", id="nothing but a level"),
+        pytest.param("2026-11-22 15:21:11,072 ERROR app: refused", "ERROR", "app: refused", id="a date, a time and a level"),
+        pytest.param("2026-11-22T15:21:11Z [main] WARN o.s.App - slow", "WARN", "o.s.App - slow", id="Java"),
+        pytest.param("[2026-11-22 15:21:11] [error] refused", "ERROR", "refused", id="levels in brackets, small"),
+        pytest.param("INFO: started", "INFO", "started", id="a level with a colon"),
+        pytest.param("2026/11/22 15:21:11 [notice] 1#1: start", "INFO", "1#1: start", id="nginx"),
+        pytest.param(
+            "INFO request finished with ERROR 500", "INFO", "request finished with ERROR 500", id="ERROR in an INFO line"
+        ),
+        pytest.param("2026-11-22 15:21:11 INFO ERROR WARN", "INFO", "ERROR WARN", id="the first level is the line's"),
+        pytest.param("no error at all", None, "no error at all", id="a small word in a sentence"),
+        pytest.param("ERRORS: 0", None, "ERRORS: 0", id="a word that begins like a level"),
+        pytest.param("", None, "", id="nothing"),
+        pytest.param("[[[[[[", None, "[[[[[[", id="brackets"),
+    ],
+)
+def test_a_level_is_found_in_its_own_place(line: str, level: str | None, message: str) -> None:
+    """JSON, logfmt, klog or the line's head say the level; a word inside a message does not."""
+    assert recognise(line) == (level, message)
+
+
+@pytest.mark.parametrize("line", ["retrying after ERROR from upstream", "finished with 0 ERROR lines", "no ERROR found"])
+@pytest.mark.xfail(strict=True, reason="up to five plain words may stand before a level; the comment says one logger name")
+def test_a_word_in_a_plain_sentence_is_no_level(line: str) -> None:
+    """ERROR inside a message does not make the line an error."""
+    assert recognise(line)[0] is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("a " * 32_000, id="words"),
+        pytest.param("1 " * 32_000, id="numbers"),
+        pytest.param("a" + " " * 60_000 + "b", id="blanks"),
+        pytest.param("[" * 64_000, id="brackets"),
+        pytest.param('msg="' * 12_000, id="quotes"),
+        pytest.param('level=error msg="' + "\\" * 60_000, id="backslashes"),
+        pytest.param("I1122 15:21:11.0 " + "x" * 60_000, id="klog without its end"),
+        pytest.param('{"a":' * 10_000, id="deep JSON"),
+    ],
+)
+def test_no_line_is_slow_to_recognise(line: str) -> None:
+    """A hostile line costs no more than a part of a second."""
+    begin = time.process_time()
+    recognise(line)
+    assert time.process_time() - begin < 1
+
+
+def test_a_line_past_the_limit_has_no_level() -> None:
+    """Very long lines are evidence, but not parsed."""
+    assert recognise("ERROR " + "x" * 100_000)[0] is None
+
+
+def test_a_summary_counts_levels_and_names_the_top_error() -> None:
+    """Messages that differ in numbers alone are one; the worst levels stand first."""
+    count = LevelCount()
+    for port in range(38):
+        count.add(f"ERROR refused by 10.0.0.1:{port}")
+    for line in ("ERROR other", "WARN slow", "FATAL down", "INFO fine", "no level"):
+        count.add(line)
+    assert count.summary() == "43 logs (1 FATAL, 39 ERROR, 1 WARN), top error: 'refused by 10.0.0.1:0' (38x)"
+    assert count.levels == {"ERROR": 39, "WARN": 1, "FATAL": 1, "INFO": 1}
+
+
+def test_a_summary_of_nothing_says_so() -> None:
+    """No logs, no levels, no error."""
+    assert LevelCount().summary() == "0 logs"
+
+
+def test_a_summary_is_one_inert_line() -> None:
+    """An error message cannot move a terminal's cursor."""
+    count = LevelCount()
+    count.add("ERROR a\x1b[2J\tb")
+    assert count.summary() == "1 logs (1 ERROR), top error: 'a [2J b' (1x)"
+
+
+def test_errors_past_the_limit_are_counted_but_not_kept() -> None:
+    """A flood of distinct errors does not grow the table."""
+    count = LevelCount()
+    for number in range(LevelCount.MAX_MESSAGES + 10):
+        count.add(f"ERROR {chr(0x4E00 + number)}")
+    count.add(f"ERROR {chr(0x4E00)}")
+    assert (
+        count.summary() == f"{LevelCount.MAX_MESSAGES + 11} logs ({LevelCount.MAX_MESSAGES + 11} ERROR), top error: '一' (2x)"
+    )
+
+
+def test_distinct_errors_of_long_lines_take_little_memory() -> None:
+    """300 long lines of distinct errors are kept as their beginnings."""
+    count = LevelCount()
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            count.add(f"ERROR {chr(0x4E00 + number)} " + "x" * 60_000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("plain", "plain", id="plain text stays"),
+        pytest.param("a\r\n\tb", "a b", id="line ends and tabs"),
+        pytest.param("\x1b[31mred\x1b[0m", "[31mred [0m", id="terminal escapes"),
+        pytest.param("\x9b31mred", "31mred", id="the one-character form of an escape"),
+        pytest.param("abc\u202edcba", "abc dcba", id="a reversal of the writing direction"),
+        pytest.param("a\u2066b\u2069", "a b", id="an isolated writing direction"),
+        pytest.param("a\u200bb\ufeffc", "a b c", id="characters of no width"),
+        pytest.param("a\ud800b", "a b", id="half a surrogate pair"),
+        pytest.param("a\0b\x7fc", "a b c", id="NUL and DEL"),
+        pytest.param("支払い 🔥", "支払い 🔥", id="other scripts stay"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_text_for_people_is_inert(text: str, shown: str) -> None:
+    """Nothing that a terminal or a screen would obey is left."""
+    assert one_line(text) == shown
+
+
+@given(st.text(max_size=500), st.integers(1, 200))
+def test_text_for_people_is_short_and_printable(text: str, limit: int) -> None:
+    """Whatever comes in: one line, within the limit, and inert."""
+    shown = one_line(text, limit)
+    assert len(shown) <= limit
+    assert shown.isprintable()
+    assert one_line(shown, limit) == shown
+
+
+def test_a_cut_text_shows_that_it_was_cut() -> None:
+    """An ellipsis stands for the rest."""
+    assert one_line("a" * 200, 10) == "a" * 9 + "…"
