@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-investigations", type=_positive, default=20, help="that run at the same time")
     parser.add_argument("--max-fetches", type=_positive, default=8, help="of one Investigation at the same time")
     parser.add_argument("--max-artifact-bytes", type=_positive, default=1024**3, help="where an artifact is cut")
+    parser.add_argument("--max-session-bytes", type=_positive, help="of one Investigation's artifacts; default: no limit")
+    parser.add_argument("--max-namespace-bytes", type=_positive, help="of all artifacts of a namespace; default: no limit")
     parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
     parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
     parser.add_argument("--version", action="version", version=__version__)
@@ -44,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
             max_investigations=options.max_investigations,
             max_fetches=options.max_fetches,
             max_artifact_bytes=options.max_artifact_bytes,
+            max_session_bytes=options.max_session_bytes,
+            max_namespace_bytes=options.max_namespace_bytes,
         )
     )
 

@@ -235,6 +235,8 @@ def test_arguments_follow_the_values() -> None:
         "maxInvestigations": 1,
         "maxFetches": 2,
         "maxArtifactBytes": 1099511627776,
+        "maxSessionBytes": 1099511627776,
+        "maxNamespaceBytes": 1125899906842624,
         "logFormat": "plain",
         "logLevel": "debug",
     }
@@ -246,6 +248,8 @@ def test_arguments_follow_the_values() -> None:
         "--max-investigations=1",
         "--max-fetches=2",
         "--max-artifact-bytes=1099511627776",
+        "--max-session-bytes=1099511627776",
+        "--max-namespace-bytes=1125899906842624",
         "--log-format=plain",
         "--log-level=debug",
     ]

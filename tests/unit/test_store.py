@@ -24,8 +24,10 @@ from aletheia_operator.session import (
     create_session,
     find_session,
 )
+from aletheia_operator.session.artifact import BLOCK_BYTES
+from aletheia_operator.session.files import temporary
 from aletheia_operator.session.names import session_id
-from aletheia_operator.session.store import SPOOL_MEMORY_BYTES, read_manifest
+from aletheia_operator.session.store import read_manifest
 from tests.unit.fakes import NOW, UID
 
 NAME = ("kubernetes", "web-0", "shop")
@@ -61,7 +63,7 @@ def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artif
     writer = session.new_artifact("logs", name, "kubernetes", NOW)
     writer.append(entries)
     size, digest = writer.commit({"count": writer.count})
-    return Artifact(
+    artifact = Artifact(
         path=writer.relative_path,
         fetcher="Fake",
         target="thing",
@@ -72,6 +74,9 @@ def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artif
         sha256=digest,
         complete=True,
     )
+    for error in session.publish(Done("saved", (artifact,))).values():
+        raise error
+    return artifact
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -120,7 +125,8 @@ def test_batches_join_as_if_they_were_one(layout: SessionLayout) -> None:
         for batch in ([], [1], [], [2, 3], []):
             writer.append(batch)
         writer.commit({})
-        assert json.loads((session.path / writer.relative_path).read_bytes())["data"] == [1, 2, 3]
+        committed = temporary(session.path / writer.relative_path)
+        assert json.loads(committed.read_bytes())["data"] == [1, 2, 3]
         assert writer.count == 3
 
 
@@ -128,7 +134,7 @@ def test_a_writer_that_is_discarded_leaves_nothing(layout: SessionLayout) -> Non
     """Neither a file nor a temporary one, also past what memory holds."""
     with open_session(layout) as session:
         writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
-        writer.append(["x" * SPOOL_MEMORY_BYTES] * 2)
+        writer.append(["x" * BLOCK_BYTES] * 2)
         writer.discard()
         assert files(session.path / "data") == {}
 
@@ -142,7 +148,7 @@ def test_two_artifacts_never_share_a_name(layout: SessionLayout) -> None:
         for number, writer in enumerate(writers):
             writer.append([number])
             writer.commit({})
-        assert [json.loads((session.path / path).read_bytes())["data"] for path in paths] == [[0], [1], [2]]
+        assert [json.loads(temporary(session.path / path).read_bytes())["data"] for path in paths] == [[0], [1], [2]]
 
 
 def failing(real: Callable[..., Any], matches: Callable[..., bool], number: int) -> Callable[..., Any]:

@@ -226,6 +226,54 @@ class TracesRequest(Model):
         return self
 
 
+class SecretKeyReference(Model):
+    """One value of a Secret in the Investigation's namespace."""
+
+    name: Name = Field(description="The Secret's name.")
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
+        "password", description="The key of its data."
+    )
+
+
+Recipient = Annotated[
+    str,
+    Field(
+        max_length=2048,
+        pattern=r"^(age1[02-9ac-hj-np-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/]{40,}={0,2}( [^\x00-\x1f]*)?)$",
+    ),
+]
+
+
+class EncryptionSpec(Model):
+    """Seals the session: evidence is encrypted (age format) before it touches the disk."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of recipients or passwordSecretRef"
+    model_config = rules(("has(self.recipients) != has(self.passwordSecretRef)", ONE_OF))
+
+    recipients: list[Recipient] | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="Public keys, age (age1...) or SSH (ssh-ed25519, ssh-rsa): whoever has a private one opens the session."
+        " The operator cannot.",
+    )
+    password_secret_ref: SecretKeyReference | None = Field(
+        None,
+        description="The password that opens the session, read once, at its start, with the rights of serviceAccountName.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require((self.recipients is None) != (self.password_secret_ref is None), self.ONE_OF)
+        return self
+
+
+class SessionSpec(Model):
+    """How the evidence is kept."""
+
+    encryption: EncryptionSpec | None = Field(None, description="Seals the session. Default: files are plain JSON.")
+
+
 class InvestigationSpec(Model):
     """What to capture. Immutable but for suspend and cancel: to ask again, create another Investigation."""
 
@@ -251,6 +299,7 @@ class InvestigationSpec(Model):
         description="A ServiceAccount of this namespace whose rights the Kubernetes reads use."
         " Default: the operator's, for this namespace alone.",
     )
+    session: SessionSpec | None = Field(None, description="How the evidence is kept.")
     timeout: Duration = Field("10m", description="After this time what was not captured becomes a gap.")
     suspend: bool = Field(False, description="While true the capture does not start.")
     cancel: bool = Field(False, description="Set to true to stop the capture; what was captured is kept.")

@@ -65,6 +65,10 @@ class GapReason(Reason):
     BUDGET_EXCEEDED = "BudgetExceeded", "The artifact reached its size limit; what came before was kept."
     WINDOW_IN_FUTURE = "WindowInFuture", "The window ends after the resource was created; it was cut there."
     SAVE_FAILED = "SaveFailed", "The session volume refused the write, such as when it is full."
+    SEALING_FAILED = (
+        "SealingFailed",
+        "The session could not be sealed as spec.session.encryption asks, so nothing was captured.",
+    )
     CANCELLED = "Cancelled", "The Investigation was cancelled before this was captured."
     INTERNAL_ERROR = "InternalError", "A fault of the operator's own. Its log has the details."
 

@@ -17,7 +17,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
-from aletheia_operator.investigate import Tools
+from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.session import SessionLayout
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class Settings:
     max_investigations: int = 20
     max_fetches: int = 8
     max_artifact_bytes: int = 1024**3
+    max_session_bytes: int | None = None
+    max_namespace_bytes: int | None = None
 
 
 def run(settings: Settings) -> None:
@@ -92,6 +94,7 @@ class _Handlers:
             default_service_account=self.settings.default_service_account,
             max_fetches=self.settings.max_fetches,
             max_artifact_bytes=self.settings.max_artifact_bytes,
+            budget=Budget(self.settings.max_session_bytes, self.settings.max_namespace_bytes),
         )
         self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
         self._looking = asyncio.create_task(self._look())

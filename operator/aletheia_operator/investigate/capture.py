@@ -20,7 +20,9 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers import FETCHERS, Fetcher
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
+from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
+from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
 from aletheia_operator.session import (
     Artifact,
@@ -62,6 +64,7 @@ class Tools:
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = 1024**3
     """A larger artifact is cut there, with a gap."""
+    budget: Budget = field(default_factory=Budget)
     now: Callable[[], datetime] = utc_now
 
 
@@ -135,13 +138,13 @@ class _Capture:
         self.session = session
         self.report = report
         self.window, self.beyond_window = fix_window(order.spec.window, order.created)
-        identity = Identity(
+        self.identity = Identity(
             tools.kubernetes, order.owner.namespace, order.spec.service_account_name or tools.default_service_account
         )
         self.sources = Sources(
             namespace=order.owner.namespace,
             window=self.window,
-            kubernetes=identity.kubernetes,
+            kubernetes=self.identity.kubernetes,
             http=tools.http,
             data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
         )
@@ -152,7 +155,21 @@ class _Capture:
     async def run(self) -> Snapshot:
         if self.session.manifest.finished:
             return await asyncio.to_thread(self._finished_before)
+        self.account = await asyncio.to_thread(self._open_account)
+        try:
+            return await self._capture()
+        finally:
+            self.tools.budget.close(self.account)
+
+    def _open_account(self) -> Account:
+        kept_bytes = sum(artifact.size_bytes for done in self.session.done.values() for artifact in done.artifacts)
+        owner, session_id = self.order.owner, self.session.manifest.session_id
+        return self.tools.budget.open(self.tools.layout, owner.namespace, session_id, kept_bytes)
+
+    async def _capture(self) -> Snapshot:
         self.report(self._snapshot())
+        if not await self._seal():
+            return await self._finish()
         if self.session.plan is None:
             await self._before_the_deadline([self._make_plan()])
         if self.interruption is not None:
@@ -164,6 +181,20 @@ class _Capture:
         waiting = [question for question in self.questions if question.key not in self.session.done]
         await self._before_the_deadline([self._answer(question, limit) for question in waiting])
         return await self._finish()
+
+    async def _seal(self) -> bool:
+        """Whether the session is sealed as the spec asks; what was captured without would lie there for all to read."""
+        wanted = self.order.spec.session.encryption if self.order.spec.session else None
+        if wanted is None or self.session.seal is not None:
+            return True
+        try:
+            encryption = await encryption_for(wanted, self.identity)
+            await asyncio.to_thread(self.session.record_encryption, encryption)
+        except SourceError as e:
+            gap = self._gap("Investigation", Missing("session.encryption", e.reason, e.message))
+            await self._record(Done(PLAN_KEY, (), (gap,)))
+            return False
+        return True
 
     async def _before_the_deadline(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Do all the work at once; when the time is up or the order is cancelled, interrupt what still runs."""
@@ -263,9 +294,9 @@ class _Capture:
             }
             size, digest = await self._commit(writer, metadata)
         except OSError as e:
-            findings.missing.append(
-                Missing(question.target, GapReason.SAVE_FAILED, f"the session volume refused the write: {e.strerror or e}")
-            )
+            if writer is not None:
+                self.account.kept_bytes -= writer.size_bytes
+            findings.missing.append(_save_failed(question.target, e))
             return None
         finally:
             if writer is not None:
@@ -275,7 +306,8 @@ class _Capture:
             fetcher=question.fetcher,
             target=question.target,
             count=writer.count,
-            summary=findings.summary,
+            # what a summary quotes of the content stays sealed with it
+            summary=findings.summary if self.session.seal is None else f"{writer.count} entries, sealed",
             time_range=list(self.window.as_texts()),
             size_bytes=size,
             sha256=digest,
@@ -297,17 +329,28 @@ class _Capture:
         """Entries to the writer, until they end, break off, are interrupted, or fill the limit."""
         missing = document.findings.missing
         try:
+            if spent := self.account.exceeded():
+                missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
+                return
             async with aclosing(self._entries(question, document)) as batches:
                 async for batch in batches:
+                    before = writer.size_bytes
                     await _to_its_end(writer.append, batch)
-                    if writer.size_bytes >= self.tools.max_artifact_bytes:
-                        message = f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
-                        missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, message))
+                    self.account.kept_bytes += writer.size_bytes - before
+                    if spent := self._spent(writer):
+                        missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
                         break
         except asyncio.CancelledError:
             if self.interruption is None:
                 raise
             missing.append(self._interrupted(question.target))
+
+    def _spent(self, writer: ArtifactWriter) -> str | None:
+        """Why the artifact is cut here; None while there is room."""
+        if writer.size_bytes >= self.tools.max_artifact_bytes:
+            return f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
+        spent = self.account.exceeded()
+        return f"the artifact was cut: {spent}" if spent else None
 
     async def _entries(self, question: Question, document: Document) -> AsyncGenerator[list[Any], None]:
         """The document's entries. Where the source fails they end, and what is missing is said."""
@@ -332,7 +375,14 @@ class _Capture:
         )
 
     async def _record(self, done: Done) -> None:
+        """Keep what a question became; an artifact that cannot get its name is a gap."""
         await self._keep(self.session.record, done)
+        refused = await asyncio.to_thread(self.session.publish, done)
+        if refused:
+            kept = tuple(artifact for artifact in done.artifacts if artifact.path not in refused)
+            lost = [artifact for artifact in done.artifacts if artifact.path in refused]
+            gaps = [self._gap(one.fetcher, _save_failed(one.target, refused[one.path])) for one in lost]
+            await self._keep(self.session.record, Done(done.key, kept, (*done.gaps, *gaps)))
 
     async def _keep(self, write: Callable[[Any], None], what: Any) -> None:
         """Write to the journal. Without it the capture goes on all the same: it serves only to go on after a crash."""
@@ -343,11 +393,14 @@ class _Capture:
 
     async def _finish(self) -> Snapshot:
         manifest, digest = self._concluded(), None
-        try:
-            digest = await asyncio.to_thread(self.session.finish, manifest)
-        except OSError as e:
-            message = f"the manifest could not be saved: {e.strerror or e}; this status is all there is"
-            manifest = self._concluded(Missing("manifest.json", GapReason.SAVE_FAILED, message))
+        for last_try in (False, True):
+            try:
+                digest = await asyncio.to_thread(self.session.finish, manifest)
+                break
+            except OSError as e:
+                if last_try:
+                    message = f"the manifest could not be saved: {e.strerror or e}; this status is all there is"
+                    manifest = self._concluded(Missing("manifest.json", GapReason.SAVE_FAILED, message))
         return Snapshot(manifest, str(self.session.path), manifest.questions, manifest.questions, digest)
 
     def _concluded(self, *missing: Missing) -> Manifest:
@@ -368,3 +421,7 @@ class _Capture:
         total = len(self.questions)
         manifest = self.session.manifest_so_far([PLAN_KEY, *(question.key for question in self.questions)])
         return Snapshot(manifest.model_copy(update={"questions": total}), str(self.session.path), done, total)
+
+
+def _save_failed(target: str, error: OSError) -> Missing:
+    return Missing(target, GapReason.SAVE_FAILED, f"the session volume refused the write: {error.strerror or error}")

@@ -1,10 +1,10 @@
 """The session on disk: names, layout, atomic store, manifest."""
 
+from aletheia_operator.session.artifact import ArtifactWriter
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
 from aletheia_operator.session.store import (
-    ArtifactWriter,
     Done,
     Session,
     SessionBusy,

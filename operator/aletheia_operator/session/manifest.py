@@ -7,6 +7,7 @@ from pydantic import Field
 
 from aletheia_operator.api.investigation import ArtifactStatus, GapStatus
 from aletheia_operator.api.types import Model
+from aletheia_operator.session.seal import Encryption
 
 Artifact = ArtifactStatus
 Gap = GapStatus
@@ -31,7 +32,10 @@ class Manifest(Model):
     phase: str
     start_time: datetime
     completion_time: datetime | None = None
+    expiration_time: datetime | None = None
+    """When the data was removed; `artifacts` then lists what there was."""
     operator_version: str
+    encryption: Encryption | None = None
     questions: int = 0
     artifacts: list[Artifact] = Field(default_factory=list)
     gaps: list[Gap] = Field(default_factory=list)

@@ -1,36 +1,33 @@
 """The atomic store: at every moment, and after every crash, a file is either absent or whole.
 
 A file is written beside its target under a temporary name (O_EXCL, O_NOFOLLOW), synced, renamed, and its directory synced.
-While a capture runs, `journal.ndjson` has the plan and then a line for each question that is done; after a crash the next
-process goes on from there, and removes files that no line names. The manifest is written last. One process at a time holds
-a session (flock). All calls block: call them in a thread.
+While a capture runs, `journal.ndjson` has the plan and then a line for each question that is done, written before its files
+get their names: after a crash the next process finishes what a line promises, goes on from there, and removes files that no
+line names. The manifest is written last. One process at a time holds a session (flock). All calls block: call them in a
+thread.
 """
 
 import errno
 import fcntl
 import hashlib
-import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
+from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary, write_all
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
-
-SPOOL_MEMORY_BYTES = 1024 * 1024
-_COPY_BYTES = 1024 * 1024
-_TEMPORARY_SUFFIX = ".part"
+from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
+from aletheia_operator.session.staging import publish, staging
 
 
 class SessionBusy(Exception):
@@ -56,24 +53,13 @@ def read_manifest(layout: SessionLayout, session: str) -> Manifest | None:
 
 def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
     """Make a session with `template` (its id replaced by a free one) as its first manifest, in one atomic step."""
-    _make_directory(layout.sessions)
-    staging = Path(tempfile.mkdtemp(prefix=".new-", dir=layout.sessions))
-    try:
-        staging.chmod(0o750)
+    with staging(layout, template.investigation.uid) as made:
         for digits in range(4, MAX_SESSION_ID_DIGITS):
             manifest = template.model_copy(update={"session_id": session_id(template.investigation.uid, digits)})
-            _replace(staging / "manifest.json", _manifest_bytes(manifest))
-            try:
-                os.rename(staging, layout.session(manifest.session_id))  # fails where a session already lies
-            except OSError as e:
-                if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                continue
-            _sync_directory(layout.sessions)
-            return manifest
-        raise FileExistsError(errno.EEXIST, "every session id is taken", str(layout.sessions))
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            replace(made / "manifest.json", manifest_bytes(manifest))
+            if publish(made, layout.session(manifest.session_id)):
+                return manifest
+    raise FileExistsError(errno.EEXIST, "every session id is taken", str(layout.sessions))
 
 
 @dataclass(frozen=True)
@@ -128,8 +114,20 @@ class Session:
         self.plan = plan
         self._append_to_journal({"plan": plan})
 
+    @property
+    def seal(self) -> Seal | None:
+        """What encrypts the session's files; None where they are plain."""
+        encryption = self.manifest.encryption
+        return None if encryption is None else Seal(tuple(encryption.recipients))
+
+    def record_encryption(self, encryption: Encryption) -> None:
+        """Keep how the session is sealed, before its first artifact."""
+        manifest = self.manifest.model_copy(update={"encryption": encryption})
+        replace(self.layout.manifest(manifest.session_id), manifest_bytes(manifest))
+        self.manifest = manifest
+
     def record(self, done: Done) -> None:
-        """Keep that a question is done, with its artifacts and gaps."""
+        """Keep that a question is done, with its artifacts and gaps; then `publish` it."""
         self.done[done.key] = done
         line = {
             "key": done.key,
@@ -138,15 +136,30 @@ class Session:
         }
         self._append_to_journal(line)
 
+    def publish(self, done: Done) -> dict[str, OSError]:
+        """Give the committed artifacts of a recorded question their names; the paths of those that are lost, with the error."""
+        refused = {}
+        for artifact in done.artifacts:
+            path = self.path / artifact.path
+            try:
+                _publish(path)
+            except OSError as e:
+                refused[artifact.path] = e
+                for left in (temporary(path), path):
+                    with suppress(OSError):
+                        left.unlink()
+        return refused
+
     def new_artifact(self, category: str, name: Sequence[str], source: str, now: datetime) -> "ArtifactWriter":
         """A writer for a new file `data/{category}/{name}_{timestamp}.json` that nothing else has or gets."""
         directory = self.layout.data(self.manifest.session_id, category)
-        _make_directory(directory)
-
+        make_directory(directory)
+        suffix = "" if self.seal is None else SEALED_SUFFIX
         with self._guard:
-            path = directory / artifact_name(name, now, lambda name: directory / name in self._names)
+            free_name = artifact_name(name, now, lambda name: directory / (name + suffix) in self._names)
+            path = directory / (free_name + suffix)
             self._names.add(path)
-        return ArtifactWriter(path, str(path.relative_to(self.path)), source)
+        return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""
@@ -162,8 +175,8 @@ class Session:
 
     def finish(self, manifest: Manifest) -> str:
         """Write the final manifest; its SHA-256 in hex."""
-        content = _manifest_bytes(manifest)
-        _replace(self.layout.manifest(manifest.session_id), content)
+        content = manifest_bytes(manifest)
+        replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
         self._remove_journal()
         return hashlib.sha256(content).hexdigest()
@@ -213,144 +226,59 @@ class Session:
             tuple(Artifact.model_validate(artifact) for artifact in entry["artifacts"]),
             tuple(Gap.model_validate(gap) for gap in entry["gaps"]),
         )
-        if all(_is_whole(self.path / artifact.path, artifact) for artifact in done.artifacts):
+        if all(self._is_whole(artifact) for artifact in done.artifacts):
             self.done[done.key] = done
+        else:
+            self.done.pop(done.key, None)
+
+    def _is_whole(self, artifact: Artifact) -> bool:
+        """Whether the artifact is there as it was promised, with the last step made up for where a crash came before it."""
+        path = self.path / artifact.path
+        if _has_digest(path, artifact.sha256):
+            return True
+        if not _has_digest(temporary(path), artifact.sha256):
+            return False
+        _publish(path)
+        return True
 
     def _append_to_journal(self, entry: dict[str, Any]) -> None:
         with self._guard:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self.layout.journal(self.manifest.session_id), flags, 0o640)
-            with os.fdopen(descriptor, "ab", buffering=0) as journal:
+            try:
                 before = os.fstat(descriptor).st_size
-                line = orjson.dumps(entry) + b"\n"
                 try:
-                    if journal.write(line) != len(line):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    write_all(descriptor, orjson.dumps(entry) + b"\n")
                     os.fsync(descriptor)
+                    if before == 0:
+                        sync_directory(self.path)
                 except OSError:
-                    os.ftruncate(descriptor, before)  # a torn line would hide the lines after it
+                    os.ftruncate(descriptor, before)  # a torn line would spoil the one after it
                     raise
+            finally:
+                os.close(descriptor)
 
     def _remove_journal(self) -> None:
         with suppress(FileNotFoundError):
             self.layout.journal(self.manifest.session_id).unlink()
 
 
-class ArtifactWriter:
-    """Writes one artifact: `append` entries, then `commit` with what is known at the end, or `discard`.
-
-    The metadata stands first in the file but is known last, so entries wait in a spool: memory, then an unlinked file.
-    """
-
-    def __init__(self, path: Path, relative_path: str, source: str) -> None:
-        self.relative_path = relative_path
-        self.count = 0
-        self.size_bytes = 0
-        self._path = path
-        self._source = source
-        self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES, dir=str(path.parent))  # noqa: SIM115
-
-    def append(self, entries: Sequence[Any]) -> None:
-        """Add entries, each on its own line of the file."""
-        if not entries:
-            return
-        block = b",\n".join(map(_encode, entries))
-        self._spool.write(b",\n" + block if self.count else block)
-        self.count += len(entries)
-        self.size_bytes += len(block)
-
-    def commit(self, metadata: dict[str, Any]) -> tuple[int, str]:
-        """Make the file appear, whole, under its name; its size in bytes and its SHA-256 in hex."""
-        head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (_encode(self._source), _encode(metadata))
-        tail = b"\n]}\n" if self.count else b"]}\n"
-        made: list[Path] = []
-        digest = hashlib.sha256()
-        size = 0
-        temporary = self._path.with_name(self._path.name + _TEMPORARY_SUFFIX)
-        try:
-            with os.fdopen(_open_new(temporary), "wb", buffering=0) as file:
-                made.append(temporary)
-                self._spool.seek(0)
-                for chunk in chain([head], iter(lambda: self._spool.read(_COPY_BYTES), b""), [tail]):
-                    _write_all(file.fileno(), chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                os.fsync(file.fileno())
-            os.rename(temporary, self._path)
-            made.append(self._path)
-            _sync_directory(self._path.parent)
-        except BaseException:
-            for file_made in made:
-                with suppress(OSError):
-                    file_made.unlink()
-            raise
-        finally:
-            self.discard()
-        return size, digest.hexdigest()
-
-    def discard(self) -> None:
-        self._spool.close()
-
-
-def _encode(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # a lone surrogate, or an integer past 64 bits: the standard encoder escapes or spells them
-        return json.dumps(value).encode()
-
-
-def _manifest_bytes(manifest: Manifest) -> bytes:
+def manifest_bytes(manifest: Manifest) -> bytes:
     return orjson.dumps(manifest.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _is_whole(path: Path, artifact: Artifact) -> bool:
+def _publish(path: Path) -> None:
+    """Give a committed file its name, where it has not got it."""
+    with suppress(FileNotFoundError):
+        os.rename(temporary(path), path)
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "the committed file is gone", str(path))
+    sync_directory(path.parent)
+
+
+def _has_digest(path: Path, sha256: str) -> bool:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except OSError:
         return False
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a small file in one atomic step, in place of the one that may be there."""
-    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
-    with suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = _open_new(temporary)
-    try:
-        try:
-            _write_all(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-        _sync_directory(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _open_new(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _make_directory(path: Path) -> None:
-    """The directory and its parents, for the operator's user and group alone."""
-    if not path.exists():
-        _make_directory(path.parent)
-        path.mkdir(mode=0o750, exist_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

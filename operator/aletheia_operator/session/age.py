@@ -1,0 +1,235 @@
+"""The age format (https://age-encryption.org/v1): encrypt to recipients, open with identities, lock a key by a password.
+
+Files are written and opened by pyrage (the Rust implementation). One part is ours: locking by a password with a fixed work
+factor, since the library's own measures the machine and may take a gigabyte of memory for it.
+
+AgeError
+├── WrongKey   none of the keys, or not this password, opens it
+└── Damaged    not an age file, or altered: a flipped bit, a cut or moved chunk, a work factor out of bounds
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, BinaryIO
+
+WORK_FACTOR = 17  # log2 of scrypt's N: 128 MiB
+MAX_WORK_FACTOR = 18  # what `age -p` writes: 256 MiB
+MAX_HEADER_BYTES = 64 * 1024
+_BLOCK_BYTES = 256 * 1024
+_VERSION = b"age-encryption.org/v1"
+_BEGIN, _END = b"-----BEGIN AGE ENCRYPTED FILE-----", b"-----END AGE ENCRYPTED FILE-----"
+_SCRYPT = re.compile(rb"^-> scrypt \S+ ([1-9]\d{0,2})$", re.MULTILINE)
+_one_password_at_a_time = threading.Lock()  # each takes the memory of the work factor
+
+Write = Callable[[bytes], object]
+
+
+class AgeError(Exception):
+    """An age file cannot be opened; the message holds nothing of its content or key."""
+
+
+class WrongKey(AgeError):
+    """Not with this key or password."""
+
+
+class Damaged(AgeError):
+    """Not whole, or not as it was written."""
+
+
+def new_identity() -> tuple[str, str]:
+    """A fresh X25519 key: the secret and the public text."""
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def check_recipient(text: str) -> None:
+    """Raise ValueError where the text is no age (X25519) or SSH public key."""
+    _recipient(text)
+
+
+def encrypt(plain: Iterable[bytes], write: Write, recipients: Sequence[str]) -> None:
+    """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are."""
+    import pyrage
+
+    source, sink = _Source(plain), _Sink(write)
+    try:
+        pyrage.encrypt_io(source, sink, [_recipient(text) for text in recipients])
+    except Exception as e:
+        raise (source.error or sink.error or e) from None
+
+
+def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
+    """Open a stream with identities (of `parse_identities`), flat memory; only authenticated bytes are written.
+
+    What was written before a fault showed is genuine but not whole: discard it. Raises AgeError.
+    """
+    import pyrage
+
+    source, sink = _Source(_with_checked_header(cipher)), _Sink(write)
+    try:
+        pyrage.decrypt_io(source, sink, list(identities))
+    except (pyrage.DecryptError, OSError) as e:
+        if error := source.error or sink.error:
+            raise error from None
+        if "No matching keys" in str(e):
+            raise WrongKey("none of the keys opens it") from None
+        raise Damaged("it was altered or is not whole") from None
+
+
+def parse_identities(text: str) -> list[Any]:
+    """The identities of a key file: lines of AGE-SECRET-KEY-1..., or an unencrypted SSH private key. Raises ValueError."""
+    import pyrage
+
+    if "PRIVATE KEY-----" in text:
+        try:
+            return [pyrage.ssh.Identity.from_buffer(text.encode())]
+        except pyrage.IdentityError as e:
+            raise ValueError("not an SSH key that age can use (ed25519 or rsa, without a passphrase)") from e
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError as e:
+        raise ValueError("not a key file: lines of AGE-SECRET-KEY-1... or an SSH private key are expected") from e
+    if not found:
+        raise ValueError("the key file holds no key")
+    return found
+
+
+def lock(secret: bytes, password: str) -> str:
+    """The small secret under a password, as an armored age file.
+
+    The age specification's scrypt recipient: https://github.com/C2SP/C2SP/blob/main/age.md#the-scrypt-recipient-type
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    file_key, salt, nonce = os.urandom(16), os.urandom(16), os.urandom(16)
+    wrapped = ChaCha20Poly1305(_scrypt(password, salt)).encrypt(bytes(12), file_key, None)
+    header = b"%s\n-> scrypt %s %d\n%s\n---" % (_VERSION, _base64(salt), WORK_FACTOR, _base64(wrapped))
+    mac = hmac.digest(_hkdf(file_key, b"", b"header"), header, "sha256")
+    last_chunk = bytes(11) + b"\x01"
+    payload = ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload")).encrypt(last_chunk, secret, None)
+    return armor(b"%s %s\n%s%s" % (header, _base64(mac), nonce, payload))
+
+
+def unlock(armored: str, password: str) -> bytes:
+    """What `lock`, or `age -p`, locked. Raises AgeError."""
+    import pyrage
+
+    cipher = dearmor(armored)
+    factors = _SCRYPT.findall(cipher[:MAX_HEADER_BYTES])
+    if len(factors) != 1:
+        raise Damaged("it is not locked by one password")
+    if int(factors[0]) > MAX_WORK_FACTOR:
+        raise Damaged(f"its work factor {int(factors[0])} is above {MAX_WORK_FACTOR}: opening it would take too much memory")
+    with _one_password_at_a_time:
+        try:
+            return bytes(pyrage.passphrase.decrypt(cipher, password))
+        except pyrage.DecryptError:
+            raise WrongKey("the password does not open it, or it was altered") from None
+        except OSError:
+            raise Damaged("it was altered or is not whole") from None
+
+
+def armor(cipher: bytes) -> str:
+    """age's PEM-like text form."""
+    text = base64.b64encode(cipher)
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return b"\n".join([_BEGIN, *lines, _END, b""]).decode()
+
+
+def dearmor(text: str) -> bytes:
+    """The bytes of the text form. Raises Damaged."""
+    lines = text.strip().encode().split(b"\n")
+    if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
+        raise Damaged("it is not an armored age file")
+    try:
+        return base64.b64decode(b"".join(lines[1:-1]), validate=True)
+    except ValueError as e:
+        raise Damaged("its text is not base64") from e
+
+
+def _recipient(text: str) -> Any:
+    import pyrage
+
+    try:
+        if text.startswith("ssh-"):
+            return pyrage.ssh.Recipient.from_str(text)
+        return pyrage.x25519.Recipient.from_str(text)
+    except pyrage.RecipientError as e:
+        raise ValueError(f"{text[:80]!r} is not an age public key (age1...) nor an ssh-ed25519 or ssh-rsa key") from e
+
+
+def _with_checked_header(cipher: BinaryIO) -> Iterable[bytes]:
+    """The stream, once its header is seen to be one: the library would read a hostile one into memory without bound."""
+    head = b""
+    while b"\n--- " not in head and len(head) < MAX_HEADER_BYTES and (more := cipher.read(4096)):
+        head += more
+    if not head.startswith(_VERSION) or b"\n--- " not in head:
+        raise Damaged("it is not an age file")
+    yield head
+    while more := cipher.read(_BLOCK_BYTES):
+        yield more
+
+
+def _scrypt(password: str, salt: bytes) -> bytes:
+    with _one_password_at_a_time:
+        return hashlib.scrypt(
+            password.encode(), salt=_VERSION + b"/scrypt" + salt, n=2**WORK_FACTOR, r=8, p=1, maxmem=2**28, dklen=32
+        )
+
+
+def _hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA-256 (RFC 5869), 32 bytes."""
+    extracted = hmac.digest(salt or bytes(32), key, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
+def _base64(content: bytes) -> bytes:
+    return base64.b64encode(content).rstrip(b"=")
+
+
+class _Source:
+    """Blocks as the file that the library reads; it keeps the error that the library would turn into words."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._rest = memoryview(b"")
+        self.error: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            while not self._rest:
+                self._rest = memoryview(next(self._blocks))
+        except StopIteration:
+            return b""
+        except BaseException as e:
+            self.error = e
+            raise
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(part)
+
+
+class _Sink:
+    """The file that the library writes; it keeps the error likewise."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self.error: BaseException | None = None
+
+    def write(self, block: bytes) -> int:
+        try:
+            self._write(block)
+        except BaseException as e:
+            self.error = e
+            raise
+        return len(block)
+
+    def flush(self) -> None:
+        pass

@@ -1,0 +1,79 @@
+"""Atomic steps on the session volume: a file is absent or whole at every moment. All calls block."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+RESERVE_BYTES = 16 * 1024 * 1024
+RESERVE_SHARE = 20
+_TEMPORARY_SUFFIX = ".part"
+
+
+def temporary(path: Path) -> Path:
+    """The name under which a file is written until it is whole."""
+    return path.with_name(path.name + _TEMPORARY_SUFFIX)
+
+
+def require_space(directory: Path, size_bytes: int) -> None:
+    """Raise OSError (ENOSPC) where evidence of that size would leave too little for journals and manifests.
+
+    The reserve is 16 MiB, or a twentieth of a smaller volume.
+    """
+    volume = os.statvfs(directory)
+    reserve = min(RESERVE_BYTES, volume.f_blocks * volume.f_frsize // RESERVE_SHARE)
+    free = volume.f_bavail * volume.f_frsize
+    if free - size_bytes < reserve:
+        raise OSError(
+            errno.ENOSPC,
+            f"{size_bytes} bytes are needed, {free} are free and {reserve} of these are kept for manifests:"
+            " delete sessions or enlarge the volume",
+        )
+
+
+def open_new(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a small file in one atomic step, in place of the one that may be there."""
+    new = temporary(path)
+    with suppress(FileNotFoundError):
+        new.unlink()
+    descriptor = open_new(new)
+    try:
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(new, path)
+        sync_directory(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, each synced into its parent: a rename into it must not outlive it."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o750)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,102 @@
+"""Sealing: a session's files are encrypted before they touch the disk.
+
+Each sealed session has a key of its own. Files are encrypted to its public half, and to the recipients where there are any;
+the secret half lies in the manifest, itself locked by the password or encrypted to the recipients. So there is one password
+derivation a session, `age -d` opens the files, and resealing replaces the manifest alone.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aletheia_operator.api.types import Model
+from aletheia_operator.session import age
+
+SEALED_SUFFIX = ".age"
+
+
+class Encryption(Model):
+    """How a session is sealed."""
+
+    recipients: list[str] = Field(min_length=1)
+    """Public keys that every file is encrypted to; the first is the session's own."""
+    identity: str
+    """The session's secret key: an armored age file."""
+    locked_by: Literal["password", "recipients"]
+
+
+def seal_by_password(password: str) -> Encryption:
+    """A new session key, locked by the password."""
+    secret, public = age.new_identity()
+    return Encryption(recipients=[public], identity=age.lock(secret.encode(), password), locked_by="password")
+
+
+def seal_to_recipients(recipients: Sequence[str]) -> Encryption:
+    """A new session key, locked to these public keys. Raises ValueError where one of them is none."""
+    secret, public = age.new_identity()
+    return Encryption(recipients=[public, *recipients], identity=_lock_to(recipients, secret), locked_by="recipients")
+
+
+def reseal(encryption: Encryption, key: str, *, password: str | None = None, recipients: Sequence[str] = ()) -> Encryption:
+    """The same session key (`open_with_*` returned it) under another lock: a password, else recipients."""
+    if password is not None:
+        return encryption.model_copy(update={"identity": age.lock(key.encode(), password), "locked_by": "password"})
+    return encryption.model_copy(update={"identity": _lock_to(recipients, key), "locked_by": "recipients"})
+
+
+def open_by_password(encryption: Encryption, password: str) -> str:
+    """The session's secret key. Raises age.AgeError."""
+    if encryption.locked_by != "password":
+        raise age.WrongKey("the session is sealed to recipients, not by a password: name a key file")
+    return age.unlock(encryption.identity, password).decode()
+
+
+def open_by_identities(encryption: Encryption, identities: Sequence[Any]) -> str:
+    """The session's secret key. Raises age.AgeError."""
+    if encryption.locked_by != "recipients":
+        raise age.WrongKey("the session is sealed by a password, not to recipients: name a password file")
+    plain = bytearray()
+    age.decrypt(io.BytesIO(age.dearmor(encryption.identity)), plain.extend, identities)
+    return plain.decode()
+
+
+def _lock_to(recipients: Sequence[str], secret: str) -> str:
+    cipher = bytearray()
+    age.encrypt([secret.encode()], cipher.extend, recipients)
+    return age.armor(bytes(cipher))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """Encrypts what is written to a sealed session."""
+
+    recipients: tuple[str, ...]
+
+    def encrypt(self, plain: Iterable[bytes], write: age.Write) -> None:
+        """Raises what `plain` and `write` raise."""
+        age.encrypt(plain, write, self.recipients)
+
+    def spool_cipher(self) -> "SpoolCipher":
+        return SpoolCipher()
+
+
+class SpoolCipher:
+    """Encrypts blocks that only this process ever reads, under a key that it never tells (ChaCha20-Poly1305)."""
+
+    @cached_property
+    def _cipher(self) -> Any:
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+        return ChaCha20Poly1305(os.urandom(32))
+
+    def encrypt(self, number: int, block: bytes) -> bytes:
+        """The block, which must be the only one of that number."""
+        return bytes(self._cipher.encrypt(number.to_bytes(12, "big"), block, None))
+
+    def decrypt(self, number: int, block: bytes) -> bytes:
+        return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None))

@@ -1,0 +1,89 @@
+"""A session in the making: filled in a hidden directory, then renamed into place in one step, or gone."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from aletheia_operator.session.files import make_directory, sync_directory
+from aletheia_operator.session.layout import SessionLayout
+
+_PREFIX = ".new-"
+
+
+class StagingBusy(Exception):
+    """Another process fills a directory of that name."""
+
+
+@contextmanager
+def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
+    """An empty directory beside the sessions, removed at the end unless `publish` moved it.
+
+    `name` says for what: what a killed process left is taken over by whoever does the same again.
+    """
+    make_directory(layout.sessions)
+    path = layout.sessions / f"{_PREFIX}{name}"
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o750)
+    descriptor = _hold(path)
+    try:
+        for left in list(path.iterdir()):
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def publish(path: Path, target: Path) -> bool:
+    """Move a staged directory to its place; False where something lies there."""
+    for directory, _, _ in os.walk(path):
+        sync_directory(Path(directory))
+    try:
+        os.rename(path, target)  # fails where a session already lies
+    except OSError as e:
+        if e.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    sync_directory(target.parent)
+    return True
+
+
+def remove_session(layout: SessionLayout, session_id: str) -> None:
+    """Remove a session: hidden in one step, so that no one meets half of it, then file by file."""
+    trash = layout.sessions / f"{_PREFIX}removed-{session_id}"
+    shutil.rmtree(trash, ignore_errors=True)
+    os.rename(layout.session(session_id), trash)
+    sync_directory(layout.sessions)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def remove_leftovers(layout: SessionLayout) -> None:
+    """Remove staged directories that no process holds any more."""
+    if not layout.sessions.is_dir():
+        return
+    for path in list(layout.sessions.glob(f"{_PREFIX}*")):
+        try:
+            descriptor = _hold(path)
+        except (StagingBusy, OSError):
+            continue
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _hold(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        os.close(descriptor)
+        raise StagingBusy(path.name) from e
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

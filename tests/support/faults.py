@@ -1,0 +1,83 @@
+"""Faults at system calls: the process dies, or the call fails, at the n-th step that touches files."""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+STEPS = {
+    os: ("open", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "truncate", "statvfs", "pread", "dup"),
+    fcntl: ("flock",),
+}
+
+
+@dataclass
+class Fault:
+    """What happens at step `at` (from 1): `kill`, `torn` (half a write, then death), or an errno's name for a failing call.
+
+    `taken` lists the steps so far by name.
+    """
+
+    kind: str
+    at: int
+    taken: list[str] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        return len(self.taken) >= self.at
+
+    @contextmanager
+    def injected(self) -> Iterator["Fault"]:
+        """Every step of this process goes through the fault until the context ends."""
+        patches = [
+            patch.object(module, name, self._wrapped(name, getattr(module, name)))
+            for module, names in STEPS.items()
+            for name in names
+        ]
+        for one in patches:
+            one.start()
+        try:
+            yield self
+        finally:
+            for one in patches:
+                one.stop()
+
+    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **options: Any) -> Any:
+            self.taken.append(name)
+            if len(self.taken) != self.at:
+                return call(*arguments, **options)
+            if name == "write" and self.kind != "kill":
+                call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
+            if self.kind in ("kill", "torn"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            number = getattr(errno, self.kind)
+            raise OSError(number, os.strerror(number))
+
+        return step
+
+
+def in_child(work: Callable[[], Any]) -> int | None:
+    """Run in a forked process; the signal that ended it, None where it ended by itself. Raises where the work raised."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status)
+    assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback is above"
+    return None

@@ -1,0 +1,127 @@
+"""A capture that dies, or whose disk fails, at each system call in turn: evidence is never lost, doubled or half there."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.staging import remove_leftovers
+from aletheia_operator.session.verify import verify
+from tests.support.captures import Memory, capture
+from tests.support.faults import Fault, in_child
+
+LARGE = [[{"line": f"{number} {'x' * 4000}"} for number in range(batch, batch + 100)] for batch in range(0, 600, 100)]
+ANSWERS = {"small": [[{"line": "evidence"}]], "large": LARGE, "empty": [], "last": [[{"line": "the end"}]]}
+MOST_STEPS = 400
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if not path.is_dir()}
+
+
+def session_in(root: Path) -> Path:
+    (session,) = (path for path in (root / "sessions").iterdir() if not path.name.startswith("."))
+    return session
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every file of a capture that nothing disturbed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    assert capture(root, Memory(ANSWERS)).manifest.phase == "Completed"
+    return files_of(root)
+
+
+def faults(kind: str) -> Iterator[Fault]:
+    """The fault at step 1, at step 2, and so on; the test ends the series when a run meets it no more."""
+    return (Fault(kind, at) for at in count(1))
+
+
+def interrupted(root: Path, fault: Fault) -> None:
+    with fault.injected():
+        capture(root, Memory(ANSWERS))
+
+
+@pytest.mark.parametrize("kind", ["kill", "torn"])
+def test_killed_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """SIGKILL at each step in turn: the next process ends with the same bytes, and asks for nothing that had its name."""
+    for fault in faults(kind):
+        root = tmp_path / str(fault.at)
+        if in_child(partial(interrupted, root, fault)) is None:
+            break
+        named = [path for path in files_of(root) if path.endswith(".json") and "/data/" in path]
+        fetcher = Memory(ANSWERS)
+        snapshot = capture(root, fetcher)
+        assert snapshot.manifest.phase == "Completed", fault
+        assert files_of(root) == undisturbed, fault
+        assert verify(session_in(root)).intact
+        assert not [key for key in fetcher.asked if any(f"_{key}_" in path for path in named)], fault
+    assert 60 < fault.at < MOST_STEPS
+
+
+def test_killed_while_it_recovers(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """Killed in the middle, then killed again at each step of taking it up: still the same bytes."""
+    middle = 45
+    for fault in faults("kill"):
+        root = tmp_path / str(fault.at)
+        assert in_child(partial(interrupted, root, Fault("kill", middle))) == signal.SIGKILL
+        if in_child(partial(interrupted, root, fault)) is None:
+            break
+        capture(root, Memory(ANSWERS))
+        assert files_of(root) == undisturbed, fault
+    assert 20 < fault.at < MOST_STEPS
+
+
+@pytest.mark.parametrize("kind", ["EIO", "ENOSPC"])
+def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """A call that fails at each step in turn: a session that verifies, where all that is missing is a gap SaveFailed."""
+    for at in count(1):
+        root = tmp_path / str(at)
+        fault = Fault(kind, at)
+        snapshot = None
+        with fault.injected():
+            for _ in range(2):  # as the supervisor does where the volume cannot be used at all
+                with suppress(OSError):
+                    snapshot = capture(root, Memory(ANSWERS))
+                    break
+        assert snapshot is not None
+        remove_leftovers(SessionLayout(root))
+        verification = verify(session_in(root))
+        assert verification.intact, (fault, verification)
+        manifest = snapshot.manifest
+        assert manifest.phase == ("PartiallyCompleted" if manifest.gaps else "Completed"), fault
+        assert {gap.reason for gap in manifest.gaps} <= {"SaveFailed"}
+        assert len(manifest.artifacts) + len(manifest.gaps) == len(ANSWERS), fault
+        assert {path: content for path, content in files_of(root).items() if "/data/" in path}.items() <= undisturbed.items()
+        if not fault.met:
+            break
+    assert 60 < at < MOST_STEPS
+
+
+def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
+    """No call of the store changes files past the enumeration: what Python's audit hooks see is what was counted."""
+    seen: list[str] = []
+    active = [True]
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if active and event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "fcntl.flock"):
+            writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & 0o3)
+            if writes and (event != "open" or str(tmp_path) in str(arguments[0]) or arguments[0] == "manifest.json"):
+                seen.append(event)
+
+    sys.addaudithook(audit)
+    fault = Fault("none", 0)
+    with fault.injected():
+        capture(tmp_path / "root", Memory(ANSWERS))
+    active.clear()
+    names = {"os.rename": "rename", "os.mkdir": "mkdir", "os.remove": "unlink", "os.rmdir": "rmdir", "fcntl.flock": "flock"}
+    for event, name in names.items():
+        assert seen.count(event) == fault.taken.count(name), event
+    assert seen.count("open") <= fault.taken.count("open")
