@@ -15,6 +15,7 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.sizes import readable_size
 from aletheia_operator.text.timestamps import format_time
 
 MAX_ARTIFACTS = 100  # an object in etcd holds about 1 MB; the manifest has all
@@ -210,13 +211,3 @@ def describe(snapshot: Snapshot) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def readable_size(size_bytes: int) -> str:
-    """Such as 79.3Ki; the units of Kubernetes quantities."""
-    size = float(size_bytes)
-    for unit in ("", "Ki", "Mi", "Gi"):
-        if size < 1024:
-            return f"{size:.4g}{unit}"
-        size /= 1024
-    return f"{size:.4g}Ti"

@@ -43,6 +43,11 @@ def session_id(uid: str, digits: int) -> str:
     return "INC-" + hashlib.sha256(uid.encode()).hexdigest()[:digits].upper()
 
 
+def is_session_id(text: str) -> bool:
+    """Whether it has the form of a session's id."""
+    return re.fullmatch(rf"INC-[0-9A-F]{{4,{MAX_SESSION_ID_DIGITS}}}", text) is not None
+
+
 def _cut(name: str, whole: str, max_bytes: int) -> str:
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
     head = name.encode()[: max_bytes - _DIGEST_DIGITS - 1].decode("utf-8", "ignore").rstrip(".")

@@ -12,8 +12,8 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -261,6 +261,19 @@ class Session:
     def _remove_journal(self) -> None:
         with suppress(FileNotFoundError):
             self.layout.journal(self.manifest.session_id).unlink()
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold a session's directory against every other process. Raises SessionBusy."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as e:
+        raise SessionBusy(directory.name) from e
+    finally:
+        os.close(descriptor)
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

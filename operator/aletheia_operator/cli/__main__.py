@@ -1,0 +1,53 @@
+"""`aletheia`, also `python -m aletheia_operator.cli`. Exit codes: 0 done, 1 refused or not intact, 2 wrong arguments."""
+
+import argparse
+import os
+import sys
+
+from aletheia_operator import __version__
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.output import say
+from aletheia_operator.cli.sessions import add_commands
+from aletheia_operator.session.age import AgeError
+from aletheia_operator.session.archive import ArchiveError
+from aletheia_operator.session.staging import StagingBusy
+from aletheia_operator.session.store import SessionBusy
+from aletheia_operator.session.verify import Unreadable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ArchiveError as e:
+        return _failed(f"the archive is refused: {e}" if options.command == "import" else str(e))
+    except (Refused, Unreadable, AgeError) as e:
+        return _failed(str(e))
+    except (SessionBusy, StagingBusy) as e:
+        return _failed(f"{e} is in use by another process: try again when it has ended")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        return _failed("the reader of the output has gone")
+    except OSError as e:
+        return _failed(f"{e.filename or 'the session volume'}: {e.strerror or e}")
+    except KeyboardInterrupt:
+        return _failed("interrupted")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aletheia", description="Reads and moves the sessions that Investigations became.")
+    parser.add_argument("--version", action="version", version=__version__)
+    nouns = parser.add_subparsers(dest="noun", required=True, metavar="NOUN")
+    session = nouns.add_parser("session", help="sessions on the volume or in a folder")
+    add_commands(session.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    return parser
+
+
+def _failed(message: str) -> int:
+    say(f"error: {message}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

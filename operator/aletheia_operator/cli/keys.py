@@ -1,0 +1,66 @@
+"""Keys and passwords from files or the terminal: never from the command line, which every process can read."""
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+
+from aletheia_operator.session import age
+from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.unseal import open_key
+
+MAX_KEY_FILE_BYTES = 64 * 1024
+
+
+class Refused(Exception):
+    """What was asked cannot be done; the message says why and what would help."""
+
+
+def add_key_options(parser: argparse.ArgumentParser) -> None:
+    """The options that open a sealed session."""
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument(
+        "-i", "--identity", type=Path, metavar="FILE", help="age or SSH private key, for a session with recipients"
+    )
+    key.add_argument("--password-file", type=Path, metavar="FILE", help="password of the session; default: asked for")
+
+
+def session_key(manifest: Manifest, options: argparse.Namespace) -> str:
+    """The secret key of a sealed session. Raises Refused, AgeError."""
+    if manifest.encryption is None:
+        raise Refused(f"{manifest.session_id} is not sealed: its files can be read as they are")
+    if options.identity is not None:
+        try:
+            identities = age.parse_identities(read_small(options.identity).decode())
+        except ValueError as e:
+            raise Refused(f"{options.identity}: {e}") from e
+        return open_key(manifest.encryption, password=None, identities=identities)
+    if options.password_file is not None:
+        return open_key(manifest.encryption, password=read_password(options.password_file), identities=())
+    if manifest.encryption.locked_by == "recipients":
+        raise Refused(f"{manifest.session_id} is sealed to recipients: name a key with --identity")
+    if not sys.stdin.isatty():
+        raise Refused(f"{manifest.session_id} is sealed by a password: name a file with --password-file")
+    return open_key(manifest.encryption, password=getpass.getpass("Password: "), identities=())
+
+
+def read_password(path: Path) -> str:
+    """The file's content without the newline at its end."""
+    try:
+        password = read_small(path).decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as e:
+        raise Refused(f"{path}: the password is not UTF-8") from e
+    if not password:
+        raise Refused(f"{path}: the password is empty")
+    return password
+
+
+def read_small(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+    except OSError as e:
+        raise Refused(f"{path}: {e.strerror}") from e
+    if len(content) > MAX_KEY_FILE_BYTES:
+        raise Refused(f"{path}: larger than {MAX_KEY_FILE_BYTES} bytes, no key or password")
+    return content

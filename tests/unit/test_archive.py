@@ -1,0 +1,229 @@
+"""Sessions as archives: restored byte for byte, and hostile ones refused whole."""
+
+import gzip
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import pytest
+
+from aletheia_operator.cli.__main__ import main
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.archive import ArchiveError, export_session, import_session
+from aletheia_operator.session.verify import verify
+from tests.support.captures import Memory, capture
+
+ANSWERS = {"first": [[{"line": "evidence"}]], "b" * 220: [[{"line": "a long name"}]], "last": [[{"line": "the end"}]]}
+Member = tuple[tarfile.TarInfo, bytes]
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished session of three artifacts, one with a name too long for a plain tar header."""
+    return Path(capture(tmp_path_factory.mktemp("volume"), Memory(ANSWERS)).path)
+
+
+@pytest.fixture(scope="module")
+def archive(session: Path) -> bytes:
+    written = io.BytesIO()
+    export_session(session, written.write)
+    return written.getvalue()
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_restored_byte_for_byte(session: Path, archive: bytes, tmp_path: Path) -> None:
+    """Export, import and export again: the same files, the same digests, the same archive; tar reads it, too."""
+    manifest = import_session(SessionLayout(tmp_path), io.BytesIO(archive))
+    restored = SessionLayout(tmp_path).session(manifest.session_id)
+    assert verify(restored).intact
+    assert verify(restored).manifest_sha256 == verify(session).manifest_sha256
+    mine = files_of(restored)
+    assert mine.pop("custody.json")
+    assert mine == files_of(session)
+    again = io.BytesIO()
+    export_session(restored, again.write)
+    assert again.getvalue() == archive
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert {name.partition("/")[2] for name in tar.getnames()} == set(files_of(session))
+
+
+def test_who_holds_the_id(archive: bytes, session: Path, tmp_path: Path) -> None:
+    """A second import is refused with the name of the Investigation that holds the id, and changes nothing."""
+    layout = SessionLayout(tmp_path)
+    import_session(layout, io.BytesIO(archive))
+    before = files_of(tmp_path)
+    with pytest.raises(ArchiveError, match=f"{session.name} is held by Investigation production/payments-500s"):
+        import_session(layout, io.BytesIO(archive))
+    assert files_of(tmp_path) == before
+
+
+def test_an_export_of_an_altered_file_cannot_be_imported(archive: bytes, tmp_path: Path) -> None:
+    """Where a file no longer is what the manifest says, the export breaks off and names it, and its output is refused."""
+    layout = SessionLayout(tmp_path)
+    path = layout.session(import_session(layout, io.BytesIO(archive)).session_id)
+    victim = next((path / "data").rglob("*first*"))
+    victim.write_bytes(victim.read_bytes().replace(b"evidence", b"EVIDENCE"))
+    written = io.BytesIO()
+    with pytest.raises(ArchiveError, match=r"first.*was altered"):
+        export_session(path, written.write)
+    with pytest.raises(ArchiveError):
+        import_session(SessionLayout(tmp_path / "other"), io.BytesIO(written.getvalue()))
+
+
+def repacked(archive: bytes, change: Callable[[list[Member]], Any], tar_format: Literal[0, 1, 2] = tarfile.PAX_FORMAT) -> bytes:
+    """The archive with its members changed."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = [(info, (file.read() if (file := tar.extractfile(info)) else b"")) for info in tar]
+    for info, _ in members:
+        info.pax_headers = {}
+    members = change(members) or members
+    written = io.BytesIO()
+    for info, content in members:
+        written.write(info.tobuf(tar_format) + content + bytes(-len(content) % 512))
+    return written.getvalue() + bytes(1024)
+
+
+def special(kind: bytes, linkname: str = "") -> Callable[[list[Member]], None]:
+    def change(members: list[Member]) -> None:
+        info, _ = members[1]
+        info.type, info.linkname, info.size = kind, linkname, 0
+        members[1] = info, b""
+
+    return change
+
+
+def named(name: str) -> Callable[[list[Member]], None]:
+    def change(members: list[Member]) -> None:
+        members[1][0].name = name
+
+    return change
+
+
+def content(number: int, change: Callable[[bytes], bytes]) -> Callable[[list[Member]], None]:
+    def work(members: list[Member]) -> None:
+        info, old = members[number]
+        new = change(old)
+        info.size = len(new)
+        members[number] = info, new
+
+    return work
+
+
+def manifest(change: Callable[[dict[str, Any]], Any]) -> Callable[[list[Member]], None]:
+    def work(old: bytes) -> bytes:
+        document = orjson.loads(old)
+        change(document)
+        return orjson.dumps(document)
+
+    return content(0, work)
+
+
+def artifact(**fields: Any) -> Callable[[list[Member]], None]:
+    return manifest(lambda document: document["artifacts"][0].update(fields))
+
+
+def with_pax(record: bytes, size: int | None = None) -> Callable[[bytes], bytes]:
+    """The archive with this extended header before its second member."""
+
+    def change(archive: bytes) -> bytes:
+        info = tarfile.TarInfo("././@PaxHeader")
+        info.type, info.size = tarfile.XHDTYPE, len(record) if size is None else size
+        first = tarfile.TarInfo.frombuf(archive[:512], "utf-8", "strict")
+        end = 512 + (first.size + 511) // 512 * 512
+        return archive[:end] + info.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % 512) + archive[end:]
+
+    return change
+
+
+def members(
+    change: Callable[[list[Member]], Any], tar_format: Literal[0, 1, 2] = tarfile.PAX_FORMAT
+) -> Callable[[bytes], bytes]:
+    return lambda archive: repacked(archive, change, tar_format)
+
+
+HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("nothing", lambda archive: b"", "it is cut off"),
+    ("zeros alone", lambda archive: bytes(1024), "it is empty"),
+    ("no archive", lambda archive: b"evidence" * 1000, "not a tar archive"),
+    ("compressed", gzip.compress, "not a tar archive"),
+    ("a damaged header", lambda archive: archive[:100] + b"\xff" + archive[101:], "a header in it is damaged"),
+    ("cut in the manifest", lambda archive: archive[:700], "cut off within 'INC-"),
+    ("cut in a file", lambda archive: archive[: archive.index(b"evidence") + 4], "cut off within 'data/logs/"),
+    ("cut in a header", lambda archive: archive[: len(archive) - 1024 - 600], "cut off"),
+    ("without its end", lambda archive: archive[:-1024], "it is cut off"),
+    ("something after its end", lambda archive: archive + b"more", "something follows its end"),
+    ("zeros without end", lambda archive: archive + bytes(2 * 1024 * 1024), "something follows its end"),
+    ("a file left out", members(lambda all: all.pop(1) and None), "is not what the manifest lists next"),
+    ("the last file left out", members(lambda all: all.pop() and None), "last_2026-11-22T12-00-00.json is missing"),
+    ("a file besides", members(lambda all: all.append(all[1])), "is not in the manifest"),
+    ("a file twice", members(lambda all: all.insert(1, all[1])), "is not what the manifest lists next"),
+    ("the manifest twice", members(lambda all: all.insert(0, all[0])), "is not what the manifest lists next"),
+    ("the manifest last", members(lambda all: all.append(all.pop(0))), "does not begin with a session's manifest"),
+    ("a path upwards", members(named("INC-0000/../../../etc/cron.d/evil")), "is not what the manifest lists next"),
+    ("an absolute path", members(named("/etc/passwd")), "is not what the manifest lists next"),
+    ("a symbolic link", members(special(tarfile.SYMTYPE, "/etc/passwd")), "is not a regular file"),
+    ("a hard link", members(special(tarfile.LNKTYPE, "/etc/passwd")), "is not a regular file"),
+    ("a character device", members(special(tarfile.CHRTYPE)), "is not a regular file"),
+    ("a block device", members(special(tarfile.BLKTYPE)), "is not a regular file"),
+    ("a fifo", members(special(tarfile.FIFOTYPE)), "is not a regular file"),
+    ("a directory", members(special(tarfile.DIRTYPE)), "is not a regular file"),
+    ("a sparse file", members(special(tarfile.GNUTYPE_SPARSE), tarfile.GNU_FORMAT), "is not a regular file"),
+    ("a GNU long name", members(lambda all: None, tarfile.GNU_FORMAT), "is not a regular file"),
+    ("a huge extended header", with_pax(b"x", 2**32), "an extended header is larger than 4096 bytes"),
+    ("an extended header with another size", with_pax(b"11 size=99\n"), "has 99 bytes"),
+    ("an extended header with a target", with_pax(b"20 linkpath=/etc/x\n\n"), "holds more than a path or a size"),
+    ("an extended header of no record", with_pax(b"9999 path=x\n"), "holds more than a path or a size"),
+    ("an extended header with a name of no text", with_pax(b"10 path=\xff\n"), "is not UTF-8"),
+    ("an altered file", members(content(1, lambda old: old.replace(b"evidence", b"EVIDENCE"))), "was altered"),
+    ("a longer file", members(content(1, lambda old: old + b"more")), "in the manifest"),
+    ("a shorter file", members(content(1, lambda old: old[:-1])), "in the manifest"),
+    ("a manifest that is no JSON", members(content(0, lambda old: b"{")), "manifest.json is not a manifest"),
+    ("a manifest of another session", members(manifest(lambda m: m.update(sessionId="INC-FFFF"))), "of another session"),
+    ("a manifest without an end", members(manifest(lambda m: m.pop("completionTime"))), "has not ended"),
+    ("unknown fields", members(manifest(lambda m: m.update(run="rm -rf /"))), "not a manifest: run"),
+    ("a bomb of a manifest", members(content(0, lambda old: old + b" " * 2**24)), "its manifest is larger than"),
+    ("a path upwards in the manifest", members(artifact(path="data/logs/../../../../evil")), "no path of a data file"),
+    ("an absolute path in the manifest", members(artifact(path="/etc/passwd")), "no path of a data file"),
+    ("a hidden file in the manifest", members(artifact(path="data/logs/.bashrc")), "no path of a data file"),
+    ("the manifest in the manifest", members(artifact(path="manifest.json")), "no path of a data file"),
+    ("an escape sequence in the manifest", members(artifact(path="data/logs/\x1b[2J.json")), "no path of a data file"),
+    ("a path twice in the manifest", members(manifest(lambda m: m["artifacts"].append(m["artifacts"][0]))), "a path twice"),
+    ("more than the disk holds", members(artifact(sizeBytes=2**60)), "bytes are needed"),
+    ("a size below zero", members(artifact(sizeBytes=-1)), "a size below zero"),
+    ("an id upwards", members(lambda all: setattr(all[0][0], "name", "../INC-0000/manifest.json")), "does not begin with"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
+def test_hostile_archives(
+    spoil: Callable[[bytes], bytes], message: str, archive: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is refused with one line that says why; nothing is left on the volume, and nothing was written elsewhere."""
+    file = tmp_path / "hostile.tar"
+    file.write_bytes(spoil(archive))
+    root = tmp_path / "volume"
+    outside = set(os.listdir("/"))
+    assert main(["session", "import", f"--root={root}", str(file)]) == 1
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir() and path != file] == []
+    assert list(root.glob("sessions/*")) == []
+    assert set(os.listdir("/")) == outside
+
+
+def test_a_limit_of_bytes(archive: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An archive that holds more than --max-bytes is refused before any of it is written."""
+    file = tmp_path / "large.tar"
+    file.write_bytes(archive)
+    assert main(["session", "import", f"--root={tmp_path / 'volume'}", "--max-bytes=100", str(file)]) == 1
+    assert "more than the 100 that are allowed" in capsys.readouterr().err
