@@ -21,10 +21,10 @@ from aletheia_operator.handlers.status import (
     describe,
     of_phase,
     of_snapshot,
-    readable_size,
 )
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest
+from aletheia_operator.text.sizes import readable_size
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeKubernetes
 
 PATH = "/apis/aletheia.dev/v1alpha1/namespaces/shop/investigations/incident"
