@@ -18,6 +18,7 @@ RESOURCE = "investigations.aletheia.dev"
 OPERATOR_NAMESPACE = "aletheia-system"
 TERMINAL = ("Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled")
 MAX_WIDTH = 160
+EVIDENCE = ("moments", "lines", "events", "objects", "samples", "spans")
 
 
 def ask(cluster: Cluster, steps: Steps, root: Path) -> dict[str, Any]:
@@ -77,8 +78,8 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
 
 
 def is_complete(status: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the phase is Completed, every file is intact, and there are log lines, samples and spans."""
-    found = all(sum(one.get(unit, 0) for one in looks) for unit in ("lines", "samples", "spans"))
+    """Whether the phase is Completed, every file is intact, and there is some of each kind of evidence."""
+    found = all(sum(one.get(unit, 0) for one in looks) for unit in EVIDENCE)
     return status.get("phase") == "Completed" and found and all(one["intact"] for one in looks)
 
 

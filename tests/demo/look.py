@@ -10,12 +10,26 @@ LABEL_WIDTH = 34
 
 def lines(looks: Iterable[Mapping[str, Any]], width: int) -> list[str]:
     """What the artifacts show, each line at most `width` long."""
-    renderers = {"logs": _logs, "metrics": _metrics, "traces": _traces}
-    return [cut(line, width) for look in looks for line in renderers[look["kind"]](look)]
+    renderers = {"timeline.json": _timeline, "logs": _logs, "metrics": _metrics, "traces": _traces}
+    shown = [look for look in looks if look["kind"] in renderers]  # the timeline tells what events and objects say
+    return [cut(line, width) for look in shown for line in renderers[look["kind"]](look)]
 
 
 def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _timeline(look: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"{one['timestamp'][11:19]}  {one['kind']:13} {_where(one)}: {one['message']}"
+        + (f" ({one['count']}x)" if "count" in one else "")
+        for one in look["shown"]
+    ]
+    return ["", f"  what happened: the most telling of {look['moments']} moments (UTC)", *(f"    {row}" for row in rows)]
+
+
+def _where(moment: Mapping[str, Any]) -> str:
+    return f"{moment['object']}" + (f" {moment['container']}" if "container" in moment else "")
 
 
 def _logs(look: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ ERROR_LINES = 3  # from the first error on
 SAMPLES = 13
 SERIES = 4
 SERIOUS = ("ERROR", "FATAL")
+MOMENTS = 10
+TELLING = ("Rollout", "OOMKill", "NodeTrouble", "Eviction", "Restart", "ContainerExit", "ErrorBurst", "FirstError", "CrashLoop")
 
 
 def failed(span: dict[str, Any]) -> bool:
@@ -83,7 +85,22 @@ def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
     return summary | {"trace_id": trace["traceID"], "shown": walk(None, 0)}
 
 
-KINDS = {"logs": of_logs, "metrics": of_metrics, "traces": of_traces}
+def of_timeline(moments: list[dict[str, Any]]) -> dict[str, Any]:
+    """The most telling moments, in their order."""
+    ranked = sorted(moments, key=lambda one: TELLING.index(one["kind"]) if one["kind"] in TELLING else len(TELLING))
+    return {"moments": len(moments), "shown": [one for one in moments if one in ranked[:MOMENTS]]}
+
+
+def of_events(events: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"events": len(events)}
+
+
+def of_objects(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"objects": len(objects)}
+
+
+KINDS = {"timeline.json": of_timeline, "events": of_events, "objects": of_objects}
+KINDS |= {"logs": of_logs, "metrics": of_metrics, "traces": of_traces}
 
 
 def main(session: Path, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

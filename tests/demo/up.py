@@ -175,10 +175,12 @@ def start_observability(cluster: Cluster, image: str) -> None:
 def start_shop(cluster: Cluster, image: str) -> None:
     """Open the shop, anew where it is open already, so that the incident begins inside the Investigation's window."""
     reopened = cluster.get("deployment", "ledger", f"--namespace={NAMESPACE}") is not None
+    if reopened:  # nothing of the last time is left: its pods that are gone would be gaps of this time's Investigation
+        everything = ("--cascade=foreground", "--ignore-not-found", "--timeout=60s")
+        cluster.kubectl("delete", *SHOP_WORKLOADS, f"--namespace={NAMESPACE}", *everything, timeout=90)
+        cluster.kubectl("delete", "events", "--all", f"--namespace={NAMESPACE}")
     manifests = cluster.kubectl("kustomize", str(ROOT / SHOP)).replace(images.SERVERS.tag, image)
     cluster.kubectl("apply", "--filename=-", stdin=manifests)
-    if reopened:
-        cluster.kubectl("rollout", "restart", *SHOP_WORKLOADS, f"--namespace={NAMESPACE}")
     wait_ready(cluster, NAMESPACE, "checkout")
 
 

@@ -9,7 +9,17 @@ from aiohttp import web
 
 from tests.cluster.rig import RigError
 from tests.support.http import OVER, serving
-from tests.support.operator import Kubectl, Operator, check_session, data_source, investigation, pod, session_of, until
+from tests.support.operator import (
+    Kubectl,
+    Operator,
+    check_session,
+    data_source,
+    evidence_of,
+    investigation,
+    pod,
+    session_of,
+    until,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -44,7 +54,7 @@ def conditions_of(resource: dict[str, dict[str, list[dict[str, str]]]]) -> dict[
 
 def test_conditions_and_progress_while_it_runs(kubectl: Kubectl, operator: Operator, speaker: str, hanging: str) -> None:
     """Running: progress 1/2, Reconciling, not Ready; cancelled: what was captured is kept and the rest is a gap."""
-    kubectl.apply(investigation("running", targets=[{"pod": speaker}], traces=traces_from(hanging)))
+    kubectl.apply(investigation("running", targets=[{"pod": speaker}], logs={}, traces=traces_from(hanging)))
     kubectl.wait("investigation/running", "jsonpath={.status.progress.text}=1/2")
     resource = kubectl.get("investigation", "running")
     assert resource["status"]["phase"] == "Running"
@@ -59,7 +69,7 @@ def test_conditions_and_progress_while_it_runs(kubectl: Kubectl, operator: Opera
     ended = kubectl.ended("running", 30)
     assert ended["status"]["phase"] == "Cancelled"
     assert [gap["reason"] for gap in ended["status"]["gaps"]] == ["Cancelled"]
-    assert ended["status"]["artifactCount"] == 1
+    assert len(evidence_of(ended)) == 1
     assert conditions_of(ended)["Stalled"] == ("True", "Cancelled")
     check_session(session_of(ended))
     until(lambda: kubectl.get("investigation", "running")["status"]["observedGeneration"] == 2, 15, "the change has been seen")
@@ -67,16 +77,16 @@ def test_conditions_and_progress_while_it_runs(kubectl: Kubectl, operator: Opera
 
 def test_before_anyone_looked_it_is_in_progress(own_namespace: Kubectl) -> None:
     """Without an operator the API server itself says that no generation was observed, so kstatus reads InProgress."""
-    own_namespace.apply(investigation("early", targets=[{"pod": "any"}]))
+    own_namespace.apply(investigation("early", targets=[{"pod": "any"}], logs={}))
     assert own_namespace.get("investigation", "early")["status"] == {"observedGeneration": -1}
 
 
 def test_kubectl_wait_reads_the_conditions(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """`kubectl wait` for Ready and Succeeded returns; for Succeeded of a partial one it does not."""
-    kubectl.apply(investigation("whole", targets=[{"pod": speaker}]))
+    kubectl.apply(investigation("whole", targets=[{"pod": speaker}], logs={}))
     kubectl.wait("investigation/whole", "condition=Ready")
     kubectl.wait("investigation/whole", "condition=Succeeded")
-    kubectl.apply(investigation("part", targets=[{"pod": speaker}, {"pod": "gone"}]))
+    kubectl.apply(investigation("part", targets=[{"pod": speaker}, {"pod": "gone"}], logs={}))
     kubectl.wait("investigation/part", "condition=Ready")
     with pytest.raises(RigError, match="timed out"):
         kubectl.wait("investigation/part", "condition=Succeeded", 1)
@@ -84,7 +94,7 @@ def test_kubectl_wait_reads_the_conditions(kubectl: Kubectl, operator: Operator,
 
 def test_suspended_until_told(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """A suspended Investigation waits, and starts when suspend becomes false; its window still ends at its creation."""
-    kubectl.apply(investigation("waiting", suspend=True, targets=[{"pod": speaker}]))
+    kubectl.apply(investigation("waiting", suspend=True, targets=[{"pod": speaker}], logs={}))
     kubectl.wait("investigation/waiting", "jsonpath={.status.phase}=Pending")
     resource = kubectl.get("investigation", "waiting")
     assert conditions_of(resource)["Reconciling"] == ("True", "Suspended")
@@ -98,12 +108,12 @@ def test_suspended_until_told(kubectl: Kubectl, operator: Operator, speaker: str
 
 def test_applying_again_captures_nothing_again(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """Applying the same resource, labelling it and annotating it leave session and status as they are."""
-    first = kubectl.investigate("again", targets=[{"pod": speaker}])
+    first = kubectl.investigate("again", targets=[{"pod": speaker}], logs={})
     content = {path: path.stat().st_mtime_ns for path in session_of(first).rglob("*")}
-    kubectl.apply(investigation("again", targets=[{"pod": speaker}]))
+    kubectl.apply(investigation("again", targets=[{"pod": speaker}], logs={}))
     kubectl("label", "investigation", "again", "touched=yes")
     kubectl("annotate", "investigation", "again", "touched=yes")
-    kubectl.investigate("after-again", targets=[{"pod": speaker}])  # what came before it has been handled by then
+    kubectl.investigate("after-again", targets=[{"pod": speaker}], logs={})  # what came before it has been handled by then
     again = kubectl.get("investigation", "again")
     for status in (first["status"], again["status"]):
         status.pop("kopf")  # the framework's note of what it has seen
@@ -113,12 +123,12 @@ def test_applying_again_captures_nothing_again(kubectl: Kubectl, operator: Opera
 
 def test_a_deleted_one_stops_and_its_name_is_free(kubectl: Kubectl, operator: Operator, speaker: str, hanging: str) -> None:
     """Deleting a running Investigation needs no finalizer; a new one of that name gets a session of its own."""
-    kubectl.apply(investigation("reused", targets=[{"pod": speaker}], traces=traces_from(hanging)))
+    kubectl.apply(investigation("reused", targets=[{"pod": speaker}], logs={}, traces=traces_from(hanging)))
     kubectl.wait("investigation/reused", "jsonpath={.status.phase}=Running")
     before = kubectl.get("investigation", "reused")
     assert "finalizers" not in before["metadata"]
     kubectl("delete", "investigation", "reused", "--timeout=10s")
-    resource = kubectl.investigate("reused", targets=[{"pod": speaker}])
+    resource = kubectl.investigate("reused", targets=[{"pod": speaker}], logs={})
     assert resource["status"]["phase"] == "Completed"
     assert resource["metadata"]["uid"] != before["metadata"]["uid"]
     assert resource["status"]["session"]["id"] != before.get("status", {}).get("session", {}).get("id")
@@ -132,7 +142,7 @@ def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hangin
     try:
         kubectl.apply(investigation("first", traces=traces_from(hanging)))
         kubectl.wait("investigation/first", "jsonpath={.status.phase}=Running")
-        kubectl.apply(investigation("second", targets=[{"pod": "speaker"}]))
+        kubectl.apply(investigation("second", targets=[{"pod": "speaker"}], logs={}))
         kubectl.wait("investigation/second", "jsonpath={.status.phase}=Queued")
         kubectl("patch", "investigation", "first", "--type=merge", '--patch={"spec": {"cancel": true}}')
         assert kubectl.ended("second")["status"]["phase"] == "Completed"
@@ -143,10 +153,10 @@ def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hangin
 
 def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """`kubectl get inv` shows phase, progress, artifacts, session and age; wide also size and gaps."""
-    resource = kubectl.investigate("columns", targets=[{"pod": speaker}])
+    resource = kubectl.investigate("columns", targets=[{"pod": speaker}], logs={})
     header, row = kubectl("get", "inv", "columns").splitlines()
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "AGE"]
-    assert row.split()[:5] == ["columns", "Completed", "1/1", "1", resource["status"]["session"]["id"]]
+    assert row.split()[:5] == ["columns", "Completed", "1/1", "2", resource["status"]["session"]["id"]]
     wide = kubectl("get", "inv", "columns", "-o", "wide").splitlines()[0].split()
     assert wide == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "SIZE", "GAPS", "AGE"]
     assert "columns" in kubectl("get", "inv", "--field-selector=status.phase=Completed")
@@ -156,14 +166,14 @@ def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
 def test_a_window_that_ends_in_the_future_is_cut_and_said(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """The window is fixed at creation; what lies after is a gap, not a promise."""
     window = {"start": "2026-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
-    resource = kubectl.investigate("future", window=window, targets=[{"pod": speaker}])
+    resource = kubectl.investigate("future", window=window, targets=[{"pod": speaker}], logs={})
     assert resource["status"]["window"] == ["2026-01-01T00:00:00Z", resource["metadata"]["creationTimestamp"]]
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["WindowInFuture"]
 
 
 def test_the_operator_takes_no_finalizer_and_no_annotation(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """Nothing that tenants can write carries the operator's state."""
-    metadata = kubectl.investigate("clean", targets=[{"pod": speaker}])["metadata"]
+    metadata = kubectl.investigate("clean", targets=[{"pod": speaker}], logs={})["metadata"]
     assert "finalizers" not in metadata
     assert set(metadata["annotations"]) == {"kubectl.kubernetes.io/last-applied-configuration"}
 
@@ -171,7 +181,7 @@ def test_the_operator_takes_no_finalizer_and_no_annotation(kubectl: Kubectl, ope
 @pytest.mark.usefixtures("operator")
 def test_events_tell_start_and_end(kubectl: Kubectl, speaker: str) -> None:
     """A person who describes the resource sees that it started and how it ended."""
-    kubectl.investigate("eventful", targets=[{"pod": speaker}])
+    kubectl.investigate("eventful", targets=[{"pod": speaker}], logs={})
 
     def reasons() -> set[str]:
         events = json.loads(kubectl("get", "events", "--field-selector=involvedObject.name=eventful", "-o", "json"))

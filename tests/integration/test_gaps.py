@@ -13,6 +13,7 @@ from tests.support.operator import (
     Operator,
     check_session,
     data_source,
+    evidence_of,
     free_port,
     investigation,
     pod,
@@ -51,7 +52,7 @@ def check_partial(resource: Any, *gaps: tuple[str, str]) -> None:
     assert all(gap["message"] for gap in status["gaps"])
     manifest = check_session(session_of(resource))
     assert [(gap["fetcher"], gap["reason"]) for gap in manifest["gaps"]] == list(gaps)
-    assert [artifact["target"] for artifact in manifest["artifacts"]] == ["pod/speaker"]
+    assert [artifact["target"] for artifact in manifest["artifacts"]] == ["timeline", "pod/speaker"]
     conditions = {condition["type"]: condition for condition in status["conditions"]}
     assert conditions["Ready"]["status"] == "True"
     assert conditions["Succeeded"]["status"] == "False"
@@ -68,7 +69,7 @@ def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> 
     """A Prometheus that nobody listens for is one gap: Unavailable."""
     kubectl.apply(data_source("it-down", "prometheus", f"http://127.0.0.1:{free_port()}"))
     resource = kubectl.investigate(
-        "prometheus-down", targets=[{"pod": speaker}], metrics=[{"query": "up", "dataSourceRef": {"name": "it-down"}}]
+        "prometheus-down", targets=[{"pod": speaker}], logs={}, metrics=[{"query": "up", "dataSourceRef": {"name": "it-down"}}]
     )
     check_partial(resource, ("Prometheus", "Unavailable"))
     until(lambda: {"Started", "Unavailable", "PartiallyCompleted"} <= events_of(kubectl, "prometheus-down"), 15, "its events")
@@ -86,7 +87,7 @@ def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker:
     kubectl.apply(data_source("it-rubbish", "jaeger", serve(rubbish)), data_source("it-stranger", "jaeger", serve(stranger)))
     for name in ("it-rubbish", "it-stranger"):
         resource = kubectl.investigate(
-            f"jaeger-{name}", targets=[{"pod": speaker}], traces=[{"service": "shop", "dataSourceRef": {"name": name}}]
+            f"jaeger-{name}", targets=[{"pod": speaker}], logs={}, traces=[{"service": "shop", "dataSourceRef": {"name": name}}]
         )
         check_partial(resource, ("Jaeger", "InvalidResponse"))
 
@@ -100,7 +101,7 @@ def test_a_source_that_hangs(kubectl: Kubectl, operator: Operator, speaker: str,
 
     kubectl.apply(data_source("it-silent", "prometheus", serve(silence), timeout="1s"))
     resource = kubectl.investigate(
-        "silent", targets=[{"pod": speaker}], metrics=[{"query": "up", "dataSourceRef": {"name": "it-silent"}}]
+        "silent", targets=[{"pod": speaker}], logs={}, metrics=[{"query": "up", "dataSourceRef": {"name": "it-silent"}}]
     )
     check_partial(resource, ("Prometheus", "TimedOut"))
 
@@ -123,6 +124,7 @@ def test_a_redirect_is_not_followed(kubectl: Kubectl, operator: Operator, speake
     resource = kubectl.investigate(
         "redirect",
         targets=[{"pod": speaker}],
+        logs={},
         metrics=[{"query": "up", "dataSourceRef": {"name": "it-redirect-p"}}],
         traces=[{"service": "shop", "dataSourceRef": {"name": "it-redirect-j"}}],
     )
@@ -138,7 +140,7 @@ def test_a_pod_that_is_gone(kubectl: Kubectl, operator: Operator, speaker: str) 
         {"workload": {"kind": "Deployment", "name": "gone"}},
         {"selector": {"matchLabels": {"app": "nobody"}}},
     ]
-    resource = kubectl.investigate("gone", targets=targets)
+    resource = kubectl.investigate("gone", targets=targets, logs={})
     check_partial(resource, ("KubernetesLogs", "NotFound"), ("KubernetesLogs", "NotFound"), ("KubernetesLogs", "NoPods"))
 
 
@@ -151,7 +153,7 @@ def test_a_container_that_never_started(kubectl: Kubectl, operator: Operator, sp
     kubectl.apply(broken)
     waiting = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
     until(lambda: kubectl("get", "pod", "unstarted", "-o", waiting) == "ErrImageNeverPull", 30, "the container waits")
-    resource = kubectl.investigate("unstarted", targets=[{"pod": speaker}, {"pod": "unstarted"}])
+    resource = kubectl.investigate("unstarted", targets=[{"pod": speaker}, {"pod": "unstarted"}], logs={})
     check_partial(resource, ("KubernetesLogs", "ContainerNotStarted"))
     assert "ErrImageNeverPull" in resource["status"]["gaps"][0]["message"]
 
@@ -170,6 +172,7 @@ def test_a_forbidden_namespace(kubectl: Kubectl, operator: Operator, speaker: st
         "forbidden",
         serviceAccountName="powerless",
         targets=[{"pod": speaker}],
+        logs={},
         metrics=[{"query": "up", "dataSourceRef": {"name": "it-empty"}}],
     )
     assert resource["status"]["phase"] == "PartiallyCompleted"
@@ -194,9 +197,10 @@ def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator:
     }
     kubectl.apply(role | {"rules": rules}, binding)
     assert (
-        kubectl.investigate("reads", serviceAccountName="reader", targets=[{"pod": speaker}])["status"]["phase"] == "Completed"
+        kubectl.investigate("reads", serviceAccountName="reader", targets=[{"pod": speaker}], logs={})["status"]["phase"]
+        == "Completed"
     )
-    ghost = kubectl.investigate("ghost", serviceAccountName="ghost", targets=[{"pod": speaker}])
+    ghost = kubectl.investigate("ghost", serviceAccountName="ghost", targets=[{"pod": speaker}], logs={})
     assert ghost["status"]["phase"] == "Failed"
     assert gaps_of(ghost) == [("KubernetesLogs", "ServiceAccountMissing")]
     assert ghost["status"]["artifactCount"] == 0
@@ -215,7 +219,7 @@ def test_a_data_source_for_others(kubectl: Kubectl, operator: Operator, speaker:
         data_source("it-other-type", "prometheus", serve(remember)),
     )
     traces = [{"service": "shop", "dataSourceRef": {"name": name}} for name in ("it-closed", "it-absent", "it-other-type")]
-    resource = kubectl.investigate("closed", targets=[{"pod": speaker}], traces=traces)
+    resource = kubectl.investigate("closed", targets=[{"pod": speaker}], logs={}, traces=traces)
     check_partial(resource, ("Jaeger", "NotAllowed"), ("Jaeger", "NoDataSource"), ("Jaeger", "NoDataSource"))
     assert asked == []
 
@@ -232,11 +236,12 @@ def test_the_timeout_ends_what_still_runs(kubectl: Kubectl, operator: Operator, 
         "timeout",
         timeout="2s",
         targets=[{"pod": speaker}],
+        logs={},
         traces=[{"service": "shop", "dataSourceRef": {"name": "it-very-silent"}}],
     )
     assert resource["status"]["phase"] == "TimedOut"
     assert gaps_of(resource) == [("Jaeger", "TimedOut")]
-    assert resource["status"]["artifactCount"] == 1
+    assert len(evidence_of(resource)) == 1
     check_session(session_of(resource))
 
 
@@ -253,12 +258,12 @@ def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
     mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$1" && shift && exec "$@"', "sh", str(root)]
     operator = Operator(kubectl.cluster, root, [kubectl.namespace], wrapper=mount).start()
     try:
-        resource = kubectl.investigate("full", targets=[{"pod": "large"}, {"pod": "small"}])
+        resource = kubectl.investigate("full", targets=[{"pod": "large"}, {"pod": "small"}], logs={})
         assert resource["status"]["phase"] == "PartiallyCompleted", resource["status"]
         assert gaps_of(resource) == [("KubernetesLogs", "SaveFailed")]
         seen_by_the_operator = Path(f"/proc/{operator.pid}/root{root}")
         manifest = check_session(session_of(resource, seen_by_the_operator))
-        assert [artifact["target"] for artifact in manifest["artifacts"]] == ["pod/small"]
+        assert [artifact["target"] for artifact in manifest["artifacts"]] == ["timeline", "pod/small"]
     finally:
         operator.stop()
 
@@ -270,7 +275,7 @@ def test_a_volume_that_cannot_be_used(own_namespace: Kubectl, root: Path) -> Non
     root.write_text("a file where the directory should be")
     operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
     try:
-        kubectl.apply(investigation("no-volume", targets=[{"pod": "any"}], timeout="2s"))
+        kubectl.apply(investigation("no-volume", targets=[{"pod": "any"}], logs={}, timeout="2s"))
         resource = kubectl.ended("no-volume")
         assert resource["status"]["phase"] == "Failed"
         reasons = {condition["reason"] for condition in resource["status"]["conditions"]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of, until
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, evidence_of, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
 
@@ -46,7 +46,7 @@ def test_strange_lines_are_kept_byte_for_byte(kubectl: Kubectl, operator: Operat
     """Unicode, empty lines, a line of 1 MiB, JSON, control characters and invalid UTF-8 equal what kubectl prints."""
     kubectl.apply(pod("strange", STRANGE))
     kubectl.wait("pod/strange", "jsonpath={.status.phase}=Succeeded")
-    resource = kubectl.investigate("strange", window={"lookback": "1h"}, targets=[{"pod": "strange"}])
+    resource = kubectl.investigate("strange", window={"lookback": "1h"}, targets=[{"pod": "strange"}], logs={})
     assert resource["status"]["phase"] == "Completed", resource["status"]
     document = artifact_of(resource)
     assert as_kubectl_prints(document["data"]) == kubectl_logs(kubectl, "strange")
@@ -60,17 +60,20 @@ def test_a_window_is_cut_to_the_nanosecond(kubectl: Kubectl, operator: Operator)
     kubectl.apply(pod("ticking", "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo tick $i; usleep 2000; done; sleep 600"))
     kubectl.wait("pod/ticking", "condition=Ready")
     until(lambda: kubectl_logs(kubectl, "ticking").count(b"\n") > 1500, 60, "the pod has written for some seconds")
-    first = kubectl.investigate("ticking-first", window={"lookback": "1h"}, targets=[{"pod": "ticking"}])
+    first = kubectl.investigate("ticking-first", window={"lookback": "1h"}, targets=[{"pod": "ticking"}], logs={})
     middle = artifact_of(first)["data"][100]["timestamp"]
     again = kubectl.investigate(
-        "ticking-again", window={"start": middle[:23] + "Z", "end": first["status"]["window"][1]}, targets=[{"pod": "ticking"}]
+        "ticking-again",
+        window={"start": middle[:23] + "Z", "end": first["status"]["window"][1]},
+        targets=[{"pod": "ticking"}],
+        logs={},
     )
     printed = kubectl_logs(kubectl, "ticking").splitlines(keepends=True)
     for resource in (first, again):
         start, end = (text[:-1].ljust(20, ".").ljust(29, "0").encode() for text in resource["status"]["window"])
         inside = b"".join(line for line in printed if start <= line[:29] <= end)
         assert as_kubectl_prints(artifact_of(resource)["data"]) == inside
-    assert 0 < again["status"]["artifacts"][0]["count"] < first["status"]["artifacts"][0]["count"]
+    assert 0 < evidence_of(again)[0]["count"] < evidence_of(first)[0]["count"]
 
 
 def test_containers_of_a_pod_are_merged_in_time_order(kubectl: Kubectl, operator: Operator) -> None:
@@ -85,14 +88,16 @@ def test_containers_of_a_pod_are_merged_in_time_order(kubectl: Kubectl, operator
         )
     )
     kubectl.wait("pod/several", "jsonpath={.status.phase}=Succeeded")
-    resource = kubectl.investigate("several", window={"lookback": "1h"}, targets=[{"pod": "several"}])
+    resource = kubectl.investigate("several", window={"lookback": "1h"}, targets=[{"pod": "several"}], logs={})
     entries = artifact_of(resource)["data"]
     stamps = [entry["timestamp"] for entry in entries]
     assert stamps == sorted(stamps)
     for name in ("prepare", "one", "two", "three"):
         mine = [entry for entry in entries if entry["container"] == name]
         assert as_kubectl_prints(mine) == kubectl_logs(kubectl, "several", "-c", name)
-    only = kubectl.investigate("only-two", window={"lookback": "1h"}, targets=[{"pod": "several", "containers": ["two"]}])
+    only = kubectl.investigate(
+        "only-two", window={"lookback": "1h"}, targets=[{"pod": "several", "containers": ["two"]}], logs={}
+    )
     assert {entry["container"] for entry in artifact_of(only)["data"]} == {"two"}
 
 
@@ -103,7 +108,7 @@ def test_the_run_before_the_last_restart_is_there(kubectl: Kubectl, operator: Op
     kubectl.apply(pod("restarted", "", restartPolicy="Always", containers=[app], volumes=[{"name": "shared", "emptyDir": {}}]))
     kubectl.wait("pod/restarted", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     kubectl.wait("pod/restarted", "condition=Ready")
-    resource = kubectl.investigate("restarted", window={"lookback": "1h"}, targets=[{"pod": "restarted"}])
+    resource = kubectl.investigate("restarted", window={"lookback": "1h"}, targets=[{"pod": "restarted"}], logs={})
     entries = artifact_of(resource)["data"]
     previous = [entry for entry in entries if entry.get("previous")]
     assert as_kubectl_prints(previous) == kubectl_logs(kubectl, "restarted", "--previous")
@@ -152,15 +157,15 @@ def test_workloads_are_followed_through_owner_references(own_namespace: Kubectl,
     try:
         for kind, number in PODS_OF.items():
             target = {"workload": {"kind": kind, "name": f"of-{kind.lower()}"}}
-            resource = kubectl.investigate(f"of-{kind.lower()}", window={"lookback": "1h"}, targets=[target])
+            resource = kubectl.investigate(f"of-{kind.lower()}", window={"lookback": "1h"}, targets=[target], logs={})
             assert resource["status"]["phase"] == "Completed", resource["status"]
-            assert resource["status"]["artifactCount"] == number
+            assert len(evidence_of(resource)) == number
             for artifact in range(number):
                 assert [entry["line"] for entry in artifact_of(resource, artifact)["data"]] == [kind]
             check_session(session_of(resource))
         expression = {"key": "app", "operator": "In", "values": ["of-deployment", "of-job"]}
         targets = [{"selector": {"matchLabels": {"app": "of-deployment"}}}, {"selector": {"matchExpressions": [expression]}}]
-        both = kubectl.investigate("by-labels", window={"lookback": "1h"}, targets=targets)
-        assert both["status"]["artifactCount"] == 4, "two of the Deployment, the impostor, one of the Job, each once"
+        both = kubectl.investigate("by-labels", window={"lookback": "1h"}, targets=targets, logs={})
+        assert len(evidence_of(both)) == 4, "two of the Deployment, the impostor, one of the Job, each once"
     finally:
         operator.stop()

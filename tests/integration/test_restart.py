@@ -51,6 +51,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
                 investigation(
                     name,
                     targets=[{"pod": f"pod-{number}"} for number in range(3)],
+                    logs={},
                     metrics=[
                         {"query": f"{name.replace('-', '_')}_{n}", "dataSourceRef": {"name": "it-slow"}} for n in range(5)
                     ],
@@ -80,14 +81,14 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             manifest = check_session(session_of(resource))
             assert manifest["investigation"]["uid"] == resource["metadata"]["uid"]
             asked = [(artifact["fetcher"], artifact["target"]) for artifact in manifest["artifacts"]]
-            assert len(asked) == len(set(asked)) == 8
+            assert len(asked) == len(set(asked)) == 9
         # asked again is only what a kill took away before it was saved: at most what was under way, 5 x 2 a kill
         assert sum(answered.values()) <= INVESTIGATIONS * 5 + KILLS * 10
 
         sealed = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
         total = sum(answered.values())
         operator.start()
-        kubectl.investigate("inv-last", targets=[{"pod": "pod-0"}])
+        kubectl.investigate("inv-last", targets=[{"pod": "pod-0"}], logs={})
         operator.stop()
         assert sum(answered.values()) == total, "a restart asks nothing again"
         assert all(path.read_bytes() == content for path, content in sealed.items())
@@ -100,7 +101,7 @@ def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) 
     kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
     kubectl.wait("pod/speaker", "condition=Ready")
     operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
-    first = kubectl.investigate("lost", targets=[{"pod": "speaker"}])
+    first = kubectl.investigate("lost", targets=[{"pod": "speaker"}], logs={})
     operator.kill()
     kubectl("delete", "pod", "speaker", "--now")
     lost = {"status": {"phase": "Running", "completionTime": None, "artifacts": None, "session": None}}
@@ -130,7 +131,7 @@ def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, roo
         kubectl.apply(data_source("it-stuck", "jaeger", serve(hanging_at_first)))
         operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
         traces = [{"service": "shop", "dataSourceRef": {"name": "it-stuck"}}]
-        kubectl.apply(investigation("graceful", targets=[{"pod": "speaker"}], traces=traces))
+        kubectl.apply(investigation("graceful", targets=[{"pod": "speaker"}], logs={}, traces=traces))
         kubectl.wait("investigation/graceful", "jsonpath={.status.progress.done}=1")
         session = kubectl.get("investigation", "graceful")["status"]["session"]["id"]
         operator.stop()

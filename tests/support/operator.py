@@ -18,6 +18,8 @@ from typing import Any
 
 from tests.cluster.provider import Cluster
 
+TIMELINE = "data/timeline.json"
+
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """The first true value of `condition`, asked again and again until the deadline."""
@@ -177,9 +179,17 @@ def session_of(resource: Any, root: Path | None = None) -> Path:
     return path if root is None else root / "sessions" / path.name
 
 
+def evidence_of(resource: Any) -> list[Any]:
+    """The status' artifacts but the timeline, which is made of them."""
+    return [artifact for artifact in resource["status"]["artifacts"] if artifact["path"] != TIMELINE]
+
+
 def artifact_of(resource: Any, number: int = 0) -> Any:
-    path = session_of(resource) / resource["status"]["artifacts"][number]["path"]
-    return json.loads(path.read_bytes())
+    return read_document(resource, evidence_of(resource)[number]["path"])
+
+
+def read_document(resource: Any, path: str) -> Any:
+    return json.loads((session_of(resource) / path).read_bytes())
 
 
 def check_session(session: Path) -> dict[str, Any]:

@@ -348,8 +348,13 @@ def test_no_role_has_wildcards_or_secrets(values: Values) -> None:
 
 
 READS = {
-    *(f"{verb} /pods" for verb in ("get", "list")),
-    "get /pods/log",
+    *(f"{verb} /{kind}" for verb in ("get", "list") for kind in ("pods", "replicationcontrollers", "persistentvolumeclaims")),
+    *(f"get /{kind}" for kind in ("pods/log", "configmaps")),
+    *(f"list /{kind}" for kind in ("events", "services", "resourcequotas")),
+    "list apps/controllerrevisions",
+    "list discovery.k8s.io/endpointslices",
+    "list autoscaling/horizontalpodautoscalers",
+    "list policy/poddisruptionbudgets",
     *(
         f"{verb} apps/{kind}"
         for verb in ("get", "list")
@@ -365,22 +370,46 @@ DUTIES = {
 }
 SOURCES = {"get aletheia.dev/datasources", "list aletheia.dev/datasources"}
 IMPERSONATION = {"impersonate /serviceaccounts"}
+NODES = {"get /nodes"}
 
 
 def test_cluster_wide_rights() -> None:
     """Without namespaces the operator has exactly these rights, everywhere."""
     objects = render()
-    assert rights(objects) == READS | DUTIES | SOURCES | IMPERSONATION
+    assert rights(objects) == READS | DUTIES | SOURCES | IMPERSONATION | NODES
     assert not of_kind(objects, "Role", "RoleBinding")
 
 
 def test_namespaced_rights() -> None:
-    """With namespaces the operator may do nothing outside them but read DataSources."""
+    """With namespaces the operator may do nothing outside them but read DataSources, nodes and the events of nodes."""
     objects = render({"namespaces": ["shop", "bank"]})
-    assert rights(objects) == SOURCES
+    assert rights(objects) == SOURCES | NODES
     for namespace in ("shop", "bank"):
         assert rights(objects, namespace) == READS | DUTIES | IMPERSONATION
-    assert {role["metadata"]["namespace"] for role in of_kind(objects, "Role")} == {"shop", "bank"}
+    assert rights(objects, "default") == {"list /events"}
+    assert {role["metadata"]["namespace"] for role in of_kind(objects, "Role")} == {"shop", "bank", "default"}
+
+
+def test_nodes_are_an_option() -> None:
+    """Without nodes nothing of the cluster is read but DataSources; namespace default may be one of the operator's own."""
+    without = render({"namespaces": ["shop"], "operatorReads": {"nodes": False}})
+    assert rights(without) == SOURCES
+    assert {role["metadata"]["namespace"] for role in of_kind(without, "Role")} == {"shop"}
+    within = render({"namespaces": ["default"]})
+    assert rights(within, "default") == READS | DUTIES | IMPERSONATION
+
+
+def test_the_reader_reads_what_the_operator_reads() -> None:
+    """Bound to a ServiceAccount in its namespace, the role lets an Investigation read as much as the operator's own rights."""
+    (reader,) = [role for role in of_kind(render(), "ClusterRole") if "-reader" in role["metadata"]["name"]]
+    granted = {
+        f"{verb} {group}/{resource}"
+        for rule in reader["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == READS
 
 
 @pytest.mark.parametrize(
@@ -435,13 +464,14 @@ def test_who_may_be_impersonated(values: Values, expected: set[tuple[str | None,
 
 
 def test_roles_for_people() -> None:
-    """Viewers see, investigators write, admins own the DataSources; none reaches the default roles unasked."""
+    """Viewers see, investigators write, admins own the DataSources, readers serve ServiceAccounts; none is given unasked."""
     roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}
     prefix = "flight-aletheia-operator-"
     assert {name.removeprefix(prefix).removesuffix(".aletheia") for name in roles if name.startswith(prefix)} == {
         "viewer",
         "investigator",
         "admin",
+        "reader",
     }
     assert not any("aggregate-to" in label for role in roles.values() for label in role["metadata"]["labels"])
 

@@ -127,13 +127,17 @@ def test_the_first_look_runs_as_a_program_and_reads_whole_artifacts(tmp_path: Pa
     assert "nan" in text
 
 
+KUBERNETES = ({"moments": 1}, {"lines": 1}, {"events": 1}, {"objects": 1})
+
+
 @pytest.mark.parametrize(
     ("phase", "looks", "complete"),
     [
-        ("Completed", [{"lines": 1}, {"samples": 1}, {"samples": 0}, {"spans": 1}], True),
-        ("PartiallyCompleted", [{"lines": 1}, {"samples": 1}, {"spans": 1}], False),
-        ("Completed", [{"lines": 1}, {"samples": 1}, {"spans": 0}], False),
-        ("Completed", [{"lines": 1}, {"samples": 1}, {"spans": 1, "intact": False}], False),
+        ("Completed", [*KUBERNETES, {"samples": 1}, {"samples": 0}, {"spans": 1}], True),
+        ("PartiallyCompleted", [*KUBERNETES, {"samples": 1}, {"spans": 1}], False),
+        ("Completed", [*KUBERNETES, {"samples": 1}, {"spans": 0}], False),
+        ("Completed", [*KUBERNETES, {"samples": 1}, {"spans": 1, "intact": False}], False),
+        ("Completed", [*KUBERNETES[1:], {"samples": 1}, {"spans": 1}], False),
         ("Completed", [], False),
     ],
 )
@@ -146,6 +150,23 @@ def test_logs_show_the_first_error_and_the_line_before_it() -> None:
     """Later errors are usually echoes of the first."""
     entries = [entry("1"), entry("2"), entry("3", "FATAL"), entry("4"), entry("5"), entry("6", "ERROR")]
     assert [one["line"] for one in peek.of_logs(entries)["shown"]] == ["2", "3", "4", "5"]
+
+
+def test_the_timeline_shows_what_tells_most_in_order() -> None:
+    """A person sees the rollout and the crash, not thirty failing probes."""
+    probes = [
+        {"timestamp": f"2026-11-22T15:21:{n:02}Z", "kind": "ProbeFailure", "object": "pod/a", "message": "m"} for n in range(30)
+    ]
+    crash = {
+        "timestamp": "2026-11-22T15:22:00Z",
+        "kind": "Restart",
+        "object": "pod/a",
+        "container": "app",
+        "message": "exit code 1",
+    }
+    seen = peek.of_timeline([*probes, crash])
+    assert (seen["moments"], len(seen["shown"]), seen["shown"][-1]) == (31, 10, crash)
+    assert look.lines([{"kind": "timeline.json", **seen}], 80)[-1] == "    15:22:00  Restart       pod/a app: exit code 1"
 
 
 def test_logs_without_errors_show_their_end() -> None:

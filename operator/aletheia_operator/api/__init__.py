@@ -2,11 +2,13 @@
 
 from aletheia_operator.api.datasource import DataSourceSpec
 from aletheia_operator.api.investigation import (
+    EventsRequest,
     InvestigationSpec,
     InvestigationStatus,
     LabelSelector,
     LogsRequest,
     MetricsRequest,
+    ObjectsRequest,
     Target,
     TracesRequest,
     WindowSpec,
@@ -18,11 +20,13 @@ __all__ = [
     "GROUP",
     "VERSION",
     "DataSourceSpec",
+    "EventsRequest",
     "InvestigationSpec",
     "InvestigationStatus",
     "LabelSelector",
     "LogsRequest",
     "MetricsRequest",
+    "ObjectsRequest",
     "Target",
     "TracesRequest",
     "WindowSpec",

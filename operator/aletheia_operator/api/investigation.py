@@ -142,6 +142,25 @@ class LogsRequest(Model):
     previous: bool = Field(True, description="Also read the run before the last restart of each container that restarted.")
 
 
+class EventsRequest(Model):
+    """Events of the targets over the window, one artifact."""
+
+    nodes: bool = Field(
+        True,
+        description="Also the events of the nodes that the pods run on and of bound volumes. They lie in namespace default,"
+        " so the identity that reads needs list on events there.",
+    )
+
+
+class ObjectsRequest(Model):
+    """The targets and what belongs to them, as they are now; one artifact a workload."""
+
+    nodes: bool = Field(
+        True,
+        description="Also the conditions of the nodes that the pods run on; the identity that reads needs get on nodes.",
+    )
+
+
 class DataSourceReference(Model):
     """A DataSource by name."""
 
@@ -279,9 +298,13 @@ class InvestigationSpec(Model):
 
     ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics or traces"
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
+    EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
+    OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
     model_config = rules(
         ("has(self.targets) || has(self.metrics) || has(self.traces)", ASKS),
         ("!has(self.logs) || has(self.targets)", LOGS_NEED_TARGETS),
+        ("!has(self.events) || has(self.targets)", EVENTS_NEED_TARGETS),
+        ("!has(self.objects) || has(self.targets)", OBJECTS_NEED_TARGETS),
     )
 
     window: WindowSpec = Field(WindowSpec(lookback="1h"), description="The span of time to look at. Default: lookback 1h.")
@@ -289,9 +312,12 @@ class InvestigationSpec(Model):
         None,
         min_length=1,
         max_length=50,
-        description="Pods to look at, in this namespace. With targets, logs are captured.",
+        description="Pods to look at, in this namespace. Their logs, events and objects are captured where one of these is"
+        " named; where none is, all three.",
     )
-    logs: LogsRequest | None = Field(None, description="How logs are captured.")
+    logs: LogsRequest | None = Field(None, description="Capture the targets' logs.")
+    events: EventsRequest | None = Field(None, description="Capture the targets' events.")
+    objects: ObjectsRequest | None = Field(None, description="Capture the targets and what belongs to them, as they are now.")
     metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Metrics to capture.")
     traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Traces to capture.")
     service_account_name: Name | None = Field(
@@ -308,7 +334,14 @@ class InvestigationSpec(Model):
     def _check(self) -> Self:
         require(any(x is not None for x in (self.targets, self.metrics, self.traces)), self.ASKS)
         require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
+        require(self.events is None or self.targets is not None, self.EVENTS_NEED_TARGETS)
+        require(self.objects is None or self.targets is not None, self.OBJECTS_NEED_TARGETS)
         return self
+
+    def of_targets(self, field: Literal["logs", "events", "objects"]) -> bool:
+        """Whether this of the targets is asked for: it is named, or there are targets and none of the three is."""
+        named = [name for name in ("logs", "events", "objects") if getattr(self, name) is not None]
+        return self.targets is not None and (field in named or not named)
 
 
 Phase = Literal["Pending", "Queued", "Running", "Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"]

@@ -29,6 +29,15 @@ class GapReason(Reason):
         "NoPods",
         "The selector or workload has no pods at present. Check the labels, or look for an older session.",
     )
+    POD_GONE = (
+        "PodGone",
+        "A pod of the target lived within the window and is gone, and its logs with it. Its events are kept.",
+    )
+    EVENTS_EXPIRED = (
+        "EventsExpired",
+        "The window begins before the oldest event that the API server may still have: it drops them after an hour, unless"
+        " its --event-ttl says otherwise.",
+    )
     SERVICE_ACCOUNT_MISSING = (
         "ServiceAccountMissing",
         "The service account in serviceAccountName does not exist in this namespace, or none may be used. Create it.",

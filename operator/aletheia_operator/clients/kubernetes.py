@@ -121,7 +121,7 @@ class Kubernetes:
             response = answer.response
             try:
                 if response.status >= 300:
-                    raise _error(response.status, await _read_capped(response), self.user)
+                    raise _error(response.status, await _read_capped(response), self.user, rule_for(method, path))
                 yield response
             finally:
                 response.close() if not response.content.at_eof() else response.release()
@@ -153,7 +153,21 @@ def _parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _error(status: int, body: bytes, user: str | None) -> SourceError:
+def rule_for(method: str, path: str) -> str:
+    """The RBAC rule that allows a request, as YAML to paste, and where it belongs."""
+    prefix, *rest = path.strip("/").split("/")
+    group, rest = ("", rest[1:]) if prefix == "api" else (rest[0], rest[2:])
+    namespace = None
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    resource = "/".join(rest[::2])
+    verb = {"GET": "get" if len(rest) > 1 else "list", "PATCH": "patch"}.get(method, method.lower())
+    groups = group or '""'
+    place = f"a Role of namespace {namespace}" if namespace else "a ClusterRole"
+    return f"{{apiGroups: [{groups}], resources: [{resource}], verbs: [{verb}]}} in {place}"
+
+
+def _error(status: int, body: bytes, user: str | None, rule: str) -> SourceError:
     """The API's Status object (metav1.Status) as one of our errors."""
     try:
         said = str(orjson.loads(body).get("message") or "")[:1000]
@@ -162,6 +176,8 @@ def _error(status: int, body: bytes, user: str | None) -> SourceError:
     message = f"the Kubernetes API answered {status}: {said}"
     if status == 403 and user is not None and "impersonate" in said:
         message += f". The operator may not act as {user}: grant it the verb impersonate on that service account"
+    elif status == 403:
+        message += f". The rule {rule}, bound to that user, would allow it"
     match status:
         case 401 | 403:
             return Rejected(message, GapReason.FORBIDDEN)

@@ -2,9 +2,17 @@
 
 from aletheia_operator.fetchers.base import Fetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
+from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 
-FETCHERS: tuple[Fetcher, ...] = (KubernetesLogsFetcher(), PrometheusFetcher(), JaegerFetcher())
+FETCHERS: tuple[Fetcher, ...] = (
+    KubernetesLogsFetcher(),
+    KubernetesEventsFetcher(),
+    KubernetesObjectsFetcher(),
+    PrometheusFetcher(),
+    JaegerFetcher(),
+)
 
 __all__ = ["FETCHERS", "Fetcher"]

@@ -5,7 +5,7 @@ A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers 
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from aletheia_operator.api import InvestigationSpec
@@ -41,6 +41,10 @@ class DataSources(Protocol):
         ...
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Sources:
     """Whom a fetcher may ask, and on whose behalf.
@@ -53,6 +57,7 @@ class Sources:
     kubernetes: Callable[[], Awaitable[Kubernetes]]
     http: Http
     data_sources: DataSources
+    now: Callable[[], datetime] = utc_now
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class Document:
     """An answer on its way to becoming an artifact.
 
     `name` are the parts of the file's name, `metadata` says what was asked. `batches` yields the raw entries; `findings` is
-    complete when they are through, or broke off with a SourceError (what came before is kept).
+    complete when they are through, or broke off with a SourceError (what came before is kept). `target` is what status
+    shows, where it is not the question's.
     """
 
     category: str
@@ -111,6 +117,7 @@ class Document:
     metadata: dict[str, Any]
     batches: AsyncGenerator[Entries, None]
     findings: Findings
+    target: str | None = None
 
 
 class Fetcher(Protocol):

@@ -40,7 +40,7 @@ class KubernetesLogsFetcher:
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
         """One question a pod; a target that selects nothing, or may not be read, is missing."""
-        if spec.targets is None:
+        if spec.targets is None or not spec.of_targets("logs"):
             return Plan()
         kubernetes = await sources.kubernetes()
         previous = spec.logs.previous if spec.logs else True

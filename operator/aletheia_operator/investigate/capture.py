@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from aletheia_operator import __version__
@@ -19,11 +20,12 @@ from aletheia_operator.clients.errors import MAX_MESSAGE, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers import FETCHERS, Fetcher
-from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
+from aletheia_operator.report import Reader, Timeline
 from aletheia_operator.session import (
     Artifact,
     ArtifactWriter,
@@ -35,6 +37,7 @@ from aletheia_operator.session import (
     SessionLayout,
     create_session,
     find_session,
+    read_artifact,
 )
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
@@ -43,6 +46,8 @@ log = logging.getLogger(__name__)
 
 INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
 PLAN_KEY = "plan"
+TIMELINE_KEY = "timeline"
+KUBERNETES = "kubernetes"  # the source of what a timeline is made of
 MAX_TARGET = 300
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
@@ -131,6 +136,15 @@ async def _to_its_end(function: Callable[[Any], None], argument: Any) -> None:
         raise
 
 
+def _append(writer: ArtifactWriter, reader: Reader | None, batch: list[Any]) -> None:
+    writer.append(batch)
+    try:
+        if reader is not None:
+            reader.see(batch)
+    except Exception:  # evidence is worth more than the view of it
+        log.exception("the timeline could not read %s", writer.relative_path)
+
+
 class _Capture:
     def __init__(self, order: Order, tools: Tools, session: Session, report: Report) -> None:
         self.order = order
@@ -147,7 +161,10 @@ class _Capture:
             kubernetes=self.identity.kubernetes,
             http=tools.http,
             data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
+            now=tools.now,
         )
+        self.timeline = Timeline(self.window.start, self.window.end)
+        self.seen: set[str] = set()  # artifacts that the timeline saw
         self.fetchers = {fetcher.name: fetcher for fetcher in tools.fetchers}
         self.questions: list[Question] = []
         self.interruption: GapReason | None = None
@@ -230,9 +247,14 @@ class _Capture:
         plans = await asyncio.gather(*(self._plan_of(fetcher) for fetcher in self.tools.fetchers))
         gaps = [self._gap("Investigation", self.beyond_window)] if self.beyond_window else []
         questions: list[Question] = []
+        said: list[Missing] = []
         for fetcher, plan in zip(self.tools.fetchers, plans, strict=True):
             questions += plan.questions
-            gaps += [self._gap(fetcher.name, missing) for missing in plan.missing]
+            news = [
+                missing for missing in plan.missing if missing not in said
+            ]  # a target that is gone is one gap, not one a fetcher
+            gaps += [self._gap(fetcher.name, missing) for missing in news]
+            said += news
         await self._record(Done(PLAN_KEY, (), tuple(gaps)))
         await self._keep(self.session.record_plan, {"questions": [asdict(question) for question in questions]})
 
@@ -275,10 +297,9 @@ class _Capture:
         writer: ArtifactWriter | None = None
         try:
             collected_at = self.tools.now()
-            writer = await asyncio.to_thread(
-                self.session.new_artifact, document.category, document.name, document.source, collected_at
-            )
-            await self._write(writer, question, document)
+            writer = await asyncio.to_thread(self._new_writer, question, document, collected_at)
+            reader = self.timeline.reader(writer.relative_path, document.category) if document.source == KUBERNETES else None
+            await self._write(writer, reader, question, document)
             if writer.count == 0 and findings.missing:
                 return None
             complete = not findings.missing
@@ -293,6 +314,9 @@ class _Capture:
                 "gaps": [self._gap(question.fetcher, one).to_json() for one in findings.missing],
             }
             size, digest = await self._commit(writer, metadata)
+            if reader is not None:
+                reader.close(metadata)
+                self.seen.add(writer.relative_path)
         except OSError as e:
             if writer is not None:
                 self.account.kept_bytes -= writer.size_bytes
@@ -304,7 +328,7 @@ class _Capture:
         return Artifact(
             path=writer.relative_path,
             fetcher=question.fetcher,
-            target=question.target,
+            target=document.target or question.target,
             count=writer.count,
             # what a summary quotes of the content stays sealed with it
             summary=findings.summary if self.session.seal is None else f"{writer.count} entries, sealed",
@@ -325,7 +349,12 @@ class _Capture:
                 raise
             return work.result()
 
-    async def _write(self, writer: ArtifactWriter, question: Question, document: Document) -> None:
+    def _new_writer(self, question: Question, document: Document, now: datetime) -> ArtifactWriter:
+        if question.key == TIMELINE_KEY:
+            return self.session.new_timeline(document.source)
+        return self.session.new_artifact(document.category, document.name, document.source, now)
+
+    async def _write(self, writer: ArtifactWriter, reader: Reader | None, question: Question, document: Document) -> None:
         """Entries to the writer, until they end, break off, are interrupted, or fill the limit."""
         missing = document.findings.missing
         try:
@@ -335,7 +364,7 @@ class _Capture:
             async with aclosing(self._entries(question, document)) as batches:
                 async for batch in batches:
                     before = writer.size_bytes
-                    await _to_its_end(writer.append, batch)
+                    await _to_its_end(partial(_append, writer, reader), batch)
                     self.account.kept_bytes += writer.size_bytes - before
                     if spent := self._spent(writer):
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
@@ -392,6 +421,7 @@ class _Capture:
             log.warning("the journal of session %s cannot be written: %s", self.session.manifest.session_id, e.strerror)
 
     async def _finish(self) -> Snapshot:
+        await self._make_timeline()
         manifest, digest = self._concluded(), None
         for last_try in (False, True):
             try:
@@ -402,6 +432,47 @@ class _Capture:
                     message = f"the manifest could not be saved: {e.strerror or e}; this status is all there is"
                     manifest = self._concluded(Missing("manifest.json", GapReason.SAVE_FAILED, message))
         return Snapshot(manifest, str(self.session.path), manifest.questions, manifest.questions, digest)
+
+    async def _make_timeline(self) -> None:
+        """The timeline of what was captured; of what an earlier process captured, the files are read again."""
+        artifacts = [one for one in self._snapshot().manifest.artifacts if one.fetcher.startswith("Kubernetes")]
+        if not artifacts or TIMELINE_KEY in self.session.done:
+            return
+        findings = Findings()
+        for artifact in artifacts:
+            if artifact.path not in self.seen and not await asyncio.to_thread(self._see_again, artifact):
+                message = "captured before a restart of the operator, and cannot be read again: the timeline is without it"
+                findings.missing.append(Missing(artifact.path, GapReason.UNAVAILABLE, message))
+        findings.summary = self.timeline.summary()
+        asked = {"investigation": self.order.owner.name, "namespace": self.order.owner.namespace}
+        question = Question("Timeline", TIMELINE_KEY, "timeline", {})
+        document = Document(
+            category="timeline",
+            source="aletheia",
+            name=("timeline",),
+            metadata={**asked, **self.timeline.metadata()},
+            batches=self._moments(),
+            findings=findings,
+        )
+        saved = await self._save(question, document)
+        gaps = tuple(self._gap(question.fetcher, one) for one in findings.missing)
+        await self._record(Done(TIMELINE_KEY, (saved,) if saved else (), gaps))
+
+    async def _moments(self) -> AsyncGenerator[list[Any], None]:
+        yield self.timeline.entries()
+
+    def _see_again(self, artifact: Artifact) -> bool:
+        """Show the timeline a file that is already saved; whether it could be read."""
+        reader = self.timeline.reader(artifact.path, artifact.path.split("/")[1])
+        if reader is None:
+            return True
+        try:
+            metadata, entries = read_artifact(self.session.path / artifact.path)
+            reader.see(entries)
+        except (OSError, ValueError):
+            return False
+        reader.close(metadata)
+        return True
 
     def _concluded(self, *missing: Missing) -> Manifest:
         manifest = self._snapshot().manifest
@@ -419,7 +490,7 @@ class _Capture:
     def _snapshot(self) -> Snapshot:
         done = sum(question.key in self.session.done for question in self.questions)
         total = len(self.questions)
-        manifest = self.session.manifest_so_far([PLAN_KEY, *(question.key for question in self.questions)])
+        manifest = self.session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in self.questions)])
         return Snapshot(manifest.model_copy(update={"questions": total}), str(self.session.path), done, total)
 
 

@@ -24,12 +24,15 @@ class Identity:
     service_account: str | None
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _checked: Kubernetes | None = field(init=False, default=None)
+    _refused: Rejected | None = field(init=False, default=None)
 
     async def kubernetes(self) -> Kubernetes:
         """Raises Rejected (ServiceAccountMissing) where the service account does not exist."""
         if self.service_account is None:
             return self.operator
         async with self._lock:
+            if self._refused is not None:
+                raise self._refused
             if self._checked is None:
                 await self._check(self.service_account)
                 self._checked = self.operator.as_service_account(self.namespace, self.service_account)
@@ -42,7 +45,8 @@ class Identity:
             if e.reason != GapReason.NOT_FOUND:
                 raise
             message = f"service account {name} does not exist in namespace {self.namespace}: create it, or name another"
-            raise Rejected(message, GapReason.SERVICE_ACCOUNT_MISSING) from e
+            self._refused = Rejected(message, GapReason.SERVICE_ACCOUNT_MISSING)
+            raise self._refused from e
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from aletheia_operator.session.artifact import ArtifactWriter
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
+from aletheia_operator.session.reading import read_artifact
 from aletheia_operator.session.store import (
     Done,
     Session,
@@ -25,5 +26,6 @@ __all__ = [
     "create_session",
     "find_session",
     "generate_timestamp",
+    "read_artifact",
     "sanitize_filename",
 ]

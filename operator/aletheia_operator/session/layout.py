@@ -26,6 +26,9 @@ class SessionLayout:
         """Present only while the capture runs: the plan, then one line for each question that is done."""
         return self.session(session_id) / "journal.ndjson"
 
+    def timeline(self, session_id: str) -> Path:
+        return self.session(session_id) / "data" / "timeline.json"
+
     def data(self, session_id: str, category: str) -> Path:
         return self.session(session_id) / "data" / category
 

@@ -161,6 +161,14 @@ class Session:
             self._names.add(path)
         return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
 
+    def new_timeline(self, source: str) -> "ArtifactWriter":
+        """A writer for the session's one timeline."""
+        path = self.layout.timeline(self.manifest.session_id)
+        make_directory(path.parent)
+        if self.seal is not None:
+            path = path.with_name(path.name + SEALED_SUFFIX)
+        return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
+
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""
         ranks = {key: rank for rank, key in enumerate(order)}

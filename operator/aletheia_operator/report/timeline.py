@@ -1,0 +1,102 @@
+"""The timeline of a session: what happened, in one ordered list with links into the artifacts.
+
+It sees the entries on their way to the disk, since those of a sealed session cannot be read back.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from aletheia_operator.report.bursts import ErrorWatch
+from aletheia_operator.report.moments import RANKS, Moment, of_event, of_object
+from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.timestamps import format_time
+
+MAX_MOMENTS = 5_000
+
+
+@dataclass
+class Reader:
+    """Sees one artifact's entries, in order, and then its metadata."""
+
+    timeline: "Timeline"
+    path: str
+    moments_of: Callable[[Mapping[str, Any]], Iterable[Moment]]
+    watch: ErrorWatch | None = None
+    found: list[Moment] = field(default_factory=list)
+    count: int = 0
+
+    def see(self, entries: Iterable[Any]) -> None:
+        """The next entries, as they are written."""
+        for entry in entries:
+            if self.watch is not None:
+                self.watch.see(entry, self.count)
+            else:
+                whole = orjson.loads(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else entry
+                self.found += [moment.at(self.path, self.count) for moment in self.moments_of(whole)]
+            self.count += 1
+
+    def close(self, metadata: Mapping[str, Any]) -> None:
+        """The artifact is saved: what it showed belongs to the timeline."""
+        if self.watch is not None:
+            self.found += [moment.at(self.path, moment.entry) for moment in self.watch.moments(f"pod/{metadata.get('pod')}")]
+        owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
+        for one in metadata.get("rollouts") or []:
+            if one["in_window"]:
+                self.found.append(Moment(one["created"], "Rollout", owner, one["summary"], artifact=self.path))
+        self.timeline.add(self.found)
+
+
+@dataclass
+class Timeline:
+    """Collects moments between `start` and `end`."""
+
+    start: datetime
+    end: datetime
+    _moments: list[Moment] = field(init=False, default_factory=list)
+
+    def reader(self, path: str, category: str) -> Reader | None:
+        """A reader for the artifact at this path; None where its category shows nothing for a timeline."""
+        match category:
+            case "logs":
+                return Reader(self, path, lambda entry: (), ErrorWatch(self.start, self.end))
+            case "events":
+                return Reader(self, path, of_event)
+            case "objects":
+                return Reader(self, path, of_object)
+            case _:
+                return None
+
+    def add(self, moments: Iterable[Moment]) -> None:
+        self._moments += [moment for moment in moments if self._is_within(moment)]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """In order of time: {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of
+        what repeated), "container", "entry" (index of the artifact's entry).
+        """
+        kept = sorted(self._moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), moment.timestamp))[:MAX_MOMENTS]
+        return [moment.to_json() for moment in sorted(kept, key=lambda moment: (moment.timestamp, moment.object))]
+
+    def metadata(self) -> dict[str, Any]:
+        kinds = Counter(moment.kind for moment in self._moments)
+        return {"kinds": dict(sorted(kinds.items())), "left_out": max(0, len(self._moments) - MAX_MOMENTS)}
+
+    def summary(self) -> str:
+        """Such as: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
+        if not self._moments:
+            return "nothing out of the ordinary"
+        kinds = Counter(moment.kind for moment in self._moments)
+        ranked = sorted(kinds, key=lambda kind: RANKS.get(kind, len(RANKS)))
+        first = min(self._moments, key=lambda moment: moment.timestamp)
+        text = ", ".join(f"{kinds[kind]} {kind}" for kind in ranked)
+        return one_line(
+            f"{len(self._moments)} moments: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}", 240
+        )
+
+    def _is_within(self, moment: Moment) -> bool:
+        last = moment.end or moment.timestamp
+        return last[:19] >= format_time(self.start)[:19] and moment.timestamp[:19] <= format_time(self.end)[:19]

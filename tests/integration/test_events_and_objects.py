@@ -1,0 +1,317 @@
+"""Events, objects and the timeline of things that really happen to pods."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.provider import Cluster
+from tests.integration.conftest import make_namespace
+from tests.support.operator import (
+    TIMELINE,
+    Kubectl,
+    Operator,
+    check_session,
+    container,
+    evidence_of,
+    pod,
+    read_document,
+    session_of,
+    until,
+)
+
+pytestmark = pytest.mark.cluster
+
+BUSYBOX = "docker.io/library/busybox:1.36"
+SAME_IMAGE = "library/busybox:1.36"
+CANARY = "canary-5f1d9c"
+
+
+def deployment(name: str, script: str, replicas: int = 1, **changes: Any) -> dict[str, Any]:
+    """A Deployment of one container `app`; `changes` are of the container."""
+    labels = {"app": name}
+    app = {**container("app", script), **changes}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [app]},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def of(name: str) -> dict[str, Any]:
+    return {"workload": {"kind": "Deployment", "name": name}}
+
+
+def documents(resource: Any, category: str) -> list[Any]:
+    paths = [artifact["path"] for artifact in resource["status"]["artifacts"]]
+    return [read_document(resource, path) for path in paths if path.startswith(f"data/{category}/")]
+
+
+def timeline(resource: Any) -> list[dict[str, Any]]:
+    first = resource["status"]["artifacts"][0]
+    assert first["path"] == TIMELINE, "what a person reads first is listed first"
+    entries: list[dict[str, Any]] = read_document(resource, TIMELINE)["data"]
+    assert [entry["timestamp"][:19] for entry in entries] == sorted(entry["timestamp"][:19] for entry in entries)
+    for entry in entries:
+        linked = read_document(resource, entry["artifact"])
+        assert "entry" not in entry or linked["data"][entry["entry"]]
+    return entries
+
+
+def kinds(resource: Any) -> set[str]:
+    return {entry["kind"] for entry in timeline(resource)}
+
+
+@pytest.fixture(scope="module")
+def place(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A namespace in which things happen, with an operator."""
+    kubectl = make_namespace(prepared, "it-happenings")
+    operator = Operator(prepared, tmp_path_factory.mktemp("happenings") / "root", [kubectl.namespace]).start()
+    yield kubectl
+    operator.stop()
+    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def investigate(kubectl: Kubectl, name: str, *targets: Any, **spec: Any) -> Any:
+    resource = kubectl.investigate(name, window={"lookback": "15m"}, targets=list(targets), **spec)
+    check_session(session_of(resource))
+    return resource
+
+
+def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
+    """What was rolled out is told with its images; each pod that the rollout replaced is a gap with its revision."""
+    place.apply(deployment("web", "sleep 3600", 2))
+    place("rollout", "status", "deployment/web", "--timeout=60s")
+    before = {item["metadata"]["name"] for item in place.get("pods", "-l", "app=web")["items"]}
+    place.apply(deployment("web", "sleep 3600", 2, image=SAME_IMAGE))
+    place("rollout", "status", "deployment/web", "--timeout=60s")
+    until(lambda: len(place.get("pods", "-l", "app=web")["items"]) == 2, 60, "the old pods are gone")
+    resource = investigate(place, "rollout", of("web"))
+    status = resource["status"]
+    assert status["phase"] == "PartiallyCompleted"
+    gaps = {gap["target"]: gap for gap in status["gaps"]}
+    assert gaps.keys() == {f"pod/{name}" for name in before}
+    for gap in gaps.values():
+        assert (gap["fetcher"], gap["reason"]) == ("KubernetesEvents", "PodGone")
+        assert f"revision 1 (app {BUSYBOX})" in gap["message"]
+        assert "Killing" in gap["message"]
+    family = next(one for one in documents(resource, "objects") if one["metadata"].get("name") == "web")
+    assert [one["revision"] for one in family["metadata"]["rollouts"]] == [1, 2]
+    assert family["metadata"]["rollouts"][1]["changed"] == [
+        {"container": "app", "field": "image", "from": BUSYBOX, "to": SAME_IMAGE}
+    ]
+    assert {item["kind"] for item in family["data"]} >= {"Deployment", "ReplicaSet", "Pod", "ConfigMap"}
+    rolled = [entry["message"] for entry in timeline(resource) if entry["kind"] == "Rollout"]
+    assert rolled[-1] == f"revision 2 rolled out: app image {BUSYBOX} → {SAME_IMAGE}"
+    assert "Scaling" in kinds(resource)
+    events = documents(resource, "events")[0]
+    assert {entry["object"]["name"] for entry in events["data"] if entry["object"]["kind"] == "Pod"} >= before
+    alone = investigate(place, "rollout-logs", of("web"), logs={})
+    assert {gap["target"] for gap in alone["status"]["gaps"]} == gaps.keys(), "also where logs alone are asked for"
+    assert not documents(alone, "events")
+
+
+def test_a_crash_loop(place: Kubectl) -> None:
+    """Restarts, the first error, the burst of errors and the back-off stand in the timeline."""
+    script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo ERROR cannot reach the ledger $i; done; exit 3"
+    place.apply(deployment("crashing", script))
+    until(
+        lambda: any(
+            (status.get("restartCount") or 0) >= 1 and "waiting" in status["state"]
+            for item in place.get("pods", "-l", "app=crashing")["items"]
+            for status in item["status"].get("containerStatuses", [])
+        ),
+        60,
+        "a restart",
+    )
+    resource = investigate(place, "crash-loop", of("crashing"))
+    assert kinds(resource) >= {"Rollout", "Restart", "FirstError", "ErrorBurst", "CrashLoop"}
+    entries = {entry["kind"]: entry for entry in timeline(resource)}
+    assert entries["Restart"]["message"].startswith("exit code 3 (Error)")
+    assert entries["Restart"]["container"] == entries["FirstError"]["container"] == "app"
+    assert "cannot reach the ledger" in entries["FirstError"]["message"]
+    linked = read_document(resource, entries["FirstError"]["artifact"])["data"][entries["FirstError"]["entry"]]
+    assert linked["level"] == "ERROR"
+
+
+def test_a_failing_probe_and_an_image_that_is_not_there(place: Kubectl) -> None:
+    """Unhealthy probes are one entry with a count; a pod that cannot pull its image says so."""
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    place.apply(
+        deployment("unready", "sleep 3600", readinessProbe=probe),
+        deployment("unpulled", "sleep 1", image="localhost/none:0"),
+    )
+
+    def failed_again() -> bool:
+        events = place.get("events", "--field-selector=reason=Unhealthy")["items"]
+        return any(event["firstTimestamp"] < event["lastTimestamp"] for event in events)
+
+    until(failed_again, 60, "the probe failed again")
+    failed = ("get", "events", "--field-selector=reason=Failed", "-o", "name")
+    until(lambda: place(*failed), 60, "the pull failed")
+    resource = investigate(place, "probe-and-image", of("unready"), of("unpulled"), events={}, objects={})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert kinds(resource) >= {"ProbeFailure", "ImagePull"}
+    probes = next(entry for entry in timeline(resource) if entry["kind"] == "ProbeFailure")
+    assert probes["count"] > 1
+    assert probes["end"] > probes["timestamp"]
+    assert probes["container"] == "app"
+    entry = next(one for one in documents(resource, "events")[0]["data"] if one["reason"] == "Unhealthy")
+    assert entry["raw"][0]["involvedObject"] == entry["object"]
+    assert "managedFields" not in entry["raw"][0]["metadata"]
+    summary = next(one["summary"] for one in evidence_of(resource) if one["target"] == "deployment/unpulled")
+    assert summary.startswith("1 pod (1 not ready)")
+
+
+def test_scaling_and_eviction(place: Kubectl) -> None:
+    """Scaling is told, and an evicted pod is gone and said."""
+    place.apply(deployment("scaled", "sleep 3600"))
+    place("rollout", "status", "deployment/scaled", "--timeout=60s")
+    place("scale", "deployment/scaled", "--replicas=2")
+    place("rollout", "status", "deployment/scaled", "--timeout=60s")
+    victim = place.get("pods", "-l", "app=scaled")["items"][0]["metadata"]["name"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim, "namespace": place.namespace}}
+    path = f"/api/v1/namespaces/{place.namespace}/pods/{victim}/eviction"
+    place("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+    until(lambda: victim not in place("get", "pods", "-o", "name"), 60, "the pod is evicted")
+    place("rollout", "status", "deployment/scaled", "--timeout=60s")
+    resource = investigate(place, "scaling", of("scaled"))
+    scaled = [entry["message"] for entry in timeline(resource) if entry["kind"] == "Scaling"]
+    assert any("from 1 to 2" in message for message in scaled)
+    assert [gap["target"] for gap in resource["status"]["gaps"]] == [f"pod/{victim}"]
+
+
+def test_an_oom_kill(place: Kubectl) -> None:
+    """A container that takes more memory than its limit is an OOM kill in the timeline."""
+    eater = container("app", "tail /dev/zero") | {"resources": {"limits": {"memory": "16Mi"}}}
+    place.apply(pod("eater", "", containers=[eater]))
+    place.wait("pod/eater", "jsonpath={.status.phase}=Failed")
+    reason = place.get("pod", "eater")["status"]["containerStatuses"][0]["state"]["terminated"]["reason"]
+    if reason != "OOMKilled":
+        pytest.skip(f"this node cannot limit memory: {reason}")
+    resource = investigate(place, "oom", {"pod": "eater"}, objects={})
+    assert [entry["object"] for entry in timeline(resource) if entry["kind"] == "OOMKill"] == ["pod/eater"]
+
+
+def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
+    """Everything that concerns a workload lies in its file; no Secret's and no ConfigMap's content, no literal password."""
+    app = container("app", "sleep 3600") | {
+        "env": [
+            {"name": "DB_PASSWORD", "value": CANARY},
+            {"name": "DATABASE_URL", "value": f"postgres://app:{CANARY}@db/shop"},
+            {"name": "LOG_LEVEL", "value": "debug"},
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "credentials", "key": "key"}}},
+        ],
+        "envFrom": [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "absent", "optional": True}}],
+    }
+    labels = {"app": "whole"}
+    selector = {"matchLabels": labels}
+    whole = deployment("whole", "sleep 3600")
+    whole["spec"]["template"]["spec"]["containers"] = [app]
+    named = {"name": "whole"}
+    place.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "credentials"}, "stringData": {"key": CANARY}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"file": CANARY}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": named, "spec": {"selector": labels, "ports": [{"port": 80}]}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "other"},
+            "spec": {"selector": {"app": "other"}, "ports": [{"port": 80}]},
+        },
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": named, "spec": {"selector": selector}},
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "quota"}, "spec": {"hard": {"pods": "100"}}},
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": named,
+            "spec": {"maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "whole"}},
+        },
+        whole,
+    )
+    try:
+        place("rollout", "status", "deployment/whole", "--timeout=60s")
+        until(lambda: place("get", "endpointslices", "-l", "kubernetes.io/service-name=whole", "-o", "name"), 30, "a slice")
+        resource = investigate(place, "objects", {"selector": selector}, objects={})
+    finally:
+        place("delete", "resourcequota", "quota")
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    family, shared = documents(resource, "objects")
+    path = evidence_of(resource)[0]["path"]
+    assert path.startswith(f"data/objects/kubernetes_deployment_whole_{place.namespace}_")
+    found = [(item["kind"], item["metadata"]["name"]) for item in family["data"]]
+    assert [kind for kind, _ in found] == [
+        "Deployment", "ReplicaSet", "Pod", "Service", "EndpointSlice", "HorizontalPodAutoscaler", "PodDisruptionBudget",
+        "ConfigMap", "ConfigMap", "ConfigMap", "Secret",
+    ]  # fmt: skip
+    by_name = {item["metadata"]["name"]: item for item in family["data"] if item["kind"] in ("ConfigMap", "Secret")}
+    assert by_name["absent"]["exists"] is False
+    assert by_name["settings"]["dataSha256"].keys() == {"file"}
+    assert by_name["credentials"].keys() == {"apiVersion", "kind", "metadata"}
+    assert {item["kind"] for item in shared["data"]} == {"ResourceQuota", "Node"}
+    node = next(item for item in shared["data"] if item["kind"] == "Node")
+    assert {"Ready", "MemoryPressure"} <= {condition["type"] for condition in node["status"]["conditions"]}
+    assert "images" not in node["status"]
+    everything = b"".join(file.read_bytes() for file in session_of(resource).rglob("*.json"))
+    for absent in (CANARY.encode(), b'managedFields":', b'last-applied-configuration":'):
+        assert absent not in everything
+    env = {one["name"]: one.get("value") for one in family["data"][2]["spec"]["containers"][0]["env"]}
+    assert env == {
+        "DB_PASSWORD": "[redacted]",
+        "DATABASE_URL": "postgres://app:[redacted]@db/shop",
+        "LOG_LEVEL": "debug",
+        "KEY": None,
+    }
+
+
+def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
+    """A ServiceAccount that may read pods alone: one gap a resource, with the rule to paste; what it may read is there."""
+    place.apply(
+        deployment("guarded", "echo evidence; sleep 3600"),
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "poor"}},
+    )
+    place("rollout", "status", "deployment/guarded", "--timeout=60s")
+    place("create", "role", "poor", "--verb=get,list", "--resource=pods,pods/log")
+    place("create", "rolebinding", "poor", "--role=poor", f"--serviceaccount={place.namespace}:poor")
+    resource = investigate(place, "poor", {"selector": {"matchLabels": {"app": "guarded"}}}, serviceAccountName="poor")
+    assert resource["status"]["phase"] == "PartiallyCompleted"
+    gaps = {(gap["fetcher"], gap["target"]): gap for gap in resource["status"]["gaps"]}
+    assert {gap["reason"] for gap in gaps.values()} == {"Forbidden"}
+    rules = {
+        "events": '{apiGroups: [""], resources: [events], verbs: [list]}',
+        "replicasets": "{apiGroups: [apps], resources: [replicasets], verbs: [get]}",
+    }
+    for target, rule in rules.items():
+        message = gaps["KubernetesEvents", target]["message"]
+        assert f"The rule {rule} in a Role of namespace {place.namespace}" in message
+    assert (
+        '{apiGroups: [""], resources: [nodes], verbs: [get]} in a ClusterRole' in gaps["KubernetesObjects", "nodes"]["message"]
+    )
+    assert {"services", "nodes", "configmaps", "resourcequotas"} <= {target for fetcher, target in gaps if "Objects" in fetcher}
+    assert [item["kind"] for item in documents(resource, "objects")[0]["data"]] == ["Pod"]
+    assert documents(resource, "logs")
+
+
+def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
+    """Where events of the window's beginning may be gone, that is a gap; the pod that is asked for is there."""
+    place.apply(pod("old", "sleep 3600"))
+    place.wait("pod/old", "condition=Ready")
+    resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
+    assert [(gap["fetcher"], gap["reason"]) for gap in resource["status"]["gaps"]] == [("KubernetesEvents", "EventsExpired")]
+
+
+def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
+    """A pod that no node takes says why; of one that was deleted its events are still there by its name."""
+    place.apply(pod("waiting", "sleep 1", nodeSelector={"nowhere": "yes"}), pod("deleted", "sleep 3600"))
+    place.wait("pod/deleted", "condition=Ready")
+    place("delete", "pod", "deleted", "--now")
+    until(lambda: "FailedScheduling" in place("get", "events", "-o", "jsonpath={.items[*].reason}"), 30, "the event")
+    resource = investigate(place, "waits", {"pod": "waiting"}, {"pod": "deleted"}, events={}, objects={})
+    assert "Scheduling" in kinds(resource)
+    assert [(gap["fetcher"], gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [
+        ("KubernetesObjects", "NotFound", "pod/deleted")
+    ]
+    events = documents(resource, "events")[0]["data"]
+    assert {"Scheduled", "Killing"} <= {entry["reason"] for entry in events if entry["object"]["name"] == "deleted"}
