@@ -115,7 +115,7 @@ def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
 
 def test_a_crash_loop(place: Kubectl) -> None:
     """Restarts, the first error, the burst of errors and the back-off stand in the timeline."""
-    script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo ERROR cannot reach the ledger $i; done; exit 3"
+    script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo ERROR cannot reach the ledger $i; done; sleep 2; exit 3"
     place.apply(deployment("crashing", script))
     until(
         lambda: any(

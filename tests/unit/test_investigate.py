@@ -493,9 +493,8 @@ async def test_a_service_account_that_does_not_exist_reads_nothing(tmp_path: Pat
     tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes)
     snapshot = await run(make_order(serviceAccountName="ghost"), tools)
     assert snapshot.manifest.phase == "Failed"
-    (gap,) = snapshot.manifest.gaps
-    assert gap.reason == GapReason.SERVICE_ACCOUNT_MISSING
-    assert "service account ghost does not exist in namespace shop" in gap.message
+    assert {gap.reason for gap in snapshot.manifest.gaps} == {GapReason.SERVICE_ACCOUNT_MISSING}
+    assert all("service account ghost does not exist in namespace shop" in gap.message for gap in snapshot.manifest.gaps)
     assert [path for path, _ in kubernetes.asked] == ["/api/v1/namespaces/shop/serviceaccounts/ghost"]
 
 
