@@ -63,6 +63,7 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
         "whole",
         window={"lookback": "15m"},
         targets=[{"pod": speaker}],
+        logs={},
         metrics=[{"query": "vector(42)"}],
         traces=[{"service": "payments"}],
     )
@@ -73,7 +74,8 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
     assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
         path: sha256 for path, (_, sha256) in files.items()
     }
-    logs, metrics, traces = (files[artifact["path"]][0] for artifact in manifest["artifacts"])
+    by_fetcher = {artifact["fetcher"]: files[artifact["path"]][0] for artifact in manifest["artifacts"]}
+    logs, metrics, traces = (by_fetcher[name] for name in ("KubernetesLogs", "Prometheus", "Jaeger"))
     assert [entry["line"] for entry in logs["data"]] == ["ERROR connection refused", "täglich"]
     assert logs["metadata"]["summary"] == "2 logs (1 ERROR), top error: 'connection refused' (1x)"
     assert {value for _, value in metrics["data"][0]["values"]} == {"42"}
@@ -84,14 +86,14 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
 def test_the_operator_is_restarted_in_the_middle(installation: Installation, shop: Kubectl, speaker: str) -> None:
     """Its pod is killed at once; the next one ends what was begun, and captures nothing again."""
     names = [f"middle-{number}" for number in range(10)]
-    shop.apply(*(investigation(name, targets=[{"pod": speaker}]) for name in names))
+    shop.apply(*(investigation(name, targets=[{"pod": speaker}], logs={}) for name in names))
     installation.system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
     done = [shop.ended(name, 120) for name in names]
     assert {resource["status"]["phase"] for resource in done} == {"Completed"}
     assert len({resource["status"]["session"]["id"] for resource in done}) == len(names)
     for resource in done:
         files = installation.session(resource)
-        assert len(files) == 2, "the manifest and one log"
+        assert len(files) == 3, "the manifest, one log and the timeline"
     installation.system("rollout", "status", installation.deployment, "--timeout=60s")
 
 
@@ -126,18 +128,18 @@ def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -
         ]
         return subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
 
-    assert can("get", "pods/log", "-n", "e2e-shop")
+    assert can("get", "pods", "--subresource=log", "-n", "e2e-shop")
     assert can("impersonate", "serviceaccounts/investigator", "-n", "e2e-shop")
     for forbidden in (
         ("get", "secrets", "-n", "e2e-shop"),
         ("list", "secrets", "-A"),
         ("delete", "pods", "-n", "e2e-shop"),
-        ("create", "pods/exec", "-n", "e2e-shop"),
+        ("create", "pods", "--subresource=exec", "-n", "e2e-shop"),
         ("update", "datasources"),
         ("patch", "investigations", "-n", "e2e-shop"),
         ("impersonate", "serviceaccounts/default", "-n", "kube-system"),
         ("impersonate", "users/system:admin"),
-        ("get", "nodes/proxy"),
+        ("get", "nodes", "--subresource=proxy"),
     ):
         assert not can(*forbidden), forbidden
 
@@ -148,7 +150,7 @@ def test_naming_a_service_account_needs_the_right_to_be_it(installation: Install
     shop("create", "serviceaccount", "tenant")
     shop("create", "role", "tenant", "--verb=create,get", "--resource=investigations.aletheia.dev")
     shop("create", "rolebinding", "tenant", "--role=tenant", "--serviceaccount=e2e-shop:tenant")
-    body = json.dumps(investigation("borrowed", targets=[{"pod": speaker}], serviceAccountName="investigator"))
+    body = json.dumps(investigation("borrowed", targets=[{"pod": speaker}], logs={}, serviceAccountName="investigator"))
     tenant = "--as=system:serviceaccount:e2e-shop:tenant"
     with pytest.raises(RigError, match="may not impersonate ServiceAccount investigator"):
         shop("create", tenant, "-f", "-", stdin=body)
@@ -174,7 +176,7 @@ def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubec
         chart = tmp_path / name
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "0.1.0"}))
-        body = investigation(f"helm-{name}", targets=[{"pod": target}])
+        body = investigation(f"helm-{name}", targets=[{"pod": target}], logs={})
         (chart / "templates" / "investigation.yaml").write_text(yaml.safe_dump(body))
         arguments = ("install", name, str(chart), "--namespace=e2e-shop", "--wait=watcher", f"--timeout={10 if fails else 60}s")
         if fails:
