@@ -100,6 +100,8 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("an unknown field of logs", _logs(logs={"tail": 5}), "tail"),
     InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
     # the window
+    InvalidSpec("an expiry at once", _logs(retention={"artifactsSeconds": 0}), "artifactsSeconds"),
+    InvalidSpec("an expiry as a duration", _logs(retention={"artifactsSeconds": "7d"}), "artifactsSeconds"),
     InvalidSpec("an unknown field of the session", _logs(session={"cipher": "rot13"}), "cipher"),
     InvalidSpec("an encryption that names nothing", _logs(session={"encryption": {}}), "name exactly one of recipients"),
     InvalidSpec(
@@ -390,6 +392,8 @@ ALLOWED_UPDATES: tuple[AllowedUpdate, ...] = (
     AllowedUpdate("no change", _BEFORE, _BEFORE),
     AllowedUpdate("suspended", _BEFORE, _changed(suspend=True)),
     AllowedUpdate("no longer suspended", _changed(suspend=True), _changed(suspend=False)),
+    AllowedUpdate("kept longer", _BEFORE, _changed(retention={"artifactsSeconds": 86400, "keep": True})),
+    AllowedUpdate("kept no longer", _changed(retention={"keep": True}), _BEFORE),
     AllowedUpdate("cancelled", _BEFORE, _changed(cancel=True)),
     AllowedUpdate("a default spelled out", _without("timeout"), _changed(timeout="10m")),
 )
