@@ -191,6 +191,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("a bomb of a manifest", members(content(0, lambda old: old + b" " * 2**24)), "its manifest is larger than"),
     ("a path upwards in the manifest", members(artifact(path="data/logs/../../../../evil")), "no path of a data file"),
     ("an absolute path in the manifest", members(artifact(path="/etc/passwd")), "no path of a data file"),
+    ("a folder for a file in the manifest", members(artifact(path="data/logs")), "no path of a data file"),
     ("a hidden file in the manifest", members(artifact(path="data/logs/.bashrc")), "no path of a data file"),
     ("the manifest in the manifest", members(artifact(path="manifest.json")), "no path of a data file"),
     ("an escape sequence in the manifest", members(artifact(path="data/logs/\x1b[2J.json")), "no path of a data file"),

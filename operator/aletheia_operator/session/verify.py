@@ -13,6 +13,7 @@ from aletheia_operator.session.manifest import Artifact, Manifest
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 OWN_FILES = frozenset({"manifest.json", "custody.json"})
+_FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
 _BLOCK_BYTES = 1024 * 1024
 
 
@@ -36,7 +37,7 @@ class Verification:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """The manifest, of which every path lies in `data/{category}/` and none is named twice. Raises Unreadable."""
+    """The manifest, of which every path lies in `data/` and none is named twice. Raises Unreadable."""
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as e:
@@ -53,16 +54,15 @@ def parse_manifest(content: bytes) -> Manifest:
 
 
 def is_data_path(path: str) -> bool:
-    """Whether it is `data/{category}/{file}` with a visible, printable file name."""
-    parts = path.split("/")
+    """Whether it is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
+    folder, _, name = path.rpartition("/")
     return (
-        len(parts) == 3
-        and parts[0] == "data"
-        and parts[1] in CATEGORIES
-        and parts[2].isprintable()
-        and parts[2][:1] not in ("", ".")
-        and "\\" not in parts[2]
-        and len(parts[2].encode()) <= 255
+        folder in _FOLDERS
+        and name.isprintable()
+        and name[:1] not in ("", ".")
+        and name not in CATEGORIES
+        and "\\" not in name
+        and len(name.encode()) <= 255
     )
 
 
