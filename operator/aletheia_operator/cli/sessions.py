@@ -132,7 +132,7 @@ def export_one(options: argparse.Namespace) -> int:
     return 0
 
 
-def _export(options: argparse.Namespace, directory: Path, write: Callable[[bytes], object]) -> Manifest:
+def _export(options: argparse.Namespace, directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
     if options.format == "tar":
         return export_session(directory, write)
     if options.archive_password_file is None:

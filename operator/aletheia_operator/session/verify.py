@@ -5,16 +5,17 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pydantic import ValidationError
 
+from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.layout import CATEGORIES
 from aletheia_operator.session.manifest import Artifact, Manifest
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 OWN_FILES = frozenset({"manifest.json", "custody.json"})
 _FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
-_BLOCK_BYTES = 1024 * 1024
 
 
 class Unreadable(Exception):
@@ -95,7 +96,6 @@ def verify(directory: Path) -> Verification:
 
 
 def _as_listed(path: Path, artifact: Artifact) -> bool:
-    digest = hashlib.sha256()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -104,6 +104,5 @@ def _as_listed(path: Path, artifact: Artifact) -> bool:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
             return False
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest() == artifact.sha256
+        _, digest = copy_hashed(cast("BinaryIO", file), artifact.size_bytes, lambda block: None)
+    return digest == artifact.sha256
