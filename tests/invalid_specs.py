@@ -15,6 +15,8 @@ TARGETS: list[Spec] = [POD]
 SELECTOR: Spec = {"matchLabels": {"app": "shop"}}
 QUERY: Spec = {"query": "up"}
 LOGS: Spec = {"targets": TARGETS}
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+SSH_RECIPIENT = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN alice@example.com"
 WINDOW_START, WINDOW_END = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z"
 
 
@@ -98,6 +100,25 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("an unknown field of logs", _logs(logs={"tail": 5}), "tail"),
     InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
     # the window
+    InvalidSpec("an expiry at once", _logs(retention={"artifactsSeconds": 0}), "artifactsSeconds"),
+    InvalidSpec("an expiry as a duration", _logs(retention={"artifactsSeconds": "7d"}), "artifactsSeconds"),
+    InvalidSpec("an unknown field of the session", _logs(session={"cipher": "rot13"}), "cipher"),
+    InvalidSpec("an encryption that names nothing", _logs(session={"encryption": {}}), "name exactly one of recipients"),
+    InvalidSpec(
+        "recipients and a password",
+        _logs(session={"encryption": {"recipients": [RECIPIENT], "passwordSecretRef": {"name": "incident"}}}),
+        "name exactly one of recipients",
+    ),
+    InvalidSpec("no recipients", _logs(session={"encryption": {"recipients": []}}), "recipients"),
+    InvalidSpec("a recipient that is no key", _logs(session={"encryption": {"recipients": ["bob"]}}), "recipients"),
+    InvalidSpec(
+        "a secret key for a recipient",
+        _logs(session={"encryption": {"recipients": ["AGE-SECRET-KEY-1" + "Q" * 58]}}),
+        "recipients",
+    ),
+    InvalidSpec(
+        "a password in the spec", _logs(session={"encryption": {"passwordSecretRef": {"value": "secret"}}}), "passwordSecretRef"
+    ),
     InvalidSpec("a window that names nothing", _window(), "name either lookback or start"),
     InvalidSpec(
         "a window with lookback and start", _window(lookback="1h", start=WINDOW_START), "name either lookback or start"
@@ -207,6 +228,8 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
 )
 
 VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
+    ValidSpec("sealed to an age and an SSH key", _logs(session={"encryption": {"recipients": [RECIPIENT, SSH_RECIPIENT]}})),
+    ValidSpec("sealed by a password", _logs(session={"encryption": {"passwordSecretRef": {"name": "incident", "key": "pw"}}})),
     ValidSpec("one pod", LOGS),
     ValidSpec("a pod whose name has dots", _target(pod="web-0.shop")),
     ValidSpec("pods by labels", _selector(matchLabels={"app.kubernetes.io/name": "shop", "tier": ""})),
@@ -350,6 +373,12 @@ FORBIDDEN_UPDATES: tuple[ForbiddenUpdate, ...] = (
     ForbiddenUpdate(
         "an identity where there was none", _without("serviceAccountName"), _BEFORE, "spec.serviceAccountName is immutable"
     ),
+    ForbiddenUpdate(
+        "sealed afterwards",
+        _BEFORE,
+        _changed(session={"encryption": {"recipients": [RECIPIENT]}}),
+        "spec.session is immutable",
+    ),
     ForbiddenUpdate("a longer timeout", _BEFORE, _changed(timeout="20m"), "spec.timeout is immutable"),
     ForbiddenUpdate(
         "another target, hidden behind a cancellation",
@@ -363,6 +392,8 @@ ALLOWED_UPDATES: tuple[AllowedUpdate, ...] = (
     AllowedUpdate("no change", _BEFORE, _BEFORE),
     AllowedUpdate("suspended", _BEFORE, _changed(suspend=True)),
     AllowedUpdate("no longer suspended", _changed(suspend=True), _changed(suspend=False)),
+    AllowedUpdate("kept longer", _BEFORE, _changed(retention={"artifactsSeconds": 86400, "keep": True})),
+    AllowedUpdate("kept no longer", _changed(retention={"keep": True}), _BEFORE),
     AllowedUpdate("cancelled", _BEFORE, _changed(cancel=True)),
     AllowedUpdate("a default spelled out", _without("timeout"), _changed(timeout="10m")),
 )

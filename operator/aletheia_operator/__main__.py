@@ -9,6 +9,7 @@ import kopf
 
 from aletheia_operator import __version__
 from aletheia_operator.handlers.operator import Settings, run
+from aletheia_operator.session.retention import Caps
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,6 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-artifact-bytes", type=_positive, default=1024**3, help="where an artifact is cut")
     parser.add_argument("--max-session-bytes", type=_positive, help="of one Investigation's artifacts; default: no limit")
     parser.add_argument("--max-namespace-bytes", type=_positive, help="of all artifacts of a namespace; default: no limit")
+    parser.add_argument("--retain-namespace-bytes", type=_positive, help="cap: the namespace's oldest data expires")
+    parser.add_argument("--retain-total-bytes", type=_positive, help="cap: the volume's oldest data expires")
+    parser.add_argument("--retain-grace-seconds", type=_seconds, default=3600, help="what ended since is safe from the caps")
+    parser.add_argument("--orphan-grace-seconds", type=_seconds, default=3600, help="until an orphaned session is removed")
+    parser.add_argument("--sweep-seconds", type=_positive, default=60, help="between two looks at what has expired")
     parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
     parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
     parser.add_argument("--version", action="version", version=__version__)
@@ -48,8 +54,18 @@ def main(arguments: list[str] | None = None) -> None:
             max_artifact_bytes=options.max_artifact_bytes,
             max_session_bytes=options.max_session_bytes,
             max_namespace_bytes=options.max_namespace_bytes,
+            caps=Caps(options.retain_namespace_bytes, options.retain_total_bytes, options.retain_grace_seconds),
+            orphan_grace_seconds=options.orphan_grace_seconds,
+            sweep_seconds=options.sweep_seconds,
         )
     )
+
+
+def _seconds(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return number
 
 
 def _positive(text: str) -> int:

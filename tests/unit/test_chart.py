@@ -222,6 +222,8 @@ def test_default_arguments() -> None:
         "--max-investigations=20",
         "--max-fetches=8",
         "--max-artifact-bytes=1073741824",
+        "--retain-grace-seconds=3600",
+        "--orphan-grace-seconds=3600",
         "--log-format=json",
         "--log-level=info",
     ]
@@ -237,6 +239,7 @@ def test_arguments_follow_the_values() -> None:
         "maxArtifactBytes": 1099511627776,
         "maxSessionBytes": 1099511627776,
         "maxNamespaceBytes": 1125899906842624,
+        "retention": {"namespaceBytes": 5, "totalBytes": 6, "graceSeconds": 0, "orphanGraceSeconds": 8},
         "logFormat": "plain",
         "logLevel": "debug",
     }
@@ -250,6 +253,10 @@ def test_arguments_follow_the_values() -> None:
         "--max-artifact-bytes=1099511627776",
         "--max-session-bytes=1099511627776",
         "--max-namespace-bytes=1125899906842624",
+        "--retain-namespace-bytes=5",
+        "--retain-total-bytes=6",
+        "--retain-grace-seconds=0",
+        "--orphan-grace-seconds=8",
         "--log-format=plain",
         "--log-level=debug",
     ]

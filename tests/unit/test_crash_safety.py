@@ -17,9 +17,16 @@ from aletheia_operator.session.verify import verify
 from tests.support.captures import Memory, capture
 from tests.support.faults import Fault, in_child
 
-LARGE = [[{"line": f"{number} {'x' * 4000}"} for number in range(batch, batch + 100)] for batch in range(0, 600, 100)]
-ANSWERS = {"small": [[{"line": "evidence"}]], "large": LARGE, "empty": [], "last": [[{"line": "the end"}]]}
+
+def entry(line: str, level: str | None = None) -> dict[str, Any]:
+    return {"timestamp": "2026-11-22T11:30:00.000000000Z", "container": "app", "level": level, "line": line}
+
+
+LARGE = [[entry(f"{number} {'x' * 4000}") for number in range(batch, batch + 100)] for batch in range(0, 600, 100)]
+ERRORS = [[entry("connection refused", "ERROR")] * 20]
+ANSWERS = {"small": [[entry("evidence")]], "large": LARGE, "empty": [], "last": ERRORS}
 MOST_STEPS = 400
+KUBERNETES = "KubernetesMemory"  # of such fetchers' answers a timeline is made, the session's last artifact
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -35,7 +42,7 @@ def session_in(root: Path) -> Path:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of a capture that nothing disturbed."""
     root = tmp_path_factory.mktemp("undisturbed")
-    assert capture(root, Memory(ANSWERS)).manifest.phase == "Completed"
+    assert capture(root, Memory(ANSWERS, KUBERNETES)).manifest.phase == "Completed"
     return files_of(root)
 
 
@@ -46,7 +53,7 @@ def faults(kind: str) -> Iterator[Fault]:
 
 def interrupted(root: Path, fault: Fault) -> None:
     with fault.injected():
-        capture(root, Memory(ANSWERS))
+        capture(root, Memory(ANSWERS, KUBERNETES))
 
 
 @pytest.mark.parametrize("kind", ["kill", "torn"])
@@ -57,7 +64,7 @@ def test_killed_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path
         if in_child(partial(interrupted, root, fault)) is None:
             break
         named = [path for path in files_of(root) if path.endswith(".json") and "/data/" in path]
-        fetcher = Memory(ANSWERS)
+        fetcher = Memory(ANSWERS, KUBERNETES)
         snapshot = capture(root, fetcher)
         assert snapshot.manifest.phase == "Completed", fault
         assert files_of(root) == undisturbed, fault
@@ -74,7 +81,7 @@ def test_killed_while_it_recovers(undisturbed: dict[str, bytes], tmp_path: Path)
         assert in_child(partial(interrupted, root, Fault("kill", middle))) == signal.SIGKILL
         if in_child(partial(interrupted, root, fault)) is None:
             break
-        capture(root, Memory(ANSWERS))
+        capture(root, Memory(ANSWERS, KUBERNETES))
         assert files_of(root) == undisturbed, fault
     assert 20 < fault.at < MOST_STEPS
 
@@ -89,7 +96,7 @@ def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], 
         with fault.injected():
             for _ in range(2):  # as the supervisor does where the volume cannot be used at all
                 with suppress(OSError):
-                    snapshot = capture(root, Memory(ANSWERS))
+                    snapshot = capture(root, Memory(ANSWERS, KUBERNETES))
                     break
         assert snapshot is not None
         remove_leftovers(SessionLayout(root))
@@ -98,8 +105,10 @@ def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], 
         manifest = snapshot.manifest
         assert manifest.phase == ("PartiallyCompleted" if manifest.gaps else "Completed"), fault
         assert {gap.reason for gap in manifest.gaps} <= {"SaveFailed"}
-        assert len(manifest.artifacts) + len(manifest.gaps) == len(ANSWERS), fault
-        assert {path: content for path, content in files_of(root).items() if "/data/" in path}.items() <= undisturbed.items()
+        assert len(manifest.artifacts) + len(manifest.gaps) == len(ANSWERS) + 1, fault
+        assert {
+            path: content for path, content in files_of(root).items() if "/data/logs" in path
+        }.items() <= undisturbed.items()
         if not fault.met:
             break
     assert 60 < at < MOST_STEPS
@@ -119,7 +128,7 @@ def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
     sys.addaudithook(audit)
     fault = Fault("none", 0)
     with fault.injected():
-        capture(tmp_path / "root", Memory(ANSWERS))
+        capture(tmp_path / "root", Memory(ANSWERS, KUBERNETES))
     active.clear()
     names = {"os.rename": "rename", "os.mkdir": "mkdir", "os.remove": "unlink", "os.rmdir": "rmdir", "fcntl.flock": "flock"}
     for event, name in names.items():

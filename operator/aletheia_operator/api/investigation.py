@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_va
 
 from aletheia_operator.api.types import ContainerName, Duration, Model, Name, require, rules
 
-IMMUTABLE = "is immutable but for suspend and cancel: to ask again, create another Investigation"
+IMMUTABLE = "is immutable but for suspend, cancel and retention: to ask again, create another Investigation"
 RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
-MUTABLE_FIELDS = frozenset({"suspend", "cancel"})
+MUTABLE_FIELDS = frozenset({"suspend", "cancel", "retention"})
 
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 LabelKey = Annotated[
@@ -293,8 +293,17 @@ class SessionSpec(Model):
     encryption: EncryptionSpec | None = Field(None, description="Seals the session. Default: files are plain JSON.")
 
 
+class RetentionSpec(Model):
+    """How long the evidence is kept. The annotation aletheia.dev/legal-hold holds it whatever is said here."""
+
+    artifacts_seconds: Annotated[int, Field(ge=1, le=3153600000)] | None = Field(
+        None, description="So long after the end of the capture the data is removed; the resource stays. Default: no limit."
+    )
+    keep: bool = Field(False, description="Leave the session in place when the resource is deleted.")
+
+
 class InvestigationSpec(Model):
-    """What to capture. Immutable but for suspend and cancel: to ask again, create another Investigation."""
+    """What to capture. Immutable but for suspend, cancel and retention: to ask again, create another Investigation."""
 
     ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics or traces"
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
@@ -326,6 +335,7 @@ class InvestigationSpec(Model):
         " Default: the operator's, for this namespace alone.",
     )
     session: SessionSpec | None = Field(None, description="How the evidence is kept.")
+    retention: RetentionSpec | None = Field(None, description="How long the evidence is kept. May be changed at any time.")
     timeout: Duration = Field("10m", description="After this time what was not captured becomes a gap.")
     suspend: bool = Field(False, description="While true the capture does not start.")
     cancel: bool = Field(False, description="Set to true to stop the capture; what was captured is kept.")

@@ -95,6 +95,10 @@ class ConditionReason(Reason):
     TIMED_OUT = "TimedOut", "The timeout ran out; what was captured until then is kept."
     CANCELLED = "Cancelled", "Cancelled; what was captured until then is kept."
     INVALID_SPEC = "InvalidSpec", "The spec was refused; the message names the field."
+    ARTIFACTS_EXPIRED = (
+        "ArtifactsExpired",
+        "The data was removed, as spec.retention or a limit of the volume asks; the manifest still lists it.",
+    )
     SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used; the operator tries again."
     INTERNAL_ERROR = "InternalError", "A fault of the operator's own ended the capture. Its log has the details."
 

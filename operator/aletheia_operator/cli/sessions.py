@@ -14,6 +14,7 @@ from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.custody import read_custody
+from aletheia_operator.session.exchange import export_for_aletheia
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.seal import reseal
@@ -51,6 +52,9 @@ def add_commands(commands: Any) -> None:
     add_key_options(check)
     export = one_session(command("export", export_one, "write a session as one archive"))
     export.add_argument("-f", "--file", type=Path, help="where to; default: standard output")
+    export.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
+    export.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
+    add_key_options(export)
     take = command("import", import_one, "restore a session from an archive, whole or not at all", output=True)
     take.add_argument("file", type=Path, help="the archive; - for standard input")
     take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
@@ -123,9 +127,19 @@ def verify_sessions(options: argparse.Namespace) -> int:
 def export_one(options: argparse.Namespace) -> int:
     directory = _directory(options)
     with _target(options.file) as file:
-        manifest = export_session(directory, file.write)
+        manifest = _export(options, directory, file.write)
     say(f"{manifest.session_id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
     return 0
+
+
+def _export(options: argparse.Namespace, directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
+    if options.format == "tar":
+        return export_session(directory, write)
+    if options.archive_password_file is None:
+        raise Refused("an archive for Aletheia is locked by a password: name a file with --archive-password-file")
+    manifest = _manifest(options)
+    key = session_key(manifest, options) if manifest.encryption else None
+    return export_for_aletheia(directory, read_password(options.archive_password_file), key, write)
 
 
 def import_one(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,10 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.retention import Caps
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,9 @@ class Settings:
     max_artifact_bytes: int = 1024**3
     max_session_bytes: int | None = None
     max_namespace_bytes: int | None = None
+    caps: Caps = field(default_factory=Caps)
+    orphan_grace_seconds: int = 3600
+    sweep_seconds: int = 60
 
 
 def run(settings: Settings) -> None:
@@ -97,7 +102,17 @@ class _Handlers:
             budget=Budget(self.settings.max_session_bytes, self.settings.max_namespace_bytes),
         )
         self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
+        self.sweeper = Sweeper(
+            tools.layout,
+            self._kubernetes,
+            emit,
+            tools.now,
+            self.settings.namespaces,
+            self.settings.caps,
+            self.settings.orphan_grace_seconds,
+        )
         self._looking = asyncio.create_task(self._look())
+        self._sweeping = asyncio.create_task(self._sweep())
 
     async def _served(self) -> None:
         """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
@@ -116,6 +131,7 @@ class _Handlers:
     async def stop(self, **_: Any) -> None:
         if self._looking is not None:
             self._looking.cancel()
+            self._sweeping.cancel()
             await self.supervisor.close()
             await self._http.__aexit__()
             await self._kubernetes.close()
@@ -128,15 +144,29 @@ class _Handlers:
     async def observe(self, body: kopf.Body, **_: Any) -> None:
         self.supervisor.observe(dict(body))
 
-    async def forget(self, event: kopf.RawEvent, uid: str, **_: Any) -> None:
+    async def forget(self, event: kopf.RawEvent, uid: str, body: kopf.Body, **_: Any) -> None:
         if event["type"] == "DELETED":
             self.supervisor.forget(uid)
+            await self.supervisor.settled(uid)
+            await self.sweeper.deleted(dict(body))
 
     async def probe(self, **_: Any) -> int:
         """How many Investigations were overlooked; any makes the probe fail, and the pod restart."""
         if self.supervisor.unnoticed:
             raise RuntimeError(f"the watch has gone deaf: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
         return 0
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sweep_seconds)
+            try:
+                await self.sweeper.sweep()
+            except SourceError as e:
+                log.warning("no session is swept: Investigations cannot be listed: %s", e.message)
+            except OSError as e:
+                log.warning("no session is swept: %s", e)
+            except Exception:
+                log.exception("a sweep failed")
 
     async def _look(self) -> None:
         while True:

@@ -71,6 +71,13 @@ class StatusWriter:
                 await self._write({"observedGeneration": self.generation, "conditions": conditions})
                 return
 
+    async def expired(self, message: str) -> None:
+        """Say that the data is gone. Ready stays as it is: GitOps tools would take a change for a fault, and create anew."""
+        kind, reason = ConditionReason.ARTIFACTS_EXPIRED.value, ConditionReason.ARTIFACTS_EXPIRED.value
+        conditions = [one for one in self._before.get("conditions") or [] if one["type"] != kind]
+        expired = condition(kind, True, reason, message, self.generation, (), self._now())
+        await self._write({"conditions": [*conditions, expired]})
+
     @asynccontextmanager
     async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:
         """A function that takes snapshots, of which the latest is written at most once an interval."""

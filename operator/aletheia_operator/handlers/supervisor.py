@@ -23,6 +23,7 @@ from aletheia_operator.session import InvestigationReference, SessionBusy
 
 log = logging.getLogger(__name__)
 
+SETTLE_SECONDS = 5
 UNNOTICED_SECONDS = 60  # an Investigation older than this must have been seen
 
 Body = Mapping[str, Any]
@@ -87,6 +88,11 @@ class Supervisor:
         for task, owner in self._tasks.items():
             if owner == uid:
                 task.cancel()
+
+    async def settled(self, uid: str) -> None:
+        """Wait, for a bounded time, until nothing works on the resource any more."""
+        if tasks := [task for task, owner in self._tasks.items() if owner == uid]:
+            await asyncio.wait(tasks, timeout=SETTLE_SECONDS)
 
     async def close(self) -> None:
         """Stop every capture where it stands; the next process goes on."""

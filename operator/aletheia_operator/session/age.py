@@ -145,14 +145,15 @@ def armor(cipher: bytes) -> str:
 
 
 def dearmor(text: str) -> bytes:
-    """The bytes of the text form. Raises Damaged."""
-    lines = text.strip().encode().split(b"\n")
-    if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
-        raise Damaged("it is not an armored age file")
+    """The bytes of the text form, which must be the one canonical form. Raises Damaged."""
+    lines = text.strip().replace("\r\n", "\n").split("\n")
     try:
-        return base64.b64decode(b"".join(lines[1:-1]), validate=True)
+        cipher = base64.b64decode("".join(lines[1:-1]), validate=True)
     except ValueError as e:
-        raise Damaged("its text is not base64") from e
+        raise Damaged("it is not an armored age file") from e
+    if armor(cipher).rstrip().split("\n") != lines:
+        raise Damaged("it is not an armored age file")
+    return cipher
 
 
 def _recipient(text: str) -> Any:
@@ -163,7 +164,7 @@ def _recipient(text: str) -> Any:
             return pyrage.ssh.Recipient.from_str(text)
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError as e:
-        raise ValueError(f"{text[:80]!r} is not an age public key (age1...) nor an ssh-ed25519 or ssh-rsa key") from e
+        raise ValueError(f"{text[:12]!r}... is not an age public key (age1...) nor an ssh-ed25519 or ssh-rsa key") from e
 
 
 def _with_checked_header(cipher: BinaryIO) -> Iterable[bytes]:

@@ -4,15 +4,15 @@ Import takes nothing on trust: it reads regular files alone, only those that the
 holds each against its size and digest, and keeps all of it or nothing.
 """
 
-import hashlib
 import io
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.custody import Custody, custody_bytes
 from aletheia_operator.session.files import make_directory, open_new, replace, require_space, write_all
 from aletheia_operator.session.layout import SessionLayout
@@ -32,7 +32,7 @@ class ArchiveError(Exception):
     """The archive cannot be made or is refused; the message says which member and why."""
 
 
-def export_session(directory: Path, write: Callable[[bytes], object]) -> Manifest:
+def export_session(directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
     """Write the archive of the session in a directory, flat memory. Raises ArchiveError, Unreadable, OSError.
 
     Every file is held against the manifest as it is read; where one differs the archive breaks off and cannot be imported.
@@ -46,8 +46,7 @@ def export_session(directory: Path, write: Callable[[bytes], object]) -> Manifes
     write(content + _padding(len(content)))
     for artifact in manifest.artifacts:
         write(_header(f"{manifest.session_id}/{artifact.path}", artifact.size_bytes, manifest))
-        for block in _checked_blocks(directory / artifact.path, artifact):
-            write(block)
+        _write_checked(directory / artifact.path, artifact, write)
         write(_padding(artifact.size_bytes))
     write(bytes(2 * tarfile.BLOCKSIZE))
     return manifest
@@ -61,7 +60,8 @@ def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | No
         raise ArchiveError("it does not begin with a session's manifest")
     if size > MAX_MANIFEST_BYTES:
         raise ArchiveError(f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
-    content = b"".join(_member_blocks(archive, name, size))
+    content = _read_exactly(archive, size)
+    _read_exactly(archive, len(_padding(size)))
     manifest = _checked_manifest(content, session_id)
     if max_bytes is not None and manifest.size_bytes > max_bytes:
         raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
@@ -90,17 +90,13 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _checked_blocks(path: Path, artifact: Artifact) -> Iterator[bytes]:
+def _write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != artifact.size_bytes:
             raise ArchiveError(f"{artifact.path} was altered: its size is not the manifest's")
-        digest, left = hashlib.sha256(), artifact.size_bytes
-        while left and (block := file.read(min(left, _BLOCK_BYTES))):
-            digest.update(block)
-            left -= len(block)
-            yield block
-    if left or digest.hexdigest() != artifact.sha256:
+        copied, digest = copy_hashed(cast("BinaryIO", file), artifact.size_bytes, write)
+    if copied < artifact.size_bytes or digest != artifact.sha256:
         raise ArchiveError(f"{artifact.path} was altered: its digest is not the manifest's")
 
 
@@ -195,27 +191,16 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, target: Path)
     if size != artifact.size_bytes:
         raise ArchiveError(f"{artifact.path} has {size} bytes, but {artifact.size_bytes} in the manifest")
     make_directory(target.parent)
-    digest = hashlib.sha256()
     descriptor = open_new(target)
     try:
-        for block in _member_blocks(archive, artifact.path, size):
-            digest.update(block)
-            write_all(descriptor, block)
+        copied, digest = copy_hashed(archive, size, lambda block: write_all(descriptor, block))
+        if copied < size:
+            raise ArchiveError(f"it is cut off within {artifact.path[:200]!a}")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if digest.hexdigest() != artifact.sha256:
+    if digest != artifact.sha256:
         raise ArchiveError(f"{artifact.path} was altered: its digest is not the manifest's")
-
-
-def _member_blocks(archive: BinaryIO, name: str, size: int) -> Iterator[bytes]:
-    left = size
-    while left:
-        block = archive.read(min(left, _BLOCK_BYTES))
-        if not block:
-            raise ArchiveError(f"it is cut off within {name[:200]!a}")
-        left -= len(block)
-        yield block
     _read_exactly(archive, len(_padding(size)))
 
 

@@ -61,6 +61,12 @@ def remove_session(layout: SessionLayout, session_id: str) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
+def discard_tree(path: Path) -> None:
+    """Remove a directory with all that is in it, where it is there."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
 def remove_leftovers(layout: SessionLayout) -> None:
     """Remove staged directories that no process holds any more."""
     if not layout.sessions.is_dir():

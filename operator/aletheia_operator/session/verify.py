@@ -5,15 +5,17 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pydantic import ValidationError
 
+from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.layout import CATEGORIES
 from aletheia_operator.session.manifest import Artifact, Manifest
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 OWN_FILES = frozenset({"manifest.json", "custody.json"})
-_BLOCK_BYTES = 1024 * 1024
+_FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
 
 
 class Unreadable(Exception):
@@ -36,7 +38,7 @@ class Verification:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """The manifest, of which every path lies in `data/{category}/` and none is named twice. Raises Unreadable."""
+    """The manifest, of which every path lies in `data/` and none is named twice. Raises Unreadable."""
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as e:
@@ -53,16 +55,15 @@ def parse_manifest(content: bytes) -> Manifest:
 
 
 def is_data_path(path: str) -> bool:
-    """Whether it is `data/{category}/{file}` with a visible, printable file name."""
-    parts = path.split("/")
+    """Whether it is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
+    folder, _, name = path.rpartition("/")
     return (
-        len(parts) == 3
-        and parts[0] == "data"
-        and parts[1] in CATEGORIES
-        and parts[2].isprintable()
-        and parts[2][:1] not in ("", ".")
-        and "\\" not in parts[2]
-        and len(parts[2].encode()) <= 255
+        folder in _FOLDERS
+        and name.isprintable()
+        and name[:1] not in ("", ".")
+        and name not in CATEGORIES
+        and "\\" not in name
+        and len(name.encode()) <= 255
     )
 
 
@@ -95,7 +96,6 @@ def verify(directory: Path) -> Verification:
 
 
 def _as_listed(path: Path, artifact: Artifact) -> bool:
-    digest = hashlib.sha256()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -104,6 +104,5 @@ def _as_listed(path: Path, artifact: Artifact) -> bool:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
             return False
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest() == artifact.sha256
+        _, digest = copy_hashed(cast("BinaryIO", file), artifact.size_bytes, lambda block: None)
+    return digest == artifact.sha256

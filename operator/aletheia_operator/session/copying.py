@@ -1,0 +1,31 @@
+"""Copying bytes while they are hashed: the hash is made in a thread of its own beside the I/O."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO
+
+BLOCK_BYTES = 256 * 1024
+
+
+def copy_hashed(source: BinaryIO, size: int, write: Callable[[memoryview], object]) -> tuple[int, str]:
+    """Read `size` bytes, or as many as there are, and hand each block to `write`, which must be done with it when it returns.
+
+    How many there were, and their SHA-256 in hex.
+    """
+    digest = hashlib.sha256()
+    buffers = (bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES))  # one is hashed while the other is filled
+    copied, turn = 0, 0
+    hashed: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+        while copied < size:
+            block = memoryview(buffers[turn])[: min(size - copied, BLOCK_BYTES)]
+            count = source.readinto(block)  # type: ignore[attr-defined]
+            if not count:
+                break
+            if hashed is not None:
+                hashed.result()
+            hashed = beside.submit(digest.update, block[:count])
+            write(block[:count])
+            copied, turn = copied + count, 1 - turn
+    return copied, digest.hexdigest()

@@ -1,0 +1,96 @@
+"""The archive for Aletheia, opened by a reader that knows its layout alone."""
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet, InvalidToken
+
+from aletheia_operator.cli.__main__ import main
+from aletheia_operator.session import age
+from tests.support.captures import Memory, capture
+
+PASSWORD = "correct horse battery staple"
+ANSWERS = {"first": [[{"line": "evidence"}]], "last": [[{"line": "the end"}]]}
+
+
+def fernet(password: str, salt: bytes) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 100_000, dklen=32)))
+
+
+def unpacked(archive: bytes, password: str, folder: Path) -> Path:
+    """What Aletheia's import does: decrypt, unpack, take the first member for the session."""
+    with tarfile.open(fileobj=io.BytesIO(fernet(password, b"aletheia-archive").decrypt(archive)), mode="r:gz") as tar:
+        first = tar.getmembers()[0]
+        assert first.isdir()
+        tar.extractall(folder, filter="data")
+    return folder / first.name
+
+
+def resumed(session: Path, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What Aletheia's resume reads: the metadata, like its plain twin, the canary, and the scratchpad's sections."""
+    salt = (session / "salt").read_text()
+    box = fernet(password, base64.b64decode(salt))
+    metadata = json.loads(box.decrypt((session / "metadata.encrypted").read_bytes()))
+    assert set(metadata) == {"id", "name", "created", "updated", "status", "salt", "verbose"}
+    assert metadata["salt"] == salt
+    plain = json.loads((session / "metadata.json").read_text())
+    assert plain == metadata | {"unsafe": False, "total_input_tokens": 0, "total_output_tokens": 0}
+    assert box.decrypt((session / ".canary").read_bytes()) == b"ALETHEIA_CHECK"
+    scratchpad = json.loads(box.decrypt((session / "scratchpad.encrypted").read_bytes()))
+    assert set(scratchpad) == {"updated_at", "sections"}
+    return metadata, scratchpad["sections"]
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    return file
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_aletheia_opens_it(sealed: bool, password_file: Path, tmp_path: Path) -> None:
+    """Metadata, scratchpad and plain data files, whose paths the scratchpad names; from a sealed session, too."""
+    secret, public = age.new_identity()
+    (tmp_path / "key").write_text(secret)
+    spec = {"session": {"encryption": {"recipients": [public]}}} if sealed else {}
+    session_id = Path(capture(tmp_path, Memory(ANSWERS), spec).path).name
+    file = tmp_path / f"{session_id}.tar.gz.enc"
+    options = ["--format=aletheia", f"--archive-password-file={password_file}", f"--file={file}"]
+    opening = ["-i", str(tmp_path / "key")] if sealed else []
+    assert main(["session", "export", f"--root={tmp_path}", session_id, *options, *opening]) == 0
+    session = unpacked(file.read_bytes(), PASSWORD, tmp_path / "imported")
+    metadata, sections = resumed(session, PASSWORD)
+    assert (session.name, metadata["id"], metadata["status"]) == (session_id, session_id, "completed")
+    collected = [json.loads((session / one["path"]).read_bytes()) for one in sections["DATA_COLLECTED"].values()]
+    assert [document["data"] for document in collected] == [[{"line": "evidence"}], [{"line": "the end"}]]
+    assert {path.name for path in (session / "data").iterdir()} >= {"logs", "metrics", "traces"}
+
+
+def test_only_the_password_opens_it(password_file: Path, tmp_path: Path) -> None:
+    """Another password is refused by the format itself."""
+    session_id = Path(capture(tmp_path, Memory(ANSWERS)).path).name
+    file = tmp_path / "archive"
+    options = ["--format=aletheia", f"--archive-password-file={password_file}", f"--file={file}"]
+    assert main(["session", "export", f"--root={tmp_path}", session_id, *options]) == 0
+    with pytest.raises(InvalidToken):
+        unpacked(file.read_bytes(), "battery staple", tmp_path)
+
+
+def test_what_cannot_be_exported(password_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a password, and where a file was altered, nothing is left of the archive."""
+    session = Path(capture(tmp_path, Memory(ANSWERS)).path)
+    file = tmp_path / "archive"
+    command = ["session", "export", f"--root={tmp_path}", session.name, "--format=aletheia", f"--file={file}"]
+    assert main(command) == 1
+    assert "name a file with --archive-password-file" in capsys.readouterr().err
+    next(session.rglob("*first*")).write_text("altered")
+    assert main([*command, f"--archive-password-file={password_file}"]) == 1
+    assert "the session is not whole" in capsys.readouterr().err
+    assert not file.exists()

@@ -1,0 +1,223 @@
+"""Sealed sessions: nothing of the evidence touches the disk in plain, and those who may can read it."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from aletheia_operator.cli.__main__ import main
+from aletheia_operator.session import age
+from aletheia_operator.session.verify import verify
+from tests.cluster import programs
+from tests.support.captures import Memory, capture
+from tests.unit.fakes import FakeKubernetes
+
+CANARY = "canary-7d1f"
+LARGE = [[{"line": f"{CANARY} {number} {'x' * 4000}"} for number in range(batch, batch + 100)] for batch in range(0, 600, 100)]
+ANSWERS = {"small": [[{"line": CANARY}]], "large": LARGE, "empty": []}
+PASSWORD = "correct horse battery staple"
+BY_PASSWORD = {
+    "serviceAccountName": "reader",
+    "session": {"encryption": {"passwordSecretRef": {"name": "incident-password"}}},
+}
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> tuple[Path, str]:
+    """An age key: the file of the private one, and the public one."""
+    secret, public = age.new_identity()
+    file = tmp_path / "key.txt"
+    file.write_text(f"# a comment\n{secret}\n")
+    return file, public
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password.txt"
+    file.write_text(PASSWORD + "\n")
+    return file
+
+
+def to_recipients(*recipients: str) -> dict[str, Any]:
+    return {"session": {"encryption": {"recipients": list(recipients)}}}
+
+
+def kubernetes(**data: str) -> FakeKubernetes:
+    """A Kubernetes with a Secret."""
+    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
+    return FakeKubernetes(
+        {
+            "/api/v1/namespaces/production/serviceaccounts/reader": {"metadata": {"name": "reader"}},
+            "/api/v1/namespaces/production/secrets/incident-password": {"data": encoded},
+        }
+    )
+
+
+def cli(root: Path, command: str, *arguments: object) -> int:
+    return main(["session", command, f"--root={root}", *map(str, arguments)])
+
+
+def evidence_in(folder: Path) -> dict[str, Any]:
+    return {path.name.split("_")[1]: json.loads(path.read_bytes())["data"] for path in folder.glob("data/logs/*.json")}
+
+
+def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path) -> None:
+    """The canary that is in every line is in no write at all, also not in the spool of what memory does not hold."""
+    written: list[bytes] = []
+    real = os.write
+
+    def watched(descriptor: int, content: bytes) -> int:
+        written.append(bytes(content))
+        return real(descriptor, content)
+
+    with patch.object(os, "write", watched):
+        snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
+    assert snapshot.manifest.phase == "Completed"
+    assert sum(map(len, written)) > 2 * len(str(LARGE)) * 0.9  # the spool and the file
+    assert not [block for block in written if CANARY.encode() in block]
+    assert {artifact.summary for artifact in snapshot.manifest.artifacts} == {
+        "1 entries, sealed",
+        "600 entries, sealed",
+        "0 entries, sealed",
+    }
+    assert verify(Path(snapshot.path)).intact
+
+
+def test_the_real_age_opens_every_file(key: tuple[Path, str], tmp_path: Path) -> None:
+    """`age -d -i key.txt` alone."""
+    programs.debian({"age": "age"})
+    snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
+    for artifact in snapshot.manifest.artifacts:
+        command = [str(shutil.which("age")), "-d", "-i", str(key[0]), str(Path(snapshot.path) / artifact.path)]
+        document = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        assert document["metadata"]["summary"] == f"the words of {document['metadata']['pod']}"
+        assert len(document["data"]) == artifact.count
+
+
+def test_our_command_opens_and_reseals(key: tuple[Path, str], password_file: Path, tmp_path: Path) -> None:
+    """Opened by key; sealed anew by a password; opened by that; the files themselves are not written again."""
+    root = tmp_path / "root"
+    session = Path(capture(root, Memory(ANSWERS), to_recipients(key[1])).path)
+    before = {path: path.read_bytes() for path in session.rglob("*.age")}
+    assert cli(root, "verify", session.name, "-i", key[0]) == 0
+    assert cli(root, "decrypt", session.name, "-i", key[0], "--to", tmp_path / "first") == 0
+    assert evidence_in(tmp_path / "first") == {name: list(chain(*batches)) for name, batches in ANSWERS.items()}
+    assert cli(root, "reseal", session.name, "-i", key[0], "--new-password-file", password_file) == 0
+    assert cli(root, "decrypt", session.name, "-i", key[0], "--to", tmp_path / "second") == 1
+    assert cli(root, "decrypt", session.name, "--password-file", password_file, "--to", tmp_path / "third") == 0
+    assert evidence_in(tmp_path / "third") == evidence_in(tmp_path / "first")
+    assert {path: path.read_bytes() for path in session.rglob("*.age")} == before
+    assert verify(session).intact
+
+
+def test_by_a_password(password_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The Secret is read as the service account, once; the password is nowhere but in the hands of whoever knows it."""
+    root = tmp_path / "root"
+    fake = kubernetes(password=PASSWORD)
+    snapshot = capture(root, Memory(ANSWERS), BY_PASSWORD, kubernetes=fake.real())
+    assert snapshot.manifest.phase == "Completed"
+    assert cli(root, "decrypt", Path(snapshot.path).name, "--password-file", password_file, "--to", tmp_path / "plain") == 0
+    assert evidence_in(tmp_path / "plain")["small"] == [{"line": CANARY}]
+    shown = caplog.text + str(snapshot) + "".join(path.read_text("latin-1") for path in root.rglob("*") if path.is_file())
+    assert PASSWORD not in shown
+    assert base64.b64encode(PASSWORD.encode()).decode() not in shown
+
+
+REFUSED: list[tuple[str, dict[str, Any], FakeKubernetes, str, str]] = [
+    (
+        "no service account",
+        {"session": BY_PASSWORD["session"]},
+        kubernetes(password="x"),
+        "Forbidden",
+        "name a serviceAccountName",
+    ),
+    ("no such key", BY_PASSWORD, kubernetes(other="x"), "SealingFailed", "has no key password"),
+    ("an empty password", BY_PASSWORD, kubernetes(password="\n"), "SealingFailed", "is empty or no text"),
+    ("a key with a typing error", to_recipients("age1" + "q" * 58), kubernetes(), "SealingFailed", "is not an age public key"),
+]
+
+
+@pytest.mark.parametrize(("spec", "fake", "reason", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_cannot_be_sealed_is_not_captured(
+    spec: dict[str, Any], fake: FakeKubernetes, reason: str, message: str, tmp_path: Path
+) -> None:
+    """One gap that says why; nothing was asked, nothing lies there in plain."""
+    fetcher = Memory(ANSWERS)
+    manifest = capture(tmp_path, fetcher, spec, kubernetes=fake.real()).manifest
+    assert (manifest.phase, [(gap.target, gap.reason) for gap in manifest.gaps]) == ("Failed", [("session.encryption", reason)])
+    assert message in manifest.gaps[0].message
+    assert fetcher.asked == []
+    assert not list(tmp_path.rglob("data"))
+
+
+def test_a_damaged_file_leaves_no_plain_text(key: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One flipped bit at the end of one file: the command names the file, and the folder is not there."""
+    root = tmp_path / "root"
+    session = Path(capture(root, Memory(ANSWERS), to_recipients(key[1])).path)
+    victim = next(session.rglob("*large*.age"))
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    assert cli(root, "decrypt", session.name, "-i", key[0], "--to", tmp_path / "plain") == 1
+    assert f"{victim.relative_to(session)}: it was altered" in capsys.readouterr().err
+    assert not (tmp_path / "plain").exists()
+
+
+def key_file(content: bytes) -> Any:
+    def make(folder: Path) -> list[str]:
+        file = folder / "given"
+        file.write_bytes(content)
+        return ["-i", str(file)]
+
+    return make
+
+
+def password(content: bytes) -> Any:
+    def make(folder: Path) -> list[str]:
+        file = folder / "given"
+        file.write_bytes(content)
+        return ["--password-file", str(file)]
+
+    return make
+
+
+BAD_KEYS: list[tuple[str, Any, str]] = [
+    ("no key at all", lambda folder: [], "is sealed to recipients: name a key with --identity"),
+    ("no such file", lambda folder: ["-i", str(folder / "absent")], "No such file or directory"),
+    ("a folder", lambda folder: ["-i", str(folder)], "Is a directory"),
+    ("an empty file", key_file(b""), "the key file holds no key"),
+    ("comments alone", key_file(b"# created: today\n"), "the key file holds no key"),
+    ("a public key", key_file(b"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n"), "not a key file"),
+    ("binary", key_file(b"\xff\xfe"), "given: "),
+    ("a key with a typing error", key_file(b"AGE-SECRET-KEY-1" + b"Q" * 58), "not a key file"),
+    ("somebody else's key", key_file(age.new_identity()[0].encode()), "none of the keys opens it"),
+    (
+        "an SSH key of no kind",
+        key_file(b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END"),
+        "not an SSH key that age can use",
+    ),
+    ("an endless key", key_file(b"x" * 2**17), "no key or password"),
+    ("a password", password(b"secret"), "is sealed to recipients, not by a password"),
+    ("an empty password", password(b"\n"), "the password is empty"),
+    ("a password of no text", password(b"\xff"), "the password is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("give", "message"), [row[1:] for row in BAD_KEYS], ids=[row[0] for row in BAD_KEYS])
+def test_bad_keys(give: Any, message: str, key: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is refused with one line; nothing is written."""
+    root = tmp_path / "root"
+    session = Path(capture(root, Memory({"small": [[{"line": CANARY}]]}), to_recipients(key[1])).path)
+    target = tmp_path / "plain"
+    assert cli(root, "decrypt", session.name, "--to", target, *give(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not target.exists()
