@@ -208,6 +208,13 @@ async def test_a_workload_that_is_gone_still_has_its_events() -> None:
     assert [(gap.target, gap.reason) for gap in document.findings.missing] == [("deployment/web", GapReason.NOT_FOUND)]
 
 
+@pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
+async def test_what_was_never_there_has_no_empty_file(fetcher: Any) -> None:
+    """An Investigation of a misspelt name fails; an empty artifact would make it look captured. The logs' gap says it."""
+    documents, _ = await fetch(fetcher, Api(), BY_WORKLOAD, {"pod": "gone"})
+    assert documents == []
+
+
 def test_events_that_say_the_same_become_one() -> None:
     """Counts add up, first and last span them all, whether written as core/v1 or events.k8s.io/v1; the raw ones are kept."""
     events = Events(WINDOW)

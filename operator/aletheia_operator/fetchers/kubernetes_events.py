@@ -95,7 +95,7 @@ class KubernetesEventsFetcher:
             missing += events.incomplete(sources.now())
         if arguments["logs"]:
             missing += _gaps(gone)
-        if not arguments["keep"] and not missing:
+        if not missing and not (arguments["keep"] and (subjects.exist or events.found)):
             return
         yield Document(
             category="events",
@@ -202,6 +202,7 @@ class Subjects:
         self.targets = targets
         self.window = window
         self.known: set[Subject] = set()
+        self.exist = False  # whether anything of the targets is there now
         self._uids: dict[str, str] = {}  # of the pods that are there now, by name
         self._followed: dict[Subject, str] = {}  # controllers whose pods are targets, and how a person calls them
         self._revisions: dict[Subject, Revision] = {}
@@ -220,6 +221,7 @@ class Subjects:
         claims: set[str] = set()
         followed_uids: dict[str, str] = {}
         async for item in Members(kubernetes, namespace, missing).read(self.targets):
+            self.exist = True
             subject = item["kind"], item["metadata"]["name"]
             self.known.add(subject)
             if item["kind"] == "Pod":
@@ -394,6 +396,10 @@ class Events:
         self._events = {
             key: event for key, event in self._events.items() if (event.kind, event.name) in wanted or event.related in wanted
         }
+
+    @property
+    def found(self) -> bool:
+        return bool(self._events)
 
     def of_pods(self) -> list[Event]:
         return [event for event in self._events.values() if event.kind == "Pod"]
