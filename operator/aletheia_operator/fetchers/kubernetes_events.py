@@ -64,6 +64,7 @@ class KubernetesEventsFetcher:
         follows = any(target.pod is None for target in spec.targets or [])
         if not keep and not (follows and spec.of_targets("logs")):
             return Plan()
+        await sources.kubernetes()  # an identity that may not be used is the same gap for every fetcher, so it is said once
         request = spec.events or EventsRequest(nodes=True)
         arguments = {
             "targets": [target.to_json() for target in spec.targets or []],
