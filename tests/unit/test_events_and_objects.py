@@ -200,6 +200,33 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
     assert {gap.reason for gap in document.findings.missing} == {GapReason.POD_GONE}
 
 
+async def test_an_earlier_pod_of_the_same_name() -> None:
+    """A pod that was asked for by name and made anew within the window: the log that is there is not all of it."""
+    api = Api(
+        objects={f"{CORE}/pods/db-0": a_pod("db-0", "gone")},
+        lists={f"{CORE}/events": [an_event("db-0", "Killing", uid="before"), an_event("db-0", "Started")]},
+    )
+    (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, {"pod": "db-0"}, logs={}, events={})
+    assert len(entries) == 2
+    (gap,) = document.findings.missing
+    assert (gap.target, gap.reason) == ("pod/db-0", GapReason.POD_GONE)
+    assert "was replaced by another of its name" in gap.message
+
+
+async def test_logs_alone_cost_one_list_of_events() -> None:
+    """To know which pods are gone; where that may not be read, it is one gap that says so."""
+    api = a_shop()
+    documents, _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
+    assert documents == []
+    assert api.asked.count(f"{CORE}/events") == 1
+    assert not [path for path in api.asked if "autoscal" in path or "default" in path]
+    api.lists = {**api.lists, f"{CORE}/events": Rejected("no", GapReason.FORBIDDEN)}
+    (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
+    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+        ("which pods came and went", GapReason.FORBIDDEN)
+    ]
+
+
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:
     """Who asks for events alone of what does not exist is told; a deleted Deployment's events are found by its name."""
     api = Api(lists={f"{CORE}/events": [an_event("web", "ScalingReplicaSet", "Deployment")]})
