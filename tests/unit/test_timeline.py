@@ -153,9 +153,19 @@ def test_the_first_error_and_a_burst_of_each_container() -> None:
     found = [(moment.kind, moment.container, moment.count, moment.entry, moment.message) for moment in watch.moments("pod/a")]
     assert found == [
         ("FirstError", "app", 42, 1, "ERROR no 0"),
-        ("ErrorBurst", "app", 40, 3, "40 errors in 10 s"),
+        ("ErrorBurst", "app", 40, 3, "40 errors until 11:30:05"),
         ("FirstError", "side", 3, 43, "ERROR no 0"),
     ]
+
+
+def test_a_burst_begins_with_its_first_error() -> None:
+    """Not before it: a reader compares it with what happened just then. Neighbouring buckets are one burst."""
+    watch = ErrorWatch(START, END)
+    stamps = [f"2026-11-22T11:30:{second:02}.5Z" for second in range(7, 27) for _ in range(3)]
+    for index, stamp in enumerate(stamps):
+        watch.see({"timestamp": stamp, "container": "app", "level": "ERROR", "line": "x"}, index)
+    (burst,) = [moment for moment in watch.moments("pod/a") if moment.kind == "ErrorBurst"]
+    assert (burst.timestamp, burst.end, burst.entry) == ("2026-11-22T11:30:10.5Z", "2026-11-22T11:30:26.5Z", 9)
 
 
 def test_errors_that_never_stop_are_no_burst() -> None:
