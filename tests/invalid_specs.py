@@ -97,6 +97,10 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("traces that are an empty list", {"traces": []}, "traces"),
     InvalidSpec("more than 50 traces", {"traces": [{"service": "shop"}] * 51}, "traces"),
     InvalidSpec("logs without targets", {"logs": {}, "metrics": [QUERY]}, "logs need targets"),
+    InvalidSpec("events without targets", {"events": {}, "metrics": [QUERY]}, "events need targets"),
+    InvalidSpec("objects without targets", {"objects": {}, "metrics": [QUERY]}, "objects need targets"),
+    InvalidSpec("events of nodes that are no yes or no", _logs(events={"nodes": "all"}), "events.nodes"),
+    InvalidSpec("objects with a field that is none", _logs(objects={"secrets": True}), "secrets"),
     InvalidSpec("an unknown field of logs", _logs(logs={"tail": 5}), "tail"),
     InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
     # the window
@@ -256,6 +260,7 @@ VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
     ValidSpec(
         "some containers, without the run before", _logs(targets=[{**POD, "containers": ["app"]}], logs={"previous": False})
     ),
+    ValidSpec("events and objects alone, without nodes", _logs(events={"nodes": False}, objects={"nodes": False})),
     ValidSpec("a lookback of several units", _window(lookback="1d12h30m")),
     ValidSpec("a start alone", _window(start=WINDOW_START)),
     ValidSpec(

@@ -92,7 +92,7 @@ def measure(kubectl: Kubectl, prometheus: str, jaeger: str, directory: Path) -> 
 
     def investigate(number: int) -> None:
         name = f"small-{number}"
-        spec = {"targets": [{"pod": "speaker"}], "metrics": [{"query": "up"}], "traces": [{"service": "shop"}]}
+        spec = {"targets": [{"pod": "speaker"}], "logs": {}, "metrics": [{"query": "up"}], "traces": [{"service": "shop"}]}
         kubectl.apply(investigation(name, **spec))
         kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Completed")
 

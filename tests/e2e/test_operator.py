@@ -52,7 +52,7 @@ def trace(service: str) -> dict[str, Any]:
 def test_logs_metrics_and_traces_lie_on_the_volume(
     installation: Installation, observability: Kubectl, shop: Kubectl, speaker: str
 ) -> None:
-    """One Investigation, Completed: real lines, samples and spans, as the sources have them, with matching digests."""
+    """One Investigation with the chart's rights, Completed: what the sources have, nodes included, with matching digests."""
     send = "import sys, urllib.request as u; u.urlopen(u.Request('http://jaeger.e2e-observability:4318/v1/traces',"
     send += " sys.argv[1].encode(), {'Content-Type': 'application/json'}), timeout=10).read()"
     installation.python(send, json.dumps(trace("payments")))
@@ -63,7 +63,6 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
         "whole",
         window={"lookback": "15m"},
         targets=[{"pod": speaker}],
-        logs={},
         metrics=[{"query": "vector(42)"}],
         traces=[{"service": "payments"}],
     )
@@ -74,8 +73,11 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
     assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
         path: sha256 for path, (_, sha256) in files.items()
     }
-    by_fetcher = {artifact["fetcher"]: files[artifact["path"]][0] for artifact in manifest["artifacts"]}
-    logs, metrics, traces = (by_fetcher[name] for name in ("KubernetesLogs", "Prometheus", "Jaeger"))
+    assert manifest["artifacts"][0]["path"] == "data/timeline.json"
+    found = {path.split("/")[1]: document for path, (document, _) in files.items() if "_namespace_" not in path}
+    logs, metrics, traces = (found[category] for category in ("logs", "metrics", "traces"))
+    assert "Scheduled" in {entry["reason"] for entry in found["events"]["data"]}
+    assert [item["kind"] for item in found["objects"]["data"]] == ["Pod", "ConfigMap"]
     assert [entry["line"] for entry in logs["data"]] == ["ERROR connection refused", "täglich"]
     assert logs["metadata"]["summary"] == "2 logs (1 ERROR), top error: 'connection refused' (1x)"
     assert {value for _, value in metrics["data"][0]["values"]} == {"42"}
@@ -93,7 +95,7 @@ def test_the_operator_is_restarted_in_the_middle(installation: Installation, sho
     assert len({resource["status"]["session"]["id"] for resource in done}) == len(names)
     for resource in done:
         files = installation.session(resource)
-        assert len(files) == 3, "the manifest, one log and the timeline"
+        assert len(files) == 3, "the manifest, the timeline and one log"
     installation.system("rollout", "status", installation.deployment, "--timeout=60s")
 
 
@@ -129,6 +131,7 @@ def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -
         return subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
 
     assert can("get", "pods", "--subresource=log", "-n", "e2e-shop")
+    assert can("get", "nodes")
     assert can("impersonate", "serviceaccounts/investigator", "-n", "e2e-shop")
     for forbidden in (
         ("get", "secrets", "-n", "e2e-shop"),
@@ -140,6 +143,8 @@ def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -
         ("impersonate", "serviceaccounts/default", "-n", "kube-system"),
         ("impersonate", "users/system:admin"),
         ("get", "nodes", "--subresource=proxy"),
+        ("list", "nodes"),
+        ("list", "configmaps", "-n", "e2e-shop"),
     ):
         assert not can(*forbidden), forbidden
 
@@ -150,7 +155,7 @@ def test_naming_a_service_account_needs_the_right_to_be_it(installation: Install
     shop("create", "serviceaccount", "tenant")
     shop("create", "role", "tenant", "--verb=create,get", "--resource=investigations.aletheia.dev")
     shop("create", "rolebinding", "tenant", "--role=tenant", "--serviceaccount=e2e-shop:tenant")
-    body = json.dumps(investigation("borrowed", targets=[{"pod": speaker}], logs={}, serviceAccountName="investigator"))
+    body = json.dumps(investigation("borrowed", targets=[{"pod": speaker}], serviceAccountName="investigator"))
     tenant = "--as=system:serviceaccount:e2e-shop:tenant"
     with pytest.raises(RigError, match="may not impersonate ServiceAccount investigator"):
         shop("create", tenant, "-f", "-", stdin=body)
@@ -158,7 +163,7 @@ def test_naming_a_service_account_needs_the_right_to_be_it(installation: Install
     shop("create", "rolebinding", "borrow", "--role=borrow", "--serviceaccount=e2e-shop:tenant")
     until(lambda: created(shop, tenant, body), 15, "the API server knows the new right")
     ended = shop.ended("borrowed")
-    assert [gap["reason"] for gap in ended["status"]["gaps"]] == ["Forbidden"], "investigator itself may read nothing here"
+    assert {gap["reason"] for gap in ended["status"]["gaps"]} == {"Forbidden"}, "investigator itself may read nothing here"
 
 
 def created(kubectl: Kubectl, user: str, body: str) -> bool:
@@ -176,7 +181,7 @@ def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubec
         chart = tmp_path / name
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "0.1.0"}))
-        body = investigation(f"helm-{name}", targets=[{"pod": target}], logs={})
+        body = investigation(f"helm-{name}", targets=[{"pod": target}])
         (chart / "templates" / "investigation.yaml").write_text(yaml.safe_dump(body))
         arguments = ("install", name, str(chart), "--namespace=e2e-shop", "--wait=watcher", f"--timeout={10 if fails else 60}s")
         if fails:

@@ -195,6 +195,30 @@ def test_an_oom_kill(place: Kubectl) -> None:
     assert [entry["object"] for entry in timeline(resource) if entry["kind"] == "OOMKill"] == ["pod/eater"]
 
 
+def test_a_node_with_trouble(place: Kubectl) -> None:
+    """What befalls the node of a pod within the window is in events and timeline, though it lies in another namespace."""
+    place.apply(pod("settled", "sleep 3600"))
+    place.wait("pod/settled", "condition=Ready")
+    node = place.get("pod", "settled")["spec"]["nodeName"]
+
+    def told() -> bool:
+        selector = f"--field-selector=involvedObject.kind=Node,involvedObject.name={node},reason=NodeNotSchedulable"
+        return bool(place.cluster.run_kubectl("-n", "default", "get", "events", selector, "-o", "name"))
+
+    place("cordon", node)
+    try:
+        until(told, 60, "the kubelet has said that its node takes no pods")
+    finally:
+        place("uncordon", node)
+    resource = investigate(place, "node", {"pod": "settled"})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    trouble = [entry for entry in timeline(resource) if entry["kind"] == "NodeTrouble"]
+    assert f"node/{node}" in {entry["object"] for entry in trouble}
+    without = investigate(place, "no-node", {"pod": "settled"}, events={"nodes": False}, objects={"nodes": False})
+    assert "NodeTrouble" not in kinds(without)
+    assert "Node" not in {item["kind"] for document in documents(without, "objects") for item in document["data"]}
+
+
 def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
     """Everything that concerns a workload lies in its file; no Secret's and no ConfigMap's content, no literal password."""
     app = container("app", "sleep 3600") | {

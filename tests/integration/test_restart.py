@@ -11,7 +11,18 @@ import pytest
 from aiohttp import web
 
 from tests.support.http import OVER, serving
-from tests.support.operator import Kubectl, Operator, check_session, data_source, investigation, pod, session_of, until
+from tests.support.operator import (
+    TIMELINE,
+    Kubectl,
+    Operator,
+    check_session,
+    data_source,
+    investigation,
+    pod,
+    read_document,
+    session_of,
+    until,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +51,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
     def further(before: int) -> bool:
         return sum(answered.values()) >= before + 3
 
-    kubectl.apply(*(pod(f"pod-{number}", f"echo evidence {number}; sleep 600") for number in range(3)))
+    kubectl.apply(*(pod(f"pod-{number}", f"echo ERROR evidence {number}; sleep 600") for number in range(3)))
     kubectl("wait", "pods", "--all", "--for=condition=Ready", "--timeout=60s")
     with serving() as serve:
         kubectl.apply(data_source("it-slow", "prometheus", serve(slow)))
@@ -82,6 +93,8 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             assert manifest["investigation"]["uid"] == resource["metadata"]["uid"]
             asked = [(artifact["fetcher"], artifact["target"]) for artifact in manifest["artifacts"]]
             assert len(asked) == len(set(asked)) == 9
+            moments = read_document(resource, TIMELINE)["data"]
+            assert {moment["object"] for moment in moments} == {f"pod/pod-{number}" for number in range(3)}
         # asked again is only what a kill took away before it was saved: at most what was under way, 5 x 2 a kill
         assert sum(answered.values()) <= INVESTIGATIONS * 5 + KILLS * 10
 

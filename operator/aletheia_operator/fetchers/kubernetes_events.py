@@ -64,6 +64,7 @@ class KubernetesEventsFetcher:
         follows = any(target.pod is None for target in spec.targets or [])
         if not keep and not (follows and spec.of_targets("logs")):
             return Plan()
+        await sources.kubernetes()  # an identity that may not be used is the same gap for every fetcher, so it is said once
         request = spec.events or EventsRequest(nodes=True)
         arguments = {
             "targets": [target.to_json() for target in spec.targets or []],
@@ -83,9 +84,12 @@ class KubernetesEventsFetcher:
         targets = [Target.model_validate(target) for target in arguments["targets"]]
         subjects = Subjects(targets, sources.window)
         missing: list[Missing] = []
-        await subjects.read(kubernetes, sources.namespace, missing if arguments["keep"] else [], volumes=arguments["nodes"])
+        await subjects.read(kubernetes, sources.namespace, missing if arguments["keep"] else [])
+        if arguments["keep"]:
+            await subjects.read_related(kubernetes, sources.namespace, missing, volumes=arguments["nodes"])
         events = Events(sources.window)
-        await _read(kubernetes, sources.namespace, subjects, events, missing)
+        what = "events" if arguments["keep"] else "which pods came and went"
+        await _read(kubernetes, sources.namespace, subjects, events, missing, what)
         if arguments["nodes"]:
             await _read_of_cluster(kubernetes, subjects, events, missing)
         gone = subjects.gone(events)
@@ -95,7 +99,7 @@ class KubernetesEventsFetcher:
             missing += events.incomplete(sources.now())
         if arguments["logs"]:
             missing += _gaps(gone)
-        if not arguments["keep"] and not missing:
+        if not missing and not (arguments["keep"] and (subjects.exist or events.found)):
             return
         yield Document(
             category="events",
@@ -116,7 +120,9 @@ async def _nothing() -> AsyncGenerator[list[Any], None]:
     yield []
 
 
-async def _read(kubernetes: Kubernetes, namespace: str, subjects: "Subjects", events: "Events", missing: list[Missing]) -> None:
+async def _read(
+    kubernetes: Kubernetes, namespace: str, subjects: "Subjects", events: "Events", missing: list[Missing], what: str
+) -> None:
     """The namespace's events that are of a subject, or of what may turn out to be one."""
     try:
         async for event in read_all(kubernetes, "Event", namespace):
@@ -125,7 +131,7 @@ async def _read(kubernetes: Kubernetes, namespace: str, subjects: "Subjects", ev
                 subjects.learn(event)
                 events.add(event)
     except SourceError as e:
-        missing.append(Missing("events", e.reason, e.message))
+        missing.append(Missing(what, e.reason, e.message))
 
 
 async def _read_of_cluster(kubernetes: Kubernetes, subjects: "Subjects", events: "Events", missing: list[Missing]) -> None:
@@ -202,6 +208,8 @@ class Subjects:
         self.targets = targets
         self.window = window
         self.known: set[Subject] = set()
+        self.exist = False  # whether anything of the targets is there now
+        self._claims: set[str] = set()
         self._uids: dict[str, str] = {}  # of the pods that are there now, by name
         self._followed: dict[Subject, str] = {}  # controllers whose pods are targets, and how a person calls them
         self._revisions: dict[Subject, Revision] = {}
@@ -215,16 +223,16 @@ class Subjects:
         self.known.add(subject)
         self._followed.setdefault(subject, called)
 
-    async def read(self, kubernetes: Kubernetes, namespace: str, missing: list[Missing], *, volumes: bool) -> None:
+    async def read(self, kubernetes: Kubernetes, namespace: str, missing: list[Missing]) -> None:
         """Find out what belongs to the targets; what cannot be read is added to `missing`."""
-        claims: set[str] = set()
         followed_uids: dict[str, str] = {}
         async for item in Members(kubernetes, namespace, missing).read(self.targets):
+            self.exist = True
             subject = item["kind"], item["metadata"]["name"]
             self.known.add(subject)
             if item["kind"] == "Pod":
                 self._uids[subject[1]] = item["metadata"]["uid"]
-                claims |= pod_references(item)["PersistentVolumeClaim"]
+                self._claims |= pod_references(item)["PersistentVolumeClaim"]
                 if node := item["spec"].get("nodeName"):
                     self.known.add(("Node", node))
             elif called := self._is_followed(item, followed_uids):
@@ -232,7 +240,10 @@ class Subjects:
                 self._follow(subject, called)
             if revision := of_object(item):
                 self._revisions[subject] = revision
-        self.known |= {("PersistentVolumeClaim", name) for name in claims}
+
+    async def read_related(self, kubernetes: Kubernetes, namespace: str, missing: list[Missing], *, volumes: bool) -> None:
+        """Find out what scales the targets, and which volumes they use."""
+        self.known |= {("PersistentVolumeClaim", name) for name in self._claims}
         try:
             async for item in read_all(kubernetes, "HorizontalPodAutoscaler", namespace):
                 scaled = item["spec"]["scaleTargetRef"]
@@ -242,7 +253,7 @@ class Subjects:
             missing.append(Missing(plural("HorizontalPodAutoscaler"), e.reason, e.message))
         if volumes:
             try:
-                async for item in read_named(kubernetes, "PersistentVolumeClaim", namespace, claims):
+                async for item in read_named(kubernetes, "PersistentVolumeClaim", namespace, self._claims):
                     if volume := item["spec"].get("volumeName"):
                         self.known.add(("PersistentVolume", volume))
             except SourceError as e:
@@ -278,7 +289,10 @@ class Subjects:
                 self._follow((made, found), called)
 
     def gone(self, events: "Events") -> dict[str, Gone]:
-        """Pods of followed controllers with events in the window, but no longer there under the same uid; by name."""
+        """Pods of followed controllers that are no longer there, and earlier ones of the names that are; by name.
+
+        They have events in the window, with another uid than that of the pod that is there now.
+        """
         found: dict[str, Gone] = {}
         owners: dict[str, Subject | None] = {}
         for event in events.of_pods():
@@ -286,11 +300,12 @@ class Subjects:
                 continue
             if event.name not in owners:
                 owners[event.name] = self._owner(event.name)
-            if (owner := owners[event.name]) is None:
+            owner, replaced = owners[event.name], event.name in self._uids
+            if owner is None and not replaced:
                 continue
             if event.name not in found:
-                called = self._followed[owner]
-                found[event.name] = Gone(event.name, called, event.name in self._uids, revision=self._revision(owner))
+                called = self._followed[owner] if owner else "the targets"
+                found[event.name] = Gone(event.name, called, replaced, revision=self._revision(owner))
             one = found[event.name]
             one.reasons[event.reason] = one.reasons.get(event.reason, 0) + event.count
             one.first = min(one.first or event.first, event.first)
@@ -304,8 +319,8 @@ class Subjects:
                 return kind, name
         return None
 
-    def _revision(self, owner: Subject) -> str | None:
-        revision = self._revisions.get(owner)
+    def _revision(self, owner: Subject | None) -> str | None:
+        revision = self._revisions.get(owner) if owner else None
         if revision is None:
             return None
         images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
@@ -394,6 +409,10 @@ class Events:
         self._events = {
             key: event for key, event in self._events.items() if (event.kind, event.name) in wanted or event.related in wanted
         }
+
+    @property
+    def found(self) -> bool:
+        return bool(self._events)
 
     def of_pods(self) -> list[Event]:
         return [event for event in self._events.values() if event.kind == "Pod"]

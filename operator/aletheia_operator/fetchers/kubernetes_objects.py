@@ -51,6 +51,7 @@ class KubernetesObjectsFetcher:
         """One question for all targets: what they share is read once."""
         if not spec.of_targets("objects"):
             return Plan()
+        await sources.kubernetes()  # an identity that may not be used is the same gap for every fetcher, so it is said once
         request = spec.objects or ObjectsRequest(nodes=True)
         targets = [target.to_json() for target in spec.targets or []]
         arguments = {"targets": targets, "nodes": request.nodes, "says_absent": not spec.of_targets("logs")}

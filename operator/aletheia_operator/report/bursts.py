@@ -1,14 +1,12 @@
 """First error and bursts of errors of each container, out of a pod's log entries as they pass. Pure, memory flat."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aletheia_operator.report.moments import Moment
 from aletheia_operator.text.levels import one_line
-from aletheia_operator.text.timestamps import format_time
 
 SERIOUS = frozenset({"ERROR", "FATAL"})
 LEAST_BUCKET_SECONDS = 10
@@ -18,12 +16,21 @@ TIMES_THE_MEAN = 3  # of all buckets of the window
 
 
 @dataclass
+class _Bucket:
+    """The errors of a span of time: `entry` is the index of the first."""
+
+    entry: int
+    first: str
+    last: str
+    count: int = 0
+
+
+@dataclass
 class _Container:
     first: Mapping[str, Any]
     first_entry: int
     count: int = 0
-    buckets: Counter[int] = field(default_factory=Counter)
-    entries: dict[int, int] = field(default_factory=dict)  # bucket → index of its first error
+    buckets: dict[int, _Bucket] = field(default_factory=dict)
 
 
 class ErrorWatch:
@@ -48,30 +55,34 @@ class ErrorWatch:
         if container is None:
             container = self._containers[entry["container"]] = _Container(entry, index)
         container.count += 1
-        bucket = self._bucket_of(entry["timestamp"])
-        container.buckets[bucket] += 1
-        container.entries.setdefault(bucket, index)
+        stamp = entry["timestamp"]
+        number = self._bucket_of(stamp)
+        bucket = container.buckets.get(number)
+        if bucket is None:
+            bucket = container.buckets[number] = _Bucket(index, stamp, stamp)
+        bucket.count += 1
+        bucket.last = max(bucket.last, stamp)
 
     def moments(self, pod: str) -> Iterator[Moment]:
         for name, container in self._containers.items():
             first = container.first
             words = one_line(str(first.get("message") or first.get("line") or ""), 160)
             yield Moment(first["timestamp"], "FirstError", pod, words, name, container.count, entry=container.first_entry)
-            for begin, end in self._bursts(container):
-                count = sum(container.buckets[bucket] for bucket in range(begin, end + 1))
-                entry = container.entries[begin]
-                message = f"{count} errors in {(end - begin + 1) * self.bucket_seconds:.0f} s"
-                yield Moment(self._time(begin), "ErrorBurst", pod, message, name, count, self._time(end + 1), entry=entry)
+            for burst in self._bursts(container):
+                count, begin, end = sum(bucket.count for bucket in burst), burst[0], burst[-1].last
+                message = f"{count} errors until {end[11:19]}"
+                yield Moment(begin.first, "ErrorBurst", pod, message, name, count, end, entry=begin.entry)
 
-    def _bursts(self, container: _Container) -> list[tuple[int, int]]:
-        """First and last bucket of each burst."""
+    def _bursts(self, container: _Container) -> list[list[_Bucket]]:
+        """Runs of buckets that stand out."""
         least = max(LEAST_ERRORS, TIMES_THE_MEAN * container.count / self._number)
-        bursts: list[tuple[int, int]] = []
-        for bucket in sorted(bucket for bucket, count in container.buckets.items() if count >= least):
-            if bursts and bursts[-1][1] == bucket - 1:
-                bursts[-1] = bursts[-1][0], bucket
-            else:
-                bursts.append((bucket, bucket))
+        bursts: list[list[_Bucket]] = []
+        previous = -2
+        for number in sorted(number for number, bucket in container.buckets.items() if bucket.count >= least):
+            if number != previous + 1:
+                bursts.append([])
+            bursts[-1].append(container.buckets[number])
+            previous = number
         return bursts
 
     def _bucket_of(self, timestamp: str) -> int:
@@ -80,6 +91,3 @@ class ErrorWatch:
             moment = datetime.fromisoformat(second).replace(tzinfo=UTC)
             self._second, self._bucket = second, int((moment - self._start).total_seconds() // self.bucket_seconds)
         return self._bucket
-
-    def _time(self, bucket: int) -> str:
-        return format_time(self._start + timedelta(seconds=bucket * self.bucket_seconds))

@@ -12,7 +12,7 @@ RANKS = {  # what stays when there are too many
     kind: rank
     for rank, kind in enumerate((
         "Rollout", "OOMKill", "NodeTrouble", "Eviction", "Scaling", "Restart", "ContainerExit", "ImagePull", "Scheduling",
-        "Volume", "CrashLoop", "ErrorBurst", "FirstError", "ProbeFailure", "PodStopped", "Warning",
+        "Volume", "CrashLoop", "ErrorBurst", "FirstError", "ProbeFailure", "PodStopped", "Warning", "NodeReady",
     ))
 }  # fmt: skip
 
@@ -25,9 +25,8 @@ _REASONS = {
     "ErrImagePull": "ImagePull", "ImagePullBackOff": "ImagePull", "ErrImageNeverPull": "ImagePull",
     "FailedMount": "Volume", "FailedAttachVolume": "Volume", "ProvisioningFailed": "Volume",
     "NodeNotReady": "NodeTrouble", "Rebooted": "NodeTrouble", "NodeNotSchedulable": "NodeTrouble",
-    "Killing": "PodStopped",
+    "NodeReady": "NodeReady", "NodeSchedulable": "NodeReady", "Killing": "PodStopped",
 }  # fmt: skip
-_NODE_NEWS = ("NodeReady", "NodeSchedulable")  # trouble that is over
 _NODE_STARTS = ("NodeHas", "EvictionThreshold", "FreeDisk", "KubeletNotReady")
 
 
@@ -76,9 +75,8 @@ def _kind_of_event(entry: Mapping[str, Any]) -> str | None:
         return "CrashLoop" if reason == "BackOff" else "Warning"
     if reason in _REASONS:
         return _REASONS[reason]
-    if entry["object"].get("kind") == "Node":
-        is_pressure = reason.startswith(_NODE_STARTS) and not reason.startswith(("NodeHasSufficient", "NodeHasNo"))
-        return "NodeTrouble" if is_pressure or reason in _NODE_NEWS or entry["type"] == "Warning" else None
+    if reason.startswith(_NODE_STARTS) and not reason.startswith(("NodeHasSufficient", "NodeHasNo")):
+        return "NodeTrouble"
     return "Warning" if entry["type"] == "Warning" else None
 
 

@@ -75,11 +75,13 @@ class Timeline:
         self._moments += [moment for moment in moments if self._is_within(moment)]
 
     def entries(self) -> list[dict[str, Any]]:
-        """In order of time: {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of
-        what repeated), "container", "entry" (index of the artifact's entry).
+        """In order of time, at the same time the weightier first.
+
+        {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of what repeated),
+        "container", "entry" (index of the artifact's entry).
         """
-        kept = sorted(self._moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), moment.timestamp))[:MAX_MOMENTS]
-        return [moment.to_json() for moment in sorted(kept, key=lambda moment: (moment.timestamp, moment.object))]
+        weighed = sorted(self._moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), _sortable(moment)))
+        return [moment.to_json() for moment in sorted(weighed[:MAX_MOMENTS], key=_sortable)]
 
     def metadata(self) -> dict[str, Any]:
         kinds = Counter(moment.kind for moment in self._moments)
@@ -91,7 +93,7 @@ class Timeline:
             return "nothing out of the ordinary"
         kinds = Counter(moment.kind for moment in self._moments)
         ranked = sorted(kinds, key=lambda kind: RANKS.get(kind, len(RANKS)))
-        first = min(self._moments, key=lambda moment: moment.timestamp)
+        first = min(self._moments, key=_sortable)
         text = ", ".join(f"{kinds[kind]} {kind}" for kind in ranked)
         return one_line(
             f"{len(self._moments)} moments: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}", 240
@@ -100,3 +102,8 @@ class Timeline:
     def _is_within(self, moment: Moment) -> bool:
         last = moment.end or moment.timestamp
         return last[:19] >= format_time(self.start)[:19] and moment.timestamp[:19] <= format_time(self.end)[:19]
+
+
+def _sortable(moment: Moment) -> str:
+    """A time with a fraction sorts behind its whole second."""
+    return moment.timestamp.removesuffix("Z")

@@ -22,6 +22,7 @@ _PATTERNS = (  # each linear in the text, which an attacker may have written
     (re.compile(rf"(?i)({_WORD}=)(\S+)"), rf"\1{REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}"), rf"\1 {REDACTED}"),
 )
+_HINT = re.compile(r"://|=|PRIVATE KEY|eyJ|bearer |basic ", re.IGNORECASE)  # no pattern matches without one
 
 
 def redact_value(name: str, value: str) -> str:
@@ -31,6 +32,8 @@ def redact_value(name: str, value: str) -> str:
 
 def redact_text(text: str) -> str:
     """An argument, without what is a credential."""
+    if not _HINT.search(text):
+        return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
