@@ -13,7 +13,8 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
 from aletheia_operator.fetchers.base import Document, Missing, Sources, Window
-from aletheia_operator.fetchers.kubernetes_events import MAX_EVENTS, Events, KubernetesEventsFetcher
+from aletheia_operator.fetchers.kubernetes_event_list import MAX_EVENTS, Events
+from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes_members import Members, read_named, selects
 from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher, make_fit
 from aletheia_operator.fetchers.kubernetes_revisions import of_object, rollouts
@@ -189,15 +190,16 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
         ],
         "/api/v1/namespaces/default/events": [an_event("n1", "NodeNotReady", "Node"), an_event("n2", "NodeNotReady", "Node")],
     }
-    (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
+    (document, lost), (entries, nothing) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
+    assert document.findings.missing == nothing == [], "of the events nothing is missing"
     names = {entry["object"]["name"] for entry in entries}
     assert names == {"web", "web-222-00000", "web-111-abcde", "web-000-abcde", "web-222-00001", "n1"}
-    gaps = {gap.target: gap.message for gap in document.findings.missing}
+    gaps = {gap.target: gap.message for gap in lost.findings.missing}
     assert gaps.keys() == {"pod/web-111-abcde", "pod/web-000-abcde", "pod/web-222-00001"}
     assert "deployment/web, revision 1 (app shop:1) is gone, seen from 2026-11-22T11:20:00Z" in gaps["pod/web-111-abcde"]
     assert "was replaced" in gaps["pod/web-222-00001"]
     assert [one["name"] for one in document.metadata["pods_gone"]] == ["web-000-abcde", "web-111-abcde", "web-222-00001"]
-    assert {gap.reason for gap in document.findings.missing} == {GapReason.POD_GONE}
+    assert {gap.reason for gap in lost.findings.missing} == {GapReason.POD_GONE}
 
 
 async def test_an_earlier_pod_of_the_same_name() -> None:
@@ -206,9 +208,9 @@ async def test_an_earlier_pod_of_the_same_name() -> None:
         objects={f"{CORE}/pods/db-0": a_pod("db-0", "gone")},
         lists={f"{CORE}/events": [an_event("db-0", "Killing", uid="before"), an_event("db-0", "Started")]},
     )
-    (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, {"pod": "db-0"}, logs={}, events={})
+    (_, lost), (entries, _) = await fetch(KubernetesEventsFetcher(), api, {"pod": "db-0"}, logs={}, events={})
     assert len(entries) == 2
-    (gap,) = document.findings.missing
+    (gap,) = lost.findings.missing
     assert (gap.target, gap.reason) == ("pod/db-0", GapReason.POD_GONE)
     assert "was replaced by another of its name" in gap.message
 
