@@ -60,8 +60,9 @@ demo-down: venv ## remove what the demo made
 image: venv ## the operator's image
 	@$(BIN)/python -m tests.cluster images
 
-bench: venv ## memory when idle, time of a small Investigation
+bench: venv ## memory when idle, time of a small Investigation, of a large session's export and import
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.sessions
 
 clean: ## the virtual environment and caches of this directory
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -3,9 +3,6 @@
 import hashlib
 import io
 import json
-import os
-import pty
-import select
 import shutil
 import subprocess
 import zlib
@@ -18,9 +15,9 @@ import pytest
 from aletheia_operator.session import age
 from tests.cluster import programs
 from tests.cluster.rig import HERE, run
+from tests.support.terminal import on_a_terminal
 
 PLAIN = b'{"line": "evidence"}\n' * 20_000
-SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -134,26 +131,6 @@ def test_we_open_what_the_real_age_seals(age_program: str) -> None:
     secret, public = age.new_identity()
     theirs = subprocess.run([age_program, "-r", public], input=PLAIN, capture_output=True, check=True).stdout
     assert opened(theirs, secret) == PLAIN
-
-
-def on_a_terminal(command: list[str], password: str) -> bytes:
-    """The output of a program that asks for a password on its terminal, as often as it does."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(command[0], command)
-    said, asked = b"", 0
-    while select.select([terminal], [], [], SECONDS)[0]:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # it has ended
-            break
-        said += part
-        while said.count(b"passphrase") > asked and said.rstrip().endswith(b":"):
-            asked = said.count(b"passphrase")
-            os.write(terminal, password.encode() + b"\n")
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, said
-    return said
 
 
 def test_a_locked_key_is_an_identity_of_the_real_age(age_program: str, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.session import SessionLayout
+from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.staging import remove_leftovers
-from aletheia_operator.session.verify import verify
+from aletheia_operator.session.unseal import decrypt_artifact
+from aletheia_operator.session.verify import read_session, verify
 from tests.support.captures import Memory, capture
 from tests.support.faults import Fault, in_child
 
@@ -134,3 +135,34 @@ def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
     for event, name in names.items():
         assert seen.count(event) == fault.taken.count(name), event
     assert seen.count("open") <= fault.taken.count("open")
+
+
+def opened(session: Path, secret: str) -> dict[str, bytes]:
+    """The content of every sealed file by its path."""
+    contents = {}
+    for artifact in read_session(session)[0].artifacts:
+        plain = bytearray()
+        decrypt_artifact(session, artifact, secret, plain.extend)
+        contents[artifact.path] = bytes(plain)
+    return contents
+
+
+def test_a_sealed_capture_killed_at_every_step(tmp_path: Path) -> None:
+    """The next process seals with the same key, whole files are kept, and what is opened equals the undisturbed."""
+    secret, public = age.new_identity()
+    spec = {"session": {"encryption": {"recipients": [public]}}}
+    answers = {"small": [[entry("evidence")]], "large": LARGE[:3]}
+    whole = opened(Path(capture(tmp_path / "undisturbed", Memory(answers), spec).path), secret)
+    for fault in faults("kill"):
+        root = tmp_path / str(fault.at)
+
+        def interrupted(root: Path = root, fault: Fault = fault) -> None:
+            with fault.injected():
+                capture(root, Memory(answers), spec)
+
+        if in_child(interrupted) is None:
+            break
+        assert capture(root, Memory(answers), spec).manifest.phase == "Completed"
+        assert verify(session_in(root)).intact
+        assert opened(session_in(root), secret) == whole, fault
+    assert 40 < fault.at < MOST_STEPS

@@ -17,6 +17,7 @@ from aletheia_operator.session import age
 from aletheia_operator.session.verify import verify
 from tests.cluster import programs
 from tests.support.captures import Memory, capture
+from tests.support.terminal import on_a_terminal
 from tests.unit.fakes import FakeKubernetes
 
 CANARY = "canary-7d1f"
@@ -128,6 +129,41 @@ def test_by_a_password(password_file: Path, tmp_path: Path, caplog: pytest.LogCa
     shown = caplog.text + str(snapshot) + "".join(path.read_text("latin-1") for path in root.rglob("*") if path.is_file())
     assert PASSWORD not in shown
     assert base64.b64encode(PASSWORD.encode()).decode() not in shown
+
+
+def test_by_a_password_with_nothing_but_age_and_jq(tmp_path: Path) -> None:
+    """As the README says: the manifest's identity is a key file for the real age, which asks for the password."""
+    programs.debian({"age": "age", "jq": "jq"})
+    session = Path(capture(tmp_path, Memory(ANSWERS), BY_PASSWORD, kubernetes=kubernetes(password=PASSWORD).real()).path)
+    extract = [str(shutil.which("jq")), "-r", ".encryption.identity", str(session / "manifest.json")]
+    identity = tmp_path / "identity.age"
+    identity.write_bytes(subprocess.run(extract, capture_output=True, check=True).stdout)
+    target, sealed = tmp_path / "plain.json", next(session.rglob("*small*.age"))
+    on_a_terminal([str(shutil.which("age")), "-d", "-i", str(identity), "-o", str(target), str(sealed)], PASSWORD)
+    assert json.loads(target.read_bytes())["data"] == [{"line": CANARY}]
+
+
+def test_resealed_by_another_password_and_to_recipients(key: tuple[Path, str], password_file: Path, tmp_path: Path) -> None:
+    """The old password opens it no more; sealed to recipients at last, the real age gets to the session's key."""
+    programs.debian({"age": "age"})
+    root = tmp_path / "root"
+    session = Path(capture(root, Memory(ANSWERS), BY_PASSWORD, kubernetes=kubernetes(password=PASSWORD).real()).path)
+    new = tmp_path / "new.txt"
+    new.write_text("another password")
+    assert cli(root, "reseal", session.name, "--password-file", password_file, "--new-password-file", new) == 0
+    assert cli(root, "decrypt", session.name, "--password-file", password_file, "--to", tmp_path / "plain") == 1
+    assert cli(root, "reseal", session.name, "--password-file", new, "--recipient", key[1]) == 0
+    locked = json.loads((session / "manifest.json").read_bytes())["encryption"]["identity"]
+    program = str(shutil.which("age"))
+    unlock = [program, "-d", "-i", str(key[0])]
+    secret = subprocess.run(unlock, input=locked.encode(), capture_output=True, check=True).stdout
+    (tmp_path / "session.key").write_bytes(secret)
+    small = next(session.rglob("*small*.age"))
+    plain = subprocess.run(
+        [program, "-d", "-i", str(tmp_path / "session.key"), str(small)], capture_output=True, check=True
+    ).stdout
+    assert json.loads(plain)["data"] == [{"line": CANARY}]
+    assert cli(root, "verify", session.name, "-i", key[0]) == 0
 
 
 REFUSED: list[tuple[str, dict[str, Any], FakeKubernetes, str, str]] = [

@@ -61,8 +61,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One pass. Raises SourceError where the resources cannot be listed, OSError where the volume cannot be read."""
-        found = await asyncio.to_thread(lambda: list(sessions(self.layout)))  # before the list: none is younger than it
-        manifests = [entry.manifest for entry in found if entry.manifest and self._handles(entry.manifest)]
+        manifests = await asyncio.to_thread(self._manifests)  # before the list: no session is younger than it
         resources = await self._resources()
         await asyncio.to_thread(remove_leftovers, self.layout)
         for manifest in manifests:
@@ -72,6 +71,10 @@ class Sweeper:
             except (OSError, SessionBusy) as e:
                 log.warning("session %s is left as it is: %s", manifest.session_id, e)
         await self._hold_caps(resources)
+
+    def _manifests(self) -> list[Manifest]:
+        found = (entry.manifest for entry in sessions(self.layout))
+        return [_light(manifest) for manifest in found if manifest is not None and self._handles(manifest)]
 
     def _handles(self, manifest: Manifest) -> bool:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
@@ -145,8 +148,7 @@ class Sweeper:
 
     async def _hold_caps(self, resources: Mapping[str, Body]) -> None:
         def unheld() -> list[Manifest]:
-            fresh = [entry.manifest for entry in sessions(self.layout) if entry.manifest and self._handles(entry.manifest)]
-            free = [one for one in fresh if one.expiration_time is None]
+            free = [one for one in self._manifests() if one.expiration_time is None]
             return [one for one in free if not read_custody(self.layout, one.session_id).held]
 
         if self.caps.namespace_bytes is None and self.caps.total_bytes is None:
@@ -156,6 +158,13 @@ class Sweeper:
                 await self._expire(manifest, resources.get(manifest.investigation.uid))
             except (OSError, SessionBusy) as e:
                 log.warning("session %s is left as it is: %s", manifest.session_id, e)
+
+
+def _light(manifest: Manifest) -> Manifest:
+    """What a pass needs of a manifest, artifacts as one of their size: thousands of sessions must fit in memory."""
+    artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
+    spec = {"retention": manifest.spec.get("retention")}
+    return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})
 
 
 def _custody_of(body: Body) -> Custody:

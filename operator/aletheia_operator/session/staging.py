@@ -14,8 +14,8 @@ from aletheia_operator.session.layout import SessionLayout
 _PREFIX = ".new-"
 
 
-class StagingBusy(Exception):
-    """Another process fills a directory of that name."""
+class StagingBusy(OSError):
+    """Another process fills a directory of that name; it may be tried again."""
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def remove_leftovers(layout: SessionLayout) -> None:
     for path in list(layout.sessions.glob(f"{_PREFIX}*")):
         try:
             descriptor = _hold(path)
-        except (StagingBusy, OSError):
+        except OSError:
             continue
         try:
             shutil.rmtree(path, ignore_errors=True)

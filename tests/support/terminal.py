@@ -1,0 +1,27 @@
+"""Programs that ask for a password on their terminal."""
+
+import os
+import pty
+import select
+
+SECONDS = 60
+
+
+def on_a_terminal(command: list[str], password: str) -> bytes:
+    """The output of a program that asks for a password on its terminal, as often as it does."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    said, asked = b"", 0
+    while select.select([terminal], [], [], SECONDS)[0]:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # it has ended
+            break
+        said += part
+        while said.count(b"passphrase") > asked and said.rstrip().endswith(b":"):
+            asked = said.count(b"passphrase")
+            os.write(terminal, password.encode() + b"\n")
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, said
+    return said
