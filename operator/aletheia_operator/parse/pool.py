@@ -33,6 +33,11 @@ class Parsers:
     def run(self, parser: RunParser) -> "ParsedRun":
         return ParsedRun(self, parser)
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that live."""
+        return [worker.pid for worker in self._workers if worker.alive]
+
     async def assign(self, parser: RunParser) -> tuple["_Worker", int]:
         """The least busy worker, with the run in it."""
         async with self._starting:
@@ -66,6 +71,10 @@ class _Worker:
                 sys.executable, "-m", "aletheia_operator.parse.worker", stdin=pipe, stdout=pipe, limit=_PIPE_BYTES
             )
         )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def send(self, message: Any) -> None:
         if self._idle is not None:

@@ -34,6 +34,8 @@ class Heads:
 
     def head_of(self, line: str, timestamp: str) -> str | None:
         """Timestamp of the line that this one, which has no head of its own, continues; None where it stands for itself."""
+        if not line and not self._language:  # Go sets its traces off by an empty line
+            return None
         if self.head is not None and self._continues(line) and _near(self._before, timestamp):
             self._before = timestamp
             return self.head

@@ -5,6 +5,7 @@ All in one run and in turns, so that the ratios mean something on a machine that
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.benchmarks.__main__ import timed
 from tests.cluster import programs, provider
 from tests.cluster.rig import ROOT, bin_dir
 from tests.integration.test_node_logs import verification
-from tests.support.operator import Kubectl, Operator, pod, until
+from tests.support.operator import Kubectl, Operator, investigation, pod, until
 
 NAMESPACE = "aletheia-benchmark-logs"
 SAMPLE_SECONDS = 0.02
@@ -33,15 +34,18 @@ WRITER = """awk 'BEGIN { for (i = 0; i < %d; i++) {
 
 @dataclass
 class Memory:
-    """Resident memory of a process and its children, sampled; bytes."""
+    """Resident memory (bytes) and processor time (seconds) of a process and its children, sampled."""
 
     pid: int
     peak: int = 0
+    seconds: dict[int, float] = field(default_factory=dict)
+    spent: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         self.peak = 0
+        before = dict(self.seconds)
         self._over.clear()
         thread = threading.Thread(target=self._sample, daemon=True)
         thread.start()
@@ -50,11 +54,14 @@ class Memory:
         finally:
             self._over.set()
             thread.join()
+            self.spent = sum(self.seconds.values()) - sum(before.values())
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            self.peak = max(self.peak, sum(resident(pid) for pid in [self.pid, *map(int, children)]))
+            pids = [self.pid, *map(int, children)]
+            self.peak = max(self.peak, sum(resident(pid) for pid in pids))
+            self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
 
 
 def resident(pid: int) -> int:
@@ -62,6 +69,14 @@ def resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -98,13 +113,16 @@ def main() -> int:
         ways = {way: work for way, work in ways.items() if not options.only or way in options.only}
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         peaks: dict[str, int] = {}
+        spent: dict[str, float] = {}
         for number in range(options.rounds):
             for way, work in ways.items():
+                others = children_seconds()
                 with memory.watched():
                     seconds[way].append(timed(partial(work, number)))
+                spent[way] = memory.spent if way in ("api", "node") else children_seconds() - others
                 peaks[way] = max(peaks.get(way, 0), memory.peak)
                 print(f"round {number + 1}: {way:8} {seconds[way][-1]:7.1f} s", flush=True)
-    table = report({way: statistics.median(of) for way, of in seconds.items()}, peaks, size, options)
+    table = report({way: statistics.median(of) for way, of in seconds.items()}, spent, peaks, size, options)
     print(table)
     if options.table:
         options.table.write_text(table)
@@ -158,13 +176,19 @@ def by_stern(kubectl: Kubectl, directory: Path) -> None:
 def investigate(kubectl: Kubectl, via: str, number: int) -> None:
     name = f"{via}-{number}"
     logs = {"via": via, "limits": LIMITS}
-    spec = {"targets": [{"selector": {"matchLabels": {"app": "writer"}}}], "logs": logs, "timeout": "1h"}
-    resource = {"apiVersion": "aletheia.dev/v1alpha1", "kind": "Investigation", "metadata": {"name": name}, "spec": spec}
-    kubectl.apply(resource)
+    targets = [{"selector": {"matchLabels": {"app": "writer"}}}]
+    kubectl.apply(investigation(name, targets=targets, logs=logs, timeout="1h"))
     kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Completed", 1800)
 
 
-def report(seconds: dict[str, float], peaks: dict[str, int], size: int, options: argparse.Namespace) -> str:
+def children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def report(
+    seconds: dict[str, float], spent: dict[str, float], peaks: dict[str, int], size: int, options: argparse.Namespace
+) -> str:
     names = {
         "kubectl": f"{options.pods} × `kubectl logs --timestamps > file` at once",
         "stern": "`stern --no-follow -o json > file`",
@@ -174,13 +198,13 @@ def report(seconds: dict[str, float], peaks: dict[str, int], size: int, options:
     rows = [
         f"{options.pods} pods × {options.lines:,} lines, {size / 1e6:.0f} MB, {os.cpu_count()} cores,"
         f" median of {options.rounds}:\n",
-        "| way | seconds | of kubectl's time | of stern's time | peak memory, MB |",
-        "|---|---|---|---|---|",
+        "| way | seconds | of kubectl's time | of stern's time | processor time of its own, s | peak memory, MB |",
+        "|---|---|---|---|---|---|",
     ]
     for way, taken in seconds.items():
         ratios = [f"{taken / seconds[peer]:.2f}" if peer in seconds else "" for peer in ("kubectl", "stern")]
         memory = f"{peaks[way] / 1e6:.0f}" if way in ("api", "node") else ""
-        rows.append(f"| {names[way]} | {taken:.1f} | {ratios[0]} | {ratios[1]} | {memory} |")
+        rows.append(f"| {names[way]} | {taken:.1f} | {ratios[0]} | {ratios[1]} | {spent[way]:.1f} | {memory} |")
     return "\n".join(rows) + "\n"
 
 
