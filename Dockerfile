@@ -31,7 +31,7 @@ RUN python3 -c "import glob, shutil, sys, sysconfig; [shutil.rmtree(p, ignore_er
       for p in glob.glob(f'{d}/{n}')]" \
  && rm -rf /usr/share/python-wheels /usr/local/bin/pip* /usr/bin/pip*
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2
 USER 10001:10001
 WORKDIR /
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "aletheia_operator"]

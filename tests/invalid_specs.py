@@ -102,6 +102,17 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("events of nodes that are no yes or no", _logs(events={"nodes": "all"}), "events.nodes"),
     InvalidSpec("objects with a field that is none", _logs(objects={"secrets": True}), "secrets"),
     InvalidSpec("an unknown field of logs", _logs(logs={"tail": 5}), "tail"),
+    InvalidSpec(
+        "a budget that is no number of bytes", _logs(logs={"limits": {"bytesPerContainer": "much"}}), "bytesPerContainer"
+    ),
+    InvalidSpec("a budget of nothing", _logs(logs={"limits": {"bytesPerInvestigation": "0"}}), "bytesPerInvestigation"),
+    InvalidSpec("a budget with an unknown unit", _logs(logs={"limits": {"bytesPerContainer": "5MB"}}), "bytesPerContainer"),
+    InvalidSpec("lines longer than the limit", _logs(logs={"limits": {"lineBytes": "17Mi"}}), "lineBytes is at most 16Mi"),
+    InvalidSpec("an unknown way to read logs", _logs(logs={"via": "ssh"}), "via"),
+    InvalidSpec("a sample of more than all", _logs(logs={"samplePercent": 101}), "samplePercent"),
+    InvalidSpec("an unknown state of a container", _logs(logs={"containerStates": ["asleep"]}), "containerStates"),
+    InvalidSpec("no states at all", _logs(logs={"containerStates": []}), "containerStates"),
+    InvalidSpec("an empty expression", _logs(logs={"container": ""}), "container"),
     InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
     # the window
     InvalidSpec("an expiry at once", _logs(retention={"artifactsSeconds": 0}), "artifactsSeconds"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import kopf
 
 from aletheia_operator import __version__
-from aletheia_operator.handlers.operator import Settings, run
+from aletheia_operator.handlers.operator import CLUSTER_CA, Settings, run
 from aletheia_operator.session.retention import Caps
 
 
@@ -29,6 +29,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--retain-grace-seconds", type=_seconds, default=3600, help="what ended since is safe from the caps")
     parser.add_argument("--orphan-grace-seconds", type=_seconds, default=3600, help="until an orphaned session is removed")
     parser.add_argument("--sweep-seconds", type=_positive, default=60, help="between two looks at what has expired")
+    parser.add_argument("--node-logs", action="store_true", help="read log files from nodes; needs the right nodes/log")
+    kubelets = parser.add_mutually_exclusive_group()
+    kubelets.add_argument(
+        "--kubelet-certificate-authority", type=Path, default=CLUSTER_CA, help="PEM file that signs the kubelets' certificates"
+    )
+    kubelets.add_argument("--kubelet-insecure-tls", action="store_true", help="do not verify the kubelets' certificates")
     parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
     parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
     parser.add_argument("--version", action="version", version=__version__)
@@ -57,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
             caps=Caps(options.retain_namespace_bytes, options.retain_total_bytes, options.retain_grace_seconds),
             orphan_grace_seconds=options.orphan_grace_seconds,
             sweep_seconds=options.sweep_seconds,
+            node_logs=options.node_logs,
+            kubelet_certificate_authority=None if options.kubelet_insecure_tls else options.kubelet_certificate_authority,
         )
     )
 

@@ -1,6 +1,8 @@
 """Fakes that several tests share: the Kubernetes API, fetchers, clocks."""
 
 import asyncio
+import json
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,10 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
+from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.session import InvestigationReference, SessionLayout
+from aletheia_operator.session.artifact import Spool
+from aletheia_operator.text.entries import Encoded
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -45,7 +50,7 @@ class FakeKubernetes:
     def as_service_account(self, namespace: str, name: str) -> "FakeKubernetes":
         return FakeKubernetes(self.objects, self.lists, self.logs, f"system:serviceaccount:{namespace}:{name}", self.asked)
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         self.asked.append((path, dict(query or {})))
         found = self.objects.get(path, Rejected("the Kubernetes API answered 404: not found", GapReason.NOT_FOUND))
         if isinstance(found, Exception):
@@ -195,11 +200,31 @@ def make_window(start: str = "2026-11-22T11:00:00+00:00", end: str = "2026-11-22
     return Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
 
 
+async def entries_of(document: Document) -> list[Any]:
+    """All entries of a document, as they will be read from its file."""
+    entries: list[Any] = []
+    async for batch in document.batches:
+        entries += json.loads(b"[" + batch.block + b"]") if isinstance(batch, Encoded) else batch
+    return entries
+
+
+def make_scratch() -> Spool:
+    return Spool(Path(tempfile.gettempdir()), None)
+
+
 def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> Sources:
     fake = kubernetes or FakeKubernetes()
 
     async def identity() -> Kubernetes:
         return fake.real()
 
-    settings: dict[str, Any] = {"http": Http(), "data_sources": None, "window": make_window(), **changes}
+    settings: dict[str, Any] = {
+        "http": Http(),
+        "data_sources": None,
+        "window": make_window(),
+        "parsers": Parsers(),
+        "scratch": make_scratch,
+        "interrupted": lambda: False,
+        **changes,
+    }
     return Sources(namespace="shop", kubernetes=identity, **settings)

@@ -470,6 +470,30 @@ def test_who_may_be_impersonated(values: Values, expected: set[tuple[str | None,
     assert impersonable(values) == expected
 
 
+@pytest.mark.parametrize(
+    ("node_logs", "flags"),
+    [
+        ({}, []),
+        ({"enabled": True}, ["--node-logs"]),
+        ({"enabled": True, "insecureTLS": True}, ["--node-logs", "--kubelet-insecure-tls"]),
+        (
+            {"enabled": True, "certificateAuthority": "/ca/kubelet.pem"},
+            ["--node-logs", "--kubelet-certificate-authority=/ca/kubelet.pem"],
+        ),
+    ],
+    ids=["by default", "allowed", "without verification", "with a CA of their own"],
+)
+def test_log_files_of_nodes_are_an_admins_option(node_logs: Values, flags: list[str]) -> None:
+    """The right to them, and the flag, are there only when asked for."""
+    values = {"nodeLogs": node_logs} if node_logs else {}
+    arguments = operator_pod(values)["containers"][0]["args"]
+    assert [argument for argument in arguments if "node-logs" in argument or "kubelet" in argument] == flags
+    rules = [rule for role in of_kind(render(values), "ClusterRole", "Role") for rule in role["rules"]]
+    of_nodes = [rule for rule in rules if any("nodes" in resource for resource in rule.get("resources", []))]
+    expected = [{"apiGroups": [""], "resources": ["nodes", "nodes/log"], "verbs": ["get"]}] if node_logs else []
+    assert of_nodes == expected
+
+
 def test_roles_for_people() -> None:
     """Viewers see, investigators write, admins own the DataSources, readers serve ServiceAccounts; none is given unasked."""
     roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}

@@ -18,6 +18,7 @@ from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes_members import Members, read_named, selects
 from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher, make_fit
 from aletheia_operator.fetchers.kubernetes_revisions import of_object, rollouts
+from tests.unit.fakes import make_sources
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(hours=1), NOW)
@@ -51,10 +52,7 @@ class Api:
         return cast("Kubernetes", self)
 
     def sources(self) -> Sources:
-        async def kubernetes() -> Kubernetes:
-            return self.real()
-
-        return Sources("shop", WINDOW, kubernetes, cast("Any", None), cast("Any", None), lambda: NOW)
+        return make_sources(cast("Any", self), window=WINDOW, now=lambda: NOW)
 
 
 def thing(name: str, owner: Object | None = None, **more: Any) -> Object:

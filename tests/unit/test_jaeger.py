@@ -11,7 +11,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Answer, Endpoint, Http
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, is_failing, read, search, summarise
-from tests.unit.fakes import make_sources, make_window
+from tests.unit.fakes import entries_of, make_sources, make_window
 from tests.unit.loopback import Loopback, reply_json
 
 ENDPOINT = Endpoint("traces", "http://jaeger:16686", 5, 2**20)
@@ -179,7 +179,7 @@ async def document_of(loopback: Loopback, **fields: Any) -> tuple[str, Document,
         plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
         (question,) = plan.questions
         (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
-        return question.target, document, [entry async for batch in document.batches for entry in batch]
+        return question.target, document, await entries_of(document)
 
 
 async def test_a_search_becomes_a_document(loopback: Loopback) -> None:

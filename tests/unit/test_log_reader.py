@@ -1,16 +1,19 @@
 """One container's log, read again from its last line until nothing new comes: each line once, and what is missing said."""
 
+import json
 from typing import Any
 
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
-from aletheia_operator.fetchers import kubernetes_logs
-from aletheia_operator.fetchers.base import Findings, Window
-from aletheia_operator.fetchers.kubernetes_logs import LogReader, Run
+from aletheia_operator.fetchers.base import Missing, Window
+from aletheia_operator.fetchers.log_api import read_by_api
+from aletheia_operator.fetchers.log_merge import merge
+from aletheia_operator.fetchers.log_run import LogLimits, Run, RunLog
+from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.text.levels import LevelCount
-from tests.unit.fakes import FakeKubelet, FakeKubernetes, Script, make_window
+from tests.unit.fakes import FakeKubelet, FakeKubernetes, Script, make_scratch, make_window
 
 PATH = "/api/v1/namespaces/shop/pods/web-0/log"
 RESET = Unavailable("the Kubernetes API cannot be reached: ClientPayloadError")
@@ -23,24 +26,35 @@ def at(second: float, text: str = "", end: str = "\n") -> bytes:
 
 
 class Reading:
-    """What a reader gave for a script of answers."""
+    """What was read of a script of answers."""
 
-    def __init__(self, *logs: Script, run: Run | None = None, window: Window | None = None) -> None:
+    def __init__(
+        self, *logs: Script, run: Run | None = None, window: Window | None = None, max_line_bytes: int = 2**20
+    ) -> None:
         self.kubernetes = FakeKubernetes(logs=list(logs))
-        self.findings = Findings()
-        self.count = LevelCount()
-        self.reader = LogReader(
-            self.kubernetes.real(), PATH, run or Run("app"), window or make_window(), "pod/web-0", self.findings, self.count
+        self.log = RunLog(
+            run=run or Run("app"),
+            window=window or make_window(),
+            limits=LogLimits(2**30, 2**30, max_line_bytes),
+            scratch=make_scratch,
+            parsers=Parsers(),
+            form="api",
+            target="pod/web-0",
         )
-        self.keys: list[bytes] = []
         self.entries: list[dict[str, Any]] = []
+        self.count = LevelCount()
 
     async def read(self) -> "Reading":
-        async for batch in self.reader.batches():
-            self.keys += [key for key, _ in batch]
-            self.entries += [entry for _, entry in batch]
+        await read_by_api(self.log, self.kubernetes.real(), PATH)
+        self.count = (await self.log.finish()).count
+        for encoded in merge([self.log.spool.blocks()]):
+            self.entries += json.loads(b"[" + encoded.block + b"]")
         assert self.kubernetes.logs == [], "an answer was left unread"
         return self
+
+    @property
+    def missing(self) -> list[Missing]:
+        return self.log.missing
 
     @property
     def lines(self) -> list[str]:
@@ -48,7 +62,7 @@ class Reading:
 
     @property
     def reasons(self) -> list[GapReason]:
-        return [gap.reason for gap in self.findings.missing]
+        return [gap.reason for gap in self.missing]
 
     @property
     def since(self) -> list[str]:
@@ -62,7 +76,7 @@ ONE = len(ABC[0])
 async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
     """What a reader gives for a log whose first answers break off."""
     reading = Reading()
-    reading.reader.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks).real()
+    reading.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks)
     return await reading.read()
 
 
@@ -87,7 +101,7 @@ async def test_a_log_that_breaks_off_is_read_on(breaks: list[tuple[int, Exceptio
     """Every line once, in order, and no gap."""
     reading = await read_from(ABC, *breaks)
     assert reading.lines == ["a", "b", "c"]
-    assert reading.findings.missing == []
+    assert reading.missing == []
     assert reading.count.lines == 3
 
 
@@ -96,7 +110,7 @@ async def test_a_line_that_is_cut_by_a_clean_end_is_read_whole(cut: int) -> None
     """A connection that breaks off looks like the end of the log: the line's rest comes at the next look."""
     reading = await read_from([at(1, "a"), at(2, "hello world"), at(2, "c")], (ONE + cut, None))
     assert reading.lines == ["a", "hello world", "c"]
-    assert reading.findings.missing == []
+    assert reading.missing == []
 
 
 async def test_a_last_line_without_its_end_is_kept_as_partial() -> None:
@@ -116,11 +130,10 @@ async def test_lines_of_the_same_second_and_moment_are_neither_lost_nor_doubled(
 
 
 async def test_lines_of_stdout_and_stderr_may_stand_in_disorder() -> None:
-    """A line behind a later one stays where it stood, with its own time; its sort key does not go back."""
+    """A line behind a later one stays where it stood, with its own time."""
     lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late"), at(2.2, "c")]
     reading = await Reading(lines, [lines[1], lines[3]]).read()
     assert reading.lines == ["a", "b", "late", "c"]
-    assert reading.keys == sorted(reading.keys)
     assert reading.entries[2]["timestamp"] == "2026-11-22T11:30:01.900000000Z"
 
 
@@ -182,11 +195,10 @@ async def test_a_line_is_kept_as_it_is(text: str) -> None:
     assert reading.entries[0]["timestamp"] == "2026-11-22T11:30:01.000000000Z"
 
 
-async def test_an_over_long_line_is_cut_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_over_long_line_is_cut_and_said() -> None:
     """Its beginning is kept to the byte; one gap stands for all such lines."""
-    monkeypatch.setattr(kubernetes_logs, "MAX_LINE_BYTES", 10)
     lines = [at(1, "0123456789"), at(2, "0123456789A" + "x" * 500), at(3, "y" * 500)]
-    reading = await Reading([b"".join(lines)], [lines[2]]).read()
+    reading = await Reading([b"".join(lines)], [lines[2]], max_line_bytes=10).read()
     assert reading.lines == ["0123456789", "0123456789", "y" * 10]
     assert [entry.get("truncated") for entry in reading.entries] == [None, True, True]
     assert reading.reasons == [GapReason.LINE_TRUNCATED]
@@ -196,7 +208,7 @@ async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
     """After three tries without news it is given up, with the last line's time; what came is kept."""
     reading = await Reading([at(1, "a"), RESET], [RESET], [RESET], [RESET]).read()
     assert reading.lines == ["a"]
-    (gap,) = reading.findings.missing
+    (gap,) = reading.missing
     assert gap.reason == GapReason.LOG_INCOMPLETE
     assert gap.target == "pod/web-0 container/app"
     assert "after 2026-11-22T11:30:01.000000000Z" in gap.message
@@ -240,7 +252,7 @@ async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:
 async def test_a_refusal_ends_the_reading_with_its_reason(error: Rejected, run: Run, reason: GapReason) -> None:
     """It is asked once, and the gap names the run."""
     reading = await Reading([error], run=run).read()
-    (gap,) = reading.findings.missing
+    (gap,) = reading.missing
     assert (gap.reason, gap.target) == (reason, f"pod/web-0 {run}")
 
 
@@ -256,7 +268,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
     words = b"unable to retrieve container logs for containerd://abc\x1b[2J"
     reading = await Reading([words]).read()
     assert reading.entries == [{"timestamp": None, "container": "app", "line": words.decode()}]
-    (gap,) = reading.findings.missing
+    (gap,) = reading.missing
     assert gap.reason == GapReason.LOG_UNAVAILABLE
     assert gap.message == "unable to retrieve container logs for containerd://abc [2J"
 

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.api import InvestigationSpec, Target
+from aletheia_operator.api import InvestigationSpec, LogsRequest, Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Plan
-from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher, Run, container_runs
+from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher, container_runs
 from aletheia_operator.fetchers.kubernetes_targets import describe, find_pods, label_query
-from tests.unit.fakes import FakeKubelet, FakeKubernetes, make_sources
+from aletheia_operator.fetchers.log_run import Run
+from tests.unit.fakes import FakeKubelet, FakeKubernetes, entries_of, make_sources
 
 PODS = "/api/v1/namespaces/shop/pods"
 RUNNING: dict[str, Any] = {"state": {"running": {}}}
@@ -64,18 +65,18 @@ def make_pod(name: str = "web-0", owner: str | None = None, uid: str | None = No
 )
 def test_runs_follow_from_the_containers_states(containers: dict[str, Any], runs: list[Run]) -> None:
     """Each run that has a log is read; for each container that never started there is a reason."""
-    assert container_runs(make_pod(**containers), None, previous=True) == runs
+    assert container_runs(make_pod(**containers), None, LogsRequest()) == runs
 
 
 def test_without_previous_only_the_present_runs_are_read() -> None:
     """`logs.previous: false`; a container that waits still has its last run's log."""
     pod = make_pod(app=RESTARTED, proxy=CRASH_LOOPING)
-    assert container_runs(pod, None, previous=False) == [Run("app"), Run("proxy")]
+    assert container_runs(pod, None, LogsRequest(previous=False)) == [Run("app"), Run("proxy")]
 
 
 def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
     """A name that the pod does not have is not silently nothing."""
-    runs = container_runs(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, previous=True)
+    runs = container_runs(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, LogsRequest())
     assert runs == [Run("proxy"), Run("typo", not_started="the pod has no container typo")]
 
 
@@ -92,7 +93,7 @@ def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
 def test_a_pod_without_container_statuses_says_why(status: dict[str, str], words: str) -> None:
     """The pod's own reason stands in for the container's."""
     pod = {**make_pod(), "status": status}
-    (run,) = container_runs(pod, None, previous=True)
+    (run,) = container_runs(pod, None, LogsRequest())
     assert run.not_started == f"the container never started: {words}"
 
 
@@ -250,12 +251,17 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
     }
     sources = make_sources(FakeKubelet(lines=lines))
     (document,) = [one async for one in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
-    entries = [entry async for batch in document.batches for entry in batch]
+    entries = await entries_of(document)
     assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]
     assert document.name == ("kubernetes", "web-0", "shop")
     assert document.metadata["containers"] == ["app", "late", "proxy"]
     assert document.findings.summary == "3 logs (1 ERROR), top error: 'a' (1x)"
-    assert document.findings.metadata == {"levels": {"ERROR": 1}}
+    assert document.findings.metadata == {
+        "levels": {"ERROR": 1},
+        "via": {"container/app": "api", "container/proxy": "api"},
+        "kept": {"ERROR": 1, "none": 2},
+        "dropped": {},
+    }
     assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
         ("pod/web-0 container/late", GapReason.CONTAINER_NOT_STARTED)
     ]

@@ -14,7 +14,7 @@ from aletheia_operator.api.investigation import (
     WindowSpec,
     WorkloadReference,
 )
-from aletheia_operator.api.types import GROUP, VERSION, parse_duration
+from aletheia_operator.api.types import GROUP, VERSION, parse_bytes, parse_duration
 
 __all__ = [
     "GROUP",
@@ -31,5 +31,6 @@ __all__ = [
     "TracesRequest",
     "WindowSpec",
     "WorkloadReference",
+    "parse_bytes",
     "parse_duration",
 ]

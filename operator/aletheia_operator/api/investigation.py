@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from aletheia_operator.api.types import ContainerName, Duration, Model, Name, require, rules
+from aletheia_operator.api.expressions import is_expression
+from aletheia_operator.api.types import ByteQuantity, ContainerName, Duration, Model, Name, parse_bytes, require, rules
 
 IMMUTABLE = "is immutable but for suspend, cancel and retention: to ask again, create another Investigation"
 RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
@@ -136,10 +137,61 @@ class Target(Model):
         return self
 
 
+ContainerExpression = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class LogLimits(Model):
+    """Budgets of logs, as bytes of their entries in the artifact.
+
+    Over budget, errors and fatals are kept first with the lines around them, then an even sample of the rest.
+    """
+
+    LINE_BYTES: ClassVar[str] = "lineBytes is at most 16Mi"
+    model_config = rules(("quantity(self.lineBytes).compareTo(quantity('16Mi')) <= 0", LINE_BYTES))
+
+    bytes_per_container: ByteQuantity = Field("50Mi", description="Of one run of one container.")
+    bytes_per_investigation: ByteQuantity = Field(
+        "2Gi",
+        description="Of all pods together. Each pod is assured an equal share, within which a quiet container leaves more.",
+    )
+    line_bytes: ByteQuantity = Field("1Mi", description="A longer line is cut there. At most 16Mi.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(parse_bytes(self.line_bytes) <= 16 * 1024**2, self.LINE_BYTES)
+        return self
+
+
 class LogsRequest(Model):
     """Logs of the targets' containers over the window, one artifact a pod."""
 
     previous: bool = Field(True, description="Also read the run before the last restart of each container that restarted.")
+    container: ContainerExpression | None = Field(
+        None, description="Only containers whose name matches this regular expression (RE2, anywhere in the name)."
+    )
+    exclude_container: list[ContainerExpression] | None = Field(
+        None, max_length=20, description="Not the containers whose name matches one of these regular expressions (RE2)."
+    )
+    container_states: list[Literal["running", "waiting", "terminated"]] | None = Field(
+        None, min_length=1, max_length=3, description="Only containers in one of these states. Default: all."
+    )
+    init_containers: bool = Field(True, description="Also init containers and sidecars.")
+    ephemeral_containers: bool = Field(True, description="Also ephemeral containers.")
+    limits: LogLimits = Field(LogLimits(), description="How much is kept.")
+    sample_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        100, description="Of the lines that are no errors, nor near one, keep this share, evenly."
+    )
+    via: Literal["auto", "api", "node"] = Field(
+        "auto",
+        description="How logs are read: by the pods/log API, or as files from the node, which is faster and has rotated files"
+        " too, where an admin allows it. auto takes the node where it can. A read that fails on the node is done by the API.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for expression in filter(None, (self.container, *(self.exclude_container or ()))):
+            require(is_expression(expression), f"{expression!r} is not a regular expression (RE2)")
+        return self
 
 
 class EventsRequest(Model):

@@ -69,9 +69,25 @@ class GapReason(Reason):
         "The container never ran, so it has no logs. The message has the waiting reason.",
     )
     LOG_UNAVAILABLE = "LogUnavailable", "The node no longer has the log, such as that of a container that was removed."
+    LOG_ROTATED = (
+        "LogRotated",
+        "The node has rotated away what the window begins with. Investigate earlier, or let log files be read from nodes.",
+    )
+    POD_REPLACED = (
+        "PodReplaced",
+        "The pod was deleted, or replaced by one of the same name, before its log was read. Look for an older session.",
+    )
+    NODE_LOGS_UNAVAILABLE = (
+        "NodeLogsUnavailable",
+        "logs.via is node, but the log files could not be read from the node; the pods/log API was used instead.",
+    )
     LOG_INCOMPLETE = "LogIncomplete", "The log stream broke off and could not be read again to its end."
     LINE_TRUNCATED = "LineTruncated", "A line was longer than the limit; its beginning was kept."
-    BUDGET_EXCEEDED = "BudgetExceeded", "The artifact reached its size limit; what came before was kept."
+    BUDGET_EXCEEDED = (
+        "BudgetExceeded",
+        "There was more than the budget allows. Of logs, errors and what is around them were kept first, then an even sample;"
+        " of other artifacts the beginning. Raise spec.logs.limits, or narrow the window or the targets.",
+    )
     WINDOW_IN_FUTURE = "WindowInFuture", "The window ends after the resource was created; it was cut there."
     SAVE_FAILED = "SaveFailed", "The session volume refused the write, such as when it is full."
     SEALING_FAILED = (

@@ -12,6 +12,8 @@ GROUP = "aletheia.dev"
 VERSION = "v1alpha1"
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
+BYTES_PATTERN = r"^([1-9][0-9]{0,8})(Ki|Mi|Gi)?$"
 DURATION_PATTERN = r"^([1-9][0-9]{0,3}[hdw]|[1-9][0-9]{0,5}[sm]){1,5}$"  # short enough that no date overflows
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123 subdomain
 
@@ -52,6 +54,19 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", text))
 
 
+def parse_bytes(text: str) -> int:
+    """Bytes of a quantity such as `65536`, `512Ki`, `50Mi` or `2Gi`. Raises ValueError for anything else, zero included."""
+    match = re.fullmatch(BYTES_PATTERN, text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a number of bytes: write a number with or without a unit Ki, Mi or Gi, such as 50Mi")
+    return int(match[1]) * _BYTE_UNITS[match[2] or ""]
+
+
+def _checked_bytes(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
 def _checked_duration(text: str) -> str:
     parse_duration(text)
     return text
@@ -61,6 +76,11 @@ Duration = Annotated[
     str,
     AfterValidator(_checked_duration),
     Field(max_length=35, json_schema_extra={"pattern": DURATION_PATTERN}),
+]
+ByteQuantity = Annotated[
+    str,
+    AfterValidator(_checked_bytes),
+    Field(max_length=12, json_schema_extra={"pattern": BYTES_PATTERN}),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
 ContainerName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]

@@ -24,6 +24,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 
 PAGE_SIZE = 250
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
@@ -91,6 +92,15 @@ class Kubernetes:
         merge_patch = "application/merge-patch+json"
         async with self.stream(f"{path}/status", method="PATCH", body=body, content_type=merge_patch) as response:
             await _read_capped(response)
+
+    async def may(self, attributes: Mapping[str, str]) -> bool:
+        """Whether this identity may do what the resource attributes say (authorization.k8s.io/v1, SelfSubjectAccessReview)."""
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        review = body | {"spec": {"resourceAttributes": dict(attributes)}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        async with self.stream(path, method="POST", body=review) as response:
+            answer = _parse(await _read_capped(response))
+        return (answer.get("status") or {}).get("allowed") is True
 
     @asynccontextmanager
     async def stream(

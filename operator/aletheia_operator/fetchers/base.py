@@ -3,7 +3,7 @@
 A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.http import Endpoint, Http
+from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.text.entries import Encoded
 from aletheia_operator.text.timestamps import format_time
 
 
@@ -45,6 +48,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Scratch(Protocol):
+    """Bytes that wait: they come back in blocks, none of which ends within what one `write` wrote."""
+
+    def write(self, content: bytes) -> None:
+        """Raises OSError where the session volume refuses."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Sources:
     """Whom a fetcher may ask, and on whose behalf.
@@ -57,6 +72,13 @@ class Sources:
     kubernetes: Callable[[], Awaitable[Kubernetes]]
     http: Http
     data_sources: DataSources
+    parsers: Parsers
+    scratch: Callable[[], Scratch]
+    """A place for what does not fit into memory, on the session volume."""
+    interrupted: Callable[[], bool]
+    """Whether a cancelled fetch should still give what it has: the Investigation is over, not the process."""
+    kubelets: Kubelets | None = None
+    """None: an admin has not allowed log files to be read from nodes."""
     now: Callable[[], datetime] = utc_now
 
 
@@ -99,7 +121,7 @@ class Findings:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-Entries = list[Any]
+Entries = list[Any] | Encoded
 
 
 @dataclass

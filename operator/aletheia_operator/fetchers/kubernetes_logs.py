@@ -1,36 +1,30 @@
 """Kubernetes logs: one document a pod, all its containers in time order.
 
-Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API knows no
-end of a log's window and only whole seconds of its start: both are cut here.
+What is read, by the API or from the node, waits in spools until every run is through; then it is merged into one order.
 """
 
 import asyncio
-import base64
-import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import asdict
 from typing import Any
 
-from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api import InvestigationSpec, LogsRequest, parse_bytes
+from aletheia_operator.api.expressions import compile_expression
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.kubernetes import METADATA_ONLY_OBJECT, Kubernetes
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes_targets import describe, find_pods
-from aletheia_operator.text.levels import LevelCount, one_line
-from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds, to_nanoseconds
+from aletheia_operator.fetchers.log_api import check_rotation, read_by_api
+from aletheia_operator.fetchers.log_files import Directory, read_by_node
+from aletheia_operator.fetchers.log_merge import merge
+from aletheia_operator.fetchers.log_run import LogLimits, Run, RunLog
+from aletheia_operator.fetchers.log_spool import share
+from aletheia_operator.text.entries import LEVEL_CODES, Encoded
+from aletheia_operator.text.levels import LevelCount
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
-SECONDS_LOOKED_BACK = 2
-MAX_BROKEN_READS = 3  # in a row, without a new line
-DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr are stamped apart: a line may stand behind a later one
-_CANONICAL_LENGTH = len(b"2026-11-22T15:21:11.072842937Z")
-_SECOND_LENGTH = len(b"2026-11-22T15:21:11")
-
-Line = tuple[bytes, dict[str, Any]]  # sort key (UTC, nine digits), entry
+MIRROR = "kubernetes.io/config.mirror"  # a static pod's log directory has this in place of the uid
 
 
 class KubernetesLogsFetcher:
@@ -43,7 +37,7 @@ class KubernetesLogsFetcher:
         if spec.targets is None or not spec.of_targets("logs"):
             return Plan()
         kubernetes = await sources.kubernetes()
-        previous = spec.logs.previous if spec.logs else True
+        request = spec.logs or LogsRequest()
         pods: dict[str, dict[str, Any]] = {}
         wanted: dict[str, set[str] | None] = {}
         missing: list[Missing] = []
@@ -61,104 +55,271 @@ class KubernetesLogsFetcher:
                 names = set(target.containers) if target.containers else None
                 before = wanted.get(uid, set())
                 wanted[uid] = None if names is None or before is None else before | names
-        questions = [self._question(pod, wanted[uid], previous) for uid, pod in pods.items()]
+        limits = pod_limits(request, len(pods))
+        questions = [
+            self._question(pod, container_runs(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
+        ]
         return Plan(tuple(questions), tuple(missing))
 
-    def _question(self, pod: dict[str, Any], wanted: set[str] | None, previous: bool) -> Question:
-        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    def _question(self, pod: dict[str, Any], runs: list[Run], request: LogsRequest, limits: LogLimits) -> Question:
+        metadata = pod["metadata"]
         arguments = {
-            "pod": name,
-            "uid": uid,
+            "pod": metadata["name"],
+            "uid": metadata["uid"],
+            "directory_uid": (metadata.get("annotations") or {}).get(MIRROR) or metadata["uid"],
             "node": pod["spec"].get("nodeName"),
-            "runs": [run.__dict__ for run in container_runs(pod, wanted, previous)],
+            "runs": [asdict(run) for run in runs],
+            "limits": asdict(limits),
+            "via": request.via,
         }
-        return Question(self.name, f"{self.name}/{uid}", f"pod/{name}", arguments)
+        return Question(self.name, f"{self.name}/{metadata['uid']}", f"pod/{metadata['name']}", arguments)
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the pod's document.
 
         Entries: {"timestamp": RFC 3339 UTC with nanoseconds, "container", "line"}, and where they hold: "previous": true (the
-        run before the last restart), "level", "line_base64" (the exact bytes of a line that is not UTF-8), "partial": true
-        (the last line had no end yet), "truncated": true, "timestamp_raw" (as the node wrote it, when not in UTC).
+        run before the last restart), "level", "message" (where it is not the line itself), "fields", "head" (timestamp of the
+        same container's line that this one continues, such as a stack trace), "line_base64" (the exact bytes of a line that is
+        not UTF-8), "partial": true (the last line had no end yet), "truncated": true, "timestamp_raw" (as the node wrote it,
+        when not in UTC).
         """
-        kubernetes = await sources.kubernetes()
         findings = Findings()
-        pod = question.arguments["pod"]
-        runs = [Run(**run) for run in question.arguments["runs"]]
+        capture = PodLogs(question, sources, await sources.kubernetes(), findings)
         yield Document(
             category="logs",
             source="kubernetes",
-            name=("kubernetes", pod, sources.namespace),
+            name=("kubernetes", capture.pod, sources.namespace),
             metadata={
-                "pod": pod,
+                "pod": capture.pod,
                 "namespace": sources.namespace,
                 "pod_uid": question.arguments["uid"],
                 "node": question.arguments["node"],
-                "containers": sorted({run.container for run in runs}),
+                "containers": sorted({run.container for run in capture.runs}),
             },
-            batches=self._batches(kubernetes, sources, question, runs, findings),
+            batches=capture.batches(),
             findings=findings,
         )
 
-    async def _batches(
-        self, kubernetes: Kubernetes, sources: Sources, question: Question, runs: list["Run"], findings: Findings
-    ) -> AsyncGenerator[list[Any], None]:
-        count = LevelCount()
-        streams = []
-        for run in runs:
-            if run.not_started is None:
-                path = f"/api/v1/namespaces/{sources.namespace}/pods/{question.arguments['pod']}/log"
-                streams.append(LogReader(kubernetes, path, run, sources.window, question.target, findings, count).batches())
-            else:
-                findings.missing.append(Missing(f"{question.target} {run}", GapReason.CONTAINER_NOT_STARTED, run.not_started))
+
+class PodLogs:
+    """The logs of one pod: every run read to its end, then all in one order."""
+
+    def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, findings: Findings) -> None:
+        self.question = question
+        self.sources = sources
+        self.kubernetes = kubernetes
+        self.findings = findings
+        self.pod: str = question.arguments["pod"]
+        self.runs = [Run(**run) for run in question.arguments["runs"]]
+        self.limits = LogLimits(**question.arguments["limits"])
+        self.via: dict[str, str] = {}
+        self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
+
+    async def batches(self) -> AsyncGenerator[Encoded, None]:
+        """The entries. When the Investigation is over before all was read, what was read comes all the same."""
+        for run in self.runs:
+            if run.not_started is not None:
+                self._miss(f"{self.question.target} {run}", GapReason.CONTAINER_NOT_STARTED, run.not_started)
+        logs = [self._log(run) for run in self.runs if run.not_started is None]
+        cancelled: asyncio.CancelledError | None = None
         try:
-            async for batch in merge(streams):
-                yield [entry for _, entry in batch]
+            try:
+                await self._read_all(logs)
+            except asyncio.CancelledError as e:
+                if not self.sources.interrupted():
+                    raise
+                cancelled = e
+            await self._conclude(logs)
+            merged = merge([log.spool.blocks() for log in logs]) if logs else iter(())
+            while (block := await asyncio.to_thread(next, merged, None)) is not None:
+                yield block
+            if cancelled is not None:
+                raise cancelled
         finally:
-            findings.summary = count.summary()
-            findings.metadata["levels"] = dict(count.levels)
-            for stream in streams:
-                await stream.aclose()
+            for log in logs:
+                log.close()
+
+    def _log(self, run: Run) -> RunLog:
+        return RunLog(
+            run=run,
+            window=self.sources.window,
+            limits=self.limits,
+            scratch=self.sources.scratch,
+            parsers=self.sources.parsers,
+            form="api",
+            target=self.question.target,
+        )
+
+    async def _read_all(self, logs: list[RunLog]) -> None:
+        if not logs:
+            return
+        directories = await self._directories({log.run.container for log in logs})
+        await asyncio.gather(*(self._read(log, directories.get(log.run.container)) for log in logs))
+        if any(self.via[str(log.run)] == "api" for log in logs):
+            await self._check_replaced()
+
+    async def _directories(self, containers: set[str]) -> dict[str, Directory]:
+        """Where the node has the containers' files; none where they may not, or cannot, be read."""
+        via, node, kubelets = self.question.arguments["via"], self.question.arguments["node"], self.sources.kubelets
+        if via == "api" or node is None:
+            return {}
+        if kubelets is None:
+            self._explain_api("an admin has not allowed it (chart value nodeLogs.enabled)")
+            return {}
+        try:
+            await self._authorize()
+            address = await kubelets.address(node)
+        except SourceError as e:
+            self._explain_api(e.message)
+            return {}
+        uid = self.question.arguments["directory_uid"]
+        return {
+            container: Directory.of(kubelets, address, self.sources.namespace, self.pod, uid, container)
+            for container in containers
+        }
+
+    async def _authorize(self) -> None:
+        """Ask the API server whether the Investigation's identity may read this pod's log. Raises SourceError."""
+        attributes = {
+            "namespace": self.sources.namespace,
+            "verb": "get",
+            "resource": "pods",
+            "subresource": "log",
+            "name": self.pod,
+        }
+        if not await self.kubernetes.may(attributes):
+            raise Rejected(f"this identity may not get pods/log of pod {self.pod}", GapReason.FORBIDDEN)
+
+    async def _read(self, log: RunLog, directory: Directory | None) -> None:
+        """One run to its end, from the node where it can be."""
+        if directory is not None:
+            await log.begin_again("cri")
+            self.via[str(log.run)] = "node"
+            try:
+                await read_by_node(log, directory)
+                return
+            except SourceError as e:
+                self._explain_api(e.message)
+            await log.begin_again("api")
+        self.via[str(log.run)] = "api"
+        await read_by_api(log, self.kubernetes, f"{self._pod_path}/log")
+        await log.settle()
+        await check_rotation(log, self.kubernetes, f"{self._pod_path}/log")
+
+    def _explain_api(self, why: str) -> None:
+        if self.question.arguments["via"] == "node":
+            self._miss(self.question.target, GapReason.NODE_LOGS_UNAVAILABLE, f"read by the pods/log API instead: {why}")
+
+    async def _check_replaced(self) -> None:
+        """The API knows pods by name: a pod of the same name may have taken the place of the one that was meant."""
+        uid = self.question.arguments["uid"]
+        try:
+            found = await self.kubernetes.get(self._pod_path, accept=METADATA_ONLY_OBJECT)
+        except SourceError:
+            return  # what was read is of the pod that was meant: had it been replaced, there would be one
+        if found["metadata"].get("uid") != uid:
+            message = f"the pod with uid {uid} was replaced by one of the same name, uid {found['metadata'].get('uid')}:"
+            self._miss(self.question.target, GapReason.POD_REPLACED, f"{message} the log may be the new pod's")
+
+    async def _conclude(self, logs: list[RunLog]) -> None:
+        """Budgets, gaps and summary, once nothing more comes."""
+        count = LevelCount()
+        for log in logs:
+            parser = await log.finish()
+            self.findings.missing += log.missing
+            count.merge(parser.count)
+        shares = share([log.spool.size_bytes for log in logs], self.limits.bytes_per_pod)
+        for log, max_bytes in zip(logs, shares, strict=True):
+            await asyncio.to_thread(log.spool.finish, min(max_bytes, self.limits.bytes_per_container))
+            self._say_dropped(log)
+        total, kept = Counter[int](), Counter[int]()
+        for log in logs:
+            total += log.spool.total
+            kept += log.spool.kept
+        self.findings.summary = count.summary()
+        self.findings.metadata |= {
+            "levels": dict(count.levels),
+            "via": {name: self.via[name] for name in sorted(self.via)},
+            "kept": _by_level(kept),
+            "dropped": _by_level(total - kept),
+        }
+
+    def _say_dropped(self, log: RunLog) -> None:
+        total, kept = log.spool.total.total(), log.spool.kept.total()
+        if total == kept or not log.spool.over_budget:
+            return
+        dropped = _by_level(log.spool.total - log.spool.kept)
+        what = ", ".join(f"{number} {level}" for level, number in dropped.items())
+        self._miss(
+            f"{self.question.target} {log.run}",
+            GapReason.BUDGET_EXCEEDED,
+            f"{kept} of {total} lines were kept, errors first and an even sample of the rest; dropped: {what}."
+            " Raise spec.logs.limits, or narrow the window",
+        )
+
+    def _miss(self, target: str, reason: GapReason, message: str) -> None:
+        missing = Missing(target, reason, message)
+        if missing not in self.findings.missing:
+            self.findings.missing.append(missing)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of a container: the present one, or the one before the last restart."""
-
-    container: str
-    previous: bool = False
-    not_started: str | None = None  # why there is no log
-
-    def __str__(self) -> str:
-        return f"container/{self.container}" + (" (previous)" if self.previous else "")
+def _by_level(codes: Counter[int]) -> dict[str, int]:
+    """Counts by level, the worst first; `none` for lines without."""
+    return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}
 
 
-def container_runs(pod: dict[str, Any], wanted: set[str] | None, previous: bool) -> list[Run]:
-    """Every run of the pod's containers that has, or should have, a log."""
+def pod_limits(request: LogsRequest, pods: int) -> LogLimits:
+    """The budgets of each of so many pods."""
+    limits = request.limits
+    return LogLimits(
+        bytes_per_container=parse_bytes(limits.bytes_per_container),
+        bytes_per_pod=parse_bytes(limits.bytes_per_investigation) // max(1, pods),
+        max_line_bytes=parse_bytes(limits.line_bytes),
+        sample_percent=request.sample_percent,
+    )
+
+
+def container_runs(pod: dict[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[Run]:
+    """Every run of the pod's containers that is asked for and has, or should have, a log."""
     runs = []
+    known = set()
     status = pod.get("status") or {}
-    for specs, statuses in (
-        ("initContainers", "initContainerStatuses"),
-        ("containers", "containerStatuses"),
-        ("ephemeralContainers", "ephemeralContainerStatuses"),
+    for specs, statuses, asked in (
+        ("initContainers", "initContainerStatuses", request.init_containers),
+        ("containers", "containerStatuses", True),
+        ("ephemeralContainers", "ephemeralContainerStatuses", request.ephemeral_containers),
     ):
         states = {state["name"]: state for state in status.get(statuses) or []}
         for container in pod["spec"].get(specs) or []:
             name = container["name"]
-            if wanted is None or name in wanted:
-                runs += _runs_of(name, states.get(name), status, previous)
-    known = {run.container for run in runs}
+            known.add(name)
+            if wanted is not None:
+                asked = asked or name in wanted
+            if (wanted is None or name in wanted) and asked and is_selected(name, states.get(name), request):
+                runs += _runs_of(name, states.get(name), status, request.previous)
     runs += [Run(name, not_started=f"the pod has no container {name}") for name in sorted((wanted or set()) - known)]
     return runs
 
 
+def is_selected(name: str, container: dict[str, Any] | None, request: LogsRequest) -> bool:
+    """Whether a container's name and state are among those that are asked for."""
+    if request.container is not None and not compile_expression(request.container).search(name):
+        return False
+    if any(compile_expression(expression).search(name) for expression in request.exclude_container or ()):
+        return False
+    state = next(iter((container or {}).get("state") or {}), "waiting")
+    return request.container_states is None or state in request.container_states
+
+
 def _runs_of(name: str, container: dict[str, Any] | None, pod_status: dict[str, Any], previous: bool) -> list[Run]:
     state = (container or {}).get("state") or {}
-    ran_before = "terminated" in ((container or {}).get("lastState") or {})
-    if "running" in state or "terminated" in state:
-        return [Run(name, previous=True), Run(name)] if previous and ran_before else [Run(name)]
-    if ran_before:
-        return [Run(name)]  # waits to be restarted: the API's present log is that of the last run
+    last = ((container or {}).get("lastState") or {}).get("terminated")
+    present = state["running"] if "running" in state else state.get("terminated")
+    if present is not None:
+        run = Run(name, started_at=present.get("startedAt"))
+        return [Run(name, previous=True, started_at=last.get("startedAt")), run] if previous and last is not None else [run]
+    if last is not None:
+        return [Run(name, started_at=last.get("startedAt"))]  # waits to be restarted: the present log is that of the last run
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
     detail = waiting.get("message") or pod_status.get("message")
@@ -172,206 +333,3 @@ def _with_remedy(error: SourceError, namespace: str) -> str:
         f"{error.message}. A Role in namespace {namespace} with get and list on pods, get on pods/log, and get and list on the"
         " target's workload kinds, bound to that user, would allow it"
     )
-
-
-@dataclass
-class LogReader:
-    """Reads one run of one container within the window, again from its last line until no new line comes.
-
-    A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells.
-    """
-
-    kubernetes: Kubernetes
-    path: str
-    run: Run
-    window: Window
-    target: str
-    findings: Findings
-    count: LevelCount
-    _last: bytes = field(init=False, default=b"")  # greatest sort key so far
-    _seen: dict[bytes, int] = field(init=False, default_factory=dict)  # lines by second, for the next look to skip
-    _unended: tuple[bytes, bytes, bytes] | None = field(init=False, default=None)  # key, stamp and line without its end
-    _news: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        self._start = format_nanoseconds(to_nanoseconds(self.window.start)).encode()
-        self._end = format_nanoseconds(to_nanoseconds(self.window.end) + 999).encode()  # the window has whole microseconds
-        self._stop = format_nanoseconds(to_nanoseconds(self.window.end) + DISORDER_NANOSECONDS).encode()
-
-    async def batches(self) -> AsyncGenerator[list[Line], None]:
-        """The lines, in the log's order. What is missing is added to the findings; nothing is raised."""
-        broken = 0
-        while True:
-            self._news = False
-            error: SourceError | None = None
-            try:
-                async with aclosing(self._read_once()) as read:
-                    async for batch in read:
-                        if batch:
-                            yield batch
-                        if self._last > self._stop:
-                            return
-            except Unavailable as e:
-                error = e
-            except Rejected as e:
-                self._missing(*_explain(e, self.run))
-                return
-            broken = 0 if self._news else broken + 1
-            if self._news or (error is not None and broken < MAX_BROKEN_READS):
-                continue
-            if self._unended is not None and self._start <= self._unended[0] <= self._end:
-                key = max(self._last, self._unended[0])
-                yield [(key, self._entry(*self._unended) | {"partial": True})]
-            if error is not None:
-                reason = GapReason.LOG_INCOMPLETE if self._last else error.reason
-                after = f" after {self._last.decode()}" if self._last else ""
-                self._missing(reason, f"the log broke off{after}: {error.message}")
-            return
-
-    async def _read_once(self) -> AsyncGenerator[list[Line], None]:
-        since = min(self._seen, default=self._start[:_SECOND_LENGTH])
-        query = {"container": self.run.container, "timestamps": "true", "sinceTime": since.decode() + "Z"}
-        if self.run.previous:
-            query["previous"] = "true"
-        skip = sum(self._seen.values())
-        async with self.kubernetes.stream(self.path, query) as response:
-            async for lines in _lines(response.content.iter_any()):
-                batch = []
-                for raw, whole in lines:
-                    stamp, _, line = raw.partition(b" ")
-                    key = _sort_key(stamp)
-                    if key is None and (whole or not raw[:1].isdigit()):  # else it is the beginning of a time
-                        batch += self._words_of_the_node(raw)
-                    elif key is None:
-                        continue
-                    elif not whole:
-                        if not skip:  # else it was whole before
-                            self._hold_back(key, stamp, line)
-                    elif skip:
-                        skip -= 1
-                    else:
-                        self._advance(key)
-                        if self._start <= key <= self._end:
-                            batch.append((self._last, self._entry(key, stamp, line)))
-                yield batch
-                if self._last > self._stop:
-                    return
-
-    def _advance(self, key: bytes) -> None:
-        """Note a whole line. Lines may come a little late: the next look starts a second before the latest."""
-        self._news = True
-        self._unended = None
-        self._last = max(self._last, key)
-        second = key[:_SECOND_LENGTH]
-        self._seen[second] = self._seen.get(second, 0) + 1
-        if len(self._seen) > SECONDS_LOOKED_BACK:
-            del self._seen[min(self._seen)]
-
-    def _hold_back(self, key: bytes, stamp: bytes, line: bytes) -> None:
-        """A line without its end was cut, or is still being written: a further look tells."""
-        self._news = self._news or self._unended != (key, stamp, line)
-        self._unended = key, stamp, line
-
-    def _entry(self, key: bytes, stamp: bytes, line: bytes) -> dict[str, Any]:
-        entry: dict[str, Any] = {"timestamp": key.decode(), "container": self.run.container}
-        if stamp != key:
-            entry["timestamp_raw"] = stamp.decode()
-        if self.run.previous:
-            entry["previous"] = True
-        if len(line) > MAX_LINE_BYTES:
-            line = line[:MAX_LINE_BYTES]
-            entry["truncated"] = True
-            self._missing(GapReason.LINE_TRUNCATED, f"a line at {key.decode()} was cut at {MAX_LINE_BYTES} bytes")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            text = line.decode("utf-8", "replace")
-            entry["line_base64"] = base64.b64encode(line).decode()
-        level = self.count.add(text)
-        if level is not None:
-            entry["level"] = level
-        entry["line"] = text
-        return entry
-
-    def _words_of_the_node(self, raw: bytes) -> list[Line]:
-        """A line without a time is no log: the node says why it has none, under HTTP 200. Kept once."""
-        words = raw.decode("utf-8", "replace")
-        if not self._missing(GapReason.LOG_UNAVAILABLE, one_line(words, 300)):
-            return []
-        return [(self._last or self._start, {"timestamp": None, "container": self.run.container, "line": words})]
-
-    def _missing(self, reason: GapReason, message: str) -> bool:
-        """Say once what is missing; whether it was news."""
-        gap = Missing(f"{self.target} {self.run}", reason, message)
-        news = all((known.target, known.reason) != (gap.target, gap.reason) for known in self.findings.missing)
-        if news:
-            self.findings.missing.append(gap)
-        return news
-
-
-def _sort_key(stamp: bytes) -> bytes | None:
-    """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
-    if len(stamp) == _CANONICAL_LENGTH and stamp[-1:] == b"Z" and stamp[10:11] == b"T" and stamp[19:20] == b".":
-        return stamp
-    moment = parse_nanoseconds(stamp)
-    return None if moment is None else format_nanoseconds(moment).encode()
-
-
-def _explain(error: Rejected, run: Run) -> tuple[GapReason, str]:
-    if "is waiting to start" in error.message:
-        return GapReason.CONTAINER_NOT_STARTED, error.message
-    if run.previous and "previous terminated container" in error.message:
-        return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
-    return error.reason, error.message
-
-
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[bytes, bool]]]:
-    """Lines without their end, as they arrive, each with whether it had one.
-
-    Of a line over MAX_LINE_BYTES the rest is dropped as it comes, so that memory stays flat.
-    """
-    rest: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        *whole, last = chunk.split(b"\n")
-        if whole:
-            first = b"".join((*rest, whole[0])) if rest else whole[0]
-            rest, size = [], 0
-            yield [(first, True), *((line, True) for line in whole[1:])]
-        if last and size <= MAX_LINE_BYTES + _CANONICAL_LENGTH + 16:
-            rest.append(last)
-            size += len(last)
-    if rest:
-        yield [(b"".join(rest), False)]
-
-
-async def merge(streams: Sequence[AsyncIterator[list[Line]]]) -> AsyncIterator[list[Line]]:
-    """Merge streams that are each in order into one in order; equal keys keep the order of the streams."""
-    buffers: list[list[Line]] = [[] for _ in streams]
-    live = list(range(len(streams)))
-    while live:
-        for i in await _fill(streams, buffers, live):
-            live.remove(i)
-        if not live:
-            break
-        bound = min(buffers[i][-1][0] for i in live)
-        first = next(i for i in live if buffers[i][-1][0] == bound)  # may go on with the same key, before later streams'
-        ready: list[Iterable[Line]] = []
-        for i in live:
-            cut = (bisect_right if i <= first else bisect_left)(buffers[i], bound, key=itemgetter(0))
-            ready.append(buffers[i][:cut])
-            buffers[i] = buffers[i][cut:]
-        yield list(ready[0]) if len(ready) == 1 else list(heapq.merge(*ready, key=itemgetter(0)))
-
-
-async def _fill(streams: Sequence[AsyncIterator[list[Line]]], buffers: list[list[Line]], live: list[int]) -> list[int]:
-    """Read on where a buffer is empty, all at once; the streams that are over."""
-    empty = [i for i in live if not buffers[i]]
-
-    async def read(i: int) -> bool:
-        async for batch in streams[i]:
-            buffers[i] = batch
-            return True
-        return False
-
-    return [i for i, more in zip(empty, await asyncio.gather(*map(read, empty)), strict=True) if not more]

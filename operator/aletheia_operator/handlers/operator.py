@@ -15,6 +15,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
@@ -24,6 +25,7 @@ from aletheia_operator.session.retention import Caps
 
 log = logging.getLogger(__name__)
 
+CLUSTER_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
 RESOURCE = (GROUP, VERSION, "investigations")
 LOOK_INTERVAL_SECONDS = 30
 IO_THREADS = 64  # a source that hangs holds a thread until its timeout; saving must not wait for it
@@ -48,6 +50,10 @@ class Settings:
     caps: Caps = field(default_factory=Caps)
     orphan_grace_seconds: int = 3600
     sweep_seconds: int = 60
+    node_logs: bool = False
+    """Read log files from nodes; needs the right nodes/log."""
+    kubelet_certificate_authority: Path | None = CLUSTER_CA
+    """PEM file that signs the kubelets' serving certificates. None: they are not verified."""
 
 
 def run(settings: Settings) -> None:
@@ -82,6 +88,7 @@ class _Handlers:
         self.settings = settings
         self.supervisor: Supervisor
         self._looking: asyncio.Task[None] | None = None
+        self._kubelets: Kubelets | None = None
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -92,11 +99,14 @@ class _Handlers:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
         await self._served()
         self._http = await Http().__aenter__()
+        if self.settings.node_logs:
+            self._kubelets = Kubelets(self._kubernetes, self.settings.kubelet_certificate_authority)
         tools = Tools(
             layout=SessionLayout(self.settings.session_root),
             kubernetes=self._kubernetes,
             http=self._http,
             default_service_account=self.settings.default_service_account,
+            kubelets=self._kubelets,
             max_fetches=self.settings.max_fetches,
             max_artifact_bytes=self.settings.max_artifact_bytes,
             budget=Budget(self.settings.max_session_bytes, self.settings.max_namespace_bytes),
@@ -134,6 +144,8 @@ class _Handlers:
             self._sweeping.cancel()
             await self.supervisor.close()
             await self._http.__aexit__()
+            if self._kubelets is not None:
+                await self._kubelets.close()
             await self._kubernetes.close()
 
     def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -18,13 +18,15 @@ from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import MAX_MESSAGE, SourceError
 from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers import FETCHERS, Fetcher
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Entries, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
+from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.report import Reader, Timeline
 from aletheia_operator.session import (
     Artifact,
@@ -65,6 +67,9 @@ class Tools:
     http: Http
     fetchers: Sequence[Fetcher] = FETCHERS
     default_service_account: str | None = None
+    kubelets: Kubelets | None = None
+    """None: log files are not read from nodes."""
+    parsers: Parsers = field(default_factory=Parsers)
     max_fetches: int = 8
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = 1024**3
@@ -136,7 +141,7 @@ async def _to_its_end(function: Callable[[Any], None], argument: Any) -> None:
         raise
 
 
-def _append(writer: ArtifactWriter, reader: Reader | None, batch: list[Any]) -> None:
+def _append(writer: ArtifactWriter, reader: Reader | None, batch: Entries) -> None:
     writer.append(batch)
     try:
         if reader is not None:
@@ -162,6 +167,10 @@ class _Capture:
             http=tools.http,
             data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
             now=tools.now,
+            parsers=tools.parsers,
+            scratch=session.scratch,
+            interrupted=lambda: self.interruption is not None,
+            kubelets=tools.kubelets,
         )
         self.timeline = Timeline(self.window.start, self.window.end)
         self.seen: set[str] = set()  # artifacts that the timeline saw
@@ -381,7 +390,7 @@ class _Capture:
         spent = self.account.exceeded()
         return f"the artifact was cut: {spent}" if spent else None
 
-    async def _entries(self, question: Question, document: Document) -> AsyncGenerator[list[Any], None]:
+    async def _entries(self, question: Question, document: Document) -> AsyncGenerator[Entries, None]:
         """The document's entries. Where the source fails they end, and what is missing is said."""
         missing = document.findings.missing
         try:

@@ -3,6 +3,7 @@
 It sees the entries on their way to the disk, since those of a sealed session cannot be read back.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ import orjson
 
 from aletheia_operator.report.bursts import ErrorWatch
 from aletheia_operator.report.moments import RANKS, Moment, of_event, of_object
+from aletheia_operator.text.entries import SEPARATOR, Encoded
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 
+_SERIOUS = re.compile(rb'"level":"(?:ERROR|FATAL)"')
 MAX_MOMENTS = 5_000
 
 
@@ -30,8 +33,11 @@ class Reader:
     found: list[Moment] = field(default_factory=list)
     count: int = 0
 
-    def see(self, entries: Iterable[Any]) -> None:
+    def see(self, entries: Iterable[Any] | Encoded) -> None:
         """The next entries, as they are written."""
+        if isinstance(entries, Encoded):
+            self._see_encoded(entries)
+            return
         for entry in entries:
             if self.watch is not None:
                 self.watch.see(entry, self.count)
@@ -39,6 +45,15 @@ class Reader:
                 whole = orjson.loads(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else entry
                 self.found += [moment.at(self.path, self.count) for moment in self.moments_of(whole)]
             self.count += 1
+
+    def _see_encoded(self, entries: Encoded) -> None:
+        """Of log entries only those that may be errors are decoded."""
+        assert self.watch is not None
+        if _SERIOUS.search(entries.block):
+            for number, entry in enumerate(entries.block.split(SEPARATOR)):
+                if _SERIOUS.search(entry):
+                    self.watch.see(orjson.loads(entry), self.count + number)
+        self.count += entries.count
 
     def close(self, metadata: Mapping[str, Any]) -> None:
         """The artifact is saved: what it showed belongs to the timeline."""

@@ -18,6 +18,7 @@ import orjson
 
 from aletheia_operator.session.files import open_new, require_space, temporary, write_all
 from aletheia_operator.session.seal import Seal, SpoolCipher
+from aletheia_operator.text.entries import SEPARATOR, Encoded
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -85,14 +86,17 @@ class ArtifactWriter:
         self._seal = seal
         self._spool = Spool(path.parent, seal.spool_cipher() if seal else None)
 
-    def append(self, entries: Sequence[Any]) -> None:
+    def append(self, entries: Sequence[Any] | Encoded) -> None:
         """Add entries, each on its own line of the file."""
-        if not entries:
+        if not isinstance(entries, Encoded):
+            entries = Encoded(SEPARATOR.join(map(_encode, entries)), len(entries))
+        if not entries.count:
             return
-        block = b",\n".join(map(_encode, entries))
-        self._spool.write(b",\n" + block if self.count else block)
-        self.count += len(entries)
-        self.size_bytes += len(block)
+        if self.count:
+            self._spool.write(SEPARATOR)
+        self._spool.write(entries.block)
+        self.count += entries.count
+        self.size_bytes += len(entries.block)
 
     def commit(self, metadata: dict[str, Any]) -> tuple[int, str]:
         """Write the file whole, as it will lie; its size in bytes and its SHA-256 in hex. Raises OSError."""

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import orjson
 
-from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.session.artifact import ArtifactWriter, Spool
 from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary, write_all
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
@@ -168,6 +168,11 @@ class Session:
         if self.seal is not None:
             path = path.with_name(path.name + SEALED_SUFFIX)
         return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
+
+    def scratch(self) -> Spool:
+        """A place for what is on its way, encrypted where the session is sealed."""
+        directory = self.layout.session(self.manifest.session_id)
+        return Spool(directory, self.seal.spool_cipher() if self.seal else None)
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""

@@ -1,67 +1,37 @@
-"""The level and message of a log line, by its form: JSON, logfmt, klog, or a level word in the line's head.
-
-A word like ERROR inside a message does not make the line an error: only a level's own place counts.
-"""
+"""Severities: the words and numbers that log libraries use for them, as one of six; and their count in one line."""
 
 import re
 from collections import Counter
-from typing import Any
 
-import orjson
+SERIOUS = frozenset({"ERROR", "FATAL"})
 
-_NAMES = {
-    "trace": "TRACE", "finest": "TRACE", "finer": "TRACE",
-    "debug": "DEBUG", "dbg": "DEBUG", "fine": "DEBUG", "d": "DEBUG",
-    "info": "INFO", "information": "INFO", "informational": "INFO", "inf": "INFO", "notice": "INFO", "i": "INFO",
-    "warning": "WARN", "warn": "WARN", "wrn": "WARN", "w": "WARN",
-    "error": "ERROR", "err": "ERROR", "severe": "ERROR", "e": "ERROR",
-    "fatal": "FATAL", "critical": "FATAL", "crit": "FATAL", "panic": "FATAL", "emerg": "FATAL", "alert": "FATAL",
-    "dpanic": "FATAL", "f": "FATAL",
+LEVELS = {
+    "trace": "TRACE", "trc": "TRACE", "trce": "TRACE", "finest": "TRACE", "finer": "TRACE", "verbose": "TRACE", "vrb": "TRACE",
+    "debug": "DEBUG", "dbg": "DEBUG", "dbug": "DEBUG", "fine": "DEBUG", "config": "DEBUG",
+    **{f"debug{number}": "DEBUG" for number in range(1, 6)},
+    "info": "INFO", "information": "INFO", "informational": "INFO", "inf": "INFO", "notice": "INFO", "note": "INFO",
+    "log": "INFO", "system": "INFO", "success": "INFO", "default": "INFO",
+    "warning": "WARN", "warn": "WARN", "wrn": "WARN",
+    "error": "ERROR", "err": "ERROR", "severe": "ERROR", "fail": "ERROR", "failure": "ERROR",
+    "fatal": "FATAL", "critical": "FATAL", "crit": "FATAL", "crt": "FATAL", "cri": "FATAL", "panic": "FATAL", "dpanic": "FATAL",
+    "emerg": "FATAL", "emergency": "FATAL", "alert": "FATAL", "ftl": "FATAL",
+    # glog, klog, Android, MongoDB, Ruby, Tornado
+    "v": "TRACE", "t": "TRACE", "d": "DEBUG", "i": "INFO", "w": "WARN", "e": "ERROR", "f": "FATAL", "c": "FATAL", "a": "FATAL",
 }  # fmt: skip
-_WORDS = "|".join(sorted((name for name in _NAMES if len(name) > 2), key=len, reverse=True))
-_KLOG = re.compile(r"([IWEFD])\d{4} \d\d:\d\d:\d\d\.\d+ .*?\] ?(.*)", re.DOTALL)
-_LOGFMT_LEVEL = re.compile(rf'(?:^|\s)(?:level|lvl|severity)="?({_WORDS})"?(?=\s|$)', re.IGNORECASE)
-_LOGFMT_MESSAGE = re.compile(r'(?:^|\s)(?:msg|message)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
-# what may stand before the level: dates, times, process ids, one bracketed or plain logger or thread name
-_HEAD = re.compile(
-    rf"""(?:[\[(<]?[\d][\d:.,/TZ+-]*[\])>]?\s+ | \[[^\[\]]{{1,64}}\]\s+ | [\w.$-]{{1,64}}:?\s+ | -\s+){{0,5}}?
-    [\[(<|]?\s?(?:({_WORDS.upper()})|({_WORDS})(?=[\])>|:]))\s?[\])>|]?(?:[:\s|-]+|$)(.*)""",
-    re.VERBOSE | re.DOTALL,
-)
+SYSLOG = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
+"""By a syslog severity, 0 to 7 (RFC 5424, table 2)."""
+_TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\d+")
-_MAX_PARSED = 64 * 1024  # longer lines are evidence, but not worth parsing
 
 
-def recognise(line: str) -> tuple[str | None, str]:
-    """The level (TRACE DEBUG INFO WARN ERROR FATAL; None if the line does not say) and the message of a line."""
-    if len(line) > _MAX_PARSED:
-        return None, line[:_MAX_PARSED]
-    if line.startswith("{"):
-        try:
-            return _of_json(orjson.loads(line), line)
-        except orjson.JSONDecodeError:
-            pass
-    if match := _KLOG.match(line):
-        return _NAMES[match[1].lower()], match[2]
-    if match := _LOGFMT_LEVEL.search(line):
-        message = _LOGFMT_MESSAGE.search(line)
-        return _NAMES[match[1].lower()], (message[1] or message[2] or "") if message else line
-    if match := _HEAD.match(line):
-        return _NAMES[(match[1] or match[2]).lower()], match[3]
-    return None, line
+def level_of_word(word: str) -> str | None:
+    """TRACE DEBUG INFO WARN ERROR or FATAL; None for any other word."""
+    return LEVELS.get(word.strip().lower())
 
 
-def _of_json(fields: Any, line: str) -> tuple[str | None, str]:
-    if not isinstance(fields, dict):
-        return None, line
-    level = next((fields[key] for key in ("level", "severity", "lvl", "levelname", "log.level", "@l") if key in fields), None)
-    message = next(
-        (fields[key] for key in ("message", "msg", "@m", "event", "error") if isinstance(fields.get(key), str)), line
-    )
-    if isinstance(level, int):  # bunyan and pino: 10 trace ... 60 fatal
-        name = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}.get(level // 10)
-        return name, message
-    return _NAMES.get(str(level).lower()), message
+def level_of_number(number: int) -> str | None:
+    """By the scale of bunyan and pino: 10 is trace, 60 is fatal."""
+    return _TENS.get(number // 10)
 
 
 class LevelCount:
@@ -75,19 +45,28 @@ class LevelCount:
         self._errors: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
-    def add(self, line: str) -> str | None:
-        """Count a line; its level."""
-        level, message = recognise(line)
-        self.lines += 1
-        if level is None:
-            return None
-        self.levels[level] += 1
-        if level in ("ERROR", "FATAL"):
-            form = _NUMBERS.sub("0", message[:200])  # messages that differ in numbers alone are one
-            if form in self._errors or len(self._errors) < self.MAX_MESSAGES:
-                self._errors[form] += 1
-                self._examples.setdefault(form, message[:300])
-        return level
+    def add(self, level: str | None, lines: int = 1) -> None:
+        """Count lines of a level."""
+        self.lines += lines
+        if level is not None:
+            self.levels[level] += lines
+
+    def add_message(self, message: str) -> None:
+        """Count the message of an error."""
+        message = message[:300]
+        self._add_message(_NUMBERS.sub("0", message[:200]), message, 1)  # messages that differ in numbers alone are one
+
+    def merge(self, other: "LevelCount") -> None:
+        """Count all that `other` counted."""
+        self.lines += other.lines
+        self.levels += other.levels
+        for form, times in other._errors.items():
+            self._add_message(form, other._examples[form], times)
+
+    def _add_message(self, form: str, example: str, times: int) -> None:
+        if form in self._errors or len(self._errors) < self.MAX_MESSAGES:
+            self._errors[form] += times
+            self._examples.setdefault(form, example)
 
     def summary(self) -> str:
         """Such as: 200 logs (47 ERROR), top error: 'connection refused' (38x)."""

@@ -1,0 +1,99 @@
+"""Log files as the kubelet serves them: GET https://NODE:10250/logs/pods/..., which needs the right `nodes/log` alone.
+
+The operator's own token goes to the addresses of Node objects, which admins and kubelets write, and nowhere else.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.kubernetes import Kubernetes
+
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
+
+
+@dataclass
+class Kubelets:
+    """The kubelets of the cluster, as the operator itself."""
+
+    kubernetes: Kubernetes
+    certificate_authority: Path | None = None
+    """PEM file that signs the kubelets' serving certificates; None: certificates are not verified."""
+    _session: aiohttp.ClientSession | None = field(init=False, default=None)
+
+    async def address(self, node: str) -> str:
+        """`https://HOST:PORT` of a node's kubelet. Raises SourceError."""
+        found = await self.kubernetes.get(f"/api/v1/nodes/{node}")
+        status = found.get("status") or {}
+        addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
+        host = addresses.get("InternalIP") or addresses.get("Hostname") or addresses.get("ExternalIP")
+        if not host:
+            raise Rejected(f"node {node} has no address", GapReason.NOT_FOUND)
+        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
+        return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+    @asynccontextmanager
+    async def open(
+        self, address: str, path: str, first: int | None = None, last: int | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An open answer for a file, or for the part of it from byte `first` to byte `last`. Raises SourceError."""
+        headers = await self._authorization()
+        if first is not None:
+            headers["Range"] = f"bytes={first}-{'' if last is None else last}"
+        try:
+            async with self._client().get(f"{address}{path}", headers=headers, allow_redirects=False) as response:
+                if response.status not in (200, 206):
+                    raise _error(response.status, path)
+                yield response
+        except SourceError:
+            raise
+        except TimeoutError as e:
+            raise Unavailable("the kubelet did not answer in time", GapReason.TIMED_OUT) from e
+        except (aiohttp.ClientError, OSError) as e:
+            raise Unavailable(f"the kubelet cannot be reached: {type(e).__name__}") from e
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _authorization(self) -> dict[str, str]:
+        configuration = self.kubernetes.client.configuration
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        return {"Authorization": token} if token else {}
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            context = ssl.create_default_context(cafile=self.certificate_authority and str(self.certificate_authority))
+            if self.certificate_authority is None:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context, limit=100),
+                timeout=timeout,
+                trust_env=False,
+                auto_decompress=False,
+                read_bufsize=2**18,
+            )
+        return self._session
+
+
+def _error(status: int, path: str) -> SourceError:
+    message = f"the kubelet answered {status} for {path}"
+    match status:
+        case 401 | 403:
+            remedy = "a ClusterRole with the verb get on nodes/log, bound to the operator, would allow it"
+            return Rejected(f"{message}: {remedy}", GapReason.FORBIDDEN)
+        case 404 | 405:
+            return Rejected(message, GapReason.NOT_FOUND)
+        case _ if status >= 500 or status == 429:
+            return Unavailable(message)
+        case _:
+            return Rejected(message, GapReason.INVALID_RESPONSE)

@@ -1,0 +1,129 @@
+"""What is kept of one run of a container: all of it, or what matters most within a budget.
+
+Entries wait in a file. When they are more than the budget, errors and fatals stay first, then the lines around them, then an
+even sample of the rest. Which lines stay depends on the log and the budget alone, not on how the log arrived.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+
+from aletheia_operator.fetchers.base import Scratch
+from aletheia_operator.text.entries import BUCKETS, CONTEXT, LEVEL_CODES, SEPARATOR, Encoded, Parsed
+
+_FRAME = Struct("<II")  # bytes of the marks, bytes of the block
+_SERIOUS, _NEAR, _OTHER = range(3)
+_SERIOUS_CODE = LEVEL_CODES.index("ERROR")
+_CLASSES = tuple(
+    _SERIOUS if code & 7 >= _SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
+)  # by the low bits of a mark
+_SLACK = 2  # the file may hold so many budgets before it is thinned out
+
+
+@dataclass
+class Spool:
+    """Entries of one run in their order. `sample_percent` is what is wanted of lines that are no errors, nor near one."""
+
+    scratch: Callable[[], Scratch]
+    max_bytes: int
+    sample_percent: int = 100
+    size_bytes: int = 0
+    """Of the entries kept so far."""
+    total: Counter[int] = field(default_factory=Counter)
+    """Entries that came, by level code."""
+    kept: Counter[int] = field(default_factory=Counter)
+
+    over_budget: bool = False
+
+    def __post_init__(self) -> None:
+        self._file = self.scratch()
+        self._first_bucket_out = [BUCKETS, BUCKETS, BUCKETS * self.sample_percent // 100]
+
+    def add(self, parsed: Parsed) -> None:
+        """Take entries. Blocks while they are written."""
+        if not parsed.marks:
+            return
+        marks = array("H", parsed.marks)
+        codes = Counter(mark & 7 for mark in marks)
+        self.total.update(codes)
+        self._keep(self._file, marks, parsed.block)
+        if self.size_bytes > _SLACK * self.max_bytes:
+            self._thin(self.max_bytes)
+
+    def finish(self, max_bytes: int) -> None:
+        """Keep at most so many bytes."""
+        if self.size_bytes > max_bytes:
+            self._thin(max_bytes)
+
+    def blocks(self) -> Iterator[Encoded]:
+        for marks, block in self._frames():
+            yield Encoded(block, len(marks))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _keep(self, file: Scratch, marks: "array[int]", block: bytes) -> None:
+        if min(self._first_bucket_out) < BUCKETS:
+            marks, block = self._selected(marks, block)
+            if not marks:
+                return
+        file.write(_FRAME.pack(len(marks) * 2, len(block)) + marks.tobytes() + block)
+        self.size_bytes += len(block) + len(SEPARATOR)
+        self.kept.update(mark & 7 for mark in marks)
+
+    def _selected(self, marks: "array[int]", block: bytes) -> tuple["array[int]", bytes]:
+        out = [self._first_bucket_out[_CLASSES[code]] for code in range(16)]
+        chosen = [mark >> 4 < out[mark & 15] for mark in marks]
+        if all(chosen):
+            return marks, block
+        kept = array("H", (mark for mark, stays in zip(marks, chosen, strict=True) if stays))
+        entries = block.split(SEPARATOR)
+        return kept, SEPARATOR.join([entry for entry, stays in zip(entries, chosen, strict=True) if stays])
+
+    def _frames(self) -> Iterator[tuple["array[int]", bytes]]:
+        for content in self._file.blocks():
+            at = 0
+            while at < len(content):
+                marks_bytes, block_bytes = _FRAME.unpack_from(content, at)
+                begin = at + _FRAME.size + marks_bytes
+                at = begin + block_bytes
+                yield array("H", content[begin - marks_bytes : begin]), content[begin:at]
+
+    def _thin(self, max_bytes: int) -> None:
+        self.over_budget = True
+        self._first_bucket_out = self._thresholds(max_bytes)
+        old, new = self._file, self.scratch()
+        self.size_bytes, self.kept = 0, Counter()
+        for marks, block in self._frames():
+            self._keep(new, marks, block)
+        self._file = new
+        old.close()
+
+    def _thresholds(self, max_bytes: int) -> list[int]:
+        """For each class the first bucket that no longer fits."""
+        sizes = [array("Q", bytes(8 * BUCKETS)) for _ in range(3)]
+        for marks, block in self._frames():
+            for mark, entry in zip(marks, block.split(SEPARATOR), strict=True):
+                sizes[_CLASSES[mark & 15]][mark >> 4] += len(entry) + len(SEPARATOR)
+        out, left = [], max_bytes
+        for of_class, before in zip(sizes, self._first_bucket_out, strict=True):
+            bucket = 0
+            while bucket < before and of_class[bucket] <= left:
+                left -= of_class[bucket]
+                bucket += 1
+            out.append(bucket)
+            if bucket < before:
+                left = 0
+        return out
+
+
+def share(sizes: list[int], max_bytes: int) -> list[int]:
+    """Bytes for each of several runs: none is cut below an equal share, and what the small ones leave goes to the others."""
+    shares = [0] * len(sizes)
+    left = max_bytes
+    for rank, index in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        shares[index] = min(sizes[index], left // (len(sizes) - rank))
+        left -= shares[index]
+    return shares

@@ -1,0 +1,1 @@
+"""Parsing beside the event loop: worker processes, since one interpreter parses on one core only."""

@@ -1,0 +1,162 @@
+"""Logs by way of the node's files: the same entries as by the API, and more where the API has none."""
+
+import base64
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.conftest import make_namespace
+from tests.integration.test_logs import STRANGE
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def kubectl(prepared: Any) -> Iterator[Kubectl]:
+    yield make_namespace(prepared, "it-node-logs")
+    prepared.run_kubectl("delete", "namespace", "it-node-logs", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator that may read log files from nodes."""
+    directory = tmp_path_factory.mktemp("node-logs")
+    options = ["--node-logs", *verification(kubectl, directory)]
+    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
+    yield operator
+    operator.stop()
+
+
+def verification(kubectl: Kubectl, directory: Path) -> list[str]:
+    """The cluster's CA where it signs the kubelet's certificate, as it does on the rig's own node."""
+    config = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())
+    authority = directory / "ca.crt"
+    authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
+    address = kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
+    context = ssl.create_default_context(cafile=str(authority))
+    try:
+        urllib.request.urlopen(f"https://{address}:10250/healthz", context=context, timeout=10)
+    except urllib.error.HTTPError:
+        return [f"--kubelet-certificate-authority={authority}"]
+    except urllib.error.URLError:
+        return ["--kubelet-insecure-tls"]
+    return [f"--kubelet-certificate-authority={authority}"]
+
+
+def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[Any, Any]:
+    """The documents by the API and from the node, of the same window."""
+    first = kubectl.investigate(
+        f"{name}-api", window={"lookback": "1h"}, targets=[{"pod": target}], logs={"via": "api"}, **spec
+    )
+    window = dict(zip(("start", "end"), first["status"]["window"], strict=True))
+    second = kubectl.investigate(f"{name}-node", window=window, targets=[{"pod": target}], logs={"via": "node"}, **spec)
+    documents = []
+    for resource, via in ((first, "api"), (second, "node")):
+        assert resource["status"]["phase"] == "Completed", resource["status"]
+        check_session(session_of(resource))
+        documents.append(artifact_of(resource))
+        assert set(documents[-1]["metadata"]["via"].values()) == {via}
+    return documents[0], documents[1]
+
+
+def test_both_ways_give_the_same_entries(kubectl: Kubectl, operator: Operator) -> None:
+    """Strange lines, parts joined to lines of 1 MiB, several containers, a run before: entry for entry the same."""
+    again = "if [ -e /shared/seen ]; then echo second run; sleep 600; else touch /shared/seen; echo first run; exit 1; fi"
+    app = container("app", again) | {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    loud = container("loud", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done; sleep 600")
+    kubectl.apply(
+        pod("strange", STRANGE),
+        pod("restarted", "", restartPolicy="Always", containers=[app, loud], volumes=[{"name": "shared", "emptyDir": {}}]),
+    )
+    kubectl.wait("pod/strange", "jsonpath={.status.phase}=Succeeded")
+    kubectl.wait("pod/restarted", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+    kubectl.wait("pod/restarted", "condition=Ready")
+    for name in ("strange", "restarted"):
+        api, node = both_ways(kubectl, name, name)
+        assert node["data"] == api["data"]
+        assert len(api["data"]) > 10
+
+
+def test_a_window_is_found_in_a_large_file(kubectl: Kubectl, operator: Operator) -> None:
+    """Of a file past the size from which it is bisected, a window in its midst is the same both ways."""
+    script = "s=$(head -c 900 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo $i $s; done; sleep 600"
+    kubectl.apply(pod("large", script))
+    kubectl.wait("pod/large", "condition=Ready")
+    whole = kubectl.investigate("large-whole", window={"lookback": "1h"}, targets=[{"pod": "large"}], logs={"via": "node"})
+    entries = artifact_of(whole)["data"]
+    start, end = entries[len(entries) // 2]["timestamp"][:26] + "Z", whole["status"]["window"][1]
+    documents = []
+    for via in ("api", "node"):
+        spec = {"window": {"start": start, "end": end}, "targets": [{"pod": "large"}], "logs": {"via": via}}
+        documents.append(artifact_of(kubectl.investigate(f"large-{via}", **spec)))
+    assert documents[1]["metadata"]["via"] == {"container/app": "node"}
+    assert documents[0]["data"] == documents[1]["data"]
+    assert documents[0]["data"] == [entry for entry in entries if entry["timestamp"] >= start[:-1]]
+
+
+ROTATE = """
+cd /pods/$1/app
+head -n 10 0.log | gzip > 0.log.20260101-000000.gz
+head -n 20 0.log | tail -n 10 > 0.log.20260101-001000
+tail -n 10 0.log > rest && cat rest > 0.log && rm rest
+"""
+
+
+def test_rotated_files_are_read_too(kubectl: Kubectl, operator: Operator) -> None:
+    """A compressed and a plain rotated file come before the present one; the API has the present one alone."""
+    kubectl.apply(pod("rotated", "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; done"))
+    kubectl.wait("pod/rotated", "jsonpath={.status.phase}=Succeeded")
+    uid = kubectl.get("pod", "rotated")["metadata"]["uid"]
+    hands = container("hands", f"set -- {kubectl.namespace}_rotated_{uid}\n{ROTATE}")
+    hands["volumeMounts"] = [{"name": "pods", "mountPath": "/pods"}]
+    volumes = [{"name": "pods", "hostPath": {"path": "/var/log/pods"}}]
+    kubectl.apply(pod("hands", "", containers=[hands], volumes=volumes))
+    kubectl.wait("pod/hands", "jsonpath={.status.phase}=Succeeded")
+    api, node = both_ways(kubectl, "rotated", "rotated")
+    assert [entry["line"] for entry in node["data"]] == [f"line {number}" for number in range(1, 31)]
+    assert api["data"] == node["data"][20:]
+
+
+def test_without_the_right_to_a_pods_log_nothing_is_read_from_its_node(kubectl: Kubectl, operator: Operator) -> None:
+    """A service account that may list pods but not read logs gets none of them by the back door."""
+    kubectl.apply(pod("secret", "echo not for everyone; sleep 600"))
+    kubectl.wait("pod/secret", "condition=Ready")
+    kubectl("create", "serviceaccount", "lister")
+    kubectl("create", "role", "lister", "--verb=get,list", "--resource=pods")
+    kubectl("create", "rolebinding", "lister", "--role=lister", f"--serviceaccount={kubectl.namespace}:lister")
+    resource = kubectl.investigate("back-door", serviceAccountName="lister", targets=[{"pod": "secret"}], logs={"via": "node"})
+    assert resource["status"]["phase"] == "Failed"
+    assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable", "Forbidden"]
+    assert "pods/log" in resource["status"]["gaps"][1]["message"]
+
+
+def test_a_node_that_does_not_serve_files_is_not_noticed(kubectl: Kubectl, tmp_path: Path) -> None:
+    """With a certificate that cannot be verified, auto reads by the API, without a gap, loss or duplicates."""
+    namespace = make_namespace(kubectl.cluster, "it-node-logs-no-ca")
+    stranger = tmp_path / "ca.crt"
+    stranger.write_text(ssl.get_server_certificate(api_server(kubectl)))
+    namespace.apply(pod("speaker", "echo one; echo two"))
+    namespace.wait("pod/speaker", "jsonpath={.status.phase}=Succeeded")
+    options = ["--node-logs", f"--kubelet-certificate-authority={stranger}"]
+    operator = Operator(kubectl.cluster, tmp_path / "root", [namespace.namespace], options).start()
+    try:
+        resource = namespace.investigate("quiet", window={"lookback": "1h"}, targets=[{"pod": "speaker"}])
+        document = artifact_of(resource)
+        assert resource["status"]["phase"] == "Completed", resource["status"]
+        assert document["metadata"]["via"] == {"container/app": "api"}
+        assert [entry["line"] for entry in document["data"]] == ["one", "two"]
+    finally:
+        operator.stop()
+        kubectl.cluster.run_kubectl("delete", "namespace", namespace.namespace, "--wait=false")
+
+
+def api_server(kubectl: Kubectl) -> tuple[str, int]:
+    server = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, _, port = server.removeprefix("https://").partition(":")
+    return host, int(port or 443)

@@ -1,0 +1,140 @@
+"""Entries out of a run's lines: both forms, stack traces, and worker processes that change nothing."""
+
+import json
+import os
+import signal
+from typing import Any, Literal
+
+import pytest
+
+from aletheia_operator.parse.pool import INLINE_BYTES, Parsers, WorkerEnded
+from aletheia_operator.text.entries import RunParser
+
+START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
+
+
+def make_parser(form: Literal["api", "cri"] = "api", max_line_bytes: int = 2**20) -> RunParser:
+    return RunParser("app", False, START, END, form, max_line_bytes)
+
+
+def stamp(number: int) -> str:
+    return f"2026-11-22T11:30:{number // 1000 % 60:02}.{number % 1000:03}000000Z"
+
+
+def entries_of(parser: RunParser, *blocks: bytes) -> list[dict[str, Any]]:
+    parsed = [*(parser.feed(block) for block in blocks), parser.end_run()]
+    return [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+
+
+JAVA = """2026-11-22 11:30:00,001 ERROR [main] org.example.App: boom
+java.lang.IllegalStateException: no
+\tat org.example.App.run(App.java:7)
+Caused by: java.io.IOException: gone
+\t... 5 more
+2026-11-22 11:30:00,002 INFO [main] org.example.App: on"""
+PYTHON = """ERROR:app:boom
+Traceback (most recent call last):
+  File "app.py", line 1, in <module>
+    run()
+ValueError: no
+INFO:app:on"""
+GO = """panic: runtime error: index out of range
+
+goroutine 1 [running]:
+main.main()
+\t/app/main.go:7 +0x1d
+exit status 2"""
+DOTNET = """info: App.Startup[0]
+      started"""
+PLAIN = """nothing here has a form
+ValueError is a word
+and this stands for itself"""
+
+
+@pytest.mark.parametrize(
+    ("text", "continued"),
+    [(JAVA, [1, 2, 3, 4]), (PYTHON, [1, 2, 3, 4]), (GO, [2, 3, 4, 5]), (DOTNET, [1]), (PLAIN, [])],
+    ids=["Java", "Python", "Go", ".NET", "plain text"],
+)
+def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
+    """Each line of it refers to the first; the lines around stand for themselves."""
+    lines = text.split("\n")
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
+    entries = entries_of(make_parser(), block)
+    assert [entry["line"] for entry in entries] == lines
+    assert [number for number, entry in enumerate(entries) if entry.get("head") == stamp(0)] == continued
+
+
+def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
+    """An indented line a minute later is something else."""
+    block = b"2026-11-22T11:30:00.000000000Z ERROR boom\n2026-11-22T11:31:30.000000000Z   indented\n"
+    assert "head" not in entries_of(make_parser(), block)[1]
+
+
+def test_parts_of_a_line_are_joined_as_the_kubelet_does() -> None:
+    """A character may be split between two parts; times without trailing zeros are written out."""
+    flame = "🔥".encode()
+    block = (
+        b"2026-11-22T11:30:00.1Z stdout P one " + flame[:2] + b"\n"
+        b"2026-11-22T11:30:00.2Z stdout P " + flame[2:] + b"\n"
+        b"2026-11-22T11:30:00.3Z stdout F  end\n"
+        b"2026-11-22T11:30:00.4Z stderr F \n"
+        b"2026-11-22T11:30:00.5Z stdout F \xff\n"
+    )
+    first, second, third = entries_of(make_parser("cri"), block)
+    assert first == {"timestamp": "2026-11-22T11:30:00.100000000Z", "container": "app", "line": "one 🔥 end"}
+    assert (second["timestamp"], second["line"]) == ("2026-11-22T11:30:00.400000000Z", "")
+    assert (third["line"], third["line_base64"]) == ("\ufffd", "/w==")
+
+
+def test_an_endless_line_of_parts_takes_flat_memory() -> None:
+    """50 MB in parts of 16 KiB are kept up to the limit."""
+    parser = make_parser("cri", max_line_bytes=2**16)
+    part = b"2026-11-22T11:30:00.100000000Z stdout P " + b"x" * 2**14 + b"\n"
+    for _ in range(3200):
+        parser.feed(part)
+    (entry,) = entries_of(parser, b"2026-11-22T11:30:00.200000000Z stdout F end\n")
+    assert len(entry["line"]) == 2**16
+    assert entry["truncated"] is True
+
+
+def test_fields_nested_too_deeply_are_left_to_the_line() -> None:
+    """What cannot be written as a field is still in the line."""
+    line = '{"level":"error","a":' + "[" * 300 + "]" * 300 + "}"
+    (entry,) = entries_of(make_parser(), f"{stamp(0)} {line}\n".encode())
+    assert entry["line"] == line
+    assert entry["level"] == "ERROR"
+
+
+LARGE = [
+    "".join(f"{stamp(number)} ERROR boom {number}\n" for number in range(first, first + 2000)).encode()
+    for first in range(0, 16_000, 2000)
+]
+
+
+async def test_a_worker_parses_what_this_process_would() -> None:
+    """A run that is long enough to go to a worker gives the same entries and counts."""
+    assert sum(map(len, LARGE)) > 2 * INLINE_BYTES
+    run = Parsers(processes=1).run(make_parser())
+    parsed = [await run.feed(block) for block in LARGE]
+    parser = await run.settle()
+    parsed.append(parser.end_run())
+    here = make_parser()
+    expected = [*(here.feed(block) for block in LARGE), here.end_run()]
+    assert [one.block for one in parsed] == [one.block for one in expected]
+    assert [one.marks for one in parsed] == [one.marks for one in expected]
+    assert parser.count.summary() == here.count.summary()
+    assert run.position == here.position
+
+
+async def test_a_worker_that_is_killed_is_noticed() -> None:
+    """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
+    parsers = Parsers(processes=1)
+    run = parsers.run(make_parser())
+    for block in LARGE:
+        await run.feed(block)
+    (pid,) = parsers.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerEnded):
+        for _ in range(100):
+            await run.feed(LARGE[0])

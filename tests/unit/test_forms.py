@@ -1,0 +1,184 @@
+"""What log lines say of themselves, by their form. The lines are of this project's own making."""
+
+import pytest
+
+from aletheia_operator.text.forms import MAX_PARSED, recognise
+
+LEVELS = [
+    ('{"level":"info","ts":1700000000.1,"caller":"a.go:1","msg":"ERROR is only a word here"}', "INFO"),
+    ('{"name":"api","hostname":"h","pid":1,"level":50,"msg":"boom","time":"2026-01-01T00:00:00Z","v":0}', "ERROR"),
+    ('{"level":30,"time":1700000000000,"pid":1,"hostname":"h","msg":"listening"}', "INFO"),
+    ('{"version":"1.1","host":"h","short_message":"m","level":3}', "ERROR"),
+    ('{"t":{"$date":"2026-01-01T00:00:00.000+00:00"},"s":"W","c":"NETWORK","id":1,"ctx":"conn1","msg":"slow"}', "WARN"),
+    ('{"time":"2026-01-01T00:00:00Z","level":"ERROR","msg":"failed","err":"x"}', "ERROR"),
+    ('{"severity":"CRITICAL","message":"m"}', "FATAL"),
+    ('{"@timestamp":"2026-01-01T00:00:00Z","log.level":"WARN","message":"m"}', "WARN"),
+    ('{"@timestamp":"2026-01-01T00:00:00Z","log":{"level":"debug"},"message":"m"}', "DEBUG"),
+    ('{"@t":"2026-01-01T00:00:00Z","@mt":"Hello {Name}","Name":"x"}', "INFO"),
+    ('{"@t":"2026-01-01T00:00:00Z","@mt":"Hello","@l":"Fatal"}', "FATAL"),
+    ('{"SeverityNumber":17,"Body":"m"}', "ERROR"),
+    ('{"PRIORITY":"4","MESSAGE":"m"}', "WARN"),
+    ('{"text":"m","record":{"level":{"name":"WARNING","no":30}}}', "WARN"),
+    ('{"msg":"no level, though an ERROR is named"}', None),
+    ('["ERROR"]', None),
+    ('{"broken": "level":"error"', None),
+    ('time="2026-01-01T00:00:00Z" level=warning msg="level=error" component=x', "WARN"),
+    ("ts=2026-01-01T00:00:00Z lvl=dbug caller=a.go:1 msg=hello", "DEBUG"),
+    ("time=2026-01-01T00:00:00.000Z level=ERROR msg=failed err=x", "ERROR"),
+    ("2026-01-01T00:00:00Z level=info msg=hello", "INFO"),
+    ("I0102 15:04:05.678901       1 server.go:42] ERROR in a message", "INFO"),
+    ("E0102 15:04:05.678901       1 server.go:42] boom", "ERROR"),
+    ("W20260102 15:04:05.678901 99 file.cc:7] careful", "WARN"),
+    ("F260102 15:04:05.678901 12 kv/store.go:9  [n1] gone", "FATAL"),
+    ("2026-01-01 00:00:00,123 INFO [main] org.example.App: started, no ERROR", "INFO"),
+    ("2026-01-01 00:00:00,123 - WARN  [Thread[main,5,x]/127.0.0.1:2181:Follower@89] - slow", "WARN"),
+    ("2026-01-01 00:00:00.123  INFO 1 --- [           main] o.e.App                 : Started", "INFO"),
+    ("2026-01-01T00:00:00.123Z  WARN 1 --- [app] [nio-80-exec-1] o.e.App : slow", "WARN"),
+    ("2026-01-01 00:00:00,123 - app - ERROR - boom", "ERROR"),
+    ("WARNING:root:careful", "WARN"),
+    ("ERROR:app.request:Internal Server Error: /x", "ERROR"),
+    ("INFO:     Application startup complete.", "INFO"),
+    ("[2026-01-01 00:00:00 +0000] [7] [INFO] Starting gunicorn", "INFO"),
+    ("[2026-01-01 00:00:00,123: WARNING/MainProcess] retry", "WARN"),
+    ("[2026-01-01 00:00:00,123] {taskinstance.py:1} ERROR - failed", "ERROR"),
+    ("2026-01-01 00:00:00.123 | SUCCESS  | app.main:run:10 - done", "INFO"),
+    ("2026-01-01 00:00:00.1234|ERROR|App.Startup|boom", "ERROR"),
+    ("2026-01-01 00:00:00.123 +00:00 [INF] hello", "INFO"),
+    ("[12:00:00 ERR] boom", "ERROR"),
+    ("fail: App.Startup[0]", "ERROR"),
+    ("info: App.Startup[0]", "INFO"),
+    ("crit: App.Startup[0]", "FATAL"),
+    ("2026-01-01T00:00:00.123Z\tinfo\tcontroller/main.go:1\tstarted\t{\"error\": \"none\"}", "INFO"),
+    ("2026-01-01T00:00:00.123Z\tERROR\tsetup\tboom", "ERROR"),
+    ("2026-01-01T00:00:00.123Z [WARN]  agent: slow: error=x", "WARN"),
+    ("2026/01/01 00:00:00 INFO started count=3", "INFO"),
+    ("2026/01/01 00:00:00 [error] 31#31: *1 open() failed, client: 10.0.0.1", "ERROR"),
+    ("[Thu Jan 01 00:00:00.123456 2026] [core:error] [pid 1:tid 2] [client 10.0.0.1:5] AH00001: x", "ERROR"),
+    ("[Thu Jan 01 00:00:00 2026] [notice] caught SIGTERM, error state", "INFO"),
+    ("2026-01-01 00:00:00.123 UTC [1] LOG:  database system is ready", "INFO"),
+    ('2026-01-01 00:00:00.123 UTC [44] app@db ERROR:  relation "x" does not exist', "ERROR"),
+    ("2026-01-01 00:00:00.123 UTC [44] FATAL:  password authentication failed", "FATAL"),
+    ("1:M 01 Jan 2026 00:00:00.123 * Ready to accept connections", "INFO"),
+    ("1:M 01 Jan 2026 00:00:00.123 # WARNING overcommit_memory", "WARN"),
+    ("2026-01-01T00:00:00.123+0000 E NETWORK  [conn1] boom", "ERROR"),
+    ("[2026-01-01 00:00:00.123][1][warning][main] [source/server/server.cc:1] slow", "WARN"),
+    ("2026-01-01T00:00:00.123456Z 0 [Warning] [MY-010068] [Server] CA certificate", "WARN"),
+    ("2026-01-01  0:00:00 0 [Note] mysqld: ready", "INFO"),
+    ("2026-01-01 00:00:00.123456+00:00 [error] <0.9.0> boom", "ERROR"),
+    ("[2026-01-01T00:00:00,123][INFO ][o.e.n.Node               ] [node-1] started", "INFO"),
+    ("[2026-01-01 00:00:00,123] INFO [Log partition=x] done (kafka.log.Log)", "INFO"),
+    ("INFO  [main] 2026-01-01 00:00:00,123 StorageService.java:1 - up", "INFO"),
+    ("INFO  [2026-01-01 00:00:00,123] org.example.App: up", "INFO"),
+    ("01-Jan-2026 00:00:00.123 SEVERE [main] org.example.App.start boom", "ERROR"),
+    ("SEVERE: boom", "ERROR"),
+    ("12:00:00,123 ERROR [org.example] (main) boom", "ERROR"),
+    ("I, [2026-01-01T00:00:00.123456 #1]  INFO -- : hello", "INFO"),
+    ("[2026-01-01T00:00:00Z WARN  app::net] slow", "WARN"),
+    ("\x1b[2m2026-01-01T00:00:00.123456Z\x1b[0m \x1b[32m INFO\x1b[0m app: hello", "INFO"),
+    ("\x1b[36mINFO\x1b[0m[0000] hello                                        key=value", "INFO"),
+    ("[ERROR] plugin/errors: 2 example.org. A: read udp", "ERROR"),
+    ("[NOTICE] 001/000000 (1) : New worker forked", "INFO"),
+    ("2026-01-01 00:00:00 +0000 [warn]: slow flush", "WARN"),
+    ("[2026/01/01 00:00:00] [ info] [engine] started", "INFO"),
+    ('[2026/01/01 00:00:00.123 +00:00] [ERROR] [server.go:1] ["boom"] [err=x]', "ERROR"),
+    ("2026.01.01 00:00:00.123456 [ 1 ] {} <Error> Application: boom", "ERROR"),
+    ("[01-Jan-2026 00:00:00] NOTICE: fpm is running, pid 1", "INFO"),
+    ("[2026-01-01 00:00:00] production.ERROR: boom {}", "ERROR"),
+    ("[Nest] 1  - 01/01/2026, 12:00:00 AM     LOG [NestFactory] Starting", "INFO"),
+    ("[Nest] 1  - 01/01/2026, 12:00:00 AM   ERROR [Handler] boom", "ERROR"),
+    ("12:00:00.123 [info] hello", "INFO"),
+    ("[I 260101 00:00:00 web:1] 200 GET /", "INFO"),
+    ("01-02 15:04:05.678  1702  2395 D Display: ERROR is a word", "DEBUG"),
+    ("01-02 15:04:05.678  1702  2395 E Display: boom", "ERROR"),
+    ("01-02 15:04:05.678  1702 14638 V Alarm/x: tick", "TRACE"),
+    ("D/Display( 123): hello", "DEBUG"),
+    ("2026-01-01 00:00:00, Info                  CBS    Loaded, no error", "INFO"),
+    ("2026-01-01 00:00:00, Error                 CSI    boom", "ERROR"),
+    ("- 1767225600 2026.01.01 R02-M1 2026-01-01-00.00.00.123456 R02-M1 RAS KERNEL INFO error corrected", "INFO"),
+    ("APPREAD 1767225600 2026.01.01 R02-M1 2026-01-01-00.00.00.123456 R02-M1 RAS APP FATAL boom", "FATAL"),
+    ("- 1767225600 2026.01.01 NULL 2026-01-01-00.00.00.123456 NULL RAS BGLMASTER FAILURE boom", "ERROR"),
+    ("api.log.1.2026-01-01_00:00:00 2026-01-01 00:00:00.123 25746 INFO app.wsgi [req-1 a b - - -] GET", "INFO"),
+    ("<11>Jan  2 15:04:05 host app[7]: boom", "ERROR"),
+    ("<165>1 2026-01-01T00:00:00Z host app 7 ID47 [x@1 a=\"]\"] hello", "INFO"),
+    ("<4>[   12.345678] usb 1-1: slow", "WARN"),
+    ("Jan  2 15:04:05 host kubelet[7]: E0102 15:04:05.678901       7 kubelet.go:1] boom", "ERROR"),
+    ("Jan  2 15:04:05 host sshd(pam_unix)[7]: authentication failure; error in it", None),
+    ("Jan  2 15:04:05 host kernel: audit: ERROR is not the level", None),
+    ('10.0.0.1 - - [01/Jan/2026:00:00:00 +0000] "GET /error HTTP/1.1" 500 12 "-" "ERROR"', None),
+    ('[2026-01-01T00:00:00.123Z] "GET /ERROR HTTP/1.1" 503 - "-"', None),
+    ("20260101-22:15:29:606|Step_LSC|30002312|onStandStepChanged ERROR", None),
+    ("134681 node-246 unix.hw state_change.unavailable 1767225600 1 Component State: ERROR", None),
+    ("2026-01-01 00:00:00 received ERROR frames from peer", None),
+    ("2026/01/01 00:00:00 error connecting to x", None),
+    ("3 ERROR frames were dropped", None),
+    ("handled an ERROR without harm", None),
+    ("the level=error flag was set by no one", None),
+    ("INFORMATIVE text", None),
+    ("", None),
+    ("   ", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "level"), LEVELS)
+def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None:
+    """A level is found where the form has it, and nowhere else."""
+    assert recognise(line).level == level
+
+
+PARTS = [
+    ('{"level":"info","msg":"hello","user":7}', "hello", {"user": 7}),
+    ('level=info msg="a \\"b\\"" user=7', 'a "b"', {"user": "7"}),
+    (
+        'I0102 15:04:05.678901       1 server.go:42] "Pod started" pod="a/b" count=3',
+        "Pod started",
+        {"time": "0102 15:04:05.678901", "pid": "1", "source": "server.go:42", "pod": "a/b", "count": "3"},
+    ),
+    (
+        "2026-01-01 00:00:00,123 INFO [main] org.example.App: started",
+        "started",
+        {"time": "2026-01-01 00:00:00,123", "thread": "main", "logger": "org.example.App"},
+    ),
+    (
+        "2026-01-01 00:00:00.123  INFO 1 --- [           main] o.e.App                 : Started",
+        "Started",
+        {"time": "2026-01-01 00:00:00.123", "pid": "1", "thread": "main", "logger": "o.e.App"},
+    ),
+    (
+        "<11>Jan  2 15:04:05 host app[7]: boom",
+        "boom",
+        {"time": "Jan  2 15:04:05", "host": "host", "program": "app", "pid": "7"},
+    ),
+    (
+        '10.0.0.1 - bob [01/Jan/2026:00:00:00 +0000] "GET /x HTTP/1.1" 200 12 "-" "curl"',
+        "GET /x HTTP/1.1",
+        {
+            "client": "10.0.0.1", "user": "bob", "time": "01/Jan/2026:00:00:00 +0000", "method": "GET", "path": "/x",
+            "protocol": "HTTP/1.1", "status": 200, "bytes": 12, "user_agent": "curl",
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message", "fields"), PARTS)
+def test_message_and_fields_are_told_apart(line: str, message: str, fields: dict[str, object]) -> None:
+    """What belongs to the message is in the message, and the rest in fields by the form's names."""
+    found = recognise(line)
+    assert (found.message, found.fields) == (message, fields)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 60_000,
+        "1 " * 30_000,
+        "a.b " * 15_000,
+        '{"a":' * 10_000,
+        'a="' * 20_000,
+        "RAS " * 15_000,
+        "<1>" * 20_000,
+        "x" * (MAX_PARSED + 1),
+    ],
+)
+def test_hostile_lines_take_no_more_time_than_others(line: str) -> None:
+    """Lines made to send a regular expression astray are recognised as nothing."""
+    assert recognise(line).level is None
