@@ -58,8 +58,12 @@ def prometheus(
     openmetrics: str | None = None,
     address: str = "127.0.0.1",
     flags: Sequence[str] = (),
+    path: str = "",
 ) -> Iterator[Prometheus]:
-    """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF)."""
+    """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF).
+
+    `path` is where its URLs begin, where the flags say so.
+    """
     program, promtool = programs.prometheus()
     directory.mkdir(parents=True, exist_ok=True)
     config_file, data = directory / "prometheus.yml", directory / "data"
@@ -69,7 +73,7 @@ def prometheus(
         samples.write_text(openmetrics)
         run([promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", samples, data])
     with free_ports(address, 1) as (port,):
-        url = f"http://{address}:{port}"
+        url = f"http://{address}:{port}{path}"
         command = [
             str(program),
             f"--config.file={config_file}",

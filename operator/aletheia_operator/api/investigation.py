@@ -167,28 +167,47 @@ class DataSourceReference(Model):
     name: Name = Field(description="The DataSource's name.")
 
 
-TemplateName = Literal["error_rate", "latency_p95", "latency_p99", "request_rate", "cpu_usage", "memory_usage"]
+TemplateName = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Baseline(Model):
+    """The same question about an earlier time, to compare with."""
+
+    offset: Duration = Field(description="How much earlier, such as 24h or 1w.")
 
 
 class MetricsRequest(Model):
-    """One Prometheus range query over the window, one artifact."""
+    """One Prometheus query over the window: one artifact, and one each for its baseline and its exemplars."""
 
     ONE_OF: ClassVar[str] = "name exactly one of query or template"
     PARAMETERS: ClassVar[str] = "parameters belong to a template; write values into the query itself"
+    INSTANT: ClassVar[str] = "step, baseline and exemplars belong to a range query, not to an instant one"
     model_config = rules(
         ("has(self.query) != has(self.template)", ONE_OF),
         ("!has(self.parameters) || has(self.template)", PARAMETERS),
+        (
+            "!self.instant || !(has(self.step) || has(self.baseline) || self.exemplars)",
+            INSTANT,
+        ),
     )
 
     query: Annotated[str, Field(min_length=1, max_length=8192)] | None = Field(None, description="A PromQL expression.")
-    template: TemplateName | None = Field(None, description="A ready-made question, narrowed to the Investigation's namespace.")
+    template: TemplateName | None = Field(
+        None,
+        description="A ready-made question, narrowed to the Investigation's namespace: error_rate, latency_p95, latency_p99,"
+        " request_rate, cpu_usage, memory_usage, cpu_throttling, memory_limit, restarts, oom_kills, pvc_usage,"
+        " network_errors, hpa_at_maximum, or one of the admin's own.",
+    )
     parameters: dict[str, Annotated[str, Field(max_length=253)]] | None = Field(
         None,
         max_length=10,
         description="Values for the template: service (a Service's name) for the request templates, pod (a prefix of pod"
-        " names) for cpu_usage and memory_usage, rate_window (a duration, default 5m). Values are escaped.",
+        " names) for those about pods, rate_window (a duration, default 5m). Values are escaped.",
     )
     step: Duration | None = Field(None, description="Distance between samples, such as 30s. Default: adapts to the window.")
+    instant: bool = Field(False, description="Ask for the values at the window's end alone.")
+    baseline: Baseline | None = Field(None, description="Ask the same of an earlier time too, and say what changed.")
+    exemplars: bool = Field(False, description="Ask for exemplars too: samples with the trace that caused them.")
     data_source_ref: DataSourceReference | None = Field(
         None, description="The Prometheus to ask. Default: the DataSource of this type that is marked as default."
     )
@@ -197,6 +216,8 @@ class MetricsRequest(Model):
     def _check(self) -> Self:
         require((self.query is None) != (self.template is None), self.ONE_OF)
         require(self.parameters is None or self.template is not None, self.PARAMETERS)
+        ranged = self.step is not None or self.baseline is not None or self.exemplars
+        require(not (self.instant and ranged), self.INSTANT)
         return self
 
 

@@ -1,6 +1,6 @@
 """One module for each kind of source. To add one: write its module, list it here."""
 
-from aletheia_operator.fetchers.base import Fetcher
+from aletheia_operator.fetchers.base import Fetcher, RemoteFetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher
@@ -15,4 +15,4 @@ FETCHERS: tuple[Fetcher, ...] = (
     JaegerFetcher(),
 )
 
-__all__ = ["FETCHERS", "Fetcher"]
+__all__ = ["FETCHERS", "Fetcher", "RemoteFetcher"]

@@ -6,11 +6,12 @@ A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.http import Endpoint, Http
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.text.timestamps import format_time
 
@@ -45,11 +46,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+Scratch = Callable[[], IO[bytes]]
+
+
 @dataclass(frozen=True)
 class Sources:
     """Whom a fetcher may ask, and on whose behalf.
 
     `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
+    `scratch()` is a nameless file on the session volume, for what an answer holds in pieces; the fetcher closes it.
     """
 
     namespace: str
@@ -57,6 +62,7 @@ class Sources:
     kubernetes: Callable[[], Awaitable[Kubernetes]]
     http: Http
     data_sources: DataSources
+    scratch: Scratch
     now: Callable[[], datetime] = utc_now
 
 
@@ -131,4 +137,16 @@ class Fetcher(Protocol):
 
     def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Ask one question. Raises SourceError."""
+        ...
+
+
+@runtime_checkable
+class RemoteFetcher(Fetcher, Protocol):
+    """A fetcher whose source is a DataSource."""
+
+    source_type: str
+    """`spec.type` of its DataSources."""
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """Ask a trivial question: the server's version, where it tells. Raises SourceError where it does not answer."""
         ...

@@ -10,8 +10,9 @@ import orjson
 
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.clients.http import Answer, Endpoint
+from aletheia_operator.clients.http import Answer
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import to_nanoseconds

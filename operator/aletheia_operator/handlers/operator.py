@@ -91,11 +91,11 @@ class _Handlers:
         except Exception as e:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
         await self._served()
-        self._http = await Http().__aenter__()
+        http = Http()
         tools = Tools(
             layout=SessionLayout(self.settings.session_root),
             kubernetes=self._kubernetes,
-            http=self._http,
+            http=http,
             default_service_account=self.settings.default_service_account,
             max_fetches=self.settings.max_fetches,
             max_artifact_bytes=self.settings.max_artifact_bytes,
@@ -133,7 +133,6 @@ class _Handlers:
             self._looking.cancel()
             self._sweeping.cancel()
             await self.supervisor.close()
-            await self._http.__aexit__()
             await self._kubernetes.close()
 
     def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -6,6 +6,7 @@ silently: each question ends as artifacts, gaps or both.
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -45,6 +46,7 @@ from aletheia_operator.text.timestamps import format_time
 log = logging.getLogger(__name__)
 
 INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
+SCRATCH_MEMORY_BYTES = 1024 * 1024
 PLAN_KEY = "plan"
 TIMELINE_KEY = "timeline"
 KUBERNETES = "kubernetes"  # the source of what a timeline is made of
@@ -70,6 +72,8 @@ class Tools:
     max_artifact_bytes: int = 1024**3
     """A larger artifact is cut there, with a gap."""
     budget: Budget = field(default_factory=Budget)
+    operator_namespace: str | None = None
+    """Where the Secrets of DataSources are."""
     now: Callable[[], datetime] = utc_now
 
 
@@ -160,7 +164,8 @@ class _Capture:
             window=self.window,
             kubernetes=self.identity.kubernetes,
             http=tools.http,
-            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
+            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace, tools.operator_namespace),
+            scratch=lambda: tempfile.SpooledTemporaryFile(SCRATCH_MEMORY_BYTES, dir=str(session.path)),  # noqa: SIM115
             now=tools.now,
         )
         self.timeline = Timeline(self.window.start, self.window.end)
@@ -284,6 +289,9 @@ class _Capture:
             missing.append(self._interrupted(question.target))
         except SourceError as e:
             missing.append(Missing(question.target, e.reason, e.message))
+        except OSError as e:
+            message = f"the session volume refused the write: {e.strerror or type(e).__name__}"
+            missing.append(Missing(question.target, GapReason.SAVE_FAILED, message))
         except Exception:
             log.exception("question %s failed", question.key)
             missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR))
