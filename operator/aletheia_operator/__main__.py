@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--retain-grace-seconds", type=_seconds, default=3600, help="what ended since is safe from the caps")
     parser.add_argument("--orphan-grace-seconds", type=_seconds, default=3600, help="until an orphaned session is removed")
     parser.add_argument("--sweep-seconds", type=_positive, default=60, help="between two looks at what has expired")
+    parser.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
+    parser.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
     parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
     parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
     parser.add_argument("--version", action="version", version=__version__)
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
             caps=Caps(options.retain_namespace_bytes, options.retain_total_bytes, options.retain_grace_seconds),
             orphan_grace_seconds=options.orphan_grace_seconds,
             sweep_seconds=options.sweep_seconds,
+            operator_namespace=options.operator_namespace,
+            metric_templates=options.metric_templates,
         )
     )
 

@@ -52,7 +52,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
     async def no_kubernetes() -> NoReturn:
         raise AssertionError("this fetcher does not ask Kubernetes")
 
-    sources = Sources(namespace, span, no_kubernetes, Http(), OneEndpoint(source), lambda: tempfile.SpooledTemporaryFile(2**20))
+    sources = Sources(namespace, span, no_kubernetes, Http(), OneEndpoint(source), tempfile.TemporaryFile)
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
     fetched = Fetched(missing=list(plan.missing))
     for question in plan.questions:

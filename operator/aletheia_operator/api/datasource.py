@@ -1,12 +1,13 @@
 """The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own."""
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from aletheia_operator.api.types import Duration, Model, Name, require, rules
+from aletheia_operator.api.conditions import Condition
+from aletheia_operator.api.types import DATA_SOURCE_TYPES, Duration, Model, Name, require, rules
 
 PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
 # as written; what a name resolves to is checked when it is connected to
@@ -103,7 +104,7 @@ class DataSourceSpec(Model):
         ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
     )
 
-    type: Literal["prometheus", "jaeger"] = Field(description="Which API the endpoint speaks.")
+    type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
     endpoint: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description="Base URL, such as http://prometheus.monitoring:9090; a path prefix is kept."
     )
@@ -142,3 +143,17 @@ class DataSourceSpec(Model):
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
         return self
+
+
+class DataSourceStatus(Model):
+    """How the endpoint answered when it was last looked at."""
+
+    observed_generation: int | None = Field(None, description="The generation that this status speaks of.")
+    version: str | None = Field(None, description="The server's version, where it tells.")
+    last_check: AwareDatetime | None = Field(None, description="When it was last looked at.")
+    last_error: str | None = Field(None, description="Why it did not answer, when it last did not.")
+    conditions: list[Condition] | None = Field(
+        None,
+        description="Reachable: whether the endpoint answers.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

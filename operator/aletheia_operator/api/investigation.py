@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from aletheia_operator.api.types import ContainerName, Duration, Model, Name, require, rules
+from aletheia_operator.api.conditions import Condition
+from aletheia_operator.api.types import QUERY_TYPES, ContainerName, Duration, Model, Name, require, rules
 
 IMMUTABLE = "is immutable but for suspend, cancel and retention: to ask again, create another Investigation"
 RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
@@ -323,15 +324,28 @@ class RetentionSpec(Model):
     keep: bool = Field(False, description="Leave the session in place when the resource is deleted.")
 
 
+class QueryRequest(Model):
+    """A question in a DataSource's own language over the window, one artifact."""
+
+    type: QUERY_TYPES = Field(description="The type of the DataSource: loki takes a LogQL query for log lines.")
+    query: Annotated[str, Field(min_length=1, max_length=8192)] = Field(description="The query, in the source's language.")
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="At most so many entries, the earliest. Default: 10000."
+    )
+    data_source_ref: DataSourceReference | None = Field(
+        None, description="The DataSource to ask. Default: the DataSource of this type that is marked as default."
+    )
+
+
 class InvestigationSpec(Model):
     """What to capture. Immutable but for suspend, cancel and retention: to ask again, create another Investigation."""
 
-    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics or traces"
+    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics, traces or queries"
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
     model_config = rules(
-        ("has(self.targets) || has(self.metrics) || has(self.traces)", ASKS),
+        ("has(self.targets) || has(self.metrics) || has(self.traces) || has(self.queries)", ASKS),
         ("!has(self.logs) || has(self.targets)", LOGS_NEED_TARGETS),
         ("!has(self.events) || has(self.targets)", EVENTS_NEED_TARGETS),
         ("!has(self.objects) || has(self.targets)", OBJECTS_NEED_TARGETS),
@@ -350,6 +364,9 @@ class InvestigationSpec(Model):
     objects: ObjectsRequest | None = Field(None, description="Capture the targets and what belongs to them, as they are now.")
     metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Metrics to capture.")
     traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Traces to capture.")
+    queries: list[QueryRequest] | None = Field(
+        None, min_length=1, max_length=50, description="Questions to other kinds of DataSources."
+    )
     service_account_name: Name | None = Field(
         None,
         description="A ServiceAccount of this namespace whose rights the Kubernetes reads use."
@@ -363,7 +380,7 @@ class InvestigationSpec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(any(x is not None for x in (self.targets, self.metrics, self.traces)), self.ASKS)
+        require(any(x is not None for x in (self.targets, self.metrics, self.traces, self.queries)), self.ASKS)
         require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
         require(self.events is None or self.targets is not None, self.EVENTS_NEED_TARGETS)
         require(self.objects is None or self.targets is not None, self.OBJECTS_NEED_TARGETS)
@@ -377,17 +394,6 @@ class InvestigationSpec(Model):
 
 Phase = Literal["Pending", "Queued", "Running", "Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"]
 TERMINAL_PHASES: frozenset[str] = frozenset({"Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"})
-
-
-class Condition(Model):
-    """A Kubernetes condition (metav1.Condition)."""
-
-    type: str = Field(max_length=316, description="Ready, Reconciling, Stalled or Succeeded.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
-    message: str = Field("", max_length=32768, description="Why, for people.")
-    last_transition_time: AwareDatetime = Field(description="When status last changed.")
-    observed_generation: int | None = Field(None, description="The generation this was said of.")
 
 
 class Progress(Model):

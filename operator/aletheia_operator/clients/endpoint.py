@@ -19,6 +19,8 @@ class Credentials:
     """Certificates that sign the endpoint's. None: the system's."""
     client_pem: str | None = field(default=None, repr=False)
     """Certificate chain and key that we show."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Every value that must not be repeated, also where the server does."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,15 @@ class Endpoint:
     def not_of(self, what: str) -> Unavailable:
         return Unavailable(f"DataSource {self.name}: the answer is not that of {what}", GapReason.INVALID_RESPONSE)
 
+    def without_secrets(self, said: str) -> str:
+        """Words of the server, which may repeat what it was shown."""
+        for secret in self.credentials.secrets:
+            said = said.replace(secret, "***")
+        return said
+
     def failed(self, status: int, said: str) -> SourceError:
         """The error for an answer with this HTTP status and these words of the server."""
-        message = f"DataSource {self.name} answered {status}: {said[:500]}"
+        message = f"DataSource {self.name} answered {status}: {self.without_secrets(said[:2000])[:500]}"
         if 300 <= status < 400:
             return Rejected(f"DataSource {self.name} answered {status}: redirects are not followed", GapReason.INVALID_RESPONSE)
         if status in (401, 403):

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import requests
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.exceptions import InvalidHeader, ReadTimeoutError
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from aletheia_operator.api.reasons import GapReason
@@ -181,8 +181,6 @@ class SafeSession(requests.Session):
             yield
         except (requests.Timeout, ReadTimeoutError) as e:
             raise self.endpoint.timed_out() from e
-        except (requests.exceptions.InvalidHeader, InvalidHeader):
-            raise Rejected(f"DataSource {self.endpoint.name}: a header of its Secret is no HTTP header value") from None
         except requests.ConnectionError:
             if time.monotonic() > self._deadline:
                 raise self.endpoint.timed_out() from None

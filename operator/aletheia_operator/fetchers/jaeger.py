@@ -12,7 +12,7 @@ from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.clients.http import Answer
+from aletheia_operator.clients.http import Answer, Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import to_nanoseconds
@@ -25,6 +25,7 @@ class JaegerFetcher:
     """Traces of a service over the window, or one trace."""
 
     name = "Jaeger"
+    source_type = "jaeger"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
         questions = []
@@ -65,6 +66,15 @@ class JaegerFetcher:
                 missing=[Missing(question.target, GapReason.UNAVAILABLE, f"Jaeger says: {error}") for error in errors],
             ),
         )
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """Jaeger's query API does not tell its version: None. Raises SourceError where it does not answer."""
+        answer = await http.fetch_json(endpoint, "/api/services", [])
+        if answer.status >= 400:
+            raise endpoint.failed(answer.status, "")
+        if not isinstance(answer.body, dict) or "data" not in answer.body:
+            raise endpoint.not_of("Jaeger")
+        return None
 
 
 def _title(request: TracesRequest) -> str:

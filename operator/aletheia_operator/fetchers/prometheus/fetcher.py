@@ -153,8 +153,8 @@ class _Asking:
         """One chunk, asked again where its answer broke off."""
         for attempt in range(1, CHUNK_ATTEMPTS + 1):
             result.gathered.begin_chunk()
+            stream = ask()
             try:
-                stream = ask()
                 for series in stream:
                     result.gathered.add(series)
             except Unavailable as e:
@@ -163,7 +163,8 @@ class _Asking:
                 result.gathered.forget_chunk()
                 continue
             for said, kept in ((warnings_of, result.warnings), (infos_of, result.infos)):
-                kept += [text for one in said(stream.envelope) if (text := one_line(one, 500)) not in kept]
+                new = (one_line(self.endpoint.without_secrets(one), 500) for one in said(stream.envelope))
+                kept += [text for text in new if text not in kept]
             return
 
     def document(
