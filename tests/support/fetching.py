@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
@@ -14,6 +15,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
+from aletheia_operator.session.scratch import Scratch
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
     async def no_kubernetes() -> NoReturn:
         raise AssertionError("this fetcher does not ask Kubernetes")
 
-    sources = Sources(namespace, span, no_kubernetes, Http(), OneEndpoint(source), tempfile.TemporaryFile)
+    sources = Sources(namespace, span, no_kubernetes, Http(), OneEndpoint(source), lambda: Scratch(Path(tempfile.gettempdir())))
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
     fetched = Fetched(missing=list(plan.missing))
     for question in plan.questions:

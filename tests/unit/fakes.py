@@ -1,6 +1,7 @@
 """Fakes that several tests share: the Kubernetes API, fetchers, clocks."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.session import InvestigationReference, SessionLayout
+from aletheia_operator.session.scratch import Scratch
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -202,4 +204,5 @@ def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> So
         return fake.real()
 
     settings: dict[str, Any] = {"http": Http(), "data_sources": None, "window": make_window(), **changes}
+    settings.setdefault("scratch", lambda: Scratch(Path(tempfile.gettempdir())))
     return Sources(namespace="shop", kubernetes=identity, **settings)

@@ -7,8 +7,9 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.http import Answer, Endpoint, Http
+from aletheia_operator.clients.http import Answer, Http
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, is_failing, read, search, summarise
 from tests.unit.fakes import make_sources, make_window
@@ -174,12 +175,12 @@ class Found:
 
 async def document_of(loopback: Loopback, **fields: Any) -> tuple[str, Document, list[Any]]:
     """The question's target, its document and the document's entries."""
-    async with Http() as http:
-        sources = make_sources(http=http, data_sources=Found(loopback))
-        plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
-        (question,) = plan.questions
-        (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
-        return question.target, document, [entry async for batch in document.batches for entry in batch]
+    http = Http()
+    sources = make_sources(http=http, data_sources=Found(loopback))
+    plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
+    (question,) = plan.questions
+    (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
+    return question.target, document, [entry async for batch in document.batches for entry in batch]
 
 
 async def test_a_search_becomes_a_document(loopback: Loopback) -> None:

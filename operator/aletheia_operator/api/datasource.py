@@ -119,7 +119,7 @@ class DataSourceSpec(Model):
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
     timeout: Duration = Field("30s", description="Longest wait for one answer.")
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
-        64 * 1024 * 1024, description="Largest answer to one question in bytes; what is beyond is a gap."
+        32 * 1024 * 1024, description="Largest answer to one question in bytes; what is beyond is a gap."
     )
     max_series: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most series of one answer; what is beyond is a gap."

@@ -187,7 +187,7 @@ class MetricsRequest(Model):
         ("has(self.query) != has(self.template)", ONE_OF),
         ("!has(self.parameters) || has(self.template)", PARAMETERS),
         (
-            "!self.instant || !(has(self.step) || has(self.baseline) || self.exemplars)",
+            "!has(self.instant) || !self.instant || !(has(self.step) || has(self.baseline) || has(self.exemplars))",
             INSTANT,
         ),
     )
@@ -206,9 +206,9 @@ class MetricsRequest(Model):
         " names) for those about pods, rate_window (a duration, default 5m). Values are escaped.",
     )
     step: Duration | None = Field(None, description="Distance between samples, such as 30s. Default: adapts to the window.")
-    instant: bool = Field(False, description="Ask for the values at the window's end alone.")
+    instant: bool | None = Field(None, description="Ask for the values at the window's end alone.")
     baseline: Baseline | None = Field(None, description="Ask the same of an earlier time too, and say what changed.")
-    exemplars: bool = Field(False, description="Ask for exemplars too: samples with the trace that caused them.")
+    exemplars: bool | None = Field(None, description="Ask for exemplars too: samples with the trace that caused them.")
     data_source_ref: DataSourceReference | None = Field(
         None, description="The Prometheus to ask. Default: the DataSource of this type that is marked as default."
     )
@@ -217,7 +217,7 @@ class MetricsRequest(Model):
     def _check(self) -> Self:
         require((self.query is None) != (self.template is None), self.ONE_OF)
         require(self.parameters is None or self.template is not None, self.PARAMETERS)
-        ranged = self.step is not None or self.baseline is not None or self.exemplars
+        ranged = any(field is not None for field in (self.step, self.baseline, self.exemplars))
         require(not (self.instant and ranged), self.INSTANT)
         return self
 

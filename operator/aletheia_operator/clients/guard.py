@@ -6,6 +6,7 @@ other clouds' metadata addresses, and multicast, also where IPv6 wraps them.
 
 import socket
 import ssl
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -40,34 +41,42 @@ def _checked(sock: socket.socket) -> socket.socket:
     return sock
 
 
-class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn())
-
-
-class _TLSConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn())
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
 class GuardedAdapter(HTTPAdapter):
     """The transport of a session: checked peers, no retries of its own, certificates from this context."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
+        self._connections: list[HTTPConnection] = []
         super().__init__()
+
+    def cut(self) -> None:
+        """End every connection, also one whose answer is being waited for in another thread."""
+        for connection in self._connections:
+            with suppress(OSError):
+                if connection.sock is not None:
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        opened = self._connections
+
+        class Connection(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                opened.append(self)
+                return _checked(super()._new_conn())
+
+        class TLSConnection(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                opened.append(self)
+                return _checked(super()._new_conn())
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        class TLSPool(HTTPSConnectionPool):
+            ConnectionCls = TLSConnection
+
+        self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> tuple[Any, Any]:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,9 @@ class SafeSession(requests.Session):
         """Of all answers so far: the endpoint's cap is for the question, whatever it is cut into."""
         self._deadline = 0.0
         self._read: list[requests.Response] = []
-        adapter = GuardedAdapter(_context(endpoint))
+        self._transport = GuardedAdapter(_context(endpoint))
         for prefix in ("https://", "http://"):
-            self.mount(prefix, adapter)
+            self.mount(prefix, self._transport)
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": "aletheia-operator"})
         self.headers.update(dict(endpoint.credentials.headers))
 
@@ -102,12 +102,14 @@ class SafeSession(requests.Session):
         for attempt in range(1, ATTEMPTS + 1):
             final = attempt == ATTEMPTS
             try:
-                with self._faults():
+                with self._faults(), self._watch():
                     response = self._attempt(request, kwargs)
             except requests.ConnectionError as e:
                 if final or not self._wait(BACKOFF_SECONDS * 2**attempt):
                     raise self.endpoint.unreachable(e) from e
                 continue
+            if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one
+                raise self.endpoint.timed_out()
             if response.status_code not in RETRY_STATUSES or final:
                 break
             delay = _retry_after(response)
@@ -124,7 +126,7 @@ class SafeSession(requests.Session):
             yield response.content
             return
         try:
-            with self._faults(), self._watch(response):
+            with self._faults(), self._watch():
                 while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
                     self.size_bytes += len(chunk)
                     if self.size_bytes > self.endpoint.max_response_bytes:
@@ -132,6 +134,8 @@ class SafeSession(requests.Session):
                     if time.monotonic() > self._deadline:
                         raise self.endpoint.timed_out()
                     yield chunk
+                if time.monotonic() >= self._deadline:
+                    raise self.endpoint.timed_out()
                 if response.raw.length_remaining:
                     raise requests.ConnectionError("the answer broke off")
         except requests.ConnectionError as e:
@@ -164,9 +168,9 @@ class SafeSession(requests.Session):
         return True
 
     @contextmanager
-    def _watch(self, response: requests.Response) -> Iterator[None]:
+    def _watch(self) -> Iterator[None]:
         """Cut the connection at the deadline: a read that gets a byte now and then would outlive it."""
-        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), _shut, (response,))
+        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._transport.cut)
         timer.daemon = True
         timer.start()
         try:
@@ -189,11 +193,6 @@ class SafeSession(requests.Session):
             if time.monotonic() > self._deadline:
                 raise self.endpoint.timed_out() from e
             raise requests.ConnectionError(type(e).__name__) from e
-
-
-def _shut(response: requests.Response) -> None:
-    with suppress(Exception):
-        response.raw.shutdown()
 
 
 def _retry_after(response: requests.Response) -> float | None:

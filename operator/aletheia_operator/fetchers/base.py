@@ -6,7 +6,7 @@ A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
@@ -46,7 +46,16 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-Scratch = Callable[[], IO[bytes]]
+class Scratch(Protocol):
+    """Blocks of bytes outside memory, kept by number until `close`."""
+
+    def put(self, block: bytes) -> int: ...
+
+    def get(self, number: int) -> bytes: ...
+
+    def size(self, number: int) -> int: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Sources:
     """Whom a fetcher may ask, and on whose behalf.
 
     `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
-    `scratch()` is a nameless file on the session volume, for what an answer holds in pieces; the fetcher closes it.
+    `scratch()` is for what an answer holds in pieces; the fetcher closes it.
     """
 
     namespace: str
@@ -62,7 +71,7 @@ class Sources:
     kubernetes: Callable[[], Awaitable[Kubernetes]]
     http: Http
     data_sources: DataSources
-    scratch: Scratch
+    scratch: Callable[[], Scratch]
     now: Callable[[], datetime] = utc_now
 
 

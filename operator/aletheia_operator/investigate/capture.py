@@ -6,7 +6,6 @@ silently: each question ends as artifacts, gaps or both.
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -46,7 +45,6 @@ from aletheia_operator.text.timestamps import format_time
 log = logging.getLogger(__name__)
 
 INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
-SCRATCH_MEMORY_BYTES = 1024 * 1024
 PLAN_KEY = "plan"
 TIMELINE_KEY = "timeline"
 KUBERNETES = "kubernetes"  # the source of what a timeline is made of
@@ -165,7 +163,7 @@ class _Capture:
             kubernetes=self.identity.kubernetes,
             http=tools.http,
             data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace, tools.operator_namespace),
-            scratch=lambda: tempfile.SpooledTemporaryFile(SCRATCH_MEMORY_BYTES, dir=str(session.path)),  # noqa: SIM115
+            scratch=session.scratch,
             now=tools.now,
         )
         self.timeline = Timeline(self.window.start, self.window.end)

@@ -26,6 +26,7 @@ from aletheia_operator.session.files import make_directory, replace, sync_direct
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
+from aletheia_operator.session.scratch import Scratch
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
 
@@ -149,6 +150,10 @@ class Session:
                     with suppress(OSError):
                         left.unlink()
         return refused
+
+    def scratch(self) -> Scratch:
+        """Room for blocks that are not kept."""
+        return Scratch(self.path, None if self.seal is None else self.seal.spool_cipher())
 
     def new_artifact(self, category: str, name: Sequence[str], source: str, now: datetime) -> "ArtifactWriter":
         """A writer for a new file `data/{category}/{name}_{timestamp}.json` that nothing else has or gets."""

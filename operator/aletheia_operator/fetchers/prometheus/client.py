@@ -67,7 +67,7 @@ def _said(response: requests.Response) -> str:
     try:
         return str(orjson.loads(response.content)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return response.text[:200]
+        return response.content[:200].decode("utf-8", "replace")
 
 
 def query_exemplars(endpoint: Endpoint, query: str, grid: Grid) -> list[Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,18 +81,13 @@ class PrometheusFetcher:
             grid = Grid(moment, moment, 1)
         asking = _Asking(question, request, endpoint, grid, sources.scratch)
         answered, result = await asking.first_with_series(tried)
-        with closing(result.gathered):
-            baseline = None
-            if request.baseline is not None:
-                before = grid.before(parse_duration(request.baseline.offset))
-                baseline = await asyncio.to_thread(asking.ask, answered.promql, before)
-            try:
-                yield asking.document(answered, grid, result, tried, baseline)
-                if baseline is not None:
-                    yield asking.baseline_document(answered, grid, baseline)
-            finally:
-                if baseline is not None:
-                    baseline.gathered.close()
+        baseline = None
+        if request.baseline is not None:
+            before = grid.before(parse_duration(request.baseline.offset))
+            baseline = await asyncio.to_thread(asking.ask, answered.promql, before)
+        yield asking.document(answered, grid, result, tried, baseline)
+        if baseline is not None:
+            yield asking.baseline_document(answered, grid, baseline)
         if request.exemplars:
             yield await asking.exemplars(answered.promql)
 
@@ -118,7 +112,7 @@ class _Asking:
     request: MetricsRequest
     endpoint: Endpoint
     grid: Grid
-    scratch: Scratch
+    scratch: Callable[[], Scratch]
 
     async def first_with_series(self, tried: Sequence[Expression]) -> tuple[Expression, Result]:
         """The first expression that has series here, else the first of all, with its empty answer."""
@@ -272,9 +266,13 @@ class _Asking:
 
 
 async def _entries(gathered: Gathered) -> AsyncGenerator[list[Any], None]:
+    """All entries; then the scratch is given back."""
     batches = gathered.batches()
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        yield batch
+    try:
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            yield batch
+    finally:
+        gathered.close()
 
 
 async def _batches(found: list[Any]) -> AsyncGenerator[list[Any], None]:

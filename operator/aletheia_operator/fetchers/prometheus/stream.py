@@ -68,8 +68,8 @@ class SeriesStream:
 
     def _series(self, piece: bytes) -> dict[str, Any]:
         try:
-            series = orjson.loads(piece)
-        except orjson.JSONDecodeError as e:
+            series = _loads(piece)
+        except (ValueError, RecursionError) as e:
             raise self._cut() from e
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
             raise self._endpoint.not_of("Prometheus' query API")
@@ -85,9 +85,9 @@ class SeriesStream:
 
     def _open(self, envelope: bytes) -> None:
         try:
-            self.envelope = orjson.loads(envelope)
+            self.envelope = _loads(envelope)
             ours = self.envelope["status"] == "success" and "result" in self.envelope["data"]
-        except orjson.JSONDecodeError as e:
+        except (ValueError, RecursionError) as e:
             raise self._cut() from e
         except (KeyError, TypeError) as e:
             raise self._endpoint.not_of("Prometheus' query API") from e
@@ -96,6 +96,14 @@ class SeriesStream:
 
     def _cut(self) -> Unavailable:
         return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)
+
+
+def _loads(text: bytes) -> Any:
+    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def warnings_of(envelope: dict[str, Any]) -> list[str]:

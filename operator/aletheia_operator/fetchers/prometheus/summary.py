@@ -48,7 +48,10 @@ def summarise(title: str, series: int, peak: Peak, samples_of: Callable[[bytes],
         return f"{text}, with samples of an unknown form"
     if peak.key is None:
         return f"{text}, no samples"
-    text += f", max {peak.value:.4g} at {clock(peak.moment)}"
+    try:
+        text += f", max {peak.value:.4g} at {clock(peak.moment)}"
+    except (ValueError, OverflowError, OSError):
+        return f"{text}, with samples of an unknown form"
     samples = finite(samples_of(peak.key))
     start = spike_start([value for _, value in samples])
     return text if start is None else f"{text}, spike from {clock(samples[start][0])}"
