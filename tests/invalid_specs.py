@@ -313,7 +313,9 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("a metadata service by name", _source("http://METADATA.google.internal/"), "metadata service"),
     InvalidSpec("tls without https", _source(tls={"clientSecretRef": {"name": "a"}}), "tls needs an https endpoint"),
     InvalidSpec("a namespace label of a Jaeger", _source(type="jaeger", namespaceLabel="namespace"), "namespaceLabel belongs"),
-    InvalidSpec("two kinds of auth", _source(auth={"basic": {"name": "a"}, "bearer": {"name": "a", "key": "b"}}), "exactly one"),
+    InvalidSpec(
+        "two kinds of auth", _source(auth={"basic": {"name": "a"}, "bearer": {"name": "a", "key": "b"}}), "exactly one"
+    ),
     InvalidSpec("auth without a kind", _source(auth={}), "exactly one"),
     InvalidSpec(
         "a credential in the Host header",
