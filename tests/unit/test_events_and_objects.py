@@ -54,7 +54,7 @@ class Api:
         async def kubernetes() -> Kubernetes:
             return self.real()
 
-        return Sources("shop", WINDOW, kubernetes, cast("Any", None), cast("Any", None), lambda: NOW)
+        return Sources("shop", WINDOW, kubernetes, cast("Any", None), cast("Any", None), cast("Any", None), lambda: NOW)
 
 
 def thing(name: str, owner: Object | None = None, **more: Any) -> Object:
