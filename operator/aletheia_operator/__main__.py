@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--kubelet-certificate-authority", type=Path, default=CLUSTER_CA, help="PEM file that signs the kubelets' certificates"
     )
     kubelets.add_argument("--kubelet-insecure-tls", action="store_true", help="do not verify the kubelets' certificates")
+    parser.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
+    parser.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
     parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
     parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
     parser.add_argument("--version", action="version", version=__version__)
@@ -65,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
             sweep_seconds=options.sweep_seconds,
             node_logs=options.node_logs,
             kubelet_certificate_authority=None if options.kubelet_insecure_tls else options.kubelet_certificate_authority,
+            operator_namespace=options.operator_namespace,
+            metric_templates=options.metric_templates,
         )
     )
 

@@ -1,4 +1,4 @@
-"""Prometheus and Jaeger: as processes for the integration tests, and as pods of a cluster.
+"""Prometheus, Jaeger and Loki: as processes for the integration tests, and as pods of a cluster.
 
 Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
 """
@@ -58,8 +58,12 @@ def prometheus(
     openmetrics: str | None = None,
     address: str = "127.0.0.1",
     flags: Sequence[str] = (),
+    path: str = "",
 ) -> Iterator[Prometheus]:
-    """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF)."""
+    """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF).
+
+    `path` is where its URLs begin, where the flags say so.
+    """
     program, promtool = programs.prometheus()
     directory.mkdir(parents=True, exist_ok=True)
     config_file, data = directory / "prometheus.yml", directory / "data"
@@ -69,7 +73,7 @@ def prometheus(
         samples.write_text(openmetrics)
         run([promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", samples, data])
     with free_ports(address, 1) as (port,):
-        url = f"http://{address}:{port}"
+        url = f"http://{address}:{port}{path}"
         command = [
             str(program),
             f"--config.file={config_file}",
@@ -106,6 +110,56 @@ def jaeger(directory: Path, *, address: str = "127.0.0.1", flags: Sequence[str] 
     query, otlp, admin = (f"http://{address}:{port}" for port in ports[:3])
     with process(command, directory / "jaeger.log", lambda: answers(f"{admin}/") and answers(f"{query}/api/services")):
         yield Jaeger(query, otlp)
+
+
+LOKI = """
+auth_enabled: true
+server: {{http_listen_address: {address}, http_listen_port: {http}, grpc_listen_address: {address}, grpc_listen_port: {grpc}}}
+common:
+  instance_addr: {address}
+  path_prefix: {directory}
+  replication_factor: 1
+  ring: {{instance_addr: {address}, kvstore: {{store: inmemory}}}}
+  storage: {{filesystem: {{chunks_directory: {directory}/chunks, rules_directory: {directory}/rules}}}}
+memberlist: {{bind_addr: [{address}], bind_port: {gossip}}}
+schema_config:
+  configs:
+    - {{from: 2020-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}
+limits_config: {{reject_old_samples: false, allow_structured_metadata: false}}
+analytics: {{reporting_enabled: false}}
+"""
+
+
+@dataclass(frozen=True)
+class Loki:
+    """A running Loki for several tenants."""
+
+    url: str
+
+    def push(self, tenant: str, streams: Sequence[Mapping[str, Any]]) -> None:
+        """Store lines: {"stream": labels, "values": [[nanoseconds, line], ...]}. Raises RigError when Loki refuses them."""
+        body = json.dumps({"streams": streams}).encode()
+        headers = {"Content-Type": "application/json", "X-Scope-OrgID": tenant}
+        try:
+            with _direct.open(Request(f"{self.url}/loki/api/v1/push", body, headers), timeout=10):
+                pass
+        except URLError as e:
+            raise RigError(f"Loki does not take the lines: {e}") from e
+
+
+@contextmanager
+def loki(directory: Path, *, address: str = "127.0.0.1") -> Iterator[Loki]:
+    """Run Loki with its files in the directory."""
+    programs.build(programs.LOKI)
+    directory.mkdir(parents=True, exist_ok=True)
+    with free_ports(address, 3) as (http, grpc, gossip):
+        settings = LOKI.format(address=address, http=http, grpc=grpc, gossip=gossip, directory=directory)
+    config = directory / "loki.yaml"
+    config.write_text(settings)
+    url = f"http://{address}:{http}"
+    command = [str(bin_dir() / "loki"), f"-config.file={config}", "-target=all"]
+    with process(command, directory / "loki.log", lambda: answers(f"{url}/ready")):
+        yield Loki(url)
 
 
 @contextmanager

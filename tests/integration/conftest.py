@@ -38,7 +38,8 @@ def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="session")
 def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    operator = Operator(prepared, tmp_path_factory.mktemp("volume") / "root", [kubectl.namespace]).start()
+    options = [f"--operator-namespace={kubectl.namespace}"]
+    operator = Operator(prepared, tmp_path_factory.mktemp("volume") / "root", [kubectl.namespace], options).start()
     yield operator
     operator.stop()
 

@@ -119,11 +119,11 @@ def test_a_query_that_prometheus_refuses(kubectl: Kubectl, operator: Operator, p
         {"template": "cpu_usage", "parameters": {"service": "x"}},
         {"query": "up"},
     ]
-    resource = kubectl.investigate("refused", window={"lookback": "4h"}, metrics=metrics)
+    resource = kubectl.investigate("refused", window={"lookback": "60d"}, metrics=metrics)
     assert resource["status"]["phase"] == "PartiallyCompleted"
     messages = [gap["message"] for gap in resource["status"]["gaps"]]
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["Rejected"] * 3
-    assert any("spec.metrics[1]: step: 1s" in message and "use 2s or more" in message for message in messages)
+    assert any("spec.metrics[1]: step: 1s" in message and "use 3s or more" in message for message in messages)
     assert any("spec.metrics[2]: parameters: template cpu_usage has no service" in message for message in messages)
     assert any("parse error" in message for message in messages)
     assert resource["status"]["artifactCount"] == 1

@@ -100,7 +100,8 @@ def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, 
         for trace in in_order(document["data"]):
             assert trace == by_id[trace["traceID"]]
     summary = resource["status"]["artifacts"][0]["summary"]
-    assert summary == f"{TRACES} traces ({TRACES // 3} failing), slowest 3.00 s: shop GET /slow"
+    failing = f"failing spans: shop {TRACES // 3} of {TRACES}; first: shop GET /"
+    assert summary == f"{TRACES} traces ({TRACES // 3} failing), slowest 3.00 s: shop GET /slow; {failing}"
 
 
 def test_a_trace_that_is_not_there(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
@@ -109,3 +110,22 @@ def test_a_trace_that_is_not_there(kubectl: Kubectl, operator: Operator, jaeger:
     assert resource["status"]["phase"] == "PartiallyCompleted"
     assert [(gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [("NotFound", "trace/0123456789abcdef")]
     assert artifact_of(resource)["metadata"]["limit_reached"] is True
+
+
+def test_what_is_kept_when_the_limit_bites(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
+    """Every failing trace, then the slowest, then a sample that is spread over the window."""
+    everything = ask(jaeger, service="shop", limit="100", lookback="1h")
+    failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
+    slow = {trace["traceID"] for trace in everything if any(one["duration"] > 1_000_000 for one in trace["spans"])}
+    assert len(failing) == TRACES // 3 and slow - failing
+    traces = [{"service": "shop", "limit": TRACES // 3 + 4}, {"service": "shop", "limit": 3}]
+    resource = kubectl.investigate("limited", window={"lookback": "30m"}, traces=traces)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    kept, few = (artifact_of(resource, number) for number in range(2))
+    ids = {trace["traceID"] for trace in kept["data"]}
+    assert len(kept["data"]) == len(ids) == TRACES // 3 + 4
+    assert failing | slow <= ids
+    assert kept["metadata"]["kept"] == {"failing": TRACES // 3, "slowest": 2, "sample": 2}
+    assert kept["metadata"]["limit_reached"] is True
+    assert {trace["traceID"] for trace in few["data"]} <= failing
+    assert len(few["data"]) == 3

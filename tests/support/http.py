@@ -1,6 +1,7 @@
 """HTTP servers on loopback that misbehave on purpose, each in a thread of its own."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ OVER = web.AppKey("over", asyncio.Event)
 
 
 @contextmanager
-def serving() -> Iterator[Serve]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Serve]:
     """A function that starts a server with one handler for every path, and returns its URL.
 
     `request.app[OVER]` is an event for handlers that wait: it is set when the servers end.
@@ -29,9 +30,9 @@ def serving() -> Iterator[Serve]:
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         runners.append((runner, over))
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
 
     async def stop() -> None:
         for runner, over in runners:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from aletheia_operator.clients.http import Endpoint
+from aletheia_operator.clients.endpoint import Endpoint
 
 LONGEST_WAIT_SECONDS = 10  # of a server thread, so that none outlives a test for long
 

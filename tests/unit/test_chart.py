@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from aletheia_operator import __main__ as command_line
+from aletheia_operator.fetchers import with_templates
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus.templates import expressions
 from aletheia_operator.handlers.operator import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,6 +227,7 @@ def test_default_arguments() -> None:
         "--max-artifact-bytes=1073741824",
         "--retain-grace-seconds=3600",
         "--orphan-grace-seconds=3600",
+        "--operator-namespace=aletheia",
         "--log-format=json",
         "--log-level=info",
     ]
@@ -240,6 +244,7 @@ def test_arguments_follow_the_values() -> None:
         "maxSessionBytes": 1099511627776,
         "maxNamespaceBytes": 1125899906842624,
         "retention": {"namespaceBytes": 5, "totalBytes": 6, "graceSeconds": 0, "orphanGraceSeconds": 8},
+        "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
         "logFormat": "plain",
         "logLevel": "debug",
     }
@@ -257,6 +262,8 @@ def test_arguments_follow_the_values() -> None:
         "--retain-total-bytes=6",
         "--retain-grace-seconds=0",
         "--orphan-grace-seconds=8",
+        "--operator-namespace=aletheia",
+        "--metric-templates=/etc/aletheia/metric-templates.yaml",
         "--log-format=plain",
         "--log-level=debug",
     ]
@@ -269,7 +276,7 @@ def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(kopf, "configure", lambda **_: None)
     for level in json.loads((CHART / "values.schema.json").read_text())["properties"]["logLevel"]["enum"]:
         command_line.main(operator_arguments({"logLevel": level}))
-    assert set(started) == {Settings(session_root=Path("/var/lib/aletheia"))}
+    assert set(started) == {Settings(session_root=Path("/var/lib/aletheia"), operator_namespace="aletheia")}
 
 
 @pytest.mark.parametrize(
@@ -375,7 +382,7 @@ DUTIES = {
     *(f"{verb} {group}/events" for verb in ("create", "patch") for group in ("", "events.k8s.io")),
     "get /serviceaccounts",
 }
-SOURCES = {"get aletheia.dev/datasources", "list aletheia.dev/datasources"}
+SOURCES = {"get aletheia.dev/datasources", "list aletheia.dev/datasources", "patch aletheia.dev/datasources/status"}
 IMPERSONATION = {"impersonate /serviceaccounts"}
 NODES = {"get /nodes"}
 
@@ -385,6 +392,31 @@ def test_cluster_wide_rights() -> None:
     objects = render()
     assert rights(objects) == READS | DUTIES | SOURCES | IMPERSONATION | NODES
     assert not of_kind(objects, "Role", "RoleBinding")
+
+
+def test_secrets_of_data_sources_are_named() -> None:
+    """The operator may get the Secrets that are listed, in its own namespace, and no others."""
+    objects = render({"dataSourceSecrets": ["prometheus-auth", "loki-auth"]})
+    (role,) = of_kind(objects, "Role")
+    assert role["metadata"]["namespace"] == "aletheia"
+    names = ["prometheus-auth", "loki-auth"]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": names}]
+    (binding,) = of_kind(objects, "RoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_templates_of_ones_own_reach_the_operator(tmp_path: Path) -> None:
+    """What the values say is mounted as the operator reads it."""
+    promql = 'sum by (queue) (rabbitmq_queue_messages{$namespace,queue="$queue"})'
+    objects = render({"metricTemplates": {"queue_depth": [{"name": "RabbitMQ", "promql": promql}]}})
+    (config,) = of_kind(objects, "ConfigMap")
+    file = tmp_path / "templates.yaml"
+    file.write_text(config["data"]["metric-templates.yaml"])
+    own = next(one for one in with_templates(file) if isinstance(one, PrometheusFetcher)).templates
+    asked = expressions("queue_depth", {"queue": "a'\"b"}, own, "namespace", "shop")
+    assert asked[0].promql == r"""sum by (queue) (rabbitmq_queue_messages{namespace="shop",queue="a\x27\"b"})"""
+    pod = the(objects, "Deployment")["spec"]["template"]["spec"]
+    assert {"name": "metric-templates", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
 
 
 def test_namespaced_rights() -> None:
@@ -629,7 +661,7 @@ REFUSED: list[tuple[str, Values, str]] = [
         "/impersonation/serviceAccountNames/0",
     ),
     ("a source without endpoint", {"dataSources": [{"name": "a", "type": "jaeger"}]}, "endpoint"),
-    ("a source of unknown type", {"dataSources": [{**PROMETHEUS, "type": "loki"}]}, "/dataSources/0/type"),
+    ("a source of unknown type", {"dataSources": [{**PROMETHEUS, "type": "carrier-pigeon"}]}, "/dataSources/0/type"),
     (
         "a password in an endpoint",
         {"dataSources": [{**PROMETHEUS, "endpoint": "http://u:p@h"}]},

@@ -9,7 +9,8 @@ import yaml
 from pydantic import Field
 
 from aletheia_operator.api import crd
-from aletheia_operator.api.investigation import MUTABLE_FIELDS, Condition, InvestigationSpec
+from aletheia_operator.api.conditions import Condition
+from aletheia_operator.api.investigation import MUTABLE_FIELDS, InvestigationSpec
 from aletheia_operator.api.reasons import ConditionReason, GapReason, document
 from aletheia_operator.api.types import Model
 

@@ -7,15 +7,16 @@ import tracemalloc
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.http import Answer, Endpoint, Http
+from aletheia_operator.clients.http import Answer, Http
 from tests.unit import loopback as server
 from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
 
 
 async def fetch(endpoint: Endpoint, path: str = "/api", *query: tuple[str, str]) -> Answer:
-    async with Http() as http:
-        return await http.fetch_json(endpoint, path, query)
+    http = Http()
+    return await http.fetch_json(endpoint, path, query)
 
 
 async def test_an_answer_is_its_status_and_its_json(loopback: Loopback) -> None:
@@ -142,7 +143,7 @@ async def test_cookies_are_not_kept(loopback: Loopback) -> None:
         request.send(200, b"{}", Set_Cookie="a=b; Path=/")
 
     loopback.answers = [answer]
-    async with Http() as http:
-        for _ in range(2):
-            await http.fetch_json(loopback.endpoint(), "/", ())
+    http = Http()
+    for _ in range(2):
+        await http.fetch_json(loopback.endpoint(), "/", ())
     assert seen == [None, None]

@@ -7,8 +7,9 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.http import Answer, Endpoint, Http
+from aletheia_operator.clients.http import Answer, Http
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, is_failing, read, search, summarise
 from tests.unit.fakes import entries_of, make_sources, make_window
@@ -109,7 +110,7 @@ def test_a_refusal_has_jaegers_words(status: int, kind: type[SourceError], reaso
         pytest.param([trace(span(2_310_000))], "1 traces, slowest 2.31 s: shop GET /", id="seconds"),
         pytest.param(
             [trace(span(5)), trace(span(9_000, "POST /pay"), service="pay"), trace(span(7, error=True))],
-            "3 traces (1 failing), slowest 9.0 ms: pay POST /pay",
+            "3 traces (1 failing), slowest 9.0 ms: pay POST /pay; failing spans: shop 1 of 2; first: shop GET /",
             id="the slowest span of all, and how many traces fail",
         ),
         pytest.param([trace(span(process="p9"))], "1 traces, slowest 1.0 ms: GET /", id="an unknown process"),
@@ -174,23 +175,29 @@ class Found:
 
 async def document_of(loopback: Loopback, **fields: Any) -> tuple[str, Document, list[Any]]:
     """The question's target, its document and the document's entries."""
-    async with Http() as http:
-        sources = make_sources(http=http, data_sources=Found(loopback))
-        plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
-        (question,) = plan.questions
-        (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
-        return question.target, document, await entries_of(document)
+    http = Http()
+    sources = make_sources(http=http, data_sources=Found(loopback))
+    plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
+    (question,) = plan.questions
+    (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
+    return question.target, document, await entries_of(document)
 
 
 async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
-    """All traces as Jaeger sent them; a full answer says that there may be more."""
-    traces = [trace(span(n)) for n in range(120)]
+    """All traces as Jaeger sent them."""
+    traces = [{**trace(span(n)), "traceID": f"{n:x}"} for n in range(120)]
     loopback.answers = [reply_json({"data": traces, "errors": [{"msg": "one is broken"}]})]
     target, document, entries = await document_of(loopback, service="shop", limit=120, dataSourceRef={"name": "main"})
     assert entries == traces
-    assert loopback.requests == [f"/api/traces?service=shop&start={START}&end={END}&limit=120"]
+    assert loopback.requests == [f"/api/traces?service=shop&start={START}&end={END}&limit=121"]
     assert (target, document.name) == ("service/shop", ("jaeger", "shop"))
-    assert document.metadata == {"service": "shop", "limit": 120, "limit_reached": True, "data_source": "main"}
+    assert document.metadata == {
+        "service": "shop",
+        "limit": 120,
+        "limit_reached": False,
+        "kept": {"all": 120},
+        "data_source": "main",
+    }
     assert [gap.message for gap in document.findings.missing] == ["Jaeger says: one is broken"]
 
 
@@ -200,7 +207,7 @@ async def test_a_trace_is_asked_for_by_its_id(loopback: Loopback) -> None:
     target, document, entries = await document_of(loopback, traceID="ab12")
     assert loopback.requests == ["/api/traces/ab12"]
     assert (target, document.name, len(entries)) == ("trace/ab12", ("jaeger", "ab12"), 1)
-    assert document.metadata == {"traceID": "ab12", "limit": None, "limit_reached": False, "data_source": "main"}
+    assert document.metadata == {"traceID": "ab12", "limit": None, "limit_reached": False, "kept": {}, "data_source": "main"}
 
 
 async def test_a_trace_that_is_not_there_is_not_found(loopback: Loopback) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from aletheia_operator.api.datasource import DataSourceSpec
+from aletheia_operator.api.datasource import DataSourceSpec, DataSourceStatus
 from aletheia_operator.api.investigation import InvestigationSpec, InvestigationStatus, immutability_rules
 from aletheia_operator.api.types import GROUP, VERSION, Model
 
@@ -130,15 +130,18 @@ def datasource_crd() -> dict[str, Any]:
         {
             "schema": {
                 "openAPIV3Schema": {
-                    "description": "An endpoint of metrics or traces that Investigations may name, written by an admin.",
+                    "description": "An endpoint of metrics, traces or logs that Investigations may name, written by an admin.",
                     "type": "object",
                     "required": ["spec"],
-                    "properties": {"spec": model_schema(DataSourceSpec)},
+                    "properties": {"spec": model_schema(DataSourceSpec), "status": model_schema(DataSourceStatus)},
                 }
             },
+            "subresources": {"status": {}},
             "additionalPrinterColumns": [
                 _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
                 _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
+                _column("Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "Whether it answers."),
+                _column("Version", ".status.version", "string", "The server's version.", wide=True),
                 _column("Default", ".spec.default", "boolean", "Used where none is named."),
                 _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
             ],

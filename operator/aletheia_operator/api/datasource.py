@@ -1,36 +1,128 @@
 """The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own."""
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from aletheia_operator.api.types import Duration, Model, Name, require, rules
+from aletheia_operator.api.conditions import Condition
+from aletheia_operator.api.types import DATA_SOURCE_TYPES, Duration, Model, Name, require, rules
 
 PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
+# as written; what a name resolves to is checked when it is connected to
+_METADATA = (
+    r"^https?://(169[.]254[.]|168[.]63[.]129[.]16([:/]|$)|100[.]100[.]100[.]200([:/]|$)|192[.]0[.]0[.]192([:/]|$)"
+    r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2::254\]|\[fd20:ce::254\]|\[::ffff:(169[.]254[.]|a9fe:))"
+)
+SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")]
+LabelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+NAMES_OF_HTTP = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie")
+
+
+class SecretReference(Model):
+    """A Secret in the operator's namespace."""
+
+    name: Name = Field(
+        description="The Secret's name. The operator must have the right to get it: chart value dataSourceSecrets."
+    )
+
+
+class SecretKeyReference(SecretReference):
+    """One value of a Secret in the operator's namespace."""
+
+    key: SecretKey = Field(description="The key in the Secret's data.")
+
+
+class HeaderAuth(Model):
+    """A header of the endpoint's own, such as X-Api-Key."""
+
+    NAME: ClassVar[str] = "a header of HTTP itself carries no credential"
+    model_config = rules((f"!(self.name.lowerAscii() in {list(NAMES_OF_HTTP)})", NAME))
+
+    name: HeaderName = Field(description="The header's name.")
+    secret_ref: SecretKeyReference = Field(description="Its value.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(self.name.lower() not in NAMES_OF_HTTP, self.NAME)
+        return self
+
+
+class Auth(Model):
+    """How the operator proves who it is. Secrets are read anew for each question, so a rotated one counts at once."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of basic, bearer or header"
+    model_config = rules(
+        ("(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0) == 1", ONE_OF),
+    )
+
+    basic: SecretReference | None = Field(None, description="HTTP basic: a Secret with username and password.")
+    bearer: SecretKeyReference | None = Field(None, description="Authorization: Bearer, with this value.")
+    header: HeaderAuth | None = Field(None, description="A header of the endpoint's own.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(sum(x is not None for x in (self.basic, self.bearer, self.header)) == 1, self.ONE_OF)
+        return self
+
+
+class TLS(Model):
+    """Certificates; the endpoint must be https."""
+
+    ca_secret_ref: SecretKeyReference | None = Field(
+        None, description="PEM certificates that sign the endpoint's. Default: the system's."
+    )
+    client_secret_ref: SecretReference | None = Field(
+        None, description="A Secret with tls.crt and tls.key (type kubernetes.io/tls) that the operator shows."
+    )
+
+
+class Tenant(Model):
+    """The tenant of a server for many (Mimir, Loki, Thanos)."""
+
+    header: HeaderName = Field("X-Scope-OrgID", description="The header that names it.")
+    value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant.")
 
 
 class DataSourceSpec(Model):
-    """One Prometheus or Jaeger endpoint that Investigations may name."""
+    """One endpoint of metrics, traces or logs that Investigations may name."""
 
     PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host: no user, query or fragment"
+    METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
+    TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
+    LABEL_NEEDS_PROMETHEUS: ClassVar[str] = "namespaceLabel belongs to type prometheus"
     model_config = rules(
         (
             "isURL(self.endpoint) && url(self.endpoint).getScheme() in ['http', 'https'] && url(self.endpoint).getHost() != ''"
             " && !self.endpoint.contains('@') && !self.endpoint.contains('?') && !self.endpoint.contains('#')",
             PLAIN,
         ),
+        (f"!self.endpoint.matches(r'(?i){_METADATA}')", METADATA),
+        ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
+        ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
     )
 
-    type: Literal["prometheus", "jaeger"] = Field(description="Which API the endpoint speaks.")
+    type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
     endpoint: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description="Base URL, such as http://prometheus.monitoring:9090; a path prefix is kept."
+    )
+    auth: Auth | None = Field(None, description="How the operator proves who it is. Default: it does not.")
+    tls: TLS | None = Field(None, description="Certificates in place of the system's.")
+    tenant: Tenant | None = Field(None, description="The tenant to ask for, at servers for many.")
+    namespace_label: LabelName | None = Field(
+        None,
+        description="Prometheus alone: each selector of a query is made to match this label with the Investigation's namespace;"
+        " a query that cannot be rewritten safely is refused.",
     )
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
     timeout: Duration = Field("30s", description="Longest wait for one answer.")
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
-        32 * 1024 * 1024, description="Largest answer in bytes; a larger one is a gap."
+        32 * 1024 * 1024, description="Largest answer to one question in bytes; what is beyond is a gap."
+    )
+    max_series: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Most series of one answer; what is beyond is a gap."
     )
     allowed_namespaces: list[Name] | None = Field(
         None,
@@ -47,4 +139,21 @@ class DataSourceSpec(Model):
         except ValueError:
             plain = False
         require(plain and PLAIN_URL.fullmatch(self.endpoint) is not None, self.PLAIN)
+        require(not re.match(_METADATA, self.endpoint, re.IGNORECASE), self.METADATA)
+        require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
+        require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
         return self
+
+
+class DataSourceStatus(Model):
+    """How the endpoint answered when it was last looked at."""
+
+    observed_generation: int | None = Field(None, description="The generation that this status speaks of.")
+    version: str | None = Field(None, description="The server's version, where it tells.")
+    last_check: AwareDatetime | None = Field(None, description="When it was last looked at.")
+    last_error: str | None = Field(None, description="Why it did not answer, when it last did not.")
+    conditions: list[Condition] | None = Field(
+        None,
+        description="Reachable: whether the endpoint answers.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

@@ -10,8 +10,19 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
+from aletheia_operator.api.conditions import Condition
 from aletheia_operator.api.expressions import is_expression
-from aletheia_operator.api.types import ByteQuantity, ContainerName, Duration, Model, Name, parse_bytes, require, rules
+from aletheia_operator.api.types import (
+    QUERY_TYPES,
+    ByteQuantity,
+    ContainerName,
+    Duration,
+    Model,
+    Name,
+    parse_bytes,
+    require,
+    rules,
+)
 
 IMMUTABLE = "is immutable but for suspend, cancel and retention: to ask again, create another Investigation"
 RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
@@ -219,28 +230,47 @@ class DataSourceReference(Model):
     name: Name = Field(description="The DataSource's name.")
 
 
-TemplateName = Literal["error_rate", "latency_p95", "latency_p99", "request_rate", "cpu_usage", "memory_usage"]
+TemplateName = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Baseline(Model):
+    """The same question about an earlier time, to compare with."""
+
+    offset: Duration = Field(description="How much earlier, such as 24h or 1w.")
 
 
 class MetricsRequest(Model):
-    """One Prometheus range query over the window, one artifact."""
+    """One Prometheus query over the window: one artifact, and one each for its baseline and its exemplars."""
 
     ONE_OF: ClassVar[str] = "name exactly one of query or template"
     PARAMETERS: ClassVar[str] = "parameters belong to a template; write values into the query itself"
+    INSTANT: ClassVar[str] = "step, baseline and exemplars belong to a range query, not to an instant one"
     model_config = rules(
         ("has(self.query) != has(self.template)", ONE_OF),
         ("!has(self.parameters) || has(self.template)", PARAMETERS),
+        (
+            "!has(self.instant) || !self.instant || !(has(self.step) || has(self.baseline) || has(self.exemplars))",
+            INSTANT,
+        ),
     )
 
     query: Annotated[str, Field(min_length=1, max_length=8192)] | None = Field(None, description="A PromQL expression.")
-    template: TemplateName | None = Field(None, description="A ready-made question, narrowed to the Investigation's namespace.")
+    template: TemplateName | None = Field(
+        None,
+        description="A ready-made question, narrowed to the Investigation's namespace: error_rate, latency_p95, latency_p99,"
+        " request_rate, cpu_usage, memory_usage, cpu_throttling, memory_limit, restarts, oom_kills, pvc_usage,"
+        " network_errors, hpa_at_maximum, or one of the admin's own.",
+    )
     parameters: dict[str, Annotated[str, Field(max_length=253)]] | None = Field(
         None,
         max_length=10,
         description="Values for the template: service (a Service's name) for the request templates, pod (a prefix of pod"
-        " names) for cpu_usage and memory_usage, rate_window (a duration, default 5m). Values are escaped.",
+        " names) for those about pods, rate_window (a duration, default 5m). Values are escaped.",
     )
     step: Duration | None = Field(None, description="Distance between samples, such as 30s. Default: adapts to the window.")
+    instant: bool | None = Field(None, description="Ask for the values at the window's end alone.")
+    baseline: Baseline | None = Field(None, description="Ask the same of an earlier time too, and say what changed.")
+    exemplars: bool | None = Field(None, description="Ask for exemplars too: samples with the trace that caused them.")
     data_source_ref: DataSourceReference | None = Field(
         None, description="The Prometheus to ask. Default: the DataSource of this type that is marked as default."
     )
@@ -249,6 +279,8 @@ class MetricsRequest(Model):
     def _check(self) -> Self:
         require((self.query is None) != (self.template is None), self.ONE_OF)
         require(self.parameters is None or self.template is not None, self.PARAMETERS)
+        ranged = any(field is not None for field in (self.step, self.baseline, self.exemplars))
+        require(not (self.instant and ranged), self.INSTANT)
         return self
 
 
@@ -354,15 +386,28 @@ class RetentionSpec(Model):
     keep: bool = Field(False, description="Leave the session in place when the resource is deleted.")
 
 
+class QueryRequest(Model):
+    """A question in a DataSource's own language over the window, one artifact."""
+
+    type: QUERY_TYPES = Field(description="The type of the DataSource: loki takes a LogQL query for log lines.")
+    query: Annotated[str, Field(min_length=1, max_length=8192)] = Field(description="The query, in the source's language.")
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="At most so many entries, the earliest. Default: 10000."
+    )
+    data_source_ref: DataSourceReference | None = Field(
+        None, description="The DataSource to ask. Default: the DataSource of this type that is marked as default."
+    )
+
+
 class InvestigationSpec(Model):
     """What to capture. Immutable but for suspend, cancel and retention: to ask again, create another Investigation."""
 
-    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics or traces"
+    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics, traces or queries"
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
     model_config = rules(
-        ("has(self.targets) || has(self.metrics) || has(self.traces)", ASKS),
+        ("has(self.targets) || has(self.metrics) || has(self.traces) || has(self.queries)", ASKS),
         ("!has(self.logs) || has(self.targets)", LOGS_NEED_TARGETS),
         ("!has(self.events) || has(self.targets)", EVENTS_NEED_TARGETS),
         ("!has(self.objects) || has(self.targets)", OBJECTS_NEED_TARGETS),
@@ -381,6 +426,9 @@ class InvestigationSpec(Model):
     objects: ObjectsRequest | None = Field(None, description="Capture the targets and what belongs to them, as they are now.")
     metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Metrics to capture.")
     traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Traces to capture.")
+    queries: list[QueryRequest] | None = Field(
+        None, min_length=1, max_length=50, description="Questions to other kinds of DataSources."
+    )
     service_account_name: Name | None = Field(
         None,
         description="A ServiceAccount of this namespace whose rights the Kubernetes reads use."
@@ -394,7 +442,7 @@ class InvestigationSpec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(any(x is not None for x in (self.targets, self.metrics, self.traces)), self.ASKS)
+        require(any(x is not None for x in (self.targets, self.metrics, self.traces, self.queries)), self.ASKS)
         require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
         require(self.events is None or self.targets is not None, self.EVENTS_NEED_TARGETS)
         require(self.objects is None or self.targets is not None, self.OBJECTS_NEED_TARGETS)
@@ -408,17 +456,6 @@ class InvestigationSpec(Model):
 
 Phase = Literal["Pending", "Queued", "Running", "Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"]
 TERMINAL_PHASES: frozenset[str] = frozenset({"Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"})
-
-
-class Condition(Model):
-    """A Kubernetes condition (metav1.Condition)."""
-
-    type: str = Field(max_length=316, description="Ready, Reconciling, Stalled or Succeeded.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(max_length=1024, description="Why, in one CamelCase word.")
-    message: str = Field("", max_length=32768, description="Why, for people.")
-    last_transition_time: AwareDatetime = Field(description="When status last changed.")
-    observed_generation: int | None = Field(None, description="The generation this was said of.")
 
 
 class Progress(Model):

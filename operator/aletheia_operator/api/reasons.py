@@ -115,6 +115,7 @@ class ConditionReason(Reason):
         "ArtifactsExpired",
         "The data was removed, as spec.retention or a limit of the volume asks; the manifest still lists it.",
     )
+    ANSWERED = "Answered", "The DataSource's endpoint answered when it was last looked at."
     SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used; the operator tries again."
     INTERNAL_ERROR = "InternalError", "A fault of the operator's own ended the capture. Its log has the details."
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -10,6 +10,10 @@ from pydantic.alias_generators import to_camel
 
 GROUP = "aletheia.dev"
 VERSION = "v1alpha1"
+
+DATA_SOURCE_TYPES = Literal["prometheus", "jaeger", "loki"]
+QUERY_TYPES = Literal["loki"]
+"""Types of DataSource that are asked by a query in their own language alone."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}

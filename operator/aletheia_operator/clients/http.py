@@ -1,17 +1,19 @@
-"""HTTP to DataSources, for asyncio (`fetch_json`) and for requests-based libraries (`SafeSession`).
+"""HTTP to DataSources: `fetch_json` for asyncio, `SafeSession` for requests-based libraries. One transport serves both.
 
-Both ways: the endpoint is the admin's, no redirect is followed, no proxy or netrc of the environment is used, and an
-answer has a byte cap and a deadline.
+The endpoint is the admin's and the only host and port that is spoken to; no redirect is followed, no proxy or netrc of the
+environment is used; an answer has a byte cap, counted after decompression, and a deadline that includes its retries.
 """
 
 import asyncio
+import os
+import ssl
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-import aiohttp_retry
 import orjson
 import requests
 from urllib3.exceptions import HTTPError as Urllib3Error
@@ -19,52 +21,15 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.endpoint import RETRY_STATUSES, Credentials, Endpoint, origin_of
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.guard import GuardedAdapter
 
 CONNECT_TIMEOUT_SECONDS = 5
-RETRY_STATUSES = frozenset({429, 502, 503, 504})
-_RETRY = aiohttp_retry.ExponentialRetry(
-    attempts=3, start_timeout=0.2, max_timeout=2.0, statuses=set(RETRY_STATUSES), retry_all_server_errors=False
-)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a DataSource listens and what it may cost."""
-
-    name: str
-    url: str
-    timeout_seconds: int
-    max_response_bytes: int
-
-    def too_large(self) -> Rejected:
-        return Rejected(
-            f"DataSource {self.name}: the answer is larger than {self.max_response_bytes} bytes;"
-            " ask for less, or have maxResponseBytes raised",
-            GapReason.TOO_LARGE,
-        )
-
-    def timed_out(self) -> Unavailable:
-        return Unavailable(f"DataSource {self.name} did not answer within {self.timeout_seconds} s", GapReason.TIMED_OUT)
-
-    def unreachable(self, error: Exception) -> Unavailable:
-        return Unavailable(f"DataSource {self.name} cannot be reached: {type(error).__name__}")
-
-    def not_json(self) -> Unavailable:
-        return Unavailable(f"DataSource {self.name}: the answer is not JSON", GapReason.INVALID_RESPONSE)
-
-    def failed(self, status: int, said: str) -> SourceError:
-        """The error for an answer with this HTTP status and these words of the server."""
-        message = f"DataSource {self.name} answered {status}: {said[:500]}"
-        if 300 <= status < 400:
-            return Rejected(f"DataSource {self.name} answered {status}: redirects are not followed", GapReason.INVALID_RESPONSE)
-        if status in (401, 403):
-            return Rejected(message, GapReason.FORBIDDEN)
-        if status == 404:
-            return Rejected(message, GapReason.NOT_FOUND)
-        if status in RETRY_STATUSES or status >= 500:
-            return Unavailable(message)
-        return Rejected(message)
+ATTEMPTS = 3
+BACKOFF_SECONDS = 0.3
+MAX_ERROR_BYTES = 64 * 1024
+_CHUNK_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -76,95 +41,189 @@ class Answer:
 
 
 class Http:
-    """Asynchronous HTTP to DataSources. Use as an async context manager."""
-
-    async def __aenter__(self) -> "Http":
-        self._session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
-        self._client = aiohttp_retry.RetryClient(client_session=self._session, retry_options=_RETRY)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+    """Asynchronous HTTP to DataSources."""
 
     async def fetch_json(self, endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
         """GET `path` below the endpoint: any status below 500 with a JSON body.
 
         Raises Unavailable (no answer, server error, not JSON) or Rejected (redirect, larger than the cap).
         """
-        try:
-            async with asyncio.timeout(endpoint.timeout_seconds):
-                timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS)
-                async with self._client.get(
-                    endpoint.url.rstrip("/") + path, params=list(query), allow_redirects=False, timeout=timeout
-                ) as response:
-                    parts, size = [], 0
-                    async for chunk in response.content.iter_any():
-                        size += len(chunk)
-                        if size > endpoint.max_response_bytes:
-                            raise endpoint.too_large()
-                        parts.append(chunk)
-                    body = b"".join(parts)
-        except TimeoutError as e:
-            raise endpoint.timed_out() from e
-        except (aiohttp.ClientError, OSError) as e:
-            raise endpoint.unreachable(e) from e
-        if 300 <= response.status < 400:
-            raise endpoint.failed(response.status, "")
-        try:
-            return Answer(response.status, orjson.loads(body))
-        except orjson.JSONDecodeError as e:
-            if response.status >= 400:
-                raise endpoint.failed(response.status, body[:200].decode("utf-8", "replace")) from e
-            raise endpoint.not_json() from e
+        return await asyncio.to_thread(get_json, endpoint, path, query)
+
+
+def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
+    """As `Http.fetch_json`. Blocks."""
+    with SafeSession(endpoint) as session:
+        response = session.get(endpoint.base + path, params=list(query))
+        body = b"".join(session.chunks(response))
+    if 300 <= response.status_code < 400:
+        raise endpoint.failed(response.status_code, "")
+    try:
+        return Answer(response.status_code, orjson.loads(body))
+    except orjson.JSONDecodeError as e:
+        if response.status_code >= 400:
+            raise endpoint.failed(response.status_code, body[:200].decode("utf-8", "replace")) from e
+        raise endpoint.not_json() from e
 
 
 class SafeSession(requests.Session):
-    """A requests session for client libraries: capped, without redirects, with a deadline over the whole answer.
+    """A requests session for one endpoint. Answers come unread: take them from `chunks`.
 
-    Raises this package's errors out of `send`, so that they pass through the library untouched. `last` is the last answer.
+    Raises this package's errors, so that they pass through a client library untouched.
     """
-
-    last: requests.Response | None = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
         self.endpoint = endpoint
         self.trust_env = False
+        self.size_bytes = 0
+        """Of all answers so far: the endpoint's cap is for the question, whatever it is cut into."""
+        self._deadline = 0.0
+        self._read: list[requests.Response] = []
+        self._transport = GuardedAdapter(_context(endpoint))
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, self._transport)
+        self.headers.update({"Accept-Encoding": "identity", "User-Agent": "aletheia-operator"})
+        self.headers.update(dict(endpoint.credentials.headers))
+
+    def mount(self, prefix: str | bytes, adapter: Any) -> None:
+        """The transport stays as it is: a library that brings its own would go round the checks."""
+        if isinstance(adapter, GuardedAdapter):
+            super().mount(prefix, adapter)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        deadline = time.monotonic() + self.endpoint.timeout_seconds
-        kwargs.update(stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT_SECONDS, self.endpoint.timeout_seconds))
-        try:
-            response = super().send(request, **kwargs)
-            parts, size = [], 0
-            while chunk := response.raw.read1(2**18, decode_content=True):
-                size += len(chunk)
-                if size > self.endpoint.max_response_bytes:
-                    raise self.endpoint.too_large()
-                if time.monotonic() > deadline:
-                    raise self.endpoint.timed_out()
-                parts.append(chunk)
-            response._content = b"".join(parts)  # what requests itself sets after a whole read
+        """The answer's status and headers; what may pass is tried again while there is time."""
+        if origin_of(str(request.url)) != self.endpoint.origin:
+            raise Rejected(f"DataSource {self.endpoint.name}: another host or port is not asked", GapReason.REJECTED)
+        self._deadline = time.monotonic() + self.endpoint.timeout_seconds
+        for attempt in range(1, ATTEMPTS + 1):
+            final = attempt == ATTEMPTS
+            try:
+                with self._faults(), self._watch():
+                    response = self._attempt(request, kwargs)
+            except requests.ConnectionError as e:
+                if final or not self._wait(BACKOFF_SECONDS * 2**attempt):
+                    raise self.endpoint.unreachable(e) from e
+                continue
+            if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one
+                raise self.endpoint.timed_out()
+            if response.status_code not in RETRY_STATUSES or final:
+                break
+            delay = _retry_after(response)
+            if not self._wait(BACKOFF_SECONDS * 2**attempt if delay is None else delay):
+                break
             response.close()
-        except (requests.Timeout, ReadTimeoutError) as e:
-            raise self.endpoint.timed_out() from e
-        except (requests.RequestException, Urllib3Error) as e:
-            raise self.endpoint.unreachable(e) from e
-        self.last = response
+        if response.status_code != 200:
+            self._read_error(response)
         return response
 
+    def chunks(self, response: requests.Response) -> Iterator[bytes]:
+        """The body, decompressed, in pieces of at most 256 KiB. Raises where it is too large, too slow or breaks off."""
+        if response in self._read:
+            yield response.content
+            return
+        try:
+            with self._faults(), self._watch():
+                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                    self.size_bytes += len(chunk)
+                    if self.size_bytes > self.endpoint.max_response_bytes:
+                        raise self.endpoint.too_large()
+                    if time.monotonic() > self._deadline:
+                        raise self.endpoint.timed_out()
+                    yield chunk
+                if time.monotonic() >= self._deadline:
+                    raise self.endpoint.timed_out()
+                if response.raw.length_remaining:
+                    raise requests.ConnectionError("the answer broke off")
+        except requests.ConnectionError as e:
+            raise self.endpoint.unreachable(e) from e
+        finally:
+            response.close()
 
-def retry_policy() -> Retry:
-    """Bounded retries of what may pass, for requests-based libraries."""
-    return Retry(
-        total=2,
-        read=False,
-        backoff_factor=0.2,
-        status_forcelist=RETRY_STATUSES,
-        redirect=0,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
+    def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        left = max(0.1, self._deadline - time.monotonic())
+        kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT_SECONDS, left), left))
+        kwargs.update(verify=True, cert=None, proxies={})
+        return super().send(request, **kwargs)
+
+    def _read_error(self, response: requests.Response) -> None:
+        """An error's body, so that libraries can quote it; its beginning is enough."""
+        parts, size = [], 0
+        for chunk in self.chunks(response):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > MAX_ERROR_BYTES:
+                break
+        response._content = b"".join(parts)[:MAX_ERROR_BYTES]  # what requests itself sets after a whole read
+        self._read.append(response)
+
+    def _wait(self, seconds: float) -> bool:
+        """Sleep before another attempt; False where the deadline comes first."""
+        if time.monotonic() + seconds >= self._deadline:
+            return False
+        time.sleep(seconds)
+        return True
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Cut the connection at the deadline: a read that gets a byte now and then would outlive it."""
+        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._transport.cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """The library's errors as ours; those that may pass as requests.ConnectionError."""
+        try:
+            yield
+        except (requests.Timeout, ReadTimeoutError) as e:
+            raise self.endpoint.timed_out() from e
+        except requests.ConnectionError:
+            if time.monotonic() > self._deadline:
+                raise self.endpoint.timed_out() from None
+            raise
+        except (requests.RequestException, Urllib3Error, OSError) as e:
+            if time.monotonic() > self._deadline:
+                raise self.endpoint.timed_out() from e
+            raise requests.ConnectionError(type(e).__name__) from e
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that the server asks to wait; None where it does not, or not in words we know."""
+    header = response.headers.get("Retry-After")
+    try:
+        return None if header is None else Retry().parse_retry_after(header)
+    except Urllib3Error:
+        return None
+
+
+def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """TLS with the DataSource's own certificates; None for the system's. Raises Rejected where they are none."""
+    credentials: Credentials = endpoint.credentials
+    if credentials.ca_pem is None and credentials.client_pem is None:
+        return None
+    try:
+        context = ssl.create_default_context(cadata=credentials.ca_pem)
+        if credentials.client_pem is not None:
+            _load_client(context, credentials.client_pem)
+    except (ssl.SSLError, ValueError, OSError):
+        message = f"DataSource {endpoint.name}: a certificate or key of its Secret cannot be used"
+        raise Rejected(message, GapReason.NO_DATA_SOURCE) from None
+    return context
+
+
+def _load_client(context: ssl.SSLContext, pem: str) -> None:
+    """The ssl module takes keys only from files: this one is memory, and never on a disk."""
+    descriptor = os.memfd_create("client", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pem.encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=lambda: b"")
+    finally:
+        os.close(descriptor)

@@ -1,11 +1,17 @@
 """One module for each kind of source. To add one: write its module, list it here."""
 
-from aletheia_operator.fetchers.base import Fetcher
+from pathlib import Path
+
+import yaml
+
+from aletheia_operator.fetchers.base import Fetcher, RemoteFetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher
+from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus.templates import parse_templates
 
 FETCHERS: tuple[Fetcher, ...] = (
     KubernetesLogsFetcher(),
@@ -13,6 +19,19 @@ FETCHERS: tuple[Fetcher, ...] = (
     KubernetesObjectsFetcher(),
     PrometheusFetcher(),
     JaegerFetcher(),
+    LokiFetcher(),
 )
 
-__all__ = ["FETCHERS", "Fetcher"]
+
+def with_templates(file: Path | None) -> tuple[Fetcher, ...]:
+    """The fetchers, with an admin's own templates for metrics from a YAML file. Raises OSError or ValueError."""
+    if file is None:
+        return FETCHERS
+    try:
+        own = parse_templates(yaml.safe_load(file.read_text()) or {})
+    except yaml.YAMLError as e:
+        raise ValueError(f"{file} is not YAML") from e
+    return tuple(PrometheusFetcher(own) if isinstance(one, PrometheusFetcher) else one for one in FETCHERS)
+
+
+__all__ = ["FETCHERS", "Fetcher", "RemoteFetcher", "with_templates"]

@@ -6,11 +6,12 @@ A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.http import Endpoint, Http
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.parse.pool import Parsers
@@ -49,13 +50,23 @@ def utc_now() -> datetime:
 
 
 class Scratch(Protocol):
-    """Bytes that wait: they come back in blocks, none of which ends within what one `write` wrote."""
+    """Bytes that wait outside memory until `close`: a stream in blocks, or blocks by number. Raises OSError."""
 
     def write(self, content: bytes) -> None:
-        """Raises OSError where the session volume refuses."""
+        """Add to the stream."""
         ...
 
-    def blocks(self) -> Iterator[bytes]: ...
+    def blocks(self) -> Iterator[bytes]:
+        """The stream in order; no block ends within what one `write` wrote."""
+        ...
+
+    def put(self, block: bytes) -> int:
+        """A block's number."""
+        ...
+
+    def get(self, number: int) -> bytes: ...
+
+    def size(self, number: int) -> int: ...
 
     def close(self) -> None: ...
 
@@ -65,6 +76,7 @@ class Sources:
     """Whom a fetcher may ask, and on whose behalf.
 
     `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
+    `scratch()` is for what an answer holds in pieces; the fetcher closes it.
     """
 
     namespace: str
@@ -153,4 +165,16 @@ class Fetcher(Protocol):
 
     def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Ask one question. Raises SourceError."""
+        ...
+
+
+@runtime_checkable
+class RemoteFetcher(Fetcher, Protocol):
+    """A fetcher whose source is a DataSource."""
+
+    source_type: str
+    """`spec.type` of its DataSources."""
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """Ask a trivial question: the server's version, where it tells. Raises SourceError where it does not answer."""
         ...

@@ -3,6 +3,9 @@
 Speaks GET /api/traces and /api/traces/{id} (the API of Jaeger's own UI; times in microseconds since the Unix epoch).
 """
 
+import math
+import re
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -10,20 +13,24 @@ import orjson
 
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.clients.http import Answer, Endpoint
+from aletheia_operator.clients.http import Answer, Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
+from aletheia_operator.fetchers.jaeger_selection import duration_of, select
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import to_nanoseconds
 
 DEFAULT_LIMIT = 20
 TRACES_PER_BATCH = 50
+MAX_SERVICES = 5
 
 
 class JaegerFetcher:
     """Traces of a service over the window, or one trace."""
 
     name = "Jaeger"
+    source_type = "jaeger"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
         questions = []
@@ -41,12 +48,23 @@ class JaegerFetcher:
         """Yield the answer to one question. Entries: traces as Jaeger sent them."""
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find("jaeger", question.arguments["data_source"])
+        errors: list[str] = []
+
+        async def ask(
+            limit: int, *, failing: bool = False, least_microseconds: int | None = None, window: Window | None = None
+        ) -> list[dict[str, Any]]:
+            parameters = search(request, window or sources.window, limit, failing, least_microseconds)
+            traces, said = read(endpoint, await sources.http.fetch_json(endpoint, "/api/traces", parameters))
+            errors.extend(one for one in said if one not in errors)
+            return traces
+
+        limit, reached, kept = None, False, {}
         if request.trace_id is not None:
-            answer = await sources.http.fetch_json(endpoint, f"/api/traces/{request.trace_id}", [])
+            traces, errors = read(endpoint, await sources.http.fetch_json(endpoint, f"/api/traces/{request.trace_id}", []))
         else:
-            answer = await sources.http.fetch_json(endpoint, "/api/traces", search(request, sources.window))
-        traces, errors = read(endpoint, answer)
-        limit = None if request.trace_id else request.limit or DEFAULT_LIMIT
+            limit = request.limit or DEFAULT_LIMIT
+            selection = await select(ask, limit, sources.window)
+            traces, reached, kept = list(selection.traces.values()), selection.limit_reached, selection.kept
         asked = {key: value for key, value in question.arguments["request"].items() if key != "dataSourceRef"}
         yield Document(
             category="traces",
@@ -55,7 +73,8 @@ class JaegerFetcher:
             metadata={
                 **asked,
                 "limit": limit,
-                "limit_reached": limit is not None and len(traces) >= limit,
+                "limit_reached": reached,
+                "kept": kept,
                 "data_source": endpoint.name,
             },
             batches=_batches(traces),
@@ -65,6 +84,15 @@ class JaegerFetcher:
             ),
         )
 
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """Jaeger's query API does not tell its version: None. Raises SourceError where it does not answer."""
+        answer = await http.fetch_json(endpoint, "/api/services", [])
+        if answer.status >= 400:
+            raise endpoint.failed(answer.status, "")
+        if not isinstance(answer.body, dict) or "data" not in answer.body:
+            raise endpoint.not_of("Jaeger")
+        return None
+
 
 def _title(request: TracesRequest) -> str:
     if request.trace_id is not None:
@@ -72,19 +100,28 @@ def _title(request: TracesRequest) -> str:
     return f"service/{one_line(request.service or '')}"
 
 
-def search(request: TracesRequest, window: Window) -> list[tuple[str, str]]:
-    """The query parameters of a search."""
+def search(
+    request: TracesRequest,
+    window: Window,
+    limit: int | None = None,
+    failing: bool = False,
+    least_microseconds: int | None = None,
+) -> list[tuple[str, str]]:
+    """The query parameters of a search, narrowed to failing traces, or to those with a span at least so long."""
     query = [
         ("service", request.service or ""),
         ("start", str(to_nanoseconds(window.start) // 1000)),
         ("end", str(to_nanoseconds(window.end) // 1000)),
-        ("limit", str(request.limit or DEFAULT_LIMIT)),
+        ("limit", str(limit or request.limit or DEFAULT_LIMIT)),
     ]
     if request.operation:
         query.append(("operation", request.operation))
-    if request.tags:
-        query.append(("tags", orjson.dumps(request.tags).decode()))
-    if request.min_duration:
+    tags = {**(request.tags or {}), **({"error": "true"} if failing else {})}
+    if tags:
+        query.append(("tags", orjson.dumps(tags).decode()))
+    if least_microseconds is not None:
+        query.append(("minDuration", f"{max(least_microseconds, _microseconds(request.min_duration))}us"))
+    elif request.min_duration:
         query.append(("minDuration", request.min_duration))
     if request.max_duration:
         query.append(("maxDuration", request.max_duration))
@@ -121,24 +158,49 @@ async def _batches(traces: list[dict[str, Any]]) -> AsyncGenerator[list[Any], No
 
 
 def summarise(traces: list[dict[str, Any]]) -> str:
-    """Such as: 12 traces (4 failing), slowest 2.31 s: checkout POST /pay."""
+    """Such as: 12 traces (4 failing), slowest 2.31 s: checkout POST /pay; failing spans: pay 4 of 9; first: pay charge."""
     if not traces:
         return "0 traces"
     failing = sum(any(is_failing(span) for span in trace["spans"]) for trace in traces)
     text = f"{len(traces)} traces" + (f" ({failing} failing)" if failing else "")
-    durations = [(_duration(span), trace, span) for trace in traces for span in trace["spans"]]
-    if not durations:
+    spans = [(trace, span) for trace in traces for span in trace["spans"]]
+    if not spans:
         return text
-    longest, trace, span = max(durations, key=lambda item: item[0])
+    slowest = max(spans, key=lambda one: duration_of(one[1]))
+    text += f", slowest {_readable(duration_of(slowest[1]))}: {_name(*slowest)}"
+    return text + _failures(spans) if failing else text
+
+
+def _failures(spans: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """The services with failing spans, the most failing first, and the failing span that began first."""
+    all_of, failing_of = Counter(_service(*one) for one in spans), Counter[str]()
+    failing = [one for one in spans if is_failing(one[1])]
+    failing_of.update(_service(*one) for one in failing)
+    rates = [f"{one_line(name, 40)} {count} of {all_of[name]}" for name, count in failing_of.most_common(MAX_SERVICES)]
+    first = min(failing, key=lambda one: _start(one[1]))
+    return f"; failing spans: {', '.join(rates)}; first: {_name(*first)}"
+
+
+def _service(trace: dict[str, Any], span: dict[str, Any]) -> str:
     process = trace["processes"].get(str(span.get("processID")))
-    service = process.get("serviceName", "") if isinstance(process, dict) else ""
-    name = one_line(f"{service} {span.get('operationName', '')}", 80)
-    return f"{text}, slowest {_readable(longest)}: {name}"
+    return str(process.get("serviceName", "")) if isinstance(process, dict) else ""
 
 
-def _duration(span: dict[str, Any]) -> int:
-    duration = span.get("duration")
-    return duration if isinstance(duration, int) else 0
+def _name(trace: dict[str, Any], span: dict[str, Any]) -> str:
+    return one_line(f"{_service(trace, span)} {span.get('operationName', '')}", 80)
+
+
+def _start(span: dict[str, Any]) -> float:
+    start = span.get("startTime")
+    return start if isinstance(start, int) else math.inf
+
+
+def _microseconds(duration: str | None) -> int:
+    """Of a duration as Jaeger writes it; the model has checked its form."""
+    if duration is None:
+        return 0
+    number, unit = re.fullmatch(r"([0-9.]+)(us|ms|s|m|h)", duration).groups()  # type: ignore[union-attr]
+    return int(float(number) * {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}[unit])
 
 
 def is_failing(span: dict[str, Any]) -> bool:

@@ -16,6 +16,8 @@ from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
+from aletheia_operator.fetchers import with_templates
+from aletheia_operator.handlers import datasources
 from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
@@ -54,6 +56,10 @@ class Settings:
     """Read log files from nodes; needs the right nodes/log."""
     kubelet_certificate_authority: Path | None = CLUSTER_CA
     """PEM file that signs the kubelets' serving certificates. None: they are not verified."""
+    operator_namespace: str | None = None
+    """Where the Secrets of DataSources are."""
+    metric_templates: Path | None = None
+    """YAML file with an admin's own templates for metrics."""
 
 
 def run(settings: Settings) -> None:
@@ -87,29 +93,34 @@ class _Handlers:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.supervisor: Supervisor
-        self._looking: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._kubelets: Kubelets | None = None
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
+        try:
+            fetchers = with_templates(self.settings.metric_templates)
+        except (OSError, ValueError) as e:
+            raise kopf.PermanentError(f"--metric-templates: {e}") from e
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
         try:
             self._kubernetes = await kubernetes.connect(self.settings.kubeconfig)
         except Exception as e:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
         await self._served()
-        self._http = await Http().__aenter__()
         if self.settings.node_logs:
             self._kubelets = Kubelets(self._kubernetes, self.settings.kubelet_certificate_authority)
         tools = Tools(
             layout=SessionLayout(self.settings.session_root),
             kubernetes=self._kubernetes,
-            http=self._http,
+            http=Http(),
+            fetchers=fetchers,
             default_service_account=self.settings.default_service_account,
             kubelets=self._kubelets,
             max_fetches=self.settings.max_fetches,
             max_artifact_bytes=self.settings.max_artifact_bytes,
             budget=Budget(self.settings.max_session_bytes, self.settings.max_namespace_bytes),
+            operator_namespace=self.settings.operator_namespace,
         )
         self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
         self.sweeper = Sweeper(
@@ -121,8 +132,7 @@ class _Handlers:
             self.settings.caps,
             self.settings.orphan_grace_seconds,
         )
-        self._looking = asyncio.create_task(self._look())
-        self._sweeping = asyncio.create_task(self._sweep())
+        self._watching = [asyncio.create_task(one) for one in (self._look(), self._sweep(), datasources.watch(tools))]
 
     async def _served(self) -> None:
         """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
@@ -139,11 +149,10 @@ class _Handlers:
                     await asyncio.sleep(delay)
 
     async def stop(self, **_: Any) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            self._sweeping.cancel()
+        if self._watching:
+            for task in self._watching:
+                task.cancel()
             await self.supervisor.close()
-            await self._http.__aexit__()
             if self._kubelets is not None:
                 await self._kubelets.close()
             await self._kubernetes.close()

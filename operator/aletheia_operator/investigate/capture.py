@@ -75,6 +75,8 @@ class Tools:
     max_artifact_bytes: int = 1024**3
     """A larger artifact is cut there, with a gap."""
     budget: Budget = field(default_factory=Budget)
+    operator_namespace: str | None = None
+    """Where the Secrets of DataSources are."""
     now: Callable[[], datetime] = utc_now
 
 
@@ -165,7 +167,7 @@ class _Capture:
             window=self.window,
             kubernetes=self.identity.kubernetes,
             http=tools.http,
-            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace),
+            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace, tools.operator_namespace),
             now=tools.now,
             parsers=tools.parsers,
             scratch=session.scratch,
@@ -293,6 +295,9 @@ class _Capture:
             missing.append(self._interrupted(question.target))
         except SourceError as e:
             missing.append(Missing(question.target, e.reason, e.message))
+        except OSError as e:
+            message = f"the session volume refused the write: {e.strerror or type(e).__name__}"
+            missing.append(Missing(question.target, GapReason.SAVE_FAILED, message))
         except Exception:
             log.exception("question %s failed", question.key)
             missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR))

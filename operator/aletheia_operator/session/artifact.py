@@ -32,11 +32,11 @@ class Spool:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._descriptor = -1
-        self._blocks: list[int] = []  # their sizes on disk
+        self._ends = [0]  # of the blocks on disk
 
     @property
     def size_on_disk(self) -> int:
-        return sum(self._blocks)
+        return self._ends[-1]
 
     def write(self, content: bytes) -> None:
         self._pending.append(content)
@@ -46,12 +46,29 @@ class Spool:
 
     def blocks(self) -> Iterator[bytes]:
         """All that was written, in order."""
-        offset = 0
-        for number, size in enumerate(self._blocks):
-            block = _read_exactly(self._descriptor, size, offset)
-            yield block if self._cipher is None else self._cipher.decrypt(number, block)
-            offset += size
+        for number in range(len(self._ends) - 1):
+            yield self.get(number)
         yield b"".join(self._pending)
+
+    def put(self, block: bytes) -> int:
+        """Store a block of its own; its number, for `get`."""
+        if self._cipher is not None:
+            block = self._cipher.encrypt(len(self._ends) - 1, block)
+        require_space(self._directory, len(block))
+        if self._descriptor < 0:
+            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
+                self._descriptor = os.dup(file.fileno())
+        write_all(self._descriptor, block)
+        self._ends.append(self._ends[-1] + len(block))
+        return len(self._ends) - 2
+
+    def get(self, number: int) -> bytes:
+        block = _read_exactly(self._descriptor, self.size(number), self._ends[number])
+        return block if self._cipher is None else self._cipher.decrypt(number, block)
+
+    def size(self, number: int) -> int:
+        """Bytes of a block as it is stored."""
+        return self._ends[number + 1] - self._ends[number]
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -59,15 +76,7 @@ class Spool:
             self._descriptor = -1
 
     def _flush(self) -> None:
-        block = b"".join(self._pending)
-        if self._cipher is not None:
-            block = self._cipher.encrypt(len(self._blocks), block)
-        require_space(self._directory, len(block))
-        if self._descriptor < 0:
-            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
-                self._descriptor = os.dup(file.fileno())
-        write_all(self._descriptor, block)
-        self._blocks.append(len(block))
+        self.put(b"".join(self._pending))
         self._pending, self._pending_bytes = [], 0
 
 

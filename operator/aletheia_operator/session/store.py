@@ -171,8 +171,7 @@ class Session:
 
     def scratch(self) -> Spool:
         """A place for what is on its way, encrypted where the session is sealed."""
-        directory = self.layout.session(self.manifest.session_id)
-        return Spool(directory, self.seal.spool_cipher() if self.seal else None)
+        return Spool(self.path, self.seal.spool_cipher() if self.seal else None)
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""

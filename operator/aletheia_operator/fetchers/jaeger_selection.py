@@ -1,0 +1,99 @@
+"""Which traces are kept when there are more than the limit: failing ones first, then the slowest, then an even sample.
+
+Jaeger returns the latest traces that match, in no order by duration. So failing ones are asked for by their tag; the slowest
+by a least duration that is raised or lowered until the answer is whole and large enough; the sample slice by slice.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aletheia_operator.fetchers.base import Window
+
+Trace = dict[str, Any]
+MAX_STEPS = 12
+MAX_SLICES = 10
+MAX_POOL = 1_500
+
+
+class Ask(Protocol):
+    """One search within the request's conditions."""
+
+    async def __call__(
+        self, limit: int, *, failing: bool = False, least_microseconds: int | None = None, window: Window | None = None
+    ) -> list[Trace]: ...
+
+
+@dataclass
+class Selection:
+    """The traces that are kept, each once, and why."""
+
+    limit: int
+    traces: dict[str, Trace] = field(default_factory=dict)
+    limit_reached: bool = False
+    kept: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def room(self) -> int:
+        return self.limit - len(self.traces)
+
+    def add(self, why: str, traces: Iterable[Trace], most: int) -> None:
+        before = len(self.traces)
+        for trace in traces:
+            if len(self.traces) - before >= min(most, self.limit - before):
+                break
+            self.traces.setdefault(str(trace["traceID"]), trace)
+        self.kept[why] = self.kept.get(why, 0) + len(self.traces) - before
+
+
+async def select(ask: Ask, limit: int, window: Window) -> Selection:
+    """All traces where the limit allows; else half of what failing ones leave goes to the slowest, the rest to the sample."""
+    selection = Selection(limit)
+    latest = await ask(limit + 1)
+    if len(latest) <= limit:
+        selection.add("all", latest, limit)
+        return selection
+    selection.limit_reached = True
+    selection.add("failing", await ask(limit, failing=True), limit)
+    if selection.room:
+        wanted = math.ceil(selection.room / 2)
+        slowest = await _slowest(ask, wanted + len(selection.traces), max(map(longest, latest), default=0))
+        selection.add("slowest", slowest, wanted)
+    slices = min(MAX_SLICES, selection.room)
+    for number in range(slices):
+        width = (window.end - window.start) / slices
+        part = Window(window.start + number * width, window.start + (number + 1) * width)
+        share = math.ceil(selection.room / (slices - number))
+        selection.add("sample", await ask(share + len(selection.traces), window=part), share)
+    return selection
+
+
+async def _slowest(ask: Ask, wanted: int, first_guess: int) -> list[Trace]:
+    """The traces with the longest spans, the longest first: at least so many, where there are."""
+    pool = min(MAX_POOL, max(2 * wanted, 100))
+    low, high, least = 0, None, first_guess
+    best: list[Trace] = []
+    for _ in range(MAX_STEPS):
+        found = await ask(pool, least_microseconds=least)
+        if len(found) >= pool:  # perhaps not all of them
+            low = least
+            least = least * 4 if high is None else (least + high) // 2
+        else:
+            best, high = found, least
+            if len(found) >= wanted or least <= low + 1:
+                break
+            least = (low + least) // 2
+        if least in (low, high):
+            break
+    return sorted(best, key=longest, reverse=True)
+
+
+def longest(trace: Trace) -> int:
+    """Microseconds of its longest span."""
+    return max((duration_of(span) for span in trace["spans"]), default=0)
+
+
+def duration_of(span: dict[str, Any]) -> int:
+    duration = span.get("duration")
+    return duration if isinstance(duration, int) else 0

@@ -1,0 +1,131 @@
+"""What a metric did: its highest sample, its spikes, and what changed against a baseline. Robust statistics. Pure."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+SPIKE_DEVIATIONS = 6.0
+LEVEL_DEVIATIONS = 3.0
+LEVEL_SHARE = 0.1
+MAX_COMPARED_SERIES = 1_000
+METHOD = (
+    f"level: median; changed where it differs from the baseline's by more than {LEVEL_DEVIATIONS:g} x 1.4826 x the baseline's"
+    f" median absolute deviation and by more than {LEVEL_SHARE:.0%} of the baseline's level; spike: two samples in a row over"
+    f" median + max({SPIKE_DEVIATIONS:g} x 1.4826 x median absolute deviation, half of the median)"
+)
+
+Samples = Sequence[tuple[float, float]]
+
+
+@dataclass
+class Peak:
+    """The highest finite sample seen, with its moment (Unix seconds) and its series."""
+
+    value: float = -math.inf
+    moment: float = 0.0
+    key: bytes | None = None
+    strange: bool = False
+    """A sample had an unknown form."""
+
+    def see(self, key: bytes, samples: Sequence[Any]) -> None:
+        """Samples as Prometheus writes them: [unix_seconds, "value"]."""
+        try:
+            numbers = [float(text) for _, text in samples]
+            highest = max((number for number in numbers if math.isfinite(number)), default=-math.inf)
+            if highest > self.value:
+                self.moment, self.value, self.key = float(samples[numbers.index(highest)][0]), highest, key
+        except (TypeError, ValueError, OverflowError):
+            self.strange = True
+
+
+def summarise(title: str, series: int, peak: Peak, samples_of: Callable[[bytes], Samples]) -> str:
+    """Such as: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC)."""
+    text = f"{title}: {series} series"
+    if peak.strange:  # a server of its own kind: the evidence is kept as it is
+        return f"{text}, with samples of an unknown form"
+    if peak.key is None:
+        return f"{text}, no samples"
+    try:
+        text += f", max {peak.value:.4g} at {clock(peak.moment)}"
+    except (ValueError, OverflowError, OSError):
+        return f"{text}, with samples of an unknown form"
+    samples = finite(samples_of(peak.key))
+    start = spike_start([value for _, value in samples])
+    return text if start is None else f"{text}, spike from {clock(samples[start][0])}"
+
+
+def spike_start(values: list[float]) -> int | None:
+    """Index of the first of two samples in a row that lie far above the usual; None if there are none.
+
+    Far above: over the median by more than SPIKE_DEVIATIONS robust standard deviations (1.4826 x the median absolute deviation)
+    and by more than half of the median, so that a flat line has no spikes of noise.
+    """
+    if not values:
+        return None
+    median = statistics.median(values)
+    threshold = median + max(SPIKE_DEVIATIONS * deviation(values), abs(median) / 2)
+    above = [value > threshold for value in values]
+    return next((i for i in range(len(above) - 1) if above[i] and above[i + 1]), None)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation that the median absolute deviation stands for: outliers hardly move it."""
+    median = statistics.median(values)
+    return 1.4826 * statistics.median(abs(value - median) for value in values)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One series beside its baseline."""
+
+    metric: bytes
+    level: float
+    baseline_level: float
+    changed: bool
+    spike: bool
+    baseline_spike: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {"metric": self.metric.decode(), "level": self.level, "baseline_level": self.baseline_level}
+
+
+def compare(
+    keys: Iterable[bytes], samples_of: Callable[[bytes], Samples], before_of: Callable[[bytes], Samples]
+) -> list[Change]:
+    """Series that have samples in both, the first MAX_COMPARED_SERIES; see METHOD."""
+    changes: list[Change] = []
+    for key in keys:
+        if len(changes) == MAX_COMPARED_SERIES:
+            break
+        now, before = ([value for _, value in finite(samples(key))] for samples in (samples_of, before_of))
+        if not now or not before:
+            continue
+        level, usual = statistics.median(now), statistics.median(before)
+        difference = abs(level - usual)
+        changed = difference > LEVEL_DEVIATIONS * deviation(before) and difference > LEVEL_SHARE * abs(usual)
+        changes.append(Change(key, level, usual, changed, spike_start(now) is not None, spike_start(before) is not None))
+    return changes
+
+
+def describe(changes: Sequence[Change], offset: str) -> str:
+    """Such as: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1 (before: 0)."""
+    if not changes:
+        return f"against {offset} before: no series to compare"
+    changed = [change for change in changes if change.changed]
+    text = f"against {offset} before: level changed in {len(changed)} of {len(changes)} series"
+    if changed:
+        most = max(changed, key=lambda change: abs(change.level - change.baseline_level))
+        text += f" ({most.baseline_level:.4g} to {most.level:.4g})"
+    spikes, spikes_before = sum(change.spike for change in changes), sum(change.baseline_spike for change in changes)
+    return f"{text}, spikes in {spikes} (before: {spikes_before})"
+
+
+def finite(samples: Samples) -> list[tuple[float, float]]:
+    return [sample for sample in samples if math.isfinite(sample[1])]
+
+
+def clock(unix_seconds: float) -> str:
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%H:%M}"

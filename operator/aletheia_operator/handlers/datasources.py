@@ -1,0 +1,85 @@
+"""The status of DataSources: each endpoint is asked a trivial question when it is new, changed, or was not asked for a while.
+
+Looked at by listing, not by kopf: its timers would leave finalizers, and one list is all there is to watch.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api.reasons import ConditionReason, Reason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers import RemoteFetcher
+from aletheia_operator.handlers.status import condition
+from aletheia_operator.investigate import Tools
+from aletheia_operator.investigate.credentials import Secrets
+from aletheia_operator.investigate.sources import endpoint_of, parse_spec
+from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.timestamps import format_time
+
+PATH = f"/apis/{GROUP}/{VERSION}/datasources"
+LOOK_INTERVAL_SECONDS = 10
+CHECK_INTERVAL = timedelta(minutes=5)
+MAX_VERSION = 100
+MAX_ERROR = 600
+
+log = logging.getLogger(__name__)
+
+Item = Mapping[str, Any]
+
+
+async def watch(tools: Tools) -> None:
+    """Check without end what is due."""
+    while True:
+        try:
+            found = [item async for item in tools.kubernetes.list(PATH)]
+            await asyncio.gather(*(check(item, tools) for item in found if is_due(item, tools.now())))
+        except SourceError as e:
+            log.warning("DataSources cannot be checked: %s", e.message)
+        except Exception:
+            log.exception("checking DataSources failed")
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+
+
+def is_due(item: Item, now: datetime) -> bool:
+    status = item.get("status") or {}
+    if status.get("observedGeneration") != item["metadata"]["generation"] or not status.get("lastCheck"):
+        return True
+    return now - datetime.fromisoformat(status["lastCheck"]) >= CHECK_INTERVAL
+
+
+async def check(item: Item, tools: Tools) -> None:
+    """Ask one endpoint, and say in its status how it answered."""
+    name = item["metadata"]["name"]
+    version: str | None = None
+    reason: Reason = ConditionReason.ANSWERED
+    error: str | None = None
+    try:
+        spec = parse_spec(dict(item))
+        endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
+        version = await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)
+    except SourceError as e:
+        reason, error = e.reason, one_line(e.message, MAX_ERROR)
+    now = tools.now().replace(microsecond=0)
+    before = (item.get("status") or {}).get("conditions") or []
+    generation = item["metadata"]["generation"]
+    status = {
+        "observedGeneration": generation,
+        "version": one_line(version, MAX_VERSION) if version else None,
+        "lastCheck": format_time(now),
+        "lastError": error,
+        "conditions": [
+            condition("Reachable", error is None, reason.value, error or reason.text, generation, before, now),
+        ],
+    }
+    try:
+        await tools.kubernetes.patch_status(f"{PATH}/{name}", status, item["metadata"]["uid"])
+    except SourceError as e:
+        log.warning("the status of DataSource %s cannot be written: %s", name, e.message)
+
+
+def _fetcher(fetchers: Sequence[object], source_type: str) -> RemoteFetcher:
+    return next(one for one in fetchers if isinstance(one, RemoteFetcher) and one.source_type == source_type)

@@ -1,0 +1,42 @@
+"""A fetcher's documents written as artifacts, as a capture does it."""
+
+import asyncio
+import json
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.http import Http
+from aletheia_operator.fetchers.base import Fetcher, Sources, Window
+from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.session.artifact import ArtifactWriter, Spool
+from tests.support.fetching import Fetched, OneEndpoint
+
+
+def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, **spec: Any) -> Fetched:
+    """Plan, ask and write; entries are on the disk alone."""
+    return asyncio.run(_capture(fetcher, source, span, directory, spec))
+
+
+async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, spec: dict[str, Any]) -> Fetched:
+    async def no_kubernetes() -> NoReturn:
+        raise AssertionError("this fetcher does not ask Kubernetes")
+
+    sources = Sources(
+        "shop", span, no_kubernetes, Http(), OneEndpoint(source), Parsers(), lambda: Spool(directory, None), lambda: False
+    )
+    plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
+    fetched = Fetched(missing=list(plan.missing))
+    for question in plan.questions:
+        async for document in fetcher.fetch(question, sources):
+            path = directory / f"{secrets.token_hex(4)}.json"
+            writer = ArtifactWriter(path, path.name, document.source)
+            async for batch in document.batches:
+                await asyncio.to_thread(writer.append, batch)
+            await asyncio.to_thread(writer.commit, json.loads(json.dumps(document.metadata)) | {"at": f"{datetime.now(UTC)}"})
+            fetched.documents.append(document)
+            fetched.missing += document.findings.missing
+    return fetched

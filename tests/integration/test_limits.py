@@ -1,0 +1,225 @@
+"""Sources that cost too much or break off: what came is kept, what is missing is said, and nothing hangs."""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aletheia_operator.clients import guard
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
+from tests.support.http import OVER, Handler, Serve, serving
+
+END = 1_763_000_000
+HEAD = '{"status":"success","data":{"resultType":"matrix","result":['
+SERIES = '{"metric":{"series":"%d"},"values":[[%d,"1"],[%d,"NaN"]]}'
+TAIL = ']},"infos":["a remark"]}'
+
+
+def series(number: int) -> str:
+    return SERIES % (number, END - 60, END)
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    with serving() as serve:
+        yield serve
+
+
+def ask(serve: Serve, handler: Handler, seconds: float = 60, step: str = "1m", **settings: Any) -> Fetched:
+    metrics = [{"query": "up", "step": step}]
+    return fetch(PrometheusFetcher(), endpoint(serve(handler), **settings), window(END - seconds, END), metrics=metrics)
+
+
+async def in_pieces(request: web.Request, *pieces: str, pause: float = 0.0) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    for piece in pieces:
+        await answer.write(piece.encode())
+        if pause:
+            await asyncio.sleep(pause)
+    return answer
+
+
+def test_a_hundred_thousand_series(serve: Serve) -> None:
+    """Past maxSeries the answer is cut, and the gap says how to ask for less."""
+
+    async def many(request: web.Request) -> web.StreamResponse:
+        blocks = [",".join(map(series, range(first, first + 1000))) for first in range(0, 100_000, 1000)]
+        return await in_pieces(request, HEAD, *(f"{',' if number else ''}{block}" for number, block in enumerate(blocks)), TAIL)
+
+    fetched = ask(serve, many, max_series=5_000)
+    assert len(fetched.entries[0]) == 5_000
+    assert fetched.entries[0][4_999] == {"metric": {"series": "4999"}, "values": [[END - 60, "1"], [END, "NaN"]]}
+    assert reasons(fetched.missing) == ["TooLarge"]
+    assert "maxSeries" in fetched.missing[0].message
+    assert fetched.documents[0].metadata["infos"] == ["a remark"]
+
+
+def test_a_body_that_never_ends(serve: Serve) -> None:
+    """At maxResponseBytes the reading stops; whole series that came before are kept."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(HEAD.encode())
+        number = 0
+        while not request.app[OVER].is_set():
+            try:
+                await answer.write(f"{',' if number else ''}{series(number)}".encode())
+            except ConnectionError:
+                break
+            number += 1
+        return answer
+
+    fetched = ask(serve, endless, max_response_bytes=200_000)
+    assert reasons(fetched.missing) == ["TooLarge"]
+    assert 1_000 < len(fetched.entries[0]) < 3_500
+
+
+def test_a_gzip_bomb(serve: Serve) -> None:
+    """The cap counts what is unpacked, and unpacks no more than that."""
+
+    async def bomb(request: web.Request) -> web.Response:
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        body = b"".join([packer.compress(bytes(2**20)) for _ in range(300)] + [packer.flush()])
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    assert reasons(ask(serve, bomb, max_response_bytes=2**20).missing) == ["TooLarge"]
+
+
+@pytest.mark.parametrize("end", ["", ',{"metric":{"series":"9"},"val', "]", TAIL[:-3]])
+def test_json_that_is_cut(serve: Serve, end: str) -> None:
+    """A body that ends within its JSON is asked for again, then a gap; series that came whole are kept."""
+    asked = []
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return await in_pieces(request, HEAD, series(1), ",", series(2), end)
+
+    fetched = ask(serve, cut)
+    assert reasons(fetched.missing) == ["InvalidResponse"]
+    assert [entry["metric"]["series"] for entry in fetched.entries[0]][:1] == ["1"]
+    assert len(asked) == 2
+
+
+def test_a_connection_that_breaks_is_asked_again(serve: Serve) -> None:
+    """A chunk whose first answer breaks off is whole, without doubles, once the second one has come."""
+    asked: list[str] = []
+
+    async def breaks(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["start"])
+        if len(asked) == 1:
+            answer = web.StreamResponse(headers={"Content-Length": "100000"})
+            await answer.prepare(request)
+            await answer.write((HEAD + series(1) + "," + series(2)).encode())
+            assert request.transport is not None
+            request.transport.close()
+            return answer
+        return await in_pieces(request, HEAD, series(1), TAIL)
+
+    fetched = ask(serve, breaks)
+    assert fetched.missing == []
+    assert [entry["metric"]["series"] for entry in fetched.entries[0]] == ["1"]
+    assert len(fetched.entries[0][0]["values"]) == 2
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_retry_after(serve: Serve, status: int) -> None:
+    """A busy server is asked again after the time that it names."""
+    asked: list[float] = []
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            return web.json_response({"error": "busy"}, status=status, headers={"Retry-After": "1"})
+        return await in_pieces(request, HEAD, TAIL)
+
+    assert ask(serve, busy).missing == []
+    assert asked[1] - asked[0] >= 1
+
+
+def test_retry_after_the_deadline(serve: Serve) -> None:
+    """A server that asks for more time than there is gets one question, and its words are the gap's."""
+    asked = []
+
+    async def busy(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"error": "come back tomorrow"}, status=429, headers={"Retry-After": "86400"})
+
+    fetched = ask(serve, busy)
+    assert reasons(fetched.missing) == ["Unavailable"]
+    assert "come back tomorrow" in fetched.missing[0].message
+    assert len(asked) == 1
+
+
+def test_a_slow_drip(serve: Serve) -> None:
+    """A byte now and then does not outlive the timeout."""
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        return await in_pieces(request, HEAD, *" " * 100, TAIL, pause=0.2)
+
+    began = time.monotonic()
+    fetched = ask(serve, drip, timeout_seconds=1)
+    assert reasons(fetched.missing) == ["TimedOut"]
+    assert time.monotonic() - began < 5
+
+
+def test_warnings_and_partial_answers(serve: Serve) -> None:
+    """Warnings of Prometheus and Thanos, and the partial answers of VictoriaMetrics, are gaps."""
+
+    async def partial(request: web.Request) -> web.StreamResponse:
+        head = HEAD.replace('"success",', '"success","isPartial":true,"warnings":["store\\u001b[31m down"],')
+        return await in_pieces(request, head, series(1), TAIL)
+
+    fetched = ask(serve, partial)
+    assert reasons(fetched.missing) == ["Unavailable", "Unavailable"]
+    assert fetched.documents[0].metadata["warnings"][0] == "store [31m down"
+    assert "partial" in fetched.missing[1].message
+    assert len(fetched.entries[0]) == 1
+
+
+def test_a_chunk_that_fails_keeps_those_before(serve: Serve) -> None:
+    """Of a window in two chunks the first is kept where the second is refused."""
+    asked: list[str] = []
+
+    async def second_fails(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["start"])
+        if len(asked) > 1:
+            return web.json_response({"error": "too many samples"}, status=422)
+        return await in_pieces(request, HEAD, series(1), TAIL)
+
+    fetched = ask(serve, second_fails, seconds=15_000, step="1s")
+    assert reasons(fetched.missing) == ["Rejected"]
+    assert "what came before is kept" in fetched.missing[0].message
+    assert len(fetched.entries[0]) == 1
+
+
+REFUSED = ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "224.0.0.1", "100.100.100.200"]
+
+
+@pytest.mark.parametrize(("address", "refused"), [*((one, True) for one in REFUSED), ("10.0.0.1", False), ("::1", False)])
+def test_addresses_that_are_refused(address: str, refused: bool) -> None:
+    """Link-local, multicast and metadata addresses are refused in every spelling; others are not."""
+    assert guard.is_refused(address) is refused
+
+
+def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer that was reached is checked, whatever its name said: it gets no request."""
+    asked = []
+
+    async def metadata(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response()
+
+    url = serve(metadata).replace("127.0.0.1", "localhost")
+    monkeypatch.setattr(guard, "METADATA", (ip_address("127.0.0.1"),))
+    fetched = fetch(PrometheusFetcher(), endpoint(url), window(END - 60, END), metrics=[{"query": "up"}])
+    assert reasons(fetched.missing) == ["Rejected"]
+    assert "metadata" in fetched.missing[0].message
+    assert asked == []

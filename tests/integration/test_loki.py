@@ -1,0 +1,77 @@
+"""Log lines of a real Loki: each once, in order, of the right tenant."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from aletheia_operator.clients.endpoint import Credentials
+from aletheia_operator.fetchers.loki import PAGE_ENTRIES, LokiFetcher
+from tests.cluster import servers
+from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
+
+LINES = 3_500
+SECOND = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def start() -> int:
+    """The first moment with lines, in seconds."""
+    return int(time.time()) - 3_600
+
+
+@pytest.fixture(scope="module")
+def loki(start: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Loki]:
+    """Two streams with many lines at equal nanoseconds, across what a page holds; and another tenant's line."""
+    with servers.loki(tmp_path_factory.mktemp("loki")) as server:
+        for pod in ("web-1", "web-2"):
+            values = [
+                [str((start + number // 700) * SECOND + 5), f"INFO {pod} line {number:05d} björn"] for number in range(LINES)
+            ]
+            server.push("shop", [{"stream": {"namespace": "shop", "pod": pod}, "values": values}])
+        server.push("other", [{"stream": {"namespace": "shop", "pod": "secret"}, "values": [[str(start * SECOND), "secret"]]}])
+        yield server
+
+
+def ask(server: servers.Loki, start: int, **query: object) -> Fetched:
+    source = endpoint(server.url, credentials=Credentials((("X-Scope-OrgID", "shop"),)))
+    request = {"type": "loki", "query": '{namespace="shop"}', **query}
+    return fetch(LokiFetcher(), source, window(start, start + 60), queries=[request])
+
+
+def test_every_line_once(loki: servers.Loki, start: int) -> None:
+    """Paging forward over equal timestamps gives every line of the tenant once, in the order of the times."""
+    fetched = ask(loki, start)
+    assert fetched.missing == []
+    lines = [entry["line"] for entry in fetched.entries[0]]
+    expected = [f"INFO {pod} line {number:05d} björn" for pod in ("web-1", "web-2") for number in range(LINES)]
+    assert 2 * LINES > PAGE_ENTRIES
+    assert sorted(lines) == sorted(expected)
+    times = [entry["timestamp"] for entry in fetched.entries[0]]
+    assert times == sorted(times)
+    assert times[0].endswith(".000000005Z")
+    assert fetched.documents[0].findings.summary == f"{2 * LINES} logs"
+
+
+def test_the_limit_is_said(loki: servers.Loki, start: int) -> None:
+    """A limit keeps the earliest lines and is a gap."""
+    fetched = ask(loki, start, limit=1_500)
+    assert len(fetched.entries[0]) == 1_500
+    assert reasons(fetched.missing) == ["BudgetExceeded"]
+
+
+def test_a_filter_and_a_window(loki: servers.Loki, start: int) -> None:
+    """A line filter is Loki's to apply; the window includes both of its ends."""
+    fetched = ask(loki, start, query='{pod="web-1"} |= "line 00001"')
+    assert [entry["labels"]["pod"] for entry in fetched.entries[0]] == ["web-1"]
+    assert fetched.entries[0][0]["level"] == "INFO"
+
+
+def test_what_loki_refuses(loki: servers.Loki, start: int) -> None:
+    """A syntax error, a metric query and a missing tenant are gaps with Loki's words."""
+    assert reasons(ask(loki, start, query='{pod="').missing) == ["Rejected"]
+    metric = ask(loki, start, query='sum(rate({pod="web-1"}[1m]))')
+    assert reasons(metric.missing) == ["Rejected"]
+    assert "log lines" in metric.missing[0].message
+    nobody = fetch(LokiFetcher(), endpoint(loki.url), window(start, start + 1), queries=[{"type": "loki", "query": '{a="b"}'}])
+    assert reasons(nobody.missing) == ["Forbidden"]

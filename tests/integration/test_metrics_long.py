@@ -1,0 +1,104 @@
+"""Windows longer than one answer, against a real Prometheus with known samples."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from tests.cluster import programs, servers
+from tests.support.fetching import endpoint, fetch, reasons, window
+
+END = 1_763_000_010
+STEP = 15
+DAYS = 30
+START = END - DAYS * 86_400
+
+
+def value(series: int, moment: int) -> int:
+    """The sample that the TSDB holds for a series at a moment."""
+    return (moment // STEP * (series + 7)) % 10_007
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
+    """30 days of two series at 15 s, one of which begins after a third of the window, below a path prefix."""
+    lines = ["# TYPE level gauge"]
+    for series, first in ((0, START), (1, START + 10 * 86_400)):
+        lines += [f'level{{series="{series}"}} {value(series, moment)} {moment}' for moment in range(first, END + 1, STEP)]
+    lines += ["# EOF", ""]
+    flags = ["--web.external-url=http://prometheus.example/team/a/", "--enable-feature=exemplar-storage"]
+    directory = tmp_path_factory.mktemp("long")
+    with servers.prometheus(directory, openmetrics="\n".join(lines), flags=flags, path="/team/a") as server:
+        yield server
+
+
+def test_every_sample_of_thirty_days(prometheus: servers.Prometheus) -> None:
+    """Each moment of 30 days at 15 s is there once, with the value that the TSDB holds, also where a series begins late."""
+    metrics = [{"query": "level", "step": "15s"}]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(START + 0.5, END + 3.9), metrics=metrics)
+    assert fetched.missing == []
+    held = {entry["metric"]["series"]: entry["values"] for entry in fetched.entries[0]}
+    for series, first in ((0, START + STEP), (1, START + 10 * 86_400)):
+        expected = [[moment, str(value(series, moment))] for moment in range(first, END + 1, STEP)]
+        assert held[str(series)] == expected
+    assert fetched.documents[0].metadata["samples"] == sum(map(len, held.values()))
+
+
+def test_a_retry_gets_the_same_samples(prometheus: servers.Prometheus) -> None:
+    """Windows that differ by less than a step are asked at the same moments."""
+    metrics = [{"query": "rate(level[1m])", "step": "1m"}]
+    ends = (END + 31, END + 59.5)
+    first, second = (
+        fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 3599, end), metrics=metrics) for end in ends
+    )
+    assert first.entries == second.entries
+    assert first.entries[0][0]["values"][0][0] % 60 == 0
+
+
+def promtool(server: servers.Prometheus, *arguments: str) -> Any:
+    _, program = programs.prometheus()
+    done = subprocess.run([str(program), "query", *arguments], capture_output=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+def test_an_instant_query_equals_promtool(prometheus: servers.Prometheus) -> None:
+    """Vectors and scalars at the window's end are what `promtool query instant` prints."""
+    metrics = [{"query": "level * 2", "instant": True}, {"query": "scalar(sum(level))", "instant": True}]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 60, END), metrics=metrics)
+    assert fetched.missing == []
+    vector = promtool(prometheus, "instant", "--format=json", f"--time={END}", prometheus.url, "level * 2")
+    assert fetched.entries[0] == vector
+    total = str(value(0, END) + value(1, END))
+    assert fetched.entries[1] == [{"metric": {}, "value": [END, total]}]
+
+
+def test_a_baseline_beside_the_window(prometheus: servers.Prometheus) -> None:
+    """The same question of a day before lies beside, and the summary says in how many series the level changed."""
+    metrics = [{"query": "level > bool 5000", "baseline": {"offset": "24h"}, "step": "15s"}]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=metrics)
+    assert fetched.missing == []
+    moments = [[sample[0] for sample in entries[0]["values"]] for entries in fetched.entries]
+    assert moments[1] == [moment - 86_400 for moment in moments[0]]
+    assert "against 24h before: level changed in" in fetched.documents[0].findings.summary
+    assert fetched.documents[0].metadata["baseline"]["compared"] == 2
+    assert "median absolute deviation" in fetched.documents[0].metadata["baseline"]["method"]
+
+
+def test_a_template_that_nothing_answers(prometheus: servers.Prometheus) -> None:
+    """Where no convention has series, the gap names those that were tried."""
+    fetched = fetch(
+        PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=[{"template": "memory_limit"}]
+    )
+    assert reasons(fetched.missing) == ["NotFound"]
+    assert "kube-state-metrics" in fetched.missing[0].message
+
+
+def test_exemplars_are_asked_for(prometheus: servers.Prometheus) -> None:
+    """A server with exemplar storage answers with a second document, here of none."""
+    metrics = [{"query": "level", "exemplars": True}]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=metrics)
+    assert fetched.missing == []
+    assert [document.name for document in fetched.documents] == [("prometheus", "level"), ("prometheus", "level", "exemplars")]

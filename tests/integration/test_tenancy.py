@@ -1,0 +1,112 @@
+"""Attempts of a tenant to read another namespace's series, against a real Prometheus: refused or confined, all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus.tenancy import confine
+from tests.cluster import servers
+from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
+
+END = 1_763_000_040
+SECRET = "of-another-namespace"
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
+    """The same metrics for the namespaces shop and other; only the latter's have the secret label."""
+    lines = []
+    for metric in ("load", "target_info"):
+        lines.append(f"# TYPE {metric} gauge")
+        for labels in ('namespace="shop",job="a",instance="i"', f'namespace="other",job="a",instance="i",data="{SECRET}"'):
+            lines += [f"{metric}{{{labels}}} 42 {moment}" for moment in range(END - 600, END + 1, 15)]
+    with servers.prometheus(tmp_path_factory.mktemp("tenancy"), openmetrics="\n".join([*lines, "# EOF", ""])) as server:
+        yield server
+
+
+def ask(server: servers.Prometheus, query: str, label: str | None = "namespace") -> Fetched:
+    source = endpoint(server.url, namespace_label=label)
+    return fetch(PrometheusFetcher(), source, window(END - 300, END), metrics=[{"query": query}])
+
+
+CONFINED = [
+    "load",
+    'load{namespace="other"}',
+    'load{namespace=~".+"}',
+    'load or load{namespace="other"}',
+    '{__name__=~".+"}',
+    '{__name__=~".+",namespace!="shop"}',
+    'max_over_time(load{namespace="other"}[5m:15s])',
+    "max_over_time((load or load offset 15s)[2m:15s])",
+    f"load @ {END - 60}",
+    "load @ start() or load @ end()",
+    'label_replace(load, "namespace", "other", "", "")',
+    'label_replace(load, "data", "$1", "data", "(.*)") # {namespace="other"}',
+    'load # }\n or load{namespace="other"}',
+    'load{job="\\"} or load{namespace=\\"other"}',
+    "load{job='\"} or load{namespace=\"other'}",
+    'load{job=~"a|\\\\} or load"}',
+    'load * on(job) group_left(data) load{namespace="other"}',
+    'absent(load{namespace="other"})',
+    'count by (data) ({job="a"})',
+    "sum by (data) (rate(load[1m])) unless load",
+    'count_values("data", load)',
+    'topk(5, load{namespace="other"}) + on() group_left() vector(0)',
+    '{"load", namespace="other"}',
+    "-load ^ 2",
+    "load @ -1",
+]
+REFUSED = [
+    'load{namespace="shop" or namespace="other"}',
+    "info(load)",
+    'load{job=`a"} or load{namespace="other"} # `',
+    "WITH (x = load) x",
+    "load keep_metric_names",
+    "(" * 41 + "load" + ")" * 41,
+    "+".join(["load"] * 300),
+    'load{job="' + "a" * 5_000 + '"}',
+    "load{",
+]
+
+
+def test_the_secret_is_there(prometheus: servers.Prometheus) -> None:
+    """Without confinement the other namespace's series are read, so that what follows proves something."""
+    assert SECRET in str(ask(prometheus, "load", label=None).entries)
+
+
+@pytest.mark.parametrize("query", CONFINED)
+def test_confined(prometheus: servers.Prometheus, query: str) -> None:
+    """The server answers, and nothing of the other namespace is in the answer."""
+    fetched = ask(prometheus, query)
+    assert fetched.missing == []
+    assert SECRET not in str(fetched.entries)
+    asked = fetched.documents[0].metadata["query"]
+    assert asked.count('namespace="shop"') >= 1
+
+
+@pytest.mark.parametrize("query", REFUSED, ids=lambda query: query[:30])
+def test_refused(prometheus: servers.Prometheus, query: str) -> None:
+    """What cannot be confined is a gap, and is not asked."""
+    fetched = ask(prometheus, query)
+    assert fetched.documents == []
+    assert reasons(fetched.missing) == ["Rejected"]
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\\", "a\nb", "a`b", "}", "日本"])
+def test_any_value_is_quoted(value: str) -> None:
+    """The forced matcher's value is escaped; Kubernetes' names need it not, but the function does not lean on that."""
+    confined = confine('rate(load{job="x"}[5m])', "namespace", value)
+    assert confined.count("{") == 1 or "}" in value
+    with pytest.raises(Rejected):
+        confine("load{", "namespace", value)
+
+
+def test_templates_are_confined_too(prometheus: servers.Prometheus) -> None:
+    """A template on a DataSource with a label of its own asks by that label alone, with its parameters escaped."""
+    metrics = [{"template": "cpu_usage", "parameters": {"pod": 'x"} or load{namespace="other'}}]
+    source = endpoint(prometheus.url, namespace_label="kubernetes_namespace")
+    fetched = fetch(PrometheusFetcher(), source, window(END - 300, END), metrics=metrics)
+    assert reasons(fetched.missing) == ["NotFound"]
+    assert fetched.documents[0].metadata["query"].count('kubernetes_namespace="shop"') == 2

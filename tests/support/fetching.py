@@ -1,0 +1,85 @@
+"""A fetcher asked without a cluster: what it plans, and the documents that it yields, read to their end."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
+from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.session.artifact import Spool
+
+
+@dataclass(frozen=True)
+class OneEndpoint:
+    """Every DataSource is this one."""
+
+    endpoint: Endpoint
+
+    async def find(self, kind: str, name: str | None) -> Endpoint:
+        return self.endpoint
+
+
+@dataclass
+class Fetched:
+    """What became of a spec."""
+
+    documents: list[Document] = field(default_factory=list)
+    entries: list[list[Any]] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+
+def endpoint(url: str, **settings: Any) -> Endpoint:
+    return Endpoint(**{"name": "test", "url": url, "timeout_seconds": 30, "max_response_bytes": 2**30, **settings})
+
+
+def window(start: float, end: float) -> Window:
+    return Window(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))
+
+
+def fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: str = "shop", **spec: Any) -> Fetched:
+    """Plan and ask; entries as they are written, gaps as they would be said."""
+    return asyncio.run(_fetch(fetcher, source, span, namespace, spec))
+
+
+async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: str, spec: dict[str, Any]) -> Fetched:
+    async def no_kubernetes() -> NoReturn:
+        raise AssertionError("this fetcher does not ask Kubernetes")
+
+    sources = Sources(
+        namespace,
+        span,
+        no_kubernetes,
+        Http(),
+        OneEndpoint(source),
+        Parsers(),
+        lambda: Spool(Path(tempfile.gettempdir()), None),
+        lambda: False,
+    )
+    plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
+    fetched = Fetched(missing=list(plan.missing))
+    for question in plan.questions:
+        try:
+            async for document in fetcher.fetch(question, sources):
+                fetched.documents.append(document)
+                entries: list[Any] = []
+                fetched.entries.append(entries)
+                async for batch in document.batches:
+                    entries += orjson.loads(orjson.dumps(batch))
+                fetched.missing += document.findings.missing
+        except SourceError as e:
+            fetched.missing.append(Missing(question.target, e.reason, e.message))
+    return fetched
+
+
+def reasons(missing: Sequence[Missing]) -> list[str]:
+    return [one.reason.value for one in missing]
