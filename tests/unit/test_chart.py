@@ -521,9 +521,9 @@ def test_log_files_of_nodes_are_an_admins_option(node_logs: Values, flags: list[
     arguments = operator_pod(values)["containers"][0]["args"]
     assert [argument for argument in arguments if "node-logs" in argument or "kubelet" in argument] == flags
     rules = [rule for role in of_kind(render(values), "ClusterRole", "Role") for rule in role["rules"]]
-    of_nodes = [rule for rule in rules if any("nodes" in resource for resource in rule.get("resources", []))]
+    of_logs = [rule for rule in rules if "nodes/log" in rule.get("resources", [])]
     expected = [{"apiGroups": [""], "resources": ["nodes", "nodes/log"], "verbs": ["get"]}] if node_logs else []
-    assert of_nodes == expected
+    assert of_logs == expected
 
 
 def test_roles_for_people() -> None:
