@@ -3,7 +3,10 @@
 import argparse
 import logging
 import os
+import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import kopf
 
@@ -87,5 +90,22 @@ def _positive(text: str) -> int:
     return number
 
 
+def main_process() -> NoReturn:
+    """`main`, and the end of the process: threads that wait for a source that hangs would hold it until their timeout."""
+    code: int | str | None = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as e:
+        code = e.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 if __name__ == "__main__":
-    main()
+    main_process()

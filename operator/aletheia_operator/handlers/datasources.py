@@ -6,6 +6,7 @@ Looked at by listing, not by kopf: its timers would leave finalizers, and one li
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from aletheia_operator.text.timestamps import format_time
 PATH = f"/apis/{GROUP}/{VERSION}/datasources"
 LOOK_INTERVAL_SECONDS = 10
 CHECK_INTERVAL = timedelta(minutes=5)
+CHECK_TIMEOUT_SECONDS = 10  # one that hangs must not keep the others waiting
 MAX_VERSION = 100
 MAX_ERROR = 600
 
@@ -60,6 +62,7 @@ async def check(item: Item, tools: Tools) -> None:
     try:
         spec = parse_spec(dict(item))
         endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
+        endpoint = replace(endpoint, timeout_seconds=min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS))
         version = await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)
     except SourceError as e:
         reason, error = e.reason, one_line(e.message, MAX_ERROR)

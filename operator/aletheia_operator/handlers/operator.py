@@ -89,6 +89,13 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     return registry
 
 
+class Threads(ThreadPoolExecutor):
+    """Threads that nobody waits for at the end: what saves was awaited before, the rest waits for sources that hang."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 class _Handlers:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -102,7 +109,7 @@ class _Handlers:
             fetchers = with_templates(self.settings.metric_templates)
         except (OSError, ValueError) as e:
             raise kopf.PermanentError(f"--metric-templates: {e}") from e
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
+        asyncio.get_running_loop().set_default_executor(Threads(IO_THREADS, thread_name_prefix="io"))
         try:
             self._kubernetes = await kubernetes.connect(self.settings.kubeconfig)
         except Exception as e:
