@@ -128,6 +128,8 @@ class Kubectl:
 
     def investigate(self, name: str, **spec: Any) -> Any:
         """Apply an Investigation and wait until it has ended; the resource as it is then."""
+        second = int(time.time())  # the window ends with the whole second of the creation: what was just written lies before it
+        until(lambda: int(time.time()) > second, 5, "the second is over")
         self.apply(investigation(name, **spec))
         return self.ended(name)
 
