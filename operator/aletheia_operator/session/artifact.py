@@ -34,10 +34,6 @@ class Spool:
         self._descriptor = -1
         self._ends = [0]  # of the blocks on disk
 
-    @property
-    def size_on_disk(self) -> int:
-        return self._ends[-1]
-
     def write(self, content: bytes) -> None:
         self._pending.append(content)
         self._pending_bytes += len(content)
