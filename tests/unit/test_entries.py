@@ -6,8 +6,11 @@ import signal
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aletheia_operator.parse.pool import INLINE_BYTES, Parsers, WorkerEnded
+from aletheia_operator.text import entries as entries_module
 from aletheia_operator.text.entries import RunParser
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
@@ -63,6 +66,66 @@ def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
     entries = entries_of(make_parser(), block)
     assert [entry["line"] for entry in entries] == lines
     assert [number for number, entry in enumerate(entries) if entry.get("head") == stamp(0)] == continued
+
+
+TIMES = st.sampled_from(
+    ["2026-11-22 15:21:07,123", "2026-11-22T15:21:07.123Z", "[15:21:07]", "15:21 7", "2026", "1", "12:", ""]
+)
+LEVELS = st.sampled_from(
+    ["INFO", " ERROR", "WARN ", "DEBUG7", "DEBUG1", "[INFO]", "[ ERROR ]", "info:", "INFO:", "FATAL |", "7", ""]
+)
+ORIGINS = st.sampled_from(
+    [
+        "[main]",
+        "[worker-12]",
+        "[",
+        "]",
+        "[a: b]",
+        "1 --- [main]",
+        "org.example.App:",
+        "app:12",
+        "a.b(7):",
+        "App -",
+        "-",
+        ">",
+        "",
+        ":",
+    ]
+)
+MESSAGES = st.sampled_from(
+    [
+        ": x",
+        "order 7: [a]",
+        "x",
+        "[b]: c",
+        "- y",
+        "7 z",
+        "a=1 b=2",
+        'said "no"',
+        "back\\slash",
+        "tab\there",
+        "\x1b[31mred",
+        "é",
+        "\xa0",
+        "",
+    ]
+)
+LINES = st.lists(st.tuples(TIMES, LEVELS, ORIGINS, ORIGINS, MESSAGES).map(" ".join), min_size=1, max_size=12)
+
+
+@given(LINES, st.integers(0, 9), st.sampled_from(["api", "cri"]))
+def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Literal["api", "cri"]) -> None:
+    """Whatever a parser has learned of other lines, an entry depends on its own line and on the traces around it."""
+    others = [line.translate({ord("7"): str(digit), ord("1"): str(digit)}) for line in lines]
+    between = " " if form == "api" else " stdout F "
+    block = "".join(f"{stamp(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
+    learning, alone = make_parser(form), make_parser(form)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries_module, "_MOST_SHAPES", 0)
+        expected = [*alone.feed(block).block.split(b"\n"), *alone.end_run().block.split(b"\n")]
+    learned = [*learning.feed(block).block.split(b"\n"), *learning.end_run().block.split(b"\n")]
+    assert learned == expected
+    assert (learning.position, learning.seen, learning.count.summary()) == (alone.position, alone.seen, alone.count.summary())
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:

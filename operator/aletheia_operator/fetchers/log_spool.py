@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from aletheia_operator.fetchers.base import Scratch
-from aletheia_operator.text.entries import BUCKETS, CONTEXT, LEVEL_CODES, SEPARATOR, Encoded, Parsed
+from aletheia_operator.text.entries import BUCKETS, CONTEXT, SEPARATOR, SERIOUS_CODE, Encoded, Parsed
 
 _FRAME = Struct("<II")  # bytes of the marks, bytes of the block
 _SERIOUS, _NEAR, _OTHER = range(3)
-_SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 _CLASSES = tuple(
-    _SERIOUS if code & 7 >= _SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
+    _SERIOUS if code & 7 >= SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
 )  # by the low bits of a mark
 _SLACK = 2  # the file may hold so many budgets before it is thinned out
 
