@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aletheia_operator.parse.capture import RunCapture
 from aletheia_operator.parse.pool import INLINE_BYTES, Parsers, WorkerEnded
+from aletheia_operator.parse.spool import Spool
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text import entries as entries_module
 from aletheia_operator.text.entries import RunParser
 
@@ -175,25 +180,52 @@ LARGE = [
 ]
 
 
-async def test_a_worker_parses_what_this_process_would() -> None:
-    """A run that is long enough to go to a worker gives the same entries and counts."""
+def make_spool(tmp_path: Path, max_bytes: int = 2**30) -> Spool:
+    return Spool(partial(Scratch, tmp_path, True), max_bytes)
+
+
+@pytest.mark.parametrize("max_bytes", [2**30, 50_000], ids=["all", "within a budget"])
+async def test_a_worker_keeps_what_this_process_would(tmp_path: Path, max_bytes: int) -> None:
+    """A run that is long enough to go to a worker gives the same entries and counts; it may come back and go there again."""
     assert sum(map(len, LARGE)) > 2 * INLINE_BYTES
-    run = Parsers(processes=1).run(make_parser())
-    parsed = [await run.feed(block) for block in LARGE]
-    parser = await run.settle()
-    parsed.append(parser.end_run())
-    here = make_parser()
-    expected = [*(here.feed(block) for block in LARGE), here.end_run()]
-    assert [one.block for one in parsed] == [one.block for one in expected]
-    assert [one.marks for one in parsed] == [one.marks for one in expected]
-    assert parser.count.summary() == here.count.summary()
+    run = Parsers(processes=1).run(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in LARGE:
+        await run.feed(block)
+    await run.settle()
+    for block in LARGE:
+        await run.feed(block)
+    capture = await run.settle()
+    capture.end_run()
+    here = RunCapture(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in [*LARGE, *LARGE]:
+        here.feed(block)
+    here.end_run()
+    assert [one.block for one in capture.spool.blocks()] == [one.block for one in here.spool.blocks()]
+    assert capture.spool.file.is_open == (max_bytes > 1_000_000)
+    assert (capture.spool.total, capture.spool.kept) == (here.spool.total, here.spool.kept)
+    assert capture.parser.count.summary() == here.parser.count.summary()
     assert run.position == here.position
+    assert not os.listdir(tmp_path)
 
 
-async def test_a_worker_that_is_killed_is_noticed() -> None:
+async def test_a_volume_that_refuses_a_worker_is_an_error_here(tmp_path: Path) -> None:
+    """The worker goes on with its other runs."""
+    parsers = Parsers(processes=1)
+    lost = parsers.run(make_parser(), Spool(partial(Scratch, tmp_path / "gone", False), 2**30))
+    other = parsers.run(make_parser(), make_spool(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        for _ in range(4):
+            for block in LARGE:
+                await other.feed(block)
+                await lost.feed(block)
+    capture = await other.settle()
+    assert capture.position.lines >= len(LARGE)
+
+
+async def test_a_worker_that_is_killed_is_noticed(tmp_path: Path) -> None:
     """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
     parsers = Parsers(processes=1)
-    run = parsers.run(make_parser())
+    run = parsers.run(make_parser(), make_spool(tmp_path))
     for block in LARGE:
         await run.feed(block)
     (pid,) = parsers.pids

@@ -5,6 +5,7 @@ Two forms of lines: that of the pods/log API, `TIMESTAMP text`, and that of the 
 """
 
 import base64
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 CONTEXT = 8  # bit of a mark: near an error
 BUCKETS = 4096
+_LOW_BYTE = 0 if sys.byteorder == "little" else array("H").itemsize - 1
+_CODE_OF_MARK = bytes(mark & 7 for mark in range(256))
 _CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
 _dumps = orjson.dumps
 _CANONICAL_LENGTH = len("2026-11-22T15:21:11.072842937Z")
@@ -43,10 +46,14 @@ SECONDS_LOOKED_BACK = 2  # lines may come a little late: a further look starts a
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Entries as JSON, `count` of them, with SEPARATOR between."""
+    """Entries as JSON with SEPARATOR between, and the level code of each."""
 
     block: bytes
-    count: int
+    codes: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,15 +360,26 @@ class RunParser:
 
     def _take(self, held: int) -> Parsed:
         upto = max(0, len(self._entries) - held)
-        for code, number in Counter(mark & 7 for mark in self._marks[:upto]).items():
-            self.count.add(LEVEL_CODES[code] or None, number)
         first = self._ordinal % BUCKETS
         buckets = _BUCKET_OF * ((first + upto) // BUCKETS + 1)
         marks = array("H", map(or_, self._marks, buckets[first : first + upto]))
         self._ordinal += upto
+        for code, number in count_codes(marks.tobytes()).items():
+            self.count.add(LEVEL_CODES[code] or None, number)
         parsed = Parsed(_BETWEEN.join(self._entries[:upto]).encode(), marks.tobytes())
         del self._entries[:upto], self._marks[:upto]
         return parsed
+
+
+def codes_of(marks: bytes) -> bytes:
+    """The level code of each mark."""
+    return marks[_LOW_BYTE :: array("H").itemsize].translate(_CODE_OF_MARK)
+
+
+def count_codes(marks: bytes) -> Counter[int]:
+    """How many marks have each level code."""
+    codes = codes_of(marks)
+    return Counter({code: number for code in range(len(LEVEL_CODES)) if (number := codes.count(code))})
 
 
 def sort_key(stamp: str) -> str | None:
