@@ -207,7 +207,8 @@ class PodLogs:
             await log.begin_again("cri")
             self.via[str(log.run)] = "node"
             try:
-                await read_by_node(log, directory)
+                async with directory.kubelets.turn(directory.address):
+                    await read_by_node(log, directory)
                 return
             except SourceError as e:
                 self._explain_api(e.message)

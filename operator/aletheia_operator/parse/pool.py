@@ -4,6 +4,7 @@ A worker keeps the entries of its runs on the session volume itself: only lines 
 """
 
 import asyncio
+import fcntl
 import os
 import socket
 import sys
@@ -83,6 +84,8 @@ class _Worker:
                 stdout=pipe,
                 pass_fds=[theirs.fileno()],
             )
+        assert process.stdin is not None
+        fcntl.fcntl(process.stdin.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return cls(process, ours)
 
     @property
@@ -141,8 +144,9 @@ class _Worker:
             for waiting in self._waiting:
                 if not waiting.done():
                     waiting.set_exception(WorkerEnded())
-            self._files.close()
             await self._process.wait()
+        finally:
+            self._files.close()
 
     def _answer(self, answer: Any) -> None:
         waiting = self._waiting.popleft()

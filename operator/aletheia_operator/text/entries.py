@@ -75,8 +75,13 @@ class Position(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """How lines of a shape become entries: a template, and the parts of the line that go into it."""
+    """How lines of a shape become entries: a template, and the parts of the line that go into it.
 
+    The line's time is its first `stamp` characters and `zeros`: nodes leave zeros at the end out.
+    """
+
+    stamp: int
+    zeros: str
     code: int
     template: str
     parts: Callable[[str], tuple[str, ...]]
@@ -180,54 +185,60 @@ class RunParser:
                 self._add_line(key, raw, line, wrong, number != unended or self.form == "cri")
 
     def _unknown(self, lines: list[str], block: bytes, unended: int) -> Iterator[tuple[int, str]]:
-        """Take the lines whose shape is known, and give the others in between, in order: most logs have lines of few shapes."""
-        alike_block = block.translate(_ALIKE)
-        alike = alike_block.decode().split("\n")
+        """Take the lines whose shape is known, and give the others in between, in order: most logs have lines of few shapes.
+
+        A known line that is in order, in the same second as the one before and within the window is the quickest case.
+        """
+        alike = block.translate(_ALIKE)
         longest = min(self.max_line_bytes // 4, MAX_PARSED)
-        easy = b"\0" not in alike_block and len(max(lines, key=len, default="")) <= longest
-        text_at, start, end = _TEXT_AT[self.form], self.start, self.end
-        shapes, entries, marks = self._shapes, self._entries, self._marks
-        last, second, of_second = self._last, self._second, 0
-        head, code = "", 0
+        easy = b"\0" not in alike and len(max(lines, key=len, default="")) <= longest
+        known_as, add_entry, add_mark = self._shapes.get, self._entries.append, self._marks.append
+        last, limit, of_second = self._last, "", 0
+        head, code, near = "", 0, self._after
         quick = not self.skip and not self._parts
-        for number, text in enumerate(lines):
-            message_at = text.find(": ", text_at, text_at + LONGEST_SHAPE) + 2
-            known = shapes.get(alike[number][:message_at])
+        for number, (text, shape) in enumerate(zip(lines, alike.decode().split("\n"), strict=False)):
+            message_at = text.find(": ", _SECOND_LENGTH, LONGEST_SHAPE) + 2
+            known = known_as(shape[:message_at])
             if (
                 known is None
                 or not text[message_at : message_at + 1].isalpha()
-                or not (easy or ("\0" not in alike[number] and len(text) <= longest))
+                or not (easy or ("\0" not in shape and len(text) <= longest))
                 or not quick
                 or number == unended
             ):
                 self._note(last, of_second, head, code)
                 yield number, text
-                last, second, of_second = self._last, self._second, 0
-                head = ""
+                last, limit, of_second = self._last, "", 0
+                head, near = "", self._after
                 quick = not self.skip and not self._parts
-                if known is None and message_at > text_at:
-                    self._learn(alike[number][:message_at], text, text_at)
+                if known is None and message_at > _SECOND_LENGTH:
+                    self._learn(shape[:message_at], text)
                 continue
-            key = text[:_CANONICAL_LENGTH]
-            if key[:_SECOND_LENGTH] == second:
+            stamp, zeros, code, template, parts = known
+            key = text[:stamp] + zeros if zeros else text[:stamp]
+            if last <= key < limit:
                 of_second += 1
-            else:
-                self._of_second += of_second
-                self._begin_second(key)
-                second, of_second = self._second, 0
-            if key > last:
                 last = key
-            if not start <= key <= end:
-                continue
+            else:
+                if key[:_SECOND_LENGTH] == self._second:
+                    of_second += 1
+                else:
+                    self._of_second += of_second
+                    self._begin_second(key)
+                    of_second = 0
+                last = max(last, key)
+                limit = min(self._second + "~", self.end) if last >= self.start else ""
+                if not self.start <= key <= self.end:
+                    continue
             head = key
-            code, template, parts = known
-            if code < SERIOUS_CODE and not self._after:
-                entries.append(template % parts(text))
-                marks.append(code)
+            if code < SERIOUS_CODE and not near:
+                add_entry(template % parts(text))
+                add_mark(code)
             else:
                 if code >= SERIOUS_CODE:
                     self.count.add_message(text[message_at:])
                 self._add(template % parts(text), code, False)
+                near = self._after
         self._note(last, of_second, head, code)
 
     def _note(self, last: str, of_second: int, head: str, code: int) -> None:
@@ -238,20 +249,25 @@ class RunParser:
             self._heads.begin(head)
             self._serious_head = code >= SERIOUS_CODE
 
-    def _learn(self, beginning: str, text: str, text_at: int) -> None:
+    def _learn(self, beginning: str, text: str) -> None:
         """Know the lines that begin like this one, if that is enough to know them."""
-        if len(self._shapes) >= _MOST_SHAPES or text[29:text_at] not in _BEFORE_TEXT[self.form] or text[19] != ".":
+        raw = text.partition(" ")[0]
+        text_at = len(raw) + _TEXT_AT[self.form] - _CANONICAL_LENGTH
+        if text[len(raw) - 1 : text_at] not in _BEFORE_TEXT[self.form] or len(self._shapes) >= _MOST_SHAPES:
             return
-        if (shape := shape_of(text[text_at:])) is None:
+        key, shape = sort_key(raw), shape_of(text[text_at:])
+        if key is None or shape is None or raw[_SECOND_LENGTH] != ".":
             return
         level, fields, message_at = shape
+        zeros = key[len(raw) - 1 :] if len(raw) < len(key) else ""
+        stamp = _CANONICAL_LENGTH - len(zeros)
         names = ",".join(f'"{name}":"%s"' for name, _ in fields)
         head = _dumps({"container": self.container} | ({"previous": True} if self.previous else {}) | {"level": level}).decode()
-        template = f'{{"timestamp":"%s",{head[1:-1].replace("%", "%%")},"message":"%s",'
+        template = f'{{"timestamp":"%s{zeros}",{head[1:-1].replace("%", "%%")},"message":"%s",'
         template += (f'"fields":{{{names}}},' if fields else "") + '"line":"%s"}'
         inner = (slice(text_at + part.start, text_at + part.stop) for _, part in fields)
-        outer = slice(_CANONICAL_LENGTH), slice(text_at + message_at, None), *inner, slice(text_at, None)
-        self._shapes[beginning] = _Known(_CODE_OF[level], template, itemgetter(*outer))
+        outer = slice(stamp), slice(text_at + message_at, None), *inner, slice(text_at, None)
+        self._shapes[beginning] = _Known(stamp, zeros, _CODE_OF[level], template, itemgetter(*outer))
 
     def _odd_api(self, text: str, wrong: bytes | None) -> tuple[str, str, str, bytes | None] | None:
         """Time that sorts, time as it was written, text and, where it is not UTF-8, bytes of a line; None where it is none."""
@@ -384,8 +400,11 @@ def count_codes(marks: bytes) -> Counter[int]:
 
 def sort_key(stamp: str) -> str | None:
     """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
-    if len(stamp) == _CANONICAL_LENGTH and stamp[-1:] == "Z" and stamp[10:11] == "T" and stamp[19:20] == ".":
-        return stamp
+    if stamp[-1:] == "Z" and stamp[10:11] == "T" and stamp[19:20] == ".":
+        if len(stamp) == _CANONICAL_LENGTH:
+            return stamp
+        if len(stamp) < _CANONICAL_LENGTH and stamp[20:-1].isdecimal():
+            return f"{stamp[:-1]:0<29}Z"
     moment = parse_nanoseconds(stamp.encode("ascii", "replace"))
     return None if moment is None else format_nanoseconds(moment)
 
