@@ -45,7 +45,7 @@ class KubernetesLogsFetcher:
             try:
                 found = await find_pods(kubernetes, sources.namespace, target)
             except SourceError as e:
-                missing.append(Missing(describe(target), e.reason, _with_remedy(e, sources.namespace)))
+                missing.append(Missing(describe(target), e.reason, e.message))
                 continue
             if not found:
                 missing.append(Missing(describe(target), GapReason.NO_PODS, f"{describe(target)} selects no pod at present"))
@@ -324,12 +324,3 @@ def _runs_of(name: str, container: dict[str, Any] | None, pod_status: dict[str, 
     reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
     detail = waiting.get("message") or pod_status.get("message")
     return [Run(name, not_started=f"the container never started: {reason}" + (f": {detail}" if detail else ""))]
-
-
-def _with_remedy(error: SourceError, namespace: str) -> str:
-    if error.reason != GapReason.FORBIDDEN:
-        return error.message
-    return (
-        f"{error.message}. A Role in namespace {namespace} with get and list on pods, get on pods/log, and get and list on the"
-        " target's workload kinds, bound to that user, would allow it"
-    )

@@ -116,7 +116,4 @@ def _explain(error: Rejected, run: Run) -> tuple[GapReason, str]:
         return GapReason.CONTAINER_NOT_STARTED, error.message
     if run.previous and "previous terminated container" in error.message:
         return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
-    if error.reason == GapReason.FORBIDDEN:
-        message = f"{error.message}. A Role with the verb get on pods/log, bound to that user, would allow it"
-        return GapReason.FORBIDDEN, message
     return error.reason, error.message
