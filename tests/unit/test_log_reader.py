@@ -214,6 +214,31 @@ async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
     assert "after 2026-11-22T11:30:01.000000000Z" in gap.message
 
 
+@pytest.mark.parametrize(
+    ("size_bytes", "kept"),
+    [
+        pytest.param(0, [], id="before the first line"),
+        pytest.param(2 * ONE, ["a", "b"], id="after a line, and before what a second look begins with"),
+        pytest.param(2 * ONE + 10, ["a", "b"], id="within a timestamp"),
+        pytest.param(3 * ONE - 1, ["a", "b", "c"], id="within a line"),
+    ],
+)
+async def test_a_log_whose_every_look_is_cut_is_incomplete(size_bytes: int, kept: list[str]) -> None:
+    """No error says so: the log's last line, which is asked for then, is later than what came."""
+    lines = [*ABC, at(3.5, "d")]
+    reading = await read_from(lines, (size_bytes, None), *[(0, None)] * 9)
+    assert reading.lines == kept
+    assert reading.reasons == [GapReason.LOG_INCOMPLETE if size_bytes else GapReason.UNAVAILABLE]
+    assert "the stream ends before the log does" in reading.missing[0].message
+
+
+async def test_a_log_without_a_line_in_the_window_is_whole() -> None:
+    """Its last line is older than the window, so nothing is missing."""
+    reading = await read_from([b"2026-11-22T10:00:00.000000000Z old\n"])
+    assert reading.lines == []
+    assert reading.missing == []
+
+
 async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:
     """Nothing came, so nothing is incomplete."""
     reading = await Reading([RESET], [RESET], [RESET]).read()

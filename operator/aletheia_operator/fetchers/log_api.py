@@ -21,7 +21,8 @@ _TAIL_BYTES = 256 * 1024
 async def read_by_api(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
     """Read a run within the window, again from its last line while it breaks off. What is missing is said in the log.
 
-    A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells.
+    A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells,
+    and where that breaks off too, the log's last line.
     """
     broken, since = 0, log.start[:_SECOND_LENGTH]
     while True:
@@ -31,8 +32,15 @@ async def read_by_api(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
             async with kubernetes.stream(path, {**_query(log.run), "sinceTime": f"{since}Z"}) as response:
                 await log.read(response.content.iter_any())
             await log.look_at_fragment(position != log.position)
-            if log.past_the_end or await _is_all(log, kubernetes, path):
+            if log.past_the_end:
                 return
+            news = (position, fragment) != (log.position, log.fragment)
+            busy = log.position.lines >= BUSY_LINES and not log.fragment
+            goes_on = await _goes_on(log, kubernetes, path) if busy or (not news and _may_be_cut(log)) else None
+            if busy and goes_on is False:
+                return
+            if goes_on and not news:
+                error = Unavailable("the stream ends before the log does")
         except Unavailable as e:
             error = e
             await log.look_at_fragment(position != log.position)
@@ -53,14 +61,22 @@ async def read_by_api(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
         log.say(reason, f"the log broke off{f' after {last}' if last else ''}: {error.message}")
 
 
-async def _is_all(log: RunLog, kubernetes: Kubernetes, path: str) -> bool:
-    """Whether the log's last line was read: of a busy log cheaper to ask than its last seconds again."""
-    if log.fragment or log.position.lines < BUSY_LINES:
-        return False
+def _may_be_cut(log: RunLog) -> bool:
+    """Whether a look that brought nothing new looks like one that was cut: within a line, or before what was read already."""
+    parser = log.parsed.parser
+    return bool(log.fragment) or parser.skip > 0 or (log.position.lines == 0 and parser.words is None)
+
+
+async def _goes_on(log: RunLog, kubernetes: Kubernetes, path: str) -> bool | None:
+    """Whether the log's last line is later than all that was read; None where it does not tell.
+
+    Of a busy log that is cheaper to ask than its last seconds again.
+    """
     tail = await _glance(kubernetes, path, {**_query(log.run), "tailLines": "1"})
-    lines = tail.splitlines()
-    key = sort_key(lines[-1].partition(b" ")[0].decode("ascii", "replace")) if lines else None
-    return key is not None and key <= log.position.last
+    stamp, _, _ = tail.partition(b" ")
+    key = sort_key(stamp.decode("ascii", "replace"))
+    fragment = sort_key(log.fragment.partition(b" ")[0].decode("ascii", "replace")) or ""
+    return None if key is None else key >= log.start and key > max(log.position.last, fragment)
 
 
 async def _glance(kubernetes: Kubernetes, path: str, query: dict[str, str]) -> bytes:
