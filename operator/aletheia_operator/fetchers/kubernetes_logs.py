@@ -113,6 +113,7 @@ class PodLogs:
         self.runs = [Run(**run) for run in question.arguments["runs"]]
         self.limits = LogLimits(**question.arguments["limits"])
         self.via: dict[str, str] = {}
+        self._finished: set[str] = set()
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
 
     async def batches(self) -> AsyncGenerator[Encoded, None]:
@@ -129,6 +130,9 @@ class PodLogs:
                 if not self.sources.interrupted():
                     raise
                 cancelled = e
+                for log in logs:
+                    if str(log.run) not in self._finished:
+                        _say_unfinished(log)
             await self._conclude(logs)
             merged = merge([log.spool.blocks() for log in logs]) if logs else iter(())
             while (block := await asyncio.to_thread(next, merged, None)) is not None:
@@ -197,12 +201,14 @@ class PodLogs:
             self.via[str(log.run)] = "node"
             try:
                 await read_by_node(log, directory)
+                self._finished.add(str(log.run))
                 return
             except SourceError as e:
                 self._explain_api(e.message)
             await log.begin_again("api")
         self.via[str(log.run)] = "api"
         await read_by_api(log, self.kubernetes, f"{self._pod_path}/log")
+        self._finished.add(str(log.run))
         await log.settle()
         await check_rotation(log, self.kubernetes, f"{self._pod_path}/log")
 
@@ -261,6 +267,11 @@ class PodLogs:
         missing = Missing(target, reason, message)
         if missing not in self.findings.missing:
             self.findings.missing.append(missing)
+
+
+def _say_unfinished(log: RunLog) -> None:
+    until = f"when it had been read to {log.position.last}" if log.position.last else "before its first line came"
+    log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
 
 
 def _by_level(codes: Counter[int]) -> dict[str, int]:
