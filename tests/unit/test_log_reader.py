@@ -144,6 +144,14 @@ async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
     assert sorted(reading.lines) == ["a", "b", "late"]
 
 
+async def test_a_log_that_is_rotated_between_two_looks_loses_no_line() -> None:
+    """The second look begins behind what was read: none of its lines is taken for one that was."""
+    later = [at(2, "c"), at(2.1, "d"), at(2.2, "e")]
+    reading = await Reading([at(1, "a"), at(1.5, "b")], later, later).read()
+    assert reading.lines == list("abcde")
+    assert reading.missing == []
+
+
 async def test_the_window_cuts_at_both_ends() -> None:
     """Closed at both ends to the microsecond; lines of the start's second before it are dropped."""
     window = make_window("2026-11-22T11:30:01.500000+00:00", "2026-11-22T11:30:03+00:00")
