@@ -81,7 +81,10 @@ class GapReason(Reason):
         "NodeLogsUnavailable",
         "logs.via is node, but the log files could not be read from the node; the pods/log API was used instead.",
     )
-    LOG_INCOMPLETE = "LogIncomplete", "The log stream broke off and could not be read again to its end."
+    LOG_INCOMPLETE = (
+        "LogIncomplete",
+        "The log stream broke off and could not be read again to its end, or the Investigation was over before that.",
+    )
     LINE_TRUNCATED = "LineTruncated", "A line was longer than the limit; its beginning was kept."
     BUDGET_EXCEEDED = (
         "BudgetExceeded",
