@@ -1,5 +1,6 @@
 """A capture that dies, or whose disk fails, at each system call in turn: evidence is never lost, doubled or half there."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.handlers import status as status_module
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import read_session, verify
-from tests.support.captures import Memory, capture
+from tests.support.captures import Memory, StoredResource, capture, digest_of, operate
 from tests.support.faults import Fault, in_child
 
 
@@ -135,6 +137,45 @@ def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
     for event, name in names.items():
         assert seen.count(event) == fault.taken.count(name), event
     assert seen.count("open") <= fault.taken.count("open")
+
+
+def test_killed_at_every_step_and_status_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL at each step of the operator's way from resource to last status, before and after each patch of it.
+
+    The next process ends with the same status and the same bytes, and asks for nothing that had its name.
+    """
+    monkeypatch.setattr(status_module, "PROGRESS_INTERVAL_SECONDS", 0.0)
+    answers = {"first": [[entry("evidence")]], "last": ERRORS}
+    whole = StoredResource(tmp_path / "whole.json")
+    operate(tmp_path / "whole", Memory(answers, KUBERNETES), whole)
+    assert whole.status["phase"] == "Completed"
+    killed_at: set[str] = set()
+    for fault in faults("kill"):
+        root = tmp_path / str(fault.at)
+        resource = StoredResource(tmp_path / f"{fault.at}.json", fault)
+
+        def killed(root: Path = root, resource: StoredResource = resource, fault: Fault = fault) -> None:
+            with fault.injected():
+                operate(root, Memory(answers, KUBERNETES), resource)
+            (root / "taken.json").write_text(json.dumps(fault.taken))
+
+        if in_child(killed) is None:
+            killed_at.update(json.loads((root / "taken.json").read_text()))
+            break
+        named = [path for path in files_of(root) if path.endswith(".json") and "/data/" in path]
+        fetcher = Memory(answers, KUBERNETES)
+        operate(root, fetcher, StoredResource(resource.file))
+        (session,) = (path for path in (root / "sessions").iterdir() if not path.name.startswith("."))
+        status = resource.status
+        assert {**status, "session": {**status["session"], "path": ""}} == {
+            **whole.status,
+            "session": {**whole.status["session"], "path": ""},
+        }, fault
+        assert status["session"]["manifestSha256"] == digest_of(session / "manifest.json"), fault
+        assert files_of(root) == files_of(tmp_path / "whole"), fault
+        assert not [key for key in fetcher.asked if any(f"_{key}_" in path for path in named)], fault
+    assert {"before patch", "after patch", "rename", "fsync", "write"} <= killed_at
+    assert 60 < fault.at < MOST_STEPS
 
 
 def opened(session: Path, secret: str) -> dict[str, bytes]:
