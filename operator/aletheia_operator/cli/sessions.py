@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
 from aletheia_operator.cli.output import print_fields, print_json, print_table, readable_time, say
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.archive import export_session, import_session
+from aletheia_operator.session.archive import export_session, import_directory, import_session
 from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.custody import read_custody
 from aletheia_operator.session.exchange import export_for_aletheia
@@ -55,8 +55,8 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
     export.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
     add_key_options(export)
-    take = command("import", import_one, "restore a session from an archive, whole or not at all", output=True)
-    take.add_argument("file", type=Path, help="the archive; - for standard input")
+    take = command("import", import_one, "restore a session from an archive or a folder, whole or not at all", output=True)
+    take.add_argument("file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/")
     take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
     one_session(command("delete", delete, "delete a session and its evidence")).add_argument(
         "--yes", action="store_true", help="do not ask"
@@ -146,6 +146,8 @@ def import_one(options: argparse.Namespace) -> int:
     layout = SessionLayout(options.root)
     if str(options.file) == "-":
         manifest = import_session(layout, sys.stdin.buffer, options.max_bytes)
+    elif options.file.is_dir():
+        manifest = import_directory(layout, options.file, options.max_bytes)
     else:
         with options.file.open("rb") as archive:
             manifest = import_session(layout, archive, options.max_bytes)
