@@ -128,6 +128,7 @@ BAD_ARGUMENTS: list[tuple[list[str], int, str]] = [
     (["session", "import", "x.tar", "--max-bytes=-1"], 2, "is not a number of bytes of at least 1"),
     (["session", "reseal", "INC-FFFF"], 2, "one of the arguments --new-password-file --recipient is required"),
     (["session", "reseal", "INC-FFFF", "--password-file=a", "--identity=b", "--recipient=c"], 2, "not allowed with"),
+    (["session", "reseal", "INC-FFFF", "--recipient=age1nonsense"], 2, "is not an age public key"),
     (["session", "decrypt", "INC-FFFF"], 2, "required: --to"),
 ]
 

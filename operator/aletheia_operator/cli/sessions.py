@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
 from aletheia_operator.cli.output import print_fields, print_json, print_table, readable_time, say
-from aletheia_operator.session import SessionLayout
+from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.archive import export_session, import_directory, import_session
 from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.custody import read_custody
@@ -65,7 +65,9 @@ def add_commands(commands: Any) -> None:
     add_key_options(again)
     new = again.add_mutually_exclusive_group(required=True)
     new.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
-    new.add_argument("--recipient", action="append", default=[], metavar="KEY", help="age or SSH public key (repeatable)")
+    new.add_argument(
+        "--recipient", action="append", type=_public_key, default=[], metavar="KEY", help="age or SSH public key (repeatable)"
+    )
     plain = one_session(command("decrypt", decrypt, "write a sealed session as plain files into a new folder"))
     plain.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="is created; must not exist")
     add_key_options(plain)
@@ -177,10 +179,7 @@ def reseal_one(options: argparse.Namespace) -> int:
     key = session_key(manifest, options)
     password = read_password(options.new_password_file) if options.new_password_file else None
     assert manifest.encryption is not None
-    try:
-        encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
-    except ValueError as e:
-        raise Refused(f"--recipient: {e}") from e
+    encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
     with held(_directory(options)):
         replace_encryption(SessionLayout(options.root), manifest, encryption)
     print(f"{manifest.session_id} sealed anew: by {'a password' if password else 'recipients'}")
@@ -200,6 +199,14 @@ def decrypt(options: argparse.Namespace) -> int:
 def _session_id(text: str) -> str:
     if not is_session_id(text):
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a session id such as INC-7F3A")
+    return text
+
+
+def _public_key(text: str) -> str:
+    try:
+        age.check_recipient(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
     return text
 
 
