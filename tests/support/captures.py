@@ -84,7 +84,9 @@ class StoredResource:
             raise Rejected("another has its name")
         if self.fault:
             self.fault.passes("before patch")
-        self.file.write_text(json.dumps(_merged(self.status, status)))
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(_merged(self.status, status)))
+        new.replace(self.file)  # in one step: a kill in another thread may come at any moment
         if self.fault:
             self.fault.passes("after patch")
 
