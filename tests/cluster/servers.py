@@ -1,4 +1,4 @@
-"""Prometheus, Jaeger and Loki: as processes for the integration tests, and as pods of a cluster.
+"""Prometheus, Jaeger, Loki and an S3 server: as processes for the integration tests, and as pods of a cluster.
 
 Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
 """
@@ -160,6 +160,37 @@ def loki(directory: Path, *, address: str = "127.0.0.1") -> Iterator[Loki]:
     command = [str(bin_dir() / "loki"), f"-config.file={config}", "-target=all"]
     with process(command, directory / "loki.log", lambda: answers(f"{url}/ready")):
         yield Loki(url)
+
+
+@dataclass(frozen=True)
+class S3:
+    """A running S3 server (versitygw): a bucket is a folder of `directory`, an object a file in it."""
+
+    url: str
+    directory: Path
+    access_key: str = "an-access-key"
+    secret_key: str = "a-secret-key-0123456789"
+
+    def bucket(self, name: str) -> Path:
+        """A new bucket."""
+        (self.directory / name).mkdir()
+        return self.directory / name
+
+
+@contextmanager
+def s3(directory: Path, *, address: str = "127.0.0.1", port: int | None = None) -> Iterator[S3]:
+    """Run an S3 server with its objects below the directory; on `port`, so that it can be stopped and started again."""
+    programs.build(programs.VERSITYGW)
+    objects = directory / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    if port is None:
+        with free_ports(address, 1) as (port,):
+            pass
+    server = S3(f"http://{address}:{port}", objects)
+    keys = ["--access", server.access_key, "--secret", server.secret_key]
+    command = [str(bin_dir() / "versitygw"), "--port", f"{address}:{port}", *keys, "--health", "/health", "posix", str(objects)]
+    with process(command, directory / "versitygw.log", lambda: answers(f"{server.url}/health")):
+        yield server
 
 
 @contextmanager
