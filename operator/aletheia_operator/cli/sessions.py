@@ -100,6 +100,7 @@ def show(options: argparse.Namespace) -> int:
             ("Started", readable_time(manifest.start_time)),
             ("Ended", readable_time(manifest.completion_time)),
             ("Size", readable_size(manifest.size_bytes)),
+            ("Uploaded", manifest.upload.url if manifest.upload else "no"),
             ("Notes", ", ".join(_notes(layout, manifest)) or "none"),
         ]
     )

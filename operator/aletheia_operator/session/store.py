@@ -78,6 +78,7 @@ class Session:
     layout: SessionLayout
     manifest: Manifest
     plan: dict[str, Any] | None = field(init=False, default=None)
+    upload_start: datetime | None = field(init=False, default=None)
     done: dict[str, Done] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,6 +114,11 @@ class Session:
         """Keep what is going to be asked, so that a later process asks the same."""
         self.plan = plan
         self._append_to_journal({"plan": plan})
+
+    def record_upload(self, start: datetime) -> None:
+        """Keep when the upload began, so that a later process does not give it more time."""
+        self.upload_start = start
+        self._append_to_journal({"upload": start.isoformat()})
 
     @property
     def seal(self) -> Seal | None:
@@ -232,6 +238,9 @@ class Session:
         """One line of the journal. Raises ValueError, KeyError or TypeError where it is none of ours."""
         if "plan" in entry:
             self.plan = entry["plan"]
+            return
+        if "upload" in entry:
+            self.upload_start = datetime.fromisoformat(entry["upload"])
             return
         done = Done(
             entry["key"],
