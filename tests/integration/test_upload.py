@@ -7,6 +7,8 @@ import logging
 import os
 import resource
 import signal
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +33,7 @@ from aletheia_operator.session.names import session_id
 from aletheia_operator.session.verify import verify
 from aletheia_operator.text.entries import Encoded
 from tests.cluster import servers
+from tests.cluster.rig import run
 from tests.support.captures import OWNER, Memory, capture
 from tests.support.faults import in_child
 from tests.support.forwarding import Answer, forward
@@ -85,6 +88,7 @@ class Archive:
     access_key: str = ""
     secret_key: str = ""
     token: str | None = None
+    ca: str = ""
     spec: dict[str, Any] = field(default_factory=dict)
     s3: dict[str, Any] = field(default_factory=dict)
 
@@ -93,6 +97,7 @@ class Archive:
             "AWS_ACCESS_KEY_ID": self.access_key or self.server.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key or self.server.secret_key,
             **({"AWS_SESSION_TOKEN": self.token} if self.token else {}),
+            **({"ca.crt": self.ca} if self.ca else {}),
         }
         spec = {
             "type": "s3",
@@ -167,6 +172,45 @@ def test_round_trip(server: servers.S3, bucket: Path, tmp_path: Path, capsys: py
     assert main(["session", "verify", f"--root={tmp_path / 'other'}"]) == 0
 
 
+def test_by_https_with_a_ca_of_its_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The endpoint's certificate is checked against the DataSource's; without it nothing is sent."""
+    directory = tmp_path_factory.mktemp("s3-tls")
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=s3"]
+    files = ["-keyout", "key.pem", "-out", "cert.pem", "-addext", "subjectAltName=IP:127.0.0.1"]
+    run(["openssl", "req", "-x509", *new, *files], cwd=directory)
+    flags = ["--cert", str(directory / "cert.pem"), "--key", str(directory / "key.pem")]
+    with servers.s3(directory, flags=flags, tls=ssl.create_default_context(cafile=str(directory / "cert.pem"))) as server:
+        bucket = server.bucket("incidents")
+        tls = {"tls": {"caSecretRef": {"name": "login", "key": "ca.crt"}}}
+        trusting = Archive(server, "incidents", ca=(directory / "cert.pem").read_text(), spec=tls)
+        snapshot = trusting.capture(tmp_path / "a", Memory(ANSWERS))
+        assert snapshot.manifest.phase == "Completed", snapshot.manifest.gaps
+        assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
+        reason, message = the_gap(Archive(server, "incidents").capture(tmp_path / "b", now=passing(5)))
+        assert (reason, "cannot be reached" in message) == ("UploadFailed", True)
+
+
+def test_a_bucket_in_the_hosts_name(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pathStyle false: requests go to BUCKET.ENDPOINT, and to no other host."""
+    real = socket.getaddrinfo
+    asked: set[str] = set()
+
+    def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        asked.add(str(host))
+        return real("127.0.0.1" if str(host).endswith("s3.test") else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with servers.s3(tmp_path_factory.mktemp("s3-virtual"), flags=["--virtual-domain", "s3.test"]) as server:
+        bucket = server.bucket("incidents")
+        url = server.url.replace("127.0.0.1", "s3.test")
+        snapshot = Archive(server, "incidents", url, s3={"pathStyle": False}).capture(tmp_path, Memory(ANSWERS))
+    assert snapshot.manifest.phase == "Completed", snapshot.manifest.gaps
+    assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
+    assert {host for host in asked if host.endswith("s3.test")} == {"incidents.s3.test"}
+
+
 def test_sealed_files_are_uploaded_sealed(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
     """The server never sees what the session volume does not."""
     _, public = age.new_identity()
@@ -227,28 +271,37 @@ class Requests:
         return [line.partition("&uploadId")[0] for line in lines if line.startswith("PUT")]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_every_request(server: servers.S3, bucket: Path, tmp_path: Path, after: bool) -> None:
+ALL_REQUESTS = 13  # small files, timeline: 3; begin, parts, complete: 5; its digest: HEAD, 3 reads; the manifest
+
+
+@pytest.mark.parametrize("before_that", [None, 6], ids=["once", "and at request 6 before"])
+@pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
+def test_killed_at_every_request(
+    server: servers.S3, bucket: Path, tmp_path: Path, after: bool, before_that: int | None
+) -> None:
     """The next process ends with the same copy; no file and no part of one is sent twice, and nothing is fetched again."""
     archive = Archive(server, bucket.name)
     for at in count(1):
         root, requests = tmp_path / f"{at}", tmp_path / f"{at}.requests"
         owner = OWNER.model_copy(update={"uid": f"{at:08}-8b86-d011-b42d-{int(after):012}"})
 
-        def killed(root: Path = root, requests: Path = requests, at: int = at, owner: Any = owner) -> None:
-            with Requests(requests, at, after):
+        def killed(number: int, root: Path = root, requests: Path = requests, owner: Any = owner) -> None:
+            with Requests(requests, number, after):
                 archive.capture(root, Memory(ANSWERS, "KubernetesMemory"), owner=owner)
 
-        if in_child(killed) is None:
+        if before_that is not None:
+            assert in_child(partial(killed, before_that)) == signal.SIGKILL
+        if in_child(partial(killed, at)) is None:
             break
         memory = Memory(ANSWERS, "KubernetesMemory")
-        with Requests(requests) as both:
+        with Requests(requests) as all_of_them:
             snapshot = archive.capture(root, memory, owner=owner)
+        sent = all_of_them.sent
         assert memory.asked == []
         assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", []), at
         assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path)), at
-        assert len(both.sent) == len(set(both.sent)) == 3 + 3 + 1, (at, both.sent)  # small files, parts, the manifest
-    assert 20 < at < 80
+        assert len(sent) == len(set(sent)) == 3 + 3 + 1, (at, sent)
+    assert at > (ALL_REQUESTS if before_that is None else 10)
     assert unfinished(server, bucket) == []
 
 
@@ -257,7 +310,7 @@ def test_what_differs_there_is_sent_again(server: servers.S3, bucket: Path, tmp_
     archive = Archive(server, bucket.name)
 
     def until_the_manifest() -> None:
-        with Requests(tmp_path / "requests", at=9):
+        with Requests(tmp_path / "requests", at=3):
             archive.capture(tmp_path, Memory(SHORT))
 
     assert in_child(until_the_manifest) == signal.SIGKILL

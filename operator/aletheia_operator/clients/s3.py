@@ -1,7 +1,8 @@
 """Objects of one S3 bucket (https://docs.aws.amazon.com/AmazonS3/latest/API/), through minio-py over our own transport.
 
-Credentials are the DataSource's alone: none of the environment, of files or of the machine's metadata. All calls block, for
-one request each and so for at most the endpoint's timeout, and hold at most one part in memory. They raise SourceError.
+Credentials are the DataSource's alone: none of the environment, of files or of the machine's metadata. All calls block, most
+for one request and so for at most the endpoint's timeout, and hold at most one part in memory. They raise SourceError. One at a
+time: they share a connection.
 """
 
 import base64
@@ -51,11 +52,11 @@ class Bucket:
             if not self._client.bucket_exists(self.name):
                 raise Rejected(f"DataSource {self.endpoint.name}: there is no bucket {self.name}", GapReason.NOT_FOUND)
 
-    def put(self, key: str, content: bytes, sha256: str) -> None:
-        """Store an object of at most one part. The server holds what it got against the digest, if it knows how to."""
+    def put(self, key: str, content: bytes, sha256: str) -> str:
+        """Store an object of at most one part, which the server holds against the digest if it knows how to; as `attested`."""
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with self._faults():
-            self._client.put_object(
+            stored = self._client.put_object(
                 self.name,
                 key,
                 io.BytesIO(content),
@@ -64,6 +65,7 @@ class Bucket:
                 part_size=PART_BYTES,
                 num_parallel_uploads=1,
             )
+        return _digest_of(stored.http_headers.get(CHECKSUM))
 
     def attested(self, key: str, size_bytes: int) -> str | None:
         """The digest (SHA-256, hex) that the server says it took of the object; empty where it says none.
@@ -79,12 +81,7 @@ class Bucket:
             raise
         if found.size != size_bytes:
             return None
-        said = (found.metadata or {}).get(CHECKSUM) or ""
-        try:
-            digest = base64.b64decode(said, validate=True)
-        except ValueError:  # of a multipart upload: the digest of digests, `...-N`
-            return ""
-        return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""
+        return _digest_of((found.metadata or {}).get(CHECKSUM))
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Bytes of an object as the server has them."""
@@ -180,7 +177,7 @@ class Bucket:
 
 
 class _Transport(urllib3.PoolManager):
-    """minio-py's way to the network: each request through a session that is held to the DataSource."""
+    """minio-py's way to the network: a session that is held to the DataSource. One request at a time."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
@@ -188,16 +185,19 @@ class _Transport(urllib3.PoolManager):
         if not endpoint.bucket.path_style:
             url = urlsplit(endpoint.base)
             endpoint = replace(endpoint, url=f"{url.scheme}://{endpoint.bucket.bucket}.{url.netloc}")
-        self._endpoint = endpoint
+        self._endpoint = replace(endpoint, max_response_bytes=MAX_ANSWER_BYTES + PART_BYTES)
+        self._session = SafeSession(self._endpoint)
+
+    def clear(self) -> None:
+        self._session.close()
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **kwargs: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
         """The whole answer, read under the caps. Raises SourceError."""
         request = requests.Request(method, url, headers=dict(kwargs["headers"]), data=kwargs.get("body")).prepare()
         request.url = url  # as it was signed
-        length = _range_bytes(request.headers.get("Range"))
-        with SafeSession(replace(self._endpoint, max_response_bytes=MAX_ANSWER_BYTES + length)) as session:
-            response = session.send(request)
-            body = b"".join(session.chunks(response))
+        self._session.size_bytes = 0
+        response = self._session.send(request)
+        body = b"".join(self._session.chunks(response))
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
             raise self._endpoint.failed(status, body[:200].decode("utf-8", "replace"))
@@ -206,9 +206,10 @@ class _Transport(urllib3.PoolManager):
         )
 
 
-def _range_bytes(header: str | None) -> int:
-    """How many bytes a Range header of minio-py asks for."""
-    if not header:
-        return 0
-    first, _, last = header.removeprefix("bytes=").partition("-")
-    return int(last) - int(first) + 1
+def _digest_of(checksum: str | None) -> str:
+    """SHA-256 in hex of a checksum header; empty where it is none of the whole object (of a multipart upload: `...-N`)."""
+    try:
+        digest = base64.b64decode(checksum or "", validate=True)
+    except ValueError:
+        return ""
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""

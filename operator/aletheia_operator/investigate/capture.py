@@ -467,7 +467,8 @@ class _Capture:
         wanted = self.order.spec.session.upload if self.order.spec.session else None
         if wanted is None:
             return manifest
-        if self.session.upload_start is None:
+        resumes = self.session.upload_start is not None
+        if not resumes:
             await self._keep(self.session.record_upload, self.tools.now())
         deadline = (self.session.upload_start or self.tools.now()) + timedelta(seconds=parse_duration(wanted.timeout))
 
@@ -491,7 +492,8 @@ class _Capture:
             self.report(replace(self._snapshot(), uploaded=number))
 
         try:
-            return await Uploader(find, self.tools.uploads, wait, sent).run(self.session.path, manifest, manifest_bytes)
+            uploader = Uploader(find, self.tools.uploads, wait, sent, resumes)
+            return await uploader.run(self.session.path, manifest, manifest_bytes)
         except SourceError as e:
             reason, message = e.reason, e.message
         except Exception:

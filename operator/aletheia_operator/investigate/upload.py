@@ -1,7 +1,7 @@
 """A finished session on its way to object storage: each file under its own name, manifest.json last.
 
 What lies there already, as its digest shows, is not sent again, so an upload that was broken off goes on. A copy without
-manifest.json is not whole. Every file is proven after it was sent: by the SHA-256 that the server took of it, or else by
+manifest.json is not whole. Every file is proven when it was sent: by the SHA-256 that the server held it against, or else by
 reading it back.
 """
 
@@ -73,6 +73,8 @@ class Uploader:
     wait: Callable[[float], Coroutine[Any, Any, None]]
     sent: Callable[[int], None]
     """Is told how many files lie there."""
+    resumes: bool = False
+    """An earlier process may have sent some of it."""
 
     async def run(self, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes]) -> Manifest:
         """The manifest as it was uploaded, `encode`d, after its files. Raises Rejected when it is given up.
@@ -80,11 +82,12 @@ class Uploader:
         What the server did not answer is tried again; what it refused only where the credentials have changed since.
         """
         failure: SourceError | None = None
+        looks = self.resumes
         for delay in retry_delays():
             endpoint: Endpoint | None = None
             try:
                 endpoint = await self.find()
-                return await self._send(Bucket(endpoint), directory, manifest, encode)
+                return await self._send(Bucket(endpoint), directory, manifest, encode, looks)
             except Unavailable as e:
                 failure = e
             except GivenUp as e:
@@ -93,6 +96,7 @@ class Uploader:
                 if e.reason is not GapReason.FORBIDDEN or endpoint is None or not await self._rotated(endpoint):
                     raise
                 failure = e
+            looks = True
             log.warning("session %s is not uploaded yet: %s", manifest.session_id, failure.message)
             try:
                 await self.wait(delay)
@@ -107,7 +111,10 @@ class Uploader:
         except SourceError:
             return False
 
-    async def _send(self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes]) -> Manifest:
+    async def _send(
+        self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], looks: bool
+    ) -> Manifest:
+        """Send what does not lie there; `looks` says whether anything may."""
         place = bucket.endpoint.bucket
         assert place is not None
         if place.max_session_bytes is not None and manifest.size_bytes > place.max_session_bytes:
@@ -122,34 +129,37 @@ class Uploader:
         for number, artifact in enumerate(manifest.artifacts):
             self.sent(number)
             content = Content(artifact.size_bytes, artifact.sha256, directory / artifact.path)
-            await self._put(bucket, f"{folder}/{artifact.path}", content)
+            await self._put(bucket, f"{folder}/{artifact.path}", content, looks)
         self.sent(len(manifest.artifacts))
         upload = Upload(data_source=bucket.endpoint.name, url=f"s3://{place.bucket}/{folder}/")
         final = manifest.model_copy(update={"upload": upload})
         held = encode(final)
-        await self._put(bucket, f"{folder}/manifest.json", Content(len(held), hashlib.sha256(held).hexdigest(), held=held))
+        content = Content(len(held), hashlib.sha256(held).hexdigest(), held=held)
+        await self._put(bucket, f"{folder}/manifest.json", content, looks)
         return final
 
-    async def _put(self, bucket: Bucket, key: str, content: Content) -> None:
+    async def _put(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
         """One object, unless it is there already. Raises SourceError, also where what lies there then is not what was sent."""
         try:
-            if await self._lies_there(bucket, key, content):
+            if looks and await self._lies_there(bucket, key, content):
                 return
         except GivenUp:
             raise
         except Rejected as e:  # 403 is also said of what is not there, and HEAD gives no reason: sending does
             log.debug("%s: %s", key, e.message)
-        if content.size_bytes <= PART_BYTES:
-            await self._in_thread(lambda: bucket.put(key, content.read(0, PART_BYTES), content.sha256))
+        if content.size_bytes > PART_BYTES:
+            await self._put_parts(bucket, key, content, looks)
         else:
-            await self._put_parts(bucket, key, content)
+            attested = await self._in_thread(lambda: bucket.put(key, content.read(0, PART_BYTES), content.sha256))
+            if attested == content.sha256:
+                return
         if not await self._lies_there(bucket, key, content):
             message = f"DataSource {bucket.endpoint.name}: what it has as {key} is not what was sent, as the digest shows"
             raise Unavailable(message, GapReason.INVALID_RESPONSE)
 
-    async def _put_parts(self, bucket: Bucket, key: str, content: Content) -> None:
+    async def _put_parts(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
         """One object in parts; those that an earlier try sent are left as they are where their MD5 is the ETag."""
-        begun = await self._in_thread(lambda: bucket.begun(key))
+        begun = await self._in_thread(lambda: bucket.begun(key)) if looks else {}
         upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
         for other in begun.keys() - {upload_id}:
             await self._in_thread(lambda other=other: bucket.abort(key, other))  # type: ignore[misc]
