@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import logging
 import os
@@ -512,6 +513,35 @@ def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_pat
     for manifest, url in zip(copies, urls, strict=True):
         stored = json.loads((bucket.parent / url.removeprefix("s3://") / "manifest.json").read_bytes())
         assert stored["investigation"] == manifest.investigation.to_json()
+
+
+def test_a_volume_that_cannot_be_read(
+    server: servers.S3, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO while a file is read for its upload is a gap; nothing looks like a copy."""
+
+    def fails(content: upload.Content, offset: int, length: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(upload.Content, "read", fails)
+    reason, message = the_gap(Archive(server, bucket.name).capture(tmp_path))
+    assert reason == "UploadFailed"
+    assert "the session volume cannot be read: Input/output error" in message
+    assert not list(bucket.rglob("manifest.json"))
+
+
+def test_the_time_for_an_upload_begins_anew(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
+    """An operator that was down for longer than the upload's timeout, and the Investigation's, still uploads."""
+    archive = Archive(server, bucket.name)
+
+    def killed() -> None:
+        with Requests(tmp_path / "requests", at=2):
+            archive.capture(tmp_path / "root")
+
+    assert in_child(killed) == signal.SIGKILL
+    snapshot = archive.capture(tmp_path / "root", now=lambda: datetime(2026, 11, 25, tzinfo=UTC))
+    assert snapshot.manifest.phase == "Completed"
+    assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
 
 
 def test_what_is_given_up_is_aborted(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:

@@ -377,7 +377,9 @@ class UploadSpec(Model):
     data_source_ref: DataSourceReference | None = Field(
         None, description="The DataSource of type s3. Default: the one of this type that is marked as default."
     )
-    timeout: Duration = Field("5m", description="So long after the end of the capture the upload is tried.")
+    timeout: Duration = Field(
+        "5m", description="So long after the end of the capture, or a restart of the operator, it is tried."
+    )
 
 
 class SessionSpec(Model):

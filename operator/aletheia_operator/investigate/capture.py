@@ -442,10 +442,10 @@ class _Capture:
             gaps = [self._gap(one.fetcher, _save_failed(one.target, refused[one.path])) for one in lost]
             await self._keep(self.session.record, Done(done.key, kept, (*done.gaps, *gaps)))
 
-    async def _keep(self, write: Callable[[Any], None], what: Any) -> None:
+    async def _keep(self, write: Callable[..., None], *what: Any) -> None:
         """Write to the journal. Without it the capture goes on all the same: it serves only to go on after a crash."""
         try:
-            await asyncio.to_thread(write, what)
+            await asyncio.to_thread(write, *what)
         except OSError as e:
             log.warning("the journal of session %s cannot be written: %s", self.session.manifest.session_id, e.strerror)
 
@@ -467,10 +467,10 @@ class _Capture:
         wanted = self.order.spec.session.upload if self.order.spec.session else None
         if wanted is None:
             return manifest
-        resumes = self.session.upload_start is not None
-        if not resumes:
-            await self._keep(self.session.record_upload, self.tools.now())
-        deadline = (self.session.upload_start or self.tools.now()) + timedelta(seconds=parse_duration(wanted.timeout))
+        if not self.session.upload_begun:
+            await self._keep(self.session.record_upload)
+        # of this process: evidence is not lost by uploading late, so the time that the operator was down does not count
+        deadline = self.tools.now() + timedelta(seconds=parse_duration(wanted.timeout))
 
         async def wait(seconds: float) -> None:
             left = (deadline - self.tools.now()).total_seconds()
@@ -492,7 +492,7 @@ class _Capture:
             self.report(replace(self._snapshot(), uploaded=number))
 
         try:
-            uploader = Uploader(find, self.tools.uploads, wait, sent, resumes)
+            uploader = Uploader(find, self.tools.uploads, wait, sent, self.session.upload_begun)
             return await uploader.run(self.session.path, manifest, manifest_bytes)
         except SourceError as e:
             reason, message = e.reason, e.message

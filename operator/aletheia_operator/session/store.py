@@ -78,7 +78,7 @@ class Session:
     layout: SessionLayout
     manifest: Manifest
     plan: dict[str, Any] | None = field(init=False, default=None)
-    upload_start: datetime | None = field(init=False, default=None)
+    upload_begun: bool = field(init=False, default=False)
     done: dict[str, Done] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,10 +115,9 @@ class Session:
         self.plan = plan
         self._append_to_journal({"plan": plan})
 
-    def record_upload(self, start: datetime) -> None:
-        """Keep when the upload began, so that a later process does not give it more time."""
-        self.upload_start = start
-        self._append_to_journal({"upload": start.isoformat()})
+    def record_upload(self) -> None:
+        """Keep that the upload begins, so that a later process looks for what was sent."""
+        self._append_to_journal({"upload": "begun"})
 
     @property
     def seal(self) -> Seal | None:
@@ -240,7 +239,7 @@ class Session:
             self.plan = entry["plan"]
             return
         if "upload" in entry:
-            self.upload_start = datetime.fromisoformat(entry["upload"])
+            self.upload_begun = True
             return
         done = Done(
             entry["key"],
