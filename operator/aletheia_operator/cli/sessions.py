@@ -32,12 +32,11 @@ DEFAULT_ROOT = Path("/var/lib/aletheia")
 def add_commands(commands: Any) -> None:
     """Every command on sessions, each with its function as `run`."""
 
-    def command(name: str, run: Command, about: str, *, output: bool = False) -> argparse.ArgumentParser:
+    def command(name: str, run: Command, about: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
         root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
         parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
-        if output:
-            parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
+        parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
         parser.set_defaults(run=run)
         return parser
 
@@ -45,9 +44,9 @@ def add_commands(commands: Any) -> None:
         parser.add_argument("session", type=_session_id, help="id such as INC-7F3A")
         return parser
 
-    command("list", list_sessions, "list the sessions", output=True)
-    one_session(command("show", show, "show what a session holds", output=True))
-    check = command("verify", verify_sessions, "hold sessions against their manifests: every hash, every file", output=True)
+    command("list", list_sessions, "list the sessions")
+    one_session(command("show", show, "show what a session holds"))
+    check = command("verify", verify_sessions, "hold sessions against their manifests: every hash, every file")
     check.add_argument("session", type=_session_id, nargs="*", help="ids; default: every session")
     add_key_options(check)
     export = one_session(command("export", export_one, "write a session as one archive"))
@@ -55,7 +54,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
     export.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
     add_key_options(export)
-    take = command("import", import_one, "restore a session from an archive or a folder, whole or not at all", output=True)
+    take = command("import", import_one, "restore a session from an archive or a folder, whole or not at all")
     take.add_argument("file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/")
     take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
     one_session(command("delete", delete, "delete a session and its evidence")).add_argument(
@@ -129,9 +128,14 @@ def verify_sessions(options: argparse.Namespace) -> int:
 
 def export_one(options: argparse.Namespace) -> int:
     directory = _directory(options)
+    if options.output == "json" and options.file is None:
+        raise Refused("standard output is the archive's: name a file with -f for -o json")
     with _target(options.file) as file:
         manifest = _export(options, directory, file.write)
-    say(f"{manifest.session_id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
+    if options.output == "json":
+        print_json({"session": manifest.session_id, "path": str(options.file), "sizeBytes": options.file.stat().st_size})
+    else:
+        say(f"{manifest.session_id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
     return 0
 
 
@@ -155,11 +159,8 @@ def import_one(options: argparse.Namespace) -> int:
         with options.file.open("rb") as archive:
             manifest = import_session(layout, archive, options.max_bytes)
     path = layout.session(manifest.session_id)
-    if options.output == "json":
-        print_json({"session": manifest.session_id, "path": str(path), "sizeBytes": manifest.size_bytes})
-    else:
-        print(f"{manifest.session_id} imported to {path}")
-    return 0
+    answer = {"session": manifest.session_id, "path": str(path), "sizeBytes": manifest.size_bytes}
+    return _said(options, f"{manifest.session_id} imported to {path}", answer)
 
 
 def delete(options: argparse.Namespace) -> int:
@@ -171,8 +172,7 @@ def delete(options: argparse.Namespace) -> int:
         raise Refused("nothing was deleted; --yes deletes without asking")
     with held(directory):
         remove_session(layout, options.session)
-    print(f"{options.session} deleted")
-    return 0
+    return _said(options, f"{options.session} deleted", {"session": options.session})
 
 
 def reseal_one(options: argparse.Namespace) -> int:
@@ -183,8 +183,9 @@ def reseal_one(options: argparse.Namespace) -> int:
     encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
     with held(_directory(options)):
         replace_encryption(SessionLayout(options.root), manifest, encryption)
-    print(f"{manifest.session_id} sealed anew: by {'a password' if password else 'recipients'}")
-    return 0
+    locked_by = encryption.locked_by
+    said = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
+    return _said(options, said, {"session": manifest.session_id, "sealedBy": locked_by})
 
 
 def decrypt(options: argparse.Namespace) -> int:
@@ -193,7 +194,16 @@ def decrypt(options: argparse.Namespace) -> int:
     if options.to.exists():
         raise Refused(f"{options.to} exists: name a folder that does not")
     decrypt_session(_directory(options), manifest, key, options.to)
-    print(f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}")
+    said = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
+    return _said(options, said, {"session": manifest.session_id, "path": str(options.to)})
+
+
+def _said(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> int:
+    """What was done, for people or for programs."""
+    if options.output == "json":
+        print_json(answer)
+    else:
+        print(text)
     return 0
 
 
