@@ -515,6 +515,31 @@ def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_pat
         assert stored["investigation"] == manifest.investigation.to_json()
 
 
+def test_an_answer_that_is_lost(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
+    """The server made the object of its parts, but no one heard of it: asked again, most servers know the upload no more."""
+    lost: list[str] = []
+    unknown = "<Error><Code>NoSuchUpload</Code><Message>The upload does not exist.</Message></Error>"
+
+    async def pass_on(request: web.Request, body: bytes) -> bytes:
+        return body
+
+    async def change(request: web.Request, body: bytes) -> Any:
+        if request.method != "POST" or "uploadId" not in request.query:
+            return body
+        lost.append(request.path)
+        if len(lost) > 1:
+            return web.Response(status=404, text=unknown, content_type="application/xml")
+        await forward(server.url, pass_on)(request)
+        assert request.transport is not None
+        request.transport.abort()
+        return body
+
+    snapshot = Archive(server, bucket.name, serve(forward(server.url, change))).capture(tmp_path, Memory(ANSWERS))
+    assert len(lost) == 2
+    assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", [])
+    assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
+
+
 def test_a_volume_that_cannot_be_read(
     server: servers.S3, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,8 +174,14 @@ class Uploader:
                         bucket, key, upload_id, number, content.read(offset, size), etags.get(number)
                     )
                 )
-            await self._in_thread(lambda: bucket.complete(key, upload_id, stored))
         except Rejected:
+            await self._abort(bucket, key, upload_id)
+            raise
+        try:
+            await self._in_thread(lambda: bucket.complete(key, upload_id, stored))
+        except Rejected as e:
+            if e.reason is GapReason.NOT_FOUND:  # done already, by a try whose answer was lost: the caller looks
+                return
             await self._abort(bucket, key, upload_id)
             raise
 
