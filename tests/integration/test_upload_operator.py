@@ -10,15 +10,13 @@ import pytest
 from aiohttp import web
 
 from tests.cluster import servers
-from tests.cluster.provider import Cluster
-from tests.integration.conftest import make_namespace
+from tests.integration.conftest import NAMESPACE
 from tests.support.forwarding import forward
 from tests.support.http import OVER, Serve, serving
 from tests.support.operator import Kubectl, Operator, data_source, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
 
-NAMESPACE = "it-upload"
 CANARY = "canary-51b7-do-not-repeat"
 
 
@@ -35,11 +33,10 @@ def serve() -> Iterator[Serve]:
         yield serve
 
 
-@pytest.fixture(scope="module")
-def kubectl(prepared: Cluster, server: servers.S3) -> Iterator[Kubectl]:
-    """A namespace with a pod that spoke, and the Secrets of a right and a wrong key."""
-    kubectl = make_namespace(prepared, NAMESPACE)
-    keys = {"login": server.secret_key, "wrong": CANARY}
+@pytest.fixture(scope="module", autouse=True)
+def evidence(kubectl: Kubectl, server: servers.S3) -> Iterator[None]:
+    """A pod that spoke, and the Secrets of a right and a wrong key."""
+    keys = {"i6-login": server.secret_key, "i6-wrong": CANARY}
     secrets = [
         {
             "apiVersion": "v1",
@@ -49,30 +46,22 @@ def kubectl(prepared: Cluster, server: servers.S3) -> Iterator[Kubectl]:
         }
         for name, secret in keys.items()
     ]
-    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"), *secrets)
-    kubectl.wait("pod/speaker", "condition=Ready")
-    until(lambda: "evidence" in kubectl("logs", "speaker"), 30, "the pod has spoken")
-    yield kubectl
-    prepared.run_kubectl("delete", "datasource", "--all")
-    prepared.run_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    kubectl.apply(pod("i6-speaker", "echo evidence; sleep 3600"), *secrets)
+    kubectl.wait("pod/i6-speaker", "condition=Ready")
+    until(lambda: "evidence" in kubectl("logs", "i6-speaker"), 30, "the pod has spoken")
+    yield
+    kubectl("delete", "datasource", "i6-archive", "i6-wrong", "i6-nowhere", "i6-closed", "i6-hangs", "--ignore-not-found")
+    kubectl("delete", "pod/i6-speaker", "secret/i6-login", "secret/i6-wrong", "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    root = tmp_path_factory.mktemp("upload") / "root"
-    operator = Operator(prepared, root, [kubectl.namespace], [f"--operator-namespace={NAMESPACE}", "--log-level=debug"]).start()
-    yield operator
-    operator.stop()
-
-
-def archive(name: str, url: str, secret: str = "login", bucket: str = "incidents", **spec: Any) -> dict[str, Any]:
+def archive(name: str, url: str, secret: str = "i6-login", bucket: str = "incidents", **spec: Any) -> dict[str, Any]:
     auth = {"accessKey": {"name": secret}}
     return data_source(name, "s3", url, auth=auth, s3={"bucket": bucket, "prefix": "cluster-a"}, **spec)
 
 
 def investigate(kubectl: Kubectl, name: str, source: str, **upload: Any) -> Any:
     session = {"upload": {"dataSourceRef": {"name": source}, **upload}}
-    return kubectl.investigate(name, targets=[{"pod": "speaker"}], logs={}, session=session)
+    return kubectl.investigate(name, targets=[{"pod": "i6-speaker"}], logs={}, session=session)
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
@@ -125,7 +114,7 @@ def test_uploaded(kubectl: Kubectl, operator: Operator, server: servers.S3) -> N
 def test_refused(kubectl: Kubectl, operator: Operator, server: servers.S3) -> None:
     """A wrong key, no bucket, a closed DataSource: a gap and an Event each, the session stays; no secret is repeated."""
     kubectl.apply(
-        archive("i6-wrong", server.url, secret="wrong"),
+        archive("i6-wrong", server.url, secret="i6-wrong"),
         archive("i6-nowhere", server.url, bucket="nowhere"),
         archive("i6-closed", server.url, allowedNamespaces=["elsewhere"]),
     )
@@ -169,7 +158,7 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
         "kind": "Investigation",
         "metadata": {"name": "killed"},
         "spec": {
-            "targets": [{"pod": "speaker"}],
+            "targets": [{"pod": "i6-speaker"}],
             "logs": {},
             "session": {"upload": {"dataSourceRef": {"name": "i6-hangs"}}},
         },
