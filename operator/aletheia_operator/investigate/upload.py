@@ -150,8 +150,7 @@ class Uploader:
         if content.size_bytes > PART_BYTES:
             await self._put_parts(bucket, key, content, looks)
         else:
-            attested = await self._in_thread(lambda: bucket.put(key, content.read(0, PART_BYTES), content.sha256))
-            if attested == content.sha256:
+            if await self._in_thread(_put, bucket, key, content) == content.sha256:
                 return
         if not await self._lies_there(bucket, key, content):
             message = f"DataSource {bucket.endpoint.name}: what it has as {key} is not what was sent, as the digest shows"
@@ -159,26 +158,23 @@ class Uploader:
 
     async def _put_parts(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
         """One object in parts; those that an earlier try sent are left as they are where their MD5 is the ETag."""
-        begun = await self._in_thread(lambda: bucket.begun(key)) if looks else {}
+        begun = await self._in_thread(bucket.begun, key) if looks else {}
         upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
         for other in begun.keys() - {upload_id}:
-            await self._in_thread(lambda other=other: bucket.abort(key, other))  # type: ignore[misc]
+            await self._in_thread(bucket.abort, key, other)
         if not upload_id:
-            upload_id = await self._in_thread(lambda: bucket.begin(key))
+            upload_id = await self._in_thread(bucket.begin, key)
         size = part_size(content.size_bytes)
         stored: dict[int, str] = {}
         try:
             for number, offset in enumerate(range(0, content.size_bytes, size), start=1):
-                stored[number] = await self._in_thread(
-                    lambda number=number, offset=offset: _put_part(  # type: ignore[misc]
-                        bucket, key, upload_id, number, content.read(offset, size), etags.get(number)
-                    )
-                )
+                part = _Part(bucket, key, upload_id, number, etags.get(number))
+                stored[number] = await self._in_thread(part.put, content, offset, size)
         except Rejected:
             await self._abort(bucket, key, upload_id)
             raise
         try:
-            await self._in_thread(lambda: bucket.complete(key, upload_id, stored))
+            await self._in_thread(bucket.complete, key, upload_id, stored)
         except Rejected as e:
             if e.reason is GapReason.NOT_FOUND:  # done already, by a try whose answer was lost: the caller looks
                 return
@@ -193,28 +189,41 @@ class Uploader:
 
     async def _lies_there(self, bucket: Bucket, key: str, content: Content) -> bool:
         """Whether the server has the object as it is here."""
-        attested = await self._in_thread(lambda: bucket.attested(key, content.size_bytes))
+        attested = await self._in_thread(bucket.attested, key, content.size_bytes)
         if attested != "":
             return attested == content.sha256
         digest = hashlib.sha256()
         for offset in range(0, content.size_bytes, PART_BYTES):
             length = min(PART_BYTES, content.size_bytes - offset)
-            await self._in_thread(
-                lambda offset=offset, length=length: digest.update(bucket.read(key, offset, length))  # type: ignore[misc]
-            )
+            await self._in_thread(lambda *part: digest.update(bucket.read(key, *part)), offset, length)
         return digest.hexdigest() == content.sha256
 
-    async def _in_thread(self, request: Callable[[], T]) -> T:
+    async def _in_thread(self, request: Callable[..., T], *arguments: Any) -> T:
         """One request, once the upload was seen to be wanted still."""
         await self.wait(0)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, request)
+            return await asyncio.get_running_loop().run_in_executor(self.threads, request, *arguments)
         except OSError as e:
             raise Rejected(f"the session volume cannot be read: {e.strerror or type(e).__name__}") from e
 
 
-def _put_part(bucket: Bucket, key: str, upload_id: str, number: int, content: bytes, etag: str | None) -> str:
-    """Store a part, unless it is there; its ETag."""
-    if etag is not None and etag == hashlib.md5(content, usedforsecurity=False).hexdigest():
-        return etag
-    return bucket.put_part(key, upload_id, number, content)
+def _put(bucket: Bucket, key: str, content: Content) -> str:
+    return bucket.put(key, content.read(0, PART_BYTES), content.sha256)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a multipart upload; `etag` is that of an earlier try, if there was one."""
+
+    bucket: Bucket
+    key: str
+    upload_id: str
+    number: int
+    etag: str | None
+
+    def put(self, content: Content, offset: int, length: int) -> str:
+        """Store it, unless it is there; its ETag."""
+        part = content.read(offset, length)
+        if self.etag is not None and self.etag == hashlib.md5(part, usedforsecurity=False).hexdigest():
+            return self.etag
+        return self.bucket.put_part(self.key, self.upload_id, self.number, part)
