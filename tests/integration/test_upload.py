@@ -36,7 +36,7 @@ from aletheia_operator.text.entries import Encoded
 from tests.cluster import servers
 from tests.cluster.rig import run
 from tests.support.captures import OWNER, Memory, capture
-from tests.support.faults import in_child
+from tests.support.faults import Fault, in_child
 from tests.support.forwarding import Answer, forward
 from tests.support.http import Serve, serving
 from tests.unit.fakes import FakeKubernetes
@@ -304,6 +304,27 @@ def test_killed_at_every_request(
         assert len(sent) == len(set(sent)) == 3 + 3 + 1, (at, sent)
     assert at > (ALL_REQUESTS if before_that is None else 10)
     assert unfinished(server, bucket) == []
+
+
+def test_killed_at_every_system_call(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
+    """From the first call of the capture to the last after its upload: the copy is the session, and that is whole."""
+    archive = Archive(server, bucket.name)
+    for at in count(1):
+        root, fault = tmp_path / f"{at}", Fault("kill", at)
+        owner = OWNER.model_copy(update={"uid": f"{at:08}-8b86-d011-b42d-00cf4fc964ff"})
+
+        def killed(root: Path = root, fault: Fault = fault, owner: Any = owner) -> None:
+            with fault.injected():
+                archive.capture(root, owner=owner)
+
+        died = in_child(killed) is not None
+        snapshot = archive.capture(root, owner=owner)
+        assert snapshot.manifest.phase == "Completed", (at, snapshot.manifest.gaps)
+        assert verify(Path(snapshot.path)).intact, at
+        assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path)), at
+        if not died:
+            break
+    assert 50 < at < 200
 
 
 def test_what_differs_there_is_sent_again(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
