@@ -25,7 +25,7 @@ def serving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Itera
     runners: list[tuple[web.AppRunner, asyncio.Event]] = []
 
     async def start(handler: Handler) -> str:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024**2)
         over = app[OVER] = asyncio.Event()
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=1)

@@ -97,6 +97,11 @@ class GapReason(Reason):
         "SealingFailed",
         "The session could not be sealed as spec.session.encryption asks, so nothing was captured.",
     )
+    UPLOAD_FAILED = (
+        "UploadFailed",
+        "The session could not be uploaded as spec.session.upload asks, or not be proven to lie there whole. It stays on the"
+        " session volume; `aletheia session export` takes it from there.",
+    )
     CANCELLED = "Cancelled", "The Investigation was cancelled before this was captured."
     INTERNAL_ERROR = "InternalError", "A fault of the operator's own. Its log has the details."
 
