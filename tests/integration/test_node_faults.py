@@ -123,13 +123,21 @@ def test_a_node_that_leads_elsewhere(kubelet: FakeKubelet) -> None:
     assert asked == []
 
 
-def test_a_node_that_hangs(kubelet: FakeKubelet) -> None:
+async def hanging(request: web.Request) -> AsyncGenerator[bytes, None]:
+    yield in_file(LINES[:100])
+    await request.app[OVER].wait()
+
+
+def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
+    """After the read timeout the API has every line once, those that the node gave included."""
+    resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert lines_of(document) == TEXTS
+
+
+def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
     """The deadline holds there too."""
-
-    async def hanging(request: web.Request) -> AsyncGenerator[bytes, None]:
-        yield in_file(LINES[:100])
-        await request.app[OVER].wait()
-
     resource, document = look(kubelet, "hanging", {"0.log": hanging}, timeout="3s")
     assert resource["status"]["phase"] == "TimedOut"
     assert {gap["reason"] for gap in resource["status"]["gaps"]} == {"LogIncomplete", "TimedOut"}
