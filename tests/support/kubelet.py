@@ -78,14 +78,29 @@ class FakeKubelet:
 
     def run(self, name: str, logs: dict[str, Log], started: datetime) -> None:
         """A pod of this node with these containers, which run since `started`."""
+        self.run_many({name: logs}, started)
+
+    def run_many(self, pods: dict[str, dict[str, Log]], started: datetime, labels: dict[str, str] | None = None) -> None:
+        """Pods of this node, each with the logs of its containers."""
         tolerations = [{"operator": "Exists"}]
-        containers = [container(one, "") for one in logs]
-        self.logs |= {f"{name}/{one}": log for one, log in logs.items()}
-        self.kubectl.apply(pod(name, "", nodeName=self.node, tolerations=tolerations, containers=containers))
         running = {"running": {"startedAt": f"{started:%Y-%m-%dT%H:%M:%SZ}"}}
         common = {"image": "none", "imageID": "none", "ready": True, "restartCount": 0, "state": running}
-        status = {"phase": "Running", "containerStatuses": [{"name": one, **common} for one in logs]}
-        self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        resources, statuses = [], []
+        for name, logs in pods.items():
+            self.logs |= {f"{name}/{one}": log for one, log in logs.items()}
+            containers = [container(one, "") for one in logs]
+            resources.append(pod(name, "", labels, nodeName=self.node, tolerations=tolerations, containers=containers))
+            ids = {one: f"none://{name}/{one}" for one in logs}
+            status = {
+                "phase": "Running",
+                "containerStatuses": [{"name": one, "containerID": ids[one], **common} for one in logs],
+            }
+            metadata = {"name": name, "namespace": self.kubectl.namespace}
+            statuses.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+        self.kubectl.apply(*resources)
+        of_status = ("--server-side", "--subresource=status", "-f", "-")
+        items = json.dumps({"apiVersion": "v1", "kind": "List", "items": statuses})
+        self.kubectl("apply", *of_status, stdin=items, timeout_seconds=300)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request that the API server, or the operator, makes."""

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Operator:
     options: Sequence[str] = ()
     wrapper: Sequence[str] = ()
     """A command that starts the process, such as one that gives it namespaces of its own."""
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self, wait: bool = True) -> "Operator":
@@ -62,7 +63,11 @@ class Operator:
         source = Path(__file__).resolve().parents[2] / "operator"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(source)}
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment, "PYTHONPATH": str(source)},
             )
         if wait:
             until(self.healthy, 30, f"the operator is healthy; its log: {self.log_path}")

@@ -1,6 +1,7 @@
-"""Logs of large pods, captured, parsed, hashed and on disk, beside kubectl and stern: `python -m tests.benchmarks.logs`.
+"""Logs captured, parsed, hashed and on disk, beside kubectl and stern: `python -m tests.benchmarks.logs`.
 
-All in one run and in turns, so that the ratios mean something on a machine that is shared; `--table FILE` writes them down.
+Of a few large pods, and of many small ones. All in one run and in turns, so that the ratios mean something on a machine that
+is shared; `--table FILE` writes them down.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -21,11 +23,27 @@ from tests.benchmarks.__main__ import timed
 from tests.cluster import programs, provider
 from tests.cluster.rig import ROOT, bin_dir
 from tests.integration.test_node_logs import verification
+from tests.support.kubelet import fake_kubelet, stamped, whole
 from tests.support.operator import Kubectl, Operator, investigation, pod, until
 
 NAMESPACE = "aletheia-benchmark-logs"
 SAMPLE_SECONDS = 0.02
 LIMITS = {"bytesPerContainer": "8Gi", "bytesPerInvestigation": "100Gi"}
+Ways = dict[str, Callable[[int], None]]
+IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+SMALL_LINES = 50
+SMALL_LINE = b"2026-11-22 15:21:07,123 INFO  [main] org.example.shop.Checkout: order %d handled"
+NAMES = {
+    "stern": "`stern --no-follow -o json > file`",
+    "api": "Investigation, `logs.via: api`",
+    "node": "Investigation, `logs.via: node`",
+}
+HEADING = """# How fast logs are captured
+
+What an Investigation takes from `kubectl apply` until it is `Completed`: every line read, parsed, hashed and on disk. Its peak
+memory is that of the operator and its parsers. Written by `python -m tests.benchmarks.logs --table docs/logs-benchmark.md`.
+
+"""
 WRITER = """awk 'BEGIN { for (i = 0; i < %d; i++) {
   level = i %% 50 ? "INFO " : "ERROR"
   printf "2026-11-22 15:21:%%02d,%%03d %%s [worker-%%d] org.example.shop.Checkout: order %%d of user %%d handled in %%d ms\\n",
@@ -90,11 +108,12 @@ def processor_seconds(pid: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.logs", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="run in this cluster; default: one that is started for it")
-    parser.add_argument("--pods", type=int, default=8)
-    parser.add_argument("--lines", type=int, default=250_000, help="of each pod")
+    parser.add_argument("--pods", type=int, default=8, help="large pods; 0: none")
+    parser.add_argument("--lines", type=int, default=250_000, help="of each large pod")
+    parser.add_argument("--small-pods", type=int, default=1000, help="of a kubelet that is part of the benchmark; 0: none")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure only these ways")
-    parser.add_argument("--table", type=Path, help="write the table to this file, as Markdown")
+    parser.add_argument("--table", type=Path, help="write the tables to this file, as Markdown")
     options = parser.parse_args()
     with ExitStack() as stack:
         cluster = provider.start("test", options.kubeconfig)
@@ -103,43 +122,83 @@ def main() -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
         cluster.run_kubectl("create", "namespace", NAMESPACE)
-        stack.callback(cluster.run_kubectl, "delete", "namespace", NAMESPACE, timeout_seconds=300)
+        stack.callback(cluster.run_kubectl, "delete", "namespace", NAMESPACE, timeout_seconds=600)
         kubectl = Kubectl(cluster, NAMESPACE)
         until(lambda: kubectl("get", "serviceaccounts", "-o", "name"), 30, "the namespace has its service account")
-        names = [f"writer-{number}" for number in range(options.pods)]
-        size = fill(kubectl, names, options.lines)
         arguments = ["--node-logs", *verification(kubectl, directory), "--max-artifact-bytes=107374182400"]
-        operator = Operator(cluster, directory / "volume", [NAMESPACE], arguments).start()
+        operator = Operator(cluster, directory / "volume", [NAMESPACE], arguments, environment=IMAGE_ENVIRONMENT).start()
         stack.callback(operator.stop)
-        memory = Memory(operator.pid)
-        ways: dict[str, Callable[[int], None]] = {
-            "kubectl": lambda number: by_kubectl(kubectl, names, directory),
-            "stern": lambda number: by_stern(kubectl, directory),
-            "api": partial(investigate, kubectl, "api"),
-            "node": partial(investigate, kubectl, "node"),
-        }
-        ways = {way: work for way, work in ways.items() if not options.only or way in options.only}
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        peaks: dict[str, int] = {}
-        spent: dict[str, float] = {}
-        for number in range(options.rounds):
-            for way, work in ways.items():
-                others = children_seconds()
-                with memory.watched():
-                    seconds[way].append(timed(partial(work, number)))
-                spent[way] = memory.spent if way in ("api", "node") else children_seconds() - others
-                peaks[way] = max(peaks.get(way, 0), memory.peak)
-                print(f"round {number + 1}: {way:8} {seconds[way][-1]:7.1f} s", flush=True)
-    table = report({way: statistics.median(of) for way, of in seconds.items()}, spent, peaks, size, options)
-    print(table)
+        tables = []
+        if options.pods:
+            tables.append(large_pods(kubectl, operator, directory, options))
+        if options.small_pods:
+            tables.append(small_pods(kubectl, operator, directory, options))
+    text = "\n".join(tables)
+    print(text)
     if options.table:
-        options.table.write_text(table)
+        options.table.write_text(HEADING + text)
     return 0
+
+
+def large_pods(kubectl: Kubectl, operator: Operator, directory: Path, options: argparse.Namespace) -> str:
+    names = [f"large-{number}" for number in range(options.pods)]
+    size = fill(kubectl, names, options.lines)
+    ways: Ways = {
+        "kubectl": lambda number: by_kubectl(kubectl, names, directory),
+        "stern": lambda number: by_stern(kubectl, directory, "large"),
+        "api": partial(investigate, kubectl, "api", "large"),
+        "node": partial(investigate, kubectl, "node", "large"),
+    }
+    measured = measure(ways, operator, options)
+    kubectl("delete", "pods", "-l", "app=large", "--grace-period=0", "--force", timeout_seconds=300)
+    what = f"{options.pods} pods of {options.lines:,} lines, {size / 1e6:.0f} MB"
+    peer = f"{options.pods} × `kubectl logs --timestamps > file` at once"
+    return report(what, {"kubectl": peer} | NAMES, measured, options.rounds)
+
+
+def small_pods(kubectl: Kubectl, operator: Operator, directory: Path, options: argparse.Namespace) -> str:
+    with fake_kubelet(kubectl, directory) as kubelet:
+        started = datetime.now(UTC) - timedelta(minutes=5)
+        lines = stamped([SMALL_LINE % number for number in range(SMALL_LINES)], started)
+        names = [f"small-{number}" for number in range(options.small_pods)]
+        kubelet.run_many({name: {"app": whole(lines)} for name in names}, started, {"app": "small"})
+        ways: Ways = {
+            "stern": lambda number: by_stern(kubectl, directory, "small"),
+            "api": partial(investigate, kubectl, "api", "small"),
+        }
+        measured = measure(ways, operator, options)
+    what = f"{options.small_pods:,} pods of {SMALL_LINES} lines, in one Investigation"
+    return report(what, NAMES, measured, options.rounds)
+
+
+@dataclass
+class Measured:
+    """Of one way: seconds of each round, processor time of its own (seconds), and peak memory (bytes) where it is known."""
+
+    seconds: list[float] = field(default_factory=list)
+    spent: float = 0.0
+    peak: int = 0
+
+
+def measure(ways: Ways, operator: Operator, options: argparse.Namespace) -> dict[str, Measured]:
+    """Each way in turn, round by round."""
+    memory = Memory(operator.pid)
+    measured = {way: Measured() for way in ways if not options.only or way in options.only}
+    for number in range(options.rounds):
+        for way, one in measured.items():
+            others = children_seconds()
+            with memory.watched():
+                one.seconds.append(timed(partial(ways[way], number)))
+            is_ours = way in ("api", "node")
+            one.spent = memory.spent if is_ours else children_seconds() - others
+            one.peak = max(one.peak, memory.peak) if is_ours else 0
+            print(f"round {number + 1}: {way:8} {one.seconds[-1]:7.1f} s", flush=True)
+    return measured
 
 
 def fill(kubectl: Kubectl, names: list[str], lines: int) -> int:
     """Pods that have written so many lines; the size of all as kubectl prints them, in bytes."""
-    kubectl.apply(*(pod(name, WRITER % lines, labels={"app": "writer"}) for name in names))
+    kubectl.apply(*(pod(name, WRITER % lines, labels={"app": "large"}) for name in names))
     last = f"order {lines - 1} of"
     for name in names:
         kubectl.wait(f"pod/{name}", "condition=Ready", 180)
@@ -162,29 +221,20 @@ def by_kubectl(kubectl: Kubectl, names: list[str], directory: Path) -> None:
         file.close()
 
 
-def by_stern(kubectl: Kubectl, directory: Path) -> None:
+def by_stern(kubectl: Kubectl, directory: Path, app: str) -> None:
     stern = bin_dir() / "stern"
     if not stern.exists():
         programs.build(programs.STERN)
-    command = [
-        str(stern),
-        f"--kubeconfig={kubectl.cluster.kubeconfig}",
-        "-n",
-        NAMESPACE,
-        "--no-follow",
-        "-o",
-        "json",
-        "-t",
-        ".",
-    ]
+    command = [str(stern), f"--kubeconfig={kubectl.cluster.kubeconfig}", "-n", NAMESPACE, "-l", f"app={app}", "--no-follow"]
     with (directory / "stern").open("wb") as file:
-        subprocess.run([*command, "--max-log-requests=100"], stdout=file, stderr=subprocess.DEVNULL, check=True, timeout=1800)
+        arguments = [*command, "-o", "json", "-t", "--max-log-requests=100"]
+        subprocess.run(arguments, stdout=file, stderr=subprocess.DEVNULL, check=True, timeout=1800)
 
 
-def investigate(kubectl: Kubectl, via: str, number: int) -> None:
-    name = f"{via}-{number}"
+def investigate(kubectl: Kubectl, via: str, app: str, number: int) -> None:
+    name = f"{app}-{via}-{number}"
     logs = {"via": via, "limits": LIMITS}
-    targets = [{"selector": {"matchLabels": {"app": "writer"}}}]
+    targets = [{"selector": {"matchLabels": {"app": app}}}]
     kubectl.apply(investigation(name, targets=targets, logs=logs, timeout="1h", window={"lookback": "12h"}))
     kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Completed", 1800)
 
@@ -194,25 +244,17 @@ def children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def report(
-    seconds: dict[str, float], spent: dict[str, float], peaks: dict[str, int], size: int, options: argparse.Namespace
-) -> str:
-    names = {
-        "kubectl": f"{options.pods} × `kubectl logs --timestamps > file` at once",
-        "stern": "`stern --no-follow -o json > file`",
-        "api": "Investigation, `logs.via: api`",
-        "node": "Investigation, `logs.via: node`",
-    }
+def report(what: str, names: dict[str, str], measured: dict[str, Measured], rounds: int) -> str:
+    seconds = {way: statistics.median(one.seconds) for way, one in measured.items()}
     rows = [
-        f"{options.pods} pods × {options.lines:,} lines, {size / 1e6:.0f} MB, {os.cpu_count()} cores,"
-        f" median of {options.rounds}:\n",
+        f"{what}, {os.cpu_count()} cores, median of {rounds}:\n",
         "| way | seconds | of kubectl's time | of stern's time | processor time of its own, s | peak memory, MB |",
         "|---|---|---|---|---|---|",
     ]
-    for way, taken in seconds.items():
-        ratios = [f"{taken / seconds[peer]:.2f}" if peer in seconds else "" for peer in ("kubectl", "stern")]
-        memory = f"{peaks[way] / 1e6:.0f}" if way in ("api", "node") else ""
-        rows.append(f"| {names[way]} | {taken:.1f} | {ratios[0]} | {ratios[1]} | {spent[way]:.1f} | {memory} |")
+    for way, one in measured.items():
+        ratios = [f"{seconds[way] / seconds[peer]:.2f}" if peer in seconds else "" for peer in ("kubectl", "stern")]
+        memory = f"{one.peak / 1e6:.0f}" if one.peak else ""
+        rows.append(f"| {names[way]} | {seconds[way]:.1f} | {ratios[0]} | {ratios[1]} | {one.spent:.1f} | {memory} |")
     return "\n".join(rows) + "\n"
 
 
