@@ -221,8 +221,19 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("a reference to a DataSource without a name", _metrics(query="up", dataSourceRef={}), "name"),
     InvalidSpec("a DataSource's name with a slash", _metrics(query="up", dataSourceRef={"name": "a/b"}), "name"),
     # traces
-    InvalidSpec("a trace that names nothing", _traces(), "exactly one of service or traceID"),
-    InvalidSpec("a trace by service and by id", _traces(service="shop", traceID="ab12"), "exactly one of service or traceID"),
+    InvalidSpec("a trace that names nothing", _traces(), "exactly one of service, traceID or fromLogs"),
+    InvalidSpec(
+        "a trace by service and by id", _traces(service="shop", traceID="ab12"), "exactly one of service, traceID or fromLogs"
+    ),
+    InvalidSpec(
+        "a trace by service and from logs", _logs(traces=[{"service": "shop", "fromLogs": {}}]), "exactly one of service"
+    ),
+    InvalidSpec("traces from logs without logs", _traces(fromLogs={}), "fromLogs need logs"),
+    InvalidSpec("traces from logs with events alone", _logs(events={}, traces=[{"fromLogs": {}}]), "fromLogs need logs"),
+    InvalidSpec(
+        "traces from logs with a tag", _logs(traces=[{"fromLogs": {}, "tags": {"a": "b"}}]), "belong to a search by service"
+    ),
+    InvalidSpec("traces from logs with no limit at all", _logs(traces=[{"fromLogs": {"limit": 501}}]), "limit"),
     InvalidSpec("a trace id that is no hex", _traces(traceID="xyz"), "traceID"),
     InvalidSpec("a trace id that climbs a path", _traces(traceID="../services"), "traceID"),
     InvalidSpec("a trace id that is too long", _traces(traceID="a" * 33), "traceID"),
@@ -292,6 +303,15 @@ VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
     ),
     ValidSpec(
         "a template whose parameter tries to break out", _metrics(template="cpu_usage", parameters={"pod": '"} or up{a="'})
+    ),
+    ValidSpec("traces from the targets' logs", _logs(traces=[{"fromLogs": {"limit": 500}}, {"fromLogs": {"limit": 1}}])),
+    ValidSpec(
+        "traces from logs beside events",
+        _logs(logs={}, events={}, traces=[{"fromLogs": {"limit": 20}}, {"service": "shop", "limit": 5}]),
+    ),
+    ValidSpec(
+        "traces from lines of a query",
+        {"queries": [{"type": "loki", "query": '{a="b"}'}], "traces": [{"fromLogs": {"limit": 20}}]},
     ),
     ValidSpec("a trace by its id", _traces(traceID="0123456789abcdefABCDEF0123456789")),
     ValidSpec(

@@ -14,7 +14,7 @@ import orjson
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.clients.errors import SourceError, Unavailable
 from aletheia_operator.clients.http import Answer, Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.fetchers.jaeger_selection import duration_of, select
@@ -35,19 +35,23 @@ class JaegerFetcher:
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
         questions = []
         for number, request in enumerate(spec.traces or []):
-            identifier = request.service or request.trace_id or ""
+            identifier = request.service or request.trace_id or "from_logs"
             arguments = {
                 "identifier": identifier,
                 "request": request.to_json(),
                 "data_source": request.data_source_ref.name if request.data_source_ref else None,
             }
-            questions.append(Question(self.name, f"{self.name}/{number}", _title(request), arguments))
+            after_logs = request.from_logs is not None
+            questions.append(Question(self.name, f"{self.name}/{number}", _title(request), arguments, after_logs=after_logs))
         return Plan(tuple(questions))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the answer to one question. Entries: traces as Jaeger sent them."""
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find("jaeger", question.arguments["data_source"])
+        if request.from_logs is not None:
+            yield await self._from_logs(question, request.from_logs.limit, endpoint, sources)
+            return
         errors: list[str] = []
 
         async def ask(
@@ -84,6 +88,41 @@ class JaegerFetcher:
             ),
         )
 
+    async def _from_logs(self, question: Question, limit: int, endpoint: Endpoint, sources: Sources) -> Document:
+        """The traces whose ids the captured logs mention. Ids without a trace are in the metadata."""
+        ids, more = sources.trace_ids(limit)
+        traces: list[dict[str, Any]] = []
+        unknown: list[str] = []
+        said: list[tuple[GapReason, str]] = []
+        if more:
+            said.append((GapReason.BUDGET_EXCEEDED, f"the logs mention more than {limit} traces; raise fromLogs.limit"))
+        for number, trace_id in enumerate(ids):
+            try:
+                found, errors = read(endpoint, await sources.http.fetch_json(endpoint, f"/api/traces/{trace_id}", []))
+            except SourceError as e:
+                if e.reason is GapReason.NOT_FOUND:
+                    unknown.append(trace_id)
+                    continue
+                said.append((e.reason, f"{e.message}; {len(ids) - number} of {len(ids)} traces were not fetched"))
+                break
+            traces += found
+            said += [(GapReason.UNAVAILABLE, f"Jaeger says: {error}") for error in errors]
+        if unknown:
+            message = (
+                f"Jaeger does not know {len(unknown)} of the {len(ids)} traces that the logs mention, such as those not sampled"
+            )
+            said.append((GapReason.NOT_FOUND, message))
+        return Document(
+            category="traces",
+            source="jaeger",
+            name=("jaeger", question.arguments["identifier"]),
+            metadata={"fromLogs": {"limit": limit}, "mentioned": ids, "unknown": unknown, "data_source": endpoint.name},
+            batches=_batches(traces),
+            findings=Findings(
+                summary=summarise(traces), missing=[Missing(question.target, reason, message) for reason, message in said]
+            ),
+        )
+
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
         """Jaeger's query API does not tell its version: None. Raises SourceError where it does not answer."""
         answer = await http.fetch_json(endpoint, "/api/services", [])
@@ -97,6 +136,8 @@ class JaegerFetcher:
 def _title(request: TracesRequest) -> str:
     if request.trace_id is not None:
         return f"trace/{request.trace_id}"
+    if request.from_logs is not None:
+        return "traces/from logs"
     return f"service/{one_line(request.service or '')}"
 
 

@@ -38,7 +38,7 @@ class LokiFetcher:
         for number, request in enumerate(asked):
             reference = request.data_source_ref.name if request.data_source_ref else None
             arguments = {"request": request.to_json(), "data_source": reference}
-            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments))
+            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments, gives_logs=True))
         return Plan(tuple(questions))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:

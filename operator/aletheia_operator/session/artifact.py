@@ -93,8 +93,7 @@ class ArtifactWriter:
 
     def append(self, entries: Sequence[Any] | Encoded) -> None:
         """Add entries, each on its own line of the file."""
-        if not isinstance(entries, Encoded):
-            entries = Encoded(SEPARATOR.join(map(_encode, entries)), len(entries))
+        entries = encoded(entries)
         if not entries.count:
             return
         if self.count:
@@ -138,6 +137,11 @@ class ArtifactWriter:
 
     def discard(self) -> None:
         self._spool.close()
+
+
+def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
+    """Entries as they stand in the file."""
+    return entries if isinstance(entries, Encoded) else Encoded(SEPARATOR.join(map(_encode, entries)), len(entries))
 
 
 def _encode(value: Any) -> bytes:
