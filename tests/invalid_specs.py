@@ -343,6 +343,8 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("a link-local IPv6 endpoint", _source("http://[fe80::1]:9090"), "metadata service"),
     InvalidSpec("a metadata service by name", _source("http://METADATA.google.internal/"), "metadata service"),
     InvalidSpec("tls without https", _source(tls={"clientSecretRef": {"name": "a"}}), "tls needs an https endpoint"),
+    InvalidSpec("an API of a Prometheus", _source(api="v3"), "api belongs"),
+    InvalidSpec("an API that there is not", _source(type="jaeger", api="v2"), "api"),
     InvalidSpec("a namespace label of a Jaeger", _source(type="jaeger", namespaceLabel="namespace"), "namespaceLabel belongs"),
     InvalidSpec(
         "two kinds of auth", _source(auth={"basic": {"name": "a"}, "bearer": {"name": "a", "key": "b"}}), "exactly one"
@@ -378,6 +380,7 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
 VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
     ValidSpec("a Prometheus with defaults", _source()),
     ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
+    ValidSpec("a Jaeger of one API", _source("http://jaeger.tracing:16686", type="jaeger", api="v3")),
     ValidSpec("a path prefix and https", _source("https://metrics.example.com/prometheus/")),
     ValidSpec("an IPv6 address", _source("http://[::1]:9090")),
     ValidSpec("a scheme in capitals", _source("HTTP://prometheus:9090")),

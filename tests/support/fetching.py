@@ -16,7 +16,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
 from aletheia_operator.parse.pool import Parsers
-from aletheia_operator.session.artifact import Spool
+from aletheia_operator.session.artifact import Spool, encoded
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
                 entries: list[Any] = []
                 fetched.entries.append(entries)
                 async for batch in document.batches:
-                    entries += orjson.loads(orjson.dumps(batch))
+                    entries += orjson.loads(b"[" + encoded(batch).block + b"]")
                 fetched.missing += document.findings.missing
         except SourceError as e:
             fetched.missing.append(Missing(question.target, e.reason, e.message))

@@ -1,7 +1,7 @@
 """The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own."""
 
 import re
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -93,6 +93,7 @@ class DataSourceSpec(Model):
     METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
     LABEL_NEEDS_PROMETHEUS: ClassVar[str] = "namespaceLabel belongs to type prometheus"
+    API_NEEDS_JAEGER: ClassVar[str] = "api belongs to type jaeger"
     model_config = rules(
         (
             "isURL(self.endpoint) && url(self.endpoint).getScheme() in ['http', 'https'] && url(self.endpoint).getHost() != ''"
@@ -102,6 +103,7 @@ class DataSourceSpec(Model):
         (f"!self.endpoint.matches(r'(?i){_METADATA}')", METADATA),
         ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
         ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
+        ("!has(self.api) || self.type == 'jaeger'", API_NEEDS_JAEGER),
     )
 
     type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
@@ -115,6 +117,11 @@ class DataSourceSpec(Model):
         None,
         description="Prometheus alone: each selector of a query is made to match this label with the Investigation's namespace;"
         " a query that cannot be rewritten safely is refused.",
+    )
+    api: Literal["v1", "v3"] | None = Field(
+        None,
+        description="Jaeger alone: v1 is /api/traces, as its UI uses it; v3 is /api/v3/traces, which answers in OTLP."
+        " Default: v1 where it answers, else v3.",
     )
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
     timeout: Duration = Field("30s", description="Longest wait for one answer.")
@@ -142,6 +149,7 @@ class DataSourceSpec(Model):
         require(not re.match(_METADATA, self.endpoint, re.IGNORECASE), self.METADATA)
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
+        require(self.api is None or self.type == "jaeger", self.API_NEEDS_JAEGER)
         return self
 
 

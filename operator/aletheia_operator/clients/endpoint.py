@@ -36,6 +36,8 @@ class Endpoint:
     max_series: int = 10_000
     namespace_label: str | None = None
     """The label that every PromQL selector must match with the namespace of the Investigation."""
+    api: str | None = None
+    """Which of its APIs the source is asked by; None: whichever answers."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
 
     @property

@@ -7,20 +7,25 @@ by a least duration that is raised or lowered until the answer is whole and larg
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.jaeger.traces import Trace
 
-Trace = dict[str, Any]
 MAX_STEPS = 12
 MAX_SLICES = 10
 MAX_POOL = 1_500
 
 
-class Ask(Protocol):
-    """One search within the request's conditions."""
+class Asking(Protocol):
+    """Searches within the request's conditions."""
 
-    async def __call__(
+    broken: SourceError | None
+    """Why an answer ended early; what came before it was returned."""
+
+    async def search(
         self, limit: int, *, failing: bool = False, least_microseconds: int | None = None, window: Window | None = None
     ) -> list[Trace]: ...
 
@@ -43,39 +48,51 @@ class Selection:
         for trace in traces:
             if len(self.traces) - before >= min(most, self.limit - before):
                 break
-            self.traces.setdefault(str(trace["traceID"]), trace)
+            self.traces.setdefault(trace.trace_id, trace)
         self.kept[why] = self.kept.get(why, 0) + len(self.traces) - before
 
 
-async def select(ask: Ask, limit: int, window: Window) -> Selection:
-    """All traces where the limit allows; else half of what failing ones leave goes to the slowest, the rest to the sample."""
+async def select(asking: Asking, limit: int, window: Window) -> Selection:
+    """All traces where the limit allows; else half of what failing ones leave goes to the slowest, the rest to the sample.
+
+    Where an answer breaks off, nothing more is asked; only where the first one is too large, failing traces are.
+    """
     selection = Selection(limit)
-    latest = await ask(limit + 1)
+    latest = await asking.search(limit + 1)
+    if asking.broken is not None:
+        if asking.broken.reason is GapReason.TOO_LARGE:
+            selection.add("failing", await asking.search(limit, failing=True), limit)
+        selection.add("latest", latest, limit)
+        return selection
     if len(latest) <= limit:
         selection.add("all", latest, limit)
         return selection
     selection.limit_reached = True
-    selection.add("failing", await ask(limit, failing=True), limit)
-    if selection.room:
+    selection.add("failing", await asking.search(limit, failing=True), limit)
+    if selection.room and asking.broken is None:
         wanted = math.ceil(selection.room / 2)
-        slowest = await _slowest(ask, wanted + len(selection.traces), max(map(longest, latest), default=0))
+        slowest = await _slowest(asking, wanted + len(selection.traces), max(trace.longest for trace in latest))
         selection.add("slowest", slowest, wanted)
     slices = min(MAX_SLICES, selection.room)
     for number in range(slices):
+        if asking.broken is not None:
+            break
         width = (window.end - window.start) / slices
         part = Window(window.start + number * width, window.start + (number + 1) * width)
         share = math.ceil(selection.room / (slices - number))
-        selection.add("sample", await ask(share + len(selection.traces), window=part), share)
+        selection.add("sample", await asking.search(share + len(selection.traces), window=part), share)
     return selection
 
 
-async def _slowest(ask: Ask, wanted: int, first_guess: int) -> list[Trace]:
+async def _slowest(asking: Asking, wanted: int, first_guess: int) -> list[Trace]:
     """The traces with the longest spans, the longest first: at least so many, where there are."""
     pool = min(MAX_POOL, max(2 * wanted, 100))
     low, high, least = 0, None, first_guess
     best: list[Trace] = []
     for _ in range(MAX_STEPS):
-        found = await ask(pool, least_microseconds=least)
+        found = await asking.search(pool, least_microseconds=least)
+        if asking.broken is not None:
+            break
         if len(found) >= pool:  # perhaps not all of them
             low = least
             least = least * 4 if high is None else (least + high) // 2
@@ -86,14 +103,4 @@ async def _slowest(ask: Ask, wanted: int, first_guess: int) -> list[Trace]:
             least = (low + least) // 2
         if least in (low, high):
             break
-    return sorted(best, key=longest, reverse=True)
-
-
-def longest(trace: Trace) -> int:
-    """Microseconds of its longest span."""
-    return max((duration_of(span) for span in trace["spans"]), default=0)
-
-
-def duration_of(span: dict[str, Any]) -> int:
-    duration = span.get("duration")
-    return duration if isinstance(duration, int) else 0
+    return sorted(best, key=lambda trace: trace.longest, reverse=True)
