@@ -123,8 +123,7 @@ def test_a_body_that_never_ends(serve: Serve, source: Source) -> None:
         return answer
 
     fetched = ask(serve, source, endless, max_response_bytes=2_000_000)
-    assert set(reasons(fetched.missing)) <= {"TooLarge", "InvalidResponse"}
-    assert fetched.missing
+    assert {"TooLarge", "InvalidResponse"} & set(reasons(fetched.missing))
     assert kept(fetched) >= 1
 
 

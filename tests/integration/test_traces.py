@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from aletheia_operator.fetchers.jaeger import JaegerFetcher, asking
 from tests.cluster import servers
+from tests.support.fetching import endpoint, fetch, reasons, window
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
 
 pytestmark = pytest.mark.cluster
@@ -189,3 +191,21 @@ def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: O
     assert failing | slow <= ids
     assert document["metadata"]["kept"] == {"failing": TRACES // 3, "slowest": 2, "sample": 2}
     kubectl("delete", "datasource", "it-jaeger-v3")
+
+
+@pytest.mark.parametrize("api", ["v1", "v3"])
+@pytest.mark.parametrize("fault", ["full", "too large"])
+def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch, api: str, fault: str) -> None:
+    """Where one answer cannot hold them, they are found in parts of the window, all of them and nothing else."""
+    settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
+    if fault == "full":
+        monkeypatch.setattr(asking, "MAX_POOL", 4)
+    source = endpoint(jaeger.url, api=api, **settings)
+    now = time.time()
+    fetched = fetch(JaegerFetcher(), source, window(now - 900, now), traces=[{"service": "shop", "limit": TRACES // 3}])
+    everything = ask(jaeger, service="shop", limit="100", lookback="1h")
+    failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
+    kept = [entry.get("traceID") or next(iter(otlp_spans(entry["resourceSpans"]))) for entry in fetched.entries[0]]
+    assert set(kept) == failing
+    assert fetched.documents[0].metadata["kept"]["failing"] == len(failing)
+    assert reasons(fetched.missing) == (["TooLarge"] if fault == "too large" else [])

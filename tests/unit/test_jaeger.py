@@ -19,7 +19,7 @@ from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
-from aletheia_operator.fetchers.jaeger.traces import Reading, summarise
+from aletheia_operator.fetchers.jaeger.traces import Reading, summarise, wanted
 from aletheia_operator.session.artifact import Spool
 from tests.unit.fakes import entries_of, make_sources, make_window
 from tests.unit.loopback import Answer, Loopback, reply, reply_json
@@ -96,25 +96,24 @@ def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: list[tup
     assert api_v3.search(asked, make_window(), 20) == query
 
 
-def test_failing_and_long_traces_are_narrowed() -> None:
-    """By a tag where there are tags, and by the longer of the two least durations."""
+def test_long_traces_are_narrowed() -> None:
+    """By the longer of the two least durations."""
     asked = request(service="shop", minDuration="1ms", tags={"a": "b"})
-    assert dict(api_v1.search(asked, make_window(), 5, True))["tags"] == '{"a":"b","error":"true"}'
-    assert dict(api_v1.search(asked, make_window(), 5, False, 999))["minDuration"] == "1000us"
-    assert dict(api_v3.search(asked, make_window(), 5, False, 1001))["query.duration_min"] == "1001us"
+    assert dict(api_v1.search(asked, make_window(), 5, 999))["minDuration"] == "1000us"
+    assert dict(api_v3.search(asked, make_window(), 5, 1001))["query.duration_min"] == "1001us"
 
 
 def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None) -> Reading:
     """An answer as it is read, a few bytes at a time."""
     content = (json.dumps(body) if text is None else text).encode()
     chunks = (content[at : at + 7] for at in range(0, len(content), 7))
-    reading = Reading(Held(lambda: Spool(Path(tempfile.gettempdir()), None)), {}, most)
+    reading = Reading(Held(lambda: Spool(Path(tempfile.gettempdir()), None)), set(), most)
     api.read(JsonStream(ENDPOINT, chunks), ENDPOINT, reading)
     return reading
 
 
 def stored(reading: Reading, api: Any = api_v1) -> list[Any]:
-    return [json.loads(api.entry([reading.held.get(one) for one in trace.pieces])) for trace in reading.traces.values()]
+    return [json.loads(api.entry(reading.held, trace)) for trace in reading.traces.values()]
 
 
 def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
@@ -207,6 +206,16 @@ def test_spans_of_v3_are_parted_by_their_traces() -> None:
     )
 
 
+def test_elements_of_v3_in_another_order() -> None:
+    """A resource after its spans is theirs all the same, and what else an element has is kept."""
+    one = resource("shop", otlp("aa", "GET /"))
+    spans = [{"spans": one["scopeSpans"][0]["spans"], "schemaUrl": "t"}]
+    turned = {"schemaUrl": "s", "scopeSpans": spans, "resource": one["resource"]}
+    reading = reading_of({"result": {"resourceSpans": [turned]}}, api_v3)
+    assert stored(reading, api_v3) == [{"resourceSpans": [turned]}]
+    assert summarise(reading.traces.values()) == "1 traces, slowest 1.0 ms: shop GET /"
+
+
 @pytest.mark.parametrize("body", [{"result": {}}, {"result": None}, {"result": {"resourceSpans": None}}], ids=json.dumps)
 def test_an_answer_of_v3_without_traces(body: Any) -> None:
     """An empty answer is not a failed one."""
@@ -214,18 +223,18 @@ def test_an_answer_of_v3_without_traces(body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "failing", "found"),
+    ("asked", "found"),
     [
-        pytest.param({"tags": {"user": "björn"}}, False, {"1", "2"}, id="a tag"),
-        pytest.param({"tags": {"user": "björn", "retry": "true"}}, False, {"1"}, id="two tags of one span"),
-        pytest.param({"tags": {"status": "503"}}, False, {"2"}, id="a number"),
-        pytest.param({"tags": {"service.name": "shop"}}, True, {"2"}, id="a tag of the resource, failing"),
-        pytest.param({"tags": {"error": "true"}}, False, {"2"}, id="Jaeger's own tag"),
-        pytest.param({"operation": "GET /", "minDuration": "2ms"}, False, {"2"}, id="an operation and a duration"),
-        pytest.param({"maxDuration": "1ms"}, False, {"1"}, id="a longest duration"),
+        pytest.param({"tags": {"user": "björn"}}, {"1", "2"}, id="a tag"),
+        pytest.param({"tags": {"user": "björn", "retry": "true"}}, {"1"}, id="two tags of one span"),
+        pytest.param({"tags": {"status": "503"}}, {"2"}, id="a number"),
+        pytest.param({"tags": {"service.name": "shop"}}, {"1", "2"}, id="a tag of the resource"),
+        pytest.param({"tags": {"error": "true"}}, {"2"}, id="Jaeger's own tag"),
+        pytest.param({"operation": "GET /", "minDuration": "2ms"}, {"2"}, id="an operation and a duration"),
+        pytest.param({"maxDuration": "1ms"}, {"1"}, id="a longest duration"),
     ],
 )
-def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], failing: bool, found: set[str]) -> None:
+def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], found: set[str]) -> None:
     """All conditions of one and the same span, as Jaeger does."""
     user = {"stringValue": "björn"}
     spans = [
@@ -234,7 +243,7 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fa
         resource("pay", otlp("3", "GET /", 0, 5, 2, user=user, retry={"boolValue": True})),
     ]
     reading = reading_of({"result": {}}, api_v3)
-    reading.wanted = api_v3.wanted(request(service="shop", **asked), failing, None)
+    reading.wanted = wanted(request(service="shop", **asked))
     body = json.dumps({"result": {"resourceSpans": spans}}).encode()
     api_v3.read(JsonStream(ENDPOINT, iter([body])), ENDPOINT, reading)
     assert reading.matching == found

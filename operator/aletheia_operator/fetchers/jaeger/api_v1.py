@@ -3,7 +3,6 @@
 An entry is a trace as it stands in `data`: {"traceID", "spans": [...], "processes": {...}}.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -12,9 +11,9 @@ from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.held import dumps
+from aletheia_operator.fetchers.held import Held, dumps
 from aletheia_operator.fetchers.jaeger.durations import at_least
-from aletheia_operator.fetchers.jaeger.traces import Reading, Span
+from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import to_nanoseconds
 
@@ -23,10 +22,8 @@ TRACES = "/api/traces"
 SERVICES = "/api/services"
 
 
-def search(
-    request: TracesRequest, window: Window, limit: int, failing: bool = False, least_microseconds: int | None = None
-) -> list[tuple[str, str]]:
-    """The query parameters of a search, narrowed to failing traces, or to those with a span at least so long."""
+def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
+    """The query parameters of a search, perhaps narrowed to traces with a span at least so long."""
     query = [
         ("service", request.service or ""),
         ("start", str(to_nanoseconds(window.start) // 1000)),
@@ -35,9 +32,8 @@ def search(
     ]
     if request.operation:
         query.append(("operation", request.operation))
-    tags = {**(request.tags or {}), **({"error": "true"} if failing else {})}
-    if tags:
-        query.append(("tags", orjson.dumps(tags).decode()))
+    if request.tags:
+        query.append(("tags", orjson.dumps(request.tags).decode()))
     least = at_least(request.min_duration, least_microseconds)
     if least is not None:
         query.append(("minDuration", least))
@@ -58,8 +54,10 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
                 trace = stream.value()
                 if not _is_trace(trace):
                     raise endpoint.not_of("Jaeger")
-                if not reading.add(str(trace["traceID"]), lambda trace=trace: dumps(trace), _spans(trace)):  # type: ignore[misc]
+                if not reading.has_room(str(trace["traceID"])):
                     return
+                if (kept := reading.add(str(trace["traceID"]), _spans(trace))) is not None:
+                    kept.pieces.append(reading.held.put(dumps(trace)))
         elif key == "errors":
             listed = stream.value()
             said = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
@@ -70,9 +68,11 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
         raise endpoint.not_of("Jaeger")
 
 
-def lists_services(body: Any) -> bool:
-    """Whether this is the answer of SERVICES."""
-    return isinstance(body, dict) and "data" in body
+def services(body: Any) -> list[str] | None:
+    """The names in an answer of SERVICES; None where it is none."""
+    if not isinstance(body, dict) or "data" not in body:
+        return None
+    return [name for name in body["data"] if isinstance(name, str)] if isinstance(body["data"], list) else []
 
 
 def words(body: Any) -> str:
@@ -82,9 +82,9 @@ def words(body: Any) -> str:
     return "; ".join(one_line(str(error.get("msg") or error), 300) for error in said)
 
 
-def entry(pieces: Sequence[bytes]) -> bytes:
+def entry(held: Held, trace: Trace) -> bytes:
     """A trace as it is stored."""
-    return pieces[0]
+    return held.get(trace.pieces[0])
 
 
 def _is_trace(value: Any) -> bool:
@@ -109,7 +109,22 @@ def _span(span: dict[str, Any], process: Any) -> Span:
         start=start if isinstance(start, int) else float("inf"),
         duration=duration if isinstance(duration, int) else 0,
         failing=is_failing(span),
+        tags=_tags(span, process),
     )
+
+
+def _tags(span: dict[str, Any], process: Any) -> dict[str, str]:
+    """Of the process, the span and its logs, as text: where Jaeger looks for tags."""
+    logs = span.get("logs")
+    lists = [process.get("tags") if isinstance(process, dict) else None, span.get("tags")]
+    lists += [log.get("fields") for log in (logs if isinstance(logs, list) else []) if isinstance(log, dict)]
+    found: dict[str, str] = {}
+    for listed in lists:
+        for tag in listed if isinstance(listed, list) else []:
+            if isinstance(tag, dict):
+                value = tag.get("value")
+                found[str(tag.get("key"))] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found
 
 
 def is_failing(span: dict[str, Any]) -> bool:

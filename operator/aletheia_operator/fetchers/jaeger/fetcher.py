@@ -40,8 +40,8 @@ class JaegerFetcher:
         """Yield the answer to one question. Entries: traces as Jaeger sent them, in the form of the API that it speaks."""
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
-        api = await find_api(endpoint, sources.http)
-        asked = Asked(endpoint, sources.http, api, request, sources.window, Held(sources.scratch))
+        api, services = await find_api(endpoint, sources.http)
+        asked = Asked(endpoint, sources.http, api, services, request, sources.window, Held(sources.scratch))
         metadata: dict[str, Any] = {}
         missing: list[tuple[GapReason, str]] = []
         try:

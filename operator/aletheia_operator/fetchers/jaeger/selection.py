@@ -1,7 +1,7 @@
 """Which traces are kept when there are more than the limit: failing ones first, then the slowest, then an even sample.
 
-Jaeger returns the latest traces that match, in no order by duration. So failing ones are asked for by their tag; the slowest
-by a least duration that is raised or lowered until the answer is whole and large enough; the sample slice by slice.
+Jaeger returns the latest traces that match, in no order by duration. So failing ones are asked for apart; the slowest by a
+least duration that is raised or lowered until the answer is whole and large enough; the sample slice by slice.
 """
 
 import math
@@ -26,8 +26,12 @@ class Asking(Protocol):
     """Why an answer ended early; what came before it was returned."""
 
     async def search(
-        self, limit: int, *, failing: bool = False, least_microseconds: int | None = None, window: Window | None = None
+        self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None
     ) -> list[Trace]: ...
+
+    async def failing(self, limit: int) -> list[Trace]:
+        """Those with a failing span, of whatever service."""
+        ...
 
 
 @dataclass
@@ -60,15 +64,18 @@ async def select(asking: Asking, limit: int, window: Window) -> Selection:
     selection = Selection(limit)
     latest = await asking.search(limit + 1)
     if asking.broken is not None:
-        if asking.broken.reason is GapReason.TOO_LARGE:
-            selection.add("failing", await asking.search(limit, failing=True), limit)
+        broken = asking.broken
+        if broken.reason is GapReason.TOO_LARGE:
+            asking.broken = None
+            selection.add("failing", await asking.failing(limit), limit)
         selection.add("latest", latest, limit)
+        asking.broken = broken
         return selection
     if len(latest) <= limit:
         selection.add("all", latest, limit)
         return selection
     selection.limit_reached = True
-    selection.add("failing", await asking.search(limit, failing=True), limit)
+    selection.add("failing", await asking.failing(limit), limit)
     if selection.room and asking.broken is None:
         wanted = math.ceil(selection.room / 2)
         slowest = await _slowest(asking, wanted + len(selection.traces), max(trace.longest for trace in latest))

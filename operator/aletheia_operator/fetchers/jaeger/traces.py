@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.held import Held
+from aletheia_operator.fetchers.jaeger.durations import at_least, microseconds
 from aletheia_operator.text.levels import one_line
 
 MAX_SERVICES = 5
@@ -39,12 +41,29 @@ class Mark(NamedTuple):
 Wanted = Callable[[Span], bool]
 
 
+def wanted(request: TracesRequest, least_microseconds: int | None = None) -> Wanted:
+    """Whether one span has all that a search asks for: Jaeger asks it of the same span, too."""
+    least = at_least(request.min_duration, least_microseconds)
+    shortest = microseconds(least) if least else 0
+    longest = microseconds(request.max_duration) if request.max_duration else math.inf
+
+    def check(span: Span) -> bool:
+        return (
+            span.service == request.service
+            and request.operation in (None, span.operation)
+            and shortest <= span.duration <= longest
+            and all(span.tags.get(key) == value for key, value in (request.tags or {}).items())
+        )
+
+    return check
+
+
 @dataclass
 class Trace:
-    """What is known of a trace, and the numbers of its pieces in `Held`."""
+    """What is known of a trace, and its pieces, which lie in `Held`; what a piece is, its API knows."""
 
     trace_id: str
-    pieces: list[int] = field(default_factory=list)
+    pieces: list[Any] = field(default_factory=list)
     spans: Counter[str] = field(default_factory=Counter)
     """By service."""
     failing: Counter[str] = field(default_factory=Counter)
@@ -70,10 +89,10 @@ class Trace:
 
 @dataclass
 class Reading:
-    """One answer as it is read, at most `most` traces; pieces of traces that are `known` are not held again."""
+    """One answer as it is read, at most `most` traces; pieces of traces that are there as a `whole` are not held again."""
 
     held: Held
-    known: Mapping[str, Trace]
+    whole: Set[str]
     most: float = math.inf
     wanted: Wanted = lambda span: True
     traces: dict[str, Trace] = field(default_factory=dict)
@@ -83,19 +102,19 @@ class Reading:
     broken: SourceError | None = None
     """Why it ends early."""
 
-    def add(self, trace_id: str, piece: Callable[[], bytes], spans: Sequence[Span]) -> bool:
-        """Take a piece of a trace; False where there are as many traces as were asked for."""
+    def has_room(self, trace_id: str) -> bool:
+        """Whether the trace is there, or may still come."""
+        return trace_id[:MAX_ID] in self.traces or len(self.traces) < self.most
+
+    def add(self, trace_id: str, spans: Iterable[Span]) -> Trace | None:
+        """Take spans of a trace that there is room for; the trace, where its pieces are to be held."""
         trace_id = trace_id[:MAX_ID]
-        if trace_id not in self.traces and len(self.traces) >= self.most:
-            return False
         trace = self.traces.setdefault(trace_id, Trace(trace_id))
         for span in spans:
             trace.add(span)
             if self.wanted(span):
                 self.matching.add(trace_id)
-        if trace_id not in self.known:
-            trace.pieces.append(self.held.put(piece()))
-        return True
+        return None if trace_id in self.whole else trace
 
 
 def summarise(traces: Iterable[Trace]) -> str:
