@@ -175,6 +175,11 @@ class Loki:
         except URLError as e:
             raise RigError(f"Loki does not take the lines: {e}") from e
 
+    def flush(self) -> None:
+        """Write the lines to the store: those of days ago are found there alone."""
+        with _direct.open(Request(f"{self.url}/flush", method="POST"), timeout=30):
+            pass
+
 
 @contextmanager
 def loki(directory: Path, *, address: str = "127.0.0.1") -> Iterator[Loki]:

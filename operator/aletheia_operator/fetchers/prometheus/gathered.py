@@ -80,7 +80,9 @@ class Gathered:
         self._scratch.close()
 
     def samples_of(self, key: bytes) -> list[tuple[float, float]]:
-        """Moments (Unix seconds) and values of one series."""
+        """Moments (Unix seconds) and values of one series; none where there is no such series."""
+        if key not in self._parts:
+            return []
         entry = orjson.loads(orjson.dumps(self._entry(key)))
         values = entry.get("values") or ([entry["value"]] if "value" in entry else [])
         try:
