@@ -56,7 +56,8 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
                     raise endpoint.not_of("Jaeger")
                 if not reading.has_room(str(trace["traceID"])):
                     return
-                if (kept := reading.add(str(trace["traceID"]), _spans(trace))) is not None:
+                kept = reading.add(str(trace["traceID"]), _spans(trace))
+                if kept is not None and (reading.wanted is None or kept.trace_id in reading.matching):
                     kept.pieces.append(reading.held.put(dumps(trace)))
         elif key == "errors":
             listed = stream.value()

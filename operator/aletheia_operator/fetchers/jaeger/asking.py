@@ -1,7 +1,7 @@
 """One Jaeger, asked over the API that it speaks; what it answers lies in `Held`."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -74,9 +74,9 @@ class Asked:
         span = window or self.window
         if self.api is api_v3 and self.request.tags:  # which it has no words for: all traces are read
             sift = wanted(self.request, least_microseconds)
-            return await self._walk(self.request, span, limit, lambda passes, one: passes, sift, least_microseconds)
+            return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
         query = self.api.search(self.request, span, limit, least_microseconds)
-        reading = await self._ask(self.api.TRACES, query, limit)
+        reading = await self._ask(self.api.TRACES, query, limit, go_on=bool(self.known))
         return [self.known[trace_id] for trace_id in reading.traces]
 
     async def failing(self, limit: int) -> list[Trace]:
@@ -87,9 +87,7 @@ class Asked:
         """
         ours = wanted(self.request)
         if self.api is api_v3:
-            return await self._walk(
-                self.request, self.window, limit, lambda passes, trace: passes and bool(trace.failing), ours
-            )
+            return await self._walk(self.request, self.window, limit, ours, failing=True)
         near = Counter[str]()
         for trace in self.known.values():
             near += trace.spans
@@ -98,8 +96,7 @@ class Asked:
         found: dict[str, Trace] = {}
         for name in names[:MAX_SERVICES]:
             failing = TracesRequest(service=name, tags={"error": "true"})
-            matching = await self._walk(failing, self.window, limit, lambda passes, one: passes, ours)
-            found |= {trace.trace_id: trace for trace in matching}
+            found |= {trace.trace_id: trace for trace in await self._walk(failing, self.window, limit, ours)}
             if len(found) >= limit or self.broken is not None:
                 break
         else:
@@ -121,11 +118,12 @@ class Asked:
         request: TracesRequest,
         window: Window,
         limit: int,
-        keep: Callable[[bool, Trace], bool],
         sift: Wanted,
+        *,
+        failing: bool = False,
         least_microseconds: int | None = None,
     ) -> list[Trace]:
-        """Every trace of a search that `keep` wants, told whether one of its spans passes `sift`; the latest first.
+        """The traces of a search that have a span which passes `sift`, the latest first; only failing ones, where asked for.
 
         The window is halved where an answer is full, or too large.
         """
@@ -135,7 +133,7 @@ class Asked:
             part = parts.pop()
             asked += 1
             query = self.api.search(request, part, MAX_POOL, least_microseconds)
-            reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift)
+            reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift, go_on=True)
             too_large = self.broken is not None and self.broken.reason is GapReason.TOO_LARGE
             middle = part.start + (part.end - part.start) / 2
             if too_large or len(reading.traces) >= MAX_POOL:
@@ -145,13 +143,14 @@ class Asked:
                     continue
                 what = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
                 self._say(GapReason.BUDGET_EXCEEDED, what)
-            for trace_id in reading.traces:
-                if keep(trace_id in reading.matching, self.known[trace_id]):
-                    found[trace_id] = self.known[trace_id]
+            matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
+            found |= {trace.trace_id: trace for trace in matching if trace.failing or not failing}
         return list(found.values())[:limit]
 
-    async def _ask(self, path: str, query: list[tuple[str, str]], most: int, wanted: Wanted = lambda span: True) -> Reading:
-        """One answer. Where it broke off after something came, that is returned, and noted."""
+    async def _ask(
+        self, path: str, query: list[tuple[str, str]], most: int, wanted: Wanted | None = None, *, go_on: bool = False
+    ) -> Reading:
+        """One answer. Where it broke off after something came, or where we `go_on` without, that is noted."""
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
@@ -164,14 +163,15 @@ class Asked:
         except (Unavailable, Rejected) as e:
             if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # what later versions call an empty answer
                 return Reading(self.held, self.whole)
-            if not readings or not readings[-1].traces:
+            if not go_on and (not readings or not readings[-1].traces):
                 raise
-            reading, self.broken = readings[-1], e
+            reading, self.broken = readings[-1] if readings else Reading(self.held, self.whole), e
         for error in reading.errors:
             self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.without_secrets(error)}")
-        self.known |= {trace_id: trace for trace_id, trace in reading.traces.items() if trace_id not in self.whole}
+        new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
+        self.known |= new
         if self.broken is None or self.api is api_v1:
-            self.whole |= reading.traces.keys()
+            self.whole |= new.keys()
         return reading
 
     def _say(self, reason: GapReason, error: str) -> None:

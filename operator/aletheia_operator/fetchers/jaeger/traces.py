@@ -94,7 +94,8 @@ class Reading:
     held: Held
     whole: Set[str]
     most: float = math.inf
-    wanted: Wanted = lambda span: True
+    wanted: Wanted | None = None
+    """Which spans are looked for; None: none in particular."""
     traces: dict[str, Trace] = field(default_factory=dict)
     matching: set[str] = field(default_factory=set)
     """Traces with a span that is wanted."""
@@ -112,7 +113,7 @@ class Reading:
         trace = self.traces.setdefault(trace_id, Trace(trace_id))
         for span in spans:
             trace.add(span)
-            if self.wanted(span):
+            if self.wanted is None or self.wanted(span):
                 self.matching.add(trace_id)
         return None if trace_id in self.whole else trace
 
