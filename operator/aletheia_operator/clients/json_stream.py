@@ -12,6 +12,7 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 
 MAX_VALUE_CHARACTERS = 16 * 1024 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
+_OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -67,26 +68,27 @@ class JsonStream:
         """What comes next, whole."""
         self.kind()
         while True:
-            value, end, whole = None, self._at, False
             try:
                 value, end = _decode(self._text, self._at)
-                # a number may go on in what comes
-                whole = end < len(self._text) or isinstance(value, str | list | dict | bool) or value is None
             except RecursionError as e:
                 raise self._cut() from e
             except ValueError:
-                pass
-            if not whole:
-                held = len(self._text) - self._at
-                if held > MAX_VALUE_CHARACTERS:
-                    message = f"DataSource {self._endpoint.name}: a value is larger than {MAX_VALUE_CHARACTERS} characters"
-                    raise Rejected(message, GapReason.TOO_LARGE)
-                if self._more(max(1, held)):
-                    continue
-                if end == self._at:
-                    raise self._cut()
+                value, end = None, -1
+            goes_on = end < 0 or (isinstance(value, int | float) and self._text[end : end + 1] in _OF_NUMBERS)
+            if goes_on and not isinstance(value, bool) and self._grow():
+                continue
+            if end < 0 or (goes_on and end < len(self._text)):
+                raise self._cut()
             self._at = end
             return value
+
+    def _grow(self) -> bool:
+        """Read as much again as is held of a value; False at the end."""
+        held = len(self._text) - self._at
+        if held > MAX_VALUE_CHARACTERS:
+            message = f"DataSource {self._endpoint.name}: a value is larger than {MAX_VALUE_CHARACTERS} characters"
+            raise Rejected(message, GapReason.TOO_LARGE)
+        return self._more(max(1, held))
 
     def _expect(self, character: str) -> None:
         if self.kind() != character:
@@ -104,7 +106,8 @@ class JsonStream:
             except UnicodeDecodeError as e:
                 raise self._cut() from e
             size += len(parts[-1])
-        self._text, self._at = "".join(parts), 0
+        if size:
+            self._text, self._at = "".join(parts), 0
         return size > 0
 
     def _cut(self) -> Unavailable:
