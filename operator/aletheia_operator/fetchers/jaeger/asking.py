@@ -83,7 +83,8 @@ class Asked:
         """Traces that match and have a failing span, of whatever service.
 
         Jaeger asks for service and tags of one and the same span. So v1 is asked for the failing spans of each service, those
-        first that the traces so far have; over v3, which knows no tags, all traces of the service are read.
+        first that the traces so far have; over v3, which knows no tags, all traces of the service are read. Where there are
+        more than `limit`, the latest of those that come first.
         """
         ours = wanted(self.request)
         if self.api is api_v3:
@@ -144,6 +145,7 @@ class Asked:
                 what = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
                 self._say(GapReason.BUDGET_EXCEEDED, what)
             matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
+            matching.sort(key=lambda trace: trace.start, reverse=True)
             found |= {trace.trace_id: trace for trace in matching if trace.failing or not failing}
         return list(found.values())[:limit]
 

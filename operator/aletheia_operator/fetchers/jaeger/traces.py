@@ -69,11 +69,13 @@ class Trace:
     failing: Counter[str] = field(default_factory=Counter)
     slowest: Mark | None = None
     first_failing: Mark | None = None
+    start: float = math.inf
 
     def add(self, span: Span) -> None:
         service = one_line(span.service, MAX_NAME)
         mark = Mark(one_line(f"{span.service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
         self.spans[service] += 1
+        self.start = min(self.start, span.start)
         if self.slowest is None or span.duration > self.slowest.duration:
             self.slowest = mark
         if span.failing:
