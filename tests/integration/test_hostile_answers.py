@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.fetchers.base import Fetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.loki import LokiFetcher
@@ -232,6 +233,28 @@ async def a_moment(request: web.Request) -> None:
     """A tenth of a second, or until the test is over."""
     with suppress(TimeoutError):
         await asyncio.wait_for(request.app[OVER].wait(), 0.1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_to_another_port(serve: Serve, source: Source, status: int) -> None:
+    """Nobody is asked there, whatever it is called, and the credential goes nowhere."""
+    elsewhere: list[str] = []
+
+    async def second(request: web.Request) -> web.Response:
+        elsewhere.append(str(request.headers))
+        return web.Response(text=source.answer(1))
+
+    other = serve(second)
+
+    async def redirect(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer canary"
+        return web.Response(status=status, headers={"Location": other + request.path_qs})
+
+    credentials = Credentials((("Authorization", "Bearer canary"),), secrets=("canary",))
+    fetched = ask(serve, source, redirect, credentials=credentials)
+    assert reasons(fetched.missing) == ["InvalidResponse"]
+    assert "redirects are not followed" in fetched.missing[0].message
+    assert elsewhere == []
 
 
 def test_brackets_without_end(serve: Serve, source: Source) -> None:

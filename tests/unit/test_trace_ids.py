@@ -8,6 +8,8 @@ import pytest
 from aletheia_operator.text.entries import SEPARATOR, RunParser
 from aletheia_operator.text.trace_ids import TraceIds, first
 
+A, B, C = "a" * 16, "b" * 16, "c" * 16
+STAMP = "2026-11-22T12:00:00.000000005Z"
 LONG, SHORT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -97,6 +99,18 @@ def test_several_logs_are_one_order() -> None:
     assert first(parts, 3) == ([numbered(n) for n in (2, 1, 5)], True)
     assert first(parts[1:], 2) == ([numbered(2), numbered(5)], False)
     assert first([], 3) == ([], False)
+
+
+def test_lines_of_loki() -> None:
+    """Whose level stands behind the line, as a label or as it was recognised."""
+    lines = [(A, {}, "INFO"), (B, {}, "ERROR"), (C, {"level": "ERROR"}, None)]
+    entries = [
+        {"timestamp": STAMP, "labels": labels, "line": f"trace_id={one}", "level": level} for one, labels, level in lines
+    ]
+    found = TraceIds(5)
+    found.see(SEPARATOR.join(map(orjson.dumps, entries)))
+    assert set(found.serious) == {B, C}
+    assert set(found.seen.items()) == {(A, STAMP), (B, STAMP), (C, STAMP)}
 
 
 def test_memory_is_bounded() -> None:
