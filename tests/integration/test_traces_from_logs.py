@@ -3,18 +3,22 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.cluster import servers
 from tests.integration.test_traces import span
-from tests.support.operator import Kubectl, Operator, artifact_of, data_source, pod, session_of, until
+from tests.support.http import OVER, serving
+from tests.support.operator import Kubectl, Operator, artifact_of, data_source, investigation, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
 
 KNOWN = [f"{number:032x}" for number in range(2**100, 2**100 + 4)]
 UNKNOWN = "f" * 32
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 LINES = [
     f'{{"level":"info","msg":"paid","trace_id":"{KNOWN[0]}"}}',
     f"INFO GET / traceparent=00-{KNOWN[1]}-00f067aa0ba902b7-01",
@@ -78,10 +82,50 @@ def test_the_limit_is_said(kubectl: Kubectl, operator: Operator, logging_pod: st
 
 def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
     """Where the operator cannot read back what it wrote, the traces are there all the same, and nothing plain is left."""
-    recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-    resource = investigate(kubectl, "from-logs-sealed", logging_pod, 10, session={"encryption": {"recipients": [recipient]}})
+    resource = investigate(kubectl, "from-logs-sealed", logging_pod, 10, session={"encryption": {"recipients": [RECIPIENT]}})
     (artifact,) = [one for one in resource["status"]["artifacts"] if one["fetcher"] == "Jaeger"]
     assert artifact["count"] == 4
     assert artifact["path"].endswith(".json.age")
     everything = b"".join(file.read_bytes() for file in session_of(resource).rglob("*") if file.is_file())
     assert not any(one.encode() in everything + json.dumps(resource["status"]).encode() for one in [*KNOWN, UNKNOWN])
+
+
+def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path) -> None:
+    """Killed between logs and traces of a sealed session, with its pod gone since: the same traces are fetched."""
+    kubectl = own_namespace
+    asked: list[str] = []
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        await request.app[OVER].wait()
+        return web.Response(status=503)
+
+    kubectl.apply(pod("says-trace-ids", "\n".join(["cat <<'END'", *LINES, "END"])))
+    kubectl.wait("pod/says-trace-ids", "jsonpath={.status.phase}=Succeeded")
+    second = int(time.time())
+    until(lambda: int(time.time()) > second, 5, "the second is over")
+    operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
+    with serving() as serve:
+        kubectl.apply(data_source("it-hangs", "jaeger", serve(hang)))
+        kubectl.apply(
+            investigation(
+                "killed",
+                targets=[{"pod": "says-trace-ids"}],
+                logs={},
+                traces=[{"fromLogs": {"limit": 10}, "dataSourceRef": {"name": "it-hangs"}}],
+                session={"encryption": {"recipients": [RECIPIENT]}},
+            )
+        )
+        until(lambda: asked, 30, "the traces are asked for, so the logs are done")
+        operator.kill()
+    kubectl("delete", "pod", "says-trace-ids")
+    kubectl.apply(data_source("it-hangs", "jaeger", jaeger.url))
+    operator.start()
+    try:
+        resource = kubectl.ended("killed")
+    finally:
+        operator.stop()
+        kubectl("delete", "datasource", "it-hangs")
+    counts = {one["fetcher"]: one["count"] for one in resource["status"]["artifacts"] if one["fetcher"] != "Timeline"}
+    assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 4}
+    assert "NotFound" in [gap["reason"] for gap in resource["status"]["gaps"]]
