@@ -209,3 +209,14 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
     assert set(kept) == failing
     assert fetched.documents[0].metadata["kept"]["failing"] == len(failing)
     assert reasons(fetched.missing) == (["TooLarge"] if fault == "too large" else [])
+
+
+def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where failing spans were not looked for in every service, that is said; those of one's own service are there."""
+    monkeypatch.setattr(asking, "MAX_SERVICES", 1)
+    now = time.time()
+    span = window(now - 900, now)
+    fetched = fetch(JaegerFetcher(), endpoint(jaeger.url), span, traces=[{"service": "shop", "limit": TRACES // 3 + 1}])
+    assert fetched.documents[0].metadata["kept"]["failing"] == TRACES // 3
+    assert reasons(fetched.missing) == ["BudgetExceeded"]
+    assert "in 1 of " in fetched.missing[0].message

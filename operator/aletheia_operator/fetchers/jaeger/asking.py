@@ -1,5 +1,6 @@
 """One Jaeger, asked over the API that it speaks; what it answers lies in `Held`."""
 
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
@@ -95,15 +96,15 @@ class Asked:
         names = [self.request.service or "", *(name for name, _ in near.most_common()), *self.services]
         names = [name for name in dict.fromkeys(names) if 0 < len(name) <= MAX_NAME]
         found: dict[str, Trace] = {}
-        for name in names[:MAX_SERVICES]:
+        deadline = time.monotonic() + self.endpoint.timeout_seconds  # a slow Jaeger with many services
+        for asked, name in enumerate(names):
+            if asked == MAX_SERVICES or time.monotonic() > deadline:
+                self._say(GapReason.BUDGET_EXCEEDED, f"failing spans were looked for in {asked} of {len(names)} services")
+                break
             failing = TracesRequest(service=name, tags={"error": "true"})
             found |= {trace.trace_id: trace for trace in await self._walk(failing, self.window, limit, ours)}
             if len(found) >= limit or self.broken is not None:
                 break
-        else:
-            if len(names) > MAX_SERVICES:
-                what = f"failing spans were looked for in {MAX_SERVICES} of {len(names)} services"
-                self._say(GapReason.BUDGET_EXCEEDED, what)
         return list(found.values())[:limit]
 
     async def by_id(self, trace_id: str) -> Trace:
