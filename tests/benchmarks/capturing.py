@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,8 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Fetcher, Sources, Window
 from aletheia_operator.parse.pool import Parsers
-from aletheia_operator.session.artifact import ArtifactWriter, Spool
+from aletheia_operator.scratch import Scratch
+from aletheia_operator.session.artifact import ArtifactWriter
 from tests.support.fetching import Fetched, OneEndpoint
 
 
@@ -26,7 +28,7 @@ async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: 
         raise AssertionError("this fetcher does not ask Kubernetes")
 
     sources = Sources(
-        "shop", span, no_kubernetes, Http(), OneEndpoint(source), Parsers(), lambda: Spool(directory, None), lambda: False
+        "shop", span, no_kubernetes, Http(), OneEndpoint(source), Parsers(), partial(Scratch, directory, False), lambda: False
     )
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
     fetched = Fetched(missing=list(plan.missing))

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 STEPS = {
-    os: ("open", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "truncate", "statvfs", "pread", "dup"),
+    os: ("open", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "truncate", "statvfs", "preadv", "dup"),
     fcntl: ("flock",),
 }
 

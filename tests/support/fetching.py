@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,8 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
 from aletheia_operator.parse.pool import Parsers
-from aletheia_operator.session.artifact import Spool, encoded
+from aletheia_operator.scratch import Scratch
+from aletheia_operator.session.artifact import encoded
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
         Http(),
         OneEndpoint(source),
         Parsers(),
-        lambda: Spool(Path(tempfile.gettempdir()), None),
+        partial(Scratch, Path(tempfile.gettempdir()), False),
         lambda: False,
     )
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +19,8 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
-from aletheia_operator.session.artifact import Spool
 from aletheia_operator.text.entries import Encoded
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -121,6 +122,11 @@ class _Content:
                 raise step
             yield step
 
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        async for chunk in self.iter_any():
+            for at in range(0, len(chunk), size):
+                yield chunk[at : at + size]
+
 
 @dataclass
 class Clock:
@@ -208,8 +214,7 @@ async def entries_of(document: Document) -> list[Any]:
     return entries
 
 
-def make_scratch() -> Spool:
-    return Spool(Path(tempfile.gettempdir()), None)
+make_scratch = partial(Scratch, Path(tempfile.gettempdir()), False)
 
 
 def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> Sources:

@@ -3,11 +3,19 @@
 import json
 import os
 import signal
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from aletheia_operator.parse.capture import RunCapture
 from aletheia_operator.parse.pool import INLINE_BYTES, Parsers, WorkerEnded
+from aletheia_operator.parse.spool import Spool
+from aletheia_operator.scratch import Scratch
+from aletheia_operator.text import entries as entries_module
 from aletheia_operator.text.entries import RunParser
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
@@ -19,6 +27,11 @@ def make_parser(form: Literal["api", "cri"] = "api", max_line_bytes: int = 2**20
 
 def stamp(number: int) -> str:
     return f"2026-11-22T11:30:{number // 1000 % 60:02}.{number % 1000:03}000000Z"
+
+
+def short(number: int) -> str:
+    """As nodes write times, without the zeros at their end."""
+    return stamp(number * 37)[:-1].rstrip("0").removesuffix(".") + "Z"
 
 
 def entries_of(parser: RunParser, *blocks: bytes) -> list[dict[str, Any]]:
@@ -63,6 +76,66 @@ def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
     entries = entries_of(make_parser(), block)
     assert [entry["line"] for entry in entries] == lines
     assert [number for number, entry in enumerate(entries) if entry.get("head") == stamp(0)] == continued
+
+
+TIMES = st.sampled_from(
+    ["2026-11-22 15:21:07,123", "2026-11-22T15:21:07.123Z", "[15:21:07]", "15:21 7", "2026", "1", "12:", ""]
+)
+LEVELS = st.sampled_from(
+    ["INFO", " ERROR", "WARN ", "DEBUG7", "DEBUG1", "[INFO]", "[ ERROR ]", "info:", "INFO:", "FATAL |", "7", ""]
+)
+ORIGINS = st.sampled_from(
+    [
+        "[main]",
+        "[worker-12]",
+        "[",
+        "]",
+        "[a: b]",
+        "1 --- [main]",
+        "org.example.App:",
+        "app:12",
+        "a.b(7):",
+        "App -",
+        "-",
+        ">",
+        "",
+        ":",
+    ]
+)
+MESSAGES = st.sampled_from(
+    [
+        ": x",
+        "order 7: [a]",
+        "x",
+        "[b]: c",
+        "- y",
+        "7 z",
+        "a=1 b=2",
+        'said "no"',
+        "back\\slash",
+        "tab\there",
+        "\x1b[31mred",
+        "é",
+        "\xa0",
+        "",
+    ]
+)
+LINES = st.lists(st.tuples(TIMES, LEVELS, ORIGINS, ORIGINS, MESSAGES).map(" ".join), min_size=1, max_size=12)
+
+
+@given(LINES, st.integers(0, 9), st.sampled_from(["api", "cri"]))
+def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Literal["api", "cri"]) -> None:
+    """Whatever a parser has learned of other lines, an entry depends on its own line and on the traces around it."""
+    others = [line.translate({ord("7"): str(digit), ord("1"): str(digit)}) for line in lines]
+    between = " " if form == "api" else " stdout F "
+    block = "".join(f"{short(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
+    learning, alone = make_parser(form), make_parser(form)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries_module, "_MOST_SHAPES", 0)
+        expected = [*alone.feed(block).block.split(b"\n"), *alone.end_run().block.split(b"\n")]
+    learned = [*learning.feed(block).block.split(b"\n"), *learning.end_run().block.split(b"\n")]
+    assert learned == expected
+    assert (learning.position, learning.seen, learning.count.summary()) == (alone.position, alone.seen, alone.count.summary())
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
@@ -112,25 +185,52 @@ LARGE = [
 ]
 
 
-async def test_a_worker_parses_what_this_process_would() -> None:
-    """A run that is long enough to go to a worker gives the same entries and counts."""
+def make_spool(tmp_path: Path, max_bytes: int = 2**30) -> Spool:
+    return Spool(partial(Scratch, tmp_path, True), max_bytes)
+
+
+@pytest.mark.parametrize("max_bytes", [2**30, 50_000], ids=["all", "within a budget"])
+async def test_a_worker_keeps_what_this_process_would(tmp_path: Path, max_bytes: int) -> None:
+    """A run that is long enough to go to a worker gives the same entries and counts; it may come back and go there again."""
     assert sum(map(len, LARGE)) > 2 * INLINE_BYTES
-    run = Parsers(processes=1).run(make_parser())
-    parsed = [await run.feed(block) for block in LARGE]
-    parser = await run.settle()
-    parsed.append(parser.end_run())
-    here = make_parser()
-    expected = [*(here.feed(block) for block in LARGE), here.end_run()]
-    assert [one.block for one in parsed] == [one.block for one in expected]
-    assert [one.marks for one in parsed] == [one.marks for one in expected]
-    assert parser.count.summary() == here.count.summary()
+    run = Parsers(processes=1).run(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in LARGE:
+        await run.feed(block)
+    await run.settle()
+    for block in LARGE:
+        await run.feed(block)
+    capture = await run.settle()
+    capture.end_run()
+    here = RunCapture(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in [*LARGE, *LARGE]:
+        here.feed(block)
+    here.end_run()
+    assert [one.block for one in capture.spool.blocks()] == [one.block for one in here.spool.blocks()]
+    assert capture.spool.file.is_open == (max_bytes > 1_000_000)
+    assert (capture.spool.total, capture.spool.kept) == (here.spool.total, here.spool.kept)
+    assert capture.parser.count.summary() == here.parser.count.summary()
     assert run.position == here.position
+    assert not os.listdir(tmp_path)
 
 
-async def test_a_worker_that_is_killed_is_noticed() -> None:
+async def test_a_volume_that_refuses_a_worker_is_an_error_here(tmp_path: Path) -> None:
+    """The worker goes on with its other runs."""
+    parsers = Parsers(processes=1)
+    lost = parsers.run(make_parser(), Spool(partial(Scratch, tmp_path / "gone", False), 2**30))
+    other = parsers.run(make_parser(), make_spool(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        for _ in range(4):
+            for block in LARGE:
+                await other.feed(block)
+                await lost.feed(block)
+    capture = await other.settle()
+    assert capture.position.lines >= len(LARGE)
+
+
+async def test_a_worker_that_is_killed_is_noticed(tmp_path: Path) -> None:
     """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
     parsers = Parsers(processes=1)
-    run = parsers.run(make_parser())
+    run = parsers.run(make_parser(), make_spool(tmp_path))
     for block in LARGE:
         await run.feed(block)
     (pid,) = parsers.pids

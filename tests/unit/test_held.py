@@ -7,16 +7,16 @@ import pytest
 
 from aletheia_operator.fetchers import held
 from aletheia_operator.fetchers.held import Held, dumps
-from aletheia_operator.session.artifact import Spool
+from aletheia_operator.scratch import Scratch
 
 
 def test_pieces_come_back_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever place they lie in; the scratch is made when it is needed and given back."""
     monkeypatch.setattr(held, "MEMORY_BYTES", 10)
-    scratches: list[Spool] = []
+    scratches: list[Scratch] = []
 
-    def scratch() -> Spool:
-        scratches.append(Spool(tmp_path, None))
+    def scratch() -> Scratch:
+        scratches.append(Scratch(tmp_path, False))
         return scratches[-1]
 
     pieces = Held(scratch)

@@ -81,7 +81,7 @@ def encoded(keys: Iterable[int], name: int, sizes: list[int]) -> list[Encoded]:
     blocks = []
     for size in [*sizes, len(entries)]:
         if entries:
-            blocks.append(Encoded(SEPARATOR.join(entries[:size]), len(entries[:size])))
+            blocks.append(Encoded(SEPARATOR.join(entries[:size]), bytes(len(entries[:size]))))
             entries = entries[size:]
     return blocks
 

@@ -25,7 +25,7 @@ from aletheia_operator.fetchers.prometheus.grid import MAX_CHUNKS, MAX_POINTS_PE
 from aletheia_operator.fetchers.prometheus.stream import warnings_of
 from aletheia_operator.fetchers.prometheus.summary import spike_start, summarise
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, expressions
-from aletheia_operator.session.artifact import Spool
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.levels import one_line
 from tests.unit.fakes import make_sources, make_window
 from tests.unit.loopback import (
@@ -231,7 +231,7 @@ def series(*numbers: Any, start: int = 0) -> dict[str, Any]:
 )
 def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: str, tmp_path: Path) -> None:
     """Number of series, maximum with its time in UTC, begin of a spike."""
-    gathered = Gathered(Spool(tmp_path, None), max_series=10)
+    gathered = Gathered(Scratch(tmp_path, encrypted=False), max_series=10)
     for number, one in enumerate(found):
         gathered.add({**one, "metric": {"number": str(number)}})
     assert summarise("cpu", len(gathered), gathered.peak, gathered.samples_of) == text

@@ -3,6 +3,7 @@
 The operator's own token goes to the addresses of Node objects, which admins and kubelets write, and nowhere else.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
+LOGS_AT_ONCE = 3  # of one node: its files come faster than they are parsed, so that more would take memory and no less time
 
 
 @dataclass
@@ -27,6 +29,11 @@ class Kubelets:
     certificate_authority: Path | None = None
     """PEM file that signs the kubelets' serving certificates; None: certificates are not verified."""
     _session: aiohttp.ClientSession | None = field(init=False, default=None)
+    _turns: dict[str, asyncio.Semaphore] = field(init=False, default_factory=dict)
+
+    def turn(self, address: str) -> asyncio.Semaphore:
+        """Whose turn it is to read a log of this kubelet's."""
+        return self._turns.setdefault(address, asyncio.Semaphore(LOGS_AT_ONCE))
 
     async def address(self, node: str) -> str:
         """`https://HOST:PORT` of a node's kubelet. Raises SourceError."""

@@ -3,7 +3,7 @@
 A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.entries import Encoded
 from aletheia_operator.text.timestamps import format_time
 
@@ -47,28 +48,6 @@ class DataSources(Protocol):
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-class Scratch(Protocol):
-    """Bytes that wait outside memory until `close`: a stream in blocks, or blocks by number. Raises OSError."""
-
-    def write(self, content: bytes) -> None:
-        """Add to the stream."""
-        ...
-
-    def blocks(self) -> Iterator[bytes]:
-        """The stream in order; no block ends within what one `write` wrote."""
-        ...
-
-    def put(self, block: bytes) -> int:
-        """A block's number."""
-        ...
-
-    def get(self, number: int) -> bytes: ...
-
-    def size(self, number: int) -> int: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

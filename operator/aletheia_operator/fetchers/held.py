@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.fetchers.base import Scratch
+from aletheia_operator.scratch import Scratch
 
 MEMORY_BYTES = 4 * 1024 * 1024
 

@@ -20,7 +20,7 @@ from aletheia_operator.fetchers.log_api import check_rotation, read_by_api
 from aletheia_operator.fetchers.log_files import Directory, read_by_node
 from aletheia_operator.fetchers.log_merge import merge
 from aletheia_operator.fetchers.log_run import LogLimits, Run, RunLog
-from aletheia_operator.fetchers.log_spool import share
+from aletheia_operator.parse.spool import share
 from aletheia_operator.text.entries import LEVEL_CODES, Encoded
 from aletheia_operator.text.levels import LevelCount
 
@@ -122,6 +122,7 @@ class PodLogs:
                 self._miss(f"{self.question.target} {run}", GapReason.CONTAINER_NOT_STARTED, run.not_started)
         logs = [self._log(run) for run in self.runs if run.not_started is None]
         cancelled: asyncio.CancelledError | None = None
+        merging = self.sources.parsers.merging
         try:
             try:
                 await self._read_all(logs)
@@ -130,14 +131,24 @@ class PodLogs:
                     raise
                 cancelled = e
             await self._conclude(logs)
-            merged = merge([log.spool.blocks() for log in logs]) if logs else iter(())
-            while (block := await asyncio.to_thread(next, merged, None)) is not None:
-                yield block
+            try:
+                await merging.acquire()
+            except asyncio.CancelledError as e:
+                if not self.sources.interrupted():
+                    raise
+                cancelled = e
+                await merging.acquire()
+            try:
+                merged = merge([log.spool.blocks() for log in logs]) if logs else iter(())
+                while (block := await asyncio.to_thread(next, merged, None)) is not None:
+                    yield block
+            finally:
+                merging.release()
             if cancelled is not None:
                 raise cancelled
         finally:
             for log in logs:
-                log.close()
+                await log.close()
 
     def _log(self, run: Run) -> RunLog:
         return RunLog(
@@ -196,7 +207,8 @@ class PodLogs:
             await log.begin_again("cri")
             self.via[str(log.run)] = "node"
             try:
-                await read_by_node(log, directory)
+                async with directory.kubelets.turn(directory.address):
+                    await read_by_node(log, directory)
                 return
             except SourceError as e:
                 self._explain_api(e.message)

@@ -7,6 +7,7 @@ window and only whole seconds of its start: both are cut while parsing.
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.log_lines import BLOCK_BYTES
 from aletheia_operator.fetchers.log_run import Run, RunLog
 from aletheia_operator.text.entries import sort_key
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds
@@ -29,7 +30,7 @@ async def read_by_api(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
         error: SourceError | None = None
         try:
             async with kubernetes.stream(path, {**_query(log.run), "sinceTime": f"{since}Z"}) as response:
-                await log.read(response.content.iter_any())
+                await log.read(response.content.iter_chunked(BLOCK_BYTES))
             await log.look_at_fragment(position != log.position)
             if log.past_the_end or await _is_all(log, kubernetes, path):
                 return
@@ -81,7 +82,7 @@ async def check_rotation(log: RunLog, kubernetes: Kubernetes, path: str) -> None
     The API shows the present file alone and no sign of rotation, so it is inferred: the container ran before the file's first
     line, for longer than it takes at the log's rate to fill a file.
     """
-    first, started = log.parsed.parser.first, log.run.started_at
+    first, started = log.parsed.capture.parser.first, log.run.started_at
     if not first or started is None or log.spool.size_bytes < ROTATED_BYTES // 100:
         return
     try:

@@ -15,6 +15,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers.log_api import say_rotated
+from aletheia_operator.fetchers.log_lines import BLOCK_BYTES
 from aletheia_operator.fetchers.log_run import DISORDER_NANOSECONDS, RunLog
 from aletheia_operator.text.entries import sort_key
 from aletheia_operator.text.timestamps import format_nanoseconds, parse_nanoseconds
@@ -77,13 +78,13 @@ class Directory:
         async with self.kubelets.open(self.address, path) as response:
             size = response.content_length or 0
             if size <= SEEK_BYTES:
-                async for chunk in response.content.iter_any():
+                async for chunk in response.content.iter_chunked(BLOCK_BYTES):
                     yield chunk
                 return
         offset = await self._seek(path, start, size)
         async with self.kubelets.open(self.address, path, offset) as response:
             inside = offset == 0
-            async for chunk in response.content.iter_any():
+            async for chunk in response.content.iter_chunked(BLOCK_BYTES):
                 if not inside:  # the offset lies anywhere in a line
                     end = chunk.find(b"\n") + 1
                     if not end:

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from aletheia_operator.text.entries import KEY, SEPARATOR, Encoded
 
-Keyed = tuple[bytes, bytes]  # sort key, entry
+Keyed = tuple[bytes, bytes, int]  # sort key, entry, level code
 
 
 def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
@@ -25,8 +25,8 @@ def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
             cut = (bisect_right if i <= first else bisect_left)(buffers[i], bound, key=itemgetter(0))
             ready.append(buffers[i][:cut])
             buffers[i] = buffers[i][cut:] or next(streams[i], [])
-        entries = [entry for _, entry in heapq.merge(*ready, key=itemgetter(0))]
-        yield Encoded(SEPARATOR.join(entries), len(entries))
+        merged = list(heapq.merge(*ready, key=itemgetter(0)))
+        yield Encoded(SEPARATOR.join([entry for _, entry, _ in merged]), bytes(code for _, _, code in merged))
 
 
 def _keyed(run: Iterator[Encoded]) -> Iterator[list[Keyed]]:
@@ -34,8 +34,8 @@ def _keyed(run: Iterator[Encoded]) -> Iterator[list[Keyed]]:
     last = b""
     for encoded in run:
         keyed = []
-        for entry in encoded.block.split(SEPARATOR):
+        for entry, code in zip(encoded.block.split(SEPARATOR), encoded.codes, strict=True):
             if entry[KEY.start - 1 : KEY.start] == b'"' and entry[KEY] > last:
                 last = entry[KEY]
-            keyed.append((last, entry))
+            keyed.append((last, entry, code))
         yield keyed

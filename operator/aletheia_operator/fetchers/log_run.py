@@ -1,17 +1,18 @@
 """One run of one container on its way from a source of lines through the parser into a spool."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
-from aletheia_operator.fetchers.base import Missing, Scratch, Window
+from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.log_lines import Lines
-from aletheia_operator.fetchers.log_spool import Spool
 from aletheia_operator.parse.pool import ParsedRun, Parsers, WorkerEnded
-from aletheia_operator.text.entries import Parsed, Position, RunParser, sort_key
+from aletheia_operator.parse.spool import Spool
+from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.entries import Position, RunParser, sort_key
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
@@ -69,17 +70,21 @@ class RunLog:
             form=self.form,
             max_line_bytes=self.limits.max_line_bytes,
         )
-        self.parsed: ParsedRun = self.parsers.run(parser)
+        spool = Spool(self.scratch, self.limits.bytes_per_container, self.limits.sample_percent)
+        self.parsed: ParsedRun = self.parsers.run(parser, spool)
         self.fragment = self._rest = b""
         self.missing: list[Missing] = []
-        self.spool = Spool(self.scratch, self.limits.bytes_per_container, self.limits.sample_percent)
 
     async def begin_again(self, form: Literal["api", "cri"] | None = None) -> None:
         """Forget what was read."""
-        await self.settle()
-        self.spool.close()
+        await self.close()
         self.form = form or self.form
         self._begin()
+
+    @property
+    def spool(self) -> Spool:
+        """What is kept, after `settle`."""
+        return self.parsed.capture.spool
 
     @property
     def position(self) -> Position:
@@ -108,6 +113,8 @@ class RunLog:
             self._rest = rest[end:]
             if end and not self.past_the_end:
                 await self.feed(rest[:end])
+            with self._told():
+                await self.parsed.drain()
 
     def _is_past(self, chunk: bytes) -> bool:
         """Whether the last whole line of a chunk lies behind the window: the rest of the log may be endless, or slow."""
@@ -135,11 +142,8 @@ class RunLog:
 
     async def feed(self, lines: bytes) -> None:
         """Take whole lines; only the last of all may lack its end."""
-        try:
-            parsed = await self.parsed.feed(lines)
-        except WorkerEnded as e:
-            raise Unavailable("the operator's log parser ended unexpectedly, perhaps short of memory") from e
-        await self._keep(parsed)
+        with self._told():
+            await self.parsed.feed(lines)
 
     async def read_again(self) -> str:
         """Skip what was parsed when the next lines begin with the second that is returned; empty: there was nothing yet."""
@@ -150,7 +154,8 @@ class RunLog:
     async def finish(self) -> RunParser:
         """The parser at the end of the run, with what it held back in the spool."""
         parser = await self.settle()
-        await self._keep(parser.end_run())
+        with self._told():
+            self.parsed.capture.end_run()
         if parser.words is not None:
             self.say(GapReason.LOG_UNAVAILABLE, one_line(parser.words, 300))
         if parser.truncated_at is not None:
@@ -165,22 +170,24 @@ class RunLog:
         """Something of this run is missing."""
         self.missing.append(Missing(f"{self.target} {self.run}", reason, message))
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Give back what the run holds."""
+        with suppress(WorkerEnded, OSError):
+            await self.parsed.settle()
         self.spool.close()
 
     async def settle(self) -> RunParser:
         """The parser as it is now."""
+        with self._told():
+            return (await self.parsed.settle()).parser
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Faults of the parsing as a source's."""
         try:
-            return await self.parsed.settle()
+            yield
         except WorkerEnded as e:
             raise Unavailable("the operator's log parser ended unexpectedly, perhaps short of memory") from e
-
-    async def _keep(self, parsed: Parsed) -> None:
-        try:
-            if len(parsed.block) > 64 * 1024:
-                await asyncio.to_thread(self.spool.add, parsed)
-            else:
-                self.spool.add(parsed)
         except OSError as e:
             message = f"the session volume refused the write: {e.strerror or e}"
             raise Rejected(message, GapReason.SAVE_FAILED) from e

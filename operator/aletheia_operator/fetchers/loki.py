@@ -18,8 +18,9 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Scratch, Sources
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.entries import SEPARATOR, Encoded
 from aletheia_operator.text.forms import recognise
 from aletheia_operator.text.levels import SERIOUS, LevelCount, one_line
@@ -120,9 +121,9 @@ async def _entries(pages: "_Pages", limit: int) -> AsyncGenerator[Encoded, None]
                 batch.append(page.entry(line, levels))
                 size += len(batch[-1])
                 if size >= BATCH_BYTES:
-                    yield Encoded(SEPARATOR.join(batch), len(batch))
+                    yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
                     batch, size = [], 0
-            yield Encoded(SEPARATOR.join(batch), len(batch))
+            yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
             if len(lines) > left:
                 pages.miss(f"the query has more lines than its limit of {limit}; narrow it, or raise the limit")
                 return

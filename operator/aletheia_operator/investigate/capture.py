@@ -72,6 +72,8 @@ class Tools:
     kubelets: Kubelets | None = None
     """None: log files are not read from nodes."""
     parsers: Parsers = field(default_factory=Parsers)
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Whose turn it is to write an artifact's file."""
     max_fetches: int = 8
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = 1024**3
@@ -376,7 +378,7 @@ class _Capture:
 
     async def _commit(self, writer: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
         """An interruption comes too late here: the file is whole, and is listed."""
-        work = asyncio.ensure_future(asyncio.to_thread(writer.commit, metadata))
+        work = asyncio.ensure_future(self._write_file(writer, metadata))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -384,6 +386,10 @@ class _Capture:
             if self.interruption is None:
                 raise
             return work.result()
+
+    async def _write_file(self, writer: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
+        async with self.tools.writing:
+            return await asyncio.to_thread(writer.commit, metadata)
 
     def _new_writer(self, question: Question, document: Document, now: datetime) -> ArtifactWriter:
         if question.key == TIMELINE_KEY:

@@ -1,4 +1,4 @@
-"""What goes between the operator and its worker processes: pickles with their length, over pipes of their own."""
+"""What goes between the operator and its worker processes: pickles with their length, over pipes; open files beside them."""
 
 import pickle
 import struct

@@ -14,11 +14,11 @@ import orjson
 
 from aletheia_operator.report.bursts import ErrorWatch
 from aletheia_operator.report.moments import RANKS, Moment, of_event, of_object
-from aletheia_operator.text.entries import SEPARATOR, Encoded
+from aletheia_operator.text.entries import LEVEL_CODES, SERIOUS_CODE, Encoded
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 
-_SERIOUS = re.compile(rb'"level":"(?:ERROR|FATAL)"')
+_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
 MAX_MOMENTS = 5_000
 
 
@@ -47,12 +47,12 @@ class Reader:
             self.count += 1
 
     def _see_encoded(self, entries: Encoded) -> None:
-        """Of log entries only those that may be errors are decoded."""
+        """Of log entries only the errors are decoded."""
         assert self.watch is not None
-        if _SERIOUS.search(entries.block):
-            for number, entry in enumerate(entries.block.split(SEPARATOR)):
-                if _SERIOUS.search(entry):
-                    self.watch.see(orjson.loads(entry), self.count + number)
+        serious = [match.start() for match in _SERIOUS_CODES.finditer(entries.codes)]
+        lines = entries.block.split(b"\n") if serious else []
+        for number in serious:
+            self.watch.see(orjson.loads(lines[number].removesuffix(b",")), self.count + number)
         self.count += entries.count
 
     def close(self, metadata: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def check_recipient(text: str) -> None:
     _recipient(text)
 
 
-def encrypt(plain: Iterable[bytes], write: Write, recipients: Sequence[str]) -> None:
+def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Sequence[str]) -> None:
     """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are."""
     import pyrage
 
@@ -199,7 +199,7 @@ def _base64(content: bytes) -> bytes:
 class _Source:
     """Blocks as the file that the library reads; it keeps the error that the library would turn into words."""
 
-    def __init__(self, blocks: Iterable[bytes]) -> None:
+    def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:
         self._blocks = iter(blocks)
         self._rest = memoryview(b"")
         self.error: BaseException | None = None

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.custody import Custody, custody_bytes
-from aletheia_operator.session.files import make_directory, open_new, replace, require_space, write_all
+from aletheia_operator.session.files import make_directory, open_new, replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.names import is_session_id

@@ -1,13 +1,12 @@
-"""One artifact on its way to the disk: entries wait in a spool, then the file is written whole under a temporary name.
+"""One artifact on its way to the disk: entries wait in a scratch, then the file is written whole under a temporary name.
 
-The metadata stands first in the file but is known last, hence the spool. In a sealed session neither touches the disk
+The metadata stands first in the file but is known last, hence the scratch. In a sealed session neither touches the disk
 as plain text.
 """
 
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -16,64 +15,12 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.session.files import open_new, require_space, temporary, write_all
-from aletheia_operator.session.seal import Seal, SpoolCipher
+from aletheia_operator.scratch import Scratch, Stored, require_space, write_all
+from aletheia_operator.session.files import open_new, temporary
+from aletheia_operator.session.seal import Seal
 from aletheia_operator.text.entries import SEPARATOR, Encoded
 
 BLOCK_BYTES = 1024 * 1024
-
-
-class Spool:
-    """Bytes that wait: up to a block in memory, then in an unlinked file, encrypted where there is a cipher."""
-
-    def __init__(self, directory: Path, cipher: SpoolCipher | None) -> None:
-        self._directory = directory
-        self._cipher = cipher
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._descriptor = -1
-        self._ends = [0]  # of the blocks on disk
-
-    def write(self, content: bytes) -> None:
-        self._pending.append(content)
-        self._pending_bytes += len(content)
-        if self._pending_bytes >= BLOCK_BYTES:
-            self._flush()
-
-    def blocks(self) -> Iterator[bytes]:
-        """All that was written, in order."""
-        for number in range(len(self._ends) - 1):
-            yield self.get(number)
-        yield b"".join(self._pending)
-
-    def put(self, block: bytes) -> int:
-        """Store a block of its own; its number, for `get`."""
-        if self._cipher is not None:
-            block = self._cipher.encrypt(len(self._ends) - 1, block)
-        require_space(self._directory, len(block))
-        if self._descriptor < 0:
-            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
-                self._descriptor = os.dup(file.fileno())
-        write_all(self._descriptor, block)
-        self._ends.append(self._ends[-1] + len(block))
-        return len(self._ends) - 2
-
-    def get(self, number: int) -> bytes:
-        block = _read_exactly(self._descriptor, self.size(number), self._ends[number])
-        return block if self._cipher is None else self._cipher.decrypt(number, block)
-
-    def size(self, number: int) -> int:
-        """Bytes of a block as it is stored."""
-        return self._ends[number + 1] - self._ends[number]
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _flush(self) -> None:
-        self.put(b"".join(self._pending))
-        self._pending, self._pending_bytes = [], 0
 
 
 class ArtifactWriter:
@@ -89,18 +36,49 @@ class ArtifactWriter:
         self._path = path
         self._source = source
         self._seal = seal
-        self._spool = Spool(path.parent, seal.spool_cipher() if seal else None)
+        self._scratch = Scratch(path.parent, encrypted=seal is not None)
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._blocks: list[tuple[Scratch, int]] = []  # that are stored, in order
+        self._held = {id(self._scratch): self._scratch}
 
     def append(self, entries: Sequence[Any] | Encoded) -> None:
         """Add entries, each on its own line of the file."""
         entries = encoded(entries)
         if not entries.count:
             return
-        if self.count:
-            self._spool.write(SEPARATOR)
-        self._spool.write(entries.block)
+        if isinstance(entries, Stored):
+            self._flush()
+            self._refer(entries)
+        else:
+            self._pending.append(entries.block)
+            self._pending_bytes += len(entries.block)
+            if self._pending_bytes >= BLOCK_BYTES:
+                self._flush()
+        self.size_bytes += len(entries.block) + (len(SEPARATOR) if self.count else 0)
         self.count += entries.count
-        self.size_bytes += len(entries.block)
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._blocks.append((self._scratch, self._scratch.put(SEPARATOR.join(self._pending))))
+            self._pending, self._pending_bytes = [], 0
+
+    def _refer(self, stored: Stored) -> None:
+        """Entries that are on the disk already stay where they are until `commit`."""
+        if id(stored.scratch) not in self._held:
+            stored.scratch.hold()
+            self._held[id(stored.scratch)] = stored.scratch
+        self._blocks.append((stored.scratch, stored.number))
+
+    def _plain(self) -> Iterator[bytes | memoryview]:
+        """The entries; what is given is good until the next is asked for."""
+        buffer = bytearray(max((scratch.size(number) for scratch, number in self._blocks), default=0))
+        for position, (scratch, number) in enumerate(self._blocks):
+            if position:
+                yield SEPARATOR
+            yield scratch.read(number, buffer)
+        if self._pending:
+            yield (SEPARATOR if self._blocks else b"") + SEPARATOR.join(self._pending)
 
     def commit(self, metadata: dict[str, Any]) -> tuple[int, str]:
         """Write the file whole, as it will lie; its size in bytes and its SHA-256 in hex. Raises OSError."""
@@ -108,11 +86,11 @@ class ArtifactWriter:
         tail = b"\n]}\n" if self.count else b"]}\n"
         new = temporary(self._path)
         require_space(self._path.parent, self.size_bytes + len(head) + len(tail))
-        plain = chain([head], self._spool.blocks(), [tail])
+        plain = chain([head], self._plain(), [tail])
         digest = hashlib.sha256()
         size = 0
 
-        def write(chunk: bytes) -> None:
+        def write(chunk: bytes | memoryview) -> None:
             nonlocal size
             write_all(descriptor, chunk)
             digest.update(chunk)
@@ -136,12 +114,16 @@ class ArtifactWriter:
         return size, digest.hexdigest()
 
     def discard(self) -> None:
-        self._spool.close()
+        held, self._held = self._held, {}
+        for scratch in held.values():
+            scratch.close()
 
 
 def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
-    """Entries as they stand in the file."""
-    return entries if isinstance(entries, Encoded) else Encoded(SEPARATOR.join(map(_encode, entries)), len(entries))
+    """Entries as they stand in the file; those that were not encoded have no level."""
+    if isinstance(entries, Encoded):
+        return entries
+    return Encoded(SEPARATOR.join(map(_encode, entries)), bytes(len(entries)))
 
 
 def _encode(value: Any) -> bytes:
@@ -149,14 +131,3 @@ def _encode(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, or an integer past 64 bits: the standard encoder escapes or spells them
         return json.dumps(value).encode()
-
-
-def _read_exactly(descriptor: int, size: int, offset: int) -> bytes:
-    parts = []
-    while size:
-        part = os.pread(descriptor, size, offset)
-        if not part:
-            raise OSError("the spool is shorter than what was written to it")
-        parts.append(part)
-        size, offset = size - len(part), offset + len(part)
-    return b"".join(parts)

@@ -1,12 +1,11 @@
 """Atomic steps on the session volume: a file is absent or whole at every moment. All calls block."""
 
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
-RESERVE_BYTES = 16 * 1024 * 1024
-RESERVE_SHARE = 20
+from aletheia_operator.scratch import write_all
+
 _TEMPORARY_SUFFIX = ".part"
 
 
@@ -15,30 +14,8 @@ def temporary(path: Path) -> Path:
     return path.with_name(path.name + _TEMPORARY_SUFFIX)
 
 
-def require_space(directory: Path, size_bytes: int) -> None:
-    """Raise OSError (ENOSPC) where evidence of that size would leave too little for journals and manifests.
-
-    The reserve is 16 MiB, or a twentieth of a smaller volume.
-    """
-    volume = os.statvfs(directory)
-    reserve = min(RESERVE_BYTES, volume.f_blocks * volume.f_frsize // RESERVE_SHARE)
-    free = volume.f_bavail * volume.f_frsize
-    if free - size_bytes < reserve:
-        raise OSError(
-            errno.ENOSPC,
-            f"{size_bytes} bytes are needed, {free} are free and {reserve} of these are kept for manifests:"
-            " delete sessions or enlarge the volume",
-        )
-
-
 def open_new(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-
-
-def write_all(descriptor: int, content: bytes | memoryview) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -6,10 +6,8 @@ derivation a session, `age -d` opens the files, and resealing replaces the manif
 """
 
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -77,26 +75,6 @@ class Seal:
 
     recipients: tuple[str, ...]
 
-    def encrypt(self, plain: Iterable[bytes], write: age.Write) -> None:
+    def encrypt(self, plain: Iterable[bytes | memoryview], write: age.Write) -> None:
         """Raises what `plain` and `write` raise."""
         age.encrypt(plain, write, self.recipients)
-
-    def spool_cipher(self) -> "SpoolCipher":
-        return SpoolCipher()
-
-
-class SpoolCipher:
-    """Encrypts blocks that only this process ever reads, under a key that it never tells (ChaCha20-Poly1305)."""
-
-    @cached_property
-    def _cipher(self) -> Any:
-        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
-        return ChaCha20Poly1305(os.urandom(32))
-
-    def encrypt(self, number: int, block: bytes) -> bytes:
-        """The block, which must be the only one of that number."""
-        return bytes(self._cipher.encrypt(number.to_bytes(12, "big"), block, None))
-
-    def decrypt(self, number: int, block: bytes) -> bytes:
-        return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None))

@@ -12,17 +12,19 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
-from aletheia_operator.session.artifact import ArtifactWriter, Spool
-from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary, write_all
+from aletheia_operator.scratch import Scratch, write_all
+from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
@@ -174,9 +176,10 @@ class Session:
             path = path.with_name(path.name + SEALED_SUFFIX)
         return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
 
-    def scratch(self) -> Spool:
-        """A place for what is on its way, encrypted where the session is sealed."""
-        return Spool(self.path, self.seal.spool_cipher() if self.seal else None)
+    @property
+    def scratch(self) -> Callable[[], Scratch]:
+        """Makes places for what is on its way, encrypted where the session is sealed."""
+        return partial(Scratch, self.path, self.seal is not None)
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""

@@ -5,39 +5,55 @@ Two forms of lines: that of the pods/log API, `TIMESTAMP text`, and that of the 
 """
 
 import base64
+import sys
 from array import array
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter, or_
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from aletheia_operator.text.forms import recognise
+from aletheia_operator.text.forms import LONGEST_SHAPE, MAX_PARSED, recognise, shape_of
 from aletheia_operator.text.levels import SERIOUS, LevelCount
 from aletheia_operator.text.timestamps import format_nanoseconds, parse_nanoseconds
 from aletheia_operator.text.traces import Heads
 
-SEPARATOR = b",\n"  # between entries; an entry has no line end in it
+_BETWEEN = ",\n"
+SEPARATOR = _BETWEEN.encode()  # between entries; an entry has no line end in it
 KEY = slice(len(b'{"timestamp":"'), len(b'{"timestamp":"2026-11-22T15:21:11.072842937Z'))
 """Where an encoded entry has its timestamp, which sorts."""
 CONTEXT_LINES = 5  # that are kept with an error, before it and after it
 LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 CONTEXT = 8  # bit of a mark: near an error
 BUCKETS = 4096
+_LOW_BYTE = 0 if sys.byteorder == "little" else array("H").itemsize - 1
+_CODE_OF_MARK = bytes(mark & 7 for mark in range(256))
 _CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
 _dumps = orjson.dumps
 _CANONICAL_LENGTH = len("2026-11-22T15:21:11.072842937Z")
 _NONE_BROKEN: dict[int, bytes] = {}
+_ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
+_ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
+_MOST_SHAPES = 1000  # of a run: a log has few, a hostile one any number
+_BEFORE_TEXT = {"api": frozenset({"Z "}), "cri": frozenset({"Z stdout F ", "Z stderr F "})}
+_TEXT_AT = {"api": _CANONICAL_LENGTH + 1, "cri": _CANONICAL_LENGTH + len(" stdout F ")}
 _SECOND_LENGTH = len("2026-11-22T15:21:11")
 SECONDS_LOOKED_BACK = 2  # lines may come a little late: a further look starts a second before the latest line
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Entries as JSON, `count` of them, with SEPARATOR between."""
+    """Entries as JSON with SEPARATOR between, and the level code of each."""
 
     block: bytes
-    count: int
+    codes: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +74,24 @@ class Position(NamedTuple):
     lines: int
 
 
+class _Known(NamedTuple):
+    """How lines of a shape become entries: a template, and the parts of the line that go into it.
+
+    The line's time is its first `stamp` characters and `zeros`: nodes leave zeros at the end out.
+    """
+
+    stamp: int
+    zeros: str
+    code: int
+    template: str
+    parts: Callable[[str], tuple[str, ...]]
+
+
 def _reversed_bits(number: int) -> int:
     return int(f"{number:012b}"[::-1], 2)
 
 
-_BUCKET_OF = tuple(_reversed_bits(number) << 4 for number in range(BUCKETS))
+_BUCKET_OF = array("H", (_reversed_bits(number) << 4 for number in range(BUCKETS)))
 
 
 @dataclass
@@ -94,9 +123,10 @@ class RunParser:
     _after: int = 0  # lines that are still near the last error
     _heads: Heads = field(default_factory=Heads)
     _serious_head: bool = False
-    _entries: list[bytes] = field(default_factory=list)
+    _shapes: dict[str, _Known] = field(default_factory=dict)  # by the beginnings of lines, with all digits alike
+    _entries: list[str] = field(default_factory=list)
     _marks: "array[int]" = field(default_factory=lambda: array("H"))
-    _parts: list[str] = field(default_factory=list)  # of a line that the node wrote in parts
+    _parts: list[bytes] = field(default_factory=list)  # of a line that the node wrote in parts
     _parts_key: str = ""
     _parts_raw: str = ""
     _parts_size: int = 0
@@ -116,33 +146,32 @@ class RunParser:
         ended = lines[-1] == ""
         if ended:
             lines.pop()
-        if self.form == "api":
-            self._feed_api(lines, broken, ended)
-        else:
-            self._feed_cri(lines, broken)
+        unended = -1 if ended else len(lines) - 1
+        self._feed(enumerate(lines) if broken else self._unknown(lines, block, unended), broken, unended)
+        self._note_position()
         return self._take(CONTEXT_LINES)
 
     def end_run(self) -> Parsed:
         """What was held back."""
         if self._parts:  # the node is still writing this line
-            self._add_line(self._parts_key, self._parts_raw, "".join(self._parts), None, False)
+            self._add_line(self._parts_key, self._parts_raw, *_decode(b"".join(self._parts)), False)
             self._parts = []
         return self._take(0)
 
-    def _feed_api(self, lines: list[str], broken: dict[int, bytes], ended: bool) -> None:
-        final = len(lines) - 1
-        start, end = self.start, self.end
-        for number, text in enumerate(lines):
-            if text[29:31] == "Z " and text[19:20] == ".":
-                key = text[:30]
-                raw, line = key, text[31:]
+    def _feed(self, lines: Iterator[tuple[int, str]], broken: dict[int, bytes], unended: int) -> None:
+        before_text, text_at = _BEFORE_TEXT[self.form], _TEXT_AT[self.form]
+        read_odd = self._odd_api if self.form == "api" else self._odd_cri
+        for number, text in lines:
+            wrong: bytes | None = None
+            if text[29:text_at] in before_text and text[19:20] == "." and not self._parts:
+                key = raw = text[:30]
+                line = text[text_at:]
+                if number in broken:
+                    wrong = broken[number][text_at:]
+            elif (odd := read_odd(text, broken.get(number))) is not None:
+                key, raw, line, wrong = odd
             else:
-                raw, _, line = text.partition(" ")
-                sortable = sort_key(raw)
-                if sortable is None:
-                    self._say(text)
-                    continue
-                key = sortable
+                continue
             if self.skip:
                 self.skip -= 1
                 continue
@@ -152,45 +181,123 @@ class RunParser:
                 self._begin_second(key)
             if key > self._last:
                 self._last = key
-            if start <= key <= end:
-                wrong = broken.get(number) if broken else None
-                self._add_line(key, raw, line, wrong and wrong[len(raw) + 1 :], ended or number < final)
-        self._note_position()
-
-    def _feed_cri(self, lines: list[str], broken: dict[int, bytes]) -> None:
-        for number, text in enumerate(lines):
-            raw, _, rest = text.partition(" ")
-            key = raw if len(raw) == _CANONICAL_LENGTH and raw[-1] == "Z" else sort_key(raw)
-            if key is None:
-                continue
-            partial = rest[7:8] == "P"
-            line = rest[9:]
-            wrong = broken.get(number) if broken else None
-            if wrong is not None:
-                line = wrong[len(raw) + 10 :].decode("utf-8", "surrogateescape")  # a character may be split between two parts
-            if partial or self._parts:
-                if not self._parts:
-                    self._parts_key, self._parts_raw, self._parts_size = key, raw, 0
-                if self._parts_size <= self.max_line_bytes:
-                    self._parts.append(line)
-                    self._parts_size += len(line)
-                if partial:
-                    continue
-                key, raw, line = self._parts_key, self._parts_raw, "".join(self._parts)
-                self._parts = []
-                wrong = b"" if not line.isascii() else None
-            if key[:_SECOND_LENGTH] == self._second:
-                self._of_second += 1
-            else:
-                self._begin_second(key)
-            if key > self._last:
-                self._last = key
             if self.start <= key <= self.end:
-                if wrong is not None:
-                    exact = line.encode("utf-8", "surrogateescape")
-                    line, wrong = _decode(exact)
-                self._add_line(key, raw, line, wrong, True)
-        self._note_position()
+                self._add_line(key, raw, line, wrong, number != unended or self.form == "cri")
+
+    def _unknown(self, lines: list[str], block: bytes, unended: int) -> Iterator[tuple[int, str]]:
+        """Take the lines whose shape is known, and give the others in between, in order: most logs have lines of few shapes.
+
+        A known line that is in order, in the same second as the one before and within the window is the quickest case.
+        """
+        alike = block.translate(_ALIKE)
+        longest = min(self.max_line_bytes // 4, MAX_PARSED)
+        easy = b"\0" not in alike and len(max(lines, key=len, default="")) <= longest
+        known_as, add_entry, add_mark = self._shapes.get, self._entries.append, self._marks.append
+        last, limit, of_second = self._last, "", 0
+        head, code, near = "", 0, self._after
+        quick = not self.skip and not self._parts
+        for number, (text, shape) in enumerate(zip(lines, alike.decode().split("\n"), strict=False)):
+            message_at = text.find(": ", _SECOND_LENGTH, LONGEST_SHAPE) + 2
+            known = known_as(shape[:message_at])
+            if (
+                known is None
+                or not text[message_at : message_at + 1].isalpha()
+                or not (easy or ("\0" not in shape and len(text) <= longest))
+                or not quick
+                or number == unended
+            ):
+                self._note(last, of_second, head, code)
+                yield number, text
+                last, limit, of_second = self._last, "", 0
+                head, near = "", self._after
+                quick = not self.skip and not self._parts
+                if known is None and message_at > _SECOND_LENGTH:
+                    self._learn(shape[:message_at], text)
+                continue
+            stamp, zeros, code, template, parts = known
+            key = text[:stamp] + zeros if zeros else text[:stamp]
+            if last <= key < limit:
+                of_second += 1
+                last = key
+            else:
+                if key[:_SECOND_LENGTH] == self._second:
+                    of_second += 1
+                else:
+                    self._of_second += of_second
+                    self._begin_second(key)
+                    of_second = 0
+                last = max(last, key)
+                limit = min(self._second + "~", self.end) if last >= self.start else ""
+                if not self.start <= key <= self.end:
+                    continue
+            head = key
+            if code < SERIOUS_CODE and not near:
+                add_entry(template % parts(text))
+                add_mark(code)
+            else:
+                if code >= SERIOUS_CODE:
+                    self.count.add_message(text[message_at:])
+                self._add(template % parts(text), code, False)
+                near = self._after
+        self._note(last, of_second, head, code)
+
+    def _note(self, last: str, of_second: int, head: str, code: int) -> None:
+        """How far the lines of known shapes went."""
+        self._last = last
+        self._of_second += of_second
+        if head:
+            self._heads.begin(head)
+            self._serious_head = code >= SERIOUS_CODE
+
+    def _learn(self, beginning: str, text: str) -> None:
+        """Know the lines that begin like this one, if that is enough to know them."""
+        raw = text.partition(" ")[0]
+        text_at = len(raw) + _TEXT_AT[self.form] - _CANONICAL_LENGTH
+        if text[len(raw) - 1 : text_at] not in _BEFORE_TEXT[self.form] or len(self._shapes) >= _MOST_SHAPES:
+            return
+        key, shape = sort_key(raw), shape_of(text[text_at:])
+        if key is None or shape is None or raw[_SECOND_LENGTH] != ".":
+            return
+        level, fields, message_at = shape
+        zeros = key[len(raw) - 1 :] if len(raw) < len(key) else ""
+        stamp = _CANONICAL_LENGTH - len(zeros)
+        names = ",".join(f'"{name}":"%s"' for name, _ in fields)
+        head = _dumps({"container": self.container} | ({"previous": True} if self.previous else {}) | {"level": level}).decode()
+        template = f'{{"timestamp":"%s{zeros}",{head[1:-1].replace("%", "%%")},"message":"%s",'
+        template += (f'"fields":{{{names}}},' if fields else "") + '"line":"%s"}'
+        inner = (slice(text_at + part.start, text_at + part.stop) for _, part in fields)
+        outer = slice(stamp), slice(text_at + message_at, None), *inner, slice(text_at, None)
+        self._shapes[beginning] = _Known(stamp, zeros, _CODE_OF[level], template, itemgetter(*outer))
+
+    def _odd_api(self, text: str, wrong: bytes | None) -> tuple[str, str, str, bytes | None] | None:
+        """Time that sorts, time as it was written, text and, where it is not UTF-8, bytes of a line; None where it is none."""
+        raw, _, line = text.partition(" ")
+        key = sort_key(raw)
+        if key is None:
+            self._say(text)
+            return None
+        return key, raw, line, wrong and wrong[len(raw) + 1 :]
+
+    def _odd_cri(self, text: str, wrong: bytes | None) -> tuple[str, str, str, bytes | None] | None:
+        """As `_odd_api`, of the last part of a line that the node wrote in parts; None while there are more."""
+        raw, _, rest = text.partition(" ")
+        key = sort_key(raw)
+        if key is None:
+            return None
+        partial = rest[7:8] == "P"
+        part = rest[9:].encode() if wrong is None else wrong[len(raw) + 10 :]
+        if not partial and not self._parts:
+            return key, raw, *_decode(part)
+        if not self._parts:
+            self._parts_key, self._parts_raw, self._parts_size = key, raw, 0
+        if self._parts_size <= self.max_line_bytes:
+            self._parts.append(part)
+            self._parts_size += len(part)
+        if partial:
+            return None
+        whole = b"".join(self._parts)  # a character may be split between two parts
+        self._parts = []
+        return self._parts_key, self._parts_raw, *_decode(whole)
 
     def _begin_second(self, key: str) -> None:
         if not self.first:
@@ -242,12 +349,11 @@ class RunParser:
         serious = level in SERIOUS
         if serious:
             self.count.add_message(line if message is None else message)
-        self._add(entry, _CODE_OF[level], serious, belongs)
+        self._add(_encode(entry), _CODE_OF[level], belongs)
 
-    def _add(self, entry: dict[str, Any], code: int, serious: bool, belongs: bool) -> None:
-        mark = code | _BUCKET_OF[self._ordinal & (BUCKETS - 1)]
-        self._ordinal += 1
-        if serious:
+    def _add(self, entry: str, code: int, belongs: bool) -> None:
+        mark = code
+        if code >= SERIOUS_CODE:
             for near in range(max(0, len(self._marks) - CONTEXT_LINES), len(self._marks)):
                 self._marks[near] |= CONTEXT
             self._after = CONTEXT_LINES
@@ -257,10 +363,7 @@ class RunParser:
         elif belongs:
             mark |= CONTEXT
         self._marks.append(mark)
-        try:
-            self._entries.append(_dumps(entry))
-        except TypeError:  # fields nested too deeply; the line has them
-            self._entries.append(_dumps({key: value for key, value in entry.items() if key != "fields"}))
+        self._entries.append(entry)
 
     def _is_long(self, line: str, exact: bytes | None) -> bool:
         return len(line.encode() if exact is None else exact) > self.max_line_bytes
@@ -269,23 +372,48 @@ class RunParser:
         """A line without a time is no log: the node says why it has none, under HTTP 200. Kept once."""
         if self.words is None:
             self.words = words
-            self._add({"timestamp": None, "container": self.container, "line": words}, 0, False, False)
+            self._add(_encode({"timestamp": None, "container": self.container, "line": words}), 0, False)
 
     def _take(self, held: int) -> Parsed:
         upto = max(0, len(self._entries) - held)
-        for code, number in Counter(mark & 7 for mark in self._marks[:upto]).items():
+        first = self._ordinal % BUCKETS
+        buckets = _BUCKET_OF * ((first + upto) // BUCKETS + 1)
+        marks = array("H", map(or_, self._marks, buckets[first : first + upto]))
+        self._ordinal += upto
+        for code, number in count_codes(marks.tobytes()).items():
             self.count.add(LEVEL_CODES[code] or None, number)
-        parsed = Parsed(SEPARATOR.join(self._entries[:upto]), self._marks[:upto].tobytes())
+        parsed = Parsed(_BETWEEN.join(self._entries[:upto]).encode(), marks.tobytes())
         del self._entries[:upto], self._marks[:upto]
         return parsed
 
 
+def codes_of(marks: bytes) -> bytes:
+    """The level code of each mark."""
+    return marks[_LOW_BYTE :: array("H").itemsize].translate(_CODE_OF_MARK)
+
+
+def count_codes(marks: bytes) -> Counter[int]:
+    """How many marks have each level code."""
+    codes = codes_of(marks)
+    return Counter({code: number for code in range(len(LEVEL_CODES)) if (number := codes.count(code))})
+
+
 def sort_key(stamp: str) -> str | None:
     """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
-    if len(stamp) == _CANONICAL_LENGTH and stamp[-1:] == "Z" and stamp[10:11] == "T" and stamp[19:20] == ".":
-        return stamp
+    if stamp[-1:] == "Z" and stamp[10:11] == "T" and stamp[19:20] == ".":
+        if len(stamp) == _CANONICAL_LENGTH:
+            return stamp
+        if len(stamp) < _CANONICAL_LENGTH and stamp[20:-1].isdecimal():
+            return f"{stamp[:-1]:0<29}Z"
     moment = parse_nanoseconds(stamp.encode("ascii", "replace"))
     return None if moment is None else format_nanoseconds(moment)
+
+
+def _encode(entry: dict[str, Any]) -> str:
+    try:
+        return _dumps(entry).decode()
+    except TypeError:  # fields nested too deeply; the line has them
+        return _dumps({key: value for key, value in entry.items() if key != "fields"}).decode()
 
 
 def _decode_each(block: bytes) -> tuple[list[str], dict[int, bytes]]:

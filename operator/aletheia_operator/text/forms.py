@@ -332,6 +332,36 @@ _ORIGIN = re.compile(
 _TIME = re.compile(r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]*(?:[ :]\d+[:.][\d:.,]+)?)")
 
 
+Parts = tuple[tuple[str, slice], ...]  # of a line, by the field's name
+LONGEST_SHAPE = 256  # characters
+
+
+class Shape(NamedTuple):
+    """Of lines that are alike: their level, where their fields are, and where their message begins."""
+
+    level: str
+    parts: Parts
+    message_at: int
+
+
+def shape_of(line: str) -> Shape | None:
+    """What holds of every line that begins like this one up to its first ": ", whatever the digits, and goes on with a letter.
+
+    None where that is not enough to know a line. The patterns of the usual head take all digits alike, and look no further
+    than that, where a letter follows.
+    """
+    end = line.find(": ", 0, LONGEST_SHAPE) + 2
+    match = _USUAL.match(line)
+    found = _usual_head(line)
+    if match is None or found is None or not match[3].isalpha() or not line[end : end + 1].isalpha():
+        return None
+    time, origin = _TIME.match(match[1]), _ORIGIN.match(line, match.end())
+    if found.level is None or origin is None or origin.end() != end:
+        return None
+    spans = {"time": time and time.span(1), "pid": origin.span(1), "thread": origin.span(2), "logger": origin.span(3)}
+    return Shape(found.level, tuple((name, slice(*(spans[name] or ()))) for name in found.fields or ()), end)
+
+
 def _usual_head(line: str) -> Recognised | None:
     match = _USUAL.match(line)
     if match is None:

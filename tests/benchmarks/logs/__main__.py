@@ -177,7 +177,7 @@ def investigate(kubectl: Kubectl, via: str, number: int) -> None:
     name = f"{via}-{number}"
     logs = {"via": via, "limits": LIMITS}
     targets = [{"selector": {"matchLabels": {"app": "writer"}}}]
-    kubectl.apply(investigation(name, targets=targets, logs=logs, timeout="1h"))
+    kubectl.apply(investigation(name, targets=targets, logs=logs, timeout="1h", window={"lookback": "12h"}))
     kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Completed", 1800)
 
 

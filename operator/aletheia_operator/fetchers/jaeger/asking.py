@@ -188,10 +188,10 @@ class Asked:
             for trace in traces:
                 batch.append(self.api.entry(self.held, trace))
                 if sum(map(len, batch)) >= BATCH_BYTES:
-                    yield Encoded(SEPARATOR.join(batch), len(batch))
+                    yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
                     batch = []
             if batch:
-                yield Encoded(SEPARATOR.join(batch), len(batch))
+                yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
         finally:
             self.held.close()
 

@@ -11,7 +11,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Scratch, Sources, Window
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.fetchers.prometheus import client, summary
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.gathered import Gathered
@@ -19,6 +19,7 @@ from aletheia_operator.fetchers.prometheus.grid import Grid, step_seconds
 from aletheia_operator.fetchers.prometheus.stream import SeriesStream, infos_of, warnings_of
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, Expression, Templates, check, expressions
 from aletheia_operator.fetchers.prometheus.tenancy import confine
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.levels import one_line
 
 ENTRIES_PER_BATCH = 100

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.fetchers.base import Scratch
 from aletheia_operator.fetchers.prometheus.summary import Peak
+from aletheia_operator.scratch import Scratch
 
 BATCH_BYTES = 4 * 1024 * 1024
 _LISTS = ("values", "histograms")

@@ -7,17 +7,16 @@ even sample of the rest. Which lines stay depends on the log and the budget alon
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
-from struct import Struct
 
-from aletheia_operator.fetchers.base import Scratch
-from aletheia_operator.text.entries import BUCKETS, CONTEXT, LEVEL_CODES, SEPARATOR, Encoded, Parsed
+from aletheia_operator.scratch import Scratch, Stored
+from aletheia_operator.text.entries import BUCKETS, CONTEXT, SEPARATOR, SERIOUS_CODE, Encoded, Parsed, codes_of, count_codes
 
-_FRAME = Struct("<II")  # bytes of the marks, bytes of the block
+_BLOCK_BYTES = 512 * 1024
 _SERIOUS, _NEAR, _OTHER = range(3)
-_SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 _CLASSES = tuple(
-    _SERIOUS if code & 7 >= _SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
+    _SERIOUS if code & 7 >= SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
 )  # by the low bits of a mark
 _SLACK = 2  # the file may hold so many budgets before it is thinned out
 
@@ -38,17 +37,23 @@ class Spool:
     over_budget: bool = False
 
     def __post_init__(self) -> None:
-        self._file = self.scratch()
         self._first_bucket_out = [BUCKETS, BUCKETS, BUCKETS * self.sample_percent // 100]
+        self._begin()
+
+    def _begin(self) -> None:
+        self.file = self.scratch()
+        self.size_bytes, self.kept = 0, Counter()
+        self._numbers: list[tuple[int, int]] = []  # of a block's marks, and of its entries
+        self._blocks: list[bytes] = []
+        self._marks = array("H")
+        self._waiting_bytes = 0
 
     def add(self, parsed: Parsed) -> None:
-        """Take entries. Blocks while they are written."""
+        """Take entries. Blocks while they are written. Raises OSError."""
         if not parsed.marks:
             return
-        marks = array("H", parsed.marks)
-        codes = Counter(mark & 7 for mark in marks)
-        self.total.update(codes)
-        self._keep(self._file, marks, parsed.block)
+        self.total.update(count_codes(parsed.marks))
+        self._keep(array("H", parsed.marks), parsed.block)
         if self.size_bytes > _SLACK * self.max_bytes:
             self._thin(self.max_bytes)
 
@@ -58,20 +63,27 @@ class Spool:
             self._thin(max_bytes)
 
     def blocks(self) -> Iterator[Encoded]:
-        for marks, block in self._frames():
-            yield Encoded(block, len(marks))
+        for marks, number in self._numbers:
+            yield Stored(self.file.get(number), codes_of(self.file.get(marks)), self.file, number)
+        if self._blocks:
+            yield Encoded(SEPARATOR.join(self._blocks), codes_of(self._marks.tobytes()))
 
     def close(self) -> None:
-        self._file.close()
+        self.file.close()
 
-    def _keep(self, file: Scratch, marks: "array[int]", block: bytes) -> None:
+    def _keep(self, marks: "array[int]", block: bytes) -> None:
         if min(self._first_bucket_out) < BUCKETS:
             marks, block = self._selected(marks, block)
             if not marks:
                 return
-        file.write(_FRAME.pack(len(marks) * 2, len(block)) + marks.tobytes() + block)
+        self.kept.update(count_codes(marks.tobytes()))
         self.size_bytes += len(block) + len(SEPARATOR)
-        self.kept.update(mark & 7 for mark in marks)
+        self._blocks.append(block)
+        self._marks += marks
+        self._waiting_bytes += len(block)
+        if self._waiting_bytes >= _BLOCK_BYTES:
+            self._numbers.append((self.file.put(self._marks.tobytes()), self.file.put(SEPARATOR.join(self._blocks))))
+            self._blocks, self._marks, self._waiting_bytes = [], array("H"), 0
 
     def _selected(self, marks: "array[int]", block: bytes) -> tuple["array[int]", bytes]:
         out = [self._first_bucket_out[_CLASSES[code]] for code in range(16)]
@@ -83,22 +95,19 @@ class Spool:
         return kept, SEPARATOR.join([entry for entry, stays in zip(entries, chosen, strict=True) if stays])
 
     def _frames(self) -> Iterator[tuple["array[int]", bytes]]:
-        for content in self._file.blocks():
-            at = 0
-            while at < len(content):
-                marks_bytes, block_bytes = _FRAME.unpack_from(content, at)
-                begin = at + _FRAME.size + marks_bytes
-                at = begin + block_bytes
-                yield array("H", content[begin - marks_bytes : begin]), content[begin:at]
+        """What was kept so far, marks and entries."""
+        for number, block in self._numbers:
+            yield array("H", self.file.get(number)), self.file.get(block)
+        if self._blocks:
+            yield self._marks, SEPARATOR.join(self._blocks)
 
     def _thin(self, max_bytes: int) -> None:
         self.over_budget = True
         self._first_bucket_out = self._thresholds(max_bytes)
-        old, new = self._file, self.scratch()
-        self.size_bytes, self.kept = 0, Counter()
-        for marks, block in self._frames():
-            self._keep(new, marks, block)
-        self._file = new
+        old = copy(self)
+        self._begin()
+        for marks, block in old._frames():
+            self._keep(marks, block)
         old.close()
 
     def _thresholds(self, max_bytes: int) -> list[int]:
