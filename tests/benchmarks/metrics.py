@@ -4,7 +4,6 @@ curl and promtool download the same chunks into a file; we parse, glue and write
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from urllib.parse import urlencode
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.grid import Grid
-from tests.benchmarks.capturing import capture
+from tests.benchmarks.capturing import capture, peak_mb
 from tests.cluster import programs, servers
 from tests.support.fetching import endpoint, window
 
@@ -132,7 +131,7 @@ def _capture_large(url: str) -> int:
             PrometheusFetcher(), endpoint(url, timeout_seconds=600), span, Path(name), metrics=[{"query": "x", "step": "15s"}]
         )
     assert fetched.missing == []
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    print(peak_mb())
     return 0
 
 

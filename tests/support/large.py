@@ -1,12 +1,11 @@
 """Asks one kind of source a question in a process of its own, and prints its peak of memory in MB: KIND URL DIRECTORY."""
 
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 from aletheia_operator.fetchers import FETCHERS, RemoteFetcher
-from tests.benchmarks.capturing import capture
+from tests.benchmarks.capturing import capture, peak_mb
 from tests.support.fetching import endpoint, reasons, window
 
 END = 1_763_000_000
@@ -24,7 +23,7 @@ def main(kind: str, url: str, directory: str) -> None:
     asked = endpoint(url, timeout_seconds=300, api=api or None)
     fetched = capture(fetcher, asked, window(END - 60, END), Path(directory), **SPECS[kind])
     assert reasons(fetched.missing) == [], fetched.missing
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    print(peak_mb())
 
 
 if __name__ == "__main__":
