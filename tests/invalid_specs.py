@@ -219,6 +219,9 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("a step in milliseconds", _metrics(query="up", step="500ms"), "step"),
     InvalidSpec("a URL in place of a DataSource", _metrics(query="up", url="http://169.254.169.254"), "url"),
     InvalidSpec("a reference to a DataSource without a name", _metrics(query="up", dataSourceRef={}), "name"),
+    InvalidSpec("an upload to a URL", _logs(session={"upload": {"endpoint": "http://a"}}), "endpoint"),
+    InvalidSpec("an upload under a prefix of one's own", _logs(session={"upload": {"prefix": "other"}}), "prefix"),
+    InvalidSpec("an upload with no time", _logs(session={"upload": {"timeout": "0s"}}), "timeout"),
     InvalidSpec("a DataSource's name with a slash", _metrics(query="up", dataSourceRef={"name": "a/b"}), "name"),
     # traces
     InvalidSpec("a trace that names nothing", _traces(), "exactly one of service, traceID or fromLogs"),
@@ -327,12 +330,19 @@ VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
         ),
     ),
     ValidSpec("everything at once", _logs(logs={}, metrics=[QUERY], traces=[{"service": "shop"}], serviceAccountName="reader")),
+    ValidSpec("uploaded to the default bucket", _logs(session={"upload": {}})),
+    ValidSpec("uploaded to a bucket", _logs(session={"upload": {"dataSourceRef": {"name": "archive"}, "timeout": "1h"}})),
     ValidSpec("suspended and cancelled", _logs(suspend=True, cancel=True, timeout="1h")),
 )
 
 
 def _source(endpoint: Any = "http://prometheus:9090", **fields: Any) -> Spec:
     return {"type": "prometheus", "endpoint": endpoint, **fields}
+
+
+def _s3(endpoint: str = "https://s3.eu-central-1.amazonaws.com", **fields: Any) -> Spec:
+    spec = _source(endpoint, type="s3", auth={"accessKey": {"name": "login"}}, s3={"bucket": "incidents"})
+    return {name: value for name, value in {**spec, **fields}.items() if value is not None}
 
 
 INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
@@ -375,10 +385,33 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("allowedNamespaces that are empty, and so would close it", _source(allowedNamespaces=[]), "allowedNamespaces"),
     InvalidSpec("an allowed namespace in capitals", _source(allowedNamespaces=["Shop"]), "allowedNamespaces"),
     InvalidSpec("default that is a word", _source(default="always"), "default"),
+    InvalidSpec("S3 without a bucket", _s3(s3=None), "s3 names the bucket"),
+    InvalidSpec("a bucket of a Prometheus", _source(s3={"bucket": "incidents"}), "s3 names the bucket"),
+    InvalidSpec("S3 without credentials", _s3(auth=None), "auth.accessKey"),
+    InvalidSpec("S3 with a password", _s3(auth={"basic": {"name": "a"}}), "auth.accessKey"),
+    InvalidSpec("an access key of a Prometheus", _source(auth={"accessKey": {"name": "a"}}), "auth.accessKey"),
+    InvalidSpec("an S3 endpoint with a path", _s3("https://s3.example.com/incidents"), "the endpoint of type s3 has no path"),
+    InvalidSpec("S3 with a tenant header", _s3(tenant={"value": "a"}), "tenant does not belong"),
+    InvalidSpec("a bucket in capitals", _s3(s3={"bucket": "Incidents"}), "bucket"),
+    InvalidSpec("a bucket that is a path", _s3(s3={"bucket": "a/../b"}), "bucket"),
+    InvalidSpec("a prefix that goes up", _s3(s3={"bucket": "incidents", "prefix": "a/../b"}), "prefix"),
+    InvalidSpec("a prefix that begins with a slash", _s3(s3={"bucket": "incidents", "prefix": "/a"}), "prefix"),
+    InvalidSpec("a prefix that ends with a slash", _s3(s3={"bucket": "incidents", "prefix": "a/"}), "prefix"),
+    InvalidSpec("an S3 prefix with a blank", _s3(s3={"bucket": "incidents", "prefix": "a b"}), "prefix"),
+    InvalidSpec("a region with a dot", _s3(s3={"bucket": "incidents", "region": "a.b"}), "region"),
+    InvalidSpec("a link-local S3 endpoint", _s3("http://169.254.169.254"), "metadata service"),
 )
 
 VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
     ValidSpec("a Prometheus with defaults", _source()),
+    ValidSpec("an S3 bucket", _s3(s3={"bucket": "incidents", "region": "us-east-1", "pathStyle": True})),
+    ValidSpec(
+        "an S3 bucket with all it may have",
+        _s3(
+            "https://s3.example.com/",
+            s3={"bucket": "in.cidents", "prefix": "a/b_c-d.e", "region": "eu-1", "pathStyle": False, "maxSessionBytes": 1},
+        ),
+    ),
     ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
     ValidSpec("a Jaeger of one API", _source("http://jaeger.tracing:16686", type="jaeger", api="v3")),
     ValidSpec("a path prefix and https", _source("https://metrics.example.com/prometheus/")),

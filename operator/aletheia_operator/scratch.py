@@ -71,7 +71,10 @@ class Scratch:
 
     def get(self, number: int) -> bytes:
         """Raises OSError."""
-        return bytes(self.read(number, bytearray(self.size(number))))
+        block = os.pread(self.descriptor, self.size(number), self._ends[number])
+        if len(block) < self.size(number):  # a large one may come in parts
+            return bytes(self.read(number, bytearray(self.size(number))))
+        return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None)) if self.encrypted else block
 
     def read(self, number: int, buffer: bytearray) -> bytes | memoryview:
         """As `get`, but where it can be, what is given lies in the buffer, which has room for it. Raises OSError."""

@@ -74,8 +74,10 @@ class Kind(Cluster):
         run([self.kind, "delete", "cluster", f"--name={CONTEXT_PREFIX}{self.name}", f"--kubeconfig={self.kubeconfig}"])
 
 
-def start(name: str, kubeconfig: Path | None = None) -> Cluster:
+def start(name: str, kubeconfig: Path | None = None, log_max_size: str | None = None) -> Cluster:
     """The cluster of this kubeconfig, or else the running or newly started cluster of this name.
+
+    `log_max_size`: from which size on the node without Docker rotates a container's log.
 
     Raises RigError, naming what is missing, where no cluster can be had.
     """
@@ -86,7 +88,7 @@ def start(name: str, kubeconfig: Path | None = None) -> Cluster:
         return Cluster(name, "kubeconfig", kubeconfig.resolve(), bin_dir() / "kubectl", bin_dir() / "helm")
     if reason := missing():
         raise RigError(reason)
-    return _start_kind(name) if images.docker_answers() else _start_node(name)
+    return _start_kind(name) if images.docker_answers() else _start_node(name, log_max_size)
 
 
 def missing() -> str:
@@ -136,7 +138,7 @@ def _kind_kubeconfig(name: str) -> Path:
     return cache_dir() / "kind" / name / "kubeconfig"
 
 
-def _start_node(name: str) -> Node:
+def _start_node(name: str, log_max_size: str | None) -> Node:
     with ThreadPoolExecutor(1) as aside:
         if not (bin_dir() / "kube").exists():
             aside.submit(
@@ -144,9 +146,10 @@ def _start_node(name: str) -> Node:
             )  # waits for the network, mostly, while Go has the processors; what fails is tried again
         programs.node()
     with step(f"starting node {name}"):
-        kubeconfig = Path(_node(name, "up").strip())
+        kubeconfig = Path(_node(name, "up", LOG_MAX_SIZE=log_max_size or "").strip())
     return Node(name, "node", kubeconfig, bin_dir() / "kubectl", bin_dir() / "helm")
 
 
-def _node(name: str, *command: str) -> str:
-    return run([HERE / "node", *command], env={"NODE": name, "ALETHEIA_CACHE": str(cache_dir())}, timeout_seconds=300)
+def _node(name: str, *command: str, **env: str) -> str:
+    env |= {"NODE": name, "ALETHEIA_CACHE": str(cache_dir())}
+    return run([HERE / "node", *command], env=env, timeout_seconds=300)

@@ -1,4 +1,4 @@
-"""Prometheus, Jaeger with its example application, and Loki: as processes for the integration tests, and as pods of a cluster.
+"""Prometheus, Jaeger with its example application, Loki and an S3 server: as processes for the integration tests, and as pods.
 
 Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
 """
@@ -6,6 +6,7 @@ Each process listens on free ports of one address, keeps its files in a given di
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from tests.cluster import programs
 from tests.cluster.provider import Cluster
@@ -196,6 +197,37 @@ def loki(directory: Path, *, address: str = "127.0.0.1") -> Iterator[Loki]:
         yield Loki(url)
 
 
+@dataclass(frozen=True)
+class S3:
+    """A running S3 server (versitygw): a bucket is a folder of `directory`, an object a file in it."""
+
+    url: str
+    directory: Path
+    access_key: str = "an-access-key"
+    secret_key: str = "a-secret-key-0123456789"
+
+    def bucket(self, name: str) -> Path:
+        """A new bucket."""
+        (self.directory / name).mkdir()
+        return self.directory / name
+
+
+@contextmanager
+def s3(
+    directory: Path, *, address: str = "127.0.0.1", flags: Sequence[str] = (), tls: ssl.SSLContext | None = None
+) -> Iterator[S3]:
+    """Run an S3 server with its objects below the directory; by https where `tls` trusts the flags' certificate."""
+    programs.build(programs.VERSITYGW)
+    objects = directory / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    with free_ports(address, 1) as (port,):
+        server = S3(f"http{'s' if tls else ''}://{address}:{port}", objects)
+    keys = ["--access", server.access_key, "--secret", server.secret_key]
+    command = [str(bin_dir() / "versitygw"), "--port", f"{address}:{port}", *keys, "--health", "/health", *flags]
+    with process([*command, "posix", str(objects)], directory / "versitygw.log", lambda: answers(f"{server.url}/health", tls)):
+        yield server
+
+
 @contextmanager
 def process(
     command: Sequence[str], log: Path, ready: Callable[[], bool], env: Mapping[str, str] | None = None
@@ -227,10 +259,10 @@ def free_ports(address: str, count: int) -> Iterator[list[int]]:
         yield [one.getsockname()[1] for one in sockets]
 
 
-def answers(url: str) -> bool:
+def answers(url: str, tls: ssl.SSLContext | None = None) -> bool:
     """Whether the server answers this GET with success."""
     try:
-        with _direct.open(url, timeout=2):
+        with (build_opener(ProxyHandler({}), HTTPSHandler(context=tls)) if tls else _direct).open(url, timeout=2):
             return True
     except OSError:
         return False

@@ -12,6 +12,7 @@ import yaml
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import RigError
 from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm
+from tests.integration.test_node_logs import verification
 from tests.support.operator import Kubectl, investigation, pod, until
 
 pytestmark = pytest.mark.e2e
@@ -201,3 +202,56 @@ def test_the_chart_passes_lint_and_a_server_side_dry_run(cluster: Cluster, insta
     said = installation.system("apply", "--dry-run=server", "-f", "-", stdin=rendered)
     assert "deployment.apps/dry-run-aletheia-operator created (server dry run)" in said
     assert "warning" not in said.lower()
+
+
+def upgrade(installation: Installation, **values: Any) -> None:
+    """`helm upgrade`, also of what the test has changed by hand."""
+    arguments = (
+        "upgrade",
+        "aletheia",
+        str(CHART),
+        "--namespace=e2e-system",
+        "--reuse-values",
+        "--values=-",
+        "--force-conflicts",
+    )
+    helm(installation.cluster, *arguments, "--wait", "--timeout=120s", stdin=yaml.safe_dump(values))
+
+
+def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
+    installation: Installation, shop: Kubectl, speaker: str, tmp_path: Path
+) -> None:
+    """`nodeLogs.enabled` is enough; without it, and where the right is taken away, the API takes over quietly and whole."""
+    lines = ["ERROR connection refused", "täglich"]
+
+    def look(name: str, via: str) -> tuple[dict[str, str], list[str]]:
+        """Which way was taken, and the gaps; either way every line is there."""
+        resource = shop.investigate(name, window={"lookback": "30m"}, targets=[{"pod": speaker}], logs={"via": via})
+        (document,) = [one for path, (one, _) in installation.session(resource).items() if path.startswith("data/logs/")]
+        assert [entry["line"] for entry in document["data"]] == lines
+        return document["metadata"]["via"], [f"{gap['reason']}: {gap['message']}" for gap in resource["status"].get("gaps", [])]
+
+    by_api, from_node = {"container/app": "api"}, {"container/app": "node"}
+    assert look("files-not-enabled", "auto") == (by_api, [])
+    # kind's kubelets sign their own certificates
+    node_logs = {"enabled": True, "insecureTLS": verification(shop, tmp_path) == ["--kubelet-insecure-tls"]}
+    upgrade(installation, nodeLogs=node_logs)
+    try:
+        role = "clusterrole/aletheia-aletheia-operator.e2e-system"
+        rules = shop.get(role)["rules"]
+        (at,) = [number for number, rule in enumerate(rules) if "nodes/log" in rule["resources"]]
+        taken = [{"op": "replace", "path": f"/rules/{at}/resources", "value": ["nodes"]}]
+        shop("patch", role, "--type=json", "-p", json.dumps(taken))
+        assert look("files-denied-auto", "auto") == (by_api, [])
+        via, gaps = look("files-denied-node", "node")
+        assert via == by_api
+        assert len(gaps) == 1
+        assert gaps[0].startswith("NodeLogsUnavailable")
+        assert "a ClusterRole with the verb get on nodes/log" in gaps[0]
+        upgrade(installation, nodeLogs=node_logs)  # gives the right back
+        installation.system("rollout", "restart", installation.deployment)  # a kubelet remembers for a while whom it denied
+        installation.system("rollout", "status", installation.deployment, "--timeout=60s")
+        for way in ("auto", "node"):
+            assert look(f"files-{way}", way) == (from_node, [])
+    finally:
+        upgrade(installation, nodeLogs={"enabled": False, "insecureTLS": False})

@@ -339,3 +339,97 @@ def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
     ]
     events = documents(resource, "events")[0]["data"]
     assert {"Scheduled", "Killing"} <= {entry["reason"] for entry in events if entry["object"]["name"] == "deleted"}
+
+
+def rolled_out_twice(place: Kubectl, kind: str) -> Any:
+    """A workload of this kind whose image was changed, investigated."""
+    name = f"rolled-{kind.lower()}"
+    for image in (BUSYBOX, SAME_IMAGE):
+        workload = deployment(name, "sleep 3600", image=image) | {"kind": kind}
+        if kind == "DaemonSet":
+            del workload["spec"]["replicas"]
+        else:
+            workload["spec"]["serviceName"] = name
+        place.apply(workload)
+        place("rollout", "status", f"{kind.lower()}/{name}", "--timeout=60s")
+    return investigate(place, name, {"workload": {"kind": kind, "name": name}}, objects={}, events={})
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_a_rollout_of_a_stateful_or_daemon_set(place: Kubectl, kind: str) -> None:
+    """Its ControllerRevisions say which image became which, within the window."""
+    resource = rolled_out_twice(place, kind)
+    (family,) = [one for one in documents(resource, "objects") if one["metadata"].get("kind") == kind]
+    rollouts = family["metadata"]["rollouts"]
+    assert [(one["revision"], one["in_window"]) for one in rollouts] == [(1, True), (2, True)]
+    assert rollouts[1]["changed"] == [{"container": "app", "field": "image", "from": BUSYBOX, "to": SAME_IMAGE}]
+    assert [item["kind"] for item in family["data"]][:3] == [kind, "ControllerRevision", "ControllerRevision"]
+    rolled = [entry["message"] for entry in timeline(resource) if entry["kind"] == "Rollout"]
+    assert rolled[-1] == f"revision 2 rolled out: app image {BUSYBOX} → {SAME_IMAGE}"
+
+
+def test_what_befalls_a_volume(place: Kubectl) -> None:
+    """Events of the PersistentVolume behind a pod's claim, which lie in another namespace, are with those of the pod."""
+    name = "it-recycled-volume"
+    place("delete", "pv", name, "--ignore-not-found")
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Mi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Delete",
+            "storageClassName": "",
+            "hostPath": {"path": "/not-to-be-deleted"},
+        },
+    }
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name}
+    claim = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": "recycled"}}
+    claim["spec"] = spec | {"resources": {"requests": {"storage": "1Mi"}}}
+    mounted = pod("mounted", "sleep 3600", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "recycled"}}])
+    try:
+        place.apply(volume, claim)
+        place.wait("pvc/recycled", "jsonpath={.status.phase}=Bound")
+        place("delete", "pvc", "recycled")
+        place.wait(f"pv/{name}", "jsonpath={.status.phase}=Failed")  # this kind of volume cannot be deleted, which is an event
+        place("patch", "pv", name, "--type=json", "-p", '[{"op": "remove", "path": "/spec/claimRef"}]')
+        place.apply(claim, mounted)
+        place.wait("pvc/recycled", "jsonpath={.status.phase}=Bound")
+        resource = investigate(place, "volume", {"pod": "mounted"}, events={}, objects={})
+    finally:
+        place("delete", "pod/mounted", "pvc/recycled", "--now", "--ignore-not-found")
+        place("delete", "pv", name)
+    (events,) = documents(resource, "events")
+    told = [entry for entry in events["data"] if entry["object"]["kind"] == "PersistentVolume"]
+    assert [(entry["object"]["name"], entry["reason"]) for entry in told] == [(name, "VolumeFailedDelete")]
+    family = documents(resource, "objects")[0]
+    assert [item["metadata"]["name"] for item in family["data"] if item["kind"] == "PersistentVolumeClaim"] == ["recycled"]
+
+
+def test_a_quota_that_is_spent_and_an_autoscaler_that_cannot_scale(place: Kubectl) -> None:
+    """What keeps pods from being made is told by the ReplicaSet, what keeps them from being scaled by the autoscaler."""
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "refused"},
+        "spec": {"maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "refused"}},
+    }
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "spent"}, "spec": {"hard": {"pods": "0"}}}
+    place.apply(quota)
+    place.wait("resourcequota/spent", "jsonpath={.status.hard.pods}=0")
+    try:
+        place.apply(deployment("refused", "sleep 3600"), scaler)
+        of_scaler = "--field-selector=involvedObject.name=refused,reason=FailedGetResourceMetric"
+        until(lambda: place("get", "events", of_scaler, "-o", "name"), 60, "the autoscaler has no metrics")
+        resource = investigate(place, "refused", of("refused"), events={}, objects={})
+    finally:
+        place("delete", "resourcequota/spent", "hpa/refused")
+    events = documents(resource, "events")[0]["data"]
+    by_reason = {entry["reason"]: entry for entry in events}
+    assert by_reason["FailedGetResourceMetric"]["object"]["kind"] == "HorizontalPodAutoscaler"
+    assert "exceeded quota: spent" in by_reason["FailedCreate"]["message"]
+    (scheduling,) = {entry["object"] for entry in timeline(resource) if entry["kind"] == "Scheduling"}
+    assert scheduling.startswith("replicaset/refused-")
+    shared = documents(resource, "objects")[-1]["data"]
+    assert {item["metadata"]["name"] for item in shared if item["kind"] == "ResourceQuota"} == {"spent"}

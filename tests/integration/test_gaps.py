@@ -179,7 +179,7 @@ def test_a_forbidden_namespace(kubectl: Kubectl, operator: Operator, speaker: st
     assert gaps_of(resource) == [("KubernetesLogs", "Forbidden")]
     message = resource["status"]["gaps"][0]["message"]
     assert f"system:serviceaccount:{kubectl.namespace}:powerless" in message
-    assert "Role" in message
+    assert f'{{apiGroups: [""], resources: [pods], verbs: [get]}} in a Role of namespace {kubectl.namespace}' in message
     assert resource["status"]["artifacts"][0]["fetcher"] == "Prometheus"
 
 

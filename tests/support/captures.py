@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
+from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
 from aletheia_operator.session import InvestigationReference, SessionLayout
+from tests.support.faults import Fault
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OWNER = InvestigationReference(namespace="production", name="payments-500s", uid="6f9619ff-8b86-d011-b42d-00cf4fc964ff")
@@ -54,6 +58,69 @@ def capture(
         SessionLayout(root), cast("Any", kubernetes), cast("Any", None), fetchers=(fetcher,), max_fetches=1, now=now, **tools
     )
     return asyncio.run(investigate(order, shared, lambda snapshot: None))
+
+
+@dataclass
+class StoredResource:
+    """An Investigation in an API server that outlives the operator: its status is a file, patched in one step.
+
+    `fault` meets a step before each patch and one after it, before the operator hears of it.
+    """
+
+    file: Path
+    fault: Fault | None = None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.file.read_bytes()) if self.file.exists() else {}
+
+    def body(self) -> dict[str, Any]:
+        metadata = {"namespace": OWNER.namespace, "name": OWNER.name, "uid": OWNER.uid, "generation": 1}
+        metadata["creationTimestamp"] = NOW.isoformat()
+        return {"metadata": metadata, "spec": {"targets": [{"pod": "any"}]}, "status": self.status}
+
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
+        if uid != OWNER.uid:
+            raise Rejected("another has its name")
+        if self.fault:
+            self.fault.passes("before patch")
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(_merged(self.status, status)))
+        new.replace(self.file)  # in one step: a kill in another thread may come at any moment
+        if self.fault:
+            self.fault.passes("after patch")
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """JSON merge patch (RFC 7386)."""
+    if not isinstance(new, dict):
+        return new
+    merged = {**(old if isinstance(old, dict) else {})}
+    for name, value in new.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
+def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
+    """What an operator does when it starts and finds the resource, until nothing is left to do."""
+    tools = Tools(
+        SessionLayout(root),
+        cast("Any", resource),
+        cast("Any", None),
+        fetchers=(fetcher,),
+        max_fetches=1,
+        now=lambda: NOW,
+    )
+
+    async def run() -> None:
+        supervisor = Supervisor(tools, lambda body, kind, reason, message: None)
+        supervisor.observe(resource.body())
+        await asyncio.gather(*supervisor._tasks)
+
+    asyncio.run(run())
 
 
 def digest_of(path: Path) -> str:

@@ -1,9 +1,10 @@
-"""Faults at system calls: the process dies, or the call fails, at the n-th step that touches files."""
+"""Faults at system calls and status patches: the process dies, or the call fails, at the n-th step."""
 
 import errno
 import fcntl
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Fault:
     kind: str
     at: int
     taken: list[str] = field(default_factory=list)
+    _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     @property
     def met(self) -> bool:
@@ -47,10 +49,20 @@ class Fault:
             for one in patches:
                 one.stop()
 
+    def passes(self, name: str) -> None:
+        """A step that is no system call: the process dies here, if it is the one."""
+        if self._reaches(name):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _reaches(self, name: str) -> bool:
+        """Whether this is the step, of whichever thread."""
+        with self._guard:
+            self.taken.append(name)
+            return len(self.taken) == self.at
+
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **options: Any) -> Any:
-            self.taken.append(name)
-            if len(self.taken) != self.at:
+            if not self._reaches(name):
                 return call(*arguments, **options)
             if name == "write" and self.kind != "kill":
                 call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])

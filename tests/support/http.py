@@ -1,4 +1,4 @@
-"""HTTP servers on loopback that misbehave on purpose, each in a thread of its own."""
+"""HTTP servers that misbehave on purpose, in a thread of their own."""
 
 import asyncio
 import ssl
@@ -14,7 +14,7 @@ OVER = web.AppKey("over", asyncio.Event)
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Serve]:
+def serving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Serve]:
     """A function that starts a server with one handler for every path, and returns its URL.
 
     `request.app[OVER]` is an event for handlers that wait: it is set when the servers end.
@@ -25,14 +25,14 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Serve]:
     runners: list[tuple[web.AppRunner, asyncio.Event]] = []
 
     async def start(handler: Handler) -> str:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024**2)
         over = app[OVER] = asyncio.Event()
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        await web.TCPSite(runner, host, 0, ssl_context=tls).start()
         runners.append((runner, over))
-        return f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
+        return f"http{'s' if tls else ''}://{host}:{runner.addresses[0][1]}"
 
     async def stop() -> None:
         for runner, over in runners:

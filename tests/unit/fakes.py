@@ -75,7 +75,7 @@ class FakeKubernetes:
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         self.asked.append((path, dict(query or {})))
-        script = self.logs.pop(0)
+        script = () if "tailLines" in (query or {}) else self.logs.pop(0)
         if script and isinstance(script[0], Exception):
             raise script[0]
         yield _Response(_Content(script))
@@ -97,10 +97,13 @@ class FakeKubelet(FakeKubernetes):
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         asked = dict(query or {})
-        since = asked["sinceTime"].removesuffix("Z").encode()
+        since = asked.get("sinceTime", "").removesuffix("Z").encode()
         answer: Script = [line for line in self.lines[asked["container"]] if line >= since]
-        if len(self.asked) < len(self.breaks):
-            size_bytes, error = self.breaks[len(self.asked)]
+        reads = sum("tailLines" not in query for _, query in self.asked)
+        if "tailLines" in asked:
+            answer = answer[-int(asked["tailLines"]) :]
+        elif reads < len(self.breaks):
+            size_bytes, error = self.breaks[reads]
             whole = b"".join(chunk for chunk in answer if isinstance(chunk, bytes))
             answer = [whole[:size_bytes], *([error] if error else [])]
         self.asked.append((path, asked))

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -228,3 +229,74 @@ def test_a_limit_of_bytes(archive: bytes, tmp_path: Path, capsys: pytest.Capture
     file.write_bytes(archive)
     assert main(["session", "import", f"--root={tmp_path / 'volume'}", "--max-bytes=100", str(file)]) == 1
     assert "more than the 100 that are allowed" in capsys.readouterr().err
+
+
+def test_a_folder_is_imported_like_an_archive(session: Path, tmp_path: Path) -> None:
+    """A copy of a session's directory, as it was downloaded, becomes the same session; what it does not list stays."""
+    copy = tmp_path / "downloaded"
+    shutil.copytree(session, copy)
+    (copy / "notes.txt").write_text("mine")
+    root = tmp_path / "volume"
+    assert main(["session", "import", f"--root={root}", str(copy)]) == 0
+    restored = SessionLayout(root).session(session.name)
+    assert verify(restored).intact
+    assert files_of(restored).items() >= files_of(session).items()
+    assert not (restored / "notes.txt").exists()
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_suffix(".moved"))
+    path.symlink_to(path.with_suffix(".moved"))
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+FOLDERS: list[tuple[str, str, Callable[[Path], object], str]] = [
+    ("no manifest", "manifest.json", Path.unlink, "manifest.json cannot be read"),
+    ("a manifest that is a link", "manifest.json", _link, "manifest.json cannot be read"),
+    ("an id upwards", "manifest.json", lambda p: _replace(p, b'"INC-', b'"../INC-'), "names no session"),
+    (
+        "a capture that has not ended",
+        "manifest.json",
+        lambda p: _replace(p, b'"completionTime"', b'"expirationTime"'),
+        "not ended",
+    ),
+    ("a path upwards", "manifest.json", lambda p: _replace(p, b'"data/logs/', b'"../logs/'), "no path of a data file"),
+    ("a file left out", "data", lambda p: _a_file(p).unlink(), "is missing"),
+    ("an altered file", "data", lambda p: _replace(_a_file(p), b"evidence", b"evidEnce"), "digest is not the manifest's"),
+    ("a longer file", "data", lambda p: _replace(_a_file(p), b"evidence", b"evidences"), "is not a file of"),
+    ("a link in place of a file", "data", lambda p: _link(_a_file(p)), "Too many levels"),
+    ("a pipe in place of a file", "data", lambda p: _fifo(_a_file(p)), "is not a file of"),
+]
+
+
+def _a_file(data: Path) -> Path:
+    return next(data.rglob("kubernetes_first_*.json"))
+
+
+def _replace(path: Path, old: bytes, new: bytes) -> None:
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
+@pytest.mark.parametrize(("name", "spoil", "message"), [row[1:] for row in FOLDERS], ids=[row[0] for row in FOLDERS])
+def test_hostile_folders(
+    name: str,
+    spoil: Callable[[Path], object],
+    message: str,
+    session: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each is refused with one line that says why, and leaves nothing."""
+    copy, root = tmp_path / "downloaded", tmp_path / "volume"
+    shutil.copytree(session, copy)
+    spoil(copy / name)
+    assert main(["session", "import", f"--root={root}", str(copy)]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert list(root.glob("sessions/*")) == []

@@ -1,6 +1,9 @@
-"""Quotas of a session and of a namespace."""
+"""Quotas of a session and of a namespace, and the reserve of the volume."""
 
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from aletheia_operator.investigate import Budget
 from aletheia_operator.session import InvestigationReference
@@ -35,3 +38,16 @@ def test_a_namespace_stops_at_its_quota(tmp_path: Path) -> None:
     assert "of namespace production reached their quota of 10000 bytes" in refused.gaps[0].message
     other = InvestigationReference(namespace="staging", name="other", uid="3")
     assert capture(tmp_path, Memory({"first": [BATCH]}), owner=other, budget=budget).manifest.phase == "Completed"
+
+
+def test_a_reserve_is_kept_for_journals_and_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence that would take the last of the volume is not begun, and the gap says how much is needed and free."""
+    volume = SimpleNamespace(f_blocks=1_000, f_frsize=1024, f_bavail=100)  # of which 50 KiB are the reserve
+    monkeypatch.setattr("aletheia_operator.session.files.os.statvfs", lambda directory: volume)
+    answers = {"small": [[{"line": "x" * 1_000}]], "large": [[{"line": "x" * 60_000}]], "last": [[{"line": "y"}]]}
+    manifest = capture(tmp_path, Memory(answers)).manifest
+    assert [artifact.target for artifact in manifest.artifacts] == ["pod/small", "pod/last"]
+    (gap,) = manifest.gaps
+    assert (gap.target, gap.reason) == ("pod/large", "SaveFailed")
+    assert "102400 are free and 51200 of these are kept for manifests: delete sessions or enlarge the volume" in gap.message
+    assert verify(tmp_path / "sessions" / manifest.session_id).intact

@@ -108,6 +108,13 @@ PROMETHEUS = {
     "endpoint": "http://prometheus.monitoring:9090",
     "default": True,
 }
+S3 = {
+    "name": "archive",
+    "type": "s3",
+    "endpoint": "https://s3.example.com",
+    "auth": {"accessKey": {"name": "login"}},
+    "s3": {"bucket": "incidents", "prefix": "a", "region": "eu-1", "pathStyle": False, "maxSessionBytes": 5497558138880},
+}
 JAEGER = {"name": "jaeger", "type": "jaeger", "endpoint": "https://jaeger.tracing/ui", "maxResponseBytes": 1073741824}
 
 VALUE_SETS: dict[str, Values] = {
@@ -122,7 +129,7 @@ VALUE_SETS: dict[str, Values] = {
     },
     "sessions in memory of the node": {"persistence": {"enabled": False, "size": "1Gi"}},
     "a claim of one's own": {"persistence": {"existingClaim": "evidence"}},
-    "data sources": {"dataSources": [PROMETHEUS, JAEGER]},
+    "data sources": {"dataSources": [PROMETHEUS, JAEGER, S3]},
     "everything about the pod": {
         "image": {"repository": "registry.example:5000/team/op", "tag": "1.2.3", "pullSecrets": [{"name": "pull"}]},
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
@@ -591,8 +598,8 @@ def test_crds_are_the_generated_ones() -> None:
 
 def test_data_sources_are_hooks() -> None:
     """A DataSource is made after its CRD on install, upgrade and rollback, removed before uninstall, numbers whole."""
-    objects = render({"dataSources": [PROMETHEUS, JAEGER]})
-    for source in (PROMETHEUS, JAEGER):
+    objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]})
+    for source in (PROMETHEUS, JAEGER, S3):
         documents = [item for item in of_kind(objects, "DataSource") if item["metadata"]["name"] == source["name"]]
         hooks = {item["metadata"]["annotations"]["helm.sh/hook"] for item in documents}
         assert hooks == {"post-install,post-upgrade,post-rollback", "pre-delete"}

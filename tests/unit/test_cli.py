@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.session import SessionLayout
+from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.custody import Custody, write_custody
 from aletheia_operator.session.store import held
 from tests.support.captures import Memory, capture
@@ -87,6 +87,25 @@ def test_a_session_travels(aletheia: Aletheia, session: Path, tmp_path: Path) ->
     assert aletheia.json("list")[0]["custody"] == {"keep": True}
 
 
+def test_every_command_speaks_json(aletheia: Aletheia, tmp_path: Path) -> None:
+    """What a script gets of the commands that change something; the session is sealed, so that all of them apply."""
+    secret, public = age.new_identity()
+    key, archive, plain = tmp_path / "key.txt", tmp_path / "session.tar", tmp_path / "plain"
+    key.write_text(secret)
+    spec = {"session": {"encryption": {"recipients": [public]}}}
+    name = Path(capture(tmp_path, Memory(ANSWERS), spec).path).name
+    assert "name a file with -f for -o json" in aletheia("export", name, "-o", "json", code=1)
+    resealed = aletheia.json("reseal", name, "--identity", str(key), "--recipient", public)
+    assert resealed == {"session": name, "sealedBy": "recipients"}
+    exported = aletheia.json("export", name, "-f", str(archive))
+    assert exported == {"session": name, "path": str(archive), "sizeBytes": archive.stat().st_size}
+    assert aletheia.json("delete", name, "--yes") == {"session": name}
+    assert aletheia.json("import", str(archive))["session"] == name
+    opened = aletheia.json("decrypt", name, "--identity", str(key), "--to", str(plain))
+    assert opened == {"session": name, "path": str(plain)}
+    assert aletheia.json("show", name)["sessionId"] == name
+
+
 def test_through_a_pipe(session: Path, tmp_path: Path) -> None:
     """`export | import` as two processes: what `kubectl exec` and a laptop do."""
     command = [sys.executable, "-m", "aletheia_operator.cli", "session"]
@@ -128,6 +147,8 @@ BAD_ARGUMENTS: list[tuple[list[str], int, str]] = [
     (["session", "import", "x.tar", "--max-bytes=-1"], 2, "is not a number of bytes of at least 1"),
     (["session", "reseal", "INC-FFFF"], 2, "one of the arguments --new-password-file --recipient is required"),
     (["session", "reseal", "INC-FFFF", "--password-file=a", "--identity=b", "--recipient=c"], 2, "not allowed with"),
+    (["session", "reseal", "INC-FFFF", "--recipient=age1nonsense"], 2, "is not an age public key"),
+    (["session", "delete", "INC-FFFF", "--yes", "-o", "json"], 1, "there is no session INC-FFFF in"),
     (["session", "decrypt", "INC-FFFF"], 2, "required: --to"),
 ]
 

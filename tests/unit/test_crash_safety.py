@@ -1,5 +1,7 @@
 """A capture that dies, or whose disk fails, at each system call in turn: evidence is never lost, doubled or half there."""
 
+import io
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.handlers import status as status_module
 from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.session.archive import export_session, import_session
+from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import read_session, verify
-from tests.support.captures import Memory, capture
+from tests.support.captures import NOW, Memory, StoredResource, capture, digest_of, operate
 from tests.support.faults import Fault, in_child
 
 
@@ -137,6 +143,45 @@ def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
     assert seen.count("open") <= fault.taken.count("open")
 
 
+def test_killed_at_every_step_and_status_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL at each step of the operator's way from resource to last status, before and after each patch of it.
+
+    The next process ends with the same status and the same bytes, and asks for nothing that had its name.
+    """
+    monkeypatch.setattr(status_module, "PROGRESS_INTERVAL_SECONDS", 0.0)
+    answers = {"first": [[entry("evidence")]], "last": ERRORS}
+    whole = StoredResource(tmp_path / "whole.json")
+    operate(tmp_path / "whole", Memory(answers, KUBERNETES), whole)
+    assert whole.status["phase"] == "Completed"
+    killed_at: set[str] = set()
+    for fault in faults("kill"):
+        root = tmp_path / str(fault.at)
+        resource = StoredResource(tmp_path / f"{fault.at}.json", fault)
+
+        def killed(root: Path = root, resource: StoredResource = resource, fault: Fault = fault) -> None:
+            with fault.injected():
+                operate(root, Memory(answers, KUBERNETES), resource)
+            (root / "taken.json").write_text(json.dumps(fault.taken))
+
+        if in_child(killed) is None:
+            killed_at.update(json.loads((root / "taken.json").read_text()))
+            break
+        named = [path for path in files_of(root) if path.endswith(".json") and "/data/" in path]
+        fetcher = Memory(answers, KUBERNETES)
+        operate(root, fetcher, StoredResource(resource.file))
+        (session,) = (path for path in (root / "sessions").iterdir() if not path.name.startswith("."))
+        status = resource.status
+        assert {**status, "session": {**status["session"], "path": ""}} == {
+            **whole.status,
+            "session": {**whole.status["session"], "path": ""},
+        }, fault
+        assert status["session"]["manifestSha256"] == digest_of(session / "manifest.json"), fault
+        assert files_of(root) == files_of(tmp_path / "whole"), fault
+        assert not [key for key in fetcher.asked if any(f"_{key}_" in path for path in named)], fault
+    assert {"before patch", "after patch", "rename", "fsync", "write"} <= killed_at
+    assert 60 < fault.at < MOST_STEPS
+
+
 def opened(session: Path, secret: str) -> dict[str, bytes]:
     """The content of every sealed file by its path."""
     contents = {}
@@ -166,3 +211,87 @@ def test_a_sealed_capture_killed_at_every_step(tmp_path: Path) -> None:
         assert verify(session_in(root)).intact
         assert opened(session_in(root), secret) == whole, fault
     assert 40 < fault.at < MOST_STEPS
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> bytes:
+    """A session of two artifacts as an archive."""
+    written = io.BytesIO()
+    answers = {"first": [[entry("evidence")]], "last": ERRORS}
+    export_session(Path(capture(tmp_path / "exported", Memory(answers)).path), written.write)
+    return written.getvalue()
+
+
+def whole_sessions(root: Path) -> list[str]:
+    """The ids of a volume's sessions, every one of which verifies."""
+    found = list(sessions(SessionLayout(root)))
+    assert all(verify(one.path).intact for one in found), found
+    return [one.session_id for one in found]
+
+
+@pytest.mark.parametrize("kind", ["kill", "torn", "EIO", "ENOSPC"])
+def test_an_import_that_is_broken_off_at_every_step(kind: str, archive: bytes, tmp_path: Path) -> None:
+    """The session is there whole or not at all; once more, and it is there; a failed one leaves nothing."""
+    for fault in faults(kind):
+        root = tmp_path / str(fault.at)
+
+        def broken(root: Path = root, fault: Fault = fault) -> None:
+            with fault.injected():
+                import_session(SessionLayout(root), io.BytesIO(archive))
+
+        if kind in ("kill", "torn"):
+            if in_child(broken) is None:
+                break
+        else:
+            with suppress(OSError):
+                broken()
+            if not fault.met:
+                break
+            remove_leftovers(SessionLayout(root))  # where the cleaning up itself failed
+            left = [path for path in root.rglob("*") if not path.is_dir()]
+            assert not left or whole_sessions(root), fault
+        if not whole_sessions(root):
+            import_session(SessionLayout(root), io.BytesIO(archive))
+        assert len(whole_sessions(root)) == 1, fault
+        assert not list((root / "sessions").glob(".*")) or kind in ("kill", "torn"), fault
+    assert 25 < fault.at < MOST_STEPS
+
+
+def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
+    """The manifest says it before any data goes; the next pass removes the rest."""
+    for fault in faults("kill"):
+        layout = SessionLayout(tmp_path / str(fault.at))
+        session_id = import_session(layout, io.BytesIO(archive)).session_id
+
+        def killed(layout: SessionLayout = layout, session_id: str = session_id, fault: Fault = fault) -> None:
+            with fault.injected():
+                expire(layout, session_id, NOW)
+
+        if in_child(killed) is None:
+            break
+        session = layout.session(session_id)
+        assert verify(session).intact or read_session(session)[0].expiration_time == NOW, fault
+        expire(layout, session_id, NOW)
+        assert not (session / "data").exists(), fault
+        assert verify(session).intact, fault
+    assert 15 < fault.at < MOST_STEPS
+
+
+def test_removal_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
+    """No one meets half of a session; what is left of it goes with the next pass."""
+    for fault in faults("kill"):
+        layout = SessionLayout(tmp_path / str(fault.at))
+        session_id = import_session(layout, io.BytesIO(archive)).session_id
+        layout.custody(session_id).unlink()
+
+        def killed(layout: SessionLayout = layout, session_id: str = session_id, fault: Fault = fault) -> None:
+            with fault.injected():
+                remove(layout, session_id)
+
+        if in_child(killed) is None:
+            break
+        if whole_sessions(layout.root):
+            remove(layout, session_id)
+        remove_leftovers(layout)
+        assert list(layout.sessions.iterdir()) == [], fault
+    assert 10 < fault.at < MOST_STEPS

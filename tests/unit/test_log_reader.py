@@ -144,6 +144,14 @@ async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
     assert sorted(reading.lines) == ["a", "b", "late"]
 
 
+async def test_a_log_that_is_rotated_between_two_looks_loses_no_line() -> None:
+    """The second look begins behind what was read: none of its lines is taken for one that was."""
+    later = [at(2, "c"), at(2.1, "d"), at(2.2, "e")]
+    reading = await Reading([at(1, "a"), at(1.5, "b")], later, later).read()
+    assert reading.lines == list("abcde")
+    assert reading.missing == []
+
+
 async def test_the_window_cuts_at_both_ends() -> None:
     """Closed at both ends to the microsecond; lines of the start's second before it are dropped."""
     window = make_window("2026-11-22T11:30:01.500000+00:00", "2026-11-22T11:30:03+00:00")
@@ -212,6 +220,31 @@ async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
     assert gap.reason == GapReason.LOG_INCOMPLETE
     assert gap.target == "pod/web-0 container/app"
     assert "after 2026-11-22T11:30:01.000000000Z" in gap.message
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "kept"),
+    [
+        pytest.param(0, [], id="before the first line"),
+        pytest.param(2 * ONE, ["a", "b"], id="after a line, and before what a second look begins with"),
+        pytest.param(2 * ONE + 10, ["a", "b"], id="within a timestamp"),
+        pytest.param(3 * ONE - 1, ["a", "b", "c"], id="within a line"),
+    ],
+)
+async def test_a_log_whose_every_look_is_cut_is_incomplete(size_bytes: int, kept: list[str]) -> None:
+    """No error says so: the log's last line, which is asked for then, is later than what came."""
+    lines = [*ABC, at(3.5, "d")]
+    reading = await read_from(lines, (size_bytes, None), *[(0, None)] * 9)
+    assert reading.lines == kept
+    assert reading.reasons == [GapReason.LOG_INCOMPLETE if size_bytes else GapReason.UNAVAILABLE]
+    assert "the stream ends before the log does" in reading.missing[0].message
+
+
+async def test_a_log_without_a_line_in_the_window_is_whole() -> None:
+    """Its last line is older than the window, so nothing is missing."""
+    reading = await read_from([b"2026-11-22T10:00:00.000000000Z old\n"])
+    assert reading.lines == []
+    assert reading.missing == []
 
 
 async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:

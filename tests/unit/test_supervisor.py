@@ -14,6 +14,8 @@ from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.handlers import status as status_module
 from aletheia_operator.handlers import supervisor as module
 from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.investigate.upload import Uploader
+from aletheia_operator.session import Manifest
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeFetcher, FakeKubernetes, forever, make_tools
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
@@ -228,6 +230,31 @@ async def test_investigations_past_the_limit_are_queued(tmp_path: Path) -> None:
     go_on.set()
     await rig.settled()
     assert {uid: status["phase"] for _, status, uid in written} == {"first": "Completed", "second": "Completed"}
+
+
+async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is being uploaded, to a bucket that hangs perhaps, the next is captured; the status says what goes on."""
+    go_on = asyncio.Event()
+
+    async def hangs(uploader: Uploader, directory: Path, manifest: Manifest, encode: Any) -> Manifest:
+        uploader.sent(0)
+        await go_on.wait()
+        return manifest
+
+    monkeypatch.setattr(Uploader, "run", hangs)
+    rig = Rig(tmp_path, FakeFetcher({"a": [[1]]}), max_investigations=1)
+    rig.supervisor.observe(make_body(uid="first", session={"upload": {}}))
+    rig.supervisor.observe(make_body(uid="second"))
+
+    def last(uid: str) -> Any:
+        return next((status for _, status, of in reversed(rig.kubernetes.patches) if of == uid), {})
+
+    await rig.until(lambda: last("second").get("phase") == "Completed" and "uploaded" in str(last("first")))
+    assert last("first")["phase"] == "Running"
+    assert last("first")["conditions"][0]["message"] == "captured; 0 of 1 artifact uploaded"
+    go_on.set()
+    await rig.settled()
+    assert last("first")["phase"] == "Completed"
 
 
 async def test_a_stopped_process_leaves_the_capture_to_the_next(tmp_path: Path) -> None:

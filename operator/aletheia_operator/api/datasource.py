@@ -1,4 +1,7 @@
-"""The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own."""
+"""The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own.
+
+Most are asked; one of type s3 takes finished sessions.
+"""
 
 import re
 from typing import Annotated, ClassVar, Literal, Self
@@ -18,6 +21,7 @@ _METADATA = (
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")]
 LabelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+PREFIX_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
 NAMES_OF_HTTP = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie")
 
 
@@ -53,18 +57,27 @@ class HeaderAuth(Model):
 class Auth(Model):
     """How the operator proves who it is. Secrets are read anew for each question, so a rotated one counts at once."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of basic, bearer or header"
+    ONE_OF: ClassVar[str] = "name exactly one of basic, bearer, header or accessKey"
     model_config = rules(
-        ("(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0) == 1", ONE_OF),
+        (
+            "(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0)"
+            " + (has(self.accessKey) ? 1 : 0) == 1",
+            ONE_OF,
+        ),
     )
 
     basic: SecretReference | None = Field(None, description="HTTP basic: a Secret with username and password.")
     bearer: SecretKeyReference | None = Field(None, description="Authorization: Bearer, with this value.")
     header: HeaderAuth | None = Field(None, description="A header of the endpoint's own.")
+    access_key: SecretReference | None = Field(
+        None,
+        description="S3: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where the key is"
+        " temporary. No other credentials are looked for.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(sum(x is not None for x in (self.basic, self.bearer, self.header)) == 1, self.ONE_OF)
+        require(sum(x is not None for x in (self.basic, self.bearer, self.header, self.access_key)) == 1, self.ONE_OF)
         return self
 
 
@@ -86,14 +99,38 @@ class Tenant(Model):
     value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant.")
 
 
+class S3Bucket(Model):
+    """Where sessions go: `{prefix}/{namespace}/{session id}_{uid of the Investigation}/`."""
+
+    bucket: Annotated[str, Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][-a-z0-9.]*[a-z0-9]$")] = Field(
+        description="The bucket, which must exist."
+    )
+    prefix: Annotated[str, Field(min_length=1, max_length=200, pattern=PREFIX_PATTERN)] | None = Field(
+        None, description="Keys begin with it; give each cluster that shares the bucket its own. Default: none."
+    )
+    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")] = Field(
+        "us-east-1", description="The region that requests are signed for."
+    )
+    path_style: bool = Field(
+        True, description="Whether the bucket stands in the path of a URL; false: in the host's name, before the endpoint's."
+    )
+    max_session_bytes: Annotated[int, Field(ge=1, le=5497558138880)] | None = Field(
+        None, description="Largest session in bytes that is taken. Default: any."
+    )
+
+
 class DataSourceSpec(Model):
-    """One endpoint of metrics, traces or logs that Investigations may name."""
+    """One endpoint of metrics, traces or logs that Investigations may name, or of the object storage that takes sessions."""
 
     PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host: no user, query or fragment"
     METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
     LABEL_NEEDS_PROMETHEUS: ClassVar[str] = "namespaceLabel belongs to type prometheus"
     API_NEEDS_JAEGER: ClassVar[str] = "api belongs to type jaeger"
+    S3_BUCKET: ClassVar[str] = "s3 names the bucket of a DataSource of type s3, and of no other"
+    S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is how type s3 proves who it is, and no other type"
+    S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 has no path: buckets and prefixes belong to s3"
+    S3_TENANT: ClassVar[str] = "tenant does not belong to type s3"
     model_config = rules(
         (
             "isURL(self.endpoint) && url(self.endpoint).getScheme() in ['http', 'https'] && url(self.endpoint).getHost() != ''"
@@ -104,6 +141,10 @@ class DataSourceSpec(Model):
         ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
         ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
         ("!has(self.api) || self.type == 'jaeger'", API_NEEDS_JAEGER),
+        ("has(self.s3) == (self.type == 's3')", S3_BUCKET),
+        ("(has(self.auth) && has(self.auth.accessKey)) == (self.type == 's3')", S3_ACCESS_KEY),
+        ("self.type != 's3' || !isURL(self.endpoint) || url(self.endpoint).getEscapedPath() in ['', '/']", S3_ENDPOINT),
+        ("!has(self.tenant) || self.type != 's3'", S3_TENANT),
     )
 
     type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
@@ -123,8 +164,9 @@ class DataSourceSpec(Model):
         description="Jaeger alone: v1 is /api/traces, as its UI uses it; v3 is /api/v3/traces, which answers in OTLP."
         " Default: v1 where it answers, else v3.",
     )
+    s3: S3Bucket | None = Field(None, description="S3 alone: the bucket that takes sessions.")
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
-    timeout: Duration = Field("30s", description="Longest wait for one answer.")
+    timeout: Duration = Field("30s", description="Longest wait for one answer; of S3, for one part of 8 MiB.")
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
         32 * 1024 * 1024, description="Largest answer to one question in bytes; what is beyond is a gap."
     )
@@ -150,6 +192,11 @@ class DataSourceSpec(Model):
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
         require(self.api is None or self.type == "jaeger", self.API_NEEDS_JAEGER)
+        is_s3 = self.type == "s3"
+        require((self.s3 is not None) == is_s3, self.S3_BUCKET)
+        require((self.auth is not None and self.auth.access_key is not None) == is_s3, self.S3_ACCESS_KEY)
+        require(not is_s3 or urlsplit(self.endpoint).path in ("", "/"), self.S3_ENDPOINT)
+        require(not is_s3 or self.tenant is None, self.S3_TENANT)
         return self
 
 

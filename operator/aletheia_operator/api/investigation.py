@@ -383,10 +383,22 @@ class EncryptionSpec(Model):
         return self
 
 
+class UploadSpec(Model):
+    """Copies the session to object storage at its end. Where that fails the session stays, and the failure is a gap."""
+
+    data_source_ref: DataSourceReference | None = Field(
+        None, description="The DataSource of type s3. Default: the one of this type that is marked as default."
+    )
+    timeout: Duration = Field(
+        "5m", description="So long after the end of the capture, or a restart of the operator, it is tried."
+    )
+
+
 class SessionSpec(Model):
     """How the evidence is kept."""
 
     encryption: EncryptionSpec | None = Field(None, description="Seals the session. Default: files are plain JSON.")
+    upload: UploadSpec | None = Field(None, description="Copies the session to object storage. Default: it is not copied.")
 
 
 class RetentionSpec(Model):
@@ -486,6 +498,13 @@ class Progress(Model):
     text: str = Field(description="The same as `done/total`.")
 
 
+class UploadStatus(Model):
+    """Where a copy of the session lies, whole and held against its digests."""
+
+    data_source: str = Field(description="The DataSource that took it.")
+    url: str = Field(description="`s3://{bucket}/{key of the session}/`; manifest.json and data/ lie below it.")
+
+
 class SessionStatus(Model):
     """Where the evidence lies."""
 
@@ -494,6 +513,7 @@ class SessionStatus(Model):
     size_bytes: int | None = Field(None, description="Bytes of all artifacts.")
     size: str | None = Field(None, description="The same for people.")
     manifest_sha256: str | None = Field(None, alias="manifestSha256", description="SHA-256 of manifest.json, in hex.")
+    uploaded: UploadStatus | None = Field(None, description="Where a copy lies, once it was uploaded.")
 
 
 class ArtifactStatus(Model):

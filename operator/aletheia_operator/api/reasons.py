@@ -81,7 +81,10 @@ class GapReason(Reason):
         "NodeLogsUnavailable",
         "logs.via is node, but the log files could not be read from the node; the pods/log API was used instead.",
     )
-    LOG_INCOMPLETE = "LogIncomplete", "The log stream broke off and could not be read again to its end."
+    LOG_INCOMPLETE = (
+        "LogIncomplete",
+        "The log stream broke off and could not be read again to its end, or the Investigation was over before that.",
+    )
     LINE_TRUNCATED = "LineTruncated", "A line was longer than the limit; its beginning was kept."
     BUDGET_EXCEEDED = (
         "BudgetExceeded",
@@ -93,6 +96,11 @@ class GapReason(Reason):
     SEALING_FAILED = (
         "SealingFailed",
         "The session could not be sealed as spec.session.encryption asks, so nothing was captured.",
+    )
+    UPLOAD_FAILED = (
+        "UploadFailed",
+        "The session could not be uploaded as spec.session.upload asks, or not be proven to lie there whole. It stays on the"
+        " session volume; `aletheia session export` takes it from there.",
     )
     CANCELLED = "Cancelled", "The Investigation was cancelled before this was captured."
     INTERNAL_ERROR = "InternalError", "A fault of the operator's own. Its log has the details."

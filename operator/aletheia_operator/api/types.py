@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 GROUP = "aletheia.dev"
 VERSION = "v1alpha1"
 
-DATA_SOURCE_TYPES = Literal["prometheus", "jaeger", "loki"]
+DATA_SOURCE_TYPES = Literal["prometheus", "jaeger", "loki", "s3"]
 QUERY_TYPES = Literal["loki"]
 """Types of DataSource that are asked by a query in their own language alone."""
 

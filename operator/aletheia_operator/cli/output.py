@@ -11,6 +11,7 @@ from tabulate import tabulate
 from aletheia_operator.text.levels import one_line
 
 MAX_CELL = 100
+MAX_FIELD = 400
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -19,7 +20,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    cells = [(f"{name}:", one_line(str(value), MAX_CELL)) for name, value in fields]
+    cells = [(f"{name}:", one_line(str(value), MAX_FIELD)) for name, value in fields]
     print(tabulate(cells, tablefmt="plain", disable_numparse=True))
 
 

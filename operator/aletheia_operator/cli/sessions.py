@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
 from aletheia_operator.cli.output import print_fields, print_json, print_table, readable_time, say
-from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.archive import export_session, import_session
+from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.session.archive import export_session, import_directory, import_session
 from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.custody import read_custody
 from aletheia_operator.session.exchange import export_for_aletheia
@@ -32,12 +32,11 @@ DEFAULT_ROOT = Path("/var/lib/aletheia")
 def add_commands(commands: Any) -> None:
     """Every command on sessions, each with its function as `run`."""
 
-    def command(name: str, run: Command, about: str, *, output: bool = False) -> argparse.ArgumentParser:
+    def command(name: str, run: Command, about: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
         root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
         parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
-        if output:
-            parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
+        parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
         parser.set_defaults(run=run)
         return parser
 
@@ -45,9 +44,9 @@ def add_commands(commands: Any) -> None:
         parser.add_argument("session", type=_session_id, help="id such as INC-7F3A")
         return parser
 
-    command("list", list_sessions, "list the sessions", output=True)
-    one_session(command("show", show, "show what a session holds", output=True))
-    check = command("verify", verify_sessions, "hold sessions against their manifests: every hash, every file", output=True)
+    command("list", list_sessions, "list the sessions")
+    one_session(command("show", show, "show what a session holds"))
+    check = command("verify", verify_sessions, "hold sessions against their manifests: every hash, every file")
     check.add_argument("session", type=_session_id, nargs="*", help="ids; default: every session")
     add_key_options(check)
     export = one_session(command("export", export_one, "write a session as one archive"))
@@ -55,8 +54,8 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
     export.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
     add_key_options(export)
-    take = command("import", import_one, "restore a session from an archive, whole or not at all", output=True)
-    take.add_argument("file", type=Path, help="the archive; - for standard input")
+    take = command("import", import_one, "restore a session from an archive or a folder, whole or not at all")
+    take.add_argument("file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/")
     take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
     one_session(command("delete", delete, "delete a session and its evidence")).add_argument(
         "--yes", action="store_true", help="do not ask"
@@ -65,7 +64,9 @@ def add_commands(commands: Any) -> None:
     add_key_options(again)
     new = again.add_mutually_exclusive_group(required=True)
     new.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
-    new.add_argument("--recipient", action="append", default=[], metavar="KEY", help="age or SSH public key (repeatable)")
+    new.add_argument(
+        "--recipient", action="append", type=_public_key, default=[], metavar="KEY", help="age or SSH public key (repeatable)"
+    )
     plain = one_session(command("decrypt", decrypt, "write a sealed session as plain files into a new folder"))
     plain.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="is created; must not exist")
     add_key_options(plain)
@@ -98,6 +99,7 @@ def show(options: argparse.Namespace) -> int:
             ("Started", readable_time(manifest.start_time)),
             ("Ended", readable_time(manifest.completion_time)),
             ("Size", readable_size(manifest.size_bytes)),
+            ("Uploaded", manifest.upload.url if manifest.upload else "no"),
             ("Notes", ", ".join(_notes(layout, manifest)) or "none"),
         ]
     )
@@ -126,9 +128,14 @@ def verify_sessions(options: argparse.Namespace) -> int:
 
 def export_one(options: argparse.Namespace) -> int:
     directory = _directory(options)
+    if options.output == "json" and options.file is None:
+        raise Refused("standard output is the archive's: name a file with -f for -o json")
     with _target(options.file) as file:
         manifest = _export(options, directory, file.write)
-    say(f"{manifest.session_id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
+    if options.output == "json":
+        print_json({"session": manifest.session_id, "path": str(options.file), "sizeBytes": options.file.stat().st_size})
+    else:
+        say(f"{manifest.session_id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
     return 0
 
 
@@ -146,15 +153,14 @@ def import_one(options: argparse.Namespace) -> int:
     layout = SessionLayout(options.root)
     if str(options.file) == "-":
         manifest = import_session(layout, sys.stdin.buffer, options.max_bytes)
+    elif options.file.is_dir():
+        manifest = import_directory(layout, options.file, options.max_bytes)
     else:
         with options.file.open("rb") as archive:
             manifest = import_session(layout, archive, options.max_bytes)
     path = layout.session(manifest.session_id)
-    if options.output == "json":
-        print_json({"session": manifest.session_id, "path": str(path), "sizeBytes": manifest.size_bytes})
-    else:
-        print(f"{manifest.session_id} imported to {path}")
-    return 0
+    answer = {"session": manifest.session_id, "path": str(path), "sizeBytes": manifest.size_bytes}
+    return _said(options, f"{manifest.session_id} imported to {path}", answer)
 
 
 def delete(options: argparse.Namespace) -> int:
@@ -166,8 +172,7 @@ def delete(options: argparse.Namespace) -> int:
         raise Refused("nothing was deleted; --yes deletes without asking")
     with held(directory):
         remove_session(layout, options.session)
-    print(f"{options.session} deleted")
-    return 0
+    return _said(options, f"{options.session} deleted", {"session": options.session})
 
 
 def reseal_one(options: argparse.Namespace) -> int:
@@ -175,14 +180,12 @@ def reseal_one(options: argparse.Namespace) -> int:
     key = session_key(manifest, options)
     password = read_password(options.new_password_file) if options.new_password_file else None
     assert manifest.encryption is not None
-    try:
-        encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
-    except ValueError as e:
-        raise Refused(f"--recipient: {e}") from e
+    encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
     with held(_directory(options)):
         replace_encryption(SessionLayout(options.root), manifest, encryption)
-    print(f"{manifest.session_id} sealed anew: by {'a password' if password else 'recipients'}")
-    return 0
+    locked_by = encryption.locked_by
+    said = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
+    return _said(options, said, {"session": manifest.session_id, "sealedBy": locked_by})
 
 
 def decrypt(options: argparse.Namespace) -> int:
@@ -191,13 +194,30 @@ def decrypt(options: argparse.Namespace) -> int:
     if options.to.exists():
         raise Refused(f"{options.to} exists: name a folder that does not")
     decrypt_session(_directory(options), manifest, key, options.to)
-    print(f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}")
+    said = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
+    return _said(options, said, {"session": manifest.session_id, "path": str(options.to)})
+
+
+def _said(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> int:
+    """What was done, for people or for programs."""
+    if options.output == "json":
+        print_json(answer)
+    else:
+        print(text)
     return 0
 
 
 def _session_id(text: str) -> str:
     if not is_session_id(text):
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a session id such as INC-7F3A")
+    return text
+
+
+def _public_key(text: str) -> str:
+    try:
+        age.check_recipient(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
     return text
 
 

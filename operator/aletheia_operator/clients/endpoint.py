@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 
@@ -19,6 +20,8 @@ class Credentials:
     """Certificates that sign the endpoint's. None: the system's."""
     client_pem: str | None = field(default=None, repr=False)
     """Certificate chain and key that we show."""
+    access_key: tuple[str, str, str | None] | None = field(default=None, repr=False)
+    """Of S3: the key's id, its secret, and the token of a temporary one."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Every value that must not be repeated, also where the server does."""
 
@@ -38,6 +41,8 @@ class Endpoint:
     """The label that every PromQL selector must match with the namespace of the Investigation."""
     api: str | None = None
     """Which of its APIs the source is asked by; None: whichever answers."""
+    bucket: S3Bucket | None = None
+    """Of S3: where sessions go."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
 
     @property

@@ -161,7 +161,7 @@ class SafeSession(requests.Session):
             if not self._wait(BACKOFF_SECONDS * 2**attempt if delay is None else delay):
                 break
             response.close()
-        if response.status_code != 200:
+        if response.status_code not in (200, 206):
             self._read_error(response)
         return response
 

@@ -14,7 +14,7 @@ import aiohttp
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
@@ -54,17 +54,11 @@ class Kubelets:
         headers = await self._authorization()
         if first is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
-        try:
+        with connection_errors("the kubelet"):
             async with self._client().get(f"{address}{path}", headers=headers, allow_redirects=False) as response:
                 if response.status not in (200, 206):
                     raise _error(response.status, path)
                 yield response
-        except SourceError:
-            raise
-        except TimeoutError as e:
-            raise Unavailable("the kubelet did not answer in time", GapReason.TIMED_OUT) from e
-        except (aiohttp.ClientError, OSError) as e:
-            raise Unavailable(f"the kubelet cannot be reached: {type(e).__name__}") from e
 
     async def close(self) -> None:
         if self._session is not None:

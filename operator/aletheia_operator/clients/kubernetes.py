@@ -4,8 +4,8 @@ Speaks the core, apps, batch and aletheia.dev APIs through the official client's
 operator's own is impersonated (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation).
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,7 +117,7 @@ class Kubernetes:
         headers = {"Content-Type": content_type, "Accept": accept}
         if self.user is not None:
             headers["Impersonate-User"] = self.user
-        try:
+        with connection_errors("the Kubernetes API"):
             _, url, header_params, data, _ = await self.client.param_serialize(
                 method,
                 path,
@@ -135,12 +135,17 @@ class Kubernetes:
                 yield response
             finally:
                 response.close() if not response.content.at_eof() else response.release()
-        except SourceError:
-            raise
-        except TimeoutError as e:
-            raise Unavailable("the Kubernetes API did not answer in time", GapReason.TIMED_OUT) from e
-        except (aiohttp.ClientError, OSError) as e:
-            raise Unavailable(f"the Kubernetes API cannot be reached: {type(e).__name__}") from e
+
+
+@contextmanager
+def connection_errors(peer: str) -> Iterator[None]:
+    """Raises Unavailable for what aiohttp and the system raise while a peer is asked, or its answer read."""
+    try:
+        yield
+    except TimeoutError as e:
+        raise Unavailable(f"{peer} did not answer in time", GapReason.TIMED_OUT) from e
+    except (aiohttp.ClientError, OSError) as e:
+        raise Unavailable(f"{peer} cannot be reached: {type(e).__name__}") from e
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes:

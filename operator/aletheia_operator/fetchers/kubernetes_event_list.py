@@ -139,7 +139,7 @@ class Events:
         left = f"the oldest one left in this namespace is of {format_time(self.oldest)}" if self.oldest else "none is left"
         message = (
             f"the window begins at {format_time(start)}, but the API server keeps events for an hour by default, and {left}:"
-            " what came before may be missing"
+            " older events, and pods that were gone by then, may be missing, and no later Investigation can have them"
         )
         return [*gaps, Missing("events", GapReason.EVENTS_EXPIRED, message)]
 

@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from aletheia_operator.api import InvestigationSpec, LogsRequest, parse_bytes
@@ -45,7 +46,7 @@ class KubernetesLogsFetcher:
             try:
                 found = await find_pods(kubernetes, sources.namespace, target)
             except SourceError as e:
-                missing.append(Missing(describe(target), e.reason, _with_remedy(e, sources.namespace)))
+                missing.append(Missing(describe(target), e.reason, e.message))
                 continue
             if not found:
                 missing.append(Missing(describe(target), GapReason.NO_PODS, f"{describe(target)} selects no pod at present"))
@@ -57,7 +58,8 @@ class KubernetesLogsFetcher:
                 wanted[uid] = None if names is None or before is None else before | names
         limits = pod_limits(request, len(pods))
         questions = [
-            self._question(pod, container_runs(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
+            self._question(pod, container_runs(pod, wanted[uid], request, sources.window.start), request, limits)
+            for uid, pod in pods.items()
         ]
         return Plan(tuple(questions), tuple(missing))
 
@@ -113,6 +115,7 @@ class PodLogs:
         self.runs = [Run(**run) for run in question.arguments["runs"]]
         self.limits = LogLimits(**question.arguments["limits"])
         self.via: dict[str, str] = {}
+        self._finished: set[str] = set()
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
 
     async def batches(self) -> AsyncGenerator[Encoded, None]:
@@ -130,6 +133,9 @@ class PodLogs:
                 if not self.sources.interrupted():
                     raise
                 cancelled = e
+                for log in logs:
+                    if str(log.run) not in self._finished:
+                        _say_unfinished(log)
             await self._conclude(logs)
             try:
                 await merging.acquire()
@@ -209,12 +215,14 @@ class PodLogs:
             try:
                 async with directory.kubelets.turn(directory.address):
                     await read_by_node(log, directory)
+                self._finished.add(str(log.run))
                 return
             except SourceError as e:
                 self._explain_api(e.message)
             await log.begin_again("api")
         self.via[str(log.run)] = "api"
         await read_by_api(log, self.kubernetes, f"{self._pod_path}/log")
+        self._finished.add(str(log.run))
         await log.settle()
         await check_rotation(log, self.kubernetes, f"{self._pod_path}/log")
 
@@ -275,6 +283,17 @@ class PodLogs:
             self.findings.missing.append(missing)
 
 
+def _ended_before(terminated: dict[str, Any], moment: datetime) -> bool:
+    """Whether a run surely ended before: its time has whole seconds."""
+    finished = terminated.get("finishedAt")
+    return finished is not None and datetime.fromisoformat(finished) + timedelta(seconds=1) < moment
+
+
+def _say_unfinished(log: RunLog) -> None:
+    until = f"when it had been read to {log.position.last}" if log.position.last else "before its first line came"
+    log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
+
+
 def _by_level(codes: Counter[int]) -> dict[str, int]:
     """Counts by level, the worst first; `none` for lines without."""
     return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}
@@ -291,8 +310,8 @@ def pod_limits(request: LogsRequest, pods: int) -> LogLimits:
     )
 
 
-def container_runs(pod: dict[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[Run]:
-    """Every run of the pod's containers that is asked for and has, or should have, a log."""
+def container_runs(pod: dict[str, Any], wanted: set[str] | None, request: LogsRequest, start: datetime) -> list[Run]:
+    """Every run of the pod's containers that is asked for and has, or should have, a log in a window with this start."""
     runs = []
     known = set()
     status = pod.get("status") or {}
@@ -308,7 +327,7 @@ def container_runs(pod: dict[str, Any], wanted: set[str] | None, request: LogsRe
             if wanted is not None:
                 asked = asked or name in wanted
             if (wanted is None or name in wanted) and asked and is_selected(name, states.get(name), request):
-                runs += _runs_of(name, states.get(name), status, request.previous)
+                runs += _runs_of(name, states.get(name), status, start if request.previous else None)
     runs += [Run(name, not_started=f"the pod has no container {name}") for name in sorted((wanted or set()) - known)]
     return runs
 
@@ -323,25 +342,24 @@ def is_selected(name: str, container: dict[str, Any] | None, request: LogsReques
     return request.container_states is None or state in request.container_states
 
 
-def _runs_of(name: str, container: dict[str, Any] | None, pod_status: dict[str, Any], previous: bool) -> list[Run]:
+def _runs_of(
+    name: str, container: dict[str, Any] | None, pod_status: dict[str, Any], previous_since: datetime | None
+) -> list[Run]:
+    """`previous_since`: a previous run is wanted where it ended then or later; None: it is not."""
     state = (container or {}).get("state") or {}
     last = ((container or {}).get("lastState") or {}).get("terminated")
     present = state["running"] if "running" in state else state.get("terminated")
     if present is not None:
         run = Run(name, started_at=present.get("startedAt"))
-        return [Run(name, previous=True, started_at=last.get("startedAt")), run] if previous and last is not None else [run]
+        before = last
+        if before is None and (container or {}).get("restartCount"):  # the node has removed it, and perhaps its log
+            before = {"finishedAt": present.get("startedAt")}
+        if before is None or previous_since is None or _ended_before(before, previous_since):
+            return [run]
+        return [Run(name, previous=True, started_at=before.get("startedAt")), run]
     if last is not None:
         return [Run(name, started_at=last.get("startedAt"))]  # waits to be restarted: the present log is that of the last run
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
     detail = waiting.get("message") or pod_status.get("message")
     return [Run(name, not_started=f"the container never started: {reason}" + (f": {detail}" if detail else ""))]
-
-
-def _with_remedy(error: SourceError, namespace: str) -> str:
-    if error.reason != GapReason.FORBIDDEN:
-        return error.message
-    return (
-        f"{error.message}. A Role in namespace {namespace} with get and list on pods, get on pods/log, and get and list on the"
-        " target's workload kinds, bound to that user, would allow it"
-    )

@@ -124,9 +124,9 @@ async def read_by_node(log: RunLog, directory: Directory) -> None:
     """
     for _ in range(MAX_ATTEMPTS):
         files = await directory.files()
-        await _read_files(log, directory, _of_run(files, log))
+        all_read = await _read_files(log, directory, _of_run(files, log))
         after = await directory.files()
-        if [file.identity for file in files] == [file.identity for file in after]:
+        if all_read and [file.identity for file in files] == [file.identity for file in after]:
             _check_rotation(log, (await log.settle()).first, files)
             return
         await log.begin_again()
@@ -144,16 +144,18 @@ def _of_run(files: list[LogFile], log: RunLog) -> list[LogFile]:
     return chosen
 
 
-async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -> None:
+async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -> bool:
+    """Whether every file was there, as far as the window goes."""
     for file in files:
         try:
             await log.read(directory.chunks(file, log.start))
         except Rejected as e:
             if e.reason != GapReason.NOT_FOUND:
                 raise
-            return  # compressed or removed meanwhile: the next listing shows it
+            return False  # compressed or removed meanwhile
         if log.past_the_end:
-            return
+            break
+    return True
 
 
 def _check_rotation(log: RunLog, first: str, files: list[LogFile]) -> None:

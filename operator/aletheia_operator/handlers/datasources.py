@@ -10,9 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api import GROUP, VERSION, DataSourceSpec
 from aletheia_operator.api.reasons import ConditionReason, Reason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.s3 import Bucket
 from aletheia_operator.fetchers import RemoteFetcher
 from aletheia_operator.handlers.status import condition
 from aletheia_operator.investigate import Tools
@@ -63,7 +65,7 @@ async def check(item: Item, tools: Tools) -> None:
         spec = parse_spec(dict(item))
         endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
         endpoint = replace(endpoint, timeout_seconds=min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS))
-        version = await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)
+        version = await _probe(spec, endpoint, tools)
     except SourceError as e:
         reason, error = e.reason, one_line(e.message, MAX_ERROR)
     now = tools.now().replace(microsecond=0)
@@ -82,6 +84,13 @@ async def check(item: Item, tools: Tools) -> None:
         await tools.kubernetes.patch_status(f"{PATH}/{name}", status, item["metadata"]["uid"])
     except SourceError as e:
         log.warning("the status of DataSource %s cannot be written: %s", name, e.message)
+
+
+async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str | None:
+    """The server's version, where it tells. Raises SourceError where it does not answer."""
+    if spec.s3 is not None:
+        return await asyncio.to_thread(Bucket(endpoint).check)
+    return await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)
 
 
 def _fetcher(fetchers: Sequence[object], source_type: str) -> RemoteFetcher:

@@ -150,6 +150,8 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         status["progress"] = {"done": snapshot.done, "total": snapshot.total, "text": f"{snapshot.done}/{snapshot.total}"}
     if manifest.completion_time is not None:
         status["completionTime"] = format_time(manifest.completion_time)
+    if manifest.upload is not None:
+        status["session"]["uploaded"] = manifest.upload.to_json()
     if snapshot.manifest_sha256 is not None:
         status["session"]["manifestSha256"] = snapshot.manifest_sha256
     return status
@@ -207,12 +209,16 @@ def condition(
 def describe(snapshot: Snapshot) -> str:
     """One line on how a capture stands."""
     manifest = snapshot.manifest
+    if snapshot.uploaded is not None:
+        return f"captured; {snapshot.uploaded} of {_count(len(manifest.artifacts), 'artifact')} uploaded"
     if not manifest.finished:
         return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
     text = f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
     if manifest.gaps:
         reasons = ", ".join(sorted({gap.reason for gap in manifest.gaps}))
         text += f"; {_count(len(manifest.gaps), 'gap')} ({reasons}): see status.gaps"
+    if manifest.upload is not None:
+        text += f"; uploaded to {manifest.upload.url}"
     return text
 
 

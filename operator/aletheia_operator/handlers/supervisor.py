@@ -7,7 +7,7 @@ The session on disk, not this process, remembers what was captured.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -129,11 +129,19 @@ class Supervisor:
         try:
             if self._limit.locked():
                 await writer.phase("Queued", ConditionReason.QUEUED)
-            async with self._limit:
+            await self._limit.acquire()
+            with ExitStack() as place:
+                place.callback(self._limit.release)
                 if (body.get("status") or {}).get("phase") != "Running":
                     self.emit(body, "Normal", "Started", "capturing evidence")
                 log.info("%s/%s: capturing evidence", order.owner.namespace, order.owner.name)
-                async with writer.following() as report:
+                async with writer.following() as follow:
+
+                    def report(snapshot: Snapshot) -> None:
+                        if snapshot.uploaded is not None:  # its place is another's, who may lose evidence by waiting
+                            place.close()
+                        follow(snapshot)
+
                     snapshot = await self._investigate(order, writer, report)
             if snapshot is not None:
                 await writer.snapshot(snapshot)

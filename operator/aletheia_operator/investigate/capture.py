@@ -7,7 +7,8 @@ silently: each question ends as artifacts, gaps or both.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 from aletheia_operator import __version__
 from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import MAX_MESSAGE, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
@@ -26,6 +28,7 @@ from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
+from aletheia_operator.investigate.upload import SOURCE_TYPE, GivenUp, Uploader
 from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.report import Reader, Timeline
 from aletheia_operator.session import (
@@ -42,6 +45,7 @@ from aletheia_operator.session import (
     find_session,
     read_artifact,
 )
+from aletheia_operator.session.store import manifest_bytes
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.text.trace_ids import TraceIds, first
@@ -53,11 +57,18 @@ PLAN_KEY = "plan"
 TIMELINE_KEY = "timeline"
 KUBERNETES = "kubernetes"  # the source of what a timeline is made of
 MAX_TARGET = 300
+UPLOAD_THREADS = 4  # each holds a part of a file in memory
+UPLOAD_REASONS = frozenset({GapReason.NO_DATA_SOURCE, GapReason.NOT_ALLOWED, GapReason.CANCELLED})
+"""That say by themselves why a session was not uploaded; anything else is UploadFailed."""
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def upload_threads() -> Executor:
+    return ThreadPoolExecutor(UPLOAD_THREADS, "upload")
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class Tools:
     budget: Budget = field(default_factory=Budget)
     operator_namespace: str | None = None
     """Where the Secrets of DataSources are."""
+    uploads: Executor = field(default_factory=upload_threads)
+    """Of their own: a bucket that hangs must not keep others from saving."""
     now: Callable[[], datetime] = utc_now
 
 
@@ -103,6 +116,8 @@ class Snapshot:
     done: int
     total: int
     manifest_sha256: str | None = None
+    uploaded: int | None = None
+    """Artifacts that lie in object storage; None while none is to be sent yet. The capture is over then."""
 
 
 Report = Callable[[Snapshot], None]
@@ -458,16 +473,16 @@ class _Capture:
             gaps = [self._gap(one.fetcher, _save_failed(one.target, refused[one.path])) for one in lost]
             await self._keep(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
 
-    async def _keep(self, write: Callable[[Any], None], what: Any) -> None:
+    async def _keep(self, write: Callable[..., None], *what: Any) -> None:
         """Write to the journal. Without it the capture goes on all the same: it serves only to go on after a crash."""
         try:
-            await asyncio.to_thread(write, what)
+            await asyncio.to_thread(write, *what)
         except OSError as e:
             log.warning("the journal of session %s cannot be written: %s", self.session.manifest.session_id, e.strerror)
 
     async def _finish(self) -> Snapshot:
         await self._make_timeline()
-        manifest, digest = self._concluded(), None
+        manifest, digest = await self._uploaded(self._concluded()), None
         for last_try in (False, True):
             try:
                 digest = await asyncio.to_thread(self.session.finish, manifest)
@@ -475,8 +490,50 @@ class _Capture:
             except OSError as e:
                 if last_try:
                     message = f"the manifest could not be saved: {e.strerror or e}; this status is all there is"
-                    manifest = self._concluded(Missing("manifest.json", GapReason.SAVE_FAILED, message))
+                    manifest = self._with_gap(manifest, Missing("manifest.json", GapReason.SAVE_FAILED, message))
         return Snapshot(manifest, str(self.session.path), manifest.questions, manifest.questions, digest)
+
+    async def _uploaded(self, manifest: Manifest) -> Manifest:
+        """The manifest as it lies in object storage, if that was asked for; with the gap that says why, if it does not."""
+        wanted = self.order.spec.session.upload if self.order.spec.session else None
+        if wanted is None:
+            return manifest
+        if not self.session.upload_begun:
+            await self._keep(self.session.record_upload)
+        # of this process: evidence is not lost by uploading late, so the time that the operator was down does not count
+        deadline = self.tools.now() + timedelta(seconds=parse_duration(wanted.timeout))
+
+        async def wait(seconds: float) -> None:
+            left = (deadline - self.tools.now()).total_seconds()
+            if seconds and left > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.order.cancelled.wait(), min(seconds, left))
+            if self.order.cancelled.is_set():
+                raise GivenUp("the Investigation was cancelled before the session was uploaded", GapReason.CANCELLED)
+            if left <= seconds:
+                raise GivenUp(f"the upload's timeout of {wanted.timeout} ran out", GapReason.TIMED_OUT)
+
+        async def find() -> Endpoint:
+            name = wanted.data_source_ref.name if wanted.data_source_ref else None
+            found = await self.sources.data_sources.find(SOURCE_TYPE, name)
+            left = int((deadline - self.tools.now()).total_seconds())
+            return replace(found, timeout_seconds=max(1, min(found.timeout_seconds, left)))
+
+        def sent(number: int) -> None:
+            self.report(replace(self._snapshot(), uploaded=number))
+
+        try:
+            uploader = Uploader(find, self.tools.uploads, wait, sent, self.session.upload_begun)
+            return await uploader.run(self.session.path, manifest, manifest_bytes)
+        except SourceError as e:
+            reason, message = e.reason, e.message
+        except Exception:
+            log.exception("uploading session %s failed", manifest.session_id)
+            reason, message = GapReason.INTERNAL_ERROR, INTERNAL_ERROR
+        reason = reason if reason in UPLOAD_REASONS else GapReason.UPLOAD_FAILED
+        return self._with_gap(
+            manifest, Missing("session.upload", reason, f"{message.rstrip('.')}. The session stays on its volume")
+        )
 
     async def _make_timeline(self) -> None:
         """The timeline of what was captured; of what an earlier process captured, the files are read again."""
@@ -519,11 +576,15 @@ class _Capture:
         reader.close(metadata)
         return True
 
-    def _concluded(self, *missing: Missing) -> Manifest:
+    def _concluded(self) -> Manifest:
         manifest = self._snapshot().manifest
-        gaps = [*manifest.gaps, *(self._gap("Investigation", one) for one in missing)]
-        phase = conclude(manifest.artifacts, gaps, self.interruption)
-        return manifest.model_copy(update={"gaps": gaps, "phase": phase, "completion_time": self.tools.now()})
+        phase = conclude(manifest.artifacts, manifest.gaps, self.interruption)
+        return manifest.model_copy(update={"phase": phase, "completion_time": self.tools.now()})
+
+    def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
+        """A concluded manifest with one gap more."""
+        gaps = [*manifest.gaps, self._gap("Investigation", missing)]
+        return manifest.model_copy(update={"gaps": gaps, "phase": conclude(manifest.artifacts, gaps, self.interruption)})
 
     def _finished_before(self) -> Snapshot:
         """The end of a capture whose last word, the status, was lost."""

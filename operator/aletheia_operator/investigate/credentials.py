@@ -40,6 +40,12 @@ class Secrets:
         self.values.add(value)
         return value
 
+    async def has(self, name: str, key: str) -> bool:
+        """Whether there is such a value."""
+        if name not in self._read:
+            self._read[name] = await self._get(name)
+        return key in self._read[name]
+
     async def _get(self, name: str) -> dict[str, Any]:
         if self._namespace is None:
             raise self.refused("the operator was started without --operator-namespace, where Secrets are")
@@ -57,7 +63,10 @@ class Secrets:
 
 async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
     """Raises Rejected (NoDataSource) where a Secret or a value is missing, or is no header value."""
-    headers = [] if spec.auth is None else [await _authorization(spec.auth, secrets)]
+    access_key = None
+    if spec.auth is not None and spec.auth.access_key is not None:
+        access_key = await _access_key(spec.auth.access_key.name, secrets)
+    headers = [] if spec.auth is None or access_key else [await _authorization(spec.auth, secrets)]
     unrepeatable = {word for _, value in headers for word in (value, value.split(" ")[-1])}
     if spec.tenant is not None:
         headers.append((spec.tenant.header, spec.tenant.value))
@@ -67,7 +76,8 @@ async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
     if spec.tls is not None and spec.tls.client_secret_ref is not None:
         name = spec.tls.client_secret_ref.name
         client = "\n".join([await secrets.value(name, "tls.crt"), await secrets.value(name, "tls.key"), ""])
-    return Credentials(tuple(headers), ca, client, tuple(sorted(unrepeatable | secrets.values, key=len, reverse=True)))
+    unrepeatable |= secrets.values
+    return Credentials(tuple(headers), ca, client, access_key, tuple(sorted(unrepeatable, key=len, reverse=True)))
 
 
 async def _header(secrets: Secrets, name: str, key: str) -> str:
@@ -75,6 +85,13 @@ async def _header(secrets: Secrets, name: str, key: str) -> str:
     if not _HEADER_VALUE.fullmatch(value):
         raise secrets.refused(f"key {key} of Secret {name} cannot be a header: one line of ASCII is expected")
     return value
+
+
+async def _access_key(name: str, secrets: Secrets) -> tuple[str, str, str | None]:
+    """By the keys that bucket claims (Rook, NooBaa) and AWS's own tools use."""
+    key_id, secret = [await _header(secrets, name, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    temporary = await secrets.has(name, "AWS_SESSION_TOKEN")
+    return key_id, secret, await _header(secrets, name, "AWS_SESSION_TOKEN") if temporary else None
 
 
 async def _authorization(auth: Auth, secrets: Secrets) -> tuple[str, str]:

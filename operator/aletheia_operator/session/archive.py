@@ -7,8 +7,10 @@ holds each against its size and digest, and keeps all of it or nothing.
 import io
 import os
 import re
+import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -64,20 +66,45 @@ def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | No
     content = _read_exactly(archive, size)
     _read_exactly(archive, len(_padding(size)))
     manifest = _checked_manifest(content, session_id)
-    if max_bytes is not None and manifest.size_bytes > max_bytes:
-        raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
-    _require_free_id(layout, session_id)
-    make_directory(layout.sessions)
-    require_space(layout.sessions, manifest.size_bytes)
-    with staging(layout, f"import-{session_id}") as made:
+    with _restored(layout, manifest, content, max_bytes) as made:
         for artifact in manifest.artifacts:
             _restore(archive, f"{session_id}/{artifact.path}", artifact, made / artifact.path)
         _require_end(archive)
+    return manifest
+
+
+def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | None = None) -> Manifest:
+    """Restore a session from a copy of its directory, as it is downloaded from object storage. Raises as `import_session`.
+
+    Files that its manifest does not list stay where they are.
+    """
+    try:
+        manifest, content = read_session(directory)
+    except Unreadable as e:
+        raise ArchiveError(str(e)) from e
+    if not is_session_id(manifest.session_id):
+        raise ArchiveError("its manifest names no session")
+    _checked_manifest(content, manifest.session_id)
+    with _restored(layout, manifest, content, max_bytes) as made:
+        for artifact in manifest.artifacts:
+            _copy(directory / artifact.path, artifact, made / artifact.path)
+    return manifest
+
+
+@contextmanager
+def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path]:
+    """A directory that becomes the session once its files are in it, if nothing went wrong."""
+    if max_bytes is not None and manifest.size_bytes > max_bytes:
+        raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
+    _require_free_id(layout, manifest.session_id)
+    make_directory(layout.sessions)
+    require_space(layout.sessions, manifest.size_bytes)
+    with staging(layout, f"import-{manifest.session_id}") as made:
+        yield made
         replace(made / "manifest.json", content)
         replace(made / "custody.json", custody_bytes(Custody(keep=True)))
-        if not publish(made, layout.session(session_id)):
-            _require_free_id(layout, session_id)
-    return manifest
+        if not publish(made, layout.session(manifest.session_id)):
+            _require_free_id(layout, manifest.session_id)
 
 
 def _header(name: str, size: int, manifest: Manifest) -> bytes:
@@ -191,18 +218,35 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, target: Path)
         raise ArchiveError(f"{name[:200]!a} is not what the manifest lists next ({artifact.path})")
     if size != artifact.size_bytes:
         raise ArchiveError(f"{artifact.path} has {size} bytes, but {artifact.size_bytes} in the manifest")
+    _keep(archive, artifact, target)
+    _read_exactly(archive, len(_padding(size)))
+
+
+def _copy(path: Path, artifact: Artifact, target: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as e:
+        raise ArchiveError(f"{artifact.path} is missing") from e
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
+            raise ArchiveError(f"{artifact.path} is not a file of {artifact.size_bytes} bytes, as the manifest says")
+        _keep(cast("BinaryIO", file), artifact, target)
+
+
+def _keep(source: BinaryIO, artifact: Artifact, target: Path) -> None:
+    """Write what the manifest lists to a new file, held against its digest."""
     make_directory(target.parent)
     descriptor = open_new(target)
     try:
-        copied, digest = copy_hashed(archive, size, lambda block: write_all(descriptor, block))
-        if copied < size:
+        copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
+        if copied < artifact.size_bytes:
             raise ArchiveError(f"it is cut off within {artifact.path[:200]!a}")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     if digest != artifact.sha256:
         raise ArchiveError(f"{artifact.path} was altered: its digest is not the manifest's")
-    _read_exactly(archive, len(_padding(size)))
 
 
 def _require_end(archive: BinaryIO) -> None:

@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aletheia_operator.api.investigation import ArtifactStatus, GapStatus
+from aletheia_operator.api.investigation import ArtifactStatus, GapStatus, UploadStatus
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.seal import Encryption
 
 Artifact = ArtifactStatus
 Gap = GapStatus
+Upload = UploadStatus
 
 
 class InvestigationReference(Model):
@@ -36,6 +37,8 @@ class Manifest(Model):
     """When the data was removed; `artifacts` then lists what there was."""
     operator_version: str
     encryption: Encryption | None = None
+    upload: Upload | None = None
+    """Where a copy of the session was put, before this manifest was written."""
     questions: int = 0
     artifacts: list[Artifact] = Field(default_factory=list)
     gaps: list[Gap] = Field(default_factory=list)

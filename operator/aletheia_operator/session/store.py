@@ -83,6 +83,7 @@ class Session:
     layout: SessionLayout
     manifest: Manifest
     plan: dict[str, Any] | None = field(init=False, default=None)
+    upload_begun: bool = field(init=False, default=False)
     done: dict[str, Done] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,6 +119,10 @@ class Session:
         """Keep what is going to be asked, so that a later process asks the same."""
         self.plan = plan
         self._append_to_journal({"plan": plan})
+
+    def record_upload(self) -> None:
+        """Keep that the upload begins, so that a later process looks for what was sent."""
+        self._append_to_journal({"upload": "begun"})
 
     @property
     def seal(self) -> Seal | None:
@@ -240,6 +245,9 @@ class Session:
         """One line of the journal. Raises ValueError, KeyError or TypeError where it is none of ours."""
         if "plan" in entry:
             self.plan = entry["plan"]
+            return
+        if "upload" in entry:
+            self.upload_begun = True
             return
         done = Done(
             entry["key"],

@@ -10,11 +10,14 @@ from typing import BinaryIO, cast
 from pydantic import ValidationError
 
 from aletheia_operator.session.copying import copy_hashed
+from aletheia_operator.session.files import temporary
 from aletheia_operator.session.layout import CATEGORIES
 from aletheia_operator.session.manifest import Artifact, Manifest
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
-OWN_FILES = frozenset({"manifest.json", "custody.json"})
+_KEPT = ("manifest.json", "custody.json")
+OWN_FILES = frozenset({*_KEPT, *(temporary(Path(name)).name for name in _KEPT)})
+"""Also what a killed process left of writing one of them anew."""
 _FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
 
 

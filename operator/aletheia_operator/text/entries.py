@@ -172,9 +172,10 @@ class RunParser:
                 key, raw, line, wrong = odd
             else:
                 continue
-            if self.skip:
+            if self.skip and key <= self._last:
                 self.skip -= 1
                 continue
+            self.skip = 0  # where lines are left to skip, the node has put them aside meanwhile
             if key[:_SECOND_LENGTH] == self._second:
                 self._of_second += 1
             else:

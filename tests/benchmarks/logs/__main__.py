@@ -58,10 +58,18 @@ class Memory:
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            pids = [self.pid, *map(int, children)]
+            children = map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+            pids = [self.pid, *(pid for pid in children if is_worker(pid))]
             self.peak = max(self.peak, sum(resident(pid) for pid in pids))
             self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a child already is what it becomes: until then its memory is its parent's."""
+    try:
+        return b"parse.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def resident(pid: int) -> int:

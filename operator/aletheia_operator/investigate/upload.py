@@ -1,0 +1,229 @@
+"""A finished session on its way to object storage: each file under its own name, manifest.json last.
+
+What lies there already, as its digest shows, is not sent again, so an upload that was broken off goes on. A copy without
+manifest.json is not whole. Every file is proven when it was sent: by the SHA-256 that the server held it against, or else by
+reading it back.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.s3 import PART_BYTES, Bucket, part_size
+from aletheia_operator.session import Manifest
+from aletheia_operator.session.manifest import Upload
+
+SOURCE_TYPE = "s3"
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def retry_delays() -> Iterator[float]:
+    """Seconds to wait before each further try, without end."""
+    return chain((0.5, 1.0, 2.0, 5.0), repeat(10.0))
+
+
+class GivenUp(Rejected):
+    """The upload was cancelled, or its time is over."""
+
+    def after(self, failure: SourceError | None) -> "GivenUp":
+        """The same, with what went wrong last."""
+        return self if failure is None else GivenUp(f"{self.message}; the last try: {failure.message}", self.reason)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes of one file, read in pieces: from `path`, or `held` in memory."""
+
+    size_bytes: int
+    sha256: str
+    path: Path | None = None
+    held: bytes = b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most so many bytes. Raises OSError."""
+        if self.path is None:
+            return self.held[offset : offset + length]
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(length) or b""
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """Sends one session; `wait` sleeps so long, or raises GivenUp."""
+
+    find: Callable[[], Coroutine[Any, Any, Endpoint]]
+    """The DataSource with its credentials as they are now. Raises SourceError."""
+    threads: Executor
+    """Of the uploads of this process: each holds one part in memory."""
+    wait: Callable[[float], Coroutine[Any, Any, None]]
+    sent: Callable[[int], None]
+    """Is told how many files lie there."""
+    resumes: bool = False
+    """An earlier process may have sent some of it."""
+
+    async def run(self, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes]) -> Manifest:
+        """The manifest as it was uploaded, `encode`d, after its files. Raises Rejected when it is given up.
+
+        What the server did not answer is tried again; what it refused only where the credentials have changed since.
+        """
+        failure: SourceError | None = None
+        looks = self.resumes
+        for delay in retry_delays():
+            endpoint: Endpoint | None = None
+            try:
+                endpoint = await self.find()
+                return await self._send(Bucket(endpoint), directory, manifest, encode, looks)
+            except Unavailable as e:
+                failure = e
+            except GivenUp as e:
+                raise e.after(failure) from failure
+            except Rejected as e:
+                if e.reason is not GapReason.FORBIDDEN or endpoint is None or not await self._rotated(endpoint):
+                    raise
+                failure = e
+            looks = True
+            log.warning("session %s is not uploaded yet: %s", manifest.session_id, failure.message)
+            try:
+                await self.wait(delay)
+            except GivenUp as e:
+                raise e.after(failure) from failure
+        raise AssertionError("the delays have no end")
+
+    async def _rotated(self, endpoint: Endpoint) -> bool:
+        """Whether the DataSource has other credentials by now."""
+        try:
+            return (await self.find()).credentials != endpoint.credentials
+        except SourceError:
+            return False
+
+    async def _send(
+        self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], looks: bool
+    ) -> Manifest:
+        """Send what does not lie there; `looks` says whether anything may."""
+        place = bucket.endpoint.bucket
+        assert place is not None
+        if place.max_session_bytes is not None and manifest.size_bytes > place.max_session_bytes:
+            raise Rejected(
+                f"the session has {manifest.size_bytes} bytes, more than the maxSessionBytes {place.max_session_bytes} of"
+                f" DataSource {bucket.endpoint.name}",
+                GapReason.TOO_LARGE,
+            )
+        owner = manifest.investigation
+        # ids of sessions are used again when one is gone; the uid keeps an older copy from being overwritten
+        folder = "/".join(filter(None, (place.prefix, owner.namespace, f"{manifest.session_id}_{owner.uid}")))
+        for number, artifact in enumerate(manifest.artifacts):
+            self.sent(number)
+            content = Content(artifact.size_bytes, artifact.sha256, directory / artifact.path)
+            await self._put(bucket, f"{folder}/{artifact.path}", content, looks)
+        self.sent(len(manifest.artifacts))
+        upload = Upload(data_source=bucket.endpoint.name, url=f"s3://{place.bucket}/{folder}/")
+        final = manifest.model_copy(update={"upload": upload})
+        held = encode(final)
+        content = Content(len(held), hashlib.sha256(held).hexdigest(), held=held)
+        await self._put(bucket, f"{folder}/manifest.json", content, looks)
+        return final
+
+    async def _put(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
+        """One object, unless it is there already. Raises SourceError, also where what lies there then is not what was sent."""
+        try:
+            if looks and await self._lies_there(bucket, key, content):
+                return
+        except GivenUp:
+            raise
+        except Rejected as e:  # 403 is also said of what is not there, and HEAD gives no reason: sending does
+            log.debug("%s: %s", key, e.message)
+        if content.size_bytes > PART_BYTES:
+            await self._put_parts(bucket, key, content, looks)
+        else:
+            if await self._in_thread(_put, bucket, key, content) == content.sha256:
+                return
+        if not await self._lies_there(bucket, key, content):
+            message = f"DataSource {bucket.endpoint.name}: what it has as {key} is not what was sent, as the digest shows"
+            raise Unavailable(message, GapReason.INVALID_RESPONSE)
+
+    async def _put_parts(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
+        """One object in parts; those that an earlier try sent are left as they are where their MD5 is the ETag."""
+        begun = await self._in_thread(bucket.begun, key) if looks else {}
+        upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
+        for other in begun.keys() - {upload_id}:
+            await self._in_thread(bucket.abort, key, other)
+        if not upload_id:
+            upload_id = await self._in_thread(bucket.begin, key)
+        size = part_size(content.size_bytes)
+        stored: dict[int, str] = {}
+        try:
+            for number, offset in enumerate(range(0, content.size_bytes, size), start=1):
+                part = _Part(bucket, key, upload_id, number, etags.get(number))
+                stored[number] = await self._in_thread(part.put, content, offset, size)
+        except Rejected:
+            await self._abort(bucket, key, upload_id)
+            raise
+        try:
+            await self._in_thread(bucket.complete, key, upload_id, stored)
+        except Rejected as e:
+            if e.reason is GapReason.NOT_FOUND:  # done already, by a try whose answer was lost: the caller looks
+                return
+            await self._abort(bucket, key, upload_id)
+            raise
+
+    async def _abort(self, bucket: Bucket, key: str, upload_id: str) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self.threads, bucket.abort, key, upload_id)
+        except SourceError as e:
+            log.warning("parts of %s stay at DataSource %s: %s", key, bucket.endpoint.name, e.message)
+
+    async def _lies_there(self, bucket: Bucket, key: str, content: Content) -> bool:
+        """Whether the server has the object as it is here."""
+        attested = await self._in_thread(bucket.attested, key, content.size_bytes)
+        if attested != "":
+            return attested == content.sha256
+        digest = hashlib.sha256()
+        for offset in range(0, content.size_bytes, PART_BYTES):
+            length = min(PART_BYTES, content.size_bytes - offset)
+            await self._in_thread(lambda *part: digest.update(bucket.read(key, *part)), offset, length)
+        return digest.hexdigest() == content.sha256
+
+    async def _in_thread(self, request: Callable[..., T], *arguments: Any) -> T:
+        """One request, once the upload was seen to be wanted still."""
+        await self.wait(0)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, request, *arguments)
+        except OSError as e:
+            raise Rejected(f"the session volume cannot be read: {e.strerror or type(e).__name__}") from e
+
+
+def _put(bucket: Bucket, key: str, content: Content) -> str:
+    return bucket.put(key, content.read(0, PART_BYTES), content.sha256)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a multipart upload; `etag` is that of an earlier try, if there was one."""
+
+    bucket: Bucket
+    key: str
+    upload_id: str
+    number: int
+    etag: str | None
+
+    def put(self, content: Content, offset: int, length: int) -> str:
+        """Store it, unless it is there; its ETag."""
+        part = content.read(offset, length)
+        if self.etag is not None and self.etag == hashlib.md5(part, usedforsecurity=False).hexdigest():
+            return self.etag
+        return self.bucket.put_part(self.key, self.upload_id, self.number, part)

@@ -1,0 +1,253 @@
+"""Log files from a node that fails: the API takes over without loss or doubles, and rotation is seen through."""
+
+import gzip
+import zlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.benchmarks.logs.__main__ import Memory
+from tests.cluster.provider import Cluster
+from tests.integration.conftest import make_namespace
+from tests.integration.test_node_logs import verification
+from tests.support.http import OVER, serving
+from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, in_file, stamped, whole
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, session_of
+
+pytestmark = pytest.mark.cluster
+
+MOST_BYTES = 250 * 10**6  # of the operator and two parsers, which take files in larger pieces than the API gives
+BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
+TEXTS = [b"line %d" % number for number in range(9000)]
+LINES = stamped(TEXTS, BEGUN)
+FIRST, SECOND = "0.log.20260101-000000", "0.log.20260101-001000"
+
+Files = dict[str, bytes | Log]
+
+
+@pytest.fixture(scope="module")
+def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
+    kubectl = make_namespace(prepared, "it-node-faults")
+    yield kubectl
+    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    directory = tmp_path_factory.mktemp("node-faults")
+    options = ["--node-logs", *verification(kubectl, directory)]
+    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
+    yield operator
+    operator.stop()
+
+
+@pytest.fixture(scope="module")
+def kubelet(kubectl: Kubectl, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeKubelet]:
+    with fake_kubelet(kubectl, tmp_path_factory.mktemp("kubelet")) as kubelet:
+        yield kubelet
+
+
+@pytest.fixture
+def seen_through(kubelet: FakeKubelet) -> Iterator[FakeKubelet]:
+    """The kubelet, whose `listing` is the test's."""
+    yield kubelet
+    kubelet.listing = lambda directory: None
+
+
+def look(kubelet: FakeKubelet, name: str, files: Files, **spec: Any) -> tuple[Any, Any]:
+    """Investigate a pod that has these files on the node, and by the API all of LINES."""
+    kubelet.files[f"{name}/app"] = files
+    kubelet.run(name, {"app": whole(LINES)}, BEGUN)
+    logs = {"via": "node", **spec.pop("logs", {})}
+    resource = kubelet.kubectl.investigate(name, window={"lookback": "1h"}, targets=[{"pod": name}], logs=logs, **spec)
+    check_session(session_of(resource))
+    return resource, artifact_of(resource)
+
+
+def lines_of(document: Any) -> list[bytes]:
+    return [entry["line"].encode() for entry in document["data"]]
+
+
+async def cut_in_the_midst(request: web.Request) -> AsyncGenerator[bytes, None]:
+    content = in_file(LINES)
+    yield content[: len(content) // 2]
+    raise Cut
+
+
+async def failing(request: web.Request) -> AsyncGenerator[bytes, None]:
+    raise web.HTTPInternalServerError
+    yield b""
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "words"),
+    [
+        ("cut", {"0.log": cut_in_the_midst}, "cannot be reached: ClientPayloadError"),
+        ("second-fails", {FIRST: in_file(LINES[:4000]), "0.log": failing}, "answered 500"),
+        ("no-files", {}, "no log file"),
+        ("strange-names", {"../../../../etc/shadow": b"", "0.log/..": b"", "%2e%2e": b"", "": b""}, "no log file"),
+        ("endless-listing", {f"{number}.log": b"" for number in range(50_000)}, "too long"),
+        ("no-gzip", {f"{FIRST}.gz": b"no gzip", "0.log": in_file(LINES)}, "damaged"),
+    ],
+)
+def test_a_node_that_fails(kubelet: FakeKubelet, name: str, files: Files, words: str) -> None:
+    """Whatever came from the node is forgotten, and the API has every line once; the gap says why."""
+    resource, document = look(kubelet, name, dict(files))
+    assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable"]
+    assert words in resource["status"]["gaps"][0]["message"]
+    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert lines_of(document) == TEXTS
+
+
+def test_a_node_that_leads_elsewhere(kubelet: FakeKubelet) -> None:
+    """A redirect is not followed, so the operator's token goes nowhere else."""
+    asked = []
+
+    async def second(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response()
+
+    with serving() as serve:
+        elsewhere = serve(second)
+
+        async def redirect(request: web.Request) -> AsyncGenerator[bytes, None]:
+            raise web.HTTPFound(elsewhere)
+            yield b""
+
+        resource, document = look(kubelet, "redirect", {"0.log": redirect})
+    assert "answered 302" in resource["status"]["gaps"][0]["message"]
+    assert lines_of(document) == TEXTS
+    assert asked == []
+
+
+async def hanging(request: web.Request) -> AsyncGenerator[bytes, None]:
+    yield in_file(LINES[:100])
+    await request.app[OVER].wait()
+
+
+def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
+    """After the read timeout the API has every line once, those that the node gave included."""
+    resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert lines_of(document) == TEXTS
+
+
+def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
+    """The deadline holds there too."""
+    resource, document = look(kubelet, "hanging", {"0.log": hanging}, timeout="3s")
+    assert resource["status"]["phase"] == "TimedOut"
+    assert {gap["reason"] for gap in resource["status"]["gaps"]} == {"LogIncomplete", "TimedOut"}
+    assert lines_of(document) == TEXTS[:100]
+
+
+def test_auto_falls_back_without_a_word(kubelet: FakeKubelet) -> None:
+    """Where nobody asked for the node, its failure is no gap."""
+    resource, document = look(kubelet, "auto", {"0.log": cut_in_the_midst}, logs={"via": "auto"})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert lines_of(document) == TEXTS
+
+
+def rotate(files: Files) -> None:
+    """What a kubelet does when the log grew: the file is put aside, and the one before is compressed."""
+    before = files.pop(FIRST)
+    assert isinstance(before, bytes)
+    files[f"{FIRST}.gz"] = gzip.compress(before)
+    files[SECOND] = files["0.log"]
+    files["0.log"] = in_file(LINES[8000:])
+
+
+def test_a_log_that_is_rotated_while_it_is_read(seen_through: FakeKubelet) -> None:
+    """Between the first listing and the second all files move on: every line is there once."""
+    files: Files = {FIRST: in_file(LINES[:4000]), "0.log": in_file(LINES[4000:8000])}
+    listings = []
+
+    def listing(directory: str) -> None:
+        listings.append(directory)
+        if len(listings) == 2:
+            rotate(files)
+
+    seen_through.listing = listing
+    resource, document = look(seen_through, "rotated", files)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert lines_of(document) == TEXTS
+    assert len(listings) == 4, "a second pair, since the first did not agree"
+
+
+def test_a_file_that_is_compressed_before_it_is_read(kubelet: FakeKubelet) -> None:
+    """A file that was listed and has another name by now is read under that."""
+    files: Files = {"0.log": in_file(LINES[4000:])}
+
+    async def compressed_meanwhile(request: web.Request) -> AsyncGenerator[bytes, None]:
+        del files[FIRST]
+        files[f"{FIRST}.gz"] = gzip.compress(in_file(LINES[:4000]))
+        raise web.HTTPNotFound
+        yield b""
+
+    files[FIRST] = compressed_meanwhile
+    resource, document = look(kubelet, "compressed", files)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert lines_of(document) == TEXTS
+
+
+def test_a_log_that_is_rotated_again_and_again(seen_through: FakeKubelet) -> None:
+    """Where no two listings agree the API is asked."""
+    files: Files = {"0.log": in_file(LINES)}
+    listings = []
+
+    def listing(directory: str) -> None:
+        listings.append(directory)
+        files[f"0.log.20260101-{len(listings):06d}"] = b""
+
+    seen_through.listing = listing
+    resource, document = look(seen_through, "restless", files)
+    assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable"]
+    assert "faster than it can be read" in resource["status"]["gaps"][0]["message"]
+    assert lines_of(document) == TEXTS
+
+
+def bomb(size_bytes: int) -> bytes:
+    """One line of so many bytes, between two others."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head, middle, tail = stamped([b"before", b"", b"after"], BEGUN)
+    parts = [packer.compress(in_file([head]) + middle.replace(b" ", b" stdout F ", 1))]
+    parts += [packer.compress(b"x" * 2**20) for _ in range(size_bytes // 2**20)]
+    return b"".join([*parts, packer.compress(b"\n" + in_file([tail])), packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "reasons"),
+    [
+        ("bomb", {}, {"LineTruncated"}),
+        (
+            "flood",
+            {"timeout": "6s", "logs": {"limits": {"bytesPerContainer": "2Mi"}}},
+            {"BudgetExceeded", "LogIncomplete", "TimedOut"},
+        ),
+    ],
+)
+def test_files_without_an_end(
+    kubelet: FakeKubelet, operator: Operator, name: str, spec: Mapping[str, Any], reasons: set[str]
+) -> None:
+    """A compressed line of 500 MB, and a file that goes on for ever: memory has a bound, deadline and budget hold."""
+    content = in_file(LINES)
+
+    async def endless(request: web.Request) -> AsyncGenerator[bytes, None]:
+        while not request.app[OVER].is_set():
+            yield content
+
+    files: Files = {f"{FIRST}.gz": bomb(500 * 2**20)} if name == "bomb" else {"0.log": endless}
+    memory = Memory(operator.pid)
+    with memory.watched():
+        resource, document = look(kubelet, name, files, **spec)
+    assert {gap["reason"] for gap in resource["status"]["gaps"]} == reasons
+    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert memory.peak < MOST_BYTES
+    if name == "bomb":
+        assert [len(line) for line in lines_of(document)] == [6, 2**20, 5]

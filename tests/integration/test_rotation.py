@@ -1,0 +1,69 @@
+"""Logs that a real kubelet rotates while they are written: from the node they are whole, by the API what is missing is said."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster import provider
+from tests.cluster.rig import ROOT
+from tests.integration.conftest import make_namespace
+from tests.integration.test_logs import kubectl_logs
+from tests.integration.test_node_logs import verification
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, evidence_of, pod, session_of, until
+
+pytestmark = pytest.mark.cluster
+
+ROTATED_LINES = 50_000  # so many are more than the size from which the API's reader infers a rotation
+WRITER = """awk 'BEGIN { for (i = 1; i <= 160000; i++) {
+  printf "line %06d of a log that is written faster than its node keeps it: %0165d\\n", i, i
+  if (i % 400 == 0) { fflush(); system("usleep 40000") } } }'; sleep 600"""
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Kubectl]:
+    """A cluster that rotates logs early: the rig's own node, set up so, or kind's, which does so at 10 MiB."""
+    if missing := provider.missing():
+        pytest.skip(f"no cluster that rotates logs early: {missing}")
+    cluster = provider.start("rotation", log_max_size="1Mi")
+    try:
+        cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
+        cluster.run_kubectl("wait", "crd/investigations.aletheia.dev", "--for=condition=Established", "--timeout=30s")
+        yield make_namespace(cluster, "it-rotation")
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    directory = tmp_path_factory.mktemp("rotation")
+    options = ["--node-logs", *verification(kubectl, directory)]
+    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
+    yield operator
+    operator.stop()
+
+
+def numbers(resource: Any) -> list[int]:
+    return [int(entry["line"].split()[1]) for entry in artifact_of(resource)["data"]]
+
+
+def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
+    """Meanwhile the node's files have every line once; the API has the last ones, and the gap says so."""
+    kubectl.apply(pod("writer", WRITER))
+    kubectl.wait("pod/writer", "condition=Ready")
+
+    def rotated() -> bool:
+        head = kubectl_logs(kubectl, "writer", "--limit-bytes=64").split()
+        return len(head) > 2 and int(head[2]) > ROTATED_LINES
+
+    until(rotated, 60, "the node has put the beginning aside")
+    node = kubectl.investigate("node", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "node"})
+    api = kubectl.investigate("api", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "api"})
+    assert node["status"]["phase"] == "Completed", node["status"]
+    found = numbers(node)
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) > ROTATED_LINES
+    assert [(gap["target"], gap["reason"]) for gap in api["status"]["gaps"]] == [("pod/writer container/app", "LogRotated")]
+    assert not evidence_of(api) or numbers(api)[0] > ROTATED_LINES, "just after a rotation there may be nothing at all"
+    for resource in (node, api):
+        check_session(session_of(resource))

@@ -1,0 +1,180 @@
+"""Every log that a pod has: each kind of container and its previous run; and what remains of pods that are not well."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.provider import Cluster
+from tests.integration.conftest import make_namespace
+from tests.integration.test_logs import as_kubectl_prints, kubectl_logs
+from tests.integration.test_node_logs import verification
+from tests.support.operator import (
+    TIMELINE,
+    Kubectl,
+    Operator,
+    artifact_of,
+    check_session,
+    container,
+    pod,
+    read_document,
+    session_of,
+    until,
+)
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
+    kubectl = make_namespace(prepared, "it-whole-pod")
+    yield kubectl
+    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    directory = tmp_path_factory.mktemp("whole-pod")
+    options = ["--node-logs", *verification(kubectl, directory)]
+    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
+    yield operator
+    operator.stop()
+
+
+def twice(name: str, end: str) -> dict[str, Any]:
+    """A container that fails at its first run and says `end` of the second."""
+    seen = f"/shared/{name}"
+    script = f"if [ -e {seen} ]; then echo second run of {name}; {end}; else touch {seen}; echo first run of {name}; exit 1; fi"
+    return container(name, script) | {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+
+
+@pytest.fixture(scope="module")
+def crowd(kubectl: Kubectl) -> str:
+    """A pod with an init container, a sidecar and a regular one that restarted each, and an ephemeral container."""
+    init = [twice("prepare", "exit 0"), twice("sidecar", "sleep 600") | {"restartPolicy": "Always"}]
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    kubectl.apply(
+        pod("crowd", "", restartPolicy="Always", initContainers=init, containers=[twice("app", "sleep 600")], volumes=volumes)
+    )
+    kubectl.wait("pod/crowd", "condition=Ready", 120)
+    debugger = container("debugger", "echo looking around; sleep 600") | {"targetContainerName": "app"}
+    patch = {"spec": {"ephemeralContainers": [debugger]}}
+    kubectl("patch", "pod", "crowd", "--subresource=ephemeralcontainers", "-p", json.dumps(patch))
+    kubectl.wait("pod/crowd", "jsonpath={.status.ephemeralContainerStatuses[0].state.running}")
+    until(lambda: kubectl_logs(kubectl, "crowd", "-c", "debugger"), 30, "the ephemeral container has spoken")
+    return "crowd"
+
+
+@pytest.mark.parametrize("via", ["api", "node"])
+def test_every_container_and_its_previous_run(kubectl: Kubectl, operator: Operator, crowd: str, via: str) -> None:
+    """Each of them equals `kubectl logs`, with and without --previous, and all stand in one order of time.
+
+    But for an init container's first run, which the kubelet removes, file and all, before the second: that is a gap.
+    """
+    window: dict[str, Any] = {"lookback": "30m"}
+    resource = kubectl.investigate(f"crowd-{via}", window=window, targets=[{"pod": crowd}], logs={"via": via})
+    entries = artifact_of(resource)["data"]
+    for name, previous in (("prepare", False), ("sidecar", True), ("sidecar", False), ("app", True), ("app", False)):
+        mine = [one for one in entries if one["container"] == name and bool(one.get("previous")) is previous]
+        flags = ["--previous"] if previous else []
+        assert as_kubectl_prints(mine) == kubectl_logs(kubectl, crowd, "-c", name, *flags)
+        assert [one["line"] for one in mine] == [f"{'first' if previous else 'second'} run of {name}"]
+    expected = [("pod/crowd container/prepare (previous)", "LogUnavailable")]
+    expected += [("pod/crowd", "NodeLogsUnavailable")] if via == "node" else []
+    assert sorted(gaps_of(resource)) == sorted(expected)
+    assert [one["line"] for one in entries if one["container"] == "debugger"] == ["looking around"]
+    stamps = [one["timestamp"] for one in entries]
+    assert stamps == sorted(stamps)
+    window = dict(zip(("start", "end"), resource["status"]["window"], strict=True))
+    again = kubectl.investigate(f"crowd-{via}-again", window=window, targets=[{"pod": crowd}], logs={"via": via})
+    assert artifact_of(again)["data"] == entries, "the order is the same each time"
+
+
+@pytest.mark.parametrize(
+    ("name", "logs", "containers"),
+    [
+        ("no-init", {"initContainers": False}, {"app", "debugger"}),
+        ("no-ephemeral", {"ephemeralContainers": False}, {"app", "prepare", "sidecar"}),
+        ("running", {"containerStates": ["running"]}, {"app", "debugger", "sidecar"}),
+        ("by-name", {"container": "^(side|deb)", "excludeContainer": ["bugger$"]}, {"sidecar"}),
+    ],
+)
+def test_kinds_of_containers_can_be_left_out(
+    kubectl: Kubectl, operator: Operator, crowd: str, name: str, logs: dict[str, Any], containers: set[str]
+) -> None:
+    """As stern's flags do."""
+    resource = kubectl.investigate(f"crowd-{name}", window={"lookback": "30m"}, targets=[{"pod": crowd}], logs=logs)
+    assert {entry["container"] for entry in artifact_of(resource)["data"]} == containers
+
+
+def gaps_of(resource: Any) -> list[tuple[str, str]]:
+    return [(gap["target"], gap["reason"]) for gap in resource["status"].get("gaps", [])]
+
+
+def test_a_pending_pod(kubectl: Kubectl, operator: Operator) -> None:
+    """Each container of a pod that no node takes is a gap with the scheduler's reason."""
+    kubectl.apply(pod("pending", "", nodeSelector={"nowhere": "yes"}, containers=[container("a", ""), container("b", "")]))
+    kubectl.wait("pod/pending", "condition=PodScheduled=False")
+    resource = kubectl.investigate("pending", window={"lookback": "30m"}, targets=[{"pod": "pending"}], logs={})
+    assert gaps_of(resource) == [(f"pod/pending container/{name}", "ContainerNotStarted") for name in "ab"]
+    assert "Pending" in resource["status"]["gaps"][0]["message"]
+
+
+def test_a_container_whose_init_container_failed(kubectl: Kubectl, operator: Operator) -> None:
+    """The log of the one that failed is there; the one that never had its turn is a gap."""
+    kubectl.apply(pod("initialising", "echo never", initContainers=[container("failing", "echo cannot migrate; exit 1")]))
+    kubectl.wait("pod/initialising", "jsonpath={.status.phase}=Failed")
+    resource = kubectl.investigate("initialising", window={"lookback": "30m"}, targets=[{"pod": "initialising"}], logs={})
+    assert gaps_of(resource) == [("pod/initialising container/app", "ContainerNotStarted")]
+    assert "PodInitializing" in resource["status"]["gaps"][0]["message"]
+    assert [entry["line"] for entry in artifact_of(resource)["data"]] == ["cannot migrate"]
+
+
+def test_a_crashed_pod(kubectl: Kubectl, operator: Operator) -> None:
+    """A pod that failed, and is not restarted, has its log."""
+    kubectl.apply(pod("crashed", "echo last words; exit 7"))
+    kubectl.wait("pod/crashed", "jsonpath={.status.phase}=Failed")
+    resource = kubectl.investigate("crashed", window={"lookback": "30m"}, targets=[{"pod": "crashed"}])
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    document = read_document(resource, next(a["path"] for a in resource["status"]["artifacts"] if "/logs/" in a["path"]))
+    assert [entry["line"] for entry in document["data"]] == ["last words"]
+    exits = [entry for entry in read_document(resource, TIMELINE)["data"] if entry["kind"] == "ContainerExit"]
+    assert [entry["message"] for entry in exits] == ["exit code 7 (Error)"]
+
+
+@pytest.mark.parametrize("via", ["api", "node"])
+def test_a_previous_run_whose_log_is_gone(kubectl: Kubectl, operator: Operator, via: str) -> None:
+    """The run before restarted and the node has lost its file: that is a gap, and the present run is there."""
+    name = f"forgotten-{via}"
+    app, volumes = twice("app", "sleep 600"), [{"name": "shared", "emptyDir": {}}]
+    kubectl.apply(pod(name, "", restartPolicy="Always", containers=[app], volumes=volumes))
+    kubectl.wait(f"pod/{name}", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+    kubectl.wait(f"pod/{name}", "condition=Ready")
+    uid = kubectl.get("pod", name)["metadata"]["uid"]
+    hands = container("hands", f"rm /pods/{kubectl.namespace}_{name}_{uid}/app/0.log")
+    hands["volumeMounts"] = [{"name": "pods", "mountPath": "/pods"}]
+    kubectl.apply(
+        pod(f"{name}-hands", "", containers=[hands], volumes=[{"name": "pods", "hostPath": {"path": "/var/log/pods"}}])
+    )
+    kubectl.wait(f"pod/{name}-hands", "jsonpath={.status.phase}=Succeeded")
+    resource = kubectl.investigate(name, window={"lookback": "30m"}, targets=[{"pod": name}], logs={"via": via})
+    expected = [(f"pod/{name} container/app (previous)", "LogUnavailable")]
+    expected += [(f"pod/{name}", "NodeLogsUnavailable")] if via == "node" else []
+    assert sorted(gaps_of(resource)) == sorted(expected)
+    assert "second run of app" in [entry["line"] for entry in artifact_of(resource)["data"]]
+
+
+def test_an_evicted_pod(kubectl: Kubectl, operator: Operator) -> None:
+    """A pod that the kubelet evicts: why is told; its log, which the node no longer has, is a gap."""
+    app = container("app", "echo filling; head -c 4194304 /dev/zero > /scratch/fill; sleep 600")
+    app["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+    kubectl.apply(pod("evicted", "", containers=[app], volumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}]))
+    kubectl.wait("pod/evicted", "jsonpath={.status.reason}=Evicted", 120)
+    until(lambda: b"unable to retrieve" in kubectl_logs(kubectl, "evicted"), 60, "the kubelet has removed the container")
+    resource = kubectl.investigate("evicted", window={"lookback": "30m"}, targets=[{"pod": "evicted"}])
+    check_session(session_of(resource))
+    assert gaps_of(resource) == [("pod/evicted container/app", "LogUnavailable")]
+    evictions = [entry for entry in read_document(resource, TIMELINE)["data"] if entry["kind"] == "Eviction"]
+    assert evictions
+    assert "exceeds the limit" in evictions[0]["message"]

@@ -1,0 +1,197 @@
+"""A kubelet that misbehaves on purpose: an HTTPS server that a Node of the real cluster names as its own.
+
+It serves what logs need of a kubelet: `/containerLogs/{namespace}/{pod}/{container}`, which the API server asks for `pods/log`,
+and `/logs/pods/{namespace}_{pod}_{uid}/{container}/`, the files. Its pods run nowhere: their status is what the test says.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import yaml
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.cluster.provider import Cluster
+from tests.support.http import serving
+from tests.support.operator import Kubectl, container, pod
+
+Log = Callable[[web.Request], AsyncGenerator[bytes, None]]
+"""The answer in pieces. Raising `Cut` breaks the connection off; an HTTPException that comes first is the answer."""
+
+
+class Cut(Exception):
+    """The connection breaks off here."""
+
+
+def stamped(texts: Iterable[bytes], start: datetime, step: timedelta = timedelta(milliseconds=1)) -> list[bytes]:
+    """Lines with their times, as the pods/log API has them."""
+    return [f"{start + number * step:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + text for number, text in enumerate(texts)]
+
+
+def in_file(lines: Iterable[bytes]) -> bytes:
+    """The same lines as they stand in a file on the node."""
+    return b"".join(line.replace(b" ", b" stdout F ", 1) + b"\n" for line in lines)
+
+
+def since(lines: Sequence[bytes], request: web.Request) -> bytes:
+    """What a kubelet answers of these lines."""
+    start = request.query.get("sinceTime", "").removesuffix("Z").encode()
+    chosen = [line for line in lines if line >= start]
+    if "tailLines" in request.query:
+        chosen = chosen[-int(request.query["tailLines"]) :]
+    content = b"".join(line + b"\n" for line in chosen)
+    return content[: int(request.query.get("limitBytes", len(content)))]
+
+
+def whole(lines: Sequence[bytes]) -> Log:
+    """A log that is served as a kubelet does."""
+
+    async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
+        yield since(lines, request)
+
+    return answer
+
+
+@dataclass
+class FakeKubelet:
+    """`logs` by `pod/container`, and files by `pod/container` and name. `asked` has the path of every request."""
+
+    kubectl: Kubectl
+    node: str
+    logs: dict[str, Log] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes | Log]] = field(default_factory=dict)
+    listing: Callable[[str], None] = lambda directory: None
+    """Called before a directory is listed."""
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, name: str, logs: dict[str, Log], started: datetime) -> None:
+        """A pod of this node with these containers, which run since `started`."""
+        tolerations = [{"operator": "Exists"}]
+        containers = [container(one, "") for one in logs]
+        self.logs |= {f"{name}/{one}": log for one, log in logs.items()}
+        self.kubectl.apply(pod(name, "", nodeName=self.node, tolerations=tolerations, containers=containers))
+        running = {"running": {"startedAt": f"{started:%Y-%m-%dT%H:%M:%SZ}"}}
+        common = {"image": "none", "imageID": "none", "ready": True, "restartCount": 0, "state": running}
+        status = {"phase": "Running", "containerStatuses": [{"name": one, **common} for one in logs]}
+        self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Any request that the API server, or the operator, makes."""
+        self.asked.append(request.path)
+        kind, *rest = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
+        if kind == "containerLogs":
+            log = self.logs.get("/".join(rest[1:]))
+            return await _stream(request, log) if log else web.Response(status=404)
+        if kind != "logs" or len(rest) < 3:
+            return web.Response(status=404)
+        directory = f"{rest[1].split('_')[1]}/{rest[2]}"
+        if len(rest) == 3:
+            self.listing(directory)
+        files = self.files.get(directory)
+        if files is None:
+            return web.Response(status=404)
+        if len(rest) == 3:
+            links = "".join(f'<a href="{quote(name)}">{name}</a>\n' for name in sorted(files))
+            return web.Response(text=f"<pre>\n{links}</pre>\n", content_type="text/html")
+        content = files.get(rest[3])
+        if not isinstance(content, bytes):
+            return await _stream(request, content) if content else web.Response(status=404)
+        part = content[request.http_range]
+        return web.Response(status=206 if "Range" in request.headers else 200, body=part)
+
+
+async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    with suppress(ConnectionError):  # whoever asked has enough
+        async with aclosing(log(request)) as pieces:
+            try:
+                async for piece in pieces:
+                    if not answer.prepared:
+                        await answer.prepare(request)
+                    await answer.write(piece)
+                    await asyncio.sleep(0)  # a write that need not wait does not notice that its connection is gone
+                    if request.transport is None:
+                        break
+            except Cut:
+                if not answer.prepared:
+                    await answer.prepare(request)
+                if request.transport is not None:
+                    request.transport.abort()
+    if not answer.prepared:
+        await answer.prepare(request)
+    return answer
+
+
+@contextmanager
+def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") -> Iterator[FakeKubelet]:
+    """One that serves until the context ends, and its Node, which takes no pods but those that name it."""
+    kubelet = FakeKubelet(kubectl, node)
+    address = _address_towards(kubectl.cluster)
+    with serving(_serving_certificate(kubectl.cluster, address, directory), address) as serve:
+        port = int(serve(kubelet.answer).rpartition(":")[2])
+        taint = {"key": "aletheia.dev/fake", "effect": "NoSchedule"}
+        kubectl.apply(
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "spec": {"unschedulable": True, "taints": [taint]}}
+        )
+        try:
+            status = {
+                "addresses": [{"type": "InternalIP", "address": address}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            }
+            kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+            yield kubelet
+        finally:
+            kubectl("delete", "pods", f"--field-selector=spec.nodeName={node}", "--grace-period=0", "--force")
+            kubectl("delete", "node", node)
+
+
+def _address_towards(cluster: Cluster) -> str:
+    """This machine's address as the API server sees it."""
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, _, port = server.removeprefix("https://").rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect((host, int(port)))
+        return str(one.getsockname()[0])
+
+
+def _serving_certificate(cluster: Cluster, address: str, directory: Path) -> ssl.SSLContext:
+    """For this address, signed by the rig's authority; elsewhere by itself, as most kubelets' are."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake-kubelet")])
+    issuer, issuer_key = name, key
+    pki = cluster.kubeconfig.parent / "pki"
+    if (pki / "ca.key").exists():
+        issuer = x509.load_pem_x509_certificate((pki / "ca.crt").read_bytes()).subject
+        loaded = serialization.load_pem_private_key((pki / "ca.key").read_bytes(), None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        issuer_key = loaded
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    pem = directory / "fake-kubelet.pem"
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    return context
