@@ -224,8 +224,19 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("an upload with no time", _logs(session={"upload": {"timeout": "0s"}}), "timeout"),
     InvalidSpec("a DataSource's name with a slash", _metrics(query="up", dataSourceRef={"name": "a/b"}), "name"),
     # traces
-    InvalidSpec("a trace that names nothing", _traces(), "exactly one of service or traceID"),
-    InvalidSpec("a trace by service and by id", _traces(service="shop", traceID="ab12"), "exactly one of service or traceID"),
+    InvalidSpec("a trace that names nothing", _traces(), "exactly one of service, traceID or fromLogs"),
+    InvalidSpec(
+        "a trace by service and by id", _traces(service="shop", traceID="ab12"), "exactly one of service, traceID or fromLogs"
+    ),
+    InvalidSpec(
+        "a trace by service and from logs", _logs(traces=[{"service": "shop", "fromLogs": {}}]), "exactly one of service"
+    ),
+    InvalidSpec("traces from logs without logs", _traces(fromLogs={}), "fromLogs need logs"),
+    InvalidSpec("traces from logs with events alone", _logs(events={}, traces=[{"fromLogs": {}}]), "fromLogs need logs"),
+    InvalidSpec(
+        "traces from logs with a tag", _logs(traces=[{"fromLogs": {}, "tags": {"a": "b"}}]), "belong to a search by service"
+    ),
+    InvalidSpec("traces from logs with no limit at all", _logs(traces=[{"fromLogs": {"limit": 501}}]), "limit"),
     InvalidSpec("a trace id that is no hex", _traces(traceID="xyz"), "traceID"),
     InvalidSpec("a trace id that climbs a path", _traces(traceID="../services"), "traceID"),
     InvalidSpec("a trace id that is too long", _traces(traceID="a" * 33), "traceID"),
@@ -296,6 +307,15 @@ VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
     ValidSpec(
         "a template whose parameter tries to break out", _metrics(template="cpu_usage", parameters={"pod": '"} or up{a="'})
     ),
+    ValidSpec("traces from the targets' logs", _logs(traces=[{"fromLogs": {"limit": 500}}, {"fromLogs": {"limit": 1}}])),
+    ValidSpec(
+        "traces from logs beside events",
+        _logs(logs={}, events={}, traces=[{"fromLogs": {"limit": 20}}, {"service": "shop", "limit": 5}]),
+    ),
+    ValidSpec(
+        "traces from lines of a query",
+        {"queries": [{"type": "loki", "query": '{a="b"}'}], "traces": [{"fromLogs": {"limit": 20}}]},
+    ),
     ValidSpec("a trace by its id", _traces(traceID="0123456789abcdefABCDEF0123456789")),
     ValidSpec(
         "a search with all it may have",
@@ -333,6 +353,8 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("a link-local IPv6 endpoint", _source("http://[fe80::1]:9090"), "metadata service"),
     InvalidSpec("a metadata service by name", _source("http://METADATA.google.internal/"), "metadata service"),
     InvalidSpec("tls without https", _source(tls={"clientSecretRef": {"name": "a"}}), "tls needs an https endpoint"),
+    InvalidSpec("an API of a Prometheus", _source(api="v3"), "api belongs"),
+    InvalidSpec("an API that there is not", _source(type="jaeger", api="v2"), "api"),
     InvalidSpec("a namespace label of a Jaeger", _source(type="jaeger", namespaceLabel="namespace"), "namespaceLabel belongs"),
     InvalidSpec(
         "two kinds of auth", _source(auth={"basic": {"name": "a"}, "bearer": {"name": "a", "key": "b"}}), "exactly one"
@@ -391,6 +413,7 @@ VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
         ),
     ),
     ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
+    ValidSpec("a Jaeger of one API", _source("http://jaeger.tracing:16686", type="jaeger", api="v3")),
     ValidSpec("a path prefix and https", _source("https://metrics.example.com/prometheus/")),
     ValidSpec("an IPv6 address", _source("http://[::1]:9090")),
     ValidSpec("a scheme in capitals", _source("HTTP://prometheus:9090")),

@@ -23,6 +23,12 @@ def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, *
     return asyncio.run(_capture(fetcher, source, span, directory, spec))
 
 
+def peak_mb() -> float:
+    """Of this process' memory since it was started; `ru_maxrss` would begin with that of its parent."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024 / 1e6
+
+
 async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, spec: dict[str, Any]) -> Fetched:
     async def no_kubernetes() -> NoReturn:
         raise AssertionError("this fetcher does not ask Kubernetes")

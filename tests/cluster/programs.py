@@ -1,7 +1,7 @@
 """The programs that the rig needs, each made once and kept in the cache: Debian packages and Go modules.
 
-tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; jaeger/, loki/
-and versitygw/ are others, since these need other versions of the same packages.
+tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; jaeger/,
+hotrod/, loki/ and versitygw/ are others, since these need other versions of the same packages.
 """
 
 import hashlib
@@ -57,6 +57,7 @@ CLIENTS = Go("tools", {"kubectl": "k8s.io/kubernetes/cmd/kubectl", "helm": "helm
 KIND = Go("tools", {"kind": "sigs.k8s.io/kind"})
 STERN = Go("tools", {"stern": "github.com/stern/stern"})
 JAEGER = Go("jaeger", {"jaeger": "github.com/jaegertracing/jaeger/cmd/all-in-one"})
+HOTROD = Go("hotrod", {"hotrod": "github.com/jaegertracing/jaeger/examples/hotrod"})
 LOKI = Go("loki", {"loki": "github.com/grafana/loki/v3/cmd/loki"})
 VERSITYGW = Go("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"})
 

@@ -1,9 +1,10 @@
-"""Prometheus, Jaeger, Loki and an S3 server: as processes for the integration tests, and as pods of a cluster.
+"""Prometheus, Jaeger with its example application, Loki and an S3 server: as processes for the integration tests, and as pods.
 
 Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
 """
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -113,6 +114,34 @@ def jaeger(directory: Path, *, address: str = "127.0.0.1", flags: Sequence[str] 
         yield Jaeger(query, otlp)
 
 
+@dataclass(frozen=True)
+class HotRod:
+    """Jaeger's example application, instrumented with OpenTelemetry: four services in one process; its log has trace ids."""
+
+    url: str
+    log: Path
+
+    def get(self, path: str) -> None:
+        """One request of a customer. Raises URLError where it is refused."""
+        with _direct.open(f"{self.url}{path}", timeout=30):
+            pass
+
+
+@contextmanager
+def hotrod(directory: Path, jaeger: Jaeger, *, address: str = "127.0.0.1") -> Iterator[HotRod]:
+    """Run HotROD, whose spans go to this Jaeger. It listens on all addresses."""
+    programs.build(programs.HOTROD)
+    directory.mkdir(parents=True, exist_ok=True)
+    services = ("frontend", "customer", "driver", "route")
+    with free_ports(address, len(services)) as ports:
+        options = [f"--{name}-service-port={port}" for name, port in zip(services, ports, strict=True)]
+    url, log = f"http://{address}:{ports[0]}", directory / "hotrod.log"
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    command = [str(bin_dir() / "hotrod"), "all", *options]
+    with process(command, log, lambda: answers(f"{url}/metrics"), environment):
+        yield HotRod(url, log)
+
+
 LOKI = """
 auth_enabled: true
 server: {{http_listen_address: {address}, http_listen_port: {http}, grpc_listen_address: {address}, grpc_listen_port: {grpc}}}
@@ -146,6 +175,11 @@ class Loki:
                 pass
         except URLError as e:
             raise RigError(f"Loki does not take the lines: {e}") from e
+
+    def flush(self) -> None:
+        """Write the lines to the store: those of days ago are found there alone."""
+        with _direct.open(Request(f"{self.url}/flush", method="POST"), timeout=30):
+            pass
 
 
 @contextmanager
@@ -195,9 +229,14 @@ def s3(
 
 
 @contextmanager
-def process(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: Sequence[str], log: Path, ready: Callable[[], bool], env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the context ends; enter it when the server is ready. Raises RigError with the end of its log."""
-    with log.open("wb") as output, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as server:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env) as server,
+    ):
         try:
             deadline = time.monotonic() + START_SECONDS
             while not ready():

@@ -29,6 +29,9 @@ def loki(start: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serve
                 [str((start + number // 700) * SECOND + 5), f"INFO {pod} line {number:05d} björn"] for number in range(LINES)
             ]
             server.push("shop", [{"stream": {"namespace": "shop", "pod": pod}, "values": values}])
+        flood = [[str(start * SECOND), f"flood {number}"] for number in range(5_200)]
+        later = [[str((start + 9) * SECOND), f"later {number}"] for number in range(10)]
+        server.push("shop", [{"stream": {"namespace": "flood"}, "values": flood + later}])
         server.push("other", [{"stream": {"namespace": "shop", "pod": "secret"}, "values": [[str(start * SECOND), "secret"]]}])
         yield server
 
@@ -58,6 +61,33 @@ def test_the_limit_is_said(loki: servers.Loki, start: int) -> None:
     fetched = ask(loki, start, limit=1_500)
     assert len(fetched.entries[0]) == 1_500
     assert reasons(fetched.missing) == ["BudgetExceeded"]
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        pytest.param('{namespace="shop"}', 2 * LINES, id="several pages"),
+        pytest.param('{pod="web-1"} |~ "line 00[0-9]{3}"', PAGE_ENTRIES, id="exactly a page"),
+        pytest.param('{pod="web-1"} |~ "line 000"', 100, id="lines of one moment"),
+        pytest.param('{namespace="shop"} |~ "line 00[0-6]"', 1_400, id="lines of one moment over two pages"),
+    ],
+)
+def test_a_limit_that_is_just_reached(loki: servers.Loki, start: int, query: str, lines: int) -> None:
+    """Exactly as many lines as the limit are no gap, wherever a page ends; one line more is."""
+    fetched = ask(loki, start, query=query, limit=lines)
+    assert (len(fetched.entries[0]), fetched.missing) == (lines, [])
+    fetched = ask(loki, start, query=query, limit=lines - 1)
+    assert (len(fetched.entries[0]), reasons(fetched.missing)) == (lines - 1, ["BudgetExceeded"])
+
+
+def test_more_lines_of_one_moment_than_a_page_holds(loki: servers.Loki, start: int) -> None:
+    """Those that Loki gives are there, and all later ones; the gap names the moment."""
+    fetched = ask(loki, start, query='{namespace="flood"}')
+    lines = [entry["line"] for entry in fetched.entries[0]]
+    assert len(set(lines)) == len(lines) == 5_000 + 10
+    assert lines[-10:] == [f"later {number}" for number in range(10)]
+    (gap,) = fetched.missing
+    assert "have the same time" in gap.message
 
 
 def test_a_filter_and_a_window(loki: servers.Loki, start: int) -> None:

@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from aletheia_operator.fetchers.jaeger import JaegerFetcher, asking
 from tests.cluster import servers
+from tests.support.fetching import endpoint, fetch, reasons, window
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
 
 pytestmark = pytest.mark.cluster
@@ -127,5 +129,94 @@ def test_what_is_kept_when_the_limit_bites(kubectl: Kubectl, operator: Operator,
     assert failing | slow <= ids
     assert kept["metadata"]["kept"] == {"failing": TRACES // 3, "slowest": 2, "sample": 2}
     assert kept["metadata"]["limit_reached"] is True
-    assert {trace["traceID"] for trace in few["data"]} <= failing
-    assert len(few["data"]) == 3
+    begun = {trace["traceID"]: max(one["startTime"] for one in trace["spans"]) for trace in everything}
+    assert [trace["traceID"] for trace in few["data"]] == sorted(failing, key=begun.__getitem__, reverse=True)[:3]
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {"service": "shop", "limit": 100},
+    {"service": "database", "operation": "SELECT", "limit": 100},
+    {"service": "shop", "minDuration": "1s", "maxDuration": "10s"},
+    {"service": "shop", "tags": {"error": "true"}, "limit": 100},
+    {"service": "shop", "tags": {"user": "björn 日本 \x07"}, "operation": "GET /slow"},
+    {"service": "nobody"},
+]
+
+
+def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
+    """Service and span of each span, by trace id."""
+    found: dict[str, list[Any]] = {}
+    for one in resource_spans:
+        (service,) = [item["value"]["stringValue"] for item in one["resource"]["attributes"] if item["key"] == "service.name"]
+        for span in (span for scope in one["scopeSpans"] for span in scope["spans"]):
+            found.setdefault(span["traceId"], []).append([service, span])
+    return {key: sorted(spans, key=str) for key, spans in found.items()}
+
+
+def test_both_apis_give_the_same_traces(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
+    """Each search and a trace by id find the same traces over v1 and v3; what v3 stores is what its API returns."""
+    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, api="v3"))
+    one = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
+    asked = [*SEARCHES, {"traceID": one}]
+    traces = [*asked, *({**search, "dataSourceRef": {"name": "it-jaeger-v3"}} for search in asked)]
+    resource = kubectl.investigate("both-apis", window={"lookback": "30m"}, traces=traces)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    documents = [artifact_of(resource, number) for number in range(len(traces))]
+    for search, first, second in zip(asked, documents, documents[len(asked) :], strict=False):
+        assert [first["metadata"]["api"], second["metadata"]["api"]] == ["v1", "v3"]
+        ids = [next(iter(otlp_spans(entry["resourceSpans"]))) for entry in second["data"]]
+        assert sorted(ids) == sorted(trace["traceID"] for trace in first["data"]), search
+        assert first["metadata"]["summary"].split(", slowest")[0] == second["metadata"]["summary"].split(", slowest")[0]
+    assert documents[0]["metadata"]["summary"] == documents[len(asked)]["metadata"]["summary"]
+    span_of = otlp_spans([spans for entry in documents[len(asked)]["data"] for spans in entry["resourceSpans"]])
+    query = {"service_name": "shop", "num_traces": "100"}
+    query |= {"start_time_min": "2020-01-01T00:00:00Z", "start_time_max": "2099-01-01T00:00:00Z"}
+    parameters = urlencode({f"query.{key}": value for key, value in query.items()})
+    with urllib.request.urlopen(f"{jaeger.url}/api/v3/traces?{parameters}", timeout=10) as answer:
+        assert span_of == otlp_spans(json.load(answer)["result"]["resourceSpans"])
+    kubectl("delete", "datasource", "it-jaeger-v3")
+
+
+def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
+    """The same as over v1: every failing trace, then the slowest, then a sample."""
+    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, api="v3"))
+    everything = ask(jaeger, service="shop", limit="100", lookback="1h")
+    failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
+    slow = {trace["traceID"] for trace in everything if any(one["duration"] > 1_000_000 for one in trace["spans"])}
+    traces = [{"service": "shop", "limit": TRACES // 3 + 4, "dataSourceRef": {"name": "it-jaeger-v3"}}]
+    resource = kubectl.investigate("limited-v3", window={"lookback": "30m"}, traces=traces)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    document = artifact_of(resource)
+    ids = {trace_id for entry in document["data"] for trace_id in otlp_spans(entry["resourceSpans"])}
+    assert failing | slow <= ids
+    assert document["metadata"]["kept"] == {"failing": TRACES // 3, "slowest": 2, "sample": 2}
+    kubectl("delete", "datasource", "it-jaeger-v3")
+
+
+@pytest.mark.parametrize("api", ["v1", "v3"])
+@pytest.mark.parametrize("fault", ["full", "too large"])
+def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch, api: str, fault: str) -> None:
+    """Where one answer cannot hold them, they are found in parts of the window, all of them and nothing else."""
+    settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
+    if fault == "full":
+        monkeypatch.setattr(asking, "MAX_POOL", 4)
+    source = endpoint(jaeger.url, api=api, **settings)
+    now = time.time()
+    fetched = fetch(JaegerFetcher(), source, window(now - 900, now), traces=[{"service": "shop", "limit": TRACES // 3}])
+    everything = ask(jaeger, service="shop", limit="100", lookback="1h")
+    failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
+    kept = [entry.get("traceID") or next(iter(otlp_spans(entry["resourceSpans"]))) for entry in fetched.entries[0]]
+    assert set(kept) == failing
+    assert fetched.documents[0].metadata["kept"]["failing"] == len(failing)
+    assert reasons(fetched.missing) == (["TooLarge"] if fault == "too large" else [])
+
+
+def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where failing spans were not looked for in every service, that is said; those of one's own service are there."""
+    monkeypatch.setattr(asking, "MAX_SERVICES", 1)
+    now = time.time()
+    span = window(now - 900, now)
+    fetched = fetch(JaegerFetcher(), endpoint(jaeger.url), span, traces=[{"service": "shop", "limit": TRACES // 3 + 1}])
+    assert fetched.documents[0].metadata["kept"]["failing"] == TRACES // 3
+    assert reasons(fetched.missing) == ["BudgetExceeded"]
+    assert "in 1 of " in fetched.missing[0].message

@@ -18,6 +18,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
 from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.session.artifact import encoded
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
                 entries: list[Any] = []
                 fetched.entries.append(entries)
                 async for batch in document.batches:
-                    entries += orjson.loads(orjson.dumps(batch))
+                    entries += orjson.loads(b"[" + encoded(batch).block + b"]")
                 fetched.missing += document.findings.missing
         except SourceError as e:
             fetched.missing.append(Missing(question.target, e.reason, e.message))

@@ -7,16 +7,18 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers import FETCHERS
-from aletheia_operator.fetchers.base import Missing, Plan
+from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Order, Snapshot, Tools, capture, investigate
 from aletheia_operator.session import ArtifactWriter, SessionBusy
 from tests.unit.fakes import (
@@ -340,6 +342,70 @@ async def test_a_capture_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     assert snapshot.manifest.phase == "Completed"
     assert {target: file["data"] for target, file in on_disk(snapshot).items()} == {"thing/a": [1], "thing/b": [2, 3]}
     assert files(snapshot) == {"manifest.json", *(artifact.path for artifact in snapshot.manifest.artifacts)}
+
+
+class LogsAndTraces(FakeFetcher):
+    """The questions are logs; the question `traces` comes after them and notes the ids that they mention."""
+
+    def __init__(self, logs: Mapping[str, Any]) -> None:
+        super().__init__({**logs, "traces": [[]]})
+        self.found: list[tuple[list[str], bool]] = []
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        questions = (await super().plan(spec, sources)).questions
+        last = [one.key == "Fake/traces" for one in questions]
+        return Plan(
+            tuple(replace(one, gives_logs=not traces, after_logs=traces) for one, traces in zip(questions, last, strict=True))
+        )
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        if question.after_logs:
+            self.found.append(sources.trace_ids(2))
+        async for document in super().fetch(question, sources):
+            yield document
+
+
+def mention(second: int, trace_id: str, level: str) -> dict[str, str]:
+    line = f"trace_id={trace_id}"
+    return {"timestamp": f"2026-11-22T11:00:{second:02d}.000000000Z", "container": "app", "level": level, "line": line}
+
+
+A, B, C = "a" * 16, "b" * 16, "c" * 16
+FROM_LOGS: dict[str, Any] = {"traces": [{"fromLogs": {"limit": 2}}], "logs": {}}
+
+
+async def test_trace_ids_are_taken_when_all_logs_are_there(tmp_path: Path) -> None:
+    """Of every log, those of errors first; where there are more than the limit, that is said."""
+    late = asyncio.Event()
+
+    async def wait() -> None:
+        await late.wait()
+
+    async def go_on() -> None:
+        late.set()
+
+    logs = {"one": [wait, [mention(3, A, "INFO"), mention(4, B, "ERROR")]], "two": [[mention(1, C, "INFO")], go_on]}
+    fetcher = LogsAndTraces(logs)
+    await run(make_order(**FROM_LOGS), make_tools(tmp_path, fetcher))
+    assert fetcher.found == [([B, C], True)]
+
+
+async def test_trace_ids_outlive_a_restart(tmp_path: Path) -> None:
+    """What an earlier process read of the logs is in the journal: they are not read again for it."""
+    first = LogsAndTraces({"one": [[mention(1, A, "FATAL")]], "two": [[mention(2, B, "INFO")], forever]})
+    await interrupted(make_order(**FROM_LOGS), make_tools(tmp_path, first), after="one")
+    assert first.found == []
+    second = LogsAndTraces({"two": [[mention(2, B, "INFO")]]})
+    await run(make_order(**FROM_LOGS), make_tools(tmp_path, second))
+    assert second.asked == ["two", "traces"]
+    assert second.found == [([A, B], False)]
+
+
+async def test_trace_ids_that_nobody_asked_for_are_not_looked_for(tmp_path: Path) -> None:
+    """Without fromLogs no log is looked through."""
+    fetcher = LogsAndTraces({"one": [[mention(1, A, "FATAL")]]})
+    await run(make_order(), make_tools(tmp_path, fetcher))
+    assert fetcher.found == [([], False)]
 
 
 async def test_a_finished_session_is_never_asked_again(tmp_path: Path) -> None:

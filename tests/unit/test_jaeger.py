@@ -1,6 +1,10 @@
 """Jaeger: what a search asks, what counts as an answer, and the one line that says what there is to see."""
 
 import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +13,16 @@ from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.http import Answer, Http
+from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document
-from aletheia_operator.fetchers.jaeger import JaegerFetcher, is_failing, read, search, summarise
+from aletheia_operator.fetchers.held import Held
+from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
+from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
+from aletheia_operator.fetchers.jaeger.traces import Reading, summarise, wanted
+from aletheia_operator.scratch import Scratch
 from tests.unit.fakes import entries_of, make_sources, make_window
-from tests.unit.loopback import Loopback, reply_json
+from tests.unit.loopback import Answer, Loopback, reply, reply_json
 
 ENDPOINT = Endpoint("traces", "http://jaeger:16686", 5, 2**20)
 START, END = "1795345200000000", "1795348800000000"  # 11:00 and 12:00 in microseconds
@@ -37,13 +46,19 @@ def request(**fields: Any) -> TracesRequest:
 
 
 PLAIN = [("service", "shop"), ("start", START), ("end", END), ("limit", "20")]
+PLAIN_V3 = [
+    ("query.service_name", "shop"),
+    ("query.start_time_min", "2026-11-22T11:00:00Z"),
+    ("query.start_time_max", "2026-11-22T12:00:00Z"),
+    ("query.num_traces", "20"),
+    ("query.search_depth", "20"),
+]
 
 
 @pytest.mark.parametrize(
     ("asked", "query"),
     [
         pytest.param(request(service="shop"), PLAIN, id="a service"),
-        pytest.param(request(service="shop", limit=5), [*PLAIN[:3], ("limit", "5")], id="a limit"),
         pytest.param(
             request(service="shop", operation="POST /pay", minDuration="1.5ms", maxDuration="10s"),
             [*PLAIN, ("operation", "POST /pay"), ("minDuration", "1.5ms"), ("maxDuration", "10s")],
@@ -57,14 +72,62 @@ PLAIN = [("service", "shop"), ("start", START), ("end", END), ("limit", "20")]
 )
 def test_a_search_asks_over_the_window_in_microseconds(asked: TracesRequest, query: list[tuple[str, str]]) -> None:
     """Each field of the spec is a parameter of Jaeger's own API."""
-    assert search(asked, make_window()) == query
+    assert api_v1.search(asked, make_window(), 20) == query
+
+
+@pytest.mark.parametrize(
+    ("asked", "query"),
+    [
+        pytest.param(request(service="shop"), PLAIN_V3, id="a service"),
+        pytest.param(
+            request(service="shop", operation="POST /pay", minDuration="1.5ms", maxDuration="10s", tags={"a": "b"}),
+            [
+                *PLAIN_V3,
+                ("query.operation_name", "POST /pay"),
+                ("query.duration_min", "1.5ms"),
+                ("query.duration_max", "10s"),
+            ],
+            id="all but tags, which it does not know",
+        ),
+    ],
+)
+def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: list[tuple[str, str]]) -> None:
+    """Each field of the spec but tags is a parameter of the API v3."""
+    assert api_v3.search(asked, make_window(), 20) == query
+
+
+def test_long_traces_are_narrowed() -> None:
+    """By the longer of the two least durations."""
+    asked = request(service="shop", minDuration="1ms", tags={"a": "b"})
+    assert dict(api_v1.search(asked, make_window(), 5, 999))["minDuration"] == "1000us"
+    assert dict(api_v3.search(asked, make_window(), 5, 1001))["query.duration_min"] == "1001us"
+
+
+def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None) -> Reading:
+    """An answer as it is read, a few bytes at a time."""
+    content = (json.dumps(body) if text is None else text).encode()
+    chunks = (content[at : at + 7] for at in range(0, len(content), 7))
+    reading = Reading(Held(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most)
+    api.read(JsonStream(ENDPOINT, chunks), ENDPOINT, reading)
+    return reading
+
+
+def stored(reading: Reading, api: Any = api_v1) -> list[Any]:
+    return [json.loads(api.entry(reading.held, trace)) for trace in reading.traces.values()]
 
 
 def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
     """Errors of single traces are said beside the others, and inert."""
-    body = {"data": [trace(span())], "errors": [{"code": 500, "msg": "lost\x1b[2J"}, "odd", None]}
-    assert read(ENDPOINT, Answer(200, body)) == ([trace(span())], ["lost [2J"])
-    assert read(ENDPOINT, Answer(200, {"data": [], "errors": None})) == ([], [])
+    reading = reading_of({"data": [trace(span())], "errors": [{"code": 500, "msg": "lost\x1b[2J"}, "odd", None]})
+    assert (stored(reading), reading.errors) == ([trace(span())], ["lost [2J"])
+    reading = reading_of({"errors": None, "total": 0, "data": []})
+    assert (stored(reading), reading.errors) == ([], [])
+
+
+def test_more_traces_than_were_asked_for_are_not_read() -> None:
+    """A server that knows no limit does not fill the memory."""
+    traces = [{**trace(span()), "traceID": f"{number:x}"} for number in range(50)]
+    assert list(reading_of({"data": traces}, most=3).traces) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -79,26 +142,111 @@ def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
 def test_json_of_another_shape_is_not_taken_for_an_answer(body: Any) -> None:
     """Such as that of another service behind the same address."""
     with pytest.raises(Unavailable, match="not that of Jaeger") as caught:
-        read(ENDPOINT, Answer(200, body))
+        reading_of(body)
     assert caught.value.reason == GapReason.INVALID_RESPONSE
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "reason"),
+    "body",
+    [None, 5, "text", [], {}, {"data": []}, {"result": {"resourceSpans": [5]}}, {"result": {"resourceSpans": [None]}},
+     {"result": {"resourceSpans": [{"scopeSpans": 5}]}}, {"result": {"resourceSpans": [{"scopeSpans": [5]}]}},
+     {"result": {"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}},
+     {"result": {"resourceSpans": [{"scopeSpans": [{"spans": [5]}]}]}}],
+    ids=json.dumps,
+)  # fmt: skip
+def test_json_of_another_shape_is_not_taken_for_an_answer_of_v3(body: Any) -> None:
+    """Such as that of another service behind the same address."""
+    with pytest.raises(Unavailable, match="not that of Jaeger") as caught:
+        reading_of(body, api_v3)
+    assert caught.value.reason == GapReason.INVALID_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "text", ['{"data":[', '{"data":[{"traceID":"a"', "{", '{"data":[]', '{"data" []}', '{"data":[1 2]}', ""]
+)
+def test_json_that_is_cut_is_said(text: str) -> None:
+    """Or is none at all."""
+    with pytest.raises(Unavailable) as caught:
+        reading_of(None, text=text)
+    assert caught.value.reason == GapReason.INVALID_RESPONSE
+
+
+def otlp(trace_id: str, name: str, start: int = 0, milliseconds: int = 1, code: Any = 0, **attributes: Any) -> dict[str, Any]:
+    return {
+        "traceId": trace_id,
+        "spanId": "00f067aa0ba902b7",
+        "name": name,
+        "startTimeUnixNano": str(start * 1_000_000),
+        "endTimeUnixNano": str((start + milliseconds) * 1_000_000),
+        "status": {"code": code},
+        "attributes": [{"key": key, "value": value} for key, value in attributes.items()],
+    }
+
+
+def resource(service: str, *spans: dict[str, Any]) -> dict[str, Any]:
+    attributes = [{"key": "service.name", "value": {"stringValue": service}}]
+    return {"resource": {"attributes": attributes}, "scopeSpans": [{"scope": {"name": "x"}, "spans": list(spans)}]}
+
+
+def test_spans_of_v3_are_parted_by_their_traces() -> None:
+    """Each trace with the resources and scopes of its spans, whether answers are one object or a stream of them."""
+    one = resource("shop", otlp("AA", "GET /"), otlp("bb", "GET /b", code=2))
+    two = resource("pay", otlp("aa", "POST /pay", 5, 2_310, code="STATUS_CODE_ERROR"))
+    error = {"error": {"httpCode": 500, "message": "lost\x1b[2J"}}
+    text = "\n".join(
+        json.dumps(part) for part in ({"result": {"resourceSpans": [one]}}, {"result": {"resourceSpans": [two]}}, error)
+    )
+    reading = reading_of(None, api_v3, text=text)
+    assert list(reading.traces) == ["aa", "bb"]
+    first = {**one, "scopeSpans": [{"scope": {"name": "x"}, "spans": [one["scopeSpans"][0]["spans"][0]]}]}
+    assert stored(reading, api_v3)[0] == {"resourceSpans": [first, two]}
+    assert reading.errors == ["lost [2J"]
+    assert summarise(reading.traces.values()) == (
+        "2 traces (2 failing), slowest 2.31 s: pay POST /pay; failing spans: pay 1 of 1, shop 1 of 2; first: shop GET /b"
+    )
+
+
+def test_elements_of_v3_in_another_order() -> None:
+    """A resource after its spans is theirs all the same, and what else an element has is kept."""
+    one = resource("shop", otlp("aa", "GET /"))
+    spans = [{"spans": one["scopeSpans"][0]["spans"], "schemaUrl": "t"}]
+    turned = {"schemaUrl": "s", "scopeSpans": spans, "resource": one["resource"]}
+    reading = reading_of({"result": {"resourceSpans": [turned]}}, api_v3)
+    assert stored(reading, api_v3) == [{"resourceSpans": [turned]}]
+    assert summarise(reading.traces.values()) == "1 traces, slowest 1.0 ms: shop GET /"
+
+
+@pytest.mark.parametrize("body", [{"result": {}}, {"result": None}, {"result": {"resourceSpans": None}}], ids=json.dumps)
+def test_an_answer_of_v3_without_traces(body: Any) -> None:
+    """An empty answer is not a failed one."""
+    assert reading_of(body, api_v3).traces == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
     [
-        (400, Rejected, GapReason.REJECTED),
-        (403, Rejected, GapReason.FORBIDDEN),
-        (404, Rejected, GapReason.NOT_FOUND),
-        (500, Unavailable, GapReason.UNAVAILABLE),
-        (503, Unavailable, GapReason.UNAVAILABLE),
+        pytest.param({"tags": {"user": "björn"}}, {"1", "2"}, id="a tag"),
+        pytest.param({"tags": {"user": "björn", "retry": "true"}}, {"1"}, id="two tags of one span"),
+        pytest.param({"tags": {"status": "503"}}, {"2"}, id="a number"),
+        pytest.param({"tags": {"service.name": "shop"}}, {"1", "2"}, id="a tag of the resource"),
+        pytest.param({"tags": {"error": "true"}}, {"2"}, id="Jaeger's own tag"),
+        pytest.param({"operation": "GET /", "minDuration": "2ms"}, {"2"}, id="an operation and a duration"),
+        pytest.param({"maxDuration": "1ms"}, {"1"}, id="a longest duration"),
     ],
 )
-def test_a_refusal_has_jaegers_words(status: int, kind: type[SourceError], reason: GapReason) -> None:
-    """The reason follows from the HTTP status."""
-    body = {"data": None, "errors": [{"code": status, "msg": "trace not found"}]}
-    with pytest.raises(kind, match=f"DataSource traces answered {status}: trace not found") as caught:
-        read(ENDPOINT, Answer(status, body))
-    assert caught.value.reason == reason
+def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], found: set[str]) -> None:
+    """All conditions of one and the same span, as Jaeger does."""
+    user = {"stringValue": "björn"}
+    spans = [
+        resource("shop", otlp("1", "GET /", user=user, retry={"boolValue": True})),
+        resource("shop", otlp("2", "GET /", 0, 5, 2, user=user, status={"intValue": "503"})),
+        resource("pay", otlp("3", "GET /", 0, 5, 2, user=user, retry={"boolValue": True})),
+    ]
+    reading = reading_of({"result": {}}, api_v3)
+    reading.wanted = wanted(request(service="shop", **asked))
+    body = json.dumps({"result": {"resourceSpans": spans}}).encode()
+    api_v3.read(JsonStream(ENDPOINT, iter([body])), ENDPOINT, reading)
+    assert reading.matching == found
 
 
 @pytest.mark.parametrize(
@@ -120,7 +268,8 @@ def test_a_refusal_has_jaegers_words(status: int, kind: type[SourceError], reaso
 )
 def test_a_summary_says_what_there_is_to_see(traces: list[dict[str, Any]], text: str) -> None:
     """How many, how many failing, and the slowest span with its service."""
-    assert summarise(traces) == text
+    answer = {"data": [{**one, "traceID": str(number)} for number, one in enumerate(traces)]}
+    assert summarise(reading_of(answer).traces.values()) == text
 
 
 @pytest.mark.parametrize(
@@ -156,8 +305,7 @@ def test_tags_of_another_shape_are_no_failure(tags: Any) -> None:
 def test_odd_fields_are_not_a_fault_of_the_operators_own(body: dict[str, Any]) -> None:
     """Either an answer or an invalid one, never an exception of another kind."""
     try:
-        traces, _ = read(ENDPOINT, Answer(200, body))
-        assert summarise(traces)
+        assert summarise(reading_of(body).traces.values())
     except SourceError as e:
         assert e.reason == GapReason.INVALID_RESPONSE
 
@@ -165,19 +313,30 @@ def test_odd_fields_are_not_a_fault_of_the_operators_own(body: dict[str, Any]) -
 class Found:
     """A DataSource that is there."""
 
-    def __init__(self, loopback: Loopback) -> None:
-        self.loopback = loopback
+    def __init__(self, loopback: Loopback, api: str | None) -> None:
+        self.endpoint = replace(loopback.endpoint(), api=api)
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
         assert kind == "jaeger"
-        return self.loopback.endpoint()
+        return self.endpoint
 
 
-async def document_of(loopback: Loopback, **fields: Any) -> tuple[str, Document, list[Any]]:
+SERVICES = reply_json({"data": ["shop"]})
+REFUSED = reply_json({"data": None, "errors": [{"code": 404, "msg": "trace not found"}]}, 404)
+
+
+async def document_of(
+    loopback: Loopback, *answers: Answer, api: str | None = None, ids: Sequence[str] = (), **fields: Any
+) -> tuple[str, Document, list[Any]]:
     """The question's target, its document and the document's entries."""
-    http = Http()
-    sources = make_sources(http=http, data_sources=Found(loopback))
-    plan = await JaegerFetcher().plan(InvestigationSpec.model_validate({"traces": [fields]}), sources)
+    loopback.answers = answers
+    sources = make_sources(
+        http=Http(), data_sources=Found(loopback, api), trace_ids=lambda limit: (list(ids[:limit]), len(ids) > limit)
+    )
+    spec: dict[str, Any] = {"traces": [fields]}
+    if "fromLogs" in fields:
+        spec["targets"] = [{"pod": "web-0"}]
+    plan = await JaegerFetcher().plan(InvestigationSpec.model_validate(spec), sources)
     (question,) = plan.questions
     (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
     return question.target, document, await entries_of(document)
@@ -186,10 +345,12 @@ async def document_of(loopback: Loopback, **fields: Any) -> tuple[str, Document,
 async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
     """All traces as Jaeger sent them."""
     traces = [{**trace(span(n)), "traceID": f"{n:x}"} for n in range(120)]
-    loopback.answers = [reply_json({"data": traces, "errors": [{"msg": "one is broken"}]})]
-    target, document, entries = await document_of(loopback, service="shop", limit=120, dataSourceRef={"name": "main"})
+    answer = reply_json({"data": traces, "errors": [{"msg": "one is broken"}]})
+    target, document, entries = await document_of(
+        loopback, SERVICES, answer, service="shop", limit=120, dataSourceRef={"name": "main"}
+    )
     assert entries == traces
-    assert loopback.requests == [f"/api/traces?service=shop&start={START}&end={END}&limit=121"]
+    assert loopback.requests == ["/api/services", f"/api/traces?service=shop&start={START}&end={END}&limit=121"]
     assert (target, document.name) == ("service/shop", ("jaeger", "shop"))
     assert document.metadata == {
         "service": "shop",
@@ -197,22 +358,79 @@ async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
         "limit_reached": False,
         "kept": {"all": 120},
         "data_source": "main",
+        "api": "v1",
     }
     assert [gap.message for gap in document.findings.missing] == ["Jaeger says: one is broken"]
 
 
 async def test_a_trace_is_asked_for_by_its_id(loopback: Loopback) -> None:
     """Whenever it was: a trace by its id knows no window and no limit."""
-    loopback.answers = [reply_json({"data": [trace(span())]})]
-    target, document, entries = await document_of(loopback, traceID="ab12")
-    assert loopback.requests == ["/api/traces/ab12"]
+    target, document, entries = await document_of(loopback, SERVICES, reply_json({"data": [trace(span())]}), traceID="ab12")
+    assert loopback.requests[1:] == ["/api/traces/ab12"]
     assert (target, document.name, len(entries)) == ("trace/ab12", ("jaeger", "ab12"), 1)
-    assert document.metadata == {"traceID": "ab12", "limit": None, "limit_reached": False, "kept": {}, "data_source": "main"}
+    assert document.metadata == {"traceID": "ab12", "data_source": "main", "api": "v1"}
 
 
 async def test_a_trace_that_is_not_there_is_not_found(loopback: Loopback) -> None:
     """Jaeger says so with 404 and JSON."""
-    loopback.answers = [reply_json({"data": None, "errors": [{"code": 404, "msg": "trace not found"}]}, 404)]
-    with pytest.raises(Rejected) as caught:
-        await document_of(loopback, traceID="ab12")
+    with pytest.raises(Rejected, match="DataSource main answered 404: trace not found") as caught:
+        await document_of(loopback, SERVICES, REFUSED, traceID="ab12")
     assert caught.value.reason == GapReason.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (400, Rejected, GapReason.REJECTED),
+        (403, Rejected, GapReason.FORBIDDEN),
+        (404, Rejected, GapReason.NOT_FOUND),
+    ],
+)
+async def test_a_refusal_has_jaegers_words(loopback: Loopback, status: int, kind: type[SourceError], reason: GapReason) -> None:
+    """The reason follows from the HTTP status."""
+    refusal = reply_json({"data": None, "errors": [{"code": status, "msg": "no such thing"}]}, status)
+    with pytest.raises(kind, match=f"DataSource main answered {status}: no such thing") as caught:
+        await document_of(loopback, SERVICES, refusal, service="shop")
+    assert caught.value.reason == reason
+
+
+async def test_the_api_that_answers_is_used(loopback: Loopback) -> None:
+    """Where the first is not there, or is another page, the other one; the named one without a look at the other."""
+    v3 = reply_json({"result": {"resourceSpans": [resource("shop", otlp("ab12", "GET /"))]}})
+    names = reply_json({"services": ["shop"]})
+    for missing in (reply(404, b"404 page not found"), reply(200, b"<html>")):
+        loopback.requests.clear()
+        _, document, entries = await document_of(loopback, missing, names, v3, traceID="ab12")
+        assert loopback.requests == ["/api/services", "/api/v3/services", "/api/v3/traces/ab12"]
+        assert document.metadata["api"] == "v3"
+        assert entries == [{"resourceSpans": [resource("shop", otlp("ab12", "GET /"))]}]
+    loopback.requests.clear()
+    await document_of(loopback, names, v3, traceID="ab12", api="v3")
+    assert loopback.requests == ["/api/v3/services", "/api/v3/traces/ab12"]
+    with pytest.raises(SourceError, match="answered 404"):
+        loopback.requests.clear()
+        await document_of(loopback, reply(404, b"no"), traceID="ab12")
+
+
+async def test_the_traces_that_logs_name(loopback: Loopback) -> None:
+    """Each by its id; the unknown ones, and that there are more, are gaps."""
+    traces = [{**trace(span(error=True)), "traceID": name} for name in ("aa", "cc")]
+    answers = [reply_json({"data": [traces[0]]}), REFUSED, reply_json({"data": [traces[1]]})]
+    _, document, entries = await document_of(loopback, SERVICES, *answers, ids=["aa", "bb", "cc", "dd"], fromLogs={"limit": 3})
+    assert entries == traces
+    assert document.metadata["mentioned"] == ["aa", "bb", "cc"]
+    assert document.metadata["unknown"] == ["bb"]
+    reasons = [(gap.target, gap.reason) for gap in document.findings.missing]
+    assert reasons == [("traces/from logs", GapReason.BUDGET_EXCEEDED), ("traces/from logs", GapReason.NOT_FOUND)]
+    assert document.findings.summary.startswith("2 traces (2 failing)")
+
+
+async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopback: Loopback) -> None:
+    """What came before is kept, and how many were not fetched is said; it is not asked for each of them."""
+    answers = [reply_json({"data": [trace(span())]}), reply_json({"errors": []}, 403)]
+    _, document, entries = await document_of(loopback, SERVICES, *answers, ids=["ab12", "bb", "cc"], fromLogs={"limit": 3})
+    assert len(entries) == 1
+    (gap,) = document.findings.missing
+    assert gap.reason == GapReason.FORBIDDEN
+    assert gap.message.endswith("2 of 3 traces were not fetched")
+    assert len(loopback.requests) == 3

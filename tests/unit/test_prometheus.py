@@ -495,3 +495,14 @@ async def test_a_request_that_cannot_be_asked_does_not_hide_the_others() -> None
     plan = await PrometheusFetcher().plan(InvestigationSpec.model_validate(spec), make_sources())
     assert [question.target for question in plan.questions] == ["up"]
     assert plan.missing[0].message.startswith("spec.metrics[0]: parameters: template cpu_usage has no service")
+
+
+async def test_a_baseline_that_has_other_series(loopback: Loopback) -> None:
+    """A series that was not there before is kept, and not compared."""
+    before = {"metric": {"pod": "web-1"}, "values": [[900, "1"]]}
+    loopback.answers = [reply_json(success(SERIES, before)), reply_json(success(before))]
+    spec = {"metrics": [{"query": "up", "baseline": {"offset": "24h"}}]}
+    now, then = await documents_of(loopback, spec)
+    assert now.metadata["baseline"]["compared"] == 1
+    assert "level changed in 0 of 1 series" in now.findings.summary
+    assert then.findings.missing == []

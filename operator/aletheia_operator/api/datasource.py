@@ -4,7 +4,7 @@ Most are asked; one of type s3 takes finished sessions.
 """
 
 import re
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -126,6 +126,7 @@ class DataSourceSpec(Model):
     METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
     LABEL_NEEDS_PROMETHEUS: ClassVar[str] = "namespaceLabel belongs to type prometheus"
+    API_NEEDS_JAEGER: ClassVar[str] = "api belongs to type jaeger"
     S3_BUCKET: ClassVar[str] = "s3 names the bucket of a DataSource of type s3, and of no other"
     S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is how type s3 proves who it is, and no other type"
     S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 has no path: buckets and prefixes belong to s3"
@@ -139,6 +140,7 @@ class DataSourceSpec(Model):
         (f"!self.endpoint.matches(r'(?i){_METADATA}')", METADATA),
         ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
         ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
+        ("!has(self.api) || self.type == 'jaeger'", API_NEEDS_JAEGER),
         ("has(self.s3) == (self.type == 's3')", S3_BUCKET),
         ("(has(self.auth) && has(self.auth.accessKey)) == (self.type == 's3')", S3_ACCESS_KEY),
         ("self.type != 's3' || !isURL(self.endpoint) || url(self.endpoint).getEscapedPath() in ['', '/']", S3_ENDPOINT),
@@ -156,6 +158,11 @@ class DataSourceSpec(Model):
         None,
         description="Prometheus alone: each selector of a query is made to match this label with the Investigation's namespace;"
         " a query that cannot be rewritten safely is refused.",
+    )
+    api: Literal["v1", "v3"] | None = Field(
+        None,
+        description="Jaeger alone: v1 is /api/traces, as its UI uses it; v3 is /api/v3/traces, which answers in OTLP."
+        " Default: v1 where it answers, else v3.",
     )
     s3: S3Bucket | None = Field(None, description="S3 alone: the bucket that takes sessions.")
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
@@ -184,6 +191,7 @@ class DataSourceSpec(Model):
         require(not re.match(_METADATA, self.endpoint, re.IGNORECASE), self.METADATA)
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
+        require(self.api is None or self.type == "jaeger", self.API_NEEDS_JAEGER)
         is_s3 = self.type == "s3"
         require((self.s3 is not None) == is_s3, self.S3_BUCKET)
         require((self.auth is not None and self.auth.access_key is not None) == is_s3, self.S3_ACCESS_KEY)

@@ -284,15 +284,23 @@ class MetricsRequest(Model):
         return self
 
 
-class TracesRequest(Model):
-    """One Jaeger question: a search over the window, or a trace by its id. One artifact."""
+class FromLogs(Model):
+    """Trace ids out of the logs that this Investigation captures."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of service or traceID"
+    limit: Annotated[int, Field(ge=1, le=500)] = Field(
+        20, description="At most so many traces: those of error and fatal lines first, then in the order of the lines."
+    )
+
+
+class TracesRequest(Model):
+    """One Jaeger question: a search over the window, a trace by its id, or the traces that the logs name. One artifact."""
+
+    ONE_OF: ClassVar[str] = "name exactly one of service, traceID or fromLogs"
     SEARCH_ONLY: ClassVar[str] = "operation, tags, minDuration, maxDuration and limit belong to a search by service"
     model_config = rules(
-        ("has(self.service) != has(self.traceID)", ONE_OF),
+        ("(has(self.service) ? 1 : 0) + (has(self.traceID) ? 1 : 0) + (has(self.fromLogs) ? 1 : 0) == 1", ONE_OF),
         (
-            "!has(self.traceID) || !(has(self.operation) || has(self.tags) || has(self.minDuration)"
+            "has(self.service) || !(has(self.operation) || has(self.tags) || has(self.minDuration)"
             " || has(self.maxDuration) || has(self.limit))",
             SEARCH_ONLY,
         ),
@@ -303,6 +311,10 @@ class TracesRequest(Model):
     )
     trace_id: Annotated[str, Field(max_length=32, pattern=r"^[0-9a-fA-F]{1,32}$")] | None = Field(
         None, alias="traceID", description="One trace by its id, 1 to 32 hex digits."
+    )
+    from_logs: FromLogs | None = Field(
+        None,
+        description="The traces whose ids stand in the captured logs (traceparent, trace_id and the like), whenever they were.",
     )
     operation: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None, description="Only traces with this operation."
@@ -323,9 +335,9 @@ class TracesRequest(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require((self.service is None) != (self.trace_id is None), self.ONE_OF)
+        require(sum(x is not None for x in (self.service, self.trace_id, self.from_logs)) == 1, self.ONE_OF)
         search = (self.operation, self.tags, self.min_duration, self.max_duration, self.limit)
-        require(self.trace_id is None or all(field is None for field in search), self.SEARCH_ONLY)
+        require(self.service is not None or all(field is None for field in search), self.SEARCH_ONLY)
         return self
 
 
@@ -418,11 +430,17 @@ class InvestigationSpec(Model):
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
+    TRACES_NEED_LOGS: ClassVar[str] = "traces fromLogs need logs: those of targets, or queries to Loki"
     model_config = rules(
         ("has(self.targets) || has(self.metrics) || has(self.traces) || has(self.queries)", ASKS),
         ("!has(self.logs) || has(self.targets)", LOGS_NEED_TARGETS),
         ("!has(self.events) || has(self.targets)", EVENTS_NEED_TARGETS),
         ("!has(self.objects) || has(self.targets)", OBJECTS_NEED_TARGETS),
+        (
+            "!has(self.traces) || !self.traces.exists(trace, has(trace.fromLogs)) || has(self.queries)"
+            " || (has(self.targets) && (has(self.logs) || !(has(self.events) || has(self.objects))))",
+            TRACES_NEED_LOGS,
+        ),
     )
 
     window: WindowSpec = Field(WindowSpec(lookback="1h"), description="The span of time to look at. Default: lookback 1h.")
@@ -458,6 +476,8 @@ class InvestigationSpec(Model):
         require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
         require(self.events is None or self.targets is not None, self.EVENTS_NEED_TARGETS)
         require(self.objects is None or self.targets is not None, self.OBJECTS_NEED_TARGETS)
+        from_logs = any(request.from_logs is not None for request in self.traces or ())
+        require(not from_logs or self.queries is not None or self.of_targets("logs"), self.TRACES_NEED_LOGS)
         return self
 
     def of_targets(self, field: Literal["logs", "events", "objects"]) -> bool:

@@ -39,6 +39,8 @@ class Endpoint:
     max_series: int = 10_000
     namespace_label: str | None = None
     """The label that every PromQL selector must match with the namespace of the Investigation."""
+    api: str | None = None
+    """Which of its APIs the source is asked by; None: whichever answers."""
     bucket: S3Bucket | None = None
     """Of S3: where sessions go."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)

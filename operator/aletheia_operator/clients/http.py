@@ -9,10 +9,10 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import requests
@@ -22,14 +22,17 @@ from urllib3.util.retry import Retry
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import RETRY_STATUSES, Credentials, Endpoint, origin_of
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
+from aletheia_operator.clients.json_stream import JsonStream
 
 CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
+STREAM_ATTEMPTS = 2  # of an answer that was cut on its way
 BACKOFF_SECONDS = 0.3
 MAX_ERROR_BYTES = 64 * 1024
 _CHUNK_BYTES = 2**18
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ class Http:
         """
         return await asyncio.to_thread(get_json, endpoint, path, query)
 
+    async def stream_json(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        read: Callable[[JsonStream], T],
+        said: Callable[[Any], str],
+    ) -> T:
+        """GET `path` below the endpoint: what `read` makes of the JSON as it arrives; it is called again where that was cut.
+
+        Raises as `fetch_json`, and for a status other than 200 with what `said` finds in its JSON body.
+        """
+        return await asyncio.to_thread(stream_json, endpoint, path, query, read, said)
+
 
 def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
     """As `Http.fetch_json`. Blocks."""
@@ -64,6 +81,34 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) ->
         if response.status_code >= 400:
             raise endpoint.failed(response.status_code, body[:200].decode("utf-8", "replace")) from e
         raise endpoint.not_json() from e
+
+
+def stream_json(
+    endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], read: Callable[[JsonStream], T], said: Callable[[Any], str]
+) -> T:
+    """As `Http.stream_json`. Blocks."""
+    for attempt in range(1, STREAM_ATTEMPTS + 1):
+        with SafeSession(endpoint) as session:
+            response = session.get(endpoint.base + path, params=list(query))
+            if response.status_code != 200:
+                raise endpoint.failed(response.status_code, _words(response, said))
+            chunks = session.chunks(response)
+            try:
+                return read(JsonStream(endpoint, chunks))
+            except Unavailable as e:
+                if attempt == STREAM_ATTEMPTS or e.reason is GapReason.TIMED_OUT:
+                    raise
+            finally:
+                chunks.close()
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _words(response: requests.Response, said: Callable[[Any], str]) -> str:
+    """What a refusal says, by `said` where it is JSON."""
+    try:
+        return said(orjson.loads(response.content))
+    except orjson.JSONDecodeError:
+        return response.content[:200].decode("utf-8", "replace")
 
 
 class SafeSession(requests.Session):
@@ -120,7 +165,7 @@ class SafeSession(requests.Session):
             self._read_error(response)
         return response
 
-    def chunks(self, response: requests.Response) -> Iterator[bytes]:
+    def chunks(self, response: requests.Response) -> Generator[bytes, None, None]:
         """The body, decompressed, in pieces of at most 256 KiB. Raises where it is too large, too slow or breaks off."""
         if response in self._read:
             yield response.content

@@ -71,19 +71,24 @@ class Sources:
     kubelets: Kubelets | None = None
     """None: an admin has not allowed log files to be read from nodes."""
     now: Callable[[], datetime] = utc_now
+    trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
+    """At most so many trace ids out of the captured logs, and whether there are more; for questions that are `after_logs`."""
 
 
 @dataclass(frozen=True)
 class Question:
     """One thing to ask. Plain values, kept in the session: a capture that is taken up again asks the same.
 
-    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON.
+    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON. A question
+    `after_logs` is asked when all questions that give logs are done.
     """
 
     fetcher: str
     key: str
     target: str
     arguments: Mapping[str, Any]
+    gives_logs: bool = False
+    after_logs: bool = False
 
 
 @dataclass(frozen=True)

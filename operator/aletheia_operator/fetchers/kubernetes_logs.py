@@ -74,7 +74,7 @@ class KubernetesLogsFetcher:
             "limits": asdict(limits),
             "via": request.via,
         }
-        return Question(self.name, f"{self.name}/{metadata['uid']}", f"pod/{metadata['name']}", arguments)
+        return Question(self.name, f"{self.name}/{metadata['uid']}", f"pod/{metadata['name']}", arguments, gives_logs=True)
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the pod's document.

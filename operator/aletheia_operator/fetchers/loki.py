@@ -4,17 +4,24 @@ Speaks GET /loki/api/v1/query_range, forward (https://grafana.com/docs/loki/late
 nanoseconds since the Unix epoch; `start` is included, `end` is not.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.investigation import QueryRequest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.entries import SEPARATOR, Encoded
 from aletheia_operator.text.forms import recognise
 from aletheia_operator.text.levels import SERIOUS, LevelCount, one_line
 from aletheia_operator.text.timestamps import format_nanoseconds, to_nanoseconds
@@ -22,8 +29,7 @@ from aletheia_operator.text.timestamps import format_nanoseconds, to_nanoseconds
 DEFAULT_LIMIT = 10_000
 PAGE_ENTRIES = 1_000
 MAX_PAGE_ENTRIES = 5_000  # what a server answers at most unless its max_entries_limit_per_query says otherwise
-
-Entry = tuple[int, tuple[tuple[str, str], ...], str]
+BATCH_BYTES = 1024 * 1024
 
 
 class LokiFetcher:
@@ -38,7 +44,7 @@ class LokiFetcher:
         for number, request in enumerate(asked):
             reference = request.data_source_ref.name if request.data_source_ref else None
             arguments = {"request": request.to_json(), "data_source": reference}
-            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments))
+            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments, gives_logs=True))
         return Plan(tuple(questions))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
@@ -51,13 +57,13 @@ class LokiFetcher:
         limit = request.limit or DEFAULT_LIMIT
         start, end = to_nanoseconds(sources.window.start), to_nanoseconds(sources.window.end) + 1
         findings = Findings()
-        pages = _Pages(sources.http, endpoint, request.query, start, end)
+        pages = _Pages(sources.http, endpoint, sources.scratch, request.query, start, end, question.target, findings)
         yield Document(
             category="logs",
             source="loki",
             name=("loki", request.query),
             metadata={"query": request.query, "limit": limit, "data_source": endpoint.name},
-            batches=_entries(pages, limit, question.target, findings),
+            batches=_entries(pages, limit),
             findings=findings,
         )
 
@@ -70,28 +76,61 @@ class LokiFetcher:
         return str(version) if version else None
 
 
-async def _entries(pages: "_Pages", limit: int, target: str, findings: Findings) -> AsyncGenerator[list[dict[str, Any]], None]:
+class _Line(NamedTuple):
+    """Sorts by time, then in the order of the answer."""
+
+    moment: int
+    stream: int
+    position: int
+    number: int
+    """Of its text, in the page's `Held`."""
+
+
+@dataclass
+class _Page:
+    held: Held
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    """Of each stream."""
+    lines: list[_Line] = field(default_factory=list)
+    broken: SourceError | None = None
+    """Why it ends early."""
+
+    def digest(self, line: _Line) -> bytes:
+        """What tells lines of one moment apart."""
+        labels = dumps(sorted(self.labels[line.stream].items()))
+        return hashlib.blake2b(labels + b"\0" + self.held.get(line.number), digest_size=16).digest()
+
+    def entry(self, line: _Line, levels: LevelCount) -> bytes:
+        text = str(orjson.loads(self.held.get(line.number)))
+        recognised = recognise(text)
+        levels.add(recognised.level)
+        if recognised.level in SERIOUS:
+            levels.add_message(text if recognised.message is None else recognised.message)
+        time, labels = format_nanoseconds(line.moment), self.labels[line.stream]
+        return dumps({"timestamp": time, "labels": labels, "line": text, "level": recognised.level})
+
+
+async def _entries(pages: "_Pages", limit: int) -> AsyncGenerator[Encoded, None]:
     """The lines of all pages, at most `limit`."""
     levels = LevelCount()
     try:
-        async for page in pages.read():
+        async for page, lines in pages.read():
             left = limit - levels.lines
-            yield [_readable(entry, levels) for entry in page[:left]]
-            if len(page) > left or (len(page) == left and not pages.at_end):
-                message = f"the query has more lines than its limit of {limit}; narrow it, or raise the limit"
-                findings.missing.append(Missing(target, GapReason.BUDGET_EXCEEDED, message))
+            batch, size = [], 0
+            for line in lines[:left]:
+                batch.append(page.entry(line, levels))
+                size += len(batch[-1])
+                if size >= BATCH_BYTES:
+                    yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+                    batch, size = [], 0
+            yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+            if len(lines) > left:
+                pages.miss(f"the query has more lines than its limit of {limit}; narrow it, or raise the limit")
                 return
+            if page.broken is not None:
+                raise page.broken
     finally:
-        findings.summary = levels.summary()
-
-
-def _readable(entry: Entry, levels: LevelCount) -> dict[str, Any]:
-    moment, labels, line = entry
-    recognised = recognise(line)
-    levels.add(recognised.level)
-    if recognised.level in SERIOUS:
-        levels.add_message(line if recognised.message is None else recognised.message)
-    return {"timestamp": format_nanoseconds(moment), "labels": dict(labels), "line": line, "level": recognised.level}
+        pages.findings.summary = levels.summary()
 
 
 @dataclass
@@ -100,48 +139,114 @@ class _Pages:
 
     http: Http
     endpoint: Endpoint
+    scratch: Callable[[], Scratch]
     query: str
     start: int
     end: int
-    at_end: bool = field(default=False, init=False)
+    target: str
+    findings: Findings
 
-    async def read(self) -> AsyncIterator[list[Entry]]:
-        known: set[Entry] = set()
-        size = PAGE_ENTRIES
-        while not self.at_end:
+    def miss(self, message: str) -> None:
+        self.findings.missing.append(Missing(self.target, GapReason.BUDGET_EXCEEDED, message))
+
+    async def read(self) -> AsyncGenerator[tuple[_Page, list[_Line]], None]:
+        """Each page with its lines that were not in the one before, in order."""
+        known: set[bytes] = set()
+        size, at_end = PAGE_ENTRIES, False
+        while not at_end and self.start < self.end:
             page = await self._page(size)
-            self.at_end = len(page) < size
-            fresh = [entry for entry in page if entry not in known]
-            last = page[-1][0] if page else self.end
-            if not self.at_end and last == self.start:  # more lines of one moment than a page holds
-                if size >= MAX_PAGE_ENTRIES:
-                    raise Rejected(
-                        f"DataSource {self.endpoint.name}: more than {MAX_PAGE_ENTRIES} lines have the same time"
-                        f" {format_nanoseconds(last)}, which Loki cannot page through; narrow the query",
-                        GapReason.TOO_LARGE,
+            try:
+                at_end = len(page.lines) < size
+                last = page.lines[-1].moment if page.lines else self.end
+                if not at_end and last == self.start and size < MAX_PAGE_ENTRIES:  # more of one moment than a page holds
+                    size = MAX_PAGE_ENTRIES
+                    continue
+                fresh = [line for line in page.lines if line.moment > self.start or page.digest(line) not in known]
+                if not at_end and last == self.start:
+                    self.miss(
+                        f"{size} lines or more have the same time {format_nanoseconds(last)}, which Loki cannot page through:"
+                        " of these no others are here; narrow the query"
                     )
-                size = MAX_PAGE_ENTRIES
-                continue
-            known = {entry for entry in page if entry[0] == last}
-            self.start = last
-            yield fresh
+                    last += 1
+                known = {page.digest(line) for line in page.lines if line.moment == last}
+                self.start = last
+                yield page, fresh
+                if page.broken is not None:
+                    return
+            finally:
+                page.held.close()
 
-    async def _page(self, size: int) -> list[Entry]:
-        """At most `size` lines from `start` on, in order."""
+    async def _page(self, size: int) -> _Page:
+        """At most `size` lines from `start` on, in order; what came of an answer that breaks off."""
         parameters = [("query", self.query), ("start", str(self.start)), ("end", str(self.end))]
         parameters += [("limit", str(size)), ("direction", "forward")]
-        answer = await self.http.fetch_json(self.endpoint, "/loki/api/v1/query_range", parameters)
-        if answer.status >= 400:
-            raise self.endpoint.failed(answer.status, one_line(str(answer.body), 300))
+        pages: list[_Page] = []
+
+        def read(stream: JsonStream) -> _Page:
+            for page in pages:
+                page.held.close()
+            pages.append(_Page(Held(self.scratch)))
+            _read(stream, self.endpoint, pages[-1], size)
+            return pages[-1]
+
         try:
-            data = answer.body["data"]
-            if data["resultType"] != "streams":
-                raise Rejected("query: it computes a metric; a query for log lines is expected")
-            entries = [
-                (int(moment), tuple(sorted(stream["stream"].items())), str(line))
-                for stream in data["result"]
-                for moment, line, *_ in stream["values"]
-            ]
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            raise self.endpoint.not_of("Loki") from e
-        return sorted(entries)
+            page = await self.http.stream_json(self.endpoint, "/loki/api/v1/query_range", parameters, read, _words)
+        except SourceError as e:
+            if not pages or not pages[-1].lines:
+                raise
+            page = pages[-1]
+            page.broken = e
+        page.lines.sort()
+        return page
+
+
+def _words(body: Any) -> str:
+    return one_line(str(body), 300)
+
+
+def _read(stream: JsonStream, endpoint: Endpoint, page: _Page, most: int) -> None:
+    kind = None
+    if stream.kind() != "{":
+        raise endpoint.not_of("Loki")
+    for key in stream.members():
+        if key != "data" or stream.kind() != "{":
+            stream.value()
+            continue
+        for name in stream.members():
+            if name == "resultType":
+                kind = stream.value()
+                if kind != "streams":
+                    raise Rejected("query: it computes a metric; a query for log lines is expected")
+            elif name == "result" and stream.kind() == "[":
+                for _ in stream.items():
+                    _read_stream(stream, endpoint, page, most)
+            else:
+                stream.value()
+    if kind is None:
+        raise endpoint.not_of("Loki")
+
+
+def _read_stream(stream: JsonStream, endpoint: Endpoint, page: _Page, most: int) -> None:
+    """One stream: {"stream": labels, "values": [[nanoseconds, line, ...], ...]}."""
+    number = len(page.labels)
+    page.labels.append({})
+    if stream.kind() != "{":
+        raise endpoint.not_of("Loki")
+    for key in stream.members():
+        content: Any = None
+        if key == "values" and stream.kind() == "[":
+            for position, _ in enumerate(stream.items()):
+                try:
+                    moment, line, *_more = stream.value()
+                    page.lines.append(_Line(int(moment), number, position, page.held.put(dumps(str(line)))))
+                except (TypeError, ValueError) as e:
+                    raise endpoint.not_of("Loki") from e
+                if len(page.lines) > most:
+                    raise endpoint.not_of("Loki: it has more lines than were asked for")
+        elif key == "stream":
+            content = stream.value()
+            if not isinstance(content, dict):
+                raise endpoint.not_of("Loki")
+            page.labels[number] = content
+        else:
+            stream.value()

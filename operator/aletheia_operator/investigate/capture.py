@@ -41,12 +41,14 @@ from aletheia_operator.session import (
     Session,
     SessionLayout,
     create_session,
+    encoded,
     find_session,
     read_artifact,
 )
 from aletheia_operator.session.store import manifest_bytes
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
+from aletheia_operator.text.trace_ids import TraceIds, first
 
 log = logging.getLogger(__name__)
 
@@ -160,13 +162,16 @@ async def _to_its_end(function: Callable[[Any], None], argument: Any) -> None:
         raise
 
 
-def _append(writer: ArtifactWriter, reader: Reader | None, batch: Entries) -> None:
-    writer.append(batch)
+def _append(writer: ArtifactWriter, reader: Reader | None, trace_ids: TraceIds | None, batch: Entries) -> None:
+    entries = encoded(batch)
+    writer.append(entries)
     try:
         if reader is not None:
             reader.see(batch)
+        if trace_ids is not None:
+            trace_ids.see(entries.block)
     except Exception:  # evidence is worth more than the view of it
-        log.exception("the timeline could not read %s", writer.relative_path)
+        log.exception("%s could not be looked through", writer.relative_path)
 
 
 class _Capture:
@@ -190,7 +195,12 @@ class _Capture:
             scratch=session.scratch,
             interrupted=lambda: self.interruption is not None,
             kubelets=tools.kubelets,
+            trace_ids=self._trace_ids,
         )
+        self.trace_ids: dict[str, TraceIds] = {}  # by question
+        self.most_trace_ids = max((one.from_logs.limit for one in order.spec.traces or () if one.from_logs), default=0)
+        self.logs_left = 0
+        self.logs_done = asyncio.Event()
         self.timeline = Timeline(self.window.start, self.window.end)
         self.seen: set[str] = set()  # artifacts that the timeline saw
         self.fetchers = {fetcher.name: fetcher for fetcher in tools.fetchers}
@@ -224,6 +234,10 @@ class _Capture:
         self.report(self._snapshot())
         limit = asyncio.Semaphore(self.tools.max_fetches)
         waiting = [question for question in self.questions if question.key not in self.session.done]
+        self.trace_ids = {done.key: done.trace_ids for done in self.session.done.values() if done.trace_ids is not None}
+        self.logs_left = sum(question.gives_logs for question in waiting)
+        if not self.logs_left:
+            self.logs_done.set()
         await self._before_the_deadline([self._answer(question, limit) for question in waiting])
         return await self._finish()
 
@@ -300,6 +314,8 @@ class _Capture:
         artifacts: list[Artifact] = []
         missing: list[Missing] = []
         try:
+            if question.after_logs:
+                await self.logs_done.wait()
             async with limit:
                 async for document in self.fetchers[question.fetcher].fetch(question, self.sources):
                     artifact = await self._save(question, document)
@@ -319,8 +335,14 @@ class _Capture:
             log.exception("question %s failed", question.key)
             missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR))
         gaps = tuple(self._gap(question.fetcher, one) for one in missing)
-        await self._record(Done(question.key, tuple(artifacts), gaps))
+        await self._record(Done(question.key, tuple(artifacts), gaps, self.trace_ids.get(question.key)))
         self.report(self._snapshot())
+        self.logs_left -= question.gives_logs
+        if not self.logs_left:
+            self.logs_done.set()
+
+    def _trace_ids(self, limit: int) -> tuple[list[str], bool]:
+        return first(list(self.trace_ids.values()), limit)
 
     async def _save(self, question: Question, document: Document) -> Artifact | None:
         """Write a document as an artifact; what breaks off is kept as far as it came, and said in the findings."""
@@ -392,6 +414,9 @@ class _Capture:
     async def _write(self, writer: ArtifactWriter, reader: Reader | None, question: Question, document: Document) -> None:
         """Entries to the writer, until they end, break off, are interrupted, or fill the limit."""
         missing = document.findings.missing
+        trace_ids = None
+        if question.gives_logs and self.most_trace_ids:
+            trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.most_trace_ids))
         try:
             if spent := self.account.exceeded():
                 missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
@@ -399,7 +424,7 @@ class _Capture:
             async with aclosing(self._entries(question, document)) as batches:
                 async for batch in batches:
                     before = writer.size_bytes
-                    await _to_its_end(partial(_append, writer, reader), batch)
+                    await _to_its_end(partial(_append, writer, reader, trace_ids), batch)
                     self.account.kept_bytes += writer.size_bytes - before
                     if spent := self._spent(writer):
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
@@ -446,7 +471,7 @@ class _Capture:
             kept = tuple(artifact for artifact in done.artifacts if artifact.path not in refused)
             lost = [artifact for artifact in done.artifacts if artifact.path in refused]
             gaps = [self._gap(one.fetcher, _save_failed(one.target, refused[one.path])) for one in lost]
-            await self._keep(self.session.record, Done(done.key, kept, (*done.gaps, *gaps)))
+            await self._keep(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
 
     async def _keep(self, write: Callable[..., None], *what: Any) -> None:
         """Write to the journal. Without it the capture goes on all the same: it serves only to go on after a crash."""

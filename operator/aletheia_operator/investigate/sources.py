@@ -103,6 +103,7 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endp
         max_response_bytes=spec.max_response_bytes,
         max_series=spec.max_series,
         namespace_label=spec.namespace_label,
+        api=spec.api,
         bucket=spec.s3,
         credentials=await credentials_of(spec, secrets),
     )

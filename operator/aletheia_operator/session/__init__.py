@@ -1,6 +1,6 @@
 """The session on disk: names, layout, atomic store, manifest."""
 
-from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.session.artifact import ArtifactWriter, encoded
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
@@ -24,6 +24,7 @@ __all__ = [
     "SessionBusy",
     "SessionLayout",
     "create_session",
+    "encoded",
     "find_session",
     "generate_timestamp",
     "read_artifact",

@@ -44,22 +44,19 @@ class ArtifactWriter:
 
     def append(self, entries: Sequence[Any] | Encoded) -> None:
         """Add entries, each on its own line of the file."""
-        if isinstance(entries, Encoded):
-            block, count = entries.block, entries.count
-        else:
-            block, count = SEPARATOR.join(map(_encode, entries)), len(entries)
-        if not count:
+        entries = encoded(entries)
+        if not entries.count:
             return
         if isinstance(entries, Stored):
             self._flush()
             self._refer(entries)
         else:
-            self._pending.append(block)
-            self._pending_bytes += len(block)
+            self._pending.append(entries.block)
+            self._pending_bytes += len(entries.block)
             if self._pending_bytes >= BLOCK_BYTES:
                 self._flush()
-        self.size_bytes += len(block) + (len(SEPARATOR) if self.count else 0)
-        self.count += count
+        self.size_bytes += len(entries.block) + (len(SEPARATOR) if self.count else 0)
+        self.count += entries.count
 
     def _flush(self) -> None:
         if self._pending:
@@ -120,6 +117,13 @@ class ArtifactWriter:
         held, self._held = self._held, {}
         for scratch in held.values():
             scratch.close()
+
+
+def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
+    """Entries as they stand in the file; those that were not encoded have no level."""
+    if isinstance(entries, Encoded):
+        return entries
+    return Encoded(SEPARATOR.join(map(_encode, entries)), bytes(len(entries)))
 
 
 def _encode(value: Any) -> bytes:

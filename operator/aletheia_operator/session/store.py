@@ -30,6 +30,7 @@ from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
+from aletheia_operator.text.trace_ids import TraceIds
 
 
 class SessionBusy(Exception):
@@ -71,6 +72,8 @@ class Done:
     key: str
     artifacts: tuple[Artifact, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    trace_ids: TraceIds | None = None
+    """Those that its entries mention, where they are wanted: sealed entries cannot be read again."""
 
 
 @dataclass
@@ -136,11 +139,13 @@ class Session:
     def record(self, done: Done) -> None:
         """Keep that a question is done, with its artifacts and gaps; then `publish` it."""
         self.done[done.key] = done
-        line = {
+        line: dict[str, Any] = {
             "key": done.key,
             "artifacts": [artifact.to_json() for artifact in done.artifacts],
             "gaps": [gap.to_json() for gap in done.gaps],
         }
+        if done.trace_ids is not None:
+            line["trace_ids"] = done.trace_ids.to_json()
         self._append_to_journal(line)
 
     def publish(self, done: Done) -> dict[str, OSError]:
@@ -248,6 +253,7 @@ class Session:
             entry["key"],
             tuple(Artifact.model_validate(artifact) for artifact in entry["artifacts"]),
             tuple(Gap.model_validate(gap) for gap in entry["gaps"]),
+            TraceIds(**entry["trace_ids"]) if "trace_ids" in entry else None,
         )
         if all(self._is_whole(artifact) for artifact in done.artifacts):
             self.done[done.key] = done

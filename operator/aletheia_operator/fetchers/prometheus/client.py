@@ -14,6 +14,7 @@ from prometheus_api_client import PrometheusApiClientException, PrometheusConnec
 
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import SafeSession, get_json
+from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.grid import Grid
 from aletheia_operator.fetchers.prometheus.stream import SeriesStream
 
@@ -70,9 +71,9 @@ def _said(response: requests.Response) -> str:
         return response.content[:200].decode("utf-8", "replace")
 
 
-def query_exemplars(endpoint: Endpoint, query: str, grid: Grid) -> list[Any]:
+def query_exemplars(endpoint: Endpoint, query: str, window: Window) -> list[Any]:
     """Exemplars of the query's series: [{"seriesLabels": {...}, "exemplars": [{labels, value, timestamp}, ...]}, ...]."""
-    parameters = [("query", query), ("start", str(grid.start)), ("end", str(grid.end))]
+    parameters = [("query", query), ("start", str(window.start.timestamp())), ("end", str(window.end.timestamp()))]
     answer = get_json(endpoint, "/api/v1/query_exemplars", parameters)
     body = answer.body if isinstance(answer.body, dict) else {}
     if answer.status >= 400:

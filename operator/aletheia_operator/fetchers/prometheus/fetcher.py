@@ -11,7 +11,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.fetchers.prometheus import client, summary
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.gathered import Gathered
@@ -90,7 +90,7 @@ class PrometheusFetcher:
         if baseline is not None:
             yield asking.baseline_document(answered, grid, baseline)
         if request.exemplars:
-            yield await asking.exemplars(answered.promql)
+            yield await asking.exemplars(answered.promql, sources.window)
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
         """The server's version, where it tells. Raises SourceError where it does not answer."""
@@ -198,16 +198,16 @@ class _Asking:
         metadata = {"baseline_offset": offset}
         return self._of(answered.promql, before, baseline, text, self._missing(baseline), metadata, "baseline")
 
-    async def exemplars(self, promql: str) -> Document:
-        """Exemplars of the window. Raises where the server has none to give."""
+    async def exemplars(self, promql: str, window: Window) -> Document:
+        """Exemplars of the whole window, whatever the step. Raises where the server has none to give."""
         within = replace(self.endpoint, max_response_bytes=min(self.endpoint.max_response_bytes, MAX_EXEMPLAR_BYTES))
-        found = await asyncio.to_thread(client.query_exemplars, within, promql, self.grid)
+        found = await asyncio.to_thread(client.query_exemplars, within, promql, window)
         text = f"{self.question.target}: exemplars of {len(found)} series"
         return Document(
             category="metrics",
             source="prometheus",
             name=(*self._name(), "exemplars"),
-            metadata={"query": promql, "start": self.grid.start, "end": self.grid.end, "data_source": self.endpoint.name},
+            metadata={"query": promql, "data_source": self.endpoint.name},
             batches=_batches(found),
             findings=Findings(summary=text),
         )

@@ -1,6 +1,7 @@
 """Series glued from the answers of several chunks. Samples lie in a scratch file, memory holds where."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from aletheia_operator.scratch import Scratch
 BATCH_BYTES = 4 * 1024 * 1024
 _LISTS = ("values", "histograms")
 _SINGLES = ("value", "histogram")
+_SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `put` writes them
 
 
 class Gathered:
@@ -80,13 +82,18 @@ class Gathered:
         self._scratch.close()
 
     def samples_of(self, key: bytes) -> list[tuple[float, float]]:
-        """Moments (Unix seconds) and values of one series."""
-        entry = orjson.loads(orjson.dumps(self._entry(key)))
-        values = entry.get("values") or ([entry["value"]] if "value" in entry else [])
-        try:
-            return [(float(moment), float(text)) for moment, text in values]
-        except (TypeError, ValueError):
+        """Moments (Unix seconds) and values of one series; none where there is no such series."""
+        if key not in self._parts:
             return []
+        samples: list[tuple[float, float]] = []
+        try:
+            for kind, number in self._parts[key]:
+                if kind in ("values", "value"):
+                    found = _SAMPLE.findall(self._scratch.get(number))
+                    samples += [(float(moment), float(value)) for moment, value in found]
+        except ValueError:
+            return []
+        return samples
 
     def keys(self) -> Iterator[bytes]:
         return iter(self._parts)

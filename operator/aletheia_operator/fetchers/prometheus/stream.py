@@ -76,6 +76,12 @@ class SeriesStream:
         return series
 
     def _last(self, piece: bytes) -> tuple[dict[str, Any], bytes]:
+        """The last series, and what stands after it."""
+        end = piece.rfind(b"]}]") + 2  # where it ends, unless a warning has these characters
+        try:
+            return self._series(piece[:end]), piece[end:]
+        except Unavailable:
+            pass  # another form, or cut: the slower parser finds out
         try:
             text = piece.decode()
             _, end = json.JSONDecoder().raw_decode(text)

@@ -34,7 +34,9 @@ class Peak:
         """Samples as Prometheus writes them: [unix_seconds, "value"]."""
         try:
             numbers = [float(text) for _, text in samples]
-            highest = max((number for number in numbers if math.isfinite(number)), default=-math.inf)
+            if not math.isfinite(sum(numbers)):
+                numbers = [number if math.isfinite(number) else -math.inf for number in numbers]
+            highest = max(numbers, default=-math.inf)
             if highest > self.value:
                 self.moment, self.value, self.key = float(samples[numbers.index(highest)][0]), highest, key
         except (TypeError, ValueError, OverflowError):
@@ -66,15 +68,16 @@ def spike_start(values: list[float]) -> int | None:
     if not values:
         return None
     median = statistics.median(values)
-    threshold = median + max(SPIKE_DEVIATIONS * deviation(values), abs(median) / 2)
+    threshold = median + max(SPIKE_DEVIATIONS * deviation(values, median), abs(median) / 2)
+    if max(values) <= threshold:
+        return None
     above = [value > threshold for value in values]
     return next((i for i in range(len(above) - 1) if above[i] and above[i + 1]), None)
 
 
-def deviation(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float], median: float) -> float:
     """The standard deviation that the median absolute deviation stands for: outliers hardly move it."""
-    median = statistics.median(values)
-    return 1.4826 * statistics.median(abs(value - median) for value in values)
+    return 1.4826 * statistics.median([abs(value - median) for value in values])
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def compare(
             continue
         level, usual = statistics.median(now), statistics.median(before)
         difference = abs(level - usual)
-        changed = difference > LEVEL_DEVIATIONS * deviation(before) and difference > LEVEL_SHARE * abs(usual)
+        changed = difference > LEVEL_DEVIATIONS * deviation(before, usual) and difference > LEVEL_SHARE * abs(usual)
         changes.append(Change(key, level, usual, changed, spike_start(now) is not None, spike_start(before) is not None))
     return changes
 

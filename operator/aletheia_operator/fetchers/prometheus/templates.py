@@ -8,7 +8,7 @@ the kubelet's own metrics, and kube-state-metrics.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Template
 from typing import Any
 
@@ -76,6 +76,15 @@ _HTTP = (
 )
 
 
+def _distinct(template: str) -> tuple[Convention, ...]:
+    """Its conventions, without those that ask what an earlier one asks: only the error rate looks at the response code."""
+    found: list[Convention] = []
+    for convention in (one[template] for one in _HTTP):
+        if not any(replace(convention, name=one.name) == one for one in found):
+            found.append(convention)
+    return tuple(found)
+
+
 def _of(*conventions: tuple[str, str]) -> tuple[Convention, ...]:
     return tuple(Convention(name, promql) for name, promql in conventions)
 
@@ -87,10 +96,7 @@ _THROTTLED = 'sum by (pod, container) (rate(container_cpu_cfs_throttled_periods_
 _PERIODS = 'sum by (pod, container) (rate(container_cpu_cfs_periods_total{$pods,container!=""}[$range]))'
 
 TEMPLATES: Templates = {
-    **{
-        name: tuple(convention[name] for convention in _HTTP)
-        for name in ("error_rate", "latency_p95", "latency_p99", "request_rate")
-    },
+    **{name: _distinct(name) for name in ("error_rate", "latency_p95", "latency_p99", "request_rate")},
     "cpu_usage": _of(("cAdvisor", 'sum by (pod) (rate(container_cpu_usage_seconds_total{$pods,container!=""}[$range]))')),
     "memory_usage": _of(("cAdvisor", 'sum by (pod) (container_memory_working_set_bytes{$pods,container!=""})')),
     "cpu_throttling": _of(("cAdvisor", f"{_THROTTLED} / {_PERIODS}")),

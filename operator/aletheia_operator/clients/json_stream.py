@@ -1,0 +1,114 @@
+"""JSON read as it arrives: walk objects and arrays, take small values whole. Memory holds one value at a time."""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, Unavailable
+
+MAX_VALUE_CHARACTERS = 16 * 1024 * 1024
+_SPACE = re.compile(r"[ \t\r\n]*")
+_OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
+_decode = json.JSONDecoder().raw_decode
+
+
+class JsonStream:
+    """A cursor in JSON text. Whoever meets a value takes it, by `value`, `members` or `items`, before going on.
+
+    All calls raise Unavailable where the text is cut or no JSON, and Rejected for a value over MAX_VALUE_CHARACTERS.
+    """
+
+    def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
+        self._endpoint = endpoint
+        self._chunks = chunks
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0
+
+    def kind(self) -> str:
+        """The first character of what comes next; empty at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more(1):
+                return ""
+
+    def members(self) -> Iterator[str]:
+        """The keys of an object; take each one's value before the next."""
+        self._expect("{")
+        first = True
+        while self.kind() != "}":
+            if not first:
+                self._expect(",")
+            first = False
+            key = self.value()
+            if not isinstance(key, str):
+                raise self._cut()
+            self._expect(":")
+            yield key
+        self._at += 1
+
+    def items(self) -> Iterator[None]:
+        """Once for each element of an array; take it before the next."""
+        self._expect("[")
+        first = True
+        while self.kind() != "]":
+            if not first:
+                self._expect(",")
+            first = False
+            yield
+        self._at += 1
+
+    def value(self) -> Any:
+        """What comes next, whole."""
+        self.kind()
+        while True:
+            try:
+                value, end = _decode(self._text, self._at)
+            except RecursionError as e:
+                raise self._cut() from e
+            except ValueError:
+                value, end = None, -1
+            goes_on = end < 0 or (isinstance(value, int | float) and self._text[end : end + 1] in _OF_NUMBERS)
+            if goes_on and not isinstance(value, bool) and self._grow():
+                continue
+            if end < 0 or (goes_on and end < len(self._text)):
+                raise self._cut()
+            self._at = end
+            return value
+
+    def _grow(self) -> bool:
+        """Read as much again as is held of a value; False at the end."""
+        held = len(self._text) - self._at
+        if held > MAX_VALUE_CHARACTERS:
+            message = f"DataSource {self._endpoint.name}: a value is larger than {MAX_VALUE_CHARACTERS} characters"
+            raise Rejected(message, GapReason.TOO_LARGE)
+        return self._more(max(1, held))
+
+    def _expect(self, character: str) -> None:
+        if self.kind() != character:
+            raise self._cut()
+        self._at += 1
+
+    def _more(self, characters: int) -> bool:
+        """Read so many more, where there are; False at the end."""
+        parts, size, ended = [self._text[self._at :]], 0, False
+        while size < characters and not ended:
+            chunk = next(self._chunks, None)
+            ended = chunk is None
+            try:
+                parts.append(self._decoder.decode(chunk or b"", ended))
+            except UnicodeDecodeError as e:
+                raise self._cut() from e
+            size += len(parts[-1])
+        if size:
+            self._text, self._at = "".join(parts), 0
+        return size > 0
+
+    def _cut(self) -> Unavailable:
+        return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)

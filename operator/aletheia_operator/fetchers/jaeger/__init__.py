@@ -1,0 +1,5 @@
+"""Jaeger: traces by search, by id, and of the ids that logs mention."""
+
+from aletheia_operator.fetchers.jaeger.fetcher import JaegerFetcher
+
+__all__ = ["JaegerFetcher"]

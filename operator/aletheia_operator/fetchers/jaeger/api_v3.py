@@ -1,0 +1,242 @@
+"""GET /api/v3/traces and /api/v3/traces/{id} (https://www.jaegertracing.io/docs/latest/apis/): OTLP as JSON, one or more
+{"result": {"resourceSpans": [...]}}. Times are RFC 3339 in the query, nanoseconds in the answer.
+
+An answer has the spans of all its traces together. An entry is one trace: {"resourceSpans": [...]} with what is its own. The
+API knows no tags: what they ask is asked of the spans that come.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from aletheia_operator.api import TracesRequest
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.fetchers.jaeger.durations import at_least
+from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.timestamps import format_time
+
+NAME = "v3"
+TRACES = "/api/v3/traces"
+SERVICES = "/api/v3/services"
+PIECE_BYTES = 256 * 1024
+_KINDS = ("", "internal", "server", "client", "producer", "consumer")
+_ERROR = (2, "2", "STATUS_CODE_ERROR")
+
+
+def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
+    """The query parameters of a search, perhaps narrowed to traces with a span at least so long; tags cannot be asked for."""
+    query = [
+        ("query.service_name", request.service or ""),
+        ("query.start_time_min", format_time(window.start)),
+        ("query.start_time_max", format_time(window.end)),
+        ("query.num_traces", str(limit)),
+        ("query.search_depth", str(limit)),  # what later versions call it
+    ]
+    if request.operation:
+        query.append(("query.operation_name", request.operation))
+    least = at_least(request.min_duration, least_microseconds)
+    if least is not None:
+        query.append(("query.duration_min", least))
+    if request.max_duration:
+        query.append(("query.duration_max", request.max_duration))
+    return query
+
+
+def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
+    """Take the spans of an answer by their traces."""
+    answered = False
+    while stream.kind() == "{":
+        for key in stream.members():
+            answered = answered or key in ("result", "error")
+            if key == "result" and stream.kind() == "{":
+                _read_result(stream, endpoint, reading)
+            elif key == "error":
+                reading.errors.append(words({"error": stream.value()}))
+            else:
+                stream.value()
+    if stream.kind() or not answered:
+        raise endpoint.not_of("Jaeger's API v3")
+
+
+def _read_result(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
+    for key in stream.members():
+        if key != "resourceSpans" or stream.kind() != "[":
+            stream.value()
+            continue
+        for _ in stream.items():
+            _read_resource(stream, endpoint, reading)
+
+
+@dataclass
+class _Head:
+    """All of a resource's or a scope's element but its spans."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    number: int = -1
+    """In `Held`, once the element ended."""
+
+
+class _Piece(NamedTuple):
+    """Spans of a trace that came one after the other."""
+
+    resource: _Head
+    scope: _Head
+    number: int
+
+
+@dataclass
+class _Scope:
+    """Takes the spans of one scope."""
+
+    reading: Reading
+    resource: _Head
+    tags: dict[str, str]
+    """Of the resource."""
+    head: _Head = field(default_factory=_Head)
+    _trace: Trace | None = None
+    _spans: list[bytes] = field(default_factory=list)
+    _size: int = 0
+
+    def take(self, span: Any, endpoint: Endpoint) -> None:
+        if not isinstance(span, dict) or "traceId" not in span:
+            raise endpoint.not_of("Jaeger's API v3")
+        trace_id = str(span["traceId"]).lower()
+        if not self.reading.has_room(trace_id):
+            return
+        trace = self.reading.add(trace_id, [_span(span, self.tags)])
+        if trace is not self._trace or self._size > PIECE_BYTES:
+            self._hold()
+            self._trace = trace
+        if trace is not None:
+            self._spans.append(dumps(span))
+            self._size += len(self._spans[-1])
+
+    def close(self) -> None:
+        self._hold()
+        self.head.number = self.reading.held.put(dumps(self.head.fields))
+
+    def _hold(self) -> None:
+        if self._trace is not None and self._spans:
+            number = self.reading.held.put(b",".join(self._spans))
+            self._trace.pieces.append(_Piece(self.resource, self.head, number))
+        self._spans, self._size = [], 0
+
+
+def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
+    """The spans of one resource, of however many traces."""
+    resource = _Head()
+    late: Any = None
+    if stream.kind() != "{":
+        raise endpoint.not_of("Jaeger's API v3")
+    try:
+        for key in stream.members():
+            if key != "scopeSpans":
+                resource.fields[key] = stream.value()
+            elif "resource" in resource.fields and stream.kind() == "[":
+                for _ in stream.items():
+                    _read_scope(stream, endpoint, _Scope(reading, resource, _attributes(resource.fields["resource"])))
+            else:
+                late = stream.value()
+        for element in late or []:
+            scope = _Scope(reading, resource, _attributes(resource.fields.get("resource")))
+            scope.head.fields |= {key: value for key, value in element.items() if key != "spans"}
+            for span in element["spans"]:
+                scope.take(span, endpoint)
+            scope.close()
+    except (KeyError, TypeError, AttributeError) as e:
+        raise endpoint.not_of("Jaeger's API v3") from e
+    finally:
+        resource.number = reading.held.put(dumps(resource.fields))
+
+
+def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
+    if stream.kind() != "{":
+        raise endpoint.not_of("Jaeger's API v3")
+    try:
+        for key in stream.members():
+            if key != "spans" or stream.kind() != "[":
+                scope.head.fields[key] = stream.value()
+                continue
+            for _ in stream.items():
+                scope.take(stream.value(), endpoint)
+    finally:
+        scope.close()
+
+
+def entry(held: Held, trace: Trace) -> bytes:
+    """A trace as it is stored: its spans below their scopes and resources, as they came."""
+    resources = []
+    for resource, of_resource in groupby(trace.pieces, key=lambda piece: piece.resource.number):
+        scopes = []
+        for scope, pieces in groupby(of_resource, key=lambda piece: piece.scope.number):
+            spans = b",".join(held.get(piece.number) for piece in pieces)
+            scopes.append(_with(held.get(scope), b'"spans":[', spans))
+        resources.append(_with(held.get(resource), b'"scopeSpans":[', b",".join(scopes)))
+    return b'{"resourceSpans":[' + b",".join(resources) + b"]}"
+
+
+def _with(element: bytes, key: bytes, content: bytes) -> bytes:
+    """A JSON object with one more member, which is a list."""
+    return element[:-1] + (b"," if element != b"{}" else b"") + key + content + b"]}"
+
+
+def services(body: Any) -> list[str] | None:
+    """The names in an answer of SERVICES, which is empty where there are none; None where it is no such answer."""
+    if not isinstance(body, dict) or (body and not isinstance(body.get("services"), list)):
+        return None
+    return [name for name in body.get("services", []) if isinstance(name, str)]
+
+
+def words(body: Any) -> str:
+    """What a refusal says."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return one_line(str(error.get("message") or error) if isinstance(error, dict) else str(body), 300)
+
+
+def _span(span: dict[str, Any], resource: dict[str, str]) -> Span:
+    start, end = _nanoseconds(span.get("startTimeUnixNano")), _nanoseconds(span.get("endTimeUnixNano"))
+    status = span.get("status")
+    attributes = _attributes(span)
+    failing = (isinstance(status, dict) and status.get("code") in _ERROR) or attributes.get("error") == "true"
+    tags = dict(resource)
+    events = span.get("events")
+    for event in events if isinstance(events, list) else []:
+        tags |= _attributes(event)
+    tags |= attributes
+    if failing:
+        tags["error"] = "true"
+    kind = span.get("kind")
+    if isinstance(kind, int) and 0 < kind < len(_KINDS):
+        tags["span.kind"] = _KINDS[kind]
+    return Span(
+        service=resource.get("service.name", ""),
+        operation=str(span.get("name", "")),
+        start=math.inf if start is None else start // 1000,
+        duration=0 if start is None or end is None else max(0, end - start) // 1000,
+        failing=failing,
+        tags=tags,
+    )
+
+
+def _nanoseconds(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _attributes(holder: Any) -> dict[str, str]:
+    """Attributes as text, as Jaeger's tags are compared."""
+    listed = holder.get("attributes") if isinstance(holder, dict) else None
+    found = {}
+    for one in listed if isinstance(listed, list) else []:
+        value = one.get("value") if isinstance(one, dict) else None
+        if isinstance(value, dict) and value:
+            kind, content = next(iter(value.items()))
+            found[str(one.get("key"))] = str(content).lower() if kind == "boolValue" else str(content)
+    return found

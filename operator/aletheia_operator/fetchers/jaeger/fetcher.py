@@ -1,0 +1,118 @@
+"""The Jaeger fetcher: from a TracesRequest to documents."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aletheia_operator.api import InvestigationSpec, TracesRequest
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.held import Held
+from aletheia_operator.fetchers.jaeger.asking import Asked, find_api, said
+from aletheia_operator.fetchers.jaeger.selection import select
+from aletheia_operator.fetchers.jaeger.traces import Trace, summarise
+from aletheia_operator.text.levels import one_line
+
+DEFAULT_LIMIT = 20
+
+
+class JaegerFetcher:
+    """Traces of a service over the window, one trace, or those that the logs mention."""
+
+    name = "Jaeger"
+    source_type = "jaeger"
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        questions = []
+        for number, request in enumerate(spec.traces or []):
+            arguments = {
+                "identifier": request.service or request.trace_id or "from_logs",
+                "request": request.to_json(),
+                "data_source": request.data_source_ref.name if request.data_source_ref else None,
+            }
+            after_logs = request.from_logs is not None
+            questions.append(Question(self.name, f"{self.name}/{number}", _title(request), arguments, after_logs=after_logs))
+        return Plan(tuple(questions))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        """Yield the answer to one question. Entries: traces as Jaeger sent them, in the form of the API that it speaks."""
+        request = TracesRequest.from_json(question.arguments["request"])
+        endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
+        api, services = await find_api(endpoint, sources.http)
+        asked = Asked(endpoint, sources.http, api, services, request, sources.window, Held(sources.scratch))
+        metadata: dict[str, Any] = {}
+        missing: list[tuple[GapReason, str]] = []
+        try:
+            if request.trace_id is not None:
+                traces = [await asked.by_id(request.trace_id)]
+            elif request.from_logs is not None:
+                traces, metadata, missing = await _from_logs(asked, request.from_logs.limit, sources)
+            else:
+                traces, metadata = await _search(asked, request.limit or DEFAULT_LIMIT)
+        except BaseException:
+            asked.held.close()
+            raise
+        yield Document(
+            category="traces",
+            source="jaeger",
+            name=("jaeger", question.arguments["identifier"]),
+            metadata={
+                **{key: value for key, value in question.arguments["request"].items() if key != "dataSourceRef"},
+                **metadata,
+                "data_source": endpoint.name,
+                "api": api.NAME,
+            },
+            batches=asked.batches(traces),
+            findings=Findings(
+                summary=summarise(traces),
+                missing=[Missing(question.target, reason, message) for reason, message in [*missing, *said(asked)]],
+            ),
+        )
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """Jaeger's query APIs do not tell its version: None. Raises SourceError where it does not answer."""
+        await find_api(endpoint, http)
+        return None
+
+
+def _title(request: TracesRequest) -> str:
+    if request.trace_id is not None:
+        return f"trace/{request.trace_id}"
+    if request.from_logs is not None:
+        return "traces/from logs"
+    return f"service/{one_line(request.service or '')}"
+
+
+async def _search(asked: Asked, limit: int) -> tuple[list[Trace], dict[str, Any]]:
+    selection = await select(asked, limit, asked.window)
+    metadata = {"limit": limit, "limit_reached": selection.limit_reached, "kept": selection.kept}
+    return list(selection.traces.values()), metadata
+
+
+async def _from_logs(
+    asked: Asked, limit: int, sources: Sources
+) -> tuple[list[Trace], dict[str, Any], list[tuple[GapReason, str]]]:
+    """The traces whose ids the captured logs mention. Ids without a trace are in the metadata."""
+    ids, more = sources.trace_ids(limit)
+    traces: list[Trace] = []
+    unknown: list[str] = []
+    missing: list[tuple[GapReason, str]] = []
+    if more:
+        missing.append((GapReason.BUDGET_EXCEEDED, f"the logs mention more than {limit} traces; raise fromLogs.limit"))
+    for number, trace_id in enumerate(ids):
+        try:
+            traces.append(await asked.by_id(trace_id))
+        except SourceError as e:
+            if e.reason is not GapReason.NOT_FOUND:
+                missing.append((e.reason, f"{e.message}; {len(ids) - number} of {len(ids)} traces were not fetched"))
+                break
+            unknown.append(trace_id)
+        if asked.broken is not None:
+            missing.append((asked.broken.reason, f"{len(ids) - number - 1} of {len(ids)} traces were not fetched"))
+            break
+    if unknown:
+        message = f"Jaeger does not know {len(unknown)} of the {len(ids)} traces that the logs mention, as where it samples"
+        missing.append((GapReason.NOT_FOUND, message))
+    return traces, {"mentioned": ids, "unknown": unknown}, missing

@@ -1,0 +1,72 @@
+"""Trace ids that log entries mention, the first of them, those of error and fatal lines before the others.
+
+Forms: W3C `traceparent` (https://www.w3.org/TR/trace-context/#traceparent-header), Jaeger's `uber-trace-id`, and fields named
+trace_id, traceId, trace.id, otelTraceID, X-B3-TraceId and the like, in JSON, logfmt or plain text, with 32 or 16 hex digits.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.text.entries import KEY, SEPARATOR
+
+_MENTION = re.compile(
+    rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":\s?\{\\*\"id)"  # its end alone: a fixed beginning is searched for fast
+    rb"[\\\"':=\s\[(]{1,12}"
+    rb"(?:(?!ff)[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}"
+    rb"|([0-9a-fA-F]{1,32}):[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,2}"
+    rb"|([0-9a-fA-F]{32}|[0-9a-fA-F]{16}))(?![0-9a-zA-Z_])"
+)
+_SERIOUS = (b'"level":"ERROR"', b'"level":"FATAL"')
+_SHORT = 16
+
+
+@dataclass
+class TraceIds:
+    """The first `most` ids of error and fatal lines and the first `most` of all lines, each with the time of its line."""
+
+    most: int
+    serious: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+    more: bool = False
+    """Whether there were further ids."""
+
+    def see(self, block: bytes) -> None:
+        """Look through entries in their order, encoded, with SEPARATOR between."""
+        for match in _MENTION.finditer(block):
+            trace_id = normal(next(group for group in match.groups() if group is not None).decode())
+            if trace_id is None or trace_id in self.serious:
+                continue
+            start = block.rfind(SEPARATOR, 0, match.start())
+            start = 0 if start < 0 else start + len(SEPARATOR)
+            time = block[start + KEY.start : start + KEY.stop].decode("ascii", "replace")
+            end = block.find(SEPARATOR, match.end())
+            self._add(self.seen, trace_id, time)
+            if any(block.find(level, start, None if end < 0 else end) >= 0 for level in _SERIOUS):
+                self._add(self.serious, trace_id, time)
+
+    def _add(self, ids: dict[str, str], trace_id: str, time: str) -> None:
+        if len(ids) < self.most:
+            ids.setdefault(trace_id, time)
+        elif trace_id not in ids:
+            self.more = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {"most": self.most, "serious": self.serious, "seen": self.seen, "more": self.more}
+
+
+def normal(text: str) -> str | None:
+    """An id as 32 or 16 small hex digits, the latter where the upper half is zero; None for zero, which is no id."""
+    digits = text.lower().lstrip("0")
+    return digits.zfill(_SHORT if len(digits) <= _SHORT else 2 * _SHORT) if digits else None
+
+
+def first(parts: Sequence[TraceIds], limit: int) -> tuple[list[str], bool]:
+    """At most `limit` ids: those of error and fatal lines by time, then the others by time; and whether there are more."""
+    ids: list[str] = []
+    for kind in ("serious", "seen"):
+        found = sorted((time, trace_id) for part in parts for trace_id, time in getattr(part, kind).items())
+        ids += [trace_id for _, trace_id in found]
+    ids = list(dict.fromkeys(ids))
+    return ids[:limit], len(ids) > limit or any(part.more for part in parts)

@@ -1,0 +1,158 @@
+"""The examples of docs/datasources, applied to a real cluster with real servers: they work as they stand."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster import servers
+from tests.cluster.rig import ROOT
+from tests.integration.test_traces import span
+from tests.support.operator import Kubectl, Operator, artifact_of, evidence_of, until
+
+pytestmark = pytest.mark.cluster
+
+PAGES = ROOT / "docs/datasources"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+IN_LOGS = "0af7651916cd43dd8448eb211c80319c"
+STEP = 15
+
+
+def examples(page: str) -> list[dict[str, Any]]:
+    """The resources of a page's YAML."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (PAGES / page).read_text(), re.DOTALL | re.MULTILINE)
+    found = [resource for block in blocks for resource in yaml.safe_load_all(block)]
+    resources: list[dict[str, Any]] = json.loads(json.dumps(found, default=lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
+    return resources
+
+
+def adapted(page: str, namespace: str, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A page's DataSource and Investigation, with nothing changed but where they are."""
+    source, investigation = examples(page)
+    source["spec"]["endpoint"] = url
+    if "allowedNamespaces" in source["spec"]:
+        source["spec"]["allowedNamespaces"] = [namespace]
+    investigation["metadata"]["namespace"] = namespace
+    return source, investigation
+
+
+def run(kubectl: Kubectl, page: str, url: str) -> Any:
+    """Apply a page's example; the Investigation when it has ended, and its DataSource was reachable."""
+    source, investigation = adapted(page, kubectl.namespace, url)
+    name = source["metadata"]["name"]
+    kubectl.apply(source)
+    try:
+
+        def reachable() -> bool:
+            status = kubectl.get("datasource", name).get("status") or {}
+            return [one["status"] for one in status.get("conditions", [])] == ["True"]
+
+        until(reachable, 30, f"DataSource {name} is reachable")
+        second = int(time.time())
+        until(lambda: int(time.time()) > second, 5, "the second is over")
+        kubectl.apply(investigation)
+        return kubectl.ended(investigation["metadata"]["name"])
+    finally:
+        kubectl("delete", "datasource", name)
+
+
+def openmetrics(namespace: str) -> str:
+    """Two hours of what the page on Prometheus asks for."""
+    end = int(time.time()) // STEP * STEP
+    moments = range(end - 7200, end + 1, STEP)
+    common = f'namespace="{namespace}"'
+    series = [
+        ("http_requests", "counter", f'{common},service="checkout",status="200"', 9.0),
+        ("http_requests", "counter", f'{common},service="checkout",status="503"', 1.0),
+        ("container_cpu_cfs_throttled_periods", "counter", f'{common},pod="checkout-1",container="app"', 1.0),
+        ("container_cpu_cfs_periods", "counter", f'{common},pod="checkout-1",container="app"', 4.0),
+        ("http_request_duration_seconds_bucket", "counter", f'{common},le="0.5"', 9.0),
+        ("http_request_duration_seconds_bucket", "counter", f'{common},le="+Inf"', 10.0),
+        ("kube_pod_status_phase", "gauge", f'{common},pod="checkout-1",phase="Running"', 1.0),
+    ]
+    lines = []
+    for name in dict.fromkeys(one[0] for one in series):
+        bucket = name.endswith("_bucket")
+        kind = next(one[1] for one in series if one[0] == name)
+        lines.append(f"# TYPE {name.removesuffix('_bucket')} {'histogram' if bucket else kind}")
+        for _, _, labels, number in (one for one in series if one[0] == name):
+            suffix = "_total" if kind == "counter" and not bucket else ""
+            for moment in moments:
+                value = number if kind == "gauge" else (moment - moments[0]) * number
+                lines.append(f"{name}{suffix}{{{labels}}} {value} {moment}")
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def test_the_example_of_prometheus(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
+    """Every query of the page has series, below a path prefix."""
+    flags = ["--web.external-url=http://prometheus.example/team/a/", "--enable-feature=exemplar-storage"]
+    text = openmetrics(kubectl.namespace)
+    with servers.prometheus(tmp_path, openmetrics=text, flags=flags, path="/team/a") as server:
+        resource = run(kubectl, "prometheus.md", server.url)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    summaries = [artifact["summary"] for artifact in evidence_of(resource)]
+    assert summaries[0].startswith("error_rate: 1 series, max 0.1 at ")
+    assert summaries[1] == "error_rate, 24h before: 0 series, no samples"
+    assert summaries[2].startswith("cpu_throttling: 1 series, max 0.25 at ")
+    assert "1 series" in summaries[3]
+    assert summaries[4].endswith("exemplars of 0 series")
+    assert "1 series, max 1 at " in summaries[5]
+
+
+@pytest.fixture
+def checkout(kubectl: Kubectl) -> Iterator[None]:
+    """The Deployment that the page on Jaeger names; it logs a trace id."""
+    container = {
+        "name": "app",
+        "image": "docker.io/library/busybox:1.36",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", f"echo ERROR paying failed trace_id={IN_LOGS}; trap exit TERM; sleep 3600 & wait"],
+    }
+    labels = {"app": "checkout"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    kubectl.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "checkout"}, "spec": spec})
+    kubectl("rollout", "status", "deployment/checkout", "--timeout=60s")
+    yield
+    kubectl("delete", "deployment", "checkout")
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_example_of_jaeger(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
+    """The search finds the slow payments that fail, and the traces by id and of the logs are there."""
+    with servers.jaeger(tmp_path) as server:
+        for trace_id, milliseconds in ((TRACE_ID, 250), (IN_LOGS, 20)):
+            one = span(trace_id, "POST /pay", time.time_ns() - 10**9, milliseconds, failing=True)
+            one["attributes"] = [{"key": "http.status_code", "value": {"intValue": "500"}}]
+            attributes = [{"key": "service.name", "value": {"stringValue": "checkout"}}]
+            server.send({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}]})
+        until(lambda: servers.answers(f"{server.url}/api/traces/{IN_LOGS}"), 30, "Jaeger has the traces")
+        resource = run(kubectl, "jaeger.md", server.url)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    numbers = [number for number, artifact in enumerate(evidence_of(resource)) if artifact["fetcher"] == "Jaeger"]
+    found = [[trace["traceID"] for trace in artifact_of(resource, number)["data"]] for number in numbers]
+    assert found == [[TRACE_ID], [TRACE_ID], [IN_LOGS]]
+
+
+def test_the_example_of_loki(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
+    """The lines of the window with the word are there, of the tenant that the page names."""
+    moment = int(datetime(2026, 11, 20, 14, 30, tzinfo=UTC).timestamp()) * 10**9
+    lines = [[str(moment), "level=error msg=refused"], [str(moment + 1), "level=info msg=paid"]]
+    with servers.loki(tmp_path) as server:
+        server.push("shop", [{"stream": {"namespace": "shop", "app": "checkout"}, "values": lines}])
+        server.flush()
+        resource = run(kubectl, "loki.md", server.url)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert [entry["line"] for entry in artifact_of(resource)["data"]] == ["level=error msg=refused"]
+
+
+def test_the_example_of_everything_a_data_source_has(kubectl: Kubectl) -> None:
+    """The API server takes it as it stands."""
+    (source,) = examples("README.md")
+    kubectl("apply", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump(source))

@@ -1,0 +1,117 @@
+"""Answers of half a gigabyte: the operator's memory stays flat, and the evidence is whole."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.support.large import END
+
+LARGE_BYTES = 500 * 10**6
+MOST_MB = 150
+ELEMENTS = 900
+
+TEXT = "x" * 500
+SPAN = json.dumps(
+    {
+        "traceID": "NUMBER",
+        "spanID": "1",
+        "operationName": "GET /",
+        "duration": 5,
+        "startTime": END * 10**6,
+        "processID": "p1",
+        "tags": [{"key": "text", "type": "string", "value": TEXT}],
+    }
+)
+OTLP = json.dumps(
+    {
+        "traceId": "NUMBER",
+        "name": "GET /",
+        "startTimeUnixNano": str(END * 10**9),
+        "endTimeUnixNano": str(END * 10**9 + 1),
+        "attributes": [{"key": "text", "value": {"stringValue": TEXT}}],
+    }
+)
+SAMPLE = f'[{END},"0.12345678901234567"]'
+SHOP = '{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]}'
+# head, an element's own head, its part that is repeated, its end, tail
+SHAPES = {
+    "prometheus": (
+        '{"status":"success","data":{"resultType":"matrix","result":[',
+        '{"metric":{"n":"NUMBER"},"values":[',
+        SAMPLE,
+        "]}",
+        "]}}",
+    ),
+    "jaeger-v1": (
+        '{"data":[',
+        '{"traceID":"NUMBER","spans":[',
+        SPAN,
+        '],"processes":{"p1":{"serviceName":"shop"}}}',
+        '],"errors":null}',
+    ),
+    "jaeger-v3": (
+        '{"result":{"resourceSpans":[',
+        f'{{"resource":{SHOP},"scopeSpans":[{{"spans":[',
+        OTLP,
+        "]}]}",
+        "]}}",
+    ),
+    "loki": (
+        '{"status":"success","data":{"resultType":"streams","result":[',
+        '{"stream":{"pod":"web-NUMBER"},"values":[',
+        json.dumps([str((END - 1) * 10**9), "INFO " + "x" * (LARGE_BYTES // ELEMENTS)]),
+        "]}",
+        "]}}",
+    ),
+}
+
+
+@contextmanager
+def serving(kind: str) -> Iterator[str]:
+    """A server whose answers are LARGE_BYTES long."""
+    head, begin, part, end, tail = SHAPES[kind]
+    times = max(1, LARGE_BYTES // ELEMENTS // len(part))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            if self.path.endswith("/services"):
+                self.wfile.write(b'{"data":["shop"],"services":["shop"]}')
+                return
+            self.wfile.write(head.encode())
+            for number in range(ELEMENTS):
+                element = begin + ",".join([part] * times) + end
+                self.wfile.write(("," * bool(number) + element.replace("NUMBER", f"{number:x}")).encode())
+            self.wfile.write(tail.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_memory_stays_flat(tmp_path: Path, kind: str) -> None:
+    """At most 150 MB at the peak for an answer of 500 MB, all of which is in the artifact."""
+    with serving(kind) as url:
+        command = [sys.executable, "-m", "tests.support.large", kind, url, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (artifact,) = tmp_path.iterdir()
+    size_bytes = artifact.stat().st_size
+    artifact.unlink()
+    assert size_bytes > 0.9 * LARGE_BYTES
+    assert float(done.stdout) <= MOST_MB

@@ -1,0 +1,131 @@
+"""Traces whose ids stand in the logs of real pods, fetched from a real Jaeger."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.cluster import servers
+from tests.integration.test_traces import span
+from tests.support.http import OVER, serving
+from tests.support.operator import Kubectl, Operator, artifact_of, data_source, investigation, pod, session_of, until
+
+pytestmark = pytest.mark.cluster
+
+KNOWN = [f"{number:032x}" for number in range(2**100, 2**100 + 4)]
+UNKNOWN = "f" * 32
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+LINES = [
+    f'{{"level":"info","msg":"paid","trace_id":"{KNOWN[0]}"}}',
+    f"INFO GET / traceparent=00-{KNOWN[1]}-00f067aa0ba902b7-01",
+    f'level=error msg="refused" traceID={KNOWN[2]}',
+    f"ERROR refused, trace_id: {UNKNOWN}",
+    f'{{"level":"info","msg":"again","traceId":"{KNOWN[0]}"}}',
+    f"INFO trace_id={'0' * 32} trace_id=nothing",
+    f"INFO last trace_id={KNOWN[3]}",
+]
+
+
+@pytest.fixture(scope="module")
+def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Jaeger]:
+    """A real Jaeger with the four traces, the default DataSource."""
+    with servers.jaeger(tmp_path_factory.mktemp("jaeger")) as server:
+        for number, trace in enumerate(KNOWN):
+            one = span(trace, f"GET /{number}", time.time_ns() - 10**9, 20, failing=number == 2)
+            attributes = [{"key": "service.name", "value": {"stringValue": "shop"}}]
+            server.send({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}]})
+        until(lambda: all(servers.answers(f"{server.url}/api/traces/{one}") for one in KNOWN), 30, "Jaeger has every trace")
+        kubectl.apply(data_source("it-from-logs", "jaeger", server.url, default=True))
+        yield server
+        kubectl("delete", "datasource", "it-from-logs")
+
+
+@pytest.fixture(scope="module")
+def logging_pod(kubectl: Kubectl, jaeger: servers.Jaeger) -> Iterator[str]:
+    """A pod that wrote the lines and ended."""
+    script = "\n".join(["cat <<'END'", *LINES, "END"])
+    kubectl.apply(pod("says-trace-ids", script))
+    kubectl.wait("pod/says-trace-ids", "jsonpath={.status.phase}=Succeeded")
+    yield "says-trace-ids"
+    kubectl("delete", "pod", "says-trace-ids")
+
+
+def investigate(kubectl: Kubectl, name: str, pod_name: str, limit: int, **spec: Any) -> Any:
+    traces = [{"fromLogs": {"limit": limit}, "dataSourceRef": {"name": "it-from-logs"}}]
+    return kubectl.investigate(name, targets=[{"pod": pod_name}], logs={}, traces=traces, **spec)
+
+
+def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
+    """Each known one is there once, those of error lines first; the unknown one is a gap, zero and words are none."""
+    resource = investigate(kubectl, "from-logs", logging_pod, 10)
+    document = artifact_of(resource, 1)
+    order = [KNOWN[2], UNKNOWN, KNOWN[0], KNOWN[1], KNOWN[3]]
+    assert document["metadata"]["mentioned"] == order
+    assert document["metadata"]["unknown"] == [UNKNOWN]
+    assert [trace["traceID"] for trace in document["data"]] == [one for one in order if one != UNKNOWN]
+    (gap,) = resource["status"]["gaps"]
+    assert (gap["reason"], gap["target"]) == ("NotFound", "traces/from logs")
+    assert "1 of the 5 traces" in gap["message"]
+    assert "4 traces (1 failing)" in resource["status"]["artifacts"][2]["summary"]
+
+
+def test_the_limit_is_said(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
+    """Of more ids than the limit those of error lines are fetched first, and the rest is a gap."""
+    resource = investigate(kubectl, "from-logs-limit", logging_pod, 3)
+    assert artifact_of(resource, 1)["metadata"]["mentioned"] == [KNOWN[2], UNKNOWN, KNOWN[0]]
+    assert sorted(gap["reason"] for gap in resource["status"]["gaps"]) == ["BudgetExceeded", "NotFound"]
+
+
+def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
+    """Where the operator cannot read back what it wrote, the traces are there all the same, and nothing plain is left."""
+    resource = investigate(kubectl, "from-logs-sealed", logging_pod, 10, session={"encryption": {"recipients": [RECIPIENT]}})
+    (artifact,) = [one for one in resource["status"]["artifacts"] if one["fetcher"] == "Jaeger"]
+    assert artifact["count"] == 4
+    assert artifact["path"].endswith(".json.age")
+    everything = b"".join(file.read_bytes() for file in session_of(resource).rglob("*") if file.is_file())
+    assert not any(one.encode() in everything + json.dumps(resource["status"]).encode() for one in [*KNOWN, UNKNOWN])
+
+
+def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path) -> None:
+    """Killed between logs and traces of a sealed session, with its pod gone since: the same traces are fetched."""
+    kubectl = own_namespace
+    asked: list[str] = []
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        await request.app[OVER].wait()
+        return web.Response(status=503)
+
+    kubectl.apply(pod("says-trace-ids", "\n".join(["cat <<'END'", *LINES, "END"])))
+    kubectl.wait("pod/says-trace-ids", "jsonpath={.status.phase}=Succeeded")
+    second = int(time.time())
+    until(lambda: int(time.time()) > second, 5, "the second is over")
+    operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
+    with serving() as serve:
+        kubectl.apply(data_source("it-hangs", "jaeger", serve(hang)))
+        kubectl.apply(
+            investigation(
+                "killed",
+                targets=[{"pod": "says-trace-ids"}],
+                logs={},
+                traces=[{"fromLogs": {"limit": 10}, "dataSourceRef": {"name": "it-hangs"}}],
+                session={"encryption": {"recipients": [RECIPIENT]}},
+            )
+        )
+        until(lambda: asked, 30, "the traces are asked for, so the logs are done")
+        operator.kill()
+    kubectl("delete", "pod", "says-trace-ids")
+    kubectl.apply(data_source("it-hangs", "jaeger", jaeger.url))
+    operator.start()
+    try:
+        resource = kubectl.ended("killed")
+    finally:
+        operator.stop()
+        kubectl("delete", "datasource", "it-hangs")
+    counts = {one["fetcher"]: one["count"] for one in resource["status"]["artifacts"] if one["fetcher"] != "Timeline"}
+    assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 4}
+    assert "NotFound" in [gap["reason"] for gap in resource["status"]["gaps"]]

@@ -1,0 +1,30 @@
+"""Asks one kind of source a question in a process of its own, and prints its peak of memory in MB: KIND URL DIRECTORY."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.fetchers import FETCHERS, RemoteFetcher
+from tests.benchmarks.capturing import capture, peak_mb
+from tests.support.fetching import endpoint, reasons, window
+
+END = 1_763_000_000
+SPECS: dict[str, dict[str, Any]] = {
+    "prometheus": {"metrics": [{"query": "up", "step": "1m"}]},
+    "jaeger-v1": {"traces": [{"service": "shop", "limit": 1400}]},
+    "jaeger-v3": {"traces": [{"service": "shop", "limit": 1400}]},
+    "loki": {"queries": [{"type": "loki", "query": '{a="b"}'}]},
+}
+
+
+def main(kind: str, url: str, directory: str) -> None:
+    source_type, _, api = kind.partition("-")
+    (fetcher,) = [one for one in FETCHERS if isinstance(one, RemoteFetcher) and one.source_type == source_type]
+    asked = endpoint(url, timeout_seconds=300, api=api or None)
+    fetched = capture(fetcher, asked, window(END - 60, END), Path(directory), **SPECS[kind])
+    assert reasons(fetched.missing) == [], fetched.missing
+    print(peak_mb())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

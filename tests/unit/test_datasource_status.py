@@ -1,0 +1,93 @@
+"""The status of a DataSource: when it is looked at, and what is said of it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError, Unavailable
+from aletheia_operator.clients.http import Http
+from aletheia_operator.fetchers.loki import LokiFetcher
+from aletheia_operator.handlers.datasources import CHECK_INTERVAL, check, is_due
+from tests.unit.fakes import NOW, FakeKubernetes, make_tools
+
+
+def source(**status: Any) -> dict[str, Any]:
+    spec = {"type": "loki", "endpoint": "http://loki:3100", "timeout": "1h"}
+    return {"metadata": {"name": "logs", "generation": 2, "uid": "u"}, "spec": spec, "status": status}
+
+
+FRESH = (NOW - timedelta(seconds=1)).isoformat()
+OLD = (NOW - CHECK_INTERVAL).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("item", "due"),
+    [
+        pytest.param(source(), True, id="new, or not looked at since the operator started"),
+        pytest.param(source(observedGeneration=2, lastCheck=FRESH), False, id="just looked at"),
+        pytest.param(source(observedGeneration=1, lastCheck=FRESH), True, id="changed"),
+        pytest.param(source(observedGeneration=2, lastCheck=OLD), True, id="a while ago"),
+    ],
+)
+def test_when_it_is_looked_at(item: dict[str, Any], due: bool) -> None:
+    """When it is new or changed, and then on a slow timer."""
+    assert is_due(item, NOW) is due
+
+
+@dataclass
+class Probed(LokiFetcher):
+    """Answers the trivial question without a server."""
+
+    version: str | None = "3.7.8"
+    error: SourceError | None = None
+    asked: list[Endpoint] = field(default_factory=list)
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        self.asked.append(endpoint)
+        if self.error is not None:
+            raise self.error
+        return self.version
+
+
+async def status_of(tmp_path: Path, fetcher: Probed, item: dict[str, Any]) -> dict[str, Any]:
+    kubernetes = FakeKubernetes()
+    await check(item, make_tools(tmp_path, fetcher, kubernetes=kubernetes))
+    (status,) = kubernetes.statuses
+    return status
+
+
+async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
+    """Its version, no error, and how long it may take, whatever its own timeout is."""
+    fetcher = Probed()
+    status = await status_of(tmp_path, fetcher, source())
+    (condition,) = status["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Reachable", "True", "Answered")
+    assert (status["version"], status["lastError"], status["observedGeneration"]) == ("3.7.8", None, 2)
+    assert fetcher.asked[0].timeout_seconds == 10
+
+
+async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
+    """The reason and the words, inert; the condition's time moves only when it changes."""
+    fetcher = Probed(error=Unavailable("no route\x1b[2J", GapReason.TIMED_OUT))
+    status = await status_of(tmp_path, fetcher, source())
+    (condition,) = status["conditions"]
+    assert (condition["status"], condition["reason"], status["lastError"]) == ("False", "TimedOut", "no route [2J")
+    earlier = replace(fetcher)
+    before = source(conditions=[{**condition, "lastTransitionTime": "2026-11-22T10:00:00Z"}])
+    (again,) = (await status_of(tmp_path, earlier, before))["conditions"]
+    assert again["lastTransitionTime"] == "2026-11-22T10:00:00Z"
+
+
+async def test_a_spec_that_is_invalid(tmp_path: Path) -> None:
+    """Such as one that an older definition let in, is said, and nothing is asked."""
+    fetcher = Probed()
+    item = source()
+    item["spec"]["endpoint"] = "file:///etc/passwd"
+    status = await status_of(tmp_path, fetcher, item)
+    assert status["conditions"][0]["reason"] == "NoDataSource"
+    assert fetcher.asked == []

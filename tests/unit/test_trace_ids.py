@@ -1,0 +1,130 @@
+"""Trace ids in log entries: which words count, in which order they are taken, and how many are held."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from aletheia_operator.text.entries import SEPARATOR, RunParser
+from aletheia_operator.text.trace_ids import TraceIds, first
+
+A, B, C = "a" * 16, "b" * 16, "c" * 16
+STAMP = "2026-11-22T12:00:00.000000005Z"
+LONG, SHORT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def parsed(*lines: str, container: str = "app", second: int = 0) -> bytes:
+    """Entries as the log parser makes them, a second apart."""
+    parser = RunParser(container, False, "", "9999", "api", 16_384)
+    stamped = [f"2026-11-22T12:00:{second + number:02d}.000000000Z {line}\n" for number, line in enumerate(lines)]
+    blocks = [parser.feed("".join(stamped).encode()).block, parser.end_run().block]
+    return SEPARATOR.join(block for block in blocks if block)
+
+
+def ids_of(*lines: str, most: int = 100) -> list[str]:
+    found = TraceIds(most)
+    found.see(parsed(*lines))
+    return first([found], most)[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"GET / traceparent: 00-{LONG}-{SHORT}-01",
+        f"headers traceparent=00-{LONG}-{SHORT}-00 done",
+        f'{{"msg": "x", "headers": {{"traceparent": ["00-{LONG}-{SHORT}-01"]}}}}',
+        f'{{"level":"info","msg":"paid","trace_id":"{LONG}"}}',
+        f'{{"msg":"paid","traceId": "{LONG}", "spanId": "{SHORT}"}}',
+        f'{{"msg":"paid","traceID":"{LONG.upper()}"}}',
+        f'{{"@timestamp":"2026","message":"paid","trace.id":"{LONG}"}}',
+        f'{{"@timestamp":"2026","message":"paid","trace":{{"id":"{LONG}"}}}}',
+        f'{{"msg":"paid","TraceId":"{LONG}"}}',
+        f'{{"msg":"paid","otelTraceID":"{LONG}"}}',
+        f'{{"log":"{{\\"msg\\":\\"paid\\",\\"trace_id\\":\\"{LONG}\\"}}"}}',
+        f"ts=2026-11-22T12:00:00Z level=info msg=paid trace_id={LONG}",
+        f'level=info traceID="{LONG}" msg="paid in full"',
+        f"2026-11-22 12:00:00 INFO paid [trace_id={LONG} span_id={SHORT}]",
+        f"X-B3-TraceId: {LONG}",
+        f"uber-trace-id: {LONG}:{SHORT}:0:1",
+        f"request failed, trace id: {LONG}.",
+    ],
+)
+def test_what_is_a_trace_id(line: str) -> None:
+    """W3C, OpenTelemetry, Jaeger and B3, in JSON, logfmt and plain text."""
+    assert ids_of(line) == [LONG]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        pytest.param(f"trace_id={SHORT}", [SHORT], id="64 bits"),
+        pytest.param(f"trace_id={'0' * 16}{SHORT}", [SHORT], id="64 bits written as 128"),
+        pytest.param("uber-trace-id: 1f2:3:0:1", ["00000000000001f2"], id="Jaeger leaves zeros out"),
+        pytest.param(f"trace_id={'0' * 32} traceparent=00-{'0' * 32}-{SHORT}-00", [], id="zero"),
+        pytest.param(f"traceparent=ff-{LONG}-{SHORT}-00", [], id="a version that may not be"),
+        pytest.param("trace_id=4bf92f3577b34da6a3ce", [], id="another length"),
+        pytest.param(f"trace_id={LONG}a", [], id="longer"),
+        pytest.param(f"trace_id={LONG[:-1]}g", [], id="no hex"),
+        pytest.param(f"trace_id: null, span_id: {SHORT}", [], id="nothing"),
+        pytest.param(f"span_id={SHORT} digest={LONG}", [], id="another name"),
+        pytest.param("stack trace: see below", [], id="another trace"),
+    ],
+)
+def test_what_is_none(line: str, found: list[str]) -> None:
+    """Zero, other lengths and other names are left out; a 64-bit id is one however it is written."""
+    assert ids_of(line) == found
+
+
+def numbered(number: int) -> str:
+    return f"{number:016x}"
+
+
+def line(number: int, level: str = "info") -> str:
+    return f'{{"level":"{level}","msg":"x","trace_id":"{numbered(number)}"}}'
+
+
+def test_errors_come_first_then_the_order_of_the_lines() -> None:
+    """Each id once; that of an error line first, also where an earlier line had it."""
+    lines = [line(1), line(2), line(1), line(3, "error"), line(2, "fatal"), line(4)]
+    assert ids_of(*lines) == [numbered(n) for n in (3, 2, 1, 4)]
+    plain = [f"INFO a trace_id={numbered(1)}", f"ERROR b trace_id={numbered(2)}"]
+    assert ids_of(*plain) == [numbered(2), numbered(1)]
+
+
+def test_several_logs_are_one_order() -> None:
+    """By the time of the line, whichever log it stands in; the limit counts all."""
+    parts = [TraceIds(3), TraceIds(3)]
+    parts[0].see(parsed(line(1), line(2), line(3), line(4)))
+    parts[1].see(parsed(line(5), line(2, "error"), second=1))
+    assert first(parts, 3) == ([numbered(n) for n in (2, 1, 5)], True)
+    assert first(parts[1:], 2) == ([numbered(2), numbered(5)], False)
+    assert first([], 3) == ([], False)
+
+
+def test_lines_of_loki() -> None:
+    """Whose level stands behind the line, as a label or as it was recognised."""
+    lines = [(A, {}, "INFO"), (B, {}, "ERROR"), (C, {"level": "ERROR"}, None)]
+    entries = [
+        {"timestamp": STAMP, "labels": labels, "line": f"trace_id={one}", "level": level} for one, labels, level in lines
+    ]
+    found = TraceIds(5)
+    found.see(SEPARATOR.join(map(orjson.dumps, entries)))
+    assert set(found.serious) == {B, C}
+    assert set(found.seen.items()) == {(A, STAMP), (B, STAMP), (C, STAMP)}
+
+
+def test_memory_is_bounded() -> None:
+    """However many ids there are, those that can be asked for are held; that there are more is known."""
+    found = TraceIds(5)
+    for start in range(1, 2_001, 50):
+        found.see(parsed(*(line(number, "error" if number % 2 else "info") for number in range(start, start + 50))))
+    assert len(found.serious) == len(found.seen) == 5
+    assert first([found], 5) == ([numbered(n) for n in (1, 3, 5, 7, 9)], True)
+
+
+def test_it_is_kept_as_json() -> None:
+    """What the journal has is the same again."""
+    found = TraceIds(5)
+    found.see(parsed(line(1), line(2, "error")))
+    kept: dict[str, Any] = orjson.loads(orjson.dumps(found.to_json()))
+    assert TraceIds(**kept) == found
