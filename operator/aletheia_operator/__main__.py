@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import kopf
 
-from aletheia_operator import __version__
 from aletheia_operator.handlers.operator import CLUSTER_CA, Settings, run
 from aletheia_operator.session.retention import Caps
+from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:

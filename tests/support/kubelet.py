@@ -97,7 +97,7 @@ class FakeKubelet:
             }
             metadata = {"name": name, "namespace": self.kubectl.namespace}
             statuses.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
-        self.kubectl.apply(*resources)
+        self.kubectl.apply(*resources, timeout_seconds=300)
         of_status = ("--server-side", "--subresource=status", "-f", "-")
         items = json.dumps({"apiVersion": "v1", "kind": "List", "items": statuses})
         self.kubectl("apply", *of_status, stdin=items, timeout_seconds=300)
@@ -168,7 +168,9 @@ def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") 
             kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
             yield kubelet
         finally:
-            kubectl("delete", "pods", f"--field-selector=spec.nodeName={node}", "--grace-period=0", "--force")
+            kubectl(
+                "delete", "pods", f"--field-selector=spec.nodeName={node}", "--grace-period=0", "--force", timeout_seconds=600
+            )
             kubectl("delete", "node", node)
 
 

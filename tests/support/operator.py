@@ -122,8 +122,9 @@ class Kubectl:
     def __call__(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 90) -> str:
         return self.cluster.run_kubectl("-n", self.namespace, *arguments, stdin=stdin, timeout_seconds=timeout_seconds)
 
-    def apply(self, *resources: dict[str, Any]) -> None:
-        self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(resources)}))
+    def apply(self, *resources: dict[str, Any], timeout_seconds: float = 90) -> None:
+        items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(resources)})
+        self("apply", "-f", "-", stdin=items, timeout_seconds=timeout_seconds)
 
     def get(self, *what: str) -> Any:
         return json.loads(self("get", *what, "-o", "json"))

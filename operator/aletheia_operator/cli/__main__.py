@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 
-from aletheia_operator import __version__
 from aletheia_operator.cli.keys import Refused
 from aletheia_operator.cli.output import say
 from aletheia_operator.cli.sessions import add_commands
@@ -13,6 +12,7 @@ from aletheia_operator.session.archive import ArchiveError
 from aletheia_operator.session.staging import StagingBusy
 from aletheia_operator.session.store import SessionBusy
 from aletheia_operator.session.verify import Unreadable
+from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> int:

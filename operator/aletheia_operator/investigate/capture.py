@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from aletheia_operator import __version__
 from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
@@ -49,6 +48,7 @@ from aletheia_operator.session.store import manifest_bytes
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.text.trace_ids import TraceIds, first
+from aletheia_operator.version import __version__
 
 log = logging.getLogger(__name__)
 
