@@ -19,7 +19,7 @@ from tests.support.operator import Kubectl, Operator, artifact_of, check_session
 
 pytestmark = pytest.mark.cluster
 
-MOST_BYTES = 250 * 10**6  # of the operator and two parsers, which take files in larger pieces than the API gives
+MOST_BYTES = 200 * 10**6
 BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 TEXTS = [b"line %d" % number for number in range(9000)]
 LINES = stamped(TEXTS, BEGUN)

@@ -252,6 +252,34 @@ async def test_a_source_that_hangs_stops_neither_the_others_nor_the_end(tmp_path
     assert (snapshot.done, snapshot.total) == (3, 3)
 
 
+async def test_sources_that_hang_leave_room_for_the_others(tmp_path: Path) -> None:
+    """However many questions wait at one source, or at one node, those to others are answered meanwhile."""
+    over = asyncio.Event()
+    answered: list[str] = []
+
+    async def hang() -> None:
+        await over.wait()
+
+    def note(what: str) -> Callable[[], Any]:
+        async def answer() -> None:
+            answered.append(what)
+            if len(answered) == 2:
+                over.set()
+
+        return answer
+
+    class OfNodes(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            plan = await super().plan(spec, sources)
+            return Plan(tuple(replace(one, node="good" if "good" in one.key else "bad") for one in plan.questions))
+
+    hanging: dict[str, Any] = {str(number): [hang] for number in range(20)}
+    fetchers = OfNodes({**hanging, "good": [note("of another node")]}), FakeFetcher({"a": [note("of another source")]}, "Other")
+    snapshot = await run(make_order(), make_tools(tmp_path, *fetchers, max_fetches=4))
+    assert len(answered) == 2
+    assert (snapshot.done, snapshot.total) == (22, 22)
+
+
 async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace it is given up, and the end comes all the same."""
     monkeypatch.setattr(capture, "INTERRUPTION_GRACE_SECONDS", 0.05)

@@ -79,8 +79,8 @@ class Sources:
 class Question:
     """One thing to ask. Plain values, kept in the session: a capture that is taken up again asks the same.
 
-    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON. A question
-    `after_logs` is asked when all questions that give logs are done.
+    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON; `node` is
+    whose kubelet has to answer, if one has. A question `after_logs` is asked when all questions that give logs are done.
     """
 
     fetcher: str
@@ -89,6 +89,7 @@ class Question:
     arguments: Mapping[str, Any]
     gives_logs: bool = False
     after_logs: bool = False
+    node: str | None = None
 
 
 @dataclass(frozen=True)

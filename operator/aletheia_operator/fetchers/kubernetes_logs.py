@@ -69,12 +69,12 @@ class KubernetesLogsFetcher:
             "pod": metadata["name"],
             "uid": metadata["uid"],
             "directory_uid": (metadata.get("annotations") or {}).get(MIRROR) or metadata["uid"],
-            "node": pod["spec"].get("nodeName"),
             "runs": [asdict(run) for run in runs],
             "limits": asdict(limits),
             "via": request.via,
         }
-        return Question(self.name, f"{self.name}/{metadata['uid']}", f"pod/{metadata['name']}", arguments, gives_logs=True)
+        key, target = f"{self.name}/{metadata['uid']}", f"pod/{metadata['name']}"
+        return Question(self.name, key, target, arguments, gives_logs=True, node=pod["spec"].get("nodeName"))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the pod's document.
@@ -95,7 +95,7 @@ class KubernetesLogsFetcher:
                 "pod": capture.pod,
                 "namespace": sources.namespace,
                 "pod_uid": question.arguments["uid"],
-                "node": question.arguments["node"],
+                "node": question.node,
                 "containers": sorted({run.container for run in capture.runs}),
             },
             batches=capture.batches(),
@@ -177,7 +177,7 @@ class PodLogs:
 
     async def _directories(self, containers: set[str]) -> dict[str, Directory]:
         """Where the node has the containers' files; none where they may not, or cannot, be read."""
-        via, node, kubelets = self.question.arguments["via"], self.question.arguments["node"], self.sources.kubelets
+        via, node, kubelets = self.question.arguments["via"], self.question.node, self.sources.kubelets
         if via == "api" or node is None:
             return {}
         if kubelets is None:

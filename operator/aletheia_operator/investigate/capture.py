@@ -27,6 +27,7 @@ from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
+from aletheia_operator.investigate.turns import Turns
 from aletheia_operator.investigate.upload import SOURCE_TYPE, GivenUp, Uploader
 from aletheia_operator.parse.pool import Parsers
 from aletheia_operator.report import Reader, Timeline
@@ -232,13 +233,13 @@ class _Capture:
             return await self._finish()
         self.questions = [Question(**question) for question in (self.session.plan or {})["questions"]]
         self.report(self._snapshot())
-        limit = asyncio.Semaphore(self.tools.max_fetches)
         waiting = [question for question in self.questions if question.key not in self.session.done]
+        turns = Turns(waiting, self.tools.max_fetches)
         self.trace_ids = {done.key: done.trace_ids for done in self.session.done.values() if done.trace_ids is not None}
         self.logs_left = sum(question.gives_logs for question in waiting)
         if not self.logs_left:
             self.logs_done.set()
-        await self._before_the_deadline([self._answer(question, limit) for question in waiting])
+        await self._before_the_deadline([self._answer(question, turns) for question in waiting])
         return await self._finish()
 
     async def _seal(self) -> bool:
@@ -309,14 +310,14 @@ class _Capture:
             log.exception("planning %s failed", fetcher.name)
             return Plan(missing=(Missing("all targets", GapReason.INTERNAL_ERROR, INTERNAL_ERROR),))
 
-    async def _answer(self, question: Question, limit: asyncio.Semaphore) -> None:
+    async def _answer(self, question: Question, turns: Turns) -> None:
         """One question to its end: whatever happens, it is done with artifacts, gaps or both."""
         artifacts: list[Artifact] = []
         missing: list[Missing] = []
         try:
             if question.after_logs:
                 await self.logs_done.wait()
-            async with limit:
+            async with turns.turn(question):
                 async for document in self.fetchers[question.fetcher].fetch(question, self.sources):
                     artifact = await self._save(question, document)
                     missing += document.findings.missing
