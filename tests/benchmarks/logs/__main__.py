@@ -41,7 +41,8 @@ NAMES = {
 HEADING = """# How fast logs are captured
 
 What an Investigation takes from `kubectl apply` until it is `Completed`: every line read, parsed, hashed and on disk. Its peak
-memory is that of the operator and its parsers. Written by `python -m tests.benchmarks.logs --table docs/logs-benchmark.md`.
+memory is that of the operator and its parsers. Written by
+`python -m tests.benchmarks.logs --rounds 1 --lines 250000 1750000 --table docs/logs-benchmark.md`.
 
 """
 WRITER = """awk 'BEGIN { for (i = 0; i < %d; i++) {
@@ -109,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.logs", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="run in this cluster; default: one that is started for it")
     parser.add_argument("--pods", type=int, default=8, help="large pods; 0: none")
-    parser.add_argument("--lines", type=int, default=250_000, help="of each large pod")
+    parser.add_argument("--lines", type=int, nargs="+", default=[250_000], help="of each large pod; several: one table each")
     parser.add_argument("--small-pods", type=int, default=1000, help="of a kubelet that is part of the benchmark; 0: none")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure only these ways")
@@ -129,8 +130,8 @@ def main() -> int:
         operator = Operator(cluster, directory / "volume", [NAMESPACE], arguments, environment=IMAGE_ENVIRONMENT).start()
         stack.callback(operator.stop)
         tables = []
-        if options.pods:
-            tables.append(large_pods(kubectl, operator, directory, options))
+        for lines in options.lines if options.pods else ():
+            tables.append(large_pods(kubectl, operator, directory, lines, options))
         if options.small_pods:
             tables.append(small_pods(kubectl, operator, directory, options))
     text = "\n".join(tables)
@@ -140,18 +141,19 @@ def main() -> int:
     return 0
 
 
-def large_pods(kubectl: Kubectl, operator: Operator, directory: Path, options: argparse.Namespace) -> str:
-    names = [f"large-{number}" for number in range(options.pods)]
-    size = fill(kubectl, names, options.lines)
+def large_pods(kubectl: Kubectl, operator: Operator, directory: Path, lines: int, options: argparse.Namespace) -> str:
+    app = f"large-{lines}"
+    names = [f"{app}-{number}" for number in range(options.pods)]
+    size = fill(kubectl, names, lines, app)
     ways: Ways = {
         "kubectl": lambda number: by_kubectl(kubectl, names, directory),
-        "stern": lambda number: by_stern(kubectl, directory, "large"),
-        "api": partial(investigate, kubectl, "api", "large"),
-        "node": partial(investigate, kubectl, "node", "large"),
+        "stern": lambda number: by_stern(kubectl, directory, app),
+        "api": partial(investigate, kubectl, "api", app),
+        "node": partial(investigate, kubectl, "node", app),
     }
     measured = measure(ways, operator, options)
-    kubectl("delete", "pods", "-l", "app=large", "--grace-period=0", "--force", timeout_seconds=300)
-    what = f"{options.pods} pods of {options.lines:,} lines, {size / 1e6:.0f} MB"
+    kubectl("delete", "pods", "-l", f"app={app}", "--grace-period=0", "--force", timeout_seconds=300)
+    what = f"{options.pods} pods of {lines:,} lines, {size / 1e6:.0f} MB"
     peer = f"{options.pods} × `kubectl logs --timestamps > file` at once"
     return report(what, {"kubectl": peer} | NAMES, measured, options.rounds)
 
@@ -196,9 +198,9 @@ def measure(ways: Ways, operator: Operator, options: argparse.Namespace) -> dict
     return measured
 
 
-def fill(kubectl: Kubectl, names: list[str], lines: int) -> int:
+def fill(kubectl: Kubectl, names: list[str], lines: int, app: str) -> int:
     """Pods that have written so many lines; the size of all as kubectl prints them, in bytes."""
-    kubectl.apply(*(pod(name, WRITER % lines, labels={"app": "large"}) for name in names))
+    kubectl.apply(*(pod(name, WRITER % lines, labels={"app": app}) for name in names))
     last = f"order {lines - 1} of"
     for name in names:
         kubectl.wait(f"pod/{name}", "condition=Ready", 180)
