@@ -5,6 +5,9 @@ SourceError
 └── Rejected      trying again will not help
 """
 
+from collections.abc import Iterator
+from itertools import chain, repeat
+
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.text.levels import one_line
 
@@ -32,3 +35,8 @@ class Rejected(SourceError):
     """The source refused; trying again will not help."""
 
     default_reason = GapReason.REJECTED
+
+
+def retry_delays() -> Iterator[float]:
+    """Seconds to wait before each further try, without end."""
+    return chain((0.5, 1.0, 2.0, 5.0), repeat(10.0))

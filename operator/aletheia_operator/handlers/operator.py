@@ -13,12 +13,11 @@ import kopf
 from aletheia_operator.api import GROUP, VERSION
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.handlers import datasources
-from aletheia_operator.handlers.status import retry_delays
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.investigate import Budget, Tools

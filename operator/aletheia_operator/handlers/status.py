@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from itertools import chain, repeat
 from typing import Any
 
 from aletheia_operator.api import GROUP, VERSION
 from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.errors import Rejected, Unavailable, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.levels import one_line
@@ -27,11 +26,6 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 Status = dict[str, Any]
-
-
-def retry_delays() -> Iterator[float]:
-    """Seconds to wait before each further try, without end."""
-    return chain((0.5, 1.0, 2.0, 5.0), repeat(10.0))
 
 
 class StatusWriter:

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from aletheia_operator.api import GROUP, VERSION, InvestigationSpec, parse_duration
 from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.handlers.status import StatusWriter, describe, retry_delays
+from aletheia_operator.clients.errors import retry_delays
+from aletheia_operator.handlers.status import StatusWriter, describe
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
 from aletheia_operator.session import InvestigationReference, SessionBusy
 

@@ -9,16 +9,15 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, retry_delays
 from aletheia_operator.clients.s3 import PART_BYTES, Bucket, part_size
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.manifest import Upload
@@ -28,11 +27,6 @@ SOURCE_TYPE = "s3"
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def retry_delays() -> Iterator[float]:
-    """Seconds to wait before each further try, without end."""
-    return chain((0.5, 1.0, 2.0, 5.0), repeat(10.0))
 
 
 class GivenUp(Rejected):
