@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from aletheia_operator.fetchers import held
-from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.fetchers.held import Held
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.encoding import dumps
 
 
 def test_pieces_come_back_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,6 @@
 """Pieces of an answer by number: the first few MiB in memory, the others in a scratch file."""
 
-import json
 from collections.abc import Callable
-from typing import Any
-
-import orjson
 
 from aletheia_operator.scratch import Scratch
 
@@ -42,11 +38,3 @@ class Held:
         self._pieces = []
         if self._scratch is not None:
             self._scratch.close()
-
-
-def dumps(value: Any) -> bytes:
-    """JSON on one line, also of half a surrogate pair or of integers past 64 bits, which only the standard encoder takes."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value).encode()

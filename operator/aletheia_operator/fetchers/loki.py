@@ -19,8 +19,9 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.fetchers.held import Held
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.entries import SEPARATOR, Encoded
 from aletheia_operator.text.forms import recognise
 from aletheia_operator.text.levels import SERIOUS, LevelCount, one_line

@@ -5,7 +5,6 @@ as plain text.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,11 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from aletheia_operator.scratch import Scratch, Stored, require_space, write_all
 from aletheia_operator.session.files import open_new, temporary
 from aletheia_operator.session.seal import Seal
+from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.entries import SEPARATOR, Encoded
 
 BLOCK_BYTES = 1024 * 1024
@@ -82,7 +80,7 @@ class ArtifactWriter:
 
     def commit(self, metadata: dict[str, Any]) -> tuple[int, str]:
         """Write the file whole, as it will lie; its size in bytes and its SHA-256 in hex. Raises OSError."""
-        head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (_encode(self._source), _encode(metadata))
+        head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(self._source), dumps(metadata))
         tail = b"\n]}\n" if self.count else b"]}\n"
         new = temporary(self._path)
         require_space(self._path.parent, self.size_bytes + len(head) + len(tail))
@@ -123,11 +121,4 @@ def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
     """Entries as they stand in the file; those that were not encoded have no level."""
     if isinstance(entries, Encoded):
         return entries
-    return Encoded(SEPARATOR.join(map(_encode, entries)), bytes(len(entries)))
-
-
-def _encode(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # a lone surrogate, or an integer past 64 bits: the standard encoder escapes or spells them
-        return json.dumps(value).encode()
+    return Encoded(SEPARATOR.join(map(dumps, entries)), bytes(len(entries)))

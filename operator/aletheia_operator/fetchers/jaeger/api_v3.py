@@ -14,9 +14,10 @@ from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.held import Held, dumps
+from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger.durations import at_least
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 

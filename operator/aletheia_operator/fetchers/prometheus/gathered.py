@@ -1,6 +1,5 @@
 """Series glued from the answers of several chunks. Samples lie in a scratch file, memory holds where."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +8,7 @@ import orjson
 
 from aletheia_operator.fetchers.prometheus.summary import Peak
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.encoding import dumps
 
 BATCH_BYTES = 4 * 1024 * 1024
 _LISTS = ("values", "histograms")
@@ -47,7 +47,7 @@ class Gathered:
         self._in_chunk = []
 
     def add(self, series: dict[str, Any]) -> None:
-        key = _key(series["metric"])
+        key = dumps(series["metric"], sort_keys=True)
         parts = self._parts.get(key)
         if parts is None:
             if len(self._parts) >= self.max_series:
@@ -58,7 +58,7 @@ class Gathered:
             samples = series.get(kind)
             if not isinstance(samples, list):
                 continue
-            parts.append((kind, self._scratch.put(_dumps(samples))))
+            parts.append((kind, self._scratch.put(dumps(samples))))
             self._in_chunk.append(key)
             self.samples += len(samples) if kind in _LISTS else 1
             if kind in ("values", "value"):
@@ -108,17 +108,3 @@ class Gathered:
             else:
                 entry[kind] = orjson.Fragment(texts[-1])
         return entry
-
-
-def _key(metric: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(metric, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # half a surrogate pair in a label
-        return json.dumps(metric, sort_keys=True).encode()
-
-
-def _dumps(samples: list[Any]) -> bytes:
-    try:
-        return orjson.dumps(samples)
-    except TypeError:
-        return json.dumps(samples).encode()
