@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aletheia_operator.report.moments import Moment
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.levels import SERIOUS, one_line
 
-SERIOUS = frozenset({"ERROR", "FATAL"})
 LEAST_BUCKET_SECONDS = 10
 MOST_BUCKETS = 1_000
 LEAST_ERRORS = 10  # in a bucket, to be a burst
