@@ -6,18 +6,16 @@ By hand: `kubectl logs`, `promtool query range` and a request to Jaeger, at the 
 import argparse
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.cluster import programs, provider, servers
-from tests.cluster.rig import ROOT
-from tests.support.operator import Kubectl, Operator, data_source, investigation, pod, until
+from tests.benchmarks.setting import at_once, setting, timed
+from tests.cluster import programs, servers
+from tests.support.operator import Kubectl, Operator, data_source, investigation, pod
 
 NAMESPACE = "aletheia-benchmark"
 ROUNDS = 7
@@ -30,23 +28,15 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path, help="run in this cluster; default: one that is started for it")
     options = parser.parse_args()
     with ExitStack() as stack:
-        cluster = provider.start("test", options.kubeconfig)
-        if options.kubeconfig is None:
-            stack.callback(cluster.stop)
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
-        cluster.run_kubectl("create", "namespace", NAMESPACE)
-        stack.callback(cluster.run_kubectl, "delete", "namespace", NAMESPACE, timeout_seconds=120)
-        kubectl = Kubectl(cluster, NAMESPACE)
+        kubectl, directory = setting(stack, options.kubeconfig, NAMESPACE)
         prometheus = stack.enter_context(servers.prometheus(directory / "prometheus"))
         jaeger = stack.enter_context(servers.jaeger(directory / "jaeger"))
         sources = {"benchmark-prometheus": ("prometheus", prometheus.url), "benchmark-jaeger": ("jaeger", jaeger.url)}
         kubectl.apply(*(data_source(name, kind, url, default=True) for name, (kind, url) in sources.items()))
         stack.callback(kubectl, "delete", "datasource", *sources)
-        until(lambda: kubectl("get", "serviceaccounts", "-o", "name"), 30, "the namespace has its service account")
         kubectl.apply(pod("speaker", "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo INFO line $i; done; sleep 3600"))
         kubectl.wait("pod/speaker", "condition=Ready")
-        operator = Operator(cluster, directory / "volume", [NAMESPACE]).start()
+        operator = Operator(kubectl.cluster, directory / "volume", [NAMESPACE]).start()
         stack.callback(operator.stop)
         idle = resident_mb(operator.pid)
         seconds, by_hand = measure(kubectl, prometheus.url, jaeger.url, directory)
@@ -83,12 +73,7 @@ def measure(kubectl: Kubectl, prometheus: str, jaeger: str, directory: Path) -> 
         commands[2] = [curl, "-sf", f"{jaeger}/api/traces?service=shop&limit=20"]
 
     def ask_by_hand() -> None:
-        files = [(directory / f"by-hand-{number}").open("wb") for number in range(len(commands))]
-        running = [subprocess.Popen(command, stdout=file) for command, file in zip(commands, files, strict=True)]
-        for process, file in zip(running, files, strict=True):
-            if process.wait(60) != 0:
-                raise RuntimeError(f"{process.args!r} failed")
-            file.close()
+        at_once(commands, [directory / f"by-hand-{number}" for number in range(len(commands))], 60)
 
     def investigate(number: int) -> None:
         name = f"small-{number}"
@@ -98,12 +83,6 @@ def measure(kubectl: Kubectl, prometheus: str, jaeger: str, directory: Path) -> 
 
     pairs = [(timed(partial(investigate, number)), timed(ask_by_hand)) for number in range(ROUNDS + 1)]
     return median([pair[0] for pair in pairs[1:]]), median([pair[1] for pair in pairs[1:]])
-
-
-def timed(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def median(values: Sequence[float]) -> float:

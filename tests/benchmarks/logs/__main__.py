@@ -10,24 +10,22 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.__main__ import timed
-from tests.cluster import programs, provider
-from tests.cluster.rig import ROOT, bin_dir
+from tests.benchmarks.setting import at_once, setting, timed
+from tests.cluster import programs
+from tests.cluster.rig import bin_dir
 from tests.integration.test_node_logs import verification
 from tests.support.kubelet import fake_kubelet, stamped, whole
 from tests.support.operator import Kubectl, Operator, investigation, pod, until
+from tests.support.processes import Memory
 
 NAMESPACE = "aletheia-benchmark-logs"
-SAMPLE_SECONDS = 0.02
 LIMITS = {"bytesPerContainer": "8Gi", "bytesPerInvestigation": "100Gi"}
 Ways = dict[str, Callable[[int], None]]
 IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
@@ -51,61 +49,6 @@ WRITER = """awk 'BEGIN { for (i = 0; i < %d; i++) {
     i / 1000 %% 60, i %% 1000, level, i %% 16, i, i * 7 %% 9973, i %% 250 } }'; sleep 36000"""
 
 
-@dataclass
-class Memory:
-    """Resident memory (bytes) and processor time (seconds) of a process and its children, sampled."""
-
-    pid: int
-    peak: int = 0
-    seconds: dict[int, float] = field(default_factory=dict)
-    spent: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        self.peak = 0
-        before = dict(self.seconds)
-        self._over.clear()
-        thread = threading.Thread(target=self._sample, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-            self.spent = sum(self.seconds.values()) - sum(before.values())
-
-    def _sample(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
-            children = map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
-            pids = [self.pid, *(pid for pid in children if is_worker(pid))]
-            self.peak = max(self.peak, sum(resident(pid) for pid in pids))
-            self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
-
-
-def is_worker(pid: int) -> bool:
-    """Whether a child already is what it becomes: until then its memory is its parent's."""
-    try:
-        return b"parse.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-
-
-def processor_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.logs", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="run in this cluster; default: one that is started for it")
@@ -117,17 +60,11 @@ def main() -> int:
     parser.add_argument("--table", type=Path, help="write the tables to this file, as Markdown")
     options = parser.parse_args()
     with ExitStack() as stack:
-        cluster = provider.start("test", options.kubeconfig)
-        if options.kubeconfig is None:
-            stack.callback(cluster.stop)
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
-        cluster.run_kubectl("create", "namespace", NAMESPACE)
-        stack.callback(cluster.run_kubectl, "delete", "namespace", NAMESPACE, timeout_seconds=600)
-        kubectl = Kubectl(cluster, NAMESPACE)
-        until(lambda: kubectl("get", "serviceaccounts", "-o", "name"), 30, "the namespace has its service account")
+        kubectl, directory = setting(stack, options.kubeconfig, NAMESPACE)
         arguments = ["--node-logs", *verification(kubectl, directory), "--max-artifact-bytes=107374182400"]
-        operator = Operator(cluster, directory / "volume", [NAMESPACE], arguments, environment=IMAGE_ENVIRONMENT).start()
+        operator = Operator(
+            kubectl.cluster, directory / "volume", [NAMESPACE], arguments, environment=IMAGE_ENVIRONMENT
+        ).start()
         stack.callback(operator.stop)
         tables = []
         for lines in options.lines if options.pods else ():
@@ -215,12 +152,7 @@ def has_written(kubectl: Kubectl, name: str, last: str) -> bool:
 def by_kubectl(kubectl: Kubectl, names: list[str], directory: Path) -> None:
     """As many at once as there are pods, each into a file."""
     base = [str(kubectl.cluster.kubectl), f"--kubeconfig={kubectl.cluster.kubeconfig}", "-n", NAMESPACE, "logs", "--timestamps"]
-    files = [(directory / name).open("wb") for name in names]
-    running = [subprocess.Popen([*base, name], stdout=file) for name, file in zip(names, files, strict=True)]
-    for process, file in zip(running, files, strict=True):
-        if process.wait(1800) != 0:
-            raise RuntimeError(f"{process.args!r} failed")
-        file.close()
+    at_once([[*base, name] for name in names], [directory / name for name in names], 1800)
 
 
 def by_stern(kubectl: Kubectl, directory: Path, app: str) -> None:

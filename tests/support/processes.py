@@ -1,0 +1,65 @@
+"""What processes of this machine take, as /proc says."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.02
+
+
+@dataclass
+class Memory:
+    """Resident memory (bytes) and processor time (seconds) of a process and its children, sampled."""
+
+    pid: int
+    peak: int = 0
+    seconds: dict[int, float] = field(default_factory=dict)
+    spent: float = 0.0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        self.peak = 0
+        before = dict(self.seconds)
+        self._over.clear()
+        thread = threading.Thread(target=self._sample, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+            self.spent = sum(self.seconds.values()) - sum(before.values())
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            children = map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+            pids = [self.pid, *(pid for pid in children if is_worker(pid))]
+            self.peak = max(self.peak, sum(resident(pid) for pid in pids))
+            self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a child already is what it becomes: until then its memory is its parent's."""
+    try:
+        return b"parse.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
