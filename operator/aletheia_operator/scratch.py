@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aletheia_operator.text.entries import Encoded
+from aletheia_operator.text.batches import Encoded
 
 RESERVE_BYTES = 16 * 1024 * 1024
 RESERVE_SHARE = 20

@@ -12,7 +12,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Fetcher, Sources, Window
-from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import ArtifactWriter
 from tests.support.fetching import Fetched, OneEndpoint

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from aletheia_operator.text.forms import recognise
-from aletheia_operator.text.levels import level_of_word
+from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.levels import level_of_word
 
 TARGET = 0.99
 SHOWN = 3

@@ -24,14 +24,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    """A real cluster: the one of --kubeconfig, or one named `test` that is started and, without --keep-cluster, stopped."""
+    """A real cluster: the one of --kubeconfig, or else one that is started and, without --keep-cluster, stopped.
+
+    Its name is $ALETHEIA_CLUSTER, by default `test`: runs side by side need clusters of their own.
+    """
     kubeconfig = pytestconfig.getoption("kubeconfig")
     if kubeconfig is None and (missing := provider.missing()):
         unavailable = f"no cluster: {missing}"
         if os.environ.get("CI") == "true":
             pytest.fail(unavailable)
         pytest.skip(unavailable)
-    started = provider.start("test", Path(kubeconfig) if kubeconfig else None)
+    started = provider.start(os.environ.get("ALETHEIA_CLUSTER", "test"), Path(kubeconfig) if kubeconfig else None)
     yield started
     if not pytestconfig.getoption("keep_cluster"):
         started.stop()

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from aletheia_operator.fetchers.jaeger import JaegerFetcher, asking
+from aletheia_operator.fetchers.jaeger import JaegerFetcher, searches
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, reasons, window
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
@@ -199,7 +199,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
     """Where one answer cannot hold them, they are found in parts of the window, all of them and nothing else."""
     settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
     if fault == "full":
-        monkeypatch.setattr(asking, "MAX_POOL", 4)
+        monkeypatch.setattr(searches, "MAX_POOL", 4)
     source = endpoint(jaeger.url, api=api, **settings)
     now = time.time()
     fetched = fetch(JaegerFetcher(), source, window(now - 900, now), traces=[{"service": "shop", "limit": TRACES // 3}])
@@ -213,7 +213,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
 
 def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where failing spans were not looked for in every service, that is said; those of one's own service are there."""
-    monkeypatch.setattr(asking, "MAX_SERVICES", 1)
+    monkeypatch.setattr(searches, "MAX_SERVICES", 1)
     now = time.time()
     span = window(now - 900, now)
     fetched = fetch(JaegerFetcher(), endpoint(jaeger.url), span, traces=[{"service": "shop", "limit": TRACES // 3 + 1}])

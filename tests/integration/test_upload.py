@@ -32,7 +32,7 @@ from aletheia_operator.investigate import Snapshot, upload
 from aletheia_operator.session import InvestigationReference, age
 from aletheia_operator.session.names import session_id
 from aletheia_operator.session.verify import verify
-from aletheia_operator.text.entries import Encoded
+from aletheia_operator.text.batches import Encoded
 from tests.cluster import servers
 from tests.cluster.rig import run
 from tests.support.captures import OWNER, Memory, capture

@@ -16,7 +16,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
-from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import encoded
 

@@ -45,7 +45,7 @@ class Memory:
 def is_worker(pid: int) -> bool:
     """Whether a child already is what it becomes: until then its memory is its parent's."""
     try:
-        return b"parse.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"logs.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -18,10 +18,10 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
-from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
-from aletheia_operator.text.entries import Encoded
+from aletheia_operator.text.batches import Encoded
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"

@@ -10,7 +10,7 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import SessionLayout, age
-from aletheia_operator.session.custody import Custody, write_custody
+from aletheia_operator.session.retention_record import RetentionRecord, write_retention_record
 from aletheia_operator.session.store import held
 from tests.support.captures import Memory, capture
 
@@ -129,7 +129,7 @@ def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: P
     assert "--yes deletes without asking" in aletheia("delete", session.name, code=1)
     with held(session):
         assert "in use by another process" in aletheia("delete", session.name, "--yes", code=1)
-    write_custody(SessionLayout(tmp_path), session.name, Custody(legal_hold="case 4711"))
+    write_retention_record(SessionLayout(tmp_path), session.name, RetentionRecord(legal_hold="case 4711"))
     assert "under legal hold (case 4711)" in aletheia("delete", session.name, "--yes", code=1)
     assert session.exists()
 

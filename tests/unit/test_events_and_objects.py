@@ -13,11 +13,11 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
 from aletheia_operator.fetchers.base import Document, Missing, Sources, Window
-from aletheia_operator.fetchers.kubernetes_event_list import MAX_EVENTS, Events
-from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
-from aletheia_operator.fetchers.kubernetes_members import Members, read_named, selects
-from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher, make_fit
-from aletheia_operator.fetchers.kubernetes_revisions import of_object, rollouts
+from aletheia_operator.fetchers.kubernetes.event_list import MAX_EVENTS, Events
+from aletheia_operator.fetchers.kubernetes.events import KubernetesEventsFetcher
+from aletheia_operator.fetchers.kubernetes.members import Members, read_named, selects
+from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetcher, make_fit
+from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
 from tests.unit.fakes import make_sources
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

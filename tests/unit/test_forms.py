@@ -2,7 +2,7 @@
 
 import pytest
 
-from aletheia_operator.text.forms import MAX_PARSED, recognise
+from aletheia_operator.logs.forms import MAX_PARSED, recognise
 
 LEVELS = [
     ('{"level":"info","ts":1700000000.1,"caller":"a.go:1","msg":"ERROR is only a word here"}', "INFO"),

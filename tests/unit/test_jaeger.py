@@ -16,10 +16,10 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document
-from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
 from aletheia_operator.fetchers.jaeger.traces import Reading, summarise, wanted
+from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
 from tests.unit.fakes import entries_of, make_sources, make_window
 from tests.unit.loopback import Answer, Loopback, reply, reply_json
@@ -107,7 +107,7 @@ def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None
     """An answer as it is read, a few bytes at a time."""
     content = (json.dumps(body) if text is None else text).encode()
     chunks = (content[at : at + 7] for at in range(0, len(content), 7))
-    reading = Reading(Held(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most)
+    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most)
     api.read(JsonStream(ENDPOINT, chunks), ENDPOINT, reading)
     return reading
 

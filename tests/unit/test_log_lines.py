@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.fetchers.log_lines import STAMP_BYTES, Lines
-from aletheia_operator.fetchers.log_merge import merge
-from aletheia_operator.text.entries import SEPARATOR, Encoded
+from aletheia_operator.logs.lines import STAMP_BYTES, Lines
+from aletheia_operator.logs.merge import merge
+from aletheia_operator.text.batches import SEPARATOR, Encoded
 
 
 def blocks_of(parts: Iterable[bytes], max_line_bytes: int = 1000, block_bytes: int = 1) -> list[bytes]:

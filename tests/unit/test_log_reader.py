@@ -8,11 +8,11 @@ import pytest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.fetchers.log_api import read_by_api
-from aletheia_operator.fetchers.log_merge import merge
-from aletheia_operator.fetchers.log_run import LogLimits, Run, RunLog
-from aletheia_operator.parse.pool import Parsers
-from aletheia_operator.text.levels import LevelCount
+from aletheia_operator.fetchers.kubernetes.logs_by_api import read_by_api
+from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, Run, RunLog
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.logs.merge import merge
+from aletheia_operator.logs.pool import Parsers
 from tests.unit.fakes import FakeKubelet, FakeKubernetes, Script, make_scratch, make_window
 
 PATH = "/api/v1/namespaces/shop/pods/web-0/log"

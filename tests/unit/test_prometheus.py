@@ -20,13 +20,13 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
-from aletheia_operator.fetchers.prometheus.gathered import Gathered
 from aletheia_operator.fetchers.prometheus.grid import MAX_CHUNKS, MAX_POINTS_PER_SERIES, Grid, step_seconds
+from aletheia_operator.fetchers.prometheus.series_store import Gathered
 from aletheia_operator.fetchers.prometheus.stream import warnings_of
 from aletheia_operator.fetchers.prometheus.summary import spike_start, summarise
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, expressions
 from aletheia_operator.scratch import Scratch
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 from tests.unit.fakes import make_sources, make_window
 from tests.unit.loopback import (
     Answer,

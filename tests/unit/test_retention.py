@@ -11,8 +11,8 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
-from aletheia_operator.session.custody import read_custody
 from aletheia_operator.session.retention import Caps, over_caps
+from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.store import held
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture
@@ -111,7 +111,7 @@ def test_a_legal_hold_holds_against_everything(tmp_path: Path) -> None:
     rig.delete("evidence")
     rig.sweep()
     assert rig.there() == {"evidence"}
-    assert read_custody(rig.layout, rig.ids["evidence"]).legal_hold == "case 4711"
+    assert read_retention_record(rig.layout, rig.ids["evidence"]).legal_hold == "case 4711"
 
 
 def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
     bodies = dict(rig.bodies)
     rig.bodies.clear()
     rig.sweep()
-    assert read_custody(rig.layout, rig.ids["orphan"]).orphaned_since is not None
+    assert read_retention_record(rig.layout, rig.ids["orphan"]).orphaned_since is not None
     assert rig.there() == {"orphan", "back"}
     rig.bodies["back"] = bodies["back"]
     rig.clock.advance(3600)
     rig.sweep()
     assert rig.there() == {"back"}
-    assert read_custody(rig.layout, rig.ids["back"]).orphaned_since is None
+    assert read_retention_record(rig.layout, rig.ids["back"]).orphaned_since is None
 
 
 @pytest.mark.parametrize("error", [Unavailable("the Kubernetes API did not answer"), Rejected("forbidden"), "partial"])
@@ -163,7 +163,7 @@ def test_nothing_goes_on_a_failed_or_partial_list(error: Any, tmp_path: Path) ->
         with pytest.raises(SourceError):
             rig.sweep(listed)
     assert rig.there() == {"a", "b"}
-    assert read_custody(rig.layout, rig.ids["b"]).orphaned_since is None
+    assert read_retention_record(rig.layout, rig.ids["b"]).orphaned_since is None
 
 
 def test_an_incomplete_list_that_looks_whole_does_no_harm(tmp_path: Path) -> None:

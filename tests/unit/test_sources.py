@@ -8,8 +8,8 @@ import pytest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.identity import Identity
 from aletheia_operator.investigate import KubernetesDataSources
-from aletheia_operator.investigate.sources import Identity
 from tests.unit.fakes import FakeKubernetes
 
 SOURCES = "/apis/aletheia.dev/v1alpha1/datasources"

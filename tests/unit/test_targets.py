@@ -9,9 +9,9 @@ from aletheia_operator.api import InvestigationSpec, LogsRequest, Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Plan
-from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher, container_runs
-from aletheia_operator.fetchers.kubernetes_targets import describe, find_pods, label_query
-from aletheia_operator.fetchers.log_run import Run
+from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher, container_runs
+from aletheia_operator.fetchers.kubernetes.run_log import Run
+from aletheia_operator.fetchers.kubernetes.targets import describe, find_pods, label_query
 from tests.unit.fakes import FakeKubelet, FakeKubernetes, entries_of, make_sources
 
 PODS = "/api/v1/namespaces/shop/pods"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.text.forms import recognise
-from aletheia_operator.text.levels import LevelCount, one_line
+from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_nanoseconds, format_time, parse_nanoseconds, to_nanoseconds
 
 SECOND = 1_000_000_000

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from aletheia_operator.report import Timeline
-from aletheia_operator.report.bursts import ErrorWatch
-from aletheia_operator.report.moments import of_event, of_object
-from aletheia_operator.report.timeline import MAX_MOMENTS
+from aletheia_operator.timeline import Timeline
+from aletheia_operator.timeline.bursts import ErrorWatch
+from aletheia_operator.timeline.moments import of_event, of_object
+from aletheia_operator.timeline.timeline import MAX_MOMENTS
 
 START, END = datetime(2026, 11, 22, 11, tzinfo=UTC), datetime(2026, 11, 22, 12, tzinfo=UTC)
 

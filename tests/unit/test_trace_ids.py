@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from aletheia_operator.text.entries import SEPARATOR, RunParser
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds, first
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16

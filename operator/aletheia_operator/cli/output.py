@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 
 MAX_CELL = 100
 MAX_FIELD = 400

@@ -11,18 +11,18 @@ from typing import Any, BinaryIO
 from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
 from aletheia_operator.cli.output import print_fields, print_json, print_table, readable_time, say
 from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.session.aletheia_archive import export_for_aletheia
 from aletheia_operator.session.archive import export_session, import_directory, import_session
 from aletheia_operator.session.catalog import Entry, sessions
-from aletheia_operator.session.custody import read_custody
-from aletheia_operator.session.exchange import export_for_aletheia
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.names import is_session_id
+from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.seal import reseal
 from aletheia_operator.session.staging import remove_session
 from aletheia_operator.session.store import held
 from aletheia_operator.session.unseal import decrypt_artifact, decrypt_session, replace_encryption
 from aletheia_operator.session.verify import Verification, read_session, verify
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
 
 Command = Callable[[argparse.Namespace], int]
@@ -166,7 +166,7 @@ def import_one(options: argparse.Namespace) -> int:
 def delete(options: argparse.Namespace) -> int:
     layout = SessionLayout(options.root)
     directory = _directory(options)
-    if hold := read_custody(layout, options.session).legal_hold:
+    if hold := read_retention_record(layout, options.session).legal_hold:
         raise Refused(f"{options.session} is under legal hold ({hold}): take the annotation off its Investigation first")
     if not options.yes and not _confirmed(f"Delete {options.session} and its evidence?"):
         raise Refused("nothing was deleted; --yes deletes without asking")
@@ -239,13 +239,13 @@ def _manifest(options: argparse.Namespace) -> Manifest:
 
 
 def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
-    custody = read_custody(layout, manifest.session_id)
+    record = read_retention_record(layout, manifest.session_id)
     return [
         *([f"sealed ({manifest.encryption.locked_by})"] if manifest.encryption else []),
         *(["expired"] if manifest.expiration_time else []),
-        *(["kept"] if custody.keep else []),
-        *([f"legal hold ({custody.legal_hold})"] if custody.legal_hold else []),
-        *(["orphaned"] if custody.orphaned_since else []),
+        *(["kept"] if record.keep else []),
+        *([f"legal hold ({record.legal_hold})"] if record.legal_hold else []),
+        *(["orphaned"] if record.orphaned_since else []),
     ]
 
 
@@ -271,7 +271,7 @@ def _summary(layout: SessionLayout, entry: Entry) -> dict[str, Any]:
         "gapCount": len(entry.manifest.gaps),
         "sizeBytes": entry.manifest.size_bytes,
         "sealedBy": entry.manifest.encryption.locked_by if entry.manifest.encryption else None,
-        "custody": read_custody(layout, entry.session_id).to_json(),
+        "custody": read_retention_record(layout, entry.session_id).to_json(),
     }
 
 

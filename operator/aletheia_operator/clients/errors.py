@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 
 MAX_MESSAGE = 1000
 

@@ -6,9 +6,7 @@ import yaml
 
 from aletheia_operator.fetchers.base import Fetcher, RemoteFetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
-from aletheia_operator.fetchers.kubernetes_events import KubernetesEventsFetcher
-from aletheia_operator.fetchers.kubernetes_logs import KubernetesLogsFetcher
-from aletheia_operator.fetchers.kubernetes_objects import KubernetesObjectsFetcher
+from aletheia_operator.fetchers.kubernetes import KubernetesEventsFetcher, KubernetesLogsFetcher, KubernetesObjectsFetcher
 from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import parse_templates

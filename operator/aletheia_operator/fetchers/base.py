@@ -14,9 +14,9 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.parse.pool import Parsers
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
-from aletheia_operator.text.entries import Encoded
+from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.timestamps import format_time
 
 

@@ -19,12 +19,13 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.held import Held
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.batches import SEPARATOR, SERIOUS, Encoded
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
-from aletheia_operator.text.entries import SEPARATOR, Encoded
-from aletheia_operator.text.forms import recognise
-from aletheia_operator.text.levels import SERIOUS, LevelCount, one_line
 from aletheia_operator.text.timestamps import format_nanoseconds, to_nanoseconds
 
 DEFAULT_LIMIT = 10_000
@@ -84,12 +85,12 @@ class _Line(NamedTuple):
     stream: int
     position: int
     number: int
-    """Of its text, in the page's `Held`."""
+    """Of its text, in the page's `Spill`."""
 
 
 @dataclass
 class _Page:
-    held: Held
+    held: Spill
     labels: list[dict[str, Any]] = field(default_factory=list)
     """Of each stream."""
     lines: list[_Line] = field(default_factory=list)
@@ -186,7 +187,7 @@ class _Pages:
         def read(stream: JsonStream) -> _Page:
             for page in pages:
                 page.held.close()
-            pages.append(_Page(Held(self.scratch)))
+            pages.append(_Page(Spill(self.scratch)))
             _read(stream, self.endpoint, pages[-1], size)
             return pages[-1]
 

@@ -15,12 +15,12 @@ from aletheia_operator.api.reasons import ConditionReason, Reason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.s3 import Bucket
+from aletheia_operator.datasources.finder import endpoint_of, parse_spec
+from aletheia_operator.datasources.secrets import Secrets
 from aletheia_operator.fetchers import RemoteFetcher
 from aletheia_operator.handlers.status import condition
 from aletheia_operator.investigate import Tools
-from aletheia_operator.investigate.credentials import Secrets
-from aletheia_operator.investigate.sources import endpoint_of, parse_spec
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 
 PATH = f"/apis/{GROUP}/{VERSION}/datasources"

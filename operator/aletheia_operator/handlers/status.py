@@ -13,7 +13,7 @@ from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import Rejected, Unavailable, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.investigate import Snapshot
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
 from aletheia_operator.text.timestamps import format_time
 

@@ -18,8 +18,8 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.status import StatusWriter
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
-from aletheia_operator.session.custody import Custody, read_custody, write_custody
 from aletheia_operator.session.retention import Caps, expire, over_caps, remove
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, write_retention_record
 from aletheia_operator.session.staging import remove_leftovers
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Sweeper:
             if manifest is None:
                 self._seen_to_go.discard(uid)
                 return
-            await asyncio.to_thread(write_custody, self.layout, manifest.session_id, _custody_of(body))
+            await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, _record_of(body))
             await self._orphan(manifest)
         except (OSError, SessionBusy) as e:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
@@ -97,12 +97,12 @@ class Sweeper:
         return resources
 
     async def _keep_as_said(self, manifest: Manifest, body: Body) -> None:
-        custody = _custody_of(body)
-        await asyncio.to_thread(write_custody, self.layout, manifest.session_id, custody)
+        record = _record_of(body)
+        await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, record)
         seconds = (body["spec"].get("retention") or {}).get("artifactsSeconds")
         ended = manifest.completion_time
         due = seconds is not None and ended is not None and ended + timedelta(seconds=seconds) <= self.now()
-        if manifest.expiration_time is not None or (due and custody.legal_hold is None):
+        if manifest.expiration_time is not None or (due and record.legal_hold is None):
             await self._expire(manifest, body)
 
     async def _expire(self, manifest: Manifest, body: Body | None) -> None:
@@ -117,15 +117,15 @@ class Sweeper:
 
     async def _orphan(self, manifest: Manifest) -> None:
         """A session whose resource is not listed: noted, then removed when it is sure and nothing holds it."""
-        custody = await asyncio.to_thread(read_custody, self.layout, manifest.session_id)
-        uid, since = manifest.investigation.uid, custody.orphaned_since
+        record = await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
+        uid, since = manifest.investigation.uid, record.orphaned_since
         if since is None:
             since = self.now()
-            keep = custody.keep or bool((manifest.spec.get("retention") or {}).get("keep") and uid not in self._seen_to_go)
-            custody = custody.model_copy(update={"orphaned_since": since, "keep": keep})
-            await asyncio.to_thread(write_custody, self.layout, manifest.session_id, custody)
+            keep = record.keep or bool((manifest.spec.get("retention") or {}).get("keep") and uid not in self._seen_to_go)
+            record = record.model_copy(update={"orphaned_since": since, "keep": keep})
+            await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, record)
             log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
-        if custody.held:
+        if record.held:
             self._seen_to_go.discard(uid)
             return
         sure = uid in self._seen_to_go or self.now() - since >= timedelta(seconds=self.orphan_grace_seconds)
@@ -149,7 +149,7 @@ class Sweeper:
     async def _hold_caps(self, resources: Mapping[str, Body]) -> None:
         def unheld() -> list[Manifest]:
             free = [one for one in self._manifests() if one.expiration_time is None]
-            return [one for one in free if not read_custody(self.layout, one.session_id).held]
+            return [one for one in free if not read_retention_record(self.layout, one.session_id).held]
 
         if self.caps.namespace_bytes is None and self.caps.total_bytes is None:
             return
@@ -167,8 +167,8 @@ def _light(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})
 
 
-def _custody_of(body: Body) -> Custody:
+def _record_of(body: Body) -> RetentionRecord:
     """What the resource says of its session. An annotation with any value but `false` holds it."""
     hold = (body["metadata"].get("annotations") or {}).get(LEGAL_HOLD)
     keep = bool(((body.get("spec") or {}).get("retention") or {}).get("keep"))
-    return Custody(keep=keep, legal_hold=None if hold in (None, "false") else hold or "set")
+    return RetentionRecord(keep=keep, legal_hold=None if hold in (None, "false") else hold or "set")

@@ -19,18 +19,18 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import MAX_MESSAGE, SourceError
 from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.identity import Identity
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers import FETCHERS, Fetcher
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.investigate.budget import Account, Budget
 from aletheia_operator.investigate.decisions import conclude, fix_window
 from aletheia_operator.investigate.sealing import encryption_for
-from aletheia_operator.investigate.sources import Identity, KubernetesDataSources
-from aletheia_operator.investigate.turns import Turns
+from aletheia_operator.investigate.slots import Slots
 from aletheia_operator.investigate.upload import SOURCE_TYPE, GivenUp, Uploader
-from aletheia_operator.parse.pool import Parsers
-from aletheia_operator.report import Reader, Timeline
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import (
     Artifact,
     ArtifactWriter,
@@ -46,9 +46,10 @@ from aletheia_operator.session import (
     read_artifact,
 )
 from aletheia_operator.session.store import manifest_bytes
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.text.trace_ids import TraceIds, first
+from aletheia_operator.timeline import Reader, Timeline
 from aletheia_operator.version import __version__
 
 log = logging.getLogger(__name__)
@@ -234,7 +235,7 @@ class _Capture:
         self.questions = [Question(**question) for question in (self.session.plan or {})["questions"]]
         self.report(self._snapshot())
         waiting = [question for question in self.questions if question.key not in self.session.done]
-        turns = Turns(waiting, self.tools.max_fetches)
+        turns = Slots(waiting, self.tools.max_fetches)
         self.trace_ids = {done.key: done.trace_ids for done in self.session.done.values() if done.trace_ids is not None}
         self.logs_left = sum(question.gives_logs for question in waiting)
         if not self.logs_left:
@@ -310,7 +311,7 @@ class _Capture:
             log.exception("planning %s failed", fetcher.name)
             return Plan(missing=(Missing("all targets", GapReason.INTERNAL_ERROR, INTERNAL_ERROR),))
 
-    async def _answer(self, question: Question, turns: Turns) -> None:
+    async def _answer(self, question: Question, turns: Slots) -> None:
         """One question to its end: whatever happens, it is done with artifacts, gaps or both."""
         artifacts: list[Artifact] = []
         missing: list[Missing] = []

@@ -7,7 +7,7 @@ import binascii
 from aletheia_operator.api.investigation import EncryptionSpec, SecretKeyReference
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
-from aletheia_operator.investigate.sources import Identity
+from aletheia_operator.clients.identity import Identity
 from aletheia_operator.session.seal import Encryption, seal_by_password, seal_to_recipients
 
 

@@ -16,11 +16,11 @@ from typing import BinaryIO, cast
 
 from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
-from aletheia_operator.session.custody import Custody, custody_bytes
 from aletheia_operator.session.files import make_directory, open_new, replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.names import is_session_id
+from aletheia_operator.session.retention_record import RetentionRecord, retention_record_bytes
 from aletheia_operator.session.staging import publish, staging
 from aletheia_operator.session.verify import Unreadable, parse_manifest, read_session
 
@@ -102,7 +102,7 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
     with staging(layout, f"import-{manifest.session_id}") as made:
         yield made
         replace(made / "manifest.json", content)
-        replace(made / "custody.json", custody_bytes(Custody(keep=True)))
+        replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True)))
         if not publish(made, layout.session(manifest.session_id)):
             _require_free_id(layout, manifest.session_id)
 

@@ -15,8 +15,8 @@ from typing import Any
 from aletheia_operator.scratch import Scratch, Stored, require_space, write_all
 from aletheia_operator.session.files import open_new, temporary
 from aletheia_operator.session.seal import Seal
+from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.encoding import dumps
-from aletheia_operator.text.entries import SEPARATOR, Encoded
 
 BLOCK_BYTES = 1024 * 1024
 

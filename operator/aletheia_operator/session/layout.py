@@ -32,6 +32,6 @@ class SessionLayout:
     def data(self, session_id: str, category: str) -> Path:
         return self.session(session_id) / "data" / category
 
-    def custody(self, session_id: str) -> Path:
+    def retention_record(self, session_id: str) -> Path:
         """Present only where something is to be remembered of how long the session is kept."""
         return self.session(session_id) / "custody.json"

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aletheia_operator.session.custody import read_custody
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.staging import discard_tree, remove_session
 from aletheia_operator.session.store import held, manifest_bytes, read_manifest
 
@@ -54,7 +54,7 @@ def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
     directory = layout.session(session_id)
     with held(directory):
         manifest = read_manifest(layout, session_id)
-        if manifest is None or not manifest.finished or read_custody(layout, session_id).legal_hold is not None:
+        if manifest is None or not manifest.finished or read_retention_record(layout, session_id).legal_hold is not None:
             raise PermissionError(f"{session_id} is running or under legal hold")
         if manifest.expiration_time is None:
             manifest = manifest.model_copy(update={"expiration_time": now})
@@ -66,6 +66,6 @@ def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
 def remove(layout: SessionLayout, session_id: str) -> None:
     """Remove a session whose Investigation is gone. Raises SessionBusy, and PermissionError where it is held."""
     with held(layout.session(session_id)):
-        if read_custody(layout, session_id).held:
+        if read_retention_record(layout, session_id).held:
             raise PermissionError(f"{session_id} is kept or under legal hold")
         remove_session(layout, session_id)

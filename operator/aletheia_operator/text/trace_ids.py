@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aletheia_operator.text.entries import KEY, SEPARATOR
+from aletheia_operator.text.batches import KEY, SEPARATOR
 
 _MENTION = re.compile(
     rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":\s?\{\\*\"id)"  # its end alone: a fixed beginning is searched for fast

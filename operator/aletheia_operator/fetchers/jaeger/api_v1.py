@@ -11,11 +11,11 @@ from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger.durations import at_least
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
-from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import to_nanoseconds
 
 NAME = "v1"
@@ -84,7 +84,7 @@ def words(body: Any) -> str:
     return "; ".join(one_line(str(error.get("msg") or error), 300) for error in said)
 
 
-def entry(held: Held, trace: Trace) -> bytes:
+def entry(held: Spill, trace: Trace) -> bytes:
     """A trace as it is stored."""
     return held.get(trace.pieces[0])
 

@@ -14,11 +14,11 @@ from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger.durations import at_least
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
-from aletheia_operator.text.levels import one_line
 from aletheia_operator.text.timestamps import format_time
 
 NAME = "v3"
@@ -79,7 +79,7 @@ class _Head:
 
     fields: dict[str, Any] = field(default_factory=dict)
     number: int = -1
-    """In `Held`, once the element ended."""
+    """In `Spill`, once the element ended."""
 
 
 class _Piece(NamedTuple):
@@ -169,7 +169,7 @@ def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
         scope.close()
 
 
-def entry(held: Held, trace: Trace) -> bytes:
+def entry(held: Spill, trace: Trace) -> bytes:
     """A trace as it is stored: its spans below their scopes and resources, as they came."""
     resources = []
     for resource, of_resource in groupby(trace.pieces, key=lambda piece: piece.resource.number):

@@ -9,11 +9,11 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.held import Held
-from aletheia_operator.fetchers.jaeger.asking import Asked, find_api, said
+from aletheia_operator.fetchers.jaeger.searches import Asked, find_api, said
 from aletheia_operator.fetchers.jaeger.selection import select
 from aletheia_operator.fetchers.jaeger.traces import Trace, summarise
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.display import one_line
 
 DEFAULT_LIMIT = 20
 
@@ -41,7 +41,7 @@ class JaegerFetcher:
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
         api, services = await find_api(endpoint, sources.http)
-        asked = Asked(endpoint, sources.http, api, services, request, sources.window, Held(sources.scratch))
+        asked = Asked(endpoint, sources.http, api, services, request, sources.window, Spill(sources.scratch))
         metadata: dict[str, Any] = {}
         missing: list[tuple[GapReason, str]] = []
         try:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.held import Held
 from aletheia_operator.fetchers.jaeger.durations import at_least, microseconds
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.display import one_line
 
 MAX_SERVICES = 5
 MAX_NAME = 40
@@ -60,7 +60,7 @@ def wanted(request: TracesRequest, least_microseconds: int | None = None) -> Wan
 
 @dataclass
 class Trace:
-    """What is known of a trace, and its pieces, which lie in `Held`; what a piece is, its API knows."""
+    """What is known of a trace, and its pieces, which lie in `Spill`; what a piece is, its API knows."""
 
     trace_id: str
     pieces: list[Any] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Trace:
 class Reading:
     """One answer as it is read, at most `most` traces; pieces of traces that are there as a `whole` are not held again."""
 
-    held: Held
+    held: Spill
     whole: Set[str]
     most: float = math.inf
     wanted: Wanted | None = None

@@ -14,13 +14,13 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, Window
 from aletheia_operator.fetchers.prometheus import client, summary
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
-from aletheia_operator.fetchers.prometheus.gathered import Gathered
 from aletheia_operator.fetchers.prometheus.grid import Grid, step_seconds
+from aletheia_operator.fetchers.prometheus.series_store import Gathered
 from aletheia_operator.fetchers.prometheus.stream import SeriesStream, infos_of, warnings_of
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, Expression, Templates, check, expressions
 from aletheia_operator.fetchers.prometheus.tenancy import confine
 from aletheia_operator.scratch import Scratch
-from aletheia_operator.text.levels import one_line
+from aletheia_operator.text.display import one_line
 
 ENTRIES_PER_BATCH = 100
 MAX_EXEMPLAR_BYTES = 16 * 1024 * 1024  # these are parsed whole

@@ -1,0 +1,42 @@
+"""The Kubernetes API with the rights of an Investigation: as its service account, else as the operator."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.kubernetes import Kubernetes
+
+
+@dataclass
+class Identity:
+    """The Kubernetes API as the Investigation's service account, checked once to exist; else as the operator."""
+
+    operator: Kubernetes
+    namespace: str
+    service_account: str | None
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _checked: Kubernetes | None = field(init=False, default=None)
+    _refused: Rejected | None = field(init=False, default=None)
+
+    async def kubernetes(self) -> Kubernetes:
+        """Raises Rejected (ServiceAccountMissing) where the service account does not exist."""
+        if self.service_account is None:
+            return self.operator
+        async with self._lock:
+            if self._refused is not None:
+                raise self._refused
+            if self._checked is None:
+                await self._check(self.service_account)
+                self._checked = self.operator.as_service_account(self.namespace, self.service_account)
+        return self._checked
+
+    async def _check(self, name: str) -> None:
+        try:
+            await self.operator.get(f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}")
+        except Rejected as e:
+            if e.reason != GapReason.NOT_FOUND:
+                raise
+            message = f"service account {name} does not exist in namespace {self.namespace}: create it, or name another"
+            self._refused = Rejected(message, GapReason.SERVICE_ACCOUNT_MISSING)
+            raise self._refused from e

@@ -1,0 +1,1 @@
+"""Which endpoint a question may use, and with which credentials."""

@@ -1,0 +1,204 @@
+"""One Jaeger, asked over the API that it speaks; what it answers lies in `Spill`."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from aletheia_operator.api import TracesRequest
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.jaeger import api_v1, api_v3
+from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
+from aletheia_operator.fetchers.jaeger.traces import Reading, Trace, Wanted, wanted
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+
+APIS: dict[str, ModuleType] = {api_v1.NAME: api_v1, api_v3.NAME: api_v3}
+BATCH_BYTES = 1024 * 1024
+MAX_PARTS = 48
+MAX_SERVICES = 100
+MAX_NAME = 253
+
+
+async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str]]:
+    """The API that the DataSource names, else the first that answers, and the services. Raises SourceError where none does."""
+    if endpoint.api is not None:
+        return APIS[endpoint.api], await _services(APIS[endpoint.api], endpoint, http)
+    try:
+        return api_v1, await _services(api_v1, endpoint, http)
+    except SourceError as refused:
+        if refused.reason not in (GapReason.NOT_FOUND, GapReason.INVALID_RESPONSE):
+            raise
+        try:
+            return api_v3, await _services(api_v3, endpoint, http)
+        except SourceError:
+            raise refused from None
+
+
+async def _services(api: ModuleType, endpoint: Endpoint, http: Http) -> list[str]:
+    answer = await http.fetch_json(endpoint, api.SERVICES, [])
+    if answer.status >= 400:
+        raise endpoint.failed(answer.status, api.words(answer.body))
+    names: list[str] | None = api.services(answer.body)
+    if names is None:
+        raise endpoint.not_of("Jaeger")
+    return names
+
+
+@dataclass
+class Asked:
+    """The searches of one question."""
+
+    endpoint: Endpoint
+    http: Http
+    api: ModuleType
+    services: list[str]
+    """That Jaeger knows."""
+    request: TracesRequest
+    window: Window
+    held: Spill
+    known: dict[str, Trace] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    """Those that came with all that the answer has of them."""
+    errors: list[tuple[GapReason, str]] = field(default_factory=list)
+    """What Jaeger says is wrong with its answers, and what was too much to look through."""
+    broken: SourceError | None = None
+
+    async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
+        """The latest traces of the window that match, at most `limit`; see `selection.Asking`."""
+        span = window or self.window
+        if self.api is api_v3 and self.request.tags:  # which it has no words for: all traces are read
+            sift = wanted(self.request, least_microseconds)
+            return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
+        query = self.api.search(self.request, span, limit, least_microseconds)
+        reading = await self._ask(self.api.TRACES, query, limit, go_on=bool(self.known))
+        return [self.known[trace_id] for trace_id in reading.traces]
+
+    async def failing(self, limit: int) -> list[Trace]:
+        """Traces that match and have a failing span, of whatever service.
+
+        Jaeger asks for service and tags of one and the same span. So v1 is asked for the failing spans of each service, those
+        first that the traces so far have; over v3, which knows no tags, all traces of the service are read. Where there are
+        more than `limit`, the latest of those that come first.
+        """
+        ours = wanted(self.request)
+        if self.api is api_v3:
+            return await self._walk(self.request, self.window, limit, ours, failing=True)
+        near = Counter[str]()
+        for trace in self.known.values():
+            near += trace.spans
+        names = [self.request.service or "", *(name for name, _ in near.most_common()), *self.services]
+        names = [name for name in dict.fromkeys(names) if 0 < len(name) <= MAX_NAME]
+        found: dict[str, Trace] = {}
+        deadline = time.monotonic() + self.endpoint.timeout_seconds  # a slow Jaeger with many services
+        for asked, name in enumerate(names):
+            if asked == MAX_SERVICES or time.monotonic() > deadline:
+                self._say(GapReason.BUDGET_EXCEEDED, f"failing spans were looked for in {asked} of {len(names)} services")
+                break
+            failing = TracesRequest(service=name, tags={"error": "true"})
+            found |= {trace.trace_id: trace for trace in await self._walk(failing, self.window, limit, ours)}
+            if len(found) >= limit or self.broken is not None:
+                break
+        return list(found.values())[:limit]
+
+    async def by_id(self, trace_id: str) -> Trace:
+        """Raises Rejected with NotFound where Jaeger does not know it."""
+        reading = await self._ask(f"{self.api.TRACES}/{trace_id}", [], 1)
+        if not reading.traces:
+            message = f"DataSource {self.endpoint.name}: {'; '.join(reading.errors) or 'trace not found'}"
+            raise Rejected(message, GapReason.NOT_FOUND)
+        return self.known[next(iter(reading.traces))]
+
+    async def _walk(
+        self,
+        request: TracesRequest,
+        window: Window,
+        limit: int,
+        sift: Wanted,
+        *,
+        failing: bool = False,
+        least_microseconds: int | None = None,
+    ) -> list[Trace]:
+        """The traces of a search that have a span which passes `sift`, the latest first; only failing ones, where asked for.
+
+        The window is halved where an answer is full, or too large.
+        """
+        found: dict[str, Trace] = {}
+        parts, asked = [window], 0
+        while parts and len(found) < limit and self.broken is None:
+            part = parts.pop()
+            asked += 1
+            query = self.api.search(request, part, MAX_POOL, least_microseconds)
+            reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift, go_on=True)
+            too_large = self.broken is not None and self.broken.reason is GapReason.TOO_LARGE
+            middle = part.start + (part.end - part.start) / 2
+            if too_large or len(reading.traces) >= MAX_POOL:
+                if part.start < middle < part.end and asked + len(parts) < MAX_PARTS:
+                    self.broken = None
+                    parts += [Window(part.start, middle), Window(middle, part.end)]
+                    continue
+                what = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
+                self._say(GapReason.BUDGET_EXCEEDED, what)
+            matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
+            matching.sort(key=lambda trace: trace.start, reverse=True)
+            found |= {trace.trace_id: trace for trace in matching if trace.failing or not failing}
+        return list(found.values())[:limit]
+
+    async def _ask(
+        self, path: str, query: list[tuple[str, str]], most: int, wanted: Wanted | None = None, *, go_on: bool = False
+    ) -> Reading:
+        """One answer. Where it broke off after something came, or where we `go_on` without, that is noted."""
+        readings: list[Reading] = []
+
+        def read(stream: JsonStream) -> Reading:
+            readings.append(Reading(self.held, self.whole, most, wanted))
+            self.api.read(stream, self.endpoint, readings[-1])
+            return readings[-1]
+
+        try:
+            reading = await self.http.stream_json(self.endpoint, path, query, read, self.api.words)
+        except (Unavailable, Rejected) as e:
+            if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # what later versions call an empty answer
+                return Reading(self.held, self.whole)
+            if not go_on and (not readings or not readings[-1].traces):
+                raise
+            reading, self.broken = readings[-1] if readings else Reading(self.held, self.whole), e
+        for error in reading.errors:
+            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.without_secrets(error)}")
+        new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
+        self.known |= new
+        if self.broken is None or self.api is api_v1:
+            self.whole |= new.keys()
+        return reading
+
+    def _say(self, reason: GapReason, error: str) -> None:
+        if (reason, error) not in self.errors:
+            self.errors.append((reason, error))
+
+    async def batches(self, traces: Iterable[Trace]) -> AsyncGenerator[Encoded, None]:
+        """The traces as they are stored; then what was held is given back."""
+        batch: list[bytes] = []
+        try:
+            for trace in traces:
+                batch.append(self.api.entry(self.held, trace))
+                if sum(map(len, batch)) >= BATCH_BYTES:
+                    yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+                    batch = []
+            if batch:
+                yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+        finally:
+            self.held.close()
+
+
+def said(asked: Asked) -> list[tuple[GapReason, str]]:
+    """What is missing, by what came."""
+    missing = list(asked.errors)
+    if asked.broken is not None:
+        missing.append((asked.broken.reason, f"{asked.broken.message}; what came before is kept"))
+    return missing

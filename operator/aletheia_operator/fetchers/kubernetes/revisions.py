@@ -1,0 +1,102 @@
+"""Revisions of a workload and what changed from one to the next: what was rolled out. Pure.
+
+A Deployment's revisions are its ReplicaSets, numbered by an annotation; a StatefulSet's and a DaemonSet's are
+ControllerRevisions, numbered by a field of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aletheia_operator.fetchers.base import Window
+from aletheia_operator.text.display import one_line
+
+REVISION = "deployment.kubernetes.io/revision"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One pod template of a workload."""
+
+    number: int
+    name: str
+    created: str
+    containers: Mapping[str, Mapping[str, Any]]
+    annotations: Mapping[str, str]
+
+    @property
+    def images(self) -> dict[str, str]:
+        return {name: str(container.get("image")) for name, container in self.containers.items()}
+
+
+def of_object(item: Mapping[str, Any]) -> Revision | None:
+    """The revision that a ReplicaSet or ControllerRevision stands for; None for anything else."""
+    metadata = item["metadata"]
+    match item["kind"]:
+        case "ReplicaSet":
+            number = (metadata.get("annotations") or {}).get(REVISION)
+            template = item["spec"].get("template") or {}
+        case "ControllerRevision":
+            number = item.get("revision")
+            template = ((item.get("data") or {}).get("spec") or {}).get("template") or {}
+        case _:
+            return None
+    if number is None or not str(number).isdecimal():
+        return None
+    spec = template.get("spec") or {}
+    containers = {one["name"]: dict(one) for key in ("initContainers", "containers") for one in spec.get(key) or []}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    return Revision(int(number), metadata["name"], metadata["creationTimestamp"], containers, dict(annotations))
+
+
+def rollouts(revisions: Sequence[Revision], window: Window) -> list[dict[str, Any]]:
+    """Each revision, oldest first, with what it changed against the one before.
+
+    Keys: revision, name, created, in_window, images, changed (of a container: field, and from and to for images; of the
+    template: names of annotations), summary. Other values than images are not quoted: they may be credentials.
+    """
+    ordered = sorted(revisions, key=lambda revision: revision.number)
+    return [_rollout(revision, ordered[i - 1] if i else None, window) for i, revision in enumerate(ordered)]
+
+
+def _rollout(revision: Revision, before: Revision | None, window: Window) -> dict[str, Any]:
+    changed = _changes(before, revision) if before else []
+    return {
+        "revision": revision.number,
+        "name": revision.name,
+        "created": revision.created,
+        "in_window": window.start <= datetime.fromisoformat(revision.created) <= window.end,
+        "images": revision.images,
+        "changed": changed,
+        "summary": _summary(revision, changed, first=before is None),
+    }
+
+
+def _changes(before: Revision, after: Revision) -> list[dict[str, Any]]:
+    changes: list[dict[str, Any]] = []
+    for name in sorted(before.containers.keys() | after.containers.keys()):
+        old, new = before.containers.get(name), after.containers.get(name)
+        if old is None or new is None:
+            changes.append({"container": name, "field": "added" if old is None else "removed"})
+            continue
+        for field in sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
+            change = {"container": name, "field": field}
+            changes.append(change | ({"from": old.get(field), "to": new.get(field)} if field == "image" else {}))
+    keys = before.annotations.keys() | after.annotations.keys()
+    changed = sorted(key for key in keys if before.annotations.get(key) != after.annotations.get(key))
+    return changes + [{"annotation": key} for key in changed]
+
+
+def _summary(revision: Revision, changed: Sequence[Mapping[str, Any]], first: bool) -> str:
+    """Such as: revision 2 rolled out: app image shop:1 → shop:2, app env."""
+    if first:
+        images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
+        return one_line(f"revision {revision.number} rolled out: {images}", 200)
+    words = [
+        f"{one['container']} {one['field']}" + (f" {one['from']} → {one['to']}" if "to" in one else "")
+        if "container" in one
+        else f"annotation {one['annotation']}"
+        for one in changed
+    ]
+    return one_line(f"revision {revision.number} rolled out: {', '.join(words) or 'nothing in its containers'}", 200)

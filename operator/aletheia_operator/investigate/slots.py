@@ -1,0 +1,26 @@
+"""Whose turn it is to be asked: a node or a server that hangs leaves room for the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aletheia_operator.fetchers.base import Question
+
+
+class Slots:
+    """At most `most` questions at once, and where there are several sources, at most half of them to one."""
+
+    def __init__(self, questions: Sequence[Question], most: int) -> None:
+        sources = {_source(question) for question in questions}
+        of_one = most if len(sources) < 2 else max(1, most // 2)
+        self._all = asyncio.Semaphore(most)
+        self._of = {source: asyncio.Semaphore(of_one) for source in sources}
+
+    @asynccontextmanager
+    async def turn(self, question: Question) -> AsyncIterator[None]:
+        async with self._of[_source(question)], self._all:
+            yield
+
+
+def _source(question: Question) -> tuple[str, str | None]:
+    return question.fetcher, question.node

@@ -1,0 +1,78 @@
+"""Severities: the words and numbers that log libraries use for them, as one of six; and their count in one line."""
+
+import re
+from collections import Counter
+
+from aletheia_operator.text.display import one_line
+
+LEVELS = {
+    "trace": "TRACE", "trc": "TRACE", "trce": "TRACE", "finest": "TRACE", "finer": "TRACE", "verbose": "TRACE", "vrb": "TRACE",
+    "debug": "DEBUG", "dbg": "DEBUG", "dbug": "DEBUG", "fine": "DEBUG", "config": "DEBUG",
+    **{f"debug{number}": "DEBUG" for number in range(1, 6)},
+    "info": "INFO", "information": "INFO", "informational": "INFO", "inf": "INFO", "notice": "INFO", "note": "INFO",
+    "log": "INFO", "system": "INFO", "success": "INFO", "default": "INFO",
+    "warning": "WARN", "warn": "WARN", "wrn": "WARN",
+    "error": "ERROR", "err": "ERROR", "severe": "ERROR", "fail": "ERROR", "failure": "ERROR",
+    "fatal": "FATAL", "critical": "FATAL", "crit": "FATAL", "crt": "FATAL", "cri": "FATAL", "panic": "FATAL", "dpanic": "FATAL",
+    "emerg": "FATAL", "emergency": "FATAL", "alert": "FATAL", "ftl": "FATAL",
+    # glog, klog, Android, MongoDB, Ruby, Tornado
+    "v": "TRACE", "t": "TRACE", "d": "DEBUG", "i": "INFO", "w": "WARN", "e": "ERROR", "f": "FATAL", "c": "FATAL", "a": "FATAL",
+}  # fmt: skip
+SYSLOG = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
+"""By a syslog severity, 0 to 7 (RFC 5424, table 2)."""
+_TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}
+_NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\d+")
+
+
+def level_of_word(word: str) -> str | None:
+    """TRACE DEBUG INFO WARN ERROR or FATAL; None for any other word."""
+    return LEVELS.get(word.strip().lower())
+
+
+def level_of_number(number: int) -> str | None:
+    """By the scale of bunyan and pino: 10 is trace, 60 is fatal."""
+    return _TENS.get(number // 10)
+
+
+class LevelCount:
+    """Counts levels and error messages, and says them in one line."""
+
+    MAX_MESSAGES = 1000  # distinct error messages kept, so that memory stays flat
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.levels: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, level: str | None, lines: int = 1) -> None:
+        """Count lines of a level."""
+        self.lines += lines
+        if level is not None:
+            self.levels[level] += lines
+
+    def add_message(self, message: str) -> None:
+        """Count the message of an error."""
+        message = message[:300]
+        self._add_message(_NUMBERS.sub("0", message[:200]), message, 1)  # messages that differ in numbers alone are one
+
+    def merge(self, other: "LevelCount") -> None:
+        """Count all that `other` counted."""
+        self.lines += other.lines
+        self.levels += other.levels
+        for form, times in other._errors.items():
+            self._add_message(form, other._examples[form], times)
+
+    def _add_message(self, form: str, example: str, times: int) -> None:
+        if form in self._errors or len(self._errors) < self.MAX_MESSAGES:
+            self._errors[form] += times
+            self._examples.setdefault(form, example)
+
+    def summary(self) -> str:
+        """Such as: 200 logs (47 ERROR), top error: 'connection refused' (38x)."""
+        serious = [f"{self.levels[level]} {level}" for level in ("FATAL", "ERROR", "WARN") if self.levels[level]]
+        text = f"{self.lines} logs" + (f" ({', '.join(serious)})" if serious else "")
+        if self._errors:
+            form, times = self._errors.most_common(1)[0]
+            text += f", top error: '{one_line(self._examples[form])}' ({times}x)"
+        return text

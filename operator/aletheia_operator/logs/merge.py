@@ -1,0 +1,41 @@
+"""Entries of several runs in order of time: stable across containers, each run's own order kept."""
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+
+from aletheia_operator.text.batches import KEY, SEPARATOR, Encoded
+
+Keyed = tuple[bytes, bytes, int]  # sort key, entry, level code
+
+
+def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
+    """Merge runs that are each in order; equal times keep the order of the runs."""
+    if len(runs) == 1:
+        yield from runs[0]
+        return
+    streams = [_keyed(run) for run in runs]
+    buffers: list[list[Keyed]] = [next(stream, []) for stream in streams]
+    while live := [i for i, buffer in enumerate(buffers) if buffer]:
+        bound = min(buffers[i][-1][0] for i in live)
+        first = next(i for i in live if buffers[i][-1][0] == bound)  # may go on with the same key, before later runs'
+        ready: list[Iterable[Keyed]] = []
+        for i in live:
+            cut = (bisect_right if i <= first else bisect_left)(buffers[i], bound, key=itemgetter(0))
+            ready.append(buffers[i][:cut])
+            buffers[i] = buffers[i][cut:] or next(streams[i], [])
+        merged = list(heapq.merge(*ready, key=itemgetter(0)))
+        yield Encoded(SEPARATOR.join([entry for _, entry, _ in merged]), bytes(code for _, _, code in merged))
+
+
+def _keyed(run: Iterator[Encoded]) -> Iterator[list[Keyed]]:
+    """A line that stands behind a later one sorts with that one, and one without a time with the line before it."""
+    last = b""
+    for encoded in run:
+        keyed = []
+        for entry, code in zip(encoded.block.split(SEPARATOR), encoded.codes, strict=True):
+            if entry[KEY.start - 1 : KEY.start] == b'"' and entry[KEY] > last:
+                last = entry[KEY]
+            keyed.append((last, entry, code))
+        yield keyed

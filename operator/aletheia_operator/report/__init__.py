@@ -1,5 +1,0 @@
-"""What a person reads first of a session. Made of its artifacts; no I/O."""
-
-from aletheia_operator.report.timeline import Reader, Timeline
-
-__all__ = ["Reader", "Timeline"]

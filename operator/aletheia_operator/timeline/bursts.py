@@ -1,0 +1,93 @@
+"""First error and bursts of errors of each container, out of a pod's log entries as they pass. Pure, memory flat."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aletheia_operator.text.batches import SERIOUS
+from aletheia_operator.text.display import one_line
+from aletheia_operator.timeline.moments import Moment
+
+LEAST_BUCKET_SECONDS = 10
+MOST_BUCKETS = 1_000
+LEAST_ERRORS = 10  # in a bucket, to be a burst
+TIMES_THE_MEAN = 3  # of all buckets of the window
+
+
+@dataclass
+class _Bucket:
+    """The errors of a span of time: `entry` is the index of the first."""
+
+    entry: int
+    first: str
+    last: str
+    count: int = 0
+
+
+@dataclass
+class _Container:
+    first: Mapping[str, Any]
+    first_entry: int
+    count: int = 0
+    buckets: dict[int, _Bucket] = field(default_factory=dict)
+
+
+class ErrorWatch:
+    """Counts errors in buckets of time: at least 10 s long, at most 1,000 of them in the window.
+
+    A burst is a run of buckets with at least 10 errors each and at least three times as many as the window's mean bucket.
+    """
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self._start = start
+        seconds = (end - start).total_seconds()
+        self.bucket_seconds = max(LEAST_BUCKET_SECONDS, seconds / MOST_BUCKETS)
+        self._number = max(1.0, seconds / self.bucket_seconds)
+        self._containers: dict[str, _Container] = {}
+        self._second, self._bucket = "", 0  # of the last error: most come in crowds
+
+    def see(self, entry: Mapping[str, Any], index: int) -> None:
+        """A log entry and its index in the artifact."""
+        if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
+            return
+        container = self._containers.get(entry["container"])
+        if container is None:
+            container = self._containers[entry["container"]] = _Container(entry, index)
+        container.count += 1
+        stamp = entry["timestamp"]
+        number = self._bucket_of(stamp)
+        bucket = container.buckets.get(number)
+        if bucket is None:
+            bucket = container.buckets[number] = _Bucket(index, stamp, stamp)
+        bucket.count += 1
+        bucket.last = max(bucket.last, stamp)
+
+    def moments(self, pod: str) -> Iterator[Moment]:
+        for name, container in self._containers.items():
+            first = container.first
+            words = one_line(str(first.get("message") or first.get("line") or ""), 160)
+            yield Moment(first["timestamp"], "FirstError", pod, words, name, container.count, entry=container.first_entry)
+            for burst in self._bursts(container):
+                count, begin, end = sum(bucket.count for bucket in burst), burst[0], burst[-1].last
+                message = f"{count} errors until {end[11:19]}"
+                yield Moment(begin.first, "ErrorBurst", pod, message, name, count, end, entry=begin.entry)
+
+    def _bursts(self, container: _Container) -> list[list[_Bucket]]:
+        """Runs of buckets that stand out."""
+        least = max(LEAST_ERRORS, TIMES_THE_MEAN * container.count / self._number)
+        bursts: list[list[_Bucket]] = []
+        previous = -2
+        for number in sorted(number for number, bucket in container.buckets.items() if bucket.count >= least):
+            if number != previous + 1:
+                bursts.append([])
+            bursts[-1].append(container.buckets[number])
+            previous = number
+        return bursts
+
+    def _bucket_of(self, timestamp: str) -> int:
+        second = timestamp[:19]
+        if second != self._second:
+            moment = datetime.fromisoformat(second).replace(tzinfo=UTC)
+            self._second, self._bucket = second, int((moment - self._start).total_seconds() // self.bucket_seconds)
+        return self._bucket

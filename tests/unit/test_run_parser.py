@@ -1,0 +1,240 @@
+"""Entries out of a run's lines: both forms, stack traces, and worker processes that change nothing."""
+
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.logs import run_parser as entries_module
+from aletheia_operator.logs.pool import INLINE_BYTES, Parsers, WorkerEnded
+from aletheia_operator.logs.run import RunCapture
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.spool import Spool
+from aletheia_operator.scratch import Scratch
+
+START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
+
+
+def make_parser(form: Literal["api", "cri"] = "api", max_line_bytes: int = 2**20) -> RunParser:
+    return RunParser("app", False, START, END, form, max_line_bytes)
+
+
+def stamp(number: int) -> str:
+    return f"2026-11-22T11:30:{number // 1000 % 60:02}.{number % 1000:03}000000Z"
+
+
+def short(number: int) -> str:
+    """As nodes write times, without the zeros at their end."""
+    return stamp(number * 37)[:-1].rstrip("0").removesuffix(".") + "Z"
+
+
+def entries_of(parser: RunParser, *blocks: bytes) -> list[dict[str, Any]]:
+    parsed = [*(parser.feed(block) for block in blocks), parser.end_run()]
+    return [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+
+
+JAVA = """2026-11-22 11:30:00,001 ERROR [main] org.example.App: boom
+java.lang.IllegalStateException: no
+\tat org.example.App.run(App.java:7)
+Caused by: java.io.IOException: gone
+\t... 5 more
+2026-11-22 11:30:00,002 INFO [main] org.example.App: on"""
+PYTHON = """ERROR:app:boom
+Traceback (most recent call last):
+  File "app.py", line 1, in <module>
+    run()
+ValueError: no
+INFO:app:on"""
+GO = """panic: runtime error: index out of range
+
+goroutine 1 [running]:
+main.main()
+\t/app/main.go:7 +0x1d
+exit status 2"""
+DOTNET = """info: App.Startup[0]
+      started"""
+PLAIN = """nothing here has a form
+ValueError is a word
+and this stands for itself"""
+
+
+@pytest.mark.parametrize(
+    ("text", "continued"),
+    [(JAVA, [1, 2, 3, 4]), (PYTHON, [1, 2, 3, 4]), (GO, [2, 3, 4, 5]), (DOTNET, [1]), (PLAIN, [])],
+    ids=["Java", "Python", "Go", ".NET", "plain text"],
+)
+def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
+    """Each line of it refers to the first; the lines around stand for themselves."""
+    lines = text.split("\n")
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
+    entries = entries_of(make_parser(), block)
+    assert [entry["line"] for entry in entries] == lines
+    assert [number for number, entry in enumerate(entries) if entry.get("head") == stamp(0)] == continued
+
+
+TIMES = st.sampled_from(
+    ["2026-11-22 15:21:07,123", "2026-11-22T15:21:07.123Z", "[15:21:07]", "15:21 7", "2026", "1", "12:", ""]
+)
+LEVELS = st.sampled_from(
+    ["INFO", " ERROR", "WARN ", "DEBUG7", "DEBUG1", "[INFO]", "[ ERROR ]", "info:", "INFO:", "FATAL |", "7", ""]
+)
+ORIGINS = st.sampled_from(
+    [
+        "[main]",
+        "[worker-12]",
+        "[",
+        "]",
+        "[a: b]",
+        "1 --- [main]",
+        "org.example.App:",
+        "app:12",
+        "a.b(7):",
+        "App -",
+        "-",
+        ">",
+        "",
+        ":",
+    ]
+)
+MESSAGES = st.sampled_from(
+    [
+        ": x",
+        "order 7: [a]",
+        "x",
+        "[b]: c",
+        "- y",
+        "7 z",
+        "a=1 b=2",
+        'said "no"',
+        "back\\slash",
+        "tab\there",
+        "\x1b[31mred",
+        "é",
+        "\xa0",
+        "",
+    ]
+)
+LINES = st.lists(st.tuples(TIMES, LEVELS, ORIGINS, ORIGINS, MESSAGES).map(" ".join), min_size=1, max_size=12)
+
+
+@given(LINES, st.integers(0, 9), st.sampled_from(["api", "cri"]))
+def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Literal["api", "cri"]) -> None:
+    """Whatever a parser has learned of other lines, an entry depends on its own line and on the traces around it."""
+    others = [line.translate({ord("7"): str(digit), ord("1"): str(digit)}) for line in lines]
+    between = " " if form == "api" else " stdout F "
+    block = "".join(f"{short(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
+    learning, alone = make_parser(form), make_parser(form)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries_module, "_MOST_SHAPES", 0)
+        expected = [*alone.feed(block).block.split(b"\n"), *alone.end_run().block.split(b"\n")]
+    learned = [*learning.feed(block).block.split(b"\n"), *learning.end_run().block.split(b"\n")]
+    assert learned == expected
+    assert (learning.position, learning.seen, learning.count.summary()) == (alone.position, alone.seen, alone.count.summary())
+
+
+def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
+    """An indented line a minute later is something else."""
+    block = b"2026-11-22T11:30:00.000000000Z ERROR boom\n2026-11-22T11:31:30.000000000Z   indented\n"
+    assert "head" not in entries_of(make_parser(), block)[1]
+
+
+def test_parts_of_a_line_are_joined_as_the_kubelet_does() -> None:
+    """A character may be split between two parts; times without trailing zeros are written out."""
+    flame = "🔥".encode()
+    block = (
+        b"2026-11-22T11:30:00.1Z stdout P one " + flame[:2] + b"\n"
+        b"2026-11-22T11:30:00.2Z stdout P " + flame[2:] + b"\n"
+        b"2026-11-22T11:30:00.3Z stdout F  end\n"
+        b"2026-11-22T11:30:00.4Z stderr F \n"
+        b"2026-11-22T11:30:00.5Z stdout F \xff\n"
+    )
+    first, second, third = entries_of(make_parser("cri"), block)
+    assert first == {"timestamp": "2026-11-22T11:30:00.100000000Z", "container": "app", "line": "one 🔥 end"}
+    assert (second["timestamp"], second["line"]) == ("2026-11-22T11:30:00.400000000Z", "")
+    assert (third["line"], third["line_base64"]) == ("\ufffd", "/w==")
+
+
+def test_an_endless_line_of_parts_takes_flat_memory() -> None:
+    """50 MB in parts of 16 KiB are kept up to the limit."""
+    parser = make_parser("cri", max_line_bytes=2**16)
+    part = b"2026-11-22T11:30:00.100000000Z stdout P " + b"x" * 2**14 + b"\n"
+    for _ in range(3200):
+        parser.feed(part)
+    (entry,) = entries_of(parser, b"2026-11-22T11:30:00.200000000Z stdout F end\n")
+    assert len(entry["line"]) == 2**16
+    assert entry["truncated"] is True
+
+
+def test_fields_nested_too_deeply_are_left_to_the_line() -> None:
+    """What cannot be written as a field is still in the line."""
+    line = '{"level":"error","a":' + "[" * 300 + "]" * 300 + "}"
+    (entry,) = entries_of(make_parser(), f"{stamp(0)} {line}\n".encode())
+    assert entry["line"] == line
+    assert entry["level"] == "ERROR"
+
+
+LARGE = [
+    "".join(f"{stamp(number)} ERROR boom {number}\n" for number in range(first, first + 2000)).encode()
+    for first in range(0, 16_000, 2000)
+]
+
+
+def make_spool(tmp_path: Path, max_bytes: int = 2**30) -> Spool:
+    return Spool(partial(Scratch, tmp_path, True), max_bytes)
+
+
+@pytest.mark.parametrize("max_bytes", [2**30, 50_000], ids=["all", "within a budget"])
+async def test_a_worker_keeps_what_this_process_would(tmp_path: Path, max_bytes: int) -> None:
+    """A run that is long enough to go to a worker gives the same entries and counts; it may come back and go there again."""
+    assert sum(map(len, LARGE)) > 2 * INLINE_BYTES
+    run = Parsers(processes=1).run(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in LARGE:
+        await run.feed(block)
+    await run.settle()
+    for block in LARGE:
+        await run.feed(block)
+    capture = await run.settle()
+    capture.end_run()
+    here = RunCapture(make_parser(), make_spool(tmp_path, max_bytes))
+    for block in [*LARGE, *LARGE]:
+        here.feed(block)
+    here.end_run()
+    assert [one.block for one in capture.spool.blocks()] == [one.block for one in here.spool.blocks()]
+    assert capture.spool.file.is_open == (max_bytes > 1_000_000)
+    assert (capture.spool.total, capture.spool.kept) == (here.spool.total, here.spool.kept)
+    assert capture.parser.count.summary() == here.parser.count.summary()
+    assert run.position == here.position
+    assert not os.listdir(tmp_path)
+
+
+async def test_a_volume_that_refuses_a_worker_is_an_error_here(tmp_path: Path) -> None:
+    """The worker goes on with its other runs."""
+    parsers = Parsers(processes=1)
+    lost = parsers.run(make_parser(), Spool(partial(Scratch, tmp_path / "gone", False), 2**30))
+    other = parsers.run(make_parser(), make_spool(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        for _ in range(4):
+            for block in LARGE:
+                await other.feed(block)
+                await lost.feed(block)
+    capture = await other.settle()
+    assert capture.position.lines >= len(LARGE)
+
+
+async def test_a_worker_that_is_killed_is_noticed(tmp_path: Path) -> None:
+    """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
+    parsers = Parsers(processes=1)
+    run = parsers.run(make_parser(), make_spool(tmp_path))
+    for block in LARGE:
+        await run.feed(block)
+    (pid,) = parsers.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerEnded):
+        for _ in range(100):
+            await run.feed(LARGE[0])
