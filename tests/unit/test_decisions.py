@@ -62,6 +62,7 @@ ARTIFACT = Artifact(
     path="a", fetcher="f", target="t", count=0, summary="", time_range=["", ""], size_bytes=0, sha256="", complete=True
 )
 GAP = Gap(fetcher="f", target="t", reason="NotFound", message="")
+NOTE = GAP.model_copy(update={"severity": "note"})
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,9 @@ GAP = Gap(fetcher="f", target="t", reason="NotFound", message="")
         ([], [], None, "Completed"),
         ([ARTIFACT], [GAP], None, "PartiallyCompleted"),
         ([], [GAP], None, "Failed"),
+        ([ARTIFACT], [NOTE], None, "Completed"),
+        ([], [NOTE], None, "Completed"),
+        ([ARTIFACT], [NOTE, GAP], None, "PartiallyCompleted"),
         ([ARTIFACT], [GAP], GapReason.TIMED_OUT, "TimedOut"),
         ([], [GAP], GapReason.TIMED_OUT, "TimedOut"),
         ([ARTIFACT], [], GapReason.CANCELLED, "Cancelled"),
@@ -81,6 +85,9 @@ GAP = Gap(fetcher="f", target="t", reason="NotFound", message="")
         "nothing asked",
         "some",
         "nothing",
+        "a note alone",
+        "a note and no evidence",
+        "a note beside a gap",
         "out of time",
         "out of time with nothing",
         "cancelled",

@@ -171,7 +171,8 @@ async def test_an_incomplete_artifact_says_so_itself(tmp_path: Path) -> None:
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1], Unavailable("it broke off")]})))
     metadata = on_disk(snapshot)["thing/a"]["metadata"]
     assert metadata["complete"] is False
-    assert metadata["gaps"] == [{"fetcher": "Fake", "target": "thing/a", "reason": "Unavailable", "message": "it broke off"}]
+    gap = {"fetcher": "Fake", "target": "thing/a", "reason": "Unavailable", "message": "it broke off", "severity": "gap"}
+    assert metadata["gaps"] == [gap]
     assert snapshot.manifest.artifacts[0].complete is False
 
 

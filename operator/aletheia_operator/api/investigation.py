@@ -539,6 +539,10 @@ class GapStatus(Model):
     target: str = Field(description="What was asked for.")
     reason: str = Field(description="Why it could not be had, in one CamelCase word.")
     message: str = Field(description="Why, and what would help, for people.")
+    severity: Literal["gap", "note"] = Field(
+        "gap",
+        description="`gap`: evidence is missing. `note`: nobody could have had it, or it was optional; the phase stays.",
+    )
 
 
 class InvestigationStatus(Model):

@@ -29,6 +29,10 @@ class GapReason(Reason):
         "NoPods",
         "The selector or workload has no pods at present. Check the labels, or look for an older session.",
     )
+    EMPTY = (
+        "Empty",
+        "The source answered, and knows no such service, metric or label. The message has the nearest names that it knows.",
+    )
     POD_GONE = (
         "PodGone",
         "A pod of the target lived within the window and is gone, and its logs with it. Its events are kept.",

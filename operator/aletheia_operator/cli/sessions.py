@@ -110,7 +110,8 @@ def show(options: argparse.Namespace) -> int:
     )
     if manifest.gaps:
         print()
-        print_table(("GAP", "TARGET", "MESSAGE"), [(gap.reason, gap.target, gap.message) for gap in manifest.gaps])
+        rows = [(gap.severity, gap.reason, gap.target, gap.message) for gap in manifest.gaps]
+        print_table(("SEVERITY", "REASON", "TARGET", "MESSAGE"), rows)
     return 0
 
 

@@ -6,7 +6,7 @@ A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
@@ -94,11 +94,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Missing:
-    """A gap in the making: something of a question's target that could not be had."""
+    """A gap before it is sanitised for status: something of a question's target that could not be had.
+
+    `severity` is `note` for what no Investigation could have had, and for optional extras: it leaves the phase alone.
+    """
 
     target: str
     reason: GapReason
     message: str
+    severity: Literal["gap", "note"] = "gap"
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         "gaps": [
             g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
         ],
-        "gapCount": len(gaps),
+        "gapCount": sum(gap.severity == "gap" for gap in gaps),
         "startTime": format_time(manifest.start_time),
     }
     if snapshot.total or manifest.finished:
@@ -208,9 +208,10 @@ def describe(snapshot: Snapshot) -> str:
     if not manifest.finished:
         return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
     text = f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
-    if manifest.gaps:
-        reasons = ", ".join(sorted({gap.reason for gap in manifest.gaps}))
-        text += f"; {_count(len(manifest.gaps), 'gap')} ({reasons}): see status.gaps"
+    for severity in ("gap", "note"):
+        if found := [gap for gap in manifest.gaps if gap.severity == severity]:
+            reasons = ", ".join(sorted({gap.reason for gap in found}))
+            text += f"; {_count(len(found), severity)} ({reasons}): see status.gaps"
     if manifest.upload is not None:
         text += f"; uploaded to {manifest.upload.url}"
     return text

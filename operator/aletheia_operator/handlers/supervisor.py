@@ -189,7 +189,7 @@ class Supervisor:
 
     def _announce(self, body: Body, snapshot: Snapshot) -> None:
         """One Event for each kind of gap, then one for the end."""
-        gaps = snapshot.manifest.gaps
+        gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
         for reason in sorted({gap.reason for gap in gaps}):
             kind = [gap for gap in gaps if gap.reason == reason]
             more = f" (and {len(kind) - 1} more)" if len(kind) > 1 else ""

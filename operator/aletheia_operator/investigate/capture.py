@@ -355,9 +355,9 @@ class _Capture:
             writer = await asyncio.to_thread(self._new_writer, question, document, collected_at)
             reader = self.timeline.reader(writer.relative_path, document.category) if document.source == KUBERNETES else None
             await self._write(writer, reader, question, document)
-            if writer.count == 0 and findings.missing:
+            complete = all(one.severity == "note" for one in findings.missing)
+            if writer.count == 0 and not complete:
                 return None
-            complete = not findings.missing
             metadata = {
                 **document.metadata,
                 **findings.metadata,
@@ -463,6 +463,7 @@ class _Capture:
             target=one_line(missing.target, MAX_TARGET),
             reason=missing.reason.value,
             message=one_line(missing.message, MAX_MESSAGE),
+            severity=missing.severity,
         )
 
     async def _record(self, done: Done) -> None:

@@ -27,11 +27,11 @@ def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | N
 
 
 def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: GapReason | None) -> str:
-    """The final phase."""
+    """The final phase. Notes (gaps of severity `note`) do not count."""
     if interruption is GapReason.CANCELLED:
         return "Cancelled"
     if interruption is GapReason.TIMED_OUT:
         return "TimedOut"
-    if not gaps:
+    if all(gap.severity == "note" for gap in gaps):
         return "Completed"
     return "PartiallyCompleted" if artifacts else "Failed"
