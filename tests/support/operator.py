@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aletheia_operator.handlers.event_loop import LONG_SECONDS
 from tests.cluster.provider import Cluster
 
 TIMELINE = "data/timeline.json"
+_PAUSE = re.compile(r"the event loop paused .*\(([0-9.]+) s of its own processor time\)")
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -110,6 +113,13 @@ class Operator:
                 self.process.wait()
                 raise
             self.process = None
+        self.check_pauses()
+
+    def check_pauses(self) -> None:
+        """Fail where the event loop was kept from its work for too long by work of its own."""
+        for line in self.log_path.read_text(errors="replace").splitlines():
+            if (found := _PAUSE.search(line)) and float(found[1]) >= LONG_SECONDS:
+                raise AssertionError(f"the event loop was blocked: {line}")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Settings of the unit tests: hypothesis with bounded work, the same cases each time, and nothing written to disk."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
 
+from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
 from tests.unit.loopback import Loopback
 
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -16,3 +18,21 @@ def loopback() -> Iterator[Loopback]:
     """A real HTTP server on the loopback interface, told by the test what to answer."""
     with Loopback() as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Watch the event loop of every asynchronous test."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            item.fixturenames.append("watched_loop")
+
+
+@pytest.fixture
+async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Fail a test during which its event loop was busy for too long at once; `blocks_the_loop` marks a test that means to."""
+    pauses: list[Pause] = []
+    watch = LoopWatch(pauses.append).start()
+    yield
+    watch.stop()
+    own = [str(pause) for pause in pauses if pause.own_seconds >= LONG_SECONDS]
+    assert not own or request.node.get_closest_marker("blocks_the_loop"), f"the event loop was blocked: {own}"

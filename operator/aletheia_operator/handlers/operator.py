@@ -18,6 +18,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.handlers import datasources
+from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.investigate import Budget, Tools
@@ -100,10 +101,12 @@ class _Handlers:
         self.settings = settings
         self.supervisor: Supervisor
         self._watching: list[asyncio.Task[None]] = []
+        self._loop_watch = LoopWatch()
         self._kubelets: Kubelets | None = None
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
+        self._loop_watch.start()
         try:
             fetchers = with_templates(self.settings.metric_templates)
         except (OSError, ValueError) as e:
@@ -155,6 +158,7 @@ class _Handlers:
                     await asyncio.sleep(delay)
 
     async def stop(self, **_: Any) -> None:
+        self._loop_watch.stop()
         if self._watching:
             for task in self._watching:
                 task.cancel()

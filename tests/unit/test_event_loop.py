@@ -1,0 +1,61 @@
+"""The watch over the event loop."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
+
+
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@pytest.mark.blocks_the_loop
+async def test_work_on_the_loop_is_a_pause_with_its_place() -> None:
+    """The report has its length, the loop's own processor time and the function that ran."""
+    pauses: list[Pause] = []
+    reported = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def report(pause: Pause) -> None:
+        pauses.append(pause)
+        loop.call_soon_threadsafe(reported.set)
+
+    watch = LoopWatch(report).start()
+    try:
+        compute(2 * LONG_SECONDS)
+        await asyncio.wait_for(reported.wait(), 10)
+    finally:
+        watch.stop()
+    assert pauses[0].own_seconds >= LONG_SECONDS
+    assert "compute" in pauses[0].place
+    assert watch.longest is not None
+    assert watch.longest.seconds >= max(pause.seconds for pause in pauses)
+
+
+async def test_waiting_is_no_work_of_the_loops_own() -> None:
+    """A thread that computes beside the loop does not count as the loop's own time, so a slow machine is told from a fault."""
+    pauses: list[Pause] = []
+    watch = LoopWatch(pauses.append).start()
+    try:
+        await asyncio.to_thread(compute, 3 * LONG_SECONDS)
+    finally:
+        watch.stop()
+    assert all(pause.own_seconds < LONG_SECONDS for pause in pauses)
+
+
+async def test_many_pauses_are_few_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop that pauses again and again does not flood the log."""
+    watch = LoopWatch()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(100):
+            watch._log(Pause(1.0, 1.0, "here"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "at here" in caplog.text
+    watch.stop()
+    assert "99 times" in caplog.text
