@@ -1,4 +1,4 @@
-"""The operator's command line: `python -m aletheia_operator`."""
+"""The operator's command line: `python -m aletheia_operator`. Turns flags into settings; `settings` has the defaults."""
 
 import argparse
 import logging
@@ -6,74 +6,121 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import kopf
-
-from aletheia_operator.handlers.operator import CLUSTER_CA, Settings, run
-from aletheia_operator.session.retention import Caps
+from aletheia_operator.handlers.operator import run
+from aletheia_operator.settings import Limits, NodeLogs, Process, Retention, Rights, Scope, Settings
 from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="aletheia-operator", description="Captures evidence for Investigations.")
-    parser.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
-    parser.add_argument("--kubeconfig", type=Path, help="default: the pod's service account")
-    parser.add_argument("--namespace", action="append", default=[], help="watch this namespace (repeatable; default: all)")
-    parser.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
-    parser.add_argument("--listen", default="0.0.0.0:8080", metavar="HOST:PORT", help="address of /healthz")
-    parser.add_argument("--max-investigations", type=_positive, default=20, help="that run at the same time")
-    parser.add_argument("--max-fetches", type=_positive, default=8, help="of one Investigation at the same time")
-    parser.add_argument("--max-artifact-bytes", type=_positive, default=1024**3, help="where an artifact is cut")
-    parser.add_argument("--max-session-bytes", type=_positive, help="of one Investigation's artifacts; default: no limit")
-    parser.add_argument("--max-namespace-bytes", type=_positive, help="of all artifacts of a namespace; default: no limit")
-    parser.add_argument("--retain-namespace-bytes", type=_positive, help="cap: the namespace's oldest data expires")
-    parser.add_argument("--retain-total-bytes", type=_positive, help="cap: the volume's oldest data expires")
-    parser.add_argument("--retain-grace-seconds", type=_seconds, default=3600, help="what ended since is safe from the caps")
-    parser.add_argument("--orphan-grace-seconds", type=_seconds, default=3600, help="until an orphaned session is removed")
-    parser.add_argument("--sweep-seconds", type=_positive, default=60, help="between two looks at what has expired")
-    parser.add_argument("--node-logs", action="store_true", help="read log files from nodes; needs the right nodes/log")
-    kubelets = parser.add_mutually_exclusive_group()
+    """Run the operator as these arguments say, by default those of the process."""
+    run(settings_of(parser().parse_args(arguments)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag. The destination of a flag is the name of its field in its group of `settings`."""
+    made = argparse.ArgumentParser(
+        prog="aletheia-operator",
+        description="Captures evidence for Investigations.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
+    made.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
+    made.add_argument("--version", action="version", version=__version__)
+    scope = made.add_argument_group("scope")
+    scope.add_argument("--namespace", dest="namespaces", action="append", help="watch this one, repeatable; without it all")
+    scope.add_argument("--kubeconfig", type=Path, help="how to reach the API server; without it the pod's service account")
+    scope.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
+    rights = made.add_argument_group("rights")
+    rights.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
+    _add_limits(made.add_argument_group("limits"))
+    _add_retention(made.add_argument_group("retention"))
+    _add_node_logs(made.add_argument_group("logs from nodes"))
+    process = made.add_argument_group("process")
+    process.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
+    process.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the operator's log")
+    process.add_argument("--log-level", choices=["debug", "info", "warning"], default=Process.log_level, help="the least shown")
+    return made
+
+
+def _add_limits(group: Any) -> None:
+    for flag, meaning in {
+        "--max-investigations": "that run at the same time",
+        "--max-fetches": "of one Investigation at the same time",
+        "--max-artifact-bytes": "where an artifact is cut",
+        "--max-session-bytes": "of one Investigation's artifacts; without it no limit",
+        "--max-namespace-bytes": "of all artifacts of a namespace; without it no limit",
+    }.items():
+        group.add_argument(flag, type=_positive, default=_default(Limits, flag), help=meaning)
+
+
+def _add_retention(group: Any) -> None:
+    group.add_argument(
+        "--retain-namespace-bytes", dest="namespace_bytes", type=_positive, help="cap: the namespace's oldest data expires"
+    )
+    group.add_argument("--retain-total-bytes", dest="total_bytes", type=_positive, help="cap: the volume's oldest data expires")
+    group.add_argument(
+        "--retain-grace-seconds",
+        dest="grace_seconds",
+        type=_seconds,
+        default=Retention.grace_seconds,
+        help="what ended since is safe from the caps",
+    )
+    group.add_argument(
+        "--orphan-grace-seconds",
+        type=_seconds,
+        default=Retention.orphan_grace_seconds,
+        help="until an orphaned session is removed",
+    )
+    group.add_argument(
+        "--sweep-seconds", type=_positive, default=Retention.sweep_seconds, help="between two looks at what has expired"
+    )
+
+
+def _add_node_logs(group: Any) -> None:
+    group.add_argument(
+        "--node-logs", dest="enabled", action="store_true", help="read log files from nodes; needs the right nodes/log"
+    )
+    kubelets = group.add_mutually_exclusive_group()
     kubelets.add_argument(
-        "--kubelet-certificate-authority", type=Path, default=CLUSTER_CA, help="PEM file that signs the kubelets' certificates"
+        "--kubelet-certificate-authority",
+        dest="certificate_authority",
+        type=Path,
+        default=NodeLogs.certificate_authority,
+        help="PEM file that signs the kubelets' certificates",
     )
-    kubelets.add_argument("--kubelet-insecure-tls", action="store_true", help="do not verify the kubelets' certificates")
-    parser.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
-    parser.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
-    parser.add_argument("--log-format", choices=["plain", "json"], default="plain")
-    parser.add_argument("--log-level", choices=["debug", "info", "warning"], default="info")
-    parser.add_argument("--version", action="version", version=__version__)
-    options = parser.parse_args(arguments)
-    kopf.configure(
-        debug=options.log_level == "debug",
-        quiet=options.log_level == "warning",
-        log_format=kopf.LogFormat.JSON if options.log_format == "json" else kopf.LogFormat.FULL,
+    kubelets.add_argument(
+        "--kubelet-insecure-tls",
+        dest="certificate_authority",
+        action="store_const",
+        const=None,
+        help="do not verify the kubelets' certificates",
     )
-    for chatty in ("kopf.objects", "kopf.activities", "aiohttp.access"):  # a line for every event and every probe
-        logging.getLogger(chatty).setLevel(logging.DEBUG if options.log_level == "debug" else logging.WARNING)
-    if options.kubeconfig is not None:
-        os.environ["KUBECONFIG"] = str(options.kubeconfig)  # the only way to name one to kopf
-    run(
-        Settings(
-            session_root=options.session_root,
-            kubeconfig=options.kubeconfig,
-            namespaces=tuple(options.namespace),
-            default_service_account=options.default_service_account,
-            listen=options.listen,
-            max_investigations=options.max_investigations,
-            max_fetches=options.max_fetches,
-            max_artifact_bytes=options.max_artifact_bytes,
-            max_session_bytes=options.max_session_bytes,
-            max_namespace_bytes=options.max_namespace_bytes,
-            caps=Caps(options.retain_namespace_bytes, options.retain_total_bytes, options.retain_grace_seconds),
-            orphan_grace_seconds=options.orphan_grace_seconds,
-            sweep_seconds=options.sweep_seconds,
-            node_logs=options.node_logs,
-            kubelet_certificate_authority=None if options.kubelet_insecure_tls else options.kubelet_certificate_authority,
-            operator_namespace=options.operator_namespace,
-            metric_templates=options.metric_templates,
-        )
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings that parsed flags stand for."""
+    given = vars(options)
+    given["namespaces"] = tuple(given["namespaces"] or ())
+
+    def group(kind: type[Any]) -> Any:
+        return kind(**{name: given[name] for name in kind.__dataclass_fields__ if name in given})
+
+    return Settings(
+        session_root=options.session_root,
+        metric_templates=options.metric_templates,
+        scope=group(Scope),
+        rights=group(Rights),
+        limits=group(Limits),
+        retention=group(Retention),
+        node_logs=group(NodeLogs),
+        process=group(Process),
     )
+
+
+def _default(group: type[Any], flag: str) -> Any:
+    return getattr(group, flag.removeprefix("--").replace("-", "_"))
 
 
 def _seconds(text: str) -> int:
@@ -91,7 +138,7 @@ def _positive(text: str) -> int:
 
 
 def main_process() -> NoReturn:
-    """`main`, and the end of the process: threads that wait for a source that hangs would hold it until their timeout."""
+    """Run `main`, then end the process at once: threads that wait for a hanging source would hold it until their timeout."""
     code: int | str | None = 1
     try:
         main()

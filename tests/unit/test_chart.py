@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kopf
 import pytest
 import yaml
 
@@ -16,7 +15,7 @@ from aletheia_operator import __main__ as command_line
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
-from aletheia_operator.handlers.operator import Settings
+from aletheia_operator.settings import Process, Scope, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "aletheia-operator"
@@ -280,10 +279,11 @@ def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> 
     """The operator's own parser accepts what the chart passes, and its defaults are the chart's."""
     started: list[Settings] = []
     monkeypatch.setattr(command_line, "run", started.append)
-    monkeypatch.setattr(kopf, "configure", lambda **_: None)
     for level in json.loads((CHART / "values.schema.json").read_text())["properties"]["logLevel"]["enum"]:
         command_line.main(operator_arguments({"logLevel": level}))
-    assert set(started) == {Settings(session_root=Path("/var/lib/aletheia"), operator_namespace="aletheia")}
+        process = Process(log_format="json", log_level=level)
+        scope = Scope(operator_namespace="aletheia")
+        assert started.pop() == Settings(session_root=Path("/var/lib/aletheia"), scope=scope, process=process)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
-from aletheia_operator.session.retention import Caps, over_caps
+from aletheia_operator.session.retention import over_caps
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.store import held
 from aletheia_operator.session.verify import verify
+from aletheia_operator.settings import Retention
 from tests.support.captures import NOW, Memory, capture
 from tests.unit.fakes import Clock, FakeKubernetes
 
@@ -103,7 +104,7 @@ def test_a_status_that_was_lost_is_written_again(tmp_path: Path) -> None:
 
 def test_a_legal_hold_holds_against_everything(tmp_path: Path) -> None:
     """Expiry, caps and the resource's deletion leave the data; taken off, the deletion's sweep removes it."""
-    rig = Rig(tmp_path, "evidence", caps=Caps(1, 1, 0), orphan_grace_seconds=0)
+    rig = Rig(tmp_path, "evidence", retention=Retention(1, 1, 0, 0))
     rig.hold("evidence")
     rig.retain("evidence", artifactsSeconds=1)
     rig.clock.advance(100)
@@ -139,7 +140,7 @@ def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
 
 def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
     """A session whose resource went unseen is marked first, and removed after the grace; marked no more when it is back."""
-    rig = Rig(tmp_path, "orphan", "back", orphan_grace_seconds=3600)
+    rig = Rig(tmp_path, "orphan", "back", retention=Retention(orphan_grace_seconds=3600))
     bodies = dict(rig.bodies)
     rig.bodies.clear()
     rig.sweep()
@@ -155,7 +156,7 @@ def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [Unavailable("the Kubernetes API did not answer"), Rejected("forbidden"), "partial"])
 def test_nothing_goes_on_a_failed_or_partial_list(error: Any, tmp_path: Path) -> None:
     """Whether the list fails at once or after its first items, nothing is marked, expired or removed."""
-    rig = Rig(tmp_path, "a", "b", orphan_grace_seconds=0, caps=Caps(1, 1, 0))
+    rig = Rig(tmp_path, "a", "b", retention=Retention(1, 1, 0, 0))
     rig.retain("a", artifactsSeconds=1)
     rig.clock.advance(10**6)
     listed = [rig.bodies["a"], Unavailable("410: the continue token expired")] if error == "partial" else [error]
@@ -168,7 +169,7 @@ def test_nothing_goes_on_a_failed_or_partial_list(error: Any, tmp_path: Path) ->
 
 def test_an_incomplete_list_that_looks_whole_does_no_harm(tmp_path: Path) -> None:
     """A resource that a list omits but that is there by name keeps its session."""
-    rig = Rig(tmp_path, "omitted", orphan_grace_seconds=0)
+    rig = Rig(tmp_path, "omitted", retention=Retention(orphan_grace_seconds=0))
     rig.sweep(listed=[])
     rig.sweep(listed=[])
     assert rig.there() == {"omitted"}
@@ -176,7 +177,7 @@ def test_an_incomplete_list_that_looks_whole_does_no_harm(tmp_path: Path) -> Non
 
 def test_what_was_imported_stays(tmp_path: Path) -> None:
     """An imported session has no resource here and is none's to remove."""
-    rig = Rig(tmp_path / "here", orphan_grace_seconds=0)
+    rig = Rig(tmp_path / "here", retention=Retention(orphan_grace_seconds=0))
     other = Rig(tmp_path / "there", "traveller")
     archive = tmp_path / "archive.tar"
     with archive.open("wb") as file:
@@ -191,7 +192,7 @@ def test_what_was_imported_stays(tmp_path: Path) -> None:
 
 def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
     """As many as it takes, none within the grace, none that is held."""
-    rig = Rig(tmp_path, "first", "second", "third", "last", caps=Caps(total_bytes=3 * SIZE, grace_seconds=10))
+    rig = Rig(tmp_path, "first", "second", "third", "last", retention=Retention(total_bytes=3 * SIZE, grace_seconds=10))
     rig.hold("second")
     rig.sweep()
     assert rig.there() == {"first", "second", "third", "last"}
@@ -239,15 +240,15 @@ SESSIONS = [
 @pytest.mark.parametrize(
     ("caps", "gone"),
     [
-        pytest.param(Caps(), [], id="no cap"),
-        pytest.param(Caps(namespace_bytes=120), [], id="just within the cap"),
-        pytest.param(Caps(namespace_bytes=119), ["A"], id="a byte over it"),
-        pytest.param(Caps(namespace_bytes=1), ["C", "A", "B"], id="a tiny cap spares what is within the grace"),
-        pytest.param(Caps(total_bytes=100), ["A", "B"], id="all namespaces together, by age"),
-        pytest.param(Caps(namespace_bytes=80, total_bytes=80), ["A", "B"], id="what one cap frees counts for the other"),
-        pytest.param(Caps(total_bytes=0, grace_seconds=10**6), [], id="all within the grace"),
+        pytest.param(Retention(), [], id="no cap"),
+        pytest.param(Retention(namespace_bytes=120), [], id="just within the cap"),
+        pytest.param(Retention(namespace_bytes=119), ["A"], id="a byte over it"),
+        pytest.param(Retention(namespace_bytes=1), ["C", "A", "B"], id="a tiny cap spares what is within the grace"),
+        pytest.param(Retention(total_bytes=100), ["A", "B"], id="all namespaces together, by age"),
+        pytest.param(Retention(namespace_bytes=80, total_bytes=80), ["A", "B"], id="what one cap frees counts for the other"),
+        pytest.param(Retention(total_bytes=0, grace_seconds=10**6), [], id="all within the grace"),
     ],
 )
-def test_which_go_for_a_cap(caps: Caps, gone: list[str]) -> None:
+def test_which_go_for_a_cap(caps: Retention, gone: list[str]) -> None:
     """The oldest ended first, until the cap holds."""
     assert [one.session_id for one in over_caps(SESSIONS, caps, NOW + timedelta(minutes=310))] == gone

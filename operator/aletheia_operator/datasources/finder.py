@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aletheia_operator.api import GROUP, VERSION, DataSourceSpec, parse_duration
+from aletheia_operator.api import DataSourceSpec, parse_duration, paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected
@@ -26,9 +26,8 @@ class KubernetesDataSources:
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
         """As `fetchers.base.DataSources` says. Of several defaults the first by name that is open to the namespace."""
-        path = f"/apis/{GROUP}/{VERSION}/datasources"
         if name is None:
-            found = [item async for item in self.operator.list(path)]
+            found = [item async for item in self.operator.list(paths.DATA_SOURCES)]
             candidates = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
             candidates.sort(key=lambda item: str(item["metadata"]["name"]))
             if not candidates:
@@ -36,7 +35,7 @@ class KubernetesDataSources:
                 raise Rejected(message, GapReason.NO_DATA_SOURCE)
         else:
             try:
-                candidates = [await self.operator.get(f"{path}/{name}")]
+                candidates = [await self.operator.get(paths.data_source(name))]
             except Rejected as e:
                 if e.reason != GapReason.NOT_FOUND:
                     raise

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api import GROUP, VERSION, DataSourceSpec
+from aletheia_operator.api import DataSourceSpec, paths
 from aletheia_operator.api.reasons import ConditionReason, Reason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
@@ -23,7 +23,6 @@ from aletheia_operator.investigate import Tools
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 
-PATH = f"/apis/{GROUP}/{VERSION}/datasources"
 LOOK_INTERVAL_SECONDS = 10
 CHECK_INTERVAL = timedelta(minutes=5)
 CHECK_TIMEOUT_SECONDS = 10  # one that hangs must not keep the others waiting
@@ -39,7 +38,7 @@ async def watch(tools: Tools) -> None:
     """Check without end what is due."""
     while True:
         try:
-            found = [item async for item in tools.kubernetes.list(PATH)]
+            found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
             await asyncio.gather(*(check(item, tools) for item in found if is_due(item, tools.now())))
         except SourceError as e:
             log.warning("DataSources cannot be checked: %s", e.message)
@@ -81,7 +80,7 @@ async def check(item: Item, tools: Tools) -> None:
         ],
     }
     try:
-        await tools.kubernetes.patch_status(f"{PATH}/{name}", status, item["metadata"]["uid"])
+        await tools.kubernetes.patch_status(paths.data_source(name), status, item["metadata"]["uid"])
     except SourceError as e:
         log.warning("the status of DataSource %s cannot be written: %s", name, e.message)
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import kopf
 
-from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api import GROUP, VERSION, paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError, retry_delays
@@ -23,55 +22,40 @@ from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.retention import Caps
+from aletheia_operator.settings import Process, Settings
 
 log = logging.getLogger(__name__)
 
-CLUSTER_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
 RESOURCE = (GROUP, VERSION, "investigations")
 LOOK_INTERVAL_SECONDS = 30
 IO_THREADS = 64  # a source that hangs holds a thread until its timeout; saving must not wait for it
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the operator was started."""
-
-    session_root: Path
-    kubeconfig: Path | None = None
-    """None: the pod's service account."""
-    namespaces: tuple[str, ...] = ()
-    """Empty: the whole cluster."""
-    default_service_account: str | None = None
-    listen: str = "0.0.0.0:8080"
-    max_investigations: int = 20
-    max_fetches: int = 8
-    max_artifact_bytes: int = 1024**3
-    max_session_bytes: int | None = None
-    max_namespace_bytes: int | None = None
-    caps: Caps = field(default_factory=Caps)
-    orphan_grace_seconds: int = 3600
-    sweep_seconds: int = 60
-    node_logs: bool = False
-    """Read log files from nodes; needs the right nodes/log."""
-    kubelet_certificate_authority: Path | None = CLUSTER_CA
-    """PEM file that signs the kubelets' serving certificates. None: they are not verified."""
-    operator_namespace: str | None = None
-    """Where the Secrets of DataSources are."""
-    metric_templates: Path | None = None
-    """YAML file with an admin's own templates for metrics."""
-
-
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    log_as(settings.process)
+    if settings.scope.kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(settings.scope.kubeconfig)  # the only way to name one to kopf
+    namespaces = settings.scope.namespaces
     kopf.run(
         registry=registry(settings),
         standalone=True,
         identity=cast("Any", "aletheia-operator"),  # kopf would ask for the user's name, which a container's uid has not
-        clusterwide=not settings.namespaces,
-        namespaces=list(settings.namespaces),
-        liveness_endpoint=f"http://{settings.listen}/healthz",
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        liveness_endpoint=f"http://{settings.process.listen}/healthz",
     )
+
+
+def log_as(process: Process) -> None:
+    """Set the form and the least level of the log."""
+    kopf.configure(
+        debug=process.log_level == "debug",
+        quiet=process.log_level == "warning",
+        log_format=kopf.LogFormat.JSON if process.log_format == "json" else kopf.LogFormat.FULL,
+    )
+    for chatty in ("kopf.objects", "kopf.activities", "aiohttp.access"):  # a line for every event and every probe
+        logging.getLogger(chatty).setLevel(logging.DEBUG if process.log_level == "debug" else logging.WARNING)
 
 
 def registry(settings: Settings) -> kopf.OperatorRegistry:
@@ -113,43 +97,41 @@ class _Handlers:
             raise kopf.PermanentError(f"--metric-templates: {e}") from e
         asyncio.get_running_loop().set_default_executor(Threads(IO_THREADS, thread_name_prefix="io"))
         try:
-            self._kubernetes = await kubernetes.connect(self.settings.kubeconfig)
+            self._kubernetes = await kubernetes.connect(self.settings.scope.kubeconfig)
         except Exception as e:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
         await self._served()
-        if self.settings.node_logs:
-            self._kubelets = Kubelets(self._kubernetes, self.settings.kubelet_certificate_authority)
+        if self.settings.node_logs.enabled:
+            self._kubelets = Kubelets(self._kubernetes, self.settings.node_logs.certificate_authority)
         tools = Tools(
             layout=SessionLayout(self.settings.session_root),
             kubernetes=self._kubernetes,
             http=Http(),
             fetchers=fetchers,
-            default_service_account=self.settings.default_service_account,
+            default_service_account=self.settings.rights.default_service_account,
             kubelets=self._kubelets,
-            max_fetches=self.settings.max_fetches,
-            max_artifact_bytes=self.settings.max_artifact_bytes,
-            budget=Budget(self.settings.max_session_bytes, self.settings.max_namespace_bytes),
-            operator_namespace=self.settings.operator_namespace,
+            max_fetches=self.settings.limits.max_fetches,
+            max_artifact_bytes=self.settings.limits.max_artifact_bytes,
+            budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
+            operator_namespace=self.settings.scope.operator_namespace,
         )
-        self.supervisor = Supervisor(tools, emit, self.settings.max_investigations)
+        self.supervisor = Supervisor(tools, emit, self.settings.limits.max_investigations)
         self.sweeper = Sweeper(
             tools.layout,
             self._kubernetes,
             emit,
             tools.now,
-            self.settings.namespaces,
-            self.settings.caps,
-            self.settings.orphan_grace_seconds,
+            self.settings.scope.namespaces,
+            self.settings.retention,
         )
         self._watching = [asyncio.create_task(one) for one in (self._look(), self._sweep(), datasources.watch(tools))]
 
     async def _served(self) -> None:
         """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
-        paths = [f"namespaces/{namespace}/investigations" for namespace in self.settings.namespaces] or ["investigations"]
-        for path in paths:
+        for path in paths.investigations(self.settings.scope.namespaces):
             for delay in retry_delays():
                 try:
-                    await self._kubernetes.get(f"/apis/{GROUP}/{VERSION}/{path}", {"limit": "1"}, kubernetes.METADATA_ONLY)
+                    await self._kubernetes.get(path, {"limit": "1"}, kubernetes.METADATA_ONLY)
                     break
                 except SourceError as e:
                     if e.reason == GapReason.FORBIDDEN:
@@ -168,7 +150,7 @@ class _Handlers:
             await self._kubernetes.close()
 
     def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:
-        if self.settings.kubeconfig is None:
+        if self.settings.scope.kubeconfig is None:
             return kopf.login_with_service_account(**kwargs)
         return kopf.login_with_kubeconfig(**kwargs)
 
@@ -189,7 +171,7 @@ class _Handlers:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.sweep_seconds)
+            await asyncio.sleep(self.settings.retention.sweep_seconds)
             try:
                 await self.sweeper.sweep()
             except SourceError as e:
@@ -203,7 +185,7 @@ class _Handlers:
         while True:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
             try:
-                await self.supervisor.look_for_unnoticed(self.settings.namespaces)
+                await self.supervisor.look_for_unnoticed(self.settings.scope.namespaces)
             except SourceError as e:
                 log.warning("Investigations cannot be listed: %s", e.message)
             except Exception:  # the probe depends on this look

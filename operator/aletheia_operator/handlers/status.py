@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api import paths
 from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import Rejected, Unavailable, retry_delays
@@ -35,7 +35,7 @@ class StatusWriter:
         metadata = body["metadata"]
         self._kubernetes = kubernetes
         self._now = now
-        self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{metadata['namespace']}/investigations/{metadata['name']}"
+        self._path = paths.investigation(metadata["namespace"], metadata["name"])
         self._uid = metadata["uid"]
         self.generation = metadata["generation"]
         self._before: Mapping[str, Any] = body.get("status") or {}

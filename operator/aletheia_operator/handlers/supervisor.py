@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aletheia_operator.api import GROUP, VERSION, InvestigationSpec, parse_duration
+from aletheia_operator.api import InvestigationSpec, parse_duration, paths
 from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import retry_delays
@@ -104,11 +104,9 @@ class Supervisor:
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare what exists with what was observed: a watch that has gone deaf shows itself here."""
-        base = f"/apis/{GROUP}/{VERSION}"
-        paths = [f"{base}/namespaces/{namespace}/investigations" for namespace in namespaces] or [f"{base}/investigations"]
         before = self.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
         unnoticed = []
-        for path in paths:
+        for path in paths.investigations(namespaces):
             async for item in self.tools.kubernetes.list(path, metadata_only=True):
                 metadata = item["metadata"]
                 if metadata["uid"] not in self._known and datetime.fromisoformat(metadata["creationTimestamp"]) < before:

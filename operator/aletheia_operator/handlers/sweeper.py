@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api import GROUP, VERSION
+from aletheia_operator.api import GROUP, paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.status import StatusWriter
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
-from aletheia_operator.session.retention import Caps, expire, over_caps, remove
+from aletheia_operator.session.retention import expire, over_caps, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, write_retention_record
 from aletheia_operator.session.staging import remove_leftovers
+from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,7 @@ class Sweeper:
     now: Callable[[], datetime]
     namespaces: Sequence[str] = ()
     """Empty: all."""
-    caps: Caps = field(default_factory=Caps)
-    orphan_grace_seconds: int = 3600
-    """So long a session stays whose Investigation is gone and was not seen to go."""
+    retention: Retention = field(default_factory=Retention)
     _seen_to_go: set[str] = field(init=False, default_factory=set)
 
     async def deleted(self, body: Body) -> None:
@@ -81,14 +80,12 @@ class Sweeper:
 
     async def _resources(self) -> dict[str, Body]:
         """Every Investigation by uid, without what is large. Raises SourceError: part of them is as good as none."""
-        base = f"/apis/{GROUP}/{VERSION}"
-        paths = [f"{base}/namespaces/{namespace}/investigations" for namespace in self.namespaces]
         resources: dict[str, Body] = {}
-        for path in paths or [f"{base}/investigations"]:
+        for path in paths.investigations(self.namespaces):
             async for item in self.kubernetes.list(path):
                 status = item.get("status") or {}
                 resources[item["metadata"]["uid"]] = {
-                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "apiVersion": paths.API_VERSION,
                     "kind": "Investigation",
                     "metadata": item["metadata"],
                     "spec": {"retention": (item.get("spec") or {}).get("retention")},
@@ -128,7 +125,7 @@ class Sweeper:
         if record.held:
             self._seen_to_go.discard(uid)
             return
-        sure = uid in self._seen_to_go or self.now() - since >= timedelta(seconds=self.orphan_grace_seconds)
+        sure = uid in self._seen_to_go or self.now() - since >= timedelta(seconds=self.retention.orphan_grace_seconds)
         if sure and not await self._exists(manifest):
             await asyncio.to_thread(remove, self.layout, manifest.session_id)
             self._seen_to_go.discard(uid)
@@ -137,9 +134,8 @@ class Sweeper:
     async def _exists(self, manifest: Manifest) -> bool:
         """Whether the resource is there after all; also where that cannot be known."""
         owner = manifest.investigation
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{owner.namespace}/investigations/{owner.name}"
         try:
-            found = await self.kubernetes.get(path)
+            found = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
         except Rejected as e:
             return e.reason != GapReason.NOT_FOUND
         except SourceError:
@@ -151,9 +147,9 @@ class Sweeper:
             free = [one for one in self._manifests() if one.expiration_time is None]
             return [one for one in free if not read_retention_record(self.layout, one.session_id).held]
 
-        if self.caps.namespace_bytes is None and self.caps.total_bytes is None:
+        if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
             return
-        for manifest in over_caps(await asyncio.to_thread(unheld), self.caps, self.now()):
+        for manifest in over_caps(await asyncio.to_thread(unheld), self.retention, self.now()):
             try:
                 await self._expire(manifest, resources.get(manifest.investigation.uid))
             except (OSError, SessionBusy) as e:

@@ -46,6 +46,7 @@ from aletheia_operator.session import (
     read_artifact,
 )
 from aletheia_operator.session.store import manifest_bytes
+from aletheia_operator.settings import Limits
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.text.trace_ids import TraceIds, first
@@ -87,9 +88,9 @@ class Tools:
     parsers: Parsers = field(default_factory=Parsers)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Whose turn it is to write an artifact's file."""
-    max_fetches: int = 8
+    max_fetches: int = Limits.max_fetches
     """Questions of one Investigation that are asked at the same time."""
-    max_artifact_bytes: int = 1024**3
+    max_artifact_bytes: int = Limits.max_artifact_bytes
     """A larger artifact is cut there, with a gap."""
     budget: Budget = field(default_factory=Budget)
     operator_namespace: str | None = None

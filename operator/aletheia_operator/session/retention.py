@@ -1,7 +1,6 @@
 """How long data is kept: which sessions a limit lets go, and letting one go."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aletheia_operator.session.files import replace
@@ -10,18 +9,10 @@ from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.staging import discard_tree, remove_session
 from aletheia_operator.session.store import held, manifest_bytes, read_manifest
+from aletheia_operator.settings import Retention
 
 
-@dataclass(frozen=True)
-class Caps:
-    """Bytes of evidence that may lie on the volume, None for any; what ended within the grace is never let go for them."""
-
-    namespace_bytes: int | None = None
-    total_bytes: int | None = None
-    grace_seconds: int = 3600
-
-
-def over_caps(manifests: Iterable[Manifest], caps: Caps, now: datetime) -> list[Manifest]:
+def over_caps(manifests: Iterable[Manifest], caps: Retention, now: datetime) -> list[Manifest]:
     """Which of these unheld, unexpired sessions to let go so that the caps hold: the oldest ended first. Pure."""
     kept = sorted(
         manifests, key=lambda one: (one.completion_time is None, one.completion_time or one.start_time, one.session_id)
@@ -34,7 +25,7 @@ def over_caps(manifests: Iterable[Manifest], caps: Caps, now: datetime) -> list[
     return gone + _oldest_over(left, caps.total_bytes, caps, now)
 
 
-def _oldest_over(sessions: Sequence[Manifest], limit: int | None, caps: Caps, now: datetime) -> list[Manifest]:
+def _oldest_over(sessions: Sequence[Manifest], limit: int | None, caps: Retention, now: datetime) -> list[Manifest]:
     excess = sum(one.size_bytes for one in sessions) - limit if limit is not None else 0
     gone = []
     for one in sessions:

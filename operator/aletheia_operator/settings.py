@@ -1,0 +1,105 @@
+"""Every setting of the operator, in groups: its unit, its default and its meaning, in a docstring under each field.
+
+This is the one place of defaults. The command line (`__main__`) and the chart's values are held against it by tests.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CLUSTER_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which Investigations are handled, and with which access."""
+
+    namespaces: tuple[str, ...] = ()
+    """Namespaces whose Investigations are handled. Empty: the whole cluster."""
+    kubeconfig: Path | None = None
+    """File that says how to reach the API server. None: the pod's own service account."""
+    operator_namespace: str | None = None
+    """Namespace of the Secrets that DataSources refer to. None: DataSources can have no Secrets."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Whose rights the Kubernetes reads use."""
+
+    default_service_account: str | None = None
+    """ServiceAccount of the Investigation's namespace that reads where the spec names none. None: the operator itself reads."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What captures may use."""
+
+    max_investigations: int = 20
+    """Investigations that are captured at the same time; the others are Queued."""
+    max_fetches: int = 8
+    """Questions of one Investigation that are asked at the same time."""
+    max_artifact_bytes: int = 1024**3
+    """Bytes of one artifact; it is cut there, which is a gap."""
+    max_session_bytes: int | None = None
+    """Bytes of one Investigation's artifacts; what is beyond is a gap. None: no limit."""
+    max_namespace_bytes: int | None = None
+    """Bytes of all artifacts of one namespace; what is beyond is a gap. None: no limit."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long evidence stays on the volume."""
+
+    namespace_bytes: int | None = None
+    """Bytes of evidence of one namespace; the oldest expires first. None: no cap."""
+    total_bytes: int | None = None
+    """Bytes of all evidence; the oldest expires first. None: no cap."""
+    grace_seconds: int = 3600
+    """Seconds since the end of a capture during which no cap lets it expire."""
+    orphan_grace_seconds: int = 3600
+    """Seconds until a session is removed whose Investigation is gone, if its deletion was not seen."""
+    sweep_seconds: int = 60
+    """Seconds between two looks at what has expired."""
+
+
+@dataclass(frozen=True)
+class NodeLogs:
+    """Log files that are read from the nodes' kubelets."""
+
+    enabled: bool = False
+    """Read log files from nodes. Needs the right `get nodes/log`."""
+    certificate_authority: Path | None = CLUSTER_CA
+    """PEM file that signs the kubelets' serving certificates. None: they are not verified."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """The operator's process."""
+
+    listen: str = "0.0.0.0:8080"
+    """HOST:PORT of /healthz."""
+    log_format: str = "plain"
+    """Form of the operator's own log: `plain` or `json`."""
+    log_level: str = "info"
+    """Least level of the operator's own log: `debug`, `info` or `warning`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the operator was started."""
+
+    session_root: Path
+    """Directory of the session volume."""
+    metric_templates: Path | None = None
+    """YAML file with an admin's own templates for metrics. None: the built-in ones alone."""
+    scope: Scope = field(default_factory=Scope)
+    """Which Investigations are handled."""
+    rights: Rights = field(default_factory=Rights)
+    """Whose rights are used."""
+    limits: Limits = field(default_factory=Limits)
+    """What captures may use."""
+    retention: Retention = field(default_factory=Retention)
+    """How long evidence stays."""
+    node_logs: NodeLogs = field(default_factory=NodeLogs)
+    """Log files from nodes."""
+    process: Process = field(default_factory=Process)
+    """The process itself."""
