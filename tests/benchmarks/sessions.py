@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aletheia_operator.session import Artifact, InvestigationReference, Manifest
 from aletheia_operator.session.age import new_identity
-from aletheia_operator.session.store import manifest_bytes
+from aletheia_operator.session.manifest_file import manifest_bytes
 from tests.cluster import programs
 
 SESSION = "INC-7F3A"

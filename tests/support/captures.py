@@ -14,7 +14,7 @@ from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
-from aletheia_operator.session import InvestigationReference, SessionLayout
+from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from tests.support.faults import Fault
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -58,6 +58,19 @@ def capture(
         SessionLayout(root), cast("Any", kubernetes), cast("Any", None), fetchers=(fetcher,), max_fetches=1, now=now, **tools
     )
     return asyncio.run(investigate(order, shared, lambda snapshot: None))
+
+
+def unfinished(owner: InvestigationReference = OWNER) -> Manifest:
+    """The first manifest of a capture, without an id."""
+    return Manifest(
+        session_id="",
+        investigation=owner,
+        spec={"targets": [{"pod": "any"}]},
+        window=("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"),
+        phase="Running",
+        start_time=NOW,
+        operator_version="1",
+    )
 
 
 @dataclass

@@ -198,7 +198,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("an escape sequence in the manifest", members(artifact(path="data/logs/\x1b[2J.json")), "no path of a data file"),
     ("a path twice in the manifest", members(manifest(lambda m: m["artifacts"].append(m["artifacts"][0]))), "a path twice"),
     ("more than the disk holds", members(artifact(sizeBytes=2**60)), "bytes are needed"),
-    ("a size below zero", members(artifact(sizeBytes=-1)), "a size below zero"),
+    ("a size below zero", members(artifact(sizeBytes=-1)), "a size or count below zero"),
     ("an id upwards", members(lambda all: setattr(all[0][0], "name", "../INC-0000/manifest.json")), "does not begin with"),
 ]
 

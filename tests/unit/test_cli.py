@@ -10,8 +10,8 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import SessionLayout, age
-from aletheia_operator.session.retention_record import RetentionRecord, write_retention_record
-from aletheia_operator.session.store import held
+from aletheia_operator.session.lock import locked
+from aletheia_operator.session.retention_record import update_retention_record
 from tests.support.captures import Memory, capture
 
 ANSWERS = {"first": [[{"line": "evidence"}]], "last": [[{"line": "the end"}]]}
@@ -84,7 +84,7 @@ def test_a_session_travels(aletheia: Aletheia, session: Path, tmp_path: Path) ->
     assert aletheia.json("list") == []
     assert session.name in aletheia("import", str(archive))
     assert aletheia.json("verify")[0]["intact"]
-    assert aletheia.json("list")[0]["custody"] == {"keep": True}
+    assert aletheia.json("list")[0]["custody"] == {"keep": True, "imported": True}
 
 
 def test_every_command_speaks_json(aletheia: Aletheia, tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def test_log_content_is_inert(aletheia: Aletheia, tmp_path: Path) -> None:
 def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:
     """Nothing is deleted without --yes, under legal hold, or while another process holds the session."""
     assert "--yes deletes without asking" in aletheia("delete", session.name, code=1)
-    with held(session):
+    with locked(session):
         assert "in use by another process" in aletheia("delete", session.name, "--yes", code=1)
-    write_retention_record(SessionLayout(tmp_path), session.name, RetentionRecord(legal_hold="case 4711"))
+    update_retention_record(SessionLayout(tmp_path), session.name, legal_hold="case 4711")
     assert "under legal hold (case 4711)" in aletheia("delete", session.name, "--yes", code=1)
     assert session.exists()
 

@@ -17,10 +17,11 @@ from aletheia_operator.handlers import status as status_module
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.session.unseal import decrypt_artifact
-from aletheia_operator.session.verify import read_session, verify
+from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, StoredResource, capture, digest_of, operate
 from tests.support.faults import Fault, in_child
 

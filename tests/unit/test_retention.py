@@ -11,9 +11,9 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
-from aletheia_operator.session.retention import over_caps
-from aletheia_operator.session.retention_record import read_retention_record
-from aletheia_operator.session.store import held
+from aletheia_operator.session.lock import locked
+from aletheia_operator.session.retention import over_caps, remove
+from aletheia_operator.session.retention_record import read_retention_record, update_retention_record
 from aletheia_operator.session.verify import verify
 from aletheia_operator.settings import Retention
 from tests.support.captures import NOW, Memory, capture
@@ -131,7 +131,7 @@ def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
 def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
     """A deletion while something holds the session is made up for by the next pass, without the grace."""
     rig = Rig(tmp_path, "gone")
-    with held(rig.layout.session(rig.ids["gone"])):
+    with locked(rig.layout.session(rig.ids["gone"])):
         rig.delete("gone")
     assert rig.there() == {"gone"}
     rig.sweep()
@@ -252,3 +252,35 @@ SESSIONS = [
 def test_which_go_for_a_cap(caps: Retention, gone: list[str]) -> None:
     """The oldest ended first, until the cap holds."""
     assert [one.session_id for one in over_caps(SESSIONS, caps, NOW + timedelta(minutes=310))] == gone
+
+
+def test_an_imported_session_is_not_expired_by_the_investigation_of_its_uid(tmp_path: Path) -> None:
+    """It was brought back by hand, perhaps after it expired: what the Investigation says is not about this copy."""
+    rig = Rig(tmp_path / "here", "old", retention=Retention(1, 1, 0, 0))
+    archive = tmp_path / "archive.tar"
+    with archive.open("wb") as file:
+        export_session(rig.layout.session(rig.ids["old"]), file.write)
+    remove(rig.layout, rig.ids["old"], by_hand=True)
+    with archive.open("rb") as stream:
+        import_session(rig.layout, stream)
+    rig.retain("old", artifactsSeconds=1)
+    rig.clock.advance(10**6)
+    rig.sweep()
+    rig.delete("old")
+    rig.sweep()
+    assert rig.there() == {"old"}
+
+
+def test_a_hold_by_hand_outlives_sweeps(tmp_path: Path) -> None:
+    """What was said by `aletheia session hold` is not undone by what the Investigation says, nor by its deletion."""
+    rig = Rig(tmp_path, "old", retention=Retention(1, 1, 0, 0))
+    update_retention_record(rig.layout, rig.ids["old"], hold="case 4711")
+    rig.retain("old", artifactsSeconds=1)
+    rig.clock.advance(10**6)
+    rig.sweep()
+    rig.delete("old")
+    rig.sweep()
+    assert rig.there() == {"old"}
+    update_retention_record(rig.layout, rig.ids["old"], hold=None)
+    rig.sweep()
+    assert rig.there() == set()

@@ -26,8 +26,8 @@ from aletheia_operator.session import (
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
+from aletheia_operator.session.manifest_file import NoManifest, read_manifest
 from aletheia_operator.session.names import session_id
-from aletheia_operator.session.store import read_manifest
 from tests.unit.fakes import NOW, UID
 
 NAME = ("kubernetes", "web-0", "shop")
@@ -442,4 +442,5 @@ def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
 
 def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
     """Absence is no error."""
-    assert read_manifest(layout, "INC-0000") is None
+    with pytest.raises(NoManifest):
+        read_manifest(layout, "INC-0000")

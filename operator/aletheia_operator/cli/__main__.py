@@ -9,9 +9,9 @@ from aletheia_operator.cli.output import say
 from aletheia_operator.cli.sessions import add_commands
 from aletheia_operator.session.age import AgeError
 from aletheia_operator.session.archive import ArchiveError
+from aletheia_operator.session.lock import SessionBusy
+from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.staging import StagingBusy
-from aletheia_operator.session.store import SessionBusy
-from aletheia_operator.session.verify import Unreadable
 from aletheia_operator.version import __version__
 
 

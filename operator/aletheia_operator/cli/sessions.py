@@ -14,14 +14,15 @@ from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.aletheia_archive import export_for_aletheia
 from aletheia_operator.session.archive import export_session, import_directory, import_session
 from aletheia_operator.session.catalog import Entry, sessions
+from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.names import is_session_id
+from aletheia_operator.session.retention import remove
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.seal import reseal
-from aletheia_operator.session.staging import remove_session
-from aletheia_operator.session.store import held
 from aletheia_operator.session.unseal import decrypt_artifact, decrypt_session, replace_encryption
-from aletheia_operator.session.verify import Verification, read_session, verify
+from aletheia_operator.session.verify import Verification, verify
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
 
@@ -166,13 +167,12 @@ def import_one(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     layout = SessionLayout(options.root)
-    directory = _directory(options)
-    if hold := read_retention_record(layout, options.session).legal_hold:
+    _directory(options)
+    if hold := read_retention_record(layout, options.session).hold_reason:
         raise Refused(f"{options.session} is under legal hold ({hold}): take the annotation off its Investigation first")
     if not options.yes and not _confirmed(f"Delete {options.session} and its evidence?"):
         raise Refused("nothing was deleted; --yes deletes without asking")
-    with held(directory):
-        remove_session(layout, options.session)
+    remove(layout, options.session, by_hand=True)
     return _said(options, f"{options.session} deleted", {"session": options.session})
 
 
@@ -182,7 +182,7 @@ def reseal_one(options: argparse.Namespace) -> int:
     password = read_password(options.new_password_file) if options.new_password_file else None
     assert manifest.encryption is not None
     encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
-    with held(_directory(options)):
+    with locked(_directory(options)):
         replace_encryption(SessionLayout(options.root), manifest, encryption)
     locked_by = encryption.locked_by
     said = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
@@ -244,8 +244,8 @@ def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
     return [
         *([f"sealed ({manifest.encryption.locked_by})"] if manifest.encryption else []),
         *(["expired"] if manifest.expiration_time else []),
-        *(["kept"] if record.keep else []),
-        *([f"legal hold ({record.legal_hold})"] if record.legal_hold else []),
+        *(["imported"] if record.imported else ["kept"] if record.keep else []),
+        *([f"legal hold ({record.hold_reason})"] if record.hold_reason else []),
         *(["orphaned"] if record.orphaned_since else []),
     ]
 

@@ -18,8 +18,9 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.status import StatusWriter
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.retention import expire, over_caps, remove
-from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, write_retention_record
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.settings import Retention
 
@@ -53,9 +54,9 @@ class Sweeper:
             if manifest is None:
                 self._seen_to_go.discard(uid)
                 return
-            await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, _record_of(body))
+            await self._remember(manifest, body)
             await self._orphan(manifest)
-        except (OSError, SessionBusy) as e:
+        except (OSError, SessionBusy, Unreadable) as e:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
 
     async def sweep(self) -> None:
@@ -67,7 +68,7 @@ class Sweeper:
             body = resources.get(manifest.investigation.uid)
             try:
                 await (self._orphan(manifest) if body is None else self._keep_as_said(manifest, body))
-            except (OSError, SessionBusy) as e:
+            except (OSError, SessionBusy, Unreadable) as e:
                 log.warning("session %s is left as it is: %s", manifest.session_id, e)
         await self._hold_caps(resources)
 
@@ -94,13 +95,18 @@ class Sweeper:
         return resources
 
     async def _keep_as_said(self, manifest: Manifest, body: Body) -> None:
-        record = _record_of(body)
-        await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, record)
+        record = await self._remember(manifest, body)
+        if record.imported:
+            return
         seconds = (body["spec"].get("retention") or {}).get("artifactsSeconds")
         ended = manifest.completion_time
         due = seconds is not None and ended is not None and ended + timedelta(seconds=seconds) <= self.now()
-        if manifest.expiration_time is not None or (due and record.legal_hold is None):
+        if manifest.expiration_time is not None or (due and record.hold_reason is None):
             await self._expire(manifest, body)
+
+    async def _remember(self, manifest: Manifest, body: Body) -> RetentionRecord:
+        """Note on the volume what the resource says; what was said on the volume itself stays."""
+        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **_retention_of(body))
 
     async def _expire(self, manifest: Manifest, body: Body | None) -> None:
         """Remove the data and say so; each step again where a crash came before it."""
@@ -119,10 +125,11 @@ class Sweeper:
         if since is None:
             since = self.now()
             keep = record.keep or bool((manifest.spec.get("retention") or {}).get("keep") and uid not in self._seen_to_go)
-            record = record.model_copy(update={"orphaned_since": since, "keep": keep})
-            await asyncio.to_thread(write_retention_record, self.layout, manifest.session_id, record)
+            record = await asyncio.to_thread(
+                update_retention_record, self.layout, manifest.session_id, orphaned_since=since, keep=keep
+            )
             log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
-        if record.held:
+        if record.outlives_investigation:
             self._seen_to_go.discard(uid)
             return
         sure = uid in self._seen_to_go or self.now() - since >= timedelta(seconds=self.retention.orphan_grace_seconds)
@@ -145,14 +152,14 @@ class Sweeper:
     async def _hold_caps(self, resources: Mapping[str, Body]) -> None:
         def unheld() -> list[Manifest]:
             free = [one for one in self._manifests() if one.expiration_time is None]
-            return [one for one in free if not read_retention_record(self.layout, one.session_id).held]
+            return [one for one in free if not read_retention_record(self.layout, one.session_id).outlives_investigation]
 
         if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
             return
         for manifest in over_caps(await asyncio.to_thread(unheld), self.retention, self.now()):
             try:
                 await self._expire(manifest, resources.get(manifest.investigation.uid))
-            except (OSError, SessionBusy) as e:
+            except (OSError, SessionBusy, Unreadable) as e:
                 log.warning("session %s is left as it is: %s", manifest.session_id, e)
 
 
@@ -163,8 +170,8 @@ def _light(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})
 
 
-def _record_of(body: Body) -> RetentionRecord:
+def _retention_of(body: Body) -> dict[str, Any]:
     """What the resource says of its session. An annotation with any value but `false` holds it."""
     hold = (body["metadata"].get("annotations") or {}).get(LEGAL_HOLD)
     keep = bool(((body.get("spec") or {}).get("retention") or {}).get("keep"))
-    return RetentionRecord(keep=keep, legal_hold=None if hold in (None, "false") else hold or "set")
+    return {"keep": keep, "legal_hold": None if hold in (None, "false") else hold or "set", "orphaned_since": None}

@@ -45,7 +45,7 @@ from aletheia_operator.session import (
     find_session,
     read_artifact,
 )
-from aletheia_operator.session.store import manifest_bytes
+from aletheia_operator.session.manifest_file import manifest_bytes
 from aletheia_operator.settings import Limits
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time

@@ -2,13 +2,13 @@
 
 from aletheia_operator.session.artifact import ArtifactWriter, encoded
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import SessionBusy
 from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
 from aletheia_operator.session.reading import read_artifact
 from aletheia_operator.session.store import (
     Done,
     Session,
-    SessionBusy,
     create_session,
     find_session,
 )

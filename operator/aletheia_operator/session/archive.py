@@ -19,12 +19,11 @@ from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.files import make_directory, open_new, replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest, read_copy, read_session
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.retention_record import RetentionRecord, retention_record_bytes
 from aletheia_operator.session.staging import publish, staging
-from aletheia_operator.session.verify import Unreadable, parse_manifest, read_session
 
-MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 MAX_EXTENDED_HEADER_BYTES = 4096
 _BLOCK_BYTES = 1024 * 1024
 _FILE_MODE = 0o640
@@ -79,7 +78,7 @@ def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | No
     Files that its manifest does not list stay where they are.
     """
     try:
-        manifest, content = read_session(directory)
+        manifest, content = read_copy(directory)
     except Unreadable as e:
         raise ArchiveError(str(e)) from e
     if not is_session_id(manifest.session_id):
@@ -102,7 +101,7 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
     with staging(layout, f"import-{manifest.session_id}") as made:
         yield made
         replace(made / "manifest.json", content)
-        replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True)))
+        replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True, imported=True)))
         if not publish(made, layout.session(manifest.session_id)):
             _require_free_id(layout, manifest.session_id)
 
@@ -141,8 +140,6 @@ def _checked_manifest(content: bytes, session_id: str) -> Manifest:
         raise ArchiveError("its manifest is of another session than its name says")
     if not manifest.finished or manifest.expiration_time is not None:
         raise ArchiveError("its manifest is of a capture that has not ended, or whose data has expired")
-    if any(artifact.size_bytes < 0 for artifact in manifest.artifacts):
-        raise ArchiveError("its manifest names a size below zero")
     return manifest
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Manifest
-from aletheia_operator.session.verify import Unreadable, read_session
+from aletheia_operator.session.manifest_file import Unreadable, read_session
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """How long data is kept: which sessions a limit lets go, and letting one go."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Manifest
-from aletheia_operator.session.retention_record import read_retention_record
-from aletheia_operator.session.staging import discard_tree, remove_session
-from aletheia_operator.session.store import held, manifest_bytes, read_manifest
+from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, retention_lock
+from aletheia_operator.session.staging import discard_tree, hide_session
 from aletheia_operator.settings import Retention
 
 
@@ -38,25 +40,44 @@ def _oldest_over(sessions: Sequence[Manifest], limit: int | None, caps: Retentio
 
 
 def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
-    """Remove a finished session's data and say so in its manifest, which stays. Raises SessionBusy, OSError.
+    """Remove a finished session's data and say so in its manifest, which stays; the manifest.
 
-    The manifest says it first: what a crash leaves of the data is removed by the next call.
+    The manifest says it first: what a crash leaves of the data is removed by the next call. Raises SessionBusy, Unreadable,
+    OSError; PermissionError if the capture has not ended, or the session is on hold or imported.
     """
     directory = layout.session(session_id)
-    with held(directory):
+    with locked(directory):
         manifest = read_manifest(layout, session_id)
-        if manifest is None or not manifest.finished or read_retention_record(layout, session_id).legal_hold is not None:
-            raise PermissionError(f"{session_id} is running or under legal hold")
-        if manifest.expiration_time is None:
-            manifest = manifest.model_copy(update={"expiration_time": now})
-            replace(layout.manifest(session_id), manifest_bytes(manifest))
+        if not manifest.finished:
+            raise PermissionError(f"{session_id} is not expired: its capture has not ended")
+        with retention_lock(layout):
+            record = read_retention_record(layout, session_id)
+            if record.imported:
+                raise PermissionError(f"{session_id} is not expired: it was imported, and stays until it is deleted by hand")
+            _require_no_hold(session_id, record)
+            if manifest.expiration_time is None:
+                manifest = manifest.model_copy(update={"expiration_time": now})
+                replace(layout.manifest(session_id), manifest_bytes(manifest))
         discard_tree(directory / "data")
+        layout.journal(session_id).unlink(missing_ok=True)
     return manifest
 
 
-def remove(layout: SessionLayout, session_id: str) -> None:
-    """Remove a session whose Investigation is gone. Raises SessionBusy, and PermissionError where it is held."""
-    with held(layout.session(session_id)):
-        if read_retention_record(layout, session_id).held:
-            raise PermissionError(f"{session_id} is kept or under legal hold")
-        remove_session(layout, session_id)
+def remove(layout: SessionLayout, session_id: str, *, by_hand: bool = False) -> None:
+    """Remove a session and all that is in its directory. Raises SessionBusy, OSError, and PermissionError if it is to stay.
+
+    `by_hand`: a person asked for it, so that only a hold keeps it; else also retention.keep and an import do.
+    """
+    with locked(layout.session(session_id)):
+        with retention_lock(layout):
+            record = read_retention_record(layout, session_id)
+            _require_no_hold(session_id, record)
+            if record.outlives_investigation and not by_hand:
+                raise PermissionError(f"{session_id} is kept: `aletheia session delete` removes it")
+            hidden = hide_session(layout, session_id)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _require_no_hold(session_id: str, record: RetentionRecord) -> None:
+    if (reason := record.hold_reason) is not None:
+        raise PermissionError(f"{session_id} is under legal hold ({reason})")

@@ -1,6 +1,16 @@
-"""How long a session is kept, as far as its directory must remember: the resource that says so may be gone."""
+"""What a session's directory remembers of how long it is kept (`custody.json`): its Investigation may be gone.
 
+The operator writes what the Investigation says, `aletheia session hold` what people say on the volume, each without undoing
+the other. One lock for the whole volume, taken for milliseconds, keeps a hold and a removal from crossing.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -8,38 +18,79 @@ from pydantic import ValidationError
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import SessionBusy
+
+MAX_RECORD_BYTES = 64 * 1024
+UNREADABLE = "custody.json cannot be read"
+_LOCK_SECONDS = 10.0
 
 
 class RetentionRecord(Model):
-    """`custody.json`. Without the file: nothing holds the session but its Investigation."""
+    """Without the file: nothing keeps the session but its Investigation."""
 
     keep: bool = False
-    """Stays when its Investigation is deleted (spec.retention.keep, or imported)."""
+    """Stays when its Investigation is deleted (spec.retention.keep)."""
+    imported: bool = False
+    """Restored from an archive: the Investigation of that name and uid, if there is one, does not decide on it."""
     legal_hold: str | None = None
-    """The annotation's value: while it is set nothing removes the data."""
+    """Value of the Investigation's annotation; None without it. While it is set nothing removes the data."""
+    hold: str | None = None
+    """Reason given to `aletheia session hold`; None without. Holds like the annotation, and only `release` lifts it."""
     orphaned_since: datetime | None = None
     """When its Investigation was first found to be gone."""
 
     @property
-    def held(self) -> bool:
-        return self.keep or self.legal_hold is not None
+    def hold_reason(self) -> str | None:
+        """Why nothing may remove the data; None if it is not on hold."""
+        return self.hold if self.hold is not None else self.legal_hold
+
+    @property
+    def outlives_investigation(self) -> bool:
+        """Whether the session stays when its Investigation is deleted."""
+        return self.keep or self.imported or self.hold_reason is not None
 
 
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:
-    """What is remembered. A file that cannot be read holds the session: better kept too long than lost."""
+    """The record. One that cannot be read is a hold: a session is better kept too long than lost."""
     try:
-        return RetentionRecord.model_validate_json(layout.retention_record(session_id).read_bytes())
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(layout.retention_record(session_id), flags), "rb") as file:
+            return RetentionRecord.model_validate_json(file.read(MAX_RECORD_BYTES + 1))
     except FileNotFoundError:
         return RetentionRecord()
-    except ValidationError:
-        return RetentionRecord(keep=True, legal_hold="custody.json cannot be read")
+    except (OSError, ValidationError):
+        return RetentionRecord(keep=True, hold=UNREADABLE)
 
 
-def write_retention_record(layout: SessionLayout, session_id: str, record: RetentionRecord) -> None:
-    """Remember it, where it is not remembered already."""
-    if record != read_retention_record(layout, session_id):
-        replace(layout.retention_record(session_id), retention_record_bytes(record))
+def update_retention_record(layout: SessionLayout, session_id: str, **changes: Any) -> RetentionRecord:
+    """Change fields of the record and leave the others; the new record. Raises SessionBusy, OSError."""
+    with retention_lock(layout):
+        before = read_retention_record(layout, session_id)
+        after = before.model_copy(update=changes)
+        if after != before:
+            replace(layout.retention_record(session_id), retention_record_bytes(after))
+    return after
 
 
 def retention_record_bytes(record: RetentionRecord) -> bytes:
     return orjson.dumps(record.to_json(), option=orjson.OPT_APPEND_NEWLINE)
+
+
+@contextmanager
+def retention_lock(layout: SessionLayout) -> Iterator[None]:
+    """Nobody else changes or acts on a retention record within the context. Raises SessionBusy after 10 s, OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(layout.sessions / ".retention.lock", flags, 0o640)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as e:
+                if time.monotonic() > deadline:
+                    raise SessionBusy("the retention of all sessions") from e
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,6 @@
 """A session in the making: filled in a hidden directory, then renamed into place in one step, or gone."""
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from aletheia_operator.session.files import make_directory, sync_directory
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import SessionBusy, lock_directory
 
 _PREFIX = ".new-"
 
@@ -28,7 +28,7 @@ def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
     path = layout.sessions / f"{_PREFIX}{name}"
     with suppress(FileExistsError):
         path.mkdir(mode=0o750)
-    descriptor = _hold(path)
+    descriptor = _lock(path)
     try:
         for left in list(path.iterdir()):
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
@@ -52,13 +52,13 @@ def publish(path: Path, target: Path) -> bool:
     return True
 
 
-def remove_session(layout: SessionLayout, session_id: str) -> None:
-    """Remove a session: hidden in one step, so that no one meets half of it, then file by file."""
+def hide_session(layout: SessionLayout, session_id: str) -> Path:
+    """Take a session away in one step, so that no one meets half of it; where its files now wait for their removal."""
     trash = layout.sessions / f"{_PREFIX}removed-{session_id}"
     shutil.rmtree(trash, ignore_errors=True)
     os.rename(layout.session(session_id), trash)
     sync_directory(layout.sessions)
-    shutil.rmtree(trash, ignore_errors=True)
+    return trash
 
 
 def discard_tree(path: Path) -> None:
@@ -73,7 +73,7 @@ def remove_leftovers(layout: SessionLayout) -> None:
         return
     for path in list(layout.sessions.glob(f"{_PREFIX}*")):
         try:
-            descriptor = _hold(path)
+            descriptor = _lock(path)
         except OSError:
             continue
         try:
@@ -82,14 +82,8 @@ def remove_leftovers(layout: SessionLayout) -> None:
             os.close(descriptor)
 
 
-def _hold(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _lock(path: Path) -> int:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        os.close(descriptor)
+        return lock_directory(path)
+    except SessionBusy as e:
         raise StagingBusy(path.name) from e
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor

@@ -3,17 +3,16 @@
 A file is written beside its target under a temporary name (O_EXCL, O_NOFOLLOW), synced, renamed, and its directory synced.
 While a capture runs, `journal.ndjson` has the plan and then a line for each question that is done, written before its files
 get their names: after a crash the next process finishes what a line promises, goes on from there, and removes files that no
-line names. The manifest is written last. One process at a time holds a session (flock). All calls block: call them in a
+line names. The manifest is written last. One process at a time works on a session (`lock`). All calls block: call them in a
 thread.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -26,32 +25,36 @@ from aletheia_operator.scratch import Scratch, write_all
 from aletheia_operator.session.artifact import ArtifactWriter
 from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import lock_directory
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
+from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
 from aletheia_operator.text.trace_ids import TraceIds
 
-
-class SessionBusy(Exception):
-    """Another process holds the session."""
+_PASSING_ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EAGAIN)
 
 
 def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
-    """The manifest of the session that belongs to the Investigation with this uid, if there is one."""
+    """The manifest of the session that belongs to the Investigation with this uid; None if there is none.
+
+    A directory whose manifest cannot be read is another's: a new session gets a longer id. Raises OSError if the volume
+    fails, or if the session is this Investigation's and a newer version of the operator wrote it.
+    """
     for digits in range(4, MAX_SESSION_ID_DIGITS):
-        manifest = read_manifest(layout, session_id(uid, digits))
-        if manifest is not None and manifest.investigation.uid == uid:
-            return manifest
+        try:
+            manifest = read_manifest(layout, session_id(uid, digits))
+        except NewerManifest as e:
+            if e.uid == uid:
+                raise OSError(errno.EINVAL, str(e)) from e
+        except Unreadable as e:
+            if isinstance(e.__cause__, OSError) and e.__cause__.errno in _PASSING_ERRORS:
+                raise e.__cause__ from e
+        else:
+            if manifest.investigation.uid == uid:
+                return manifest
     return None
-
-
-def read_manifest(layout: SessionLayout, session: str) -> Manifest | None:
-    """A session's manifest; None where there is none."""
-    try:
-        return Manifest.model_validate_json(layout.manifest(session).read_bytes())
-    except FileNotFoundError:
-        return None
 
 
 def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
@@ -78,7 +81,7 @@ class Done:
 
 @dataclass
 class Session:
-    """One session, held by this process until `close`. Raises SessionBusy where another holds it."""
+    """One session, locked by this process until `close`. Raises SessionBusy if another process works on it."""
 
     layout: SessionLayout
     manifest: Manifest
@@ -89,13 +92,9 @@ class Session:
     def __post_init__(self) -> None:
         self._guard = threading.Lock()
         self._names: set[Path] = set()
-        self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        self._directory = lock_directory(self.path)
         try:
-            fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._recover()
-        except BlockingIOError as e:
-            self.close()
-            raise SessionBusy(self.manifest.session_id) from e
         except BaseException:
             self.close()
             raise
@@ -212,9 +211,10 @@ class Session:
 
     def _recover(self) -> None:
         """Take up what an earlier process left: whole, listed artifacts stay, all else goes."""
-        manifest = read_manifest(self.layout, self.manifest.session_id)
-        if manifest is not None:
-            self.manifest = manifest
+        try:
+            self.manifest = read_manifest(self.layout, self.manifest.session_id)
+        except Unreadable as e:
+            raise OSError(errno.EINVAL, str(e)) from e
         if self.manifest.finished:
             self._remove_journal()
             return
@@ -290,23 +290,6 @@ class Session:
     def _remove_journal(self) -> None:
         with suppress(FileNotFoundError):
             self.layout.journal(self.manifest.session_id).unlink()
-
-
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Hold a session's directory against every other process. Raises SessionBusy."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as e:
-        raise SessionBusy(directory.name) from e
-    finally:
-        os.close(descriptor)
-
-
-def manifest_bytes(manifest: Manifest) -> bytes:
-    return orjson.dumps(manifest.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _publish(path: Path) -> None:

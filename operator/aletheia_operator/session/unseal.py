@@ -10,8 +10,8 @@ from aletheia_operator.session import age
 from aletheia_operator.session.files import make_directory, open_new, replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.manifest_file import manifest_bytes
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, open_by_identities, open_by_password
-from aletheia_operator.session.store import manifest_bytes
 
 
 def open_key(encryption: Encryption, *, password: str | None, identities: Sequence[Any]) -> str:

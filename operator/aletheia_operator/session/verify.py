@@ -7,22 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pydantic import ValidationError
-
 from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.files import temporary
-from aletheia_operator.session.layout import CATEGORIES
 from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.manifest_file import read_session
 
-MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 _KEPT = ("manifest.json", "custody.json")
 OWN_FILES = frozenset({*_KEPT, *(temporary(Path(name)).name for name in _KEPT)})
 """Also what a killed process left of writing one of them anew."""
-_FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
-
-
-class Unreadable(Exception):
-    """There is no manifest that can be read."""
 
 
 @dataclass(frozen=True)
@@ -38,49 +30,6 @@ class Verification:
     @property
     def intact(self) -> bool:
         return self.manifest.finished and not (self.missing or self.extra or self.altered)
-
-
-def parse_manifest(content: bytes) -> Manifest:
-    """The manifest, of which every path lies in `data/` and none is named twice. Raises Unreadable."""
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as e:
-        fault = e.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "the whole"
-        raise Unreadable(f"manifest.json is not a manifest: {where}: {fault['msg']}") from e
-    paths = [artifact.path for artifact in manifest.artifacts]
-    for path in paths:
-        if not is_data_path(path):
-            raise Unreadable(f"manifest.json names {path[:200]!r}, which is no path of a data file")
-    if len(set(paths)) < len(paths):
-        raise Unreadable("manifest.json names a path twice")
-    return manifest
-
-
-def is_data_path(path: str) -> bool:
-    """Whether it is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
-    folder, _, name = path.rpartition("/")
-    return (
-        folder in _FOLDERS
-        and name.isprintable()
-        and name[:1] not in ("", ".")
-        and name not in CATEGORIES
-        and "\\" not in name
-        and len(name.encode()) <= 255
-    )
-
-
-def read_session(directory: Path) -> tuple[Manifest, bytes]:
-    """The manifest of the session in a directory, and its bytes. Raises Unreadable."""
-    try:
-        descriptor = os.open(directory / "manifest.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as e:
-        raise Unreadable(f"{directory}: manifest.json cannot be read: {e.strerror}") from e
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise Unreadable(f"{directory}: manifest.json is larger than {MAX_MANIFEST_BYTES} bytes")
-    return parse_manifest(content), content
 
 
 def verify(directory: Path) -> Verification:

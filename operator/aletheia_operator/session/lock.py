@@ -1,0 +1,40 @@
+"""One process at a time works on a session: a lock (flock) on its directory, which the kernel lifts when that process ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class SessionBusy(Exception):
+    """Another process works on the session; the message is its id."""
+
+
+def lock_directory(directory: Path) -> int:
+    """Lock a directory; closing the returned descriptor unlocks it. Raises SessionBusy, OSError.
+
+    A directory that was moved or removed before the lock was had is FileNotFoundError.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(directory)):
+            raise FileNotFoundError(2, "another directory has this name now", str(directory))
+    except BlockingIOError as e:
+        os.close(descriptor)
+        raise SessionBusy(directory.name) from e
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock a session's directory for the time of the context. Raises SessionBusy, OSError."""
+    descriptor = lock_directory(directory)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""manifest.json as bytes: the one reader and the one writer, with the same limit for capture, export, import and sweep.
+
+A manifest is taken only when every value in it is one that we could have written: the rest of the code trusts it.
+
+Unreadable
+├── NoManifest     there is none
+└── NewerManifest  a newer version wrote it
+"""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from aletheia_operator.session.layout import CATEGORIES, SessionLayout
+from aletheia_operator.session.manifest import Artifact, Gap, Manifest
+
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+"""Some 30,000 artifacts; parsing it takes about 0.2 s and 200 MB."""
+MOST_GAPS_IN_A_LARGE_MANIFEST = 1000
+SCHEMA_VERSION = 1
+_FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_OWNER = re.compile(r"[A-Za-z0-9]([-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")  # of a namespace, a name, a uid: it goes into URLs
+_YEARS = range(1970, 9000)  # of times that retention can be added to
+
+
+class Unreadable(Exception):
+    """There is no manifest that can be read; the message says why."""
+
+
+class NoManifest(Unreadable):
+    """The session or its manifest is not there."""
+
+
+class NewerManifest(Unreadable):
+    """A newer version of the operator wrote it. `uid` is its Investigation's, '' if not known."""
+
+    def __init__(self, message: str, uid: str) -> None:
+        super().__init__(message)
+        self.uid = uid
+
+
+def read_manifest(layout: SessionLayout, session_id: str) -> Manifest:
+    """The manifest of a session of the volume. Raises Unreadable."""
+    return read_session(layout.session(session_id))[0]
+
+
+def read_session(directory: Path) -> tuple[Manifest, bytes]:
+    """The manifest of a session in the directory of its id, and its bytes. Raises Unreadable."""
+    manifest, content = read_copy(directory)
+    if manifest.session_id != directory.name:
+        raise Unreadable(
+            f"{directory}: manifest.json is of session {manifest.session_id!a}: give the directory its name, or import it"
+        )
+    return manifest, content
+
+
+def read_copy(directory: Path) -> tuple[Manifest, bytes]:
+    """As `read_session`, of a directory with any name. Raises Unreadable."""
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(directory / "manifest.json", flags), "rb") as file:
+            content = file.read(MAX_MANIFEST_BYTES + 1)
+    except FileNotFoundError as e:
+        raise NoManifest(f"{directory}: manifest.json cannot be read: {e.strerror}") from e
+    except OSError as e:
+        raise Unreadable(f"{directory}: manifest.json cannot be read: {e.strerror}") from e
+    try:
+        return parse_manifest(content), content
+    except NewerManifest as e:
+        raise NewerManifest(f"{directory}: {e}", e.uid) from e
+    except Unreadable as e:
+        raise Unreadable(f"{directory}: {e}") from e
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """The manifest in these bytes. Raises Unreadable."""
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise Unreadable(f"manifest.json is larger than {MAX_MANIFEST_BYTES} bytes")
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as e:
+        _refuse_newer(content)
+        fault = e.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, fault["loc"]))[:200] or "the whole"
+        raise Unreadable(f"manifest.json is not a manifest: {where}: {fault['msg']}") from e
+    for fault_of_it in (_fault_of_json(content), _fault(manifest)):
+        if fault_of_it:
+            raise Unreadable(f"manifest.json {fault_of_it}")
+    return manifest
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """The manifest as it is written. One that no reader would take is made smaller; OSError (EFBIG) if that is not enough.
+
+    What goes then are the summaries, which the artifacts themselves have, and gaps after the first thousand.
+    """
+    content = _encoded(manifest)
+    if len(content) > MAX_MANIFEST_BYTES:
+        content = _encoded(_shortened(manifest))
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise OSError(27, f"the manifest is larger than {MAX_MANIFEST_BYTES} bytes: ask for less in one Investigation")
+    return content
+
+
+def is_data_path(path: str) -> bool:
+    """Whether it is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
+    folder, _, name = path.rpartition("/")
+    return (
+        folder in _FOLDERS
+        and name.isprintable()
+        and name[:1] not in ("", ".")
+        and name not in CATEGORIES
+        and "\\" not in name
+        and len(name.encode()) <= 255
+    )
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    return orjson.dumps(manifest.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _shortened(manifest: Manifest) -> Manifest:
+    gaps = manifest.gaps[:MOST_GAPS_IN_A_LARGE_MANIFEST]
+    if more := manifest.gaps[MOST_GAPS_IN_A_LARGE_MANIFEST:]:
+        severity = "gap" if any(gap.severity == "gap" for gap in more) else "note"
+        message = f"{len(more)} more gaps do not fit into the manifest: ask for less in one Investigation"
+        gaps.append(
+            Gap(fetcher="Investigation", target="manifest.json", reason="SaveFailed", message=message, severity=severity)
+        )
+    artifacts = [artifact.model_copy(update={"summary": ""}) for artifact in manifest.artifacts]
+    return manifest.model_copy(update={"artifacts": artifacts, "gaps": gaps})
+
+
+def _refuse_newer(content: bytes) -> None:
+    """Raise NewerManifest if a newer version wrote it."""
+    try:
+        value: Any = orjson.loads(content)
+        version = value["schemaVersion"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        owner = value.get("investigation")
+        uid = owner.get("uid") if isinstance(owner, dict) else None
+        raise NewerManifest(
+            f"manifest.json has schema version {version}, and this version of aletheia reads up to {SCHEMA_VERSION}:"
+            " use the version that wrote it, or a newer one",
+            uid if isinstance(uid, str) else "",
+        )
+
+
+def _fault_of_json(content: bytes) -> str:
+    """What is no JSON though the model's parser takes it: NaN and Infinity."""
+    if b"NaN" in content or b"Infinity" in content:
+        try:
+            orjson.loads(content)
+        except ValueError as e:
+            return f"is not a manifest: {e}"
+    return ""
+
+
+def _fault(manifest: Manifest) -> str:
+    """What is wrong with a manifest whose types are right; '' if nothing."""
+    owner = manifest.investigation
+    for name, value in (("namespace", owner.namespace), ("name", owner.name), ("uid", owner.uid)):
+        if not _OWNER.fullmatch(value):
+            return f"names {value[:100]!a} as its Investigation's {name}"
+    for moment in (manifest.start_time, manifest.completion_time, manifest.expiration_time):
+        if moment is not None and not _is_usable(moment):
+            return f"has the time {moment.isoformat()}, which is without a zone or out of bounds"
+    paths = set()
+    for artifact in manifest.artifacts:
+        if fault := _fault_of_artifact(artifact):
+            return fault
+        if artifact.path in paths:
+            return f"names a path twice: {artifact.path[:200]!a}"
+        paths.add(artifact.path)
+    return ""
+
+
+def _is_usable(moment: datetime) -> bool:
+    return moment.tzinfo is not None and moment.year in _YEARS
+
+
+def _fault_of_artifact(artifact: Artifact) -> str:
+    if not is_data_path(artifact.path):
+        return f"names {artifact.path[:200]!a}, which is no path of a data file"
+    if not 0 <= artifact.size_bytes < 2**63 or not 0 <= artifact.count < 2**63:
+        return f"names a size or count below zero or past 2^63 for {artifact.path}"
+    if not _SHA256.fullmatch(artifact.sha256):
+        return f"names no SHA-256 for {artifact.path}"
+    return ""

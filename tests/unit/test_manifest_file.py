@@ -1,0 +1,190 @@
+"""One reader and one writer of manifest.json: what is refused, what a refusal costs others, and the limit of both."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.session import Gap, InvestigationReference, Manifest, SessionLayout, find_session
+from aletheia_operator.session import manifest_file as module
+from aletheia_operator.session.archive import ArchiveError, export_session, import_directory
+from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.manifest_file import (
+    MAX_MANIFEST_BYTES,
+    NewerManifest,
+    Unreadable,
+    manifest_bytes,
+    parse_manifest,
+    read_session,
+)
+from aletheia_operator.session.names import session_id
+from aletheia_operator.session.verify import verify
+from tests.support.captures import OWNER, Memory, capture
+
+ANSWERS = {"first": [[{"line": "evidence"}]]}
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished session."""
+    return Path(capture(tmp_path_factory.mktemp("volume"), Memory(ANSWERS)).path)
+
+
+def changed(session: Path, change: Change) -> bytes:
+    value = json.loads((session / "manifest.json").read_bytes())
+    change(value)
+    return json.dumps(value).encode()
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+HOSTILE: list[tuple[str, Change, str]] = [
+    ("NaN in the spec", lambda m: m.update(spec={"a": float("nan")}), "is not a manifest"),
+    ("Infinity in the spec", lambda m: m.update(spec={"a": float("-inf")}), "is not a manifest"),
+    ("nested past any stack", lambda m: m.update(spec={"a": nested(900)}), "recursion"),
+    ("an unknown key", lambda m: m.update(run="rm -rf /"), "run"),
+    ("an unknown key of an artifact", lambda m: m["artifacts"][0].update(run=1), "artifacts.0.run"),
+    ("a list for the whole of artifacts", lambda m: m.update(artifacts={}), "artifacts"),
+    ("a number for a session", lambda m: m.update(sessionId=7), "sessionId"),
+    ("no phase", lambda m: m.pop("phase"), "phase"),
+    ("a size past 64 bits", lambda m: m["artifacts"][0].update(sizeBytes=10**30), "past 2^63"),
+    ("a count below zero", lambda m: m["artifacts"][0].update(count=-1), "below zero"),
+    ("no digest", lambda m: m["artifacts"][0].update(sha256="x" * 64), "no SHA-256"),
+    ("a time without a zone", lambda m: m.update(completionTime="2026-11-22T12:00:00"), "without a zone"),
+    ("a time at the end of the calendar", lambda m: m.update(completionTime="9999-12-31T23:59:59Z"), "out of bounds"),
+    ("a time at its beginning", lambda m: m.update(startTime="0001-01-01T00:00:00+14:00"), "out of bounds"),
+    ("a namespace that leads elsewhere", lambda m: m["investigation"].update(namespace="../../secrets"), "namespace"),
+    ("a name with a line end", lambda m: m["investigation"].update(name="a\nb"), "name"),
+    ("an empty uid", lambda m: m["investigation"].update(uid=""), "uid"),
+    ("another session's id", lambda m: m.update(sessionId="INC-FFFF"), "is of session 'INC-FFFF'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
+def test_hostile_manifests(change: Change, message: str, session: Path, tmp_path: Path) -> None:
+    """Each is refused by name, by every reader alike, and is an entry with a fault in the list of all."""
+    layout = SessionLayout(tmp_path)
+    damaged = layout.session(session.name)
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_bytes(changed(session, change))
+    readers: list[Callable[[Path], Any]] = [read_session, verify, lambda path: export_session(path, lambda block: None)]
+    for read in readers:
+        with pytest.raises(Unreadable, match=r"manifest\.json") as refused:
+            read(damaged)
+        assert message in str(refused.value)
+    (entry,) = sessions(layout)
+    assert entry.manifest is None
+    assert message in entry.fault
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"null", b"[]", b"{}", b'{"schemaVersion": 1', b"[" * 100_000], ids=str)
+def test_what_is_no_manifest_at_all(content: bytes) -> None:
+    """Any bytes are a manifest or Unreadable, and nothing else."""
+    with pytest.raises(Unreadable):
+        parse_manifest(content)
+
+
+def test_one_limit_for_writing_reading_exporting_and_importing(session: Path, tmp_path: Path) -> None:
+    """A manifest of just the limit goes all the way; a byte more goes nowhere."""
+    layout = SessionLayout(tmp_path / "here")
+    large = layout.session(session.name)
+    large.parent.mkdir(parents=True)
+    os.system(f"cp -r {session} {large}")
+    manifest = read_session(large)[0]
+    filled = manifest.model_copy(update={"spec": {"a": ""}})
+    room = MAX_MANIFEST_BYTES - len(manifest_bytes(filled))
+    content = manifest_bytes(manifest.model_copy(update={"spec": {"a": "x" * room}}))
+    assert len(content) == MAX_MANIFEST_BYTES
+    (large / "manifest.json").write_bytes(content)
+    archive = tmp_path / "archive"
+    with archive.open("wb") as file:
+        export_session(large, file.write)
+    assert import_directory(SessionLayout(tmp_path / "there"), large).session_id == session.name
+    with pytest.raises(OSError, match="the manifest is larger"):
+        manifest_bytes(manifest.model_copy(update={"spec": {"a": "x" * (room + 10_000)}}))
+    (large / "manifest.json").write_bytes(content + b"\n")
+    with pytest.raises(Unreadable, match="is larger than"):
+        read_session(large)
+    with pytest.raises(ArchiveError, match="is larger than"):
+        import_directory(SessionLayout(tmp_path / "nowhere"), large)
+
+
+def test_a_manifest_that_grew_too_large_is_still_written(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence is listed before anything else: summaries go first, and of the gaps those after the first thousand."""
+    gap = Gap(fetcher="KubernetesLogs", target="pod/a", reason="NotFound", message="gone")
+    manifest = read_session(session)[0].model_copy(update={"gaps": [gap] * 3000})
+    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", 200_000)
+    written = parse_manifest(manifest_bytes(manifest))
+    assert [one.sha256 for one in written.artifacts] == [one.sha256 for one in manifest.artifacts]
+    assert len(written.gaps) == 1001
+    assert "2000 more gaps" in written.gaps[-1].message
+
+
+def test_a_newer_version_is_named(session: Path) -> None:
+    """Whatever else the newer version changed, the message says which version wrote it and what to do."""
+    with pytest.raises(NewerManifest, match=r"schema version 7.* reads up to 1: use the version that wrote it") as refused:
+        parse_manifest(changed(session, lambda m: m.update(schemaVersion=7, artifacts={"by": "path"}, colour="red")))
+    assert refused.value.uid == OWNER.uid
+
+
+@pytest.mark.parametrize("how", ["damaged", "newer", "empty", "a directory", "a link to nowhere", "a pipe", "no manifest"])
+def test_another_session_never_fails_a_new_one(how: str, session: Path, tmp_path: Path) -> None:
+    """Whatever lies under the id that the uid asks for: the new session gets a longer id, and the other one is untouched."""
+    taken = tmp_path / "sessions" / session_id("newcomer", 4)
+    taken.mkdir(parents=True)
+    manifest = taken / "manifest.json"
+    match how:
+        case "damaged":
+            manifest.write_bytes(b"\0" * 4096)
+        case "newer":
+            manifest.write_bytes(changed(session, lambda m: m.update(schemaVersion=2)))
+        case "empty":
+            manifest.touch()
+        case "a directory":
+            manifest.mkdir()
+        case "a link to nowhere":
+            manifest.symlink_to("/no/such/file")
+        case "a pipe":
+            os.mkfifo(manifest)
+        case _:
+            (taken / "data").mkdir()
+    before = sorted(path.name for path in taken.rglob("*"))
+    owner = InvestigationReference(namespace="shop", name="newcomer", uid="newcomer")
+    found = capture(tmp_path, Memory(ANSWERS), owner=owner).manifest
+    assert (found.phase, found.session_id) == ("Completed", session_id("newcomer", 5))
+    assert sorted(path.name for path in taken.rglob("*")) == before
+    assert capture(tmp_path, Memory(ANSWERS), owner=owner).manifest.session_id == found.session_id
+
+
+def test_ones_own_newer_session_is_not_captured_twice(session: Path, tmp_path: Path) -> None:
+    """After a downgrade the operator says that it cannot read the session, and makes no second one."""
+    own = tmp_path / "sessions" / session.name
+    own.mkdir(parents=True)
+    (own / "manifest.json").write_bytes(changed(session, lambda m: m.update(schemaVersion=2)))
+    with pytest.raises(OSError, match="schema version 2"):
+        capture(tmp_path, Memory(ANSWERS))
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [session.name]
+
+
+def test_a_volume_that_fails_is_no_damaged_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading fails for the moment the session is not taken for absent: its evidence would be captured twice."""
+    manifest: Manifest = capture(tmp_path, Memory(ANSWERS)).manifest
+    real = os.open
+
+    def failing(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("manifest.json"):
+            raise OSError(5, "Input/output error")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        find_session(SessionLayout(tmp_path), manifest.investigation.uid)

@@ -1,0 +1,171 @@
+"""Holds, imports and expiry on the volume itself, without an operator: what removes data, what does not, who waits for whom."""
+
+import fcntl
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.session import Session, SessionBusy, SessionLayout
+from aletheia_operator.session import retention_record as module
+from aletheia_operator.session.lock import lock_directory, locked
+from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.session.retention import expire, remove
+from aletheia_operator.session.retention_record import (
+    RetentionRecord,
+    read_retention_record,
+    retention_lock,
+    update_retention_record,
+)
+from aletheia_operator.session.store import create_session
+from aletheia_operator.session.verify import verify
+from tests.support.captures import NOW, Memory, capture, unfinished
+
+ANSWERS = {"first": [[{"line": "evidence"}]]}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SessionLayout:
+    return SessionLayout(tmp_path)
+
+
+@pytest.fixture
+def session_id(layout: SessionLayout) -> str:
+    """A finished session."""
+    return capture(layout.root, Memory(ANSWERS)).manifest.session_id
+
+
+HELD: list[dict[str, Any]] = [
+    {"legal_hold": "case 1"},
+    {"legal_hold": ""},
+    {"hold": "case 2"},
+    {"hold": "a", "legal_hold": "b"},
+]
+
+
+@pytest.mark.parametrize("record", HELD, ids=str)
+def test_nothing_removes_what_is_on_hold(record: dict[str, Any], layout: SessionLayout, session_id: str) -> None:
+    """Neither expiry nor removal, also by hand, until every hold is lifted."""
+    update_retention_record(layout, session_id, **record)
+    for removal in (
+        lambda: expire(layout, session_id, NOW),
+        lambda: remove(layout, session_id),
+        lambda: remove(layout, session_id, by_hand=True),
+    ):
+        with pytest.raises(PermissionError, match="is under legal hold"):
+            removal()
+        assert verify(layout.session(session_id)).intact
+    update_retention_record(layout, session_id, legal_hold=None, hold=None)
+    remove(layout, session_id)
+    assert not layout.session(session_id).exists()
+
+
+@pytest.mark.parametrize("field", ["keep", "imported"])
+def test_what_is_kept_goes_by_hand_alone(field: str, layout: SessionLayout, session_id: str) -> None:
+    """A deleted Investigation leaves it; `aletheia session delete` does not."""
+    update_retention_record(layout, session_id, **{field: True})
+    with pytest.raises(PermissionError, match="is kept"):
+        remove(layout, session_id)
+    assert verify(layout.session(session_id)).intact
+    remove(layout, session_id, by_hand=True)
+    assert list(layout.sessions.glob("[!.]*")) == []
+
+
+def test_an_unfinished_capture_is_not_expired(layout: SessionLayout) -> None:
+    """Its data would go from under it, and the next process would take the session for ended."""
+    manifest = create_session(layout, unfinished())
+    with pytest.raises(PermissionError, match="has not ended"):
+        expire(layout, manifest.session_id, NOW)
+    assert read_manifest(layout, manifest.session_id) == manifest
+
+
+def test_expiry_and_removal_wait_for_who_works_on_the_session(layout: SessionLayout, session_id: str) -> None:
+    """While another process has it nothing is changed, not even the manifest."""
+    before = layout.manifest(session_id).read_bytes()
+    with locked(layout.session(session_id)):
+        for work in (lambda: expire(layout, session_id, NOW), lambda: remove(layout, session_id, by_hand=True)):
+            with pytest.raises(SessionBusy, match=session_id):
+                work()
+    assert layout.manifest(session_id).read_bytes() == before
+    assert verify(layout.session(session_id)).intact
+
+
+def test_a_directory_that_was_replaced_meanwhile_is_not_taken_for_the_same(
+    layout: SessionLayout, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed and restored between the opening and the lock: the lock would be of a directory that nobody sees any more."""
+    directory = layout.session(session_id)
+    real = fcntl.flock
+
+    def replacing(descriptor: int, operation: int) -> None:
+        if directory.exists() and not (layout.root / "elsewhere").exists():
+            directory.rename(layout.root / "elsewhere")
+            directory.mkdir()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replacing)
+    with pytest.raises(FileNotFoundError):
+        lock_directory(directory)
+
+
+def test_what_each_writer_said_stays(layout: SessionLayout, session_id: str) -> None:
+    """The operator's word about the Investigation does not lift a hold by hand, nor the other way round."""
+    update_retention_record(layout, session_id, hold="case 4711")
+    update_retention_record(layout, session_id, keep=True, legal_hold="audit", orphaned_since=None)
+    assert read_retention_record(layout, session_id) == RetentionRecord(keep=True, legal_hold="audit", hold="case 4711")
+    update_retention_record(layout, session_id, keep=False, legal_hold=None, orphaned_since=NOW)
+    assert read_retention_record(layout, session_id).hold_reason == "case 4711"
+
+
+def _add(root: Path, session_id: str, count: int) -> None:
+    layout = SessionLayout(root)
+    for _ in range(count):
+        with retention_lock(layout):
+            path = layout.retention_record(session_id)
+            record = json.loads(path.read_bytes())
+            record["hold"] = str(int(record["hold"]) + 1)
+            path.write_text(json.dumps(record))
+
+
+def test_processes_change_the_record_one_after_the_other(layout: SessionLayout, session_id: str) -> None:
+    """Of 200 changes by four processes none is lost."""
+    update_retention_record(layout, session_id, hold="0")
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_add, args=(layout.root, session_id, 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert read_retention_record(layout, session_id).hold == "200"
+
+
+def test_a_lock_that_is_never_given_back_is_busy(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another process is stopped in the middle the operator goes on without it."""
+    layout.sessions.mkdir(parents=True)
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.0)
+    with retention_lock(layout), pytest.raises(SessionBusy), retention_lock(layout):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"keep": "perhaps"}', b'{"newer": 1}', b"x" * 100_000], ids=repr)
+def test_a_record_that_cannot_be_read_is_a_hold(content: bytes, layout: SessionLayout, session_id: str) -> None:
+    """Better kept too long than lost; the hold can be lifted by hand, and then the record is readable again."""
+    layout.retention_record(session_id).write_bytes(content)
+    assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
+    with pytest.raises(PermissionError):
+        remove(layout, session_id, by_hand=True)
+    update_retention_record(layout, session_id, keep=False, legal_hold=None, orphaned_since=None)
+    assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
+    update_retention_record(layout, session_id, hold=None)
+    assert read_retention_record(layout, session_id).hold_reason is None
+
+
+def test_expiry_takes_a_journal_along_that_a_crash_left(layout: SessionLayout, session_id: str) -> None:
+    """Killed between the last manifest and the journal's removal: an expired session holds its manifest and record alone."""
+    layout.journal(session_id).write_text('{"key": "pod/first"}\n')
+    expire(layout, session_id, NOW)
+    assert verify(layout.session(session_id)).intact
+    with Session(layout, read_manifest(layout, session_id)) as session:
+        assert session.manifest.expiration_time == NOW
