@@ -80,7 +80,7 @@ def retention_record_bytes(record: RetentionRecord) -> bytes:
 def retention_lock(layout: SessionLayout) -> Iterator[None]:
     """Nobody else changes or acts on a retention record within the context. Raises SessionBusy after 10 s, OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(layout.sessions / ".retention.lock", flags, 0o640)
+    descriptor = os.open(layout.root / ".retention.lock", flags, 0o640)
     deadline = time.monotonic() + _LOCK_SECONDS
     try:
         while True:
