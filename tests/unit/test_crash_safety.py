@@ -263,6 +263,7 @@ def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
     for fault in faults("kill"):
         layout = SessionLayout(tmp_path / str(fault.at))
         session_id = import_session(layout, io.BytesIO(archive)).session_id
+        layout.retention_record(session_id).unlink()
 
         def killed(layout: SessionLayout = layout, session_id: str = session_id, fault: Fault = fault) -> None:
             with fault.injected():
