@@ -4,13 +4,13 @@ import asyncio
 import time
 import zlib
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from aletheia_operator.clients import guard
+from aletheia_operator.clients import addresses
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving
@@ -206,7 +206,7 @@ REFUSED = ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b
 @pytest.mark.parametrize(("address", "refused"), [*((one, True) for one in REFUSED), ("10.0.0.1", False), ("::1", False)])
 def test_addresses_that_are_refused(address: str, refused: bool) -> None:
     """Link-local, multicast and metadata addresses are refused in every spelling; others are not."""
-    assert guard.is_refused(address) is refused
+    assert addresses.is_refused(address) is refused
 
 
 def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytes
         return web.Response()
 
     url = serve(metadata).replace("127.0.0.1", "localhost")
-    monkeypatch.setattr(guard, "METADATA", (ip_address("127.0.0.1"),))
+    monkeypatch.setattr(addresses, "METADATA", (ip_network("127.0.0.1"),))
     fetched = fetch(PrometheusFetcher(), endpoint(url), window(END - 60, END), metrics=[{"query": "up"}])
     assert reasons(fetched.missing) == ["Rejected"]
     assert "metadata" in fetched.missing[0].message

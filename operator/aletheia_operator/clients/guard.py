@@ -1,44 +1,69 @@
-"""Connections that go only where a DataSource may listen: checked on the peer that was reached, so no name can lie.
-
-Refused are link-local addresses (https://www.rfc-editor.org/rfc/rfc3927, /rfc4291), where clouds serve the node's credentials,
-other clouds' metadata addresses, and multicast, also where IPv6 wraps them.
-"""
+"""Connections that go only where a DataSource may listen: an address is checked before it is connected to."""
 
 import socket
 import ssl
+import sys
+import time
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.addresses import is_refused
 from aletheia_operator.clients.errors import Rejected
 
-METADATA = tuple(
-    ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
-)  # Azure, Alibaba, Oracle, AWS, Google
-_NAT64 = ip_network("64:ff9b::/96")
+LEAST_CONNECT_SECONDS = 0.5
 
 
-def is_refused(text: str) -> bool:
-    """Whether a DataSource may not listen at this IP address. Raises ValueError where it is none."""
-    address: IPv4Address | IPv6Address = ip_address(text.split("%")[0])
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address in _NAT64:
-            address = IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.is_link_local or address.is_multicast or address in METADATA
+def connect(connection: HTTPConnection) -> socket.socket:
+    """A socket to the first address of the connection's host that answers; as urllib3 does, but for the check.
+
+    Raises urllib3's errors, caused by an OSError whose `filename` is `IP:port`, or Rejected for an address that is refused.
+    """
+    host, port = connection._dns_host, connection.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as e:
+        cause = e if isinstance(e, socket.gaierror) else socket.gaierror(socket.EAI_NONAME, "not a host name")
+        raise NameResolutionError(connection.host, connection, cause) from cause
+    seconds = connection.timeout if isinstance(connection.timeout, int | float) else None
+    deadline = None if seconds is None else time.monotonic() + seconds
+    last: OSError | None = None
+    for number, (family, kind, protocol, _, address) in enumerate(found):
+        if is_refused(str(address[0])):
+            raise Rejected("the DataSource's address is link-local or a cloud's metadata service", GapReason.REJECTED)
+        try:
+            left = None if deadline is None else (deadline - time.monotonic()) / (len(found) - number)
+            return _open(family, kind, protocol, address, left, connection.socket_options)
+        except OSError as e:
+            last = _with_address(e, address)
+    if isinstance(last, TimeoutError):
+        raise ConnectTimeoutError(connection, f"connecting to {connection.host} timed out") from last
+    raise NewConnectionError(connection, "no address of the host can be connected to") from last
 
 
-def _checked(sock: socket.socket) -> socket.socket:
-    if is_refused(str(sock.getpeername()[0])):
+def _open(family: int, kind: int, protocol: int, address: Any, seconds: float | None, options: Any) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        for option in options or ():
+            sock.setsockopt(*option)
+        sock.settimeout(None if seconds is None else max(LEAST_CONNECT_SECONDS, seconds))
+        sock.connect(address)
+    except BaseException:
         sock.close()
-        raise Rejected("the DataSource's address is link-local or a cloud's metadata service", GapReason.REJECTED)
+        raise
+    sys.audit("http.client.connect", None, address[0], address[1])
     return sock
+
+
+def _with_address(error: OSError, address: Any) -> OSError:
+    host, port = address[:2]
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return type(error)(error.errno or 0, error.strerror or "timed out", where)
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -63,12 +88,12 @@ class GuardedAdapter(HTTPAdapter):
         class Connection(HTTPConnection):
             def _new_conn(self) -> socket.socket:
                 opened.append(self)
-                return _checked(super()._new_conn())
+                return connect(self)
 
         class TLSConnection(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
                 opened.append(self)
-                return _checked(super()._new_conn())
+                return connect(self)
 
         class Pool(HTTPConnectionPool):
             ConnectionCls = Connection
