@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_network
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from minio import Minio
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.clients import guard, http, s3
+from aletheia_operator.clients import addresses, http, s3
 from aletheia_operator.clients.http import SafeSession
 from aletheia_operator.investigate import Snapshot, upload
 from aletheia_operator.session import InvestigationReference, age
@@ -188,7 +188,7 @@ def test_by_https_with_a_ca_of_its_own(tmp_path: Path, tmp_path_factory: pytest.
         assert snapshot.manifest.phase == "Completed", snapshot.manifest.gaps
         assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
         reason, message = the_gap(Archive(server, "incidents").capture(tmp_path / "b", now=passing(5)))
-        assert (reason, "cannot be reached" in message) == ("UploadFailed", True)
+        assert (reason, "certificate is self-signed" in message) == ("UploadFailed", True)
 
 
 def test_a_bucket_in_the_hosts_name(
@@ -428,7 +428,7 @@ FAILURES: dict[str, Failure] = {
     "a secret key that is wrong": Failure("UploadFailed", ("403", "SignatureDoesNotMatch"), {"secret_key": CANARY}),
     "an access key that nobody has": Failure("UploadFailed", ("404", "No user exists"), {"access_key": CANARY}),
     "a bucket that does not exist": Failure("UploadFailed", ("404", "NoSuchBucket"), {"bucket": "no-such-bucket"}),
-    "a server that is down": Failure("UploadFailed", ("cannot be reached", "ran out"), {"endpoint": "http://127.0.0.1:1"}),
+    "a server that is down": Failure("UploadFailed", ("connection refused", "ran out"), {"endpoint": "http://127.0.0.1:1"}),
     "a link-local server": Failure("NoDataSource", ("metadata service",), {"endpoint": "http://[::ffff:a9fe:1]:1"}),
     "no Secret": Failure("NoDataSource", ("Secret login", "does not exist"), missing=SECRET),
     "no DataSource": Failure("NoDataSource", ("archive", "does not exist"), missing=SOURCE),
@@ -495,7 +495,7 @@ def test_a_name_that_leads_to_a_refused_address(
         asked.append(request.path)
         return web.Response()
 
-    monkeypatch.setattr(guard, "METADATA", (ip_address("127.0.0.1"),))
+    monkeypatch.setattr(addresses, "METADATA", (ip_network("127.0.0.1"),))
     url = serve(metadata).replace("127.0.0.1", "localhost")
     reason, message = the_gap(Archive(server, bucket.name, url).capture(tmp_path))
     assert (reason, asked) == ("UploadFailed", [])

@@ -60,12 +60,12 @@ async def test_a_passing_fault_is_asked_again(loopback: Loopback) -> None:
         pytest.param(
             reply(200, b"not gzip", Content_Encoding="gzip"),
             Unavailable,
-            GapReason.UNAVAILABLE,
-            "cannot be reached",
+            GapReason.INVALID_RESPONSE,
+            "cannot be decoded",
             id="broken gzip",
         ),
-        pytest.param(cut(b"{}"), Unavailable, GapReason.UNAVAILABLE, "cannot be reached", id="cut short"),
-        pytest.param(server.hang_up, Unavailable, GapReason.UNAVAILABLE, "cannot be reached", id="hung up"),
+        pytest.param(cut(b"{}"), Unavailable, GapReason.UNAVAILABLE, "broke off", id="cut short"),
+        pytest.param(server.hang_up, Unavailable, GapReason.UNAVAILABLE, "without an answer", id="hung up"),
     ],
 )
 async def test_a_fault_of_the_server_has_its_reason(
@@ -107,7 +107,9 @@ async def test_nobody_listening_is_unavailable() -> None:
     """A refused connection names the DataSource."""
     with Loopback() as gone:
         endpoint = gone.endpoint()
-    with pytest.raises(Unavailable, match="DataSource main cannot be reached"):
+    with pytest.raises(
+        Unavailable, match=r"DataSource main: connection refused by 127\.0\.0\.1:\d+: check the DataSource's endpoint"
+    ):
         await fetch(endpoint)
 
 

@@ -339,13 +339,13 @@ TOO_MUCH = b'{"status":"success","data":{"result":[]},"pad":"' + b"a" * 2**21 + 
         pytest.param(reply(200, TOO_MUCH), Rejected, GapReason.TOO_LARGE, "larger than 1048576 bytes", 1, id="too much"),
         pytest.param(gzip_bomb(2**26), Rejected, GapReason.TOO_LARGE, "larger than 1048576 bytes", 1, id="a gzip bomb"),
         pytest.param(
-            reply(200, b"not gzip", Content_Encoding="gzip"), Unavailable, GapReason.UNAVAILABLE, "cannot be reached", 1,
+            reply(200, b"not gzip", Content_Encoding="gzip"), Unavailable, GapReason.INVALID_RESPONSE, "cannot be decoded", 1,
             id="a broken encoding",
         ),
         pytest.param(
-            cut(json.dumps(success(SERIES)).encode()), Unavailable, GapReason.UNAVAILABLE, "cannot be reached", 1, id="cut"
+            cut(json.dumps(success(SERIES)).encode()), Unavailable, GapReason.UNAVAILABLE, "broke off", 1, id="cut"
         ),
-        pytest.param(hang_up, Unavailable, GapReason.UNAVAILABLE, "cannot be reached", 3, id="hung up"),
+        pytest.param(hang_up, Unavailable, GapReason.UNAVAILABLE, "without an answer", 3, id="hung up"),
     ],
 )  # fmt: skip
 def test_a_fault_of_the_server_has_its_reason(
@@ -390,7 +390,7 @@ def test_nobody_listening_is_unavailable() -> None:
     """A refused connection names the DataSource and no stack."""
     with Loopback() as server:
         endpoint = server.endpoint()
-    with pytest.raises(Unavailable, match="DataSource main cannot be reached"):
+    with pytest.raises(Unavailable, match="DataSource main: connection refused by"):
         ask(endpoint)
 
 

@@ -1,13 +1,16 @@
 """Where a DataSource listens, what it may cost, what it is told of us, and the errors that it can cause."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import requests
+
 from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-
-RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.faults import fault_of
+from aletheia_operator.clients.words import Quoter
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,50 @@ class Endpoint:
     bucket: S3Bucket | None = None
     """Of S3: where sessions go."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
+    """As they were when the question began."""
+    renew: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
+    """Reads the credentials again and blocks meanwhile; raises SourceError. None: they stay as they are."""
+    renewed: list[Credentials] = field(default_factory=list, repr=False, compare=False)
+    """What `renew` gave, the latest last; copies of this endpoint share it."""
 
     @property
     def base(self) -> str:
-        return self.url.rstrip("/")
+        """The URL without a slash at its end, its host name in ASCII. Raises Rejected if it has no such form."""
+        url = self.url.rstrip("/")
+        if url.isascii():
+            return url
+        try:
+            host = urlsplit(str(requests.Request("GET", url).prepare().url)).netloc
+        except requests.RequestException as e:
+            message = f"DataSource {self.name}: its endpoint's host name is not valid"
+            raise Rejected(message, GapReason.NO_DATA_SOURCE) from e
+        return urlsplit(url)._replace(netloc=host).geturl()
 
     @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: the only place that credentials go to."""
-        return origin_of(self.url)
+        return origin_of(self.base)
+
+    @property
+    def quoter(self) -> Quoter:
+        """Repeats the server's words without the credentials."""
+        shown = (self.credentials, *self.renewed)
+        return Quoter(tuple({secret for one in shown for secret in one.secrets}))
+
+    @property
+    def current(self) -> Credentials:
+        """The credentials as they were last read."""
+        return self.renewed[-1] if self.renewed else self.credentials
+
+    def renewed_headers(self) -> tuple[tuple[str, str], ...] | None:
+        """Read the credentials again, since the endpoint refused them; None if they cannot be read. Blocks."""
+        if self.renew is None:
+            return None
+        try:
+            self.renewed.append(self.renew())
+        except SourceError:
+            return None
+        return self.current.headers
 
     def too_large(self) -> Rejected:
         return Rejected(
@@ -64,8 +102,9 @@ class Endpoint:
     def timed_out(self) -> Unavailable:
         return Unavailable(f"DataSource {self.name} did not answer within {self.timeout_seconds} s", GapReason.TIMED_OUT)
 
-    def unreachable(self, error: Exception) -> Unavailable:
-        return Unavailable(f"DataSource {self.name} cannot be reached: {type(error).__name__}")
+    def unreachable(self, error: BaseException) -> SourceError:
+        """The error for what a client library or the system raised."""
+        return fault_of(error, f"DataSource {self.name}", "check the DataSource's endpoint and port")
 
     def not_json(self) -> Unavailable:
         return Unavailable(f"DataSource {self.name}: the answer is not JSON", GapReason.INVALID_RESPONSE)
@@ -73,24 +112,12 @@ class Endpoint:
     def not_of(self, what: str) -> Unavailable:
         return Unavailable(f"DataSource {self.name}: the answer is not that of {what}", GapReason.INVALID_RESPONSE)
 
-    def without_secrets(self, said: str) -> str:
-        """Words of the server, which may repeat what it was shown."""
-        for secret in self.credentials.secrets:
-            said = said.replace(secret, "***")
-        return said
-
-    def failed(self, status: int, said: str) -> SourceError:
-        """The error for an answer with this HTTP status and these words of the server."""
-        message = f"DataSource {self.name} answered {status}: {self.without_secrets(said[:2000])[:500]}"
+    def failed(self, status: int, said: str | bytes) -> SourceError:
+        """The error for an answer with this HTTP status and these words of the server, as it wrote them, uncut."""
         if 300 <= status < 400:
-            return Rejected(f"DataSource {self.name} answered {status}: redirects are not followed", GapReason.INVALID_RESPONSE)
-        if status in (401, 403):
-            return Rejected(message, GapReason.FORBIDDEN)
-        if status == 404:
-            return Rejected(message, GapReason.NOT_FOUND)
-        if status in RETRY_STATUSES or status >= 500:
-            return Unavailable(message)
-        return Rejected(message)
+            return error_of(status, f"DataSource {self.name} answered {status}: redirects are not followed")
+        words = self.quoter(said) or "it gives no reason"
+        return error_of(status, f"DataSource {self.name} answered {status}: {words}")
 
 
 def origin_of(url: str) -> tuple[str, str, int]:

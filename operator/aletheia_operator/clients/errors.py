@@ -1,8 +1,10 @@
-"""What can go wrong when a source is asked.
+"""What can go wrong when a source is asked, and the one table from an HTTP status to it.
 
 SourceError
 ├── Unavailable   trying again later may help
 └── Rejected      trying again will not help
+
+`faults.py` has the table from exceptions of the client libraries.
 """
 
 from collections.abc import Iterator
@@ -15,14 +17,18 @@ MAX_MESSAGE = 1000
 
 
 class SourceError(Exception):
-    """A question was not answered. `reason` is a GapReason, `message` is for people and holds no secret."""
+    """A question was not answered. `reason` is a GapReason, `message` is for people and holds no secret.
+
+    `status` is the HTTP status of the answer, None if there was none or if the status does not matter.
+    """
 
     default_reason = GapReason.INTERNAL_ERROR
 
-    def __init__(self, message: str, reason: GapReason | None = None) -> None:
+    def __init__(self, message: str, reason: GapReason | None = None, status: int | None = None) -> None:
         self.message = one_line(message, MAX_MESSAGE)  # it may quote a server, and will be shown
         super().__init__(self.message)
         self.reason = reason or self.default_reason
+        self.status = status
 
 
 class Unavailable(SourceError):
@@ -35,6 +41,40 @@ class Rejected(SourceError):
     """The source refused; trying again will not help."""
 
     default_reason = GapReason.REJECTED
+
+
+STATUSES: dict[int, tuple[type[SourceError], GapReason]] = {
+    401: (Rejected, GapReason.FORBIDDEN),
+    403: (Rejected, GapReason.FORBIDDEN),
+    404: (Rejected, GapReason.NOT_FOUND),
+    405: (Rejected, GapReason.NOT_FOUND),  # a kubelet without log files; a server without this API
+    407: (Rejected, GapReason.FORBIDDEN),
+    408: (Unavailable, GapReason.TIMED_OUT),
+    410: (Unavailable, GapReason.UNAVAILABLE),  # a continue token of the Kubernetes API that expired
+    413: (Rejected, GapReason.TOO_LARGE),
+    425: (Unavailable, GapReason.UNAVAILABLE),
+    429: (Unavailable, GapReason.UNAVAILABLE),
+    501: (Rejected, GapReason.REJECTED),
+    505: (Rejected, GapReason.REJECTED),
+    504: (Unavailable, GapReason.TIMED_OUT),
+}
+"""Statuses whose meaning their class (3xx, 4xx, 5xx) does not say."""
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that are worth another try at once."""
+
+
+def error_of(status: int, message: str) -> SourceError:
+    """The error for an answer with this HTTP status, which is not a success."""
+    if status in STATUSES:
+        kind, reason = STATUSES[status]
+    elif status >= 500:
+        kind, reason = Unavailable, GapReason.UNAVAILABLE
+    elif status < 400:
+        kind, reason = Rejected, GapReason.INVALID_RESPONSE
+    else:
+        kind, reason = Rejected, GapReason.REJECTED
+    return kind(message, reason, status)
 
 
 def retry_delays() -> Iterator[float]:

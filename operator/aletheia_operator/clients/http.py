@@ -11,26 +11,28 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import orjson
 import requests
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.exceptions import ReadTimeoutError
-from urllib3.util.retry import Retry
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.endpoint import RETRY_STATUSES, Credentials, Endpoint, origin_of
-from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
+from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
 from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.retries import retry_after
+from aletheia_operator.clients.words import MAX_ERROR_BYTES
 
 CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
 STREAM_ATTEMPTS = 2  # of an answer that was cut on its way
 BACKOFF_SECONDS = 0.3
-MAX_ERROR_BYTES = 64 * 1024
+MAX_WHOLE_BYTES = 8 * 1024 * 1024
+"""Largest answer that is parsed in one call: the parser lets no other thread run meanwhile, so this bounds every pause."""
 _CHUNK_BYTES = 2**18
 T = TypeVar("T")
 
@@ -70,6 +72,7 @@ class Http:
 
 def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
     """As `Http.fetch_json`. Blocks."""
+    endpoint = replace(endpoint, max_response_bytes=min(MAX_WHOLE_BYTES, endpoint.max_response_bytes))
     with SafeSession(endpoint) as session:
         response = session.get(endpoint.base + path, params=list(query))
         body = b"".join(session.chunks(response))
@@ -79,7 +82,7 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) ->
         return Answer(response.status_code, orjson.loads(body))
     except orjson.JSONDecodeError as e:
         if response.status_code >= 400:
-            raise endpoint.failed(response.status_code, body[:200].decode("utf-8", "replace")) from e
+            raise endpoint.failed(response.status_code, body) from e
         raise endpoint.not_json() from e
 
 
@@ -91,7 +94,7 @@ def stream_json(
         with SafeSession(endpoint) as session:
             response = session.get(endpoint.base + path, params=list(query))
             if response.status_code != 200:
-                raise endpoint.failed(response.status_code, _words(response, said))
+                raise endpoint.failed(response.status_code, refusal(response, said))
             chunks = session.chunks(response)
             try:
                 return read(JsonStream(endpoint, chunks))
@@ -103,12 +106,12 @@ def stream_json(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _words(response: requests.Response, said: Callable[[Any], str]) -> str:
-    """What a refusal says, by `said` where it is JSON."""
+def refusal(response: requests.Response, said: Callable[[Any], str]) -> str | bytes:
+    """A refusal's words, uncut and with all that they repeat: what `said` finds in its JSON, else the whole body."""
     try:
-        return said(orjson.loads(response.content))
-    except orjson.JSONDecodeError:
-        return response.content[:200].decode("utf-8", "replace")
+        return said(orjson.loads(response.content)) or response.content
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return response.content
 
 
 class SafeSession(requests.Session):
@@ -129,7 +132,7 @@ class SafeSession(requests.Session):
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._transport)
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": "aletheia-operator"})
-        self.headers.update(dict(endpoint.credentials.headers))
+        self.headers.update(dict(endpoint.current.headers))
 
     def mount(self, prefix: str | bytes, adapter: Any) -> None:
         """The transport stays as it is: a library that brings its own would go round the checks."""
@@ -144,26 +147,32 @@ class SafeSession(requests.Session):
         if origin_of(str(request.url)) != self.endpoint.origin:
             raise Rejected(f"DataSource {self.endpoint.name}: another host or port is not asked", GapReason.REJECTED)
         self._deadline = time.monotonic() + self.endpoint.timeout_seconds
-        for attempt in range(1, ATTEMPTS + 1):
-            final = attempt == ATTEMPTS
-            try:
-                with self._faults(), self._watch():
-                    response = self._attempt(request, kwargs)
-            except requests.ConnectionError as e:
-                if final or not self._wait(BACKOFF_SECONDS * 2**attempt):
-                    raise self.endpoint.unreachable(e) from e
-                continue
-            if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one
-                raise self.endpoint.timed_out()
-            if response.status_code not in RETRY_STATUSES or final:
-                break
-            delay = _retry_after(response)
-            if not self._wait(BACKOFF_SECONDS * 2**attempt if delay is None else delay):
-                break
+        response = self._try(request, kwargs)
+        if response.status_code in (401, 403) and self._renew(request):
             response.close()
+            response = self._try(request, kwargs)
         if response.status_code not in (200, 206):
             self._read_error(response)
         return response
+
+    def _try(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        """The first answer that is not a passing fault, else the last one."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self._faults(), self._watch():
+                    response = self._attempt(request, kwargs)
+            except Unavailable as e:
+                if attempt == ATTEMPTS or e.reason is GapReason.TIMED_OUT or not self._wait(BACKOFF_SECONDS * 2**attempt):
+                    raise
+                continue
+            if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one
+                raise self.endpoint.timed_out()
+            if response.status_code not in PASSING or attempt == ATTEMPTS:
+                return response
+            if not self._wait(retry_after(response.headers.get("Retry-After")) or BACKOFF_SECONDS * 2**attempt):
+                return response
+            response.close()
+        raise AssertionError("the last attempt returns or raises")
 
     def chunks(self, response: requests.Response) -> Generator[bytes, None, None]:
         """The body, decompressed, in pieces of at most 256 KiB. Raises where it is too large, too slow or breaks off."""
@@ -182,9 +191,7 @@ class SafeSession(requests.Session):
                 if time.monotonic() >= self._deadline:
                     raise self.endpoint.timed_out()
                 if response.raw.length_remaining:
-                    raise requests.ConnectionError("the answer broke off")
-        except requests.ConnectionError as e:
-            raise self.endpoint.unreachable(e) from e
+                    raise ConnectionResetError("the answer broke off")
         finally:
             response.close()
 
@@ -225,28 +232,22 @@ class SafeSession(requests.Session):
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """The library's errors as ours; those that may pass as requests.ConnectionError."""
+        """Raises the libraries' errors as ours."""
         try:
             yield
-        except (requests.Timeout, ReadTimeoutError) as e:
-            raise self.endpoint.timed_out() from e
-        except requests.ConnectionError:
-            if time.monotonic() > self._deadline:
-                raise self.endpoint.timed_out() from None
-            raise
-        except (requests.RequestException, Urllib3Error, OSError) as e:
+        except (requests.RequestException, Urllib3Error, HTTPException, OSError) as e:
             if time.monotonic() > self._deadline:
                 raise self.endpoint.timed_out() from e
-            raise requests.ConnectionError(type(e).__name__) from e
+            raise self.endpoint.unreachable(e) from e
 
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that the server asks to wait; None where it does not, or not in words we know."""
-    header = response.headers.get("Retry-After")
-    try:
-        return None if header is None else Retry().parse_retry_after(header)
-    except Urllib3Error:
-        return None
+    def _renew(self, request: requests.PreparedRequest) -> bool:
+        """Read the credentials again; whether the request has other ones now."""
+        headers = self.endpoint.renewed_headers()
+        if headers is None or all(request.headers.get(name) == value for name, value in headers):
+            return False
+        self.headers.update(dict(headers))
+        request.headers.update(dict(headers))
+        return True
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext | None:

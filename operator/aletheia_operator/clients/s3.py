@@ -173,7 +173,7 @@ class Bucket:
         except (InvalidResponseError, SyntaxError) as e:  # SyntaxError: what xml.etree raises
             raise self.endpoint.not_of("S3") from e
         except ValueError as e:
-            raise Rejected(f"DataSource {self.endpoint.name}: {self.endpoint.without_secrets(str(e))}") from None
+            raise Rejected(f"DataSource {self.endpoint.name}: {self.endpoint.quoter(str(e))}") from None
 
 
 class _Transport(urllib3.PoolManager):
@@ -200,7 +200,7 @@ class _Transport(urllib3.PoolManager):
         body = b"".join(self._session.chunks(response))
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
-            raise self._endpoint.failed(status, body[:200].decode("utf-8", "replace"))
+            raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(
             body, headers=dict(response.headers), status=response.status_code, request_method=method, preload_content=True
         )

@@ -203,7 +203,8 @@ class _Pages:
 
 
 def _words(body: Any) -> str:
-    return one_line(str(body), 300)
+    """What a refusal says, if it is JSON; Loki itself answers in plain text."""
+    return str(body.get("message") or body.get("error") or "")
 
 
 def _read(stream: JsonStream, endpoint: Endpoint, page: _Page, most: int) -> None:

@@ -64,7 +64,8 @@ async def check(item: Item, tools: Tools) -> None:
         spec = parse_spec(dict(item))
         endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
         endpoint = replace(endpoint, timeout_seconds=min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS))
-        version = await _probe(spec, endpoint, tools)
+        said = await _probe(spec, endpoint, tools)
+        version = endpoint.quoter(said or "", MAX_VERSION) or None
     except SourceError as e:
         reason, error = e.reason, one_line(e.message, MAX_ERROR)
     now = tools.now().replace(microsecond=0)
@@ -72,7 +73,7 @@ async def check(item: Item, tools: Tools) -> None:
     generation = item["metadata"]["generation"]
     status = {
         "observedGeneration": generation,
-        "version": one_line(version, MAX_VERSION) if version else None,
+        "version": version,
         "lastCheck": format_time(now),
         "lastError": error,
         "conditions": [

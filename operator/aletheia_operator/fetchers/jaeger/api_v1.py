@@ -14,13 +14,13 @@ from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
 from aletheia_operator.fetchers.spill import Spill
-from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import to_nanoseconds
 
 NAME = "v1"
 TRACES = "/api/traces"
 SERVICES = "/api/services"
+MAX_ERRORS = 20
 
 
 def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
@@ -62,8 +62,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
                     kept.pieces.append(reading.held.put(dumps(trace)))
         elif key == "errors":
             listed = stream.value()
-            said = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
-            reading.errors += [one_line(str(error.get("msg") or error), 300) for error in said]
+            reading.errors += _messages(listed)
         else:
             stream.value()
     if not found:
@@ -78,10 +77,13 @@ def services(body: Any) -> list[str] | None:
 
 
 def words(body: Any) -> str:
-    """What a refusal says."""
-    listed = body.get("errors") if isinstance(body, dict) else None
-    said = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
-    return "; ".join(one_line(str(error.get("msg") or error), 300) for error in said)
+    """What a refusal says, uncut."""
+    return "; ".join(_messages(body.get("errors") if isinstance(body, dict) else None))
+
+
+def _messages(errors: Any) -> list[str]:
+    listed = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return [str(error.get("msg") or error) for error in listed[:MAX_ERRORS]]
 
 
 def entry(held: Spill, trace: Trace) -> bytes:

@@ -17,7 +17,6 @@ from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
 from aletheia_operator.fetchers.spill import Spill
-from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
 
@@ -194,9 +193,9 @@ def services(body: Any) -> list[str] | None:
 
 
 def words(body: Any) -> str:
-    """What a refusal says."""
+    """What a refusal says, uncut."""
     error = body.get("error") if isinstance(body, dict) else None
-    return one_line(str(error.get("message") or error) if isinstance(error, dict) else str(body), 300)
+    return str(error.get("message") or error) if isinstance(error, dict) else str(body)
 
 
 def _span(span: dict[str, Any], resource: dict[str, str]) -> Span:

@@ -24,6 +24,7 @@ BATCH_BYTES = 1024 * 1024
 MAX_PARTS = 48
 MAX_SERVICES = 100
 MAX_NAME = 253
+MAX_SAID = 300
 
 
 async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str]]:
@@ -111,7 +112,8 @@ class Asked:
         """Raises Rejected with NotFound where Jaeger does not know it."""
         reading = await self._ask(f"{self.api.TRACES}/{trace_id}", [], 1)
         if not reading.traces:
-            message = f"DataSource {self.endpoint.name}: {'; '.join(reading.errors) or 'trace not found'}"
+            words = self.endpoint.quoter("; ".join(reading.errors)) or "trace not found"
+            message = f"DataSource {self.endpoint.name}: {words}"
             raise Rejected(message, GapReason.NOT_FOUND)
         return self.known[next(iter(reading.traces))]
 
@@ -170,7 +172,7 @@ class Asked:
                 raise
             reading, self.broken = readings[-1] if readings else Reading(self.held, self.whole), e
         for error in reading.errors:
-            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.without_secrets(error)}")
+            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.quoter(error, MAX_SAID)}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
         if self.broken is None or self.api is api_v1:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import orjson
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
 
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.http import SafeSession, get_json
+from aletheia_operator.clients.http import SafeSession, get_json, refusal
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.grid import Grid
 from aletheia_operator.fetchers.prometheus.stream import SeriesStream
@@ -51,7 +50,7 @@ class PrometheusClient:
 
 class _StreamingSession(SafeSession):
     status = 0
-    refusal = ""
+    refusal: str | bytes = b""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **kwargs)
@@ -60,15 +59,8 @@ class _StreamingSession(SafeSession):
             stream = SeriesStream(self.endpoint, self.chunks(response))
             response.json = lambda **_: {"data": {"result": stream}}  # type: ignore[method-assign]
         else:
-            self.refusal = _said(response)
+            self.refusal = refusal(response, lambda body: str(body["error"]))
         return response
-
-
-def _said(response: requests.Response) -> str:
-    try:
-        return str(orjson.loads(response.content)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return response.content[:200].decode("utf-8", "replace")
 
 
 def query_exemplars(endpoint: Endpoint, query: str, window: Window) -> list[Any]:

@@ -158,7 +158,7 @@ class _Asking:
                 result.gathered.forget_chunk()
                 continue
             for said, kept in ((warnings_of, result.warnings), (infos_of, result.infos)):
-                new = (one_line(self.endpoint.without_secrets(one), 500) for one in said(stream.envelope))
+                new = (self.endpoint.quoter(one) for one in said(stream.envelope))
                 kept += [text for text in new if text not in kept]
             return
 

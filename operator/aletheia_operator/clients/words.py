@@ -1,0 +1,66 @@
+"""A server's own words, made fit to be repeated: credentials are taken out first, then the text is cut. Pure.
+
+Every client quotes servers through `Quoter` and nothing else.
+"""
+
+import html
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import quote, quote_plus
+
+from aletheia_operator.text.display import one_line
+
+MIN_SECRET_CHARACTERS = 8
+"""A shorter secret also occurs by chance: taking it out would garble the text and, by the holes, give the secret away."""
+MAX_WORDS = 500
+MAX_ERROR_BYTES = 64 * 1024
+"""So much of a refusal is read; a longer one is cut there."""
+LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"
+
+
+@dataclass(frozen=True)
+class Quoter:
+    """Repeats what a server said, without what it was shown."""
+
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values that must not be repeated. If one is shorter than MIN_SECRET_CHARACTERS, nothing is quoted."""
+
+    def __call__(self, said: str | bytes, limit: int = MAX_WORDS) -> str:
+        """One inert line of at most `limit` characters.
+
+        `said` must be all that the server said; bytes may be cut at MAX_ERROR_BYTES.
+        """
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        cut = len(said) >= MAX_ERROR_BYTES  # then it may end in the beginning of a secret
+        if not text.strip():
+            return ""
+        if any(len(secret) < MIN_SECRET_CHARACTERS for secret in self.secrets if secret):
+            return LEFT_OUT[:limit]
+        text = self._without_secrets(text)
+        if cut:
+            text = self._without_beginning(text.removesuffix("\ufffd"))
+        text = self._without_secrets(one_line(text, len(text)))  # again: a line break within one has become a blank
+        return one_line(text, limit)
+
+    def _without_secrets(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, "***")
+        return text
+
+    def _without_beginning(self, text: str) -> str:
+        """The text without what may be the beginning of a secret at its end."""
+        ends = (length for form in self._forms for length in range(1, len(form)) if text.endswith(form[:length]))
+        return text[: len(text) - max(ends, default=0)]
+
+    @cached_property
+    def _forms(self) -> list[str]:
+        """The secrets as a server may write them, the longest first."""
+        return sorted({form for secret in self.secrets if secret for form in _forms(secret)}, key=len, reverse=True)
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """As it is, and escaped as in JSON, URLs, HTML and Python."""
+    inner = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
+    return [secret, *inner, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret)]

@@ -1,0 +1,202 @@
+"""What libraries and servers say of a fault becomes one of our errors, in words that help and hold no secret."""
+
+import inspect
+import json
+import ssl
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import aiohttp.client_exceptions
+import aiohttp.http_exceptions
+import minio.error
+import pytest
+import requests.exceptions
+import urllib3.exceptions
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Credentials, Endpoint
+from aletheia_operator.clients.errors import STATUSES, Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.faults import FAULTS, fault_of
+from aletheia_operator.clients.words import LEFT_OUT, MAX_ERROR_BYTES, MAX_WORDS, Quoter
+
+SECRET = 'canary-"7f3a"/ü 9'
+LIBRARIES = (
+    aiohttp.client_exceptions,
+    aiohttp.http_exceptions,
+    requests.exceptions,
+    urllib3.exceptions,
+    minio.error,
+)
+
+
+def exceptions_of(library: ModuleType) -> list[str]:
+    """The classes that a library defines and may raise; warnings are not raised."""
+    found = [one for _, one in inspect.getmembers(library, inspect.isclass) if issubclass(one, Exception)]
+    own = [one for one in found if one.__module__ == library.__name__ and not issubclass(one, Warning)]
+    return [f"{one.__module__}.{one.__name__}" for one in own]
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
+def test_every_exception_of_a_library_is_mapped(library: ModuleType) -> None:
+    """A new version's new class fails here, before a user meets it as InternalError."""
+    names = exceptions_of(library)
+    assert len(names) >= 5
+    assert [name for name in names if name not in FAULTS] == []
+
+
+def test_the_table_names_no_class_that_is_gone() -> None:
+    """What a library no longer has is taken out."""
+    known = {name for library in LIBRARIES for name in exceptions_of(library)}
+    modules = tuple(library.__name__ for library in LIBRARIES)
+    assert [name for name in FAULTS if name.startswith(modules) and name not in known] == []
+
+
+@pytest.mark.parametrize("name", [name for library in LIBRARIES for name in exceptions_of(library)])
+def test_no_message_names_a_class_of_python(name: str) -> None:
+    """Any exception of a library, however it is made, is an error in words."""
+    library, _, kind = name.rpartition(".")
+    module = next(one for one in LIBRARIES if one.__name__ == library)
+    error = getattr(module, kind).__new__(getattr(module, kind))
+    fault = fault_of(error, "DataSource main")
+    assert fault.message.startswith("DataSource main: ")
+    assert kind not in fault.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (301, Rejected, GapReason.INVALID_RESPONSE),
+        (400, Rejected, GapReason.REJECTED),
+        (401, Rejected, GapReason.FORBIDDEN),
+        (403, Rejected, GapReason.FORBIDDEN),
+        (404, Rejected, GapReason.NOT_FOUND),
+        (405, Rejected, GapReason.NOT_FOUND),
+        (408, Unavailable, GapReason.TIMED_OUT),
+        (409, Rejected, GapReason.REJECTED),
+        (410, Unavailable, GapReason.UNAVAILABLE),
+        (413, Rejected, GapReason.TOO_LARGE),
+        (418, Rejected, GapReason.REJECTED),
+        (429, Unavailable, GapReason.UNAVAILABLE),
+        (500, Unavailable, GapReason.UNAVAILABLE),
+        (501, Rejected, GapReason.REJECTED),
+        (502, Unavailable, GapReason.UNAVAILABLE),
+        (503, Unavailable, GapReason.UNAVAILABLE),
+        (504, Unavailable, GapReason.TIMED_OUT),
+        (529, Unavailable, GapReason.UNAVAILABLE),
+    ],
+)
+def test_a_status_means_one_thing_for_every_client(status: int, kind: type[SourceError], reason: GapReason) -> None:
+    """One table for Kubernetes, kubelets, DataSources and S3."""
+    error = error_of(status, "x")
+    assert (type(error), error.reason, error.status) == (kind, reason, status)
+
+
+def test_the_table_of_statuses_says_only_what_their_class_does_not() -> None:
+    """Each row differs from the default of 3xx, 4xx and 5xx, or it would be noise."""
+    defaults: dict[int, tuple[type[SourceError], GapReason]] = {
+        4: (Rejected, GapReason.REJECTED),
+        5: (Unavailable, GapReason.UNAVAILABLE),
+    }
+    assert [status for status, meaning in STATUSES.items() if defaults[status // 100] == meaning] == []
+
+
+def certificate_error(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (9, "not valid yet"),
+        (10, "has expired"),
+        (18, "self-signed"),
+        (19, "CA that is not known"),
+        (20, "CA that is not known"),
+        (62, "for another host name"),
+        (64, "for another IP address"),
+        (1, "is not accepted"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(code: int, words: str) -> None:
+    """By OpenSSL's number, wherever in the chain of causes it stands."""
+    outer = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", certificate_error(code)))  # type: ignore[arg-type]
+    assert words in fault_of(outer, "DataSource main").message
+
+
+def test_causes_that_form_a_ring_end() -> None:
+    """Whatever a library hangs together."""
+    one, two = requests.ConnectionError("a"), requests.ConnectionError("b")
+    one.__context__, two.__context__ = two, one
+    one.args, two.args = (two,), (one,)
+    assert fault_of(one, "x").message == "x: cannot be reached"
+
+
+def endpoint(*secrets: str) -> Endpoint:
+    return Endpoint("main", "http://main", 5, 2**20, credentials=Credentials(secrets=secrets))
+
+
+FORMS = [
+    pytest.param(SECRET, id="as it is"),
+    pytest.param(json.dumps(SECRET), id="in JSON"),
+    pytest.param(json.dumps(SECRET, ensure_ascii=False), id="in JSON that is not ASCII"),
+    pytest.param("canary-%227f3a%22%2F%C3%BC%209", id="in a URL"),
+    pytest.param("canary-%227f3a%22%2F%C3%BC+9", id="in a form"),
+    pytest.param("canary-&quot;7f3a&quot;/ü 9", id="in HTML"),
+    pytest.param('canary-"7f3a"/ü\n  9', id="broken over lines"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("before", [0, 1, MAX_WORDS - 30, MAX_WORDS - 15, MAX_WORDS - 5, MAX_WORDS, 1990, 2000, 5000])
+def test_no_part_of_a_secret_is_repeated_wherever_the_text_is_cut(form: str, before: int) -> None:
+    """Credentials are taken out first; then the text is cut."""
+    said = "x" * before + form + " and so on" * 500
+    for words in (endpoint(SECRET).failed(400, said).message, endpoint(SECRET).failed(400, said.encode()).message):
+        assert "canary" not in words
+        assert "7f3a" not in words
+
+
+@pytest.mark.parametrize("at", range(len(SECRET.encode()) + 2))
+def test_no_part_of_a_secret_is_left_where_reading_a_refusal_ended(at: int) -> None:
+    """Also if so many whole secrets before it were taken out that the end of what was read is shown."""
+    whole = SECRET.encode()
+    body = whole * (MAX_ERROR_BYTES // len(whole) + 2)
+    words = Quoter((SECRET,))(body[len(whole) - at : len(whole) - at + MAX_ERROR_BYTES], 100_000)
+    assert "canary" not in words[len(SECRET) :]
+
+
+@pytest.mark.parametrize("secret", ["a", "ab", "e", " ", "1234567"])
+def test_a_short_secret_neither_leaks_nor_garbles(secret: str) -> None:
+    """The server's words are left out whole: holes in them would tell what the secret is."""
+    message = endpoint(secret).failed(500, "a database error of 1234567 tables").message
+    assert message == f"DataSource main answered 500: {LEFT_OUT}"
+
+
+def test_an_empty_secret_is_none() -> None:
+    """As the user's name of many a token is."""
+    assert endpoint("").failed(500, "no such table").message == "DataSource main answered 500: no such table"
+
+
+def test_the_longest_secret_is_taken_out_first() -> None:
+    """One that begins with another leaves no rest."""
+    message = endpoint("canary-1", "canary-1-and-more").failed(500, "saw canary-1-and-more").message
+    assert message == "DataSource main answered 500: saw ***"
+
+
+@pytest.mark.parametrize("said", ["", b"", "  \n"])
+def test_a_server_without_words(said: Any) -> None:
+    """The status stands alone."""
+    assert endpoint(SECRET).failed(500, said).message == "DataSource main answered 500: it gives no reason"
+
+
+def test_renewed_credentials_are_not_repeated_either() -> None:
+    """Neither the old nor the new ones."""
+    new = Credentials(secrets=("canary-new-one",))
+    source = Endpoint("main", "http://main", 5, 1, credentials=Credentials(secrets=("canary-old-one",)), renew=lambda: new)
+    source.renewed_headers()
+    assert (
+        source.failed(401, "not canary-old-one nor canary-new-one").message == "DataSource main answered 401: not *** nor ***"
+    )
