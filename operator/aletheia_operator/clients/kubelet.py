@@ -13,11 +13,12 @@ from pathlib import Path
 import aiohttp
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import Rejected, SourceError, error_of
 from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
+ADDRESS_TYPES = ("InternalIP", "Hostname", "ExternalIP")
 LOGS_AT_ONCE = 3  # of one node: its files come faster than they are parsed, so that more would take memory and no less time
 
 
@@ -39,8 +40,9 @@ class Kubelets:
         """`https://HOST:PORT` of a node's kubelet. Raises SourceError."""
         found = await self.kubernetes.get(f"/api/v1/nodes/{node}")
         status = found.get("status") or {}
-        addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
-        host = addresses.get("InternalIP") or addresses.get("Hostname") or addresses.get("ExternalIP")
+        addresses = status.get("addresses") or []
+        # a dual-stack node has two of a type: the first is that of the cluster's primary family
+        host = next((one["address"] for kind in ADDRESS_TYPES for one in addresses if one["type"] == kind), None)
         if not host:
             raise Rejected(f"node {node} has no address", GapReason.NOT_FOUND)
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
@@ -88,13 +90,6 @@ class Kubelets:
 
 def _error(status: int, path: str) -> SourceError:
     message = f"the kubelet answered {status} for {path}"
-    match status:
-        case 401 | 403:
-            remedy = "a ClusterRole with the verb get on nodes/log, bound to the operator, would allow it"
-            return Rejected(f"{message}: {remedy}", GapReason.FORBIDDEN)
-        case 404 | 405:
-            return Rejected(message, GapReason.NOT_FOUND)
-        case _ if status >= 500 or status == 429:
-            return Unavailable(message)
-        case _:
-            return Rejected(message, GapReason.INVALID_RESPONSE)
+    if status in (401, 403):
+        message += ": a ClusterRole with the verb get on nodes/log, bound to the operator, would allow it"
+    return error_of(status, message)

@@ -4,6 +4,8 @@ Speaks the core, apps, batch and aletheia.dev APIs through the official client's
 operator's own is impersonated (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation).
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,23 +14,34 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import aiohttp_retry
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.incluster_config import load_incluster_config
 from kubernetes.aio.config.kube_config import load_kube_config
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.faults import fault_of
+from aletheia_operator.clients.retries import retry_after
+from aletheia_operator.clients.words import MAX_ERROR_BYTES, Quoter
 
 PAGE_SIZE = 250
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""Largest answer to a list of several objects; it is asked for again in halves. Parsing lets nothing else run meanwhile."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Largest single object: etcd takes 1.5 MB unless it is told otherwise."""
+MAX_RESTARTS = 5
+"""Of a list whose continue token expired."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
-_RETRY = aiohttp_retry.ExponentialRetry(attempts=3, start_timeout=0.2, max_timeout=2.0, statuses={429, 500, 502, 503, 504})
+PATIENCE_SECONDS = 60
+"""For one request, its retries and what the server asks to wait included; a caller with less time cancels it."""
+RETRY_DELAYS_SECONDS = (0.2, 0.4, 0.8, 1.6)
+"""Before each further try, unless Retry-After says otherwise."""
 
 
 async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
@@ -40,7 +53,7 @@ async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
         await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
-    configuration.retries = _RETRY
+    configuration.retries = None  # repeated here, where Retry-After and the time that is left are known
     configuration.connection_pool_maxsize = 100
     configuration.client_session_kwargs = {"trace_configs": [trace], "trust_env": False, "read_bufsize": 2**18}
     return Kubernetes(ApiClient(configuration))
@@ -68,30 +81,52 @@ class Kubernetes:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> dict[str, Any]:
         """One object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable."""
-        async with self.stream(path, query, accept=accept) as response:
-            return _parse(await _read_capped(response))
+        return await self._get(path, query or {}, accept, MAX_BODY_BYTES)
 
     async def list(
         self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
-        """The items of a collection, page by page, in the API's order."""
-        page = {"limit": str(PAGE_SIZE), **(query or {})}
+        """The items of a collection, page by page, in the API's order; each object once.
+
+        A page that is too large is asked for in halves. If a continue token expires between two pages, the list begins anew,
+        and objects that were yielded already are left out.
+        """
         accept = METADATA_ONLY if metadata_only else "application/json"
+        page: dict[str, str] = {"limit": str(PAGE_SIZE), **(query or {})}
+        limit, restarts = int(page["limit"]), 0
+        known = set[tuple[str, str, str]]()
         while True:
-            answer = await self.get(path, page, accept)
+            page["limit"] = str(limit)
+            try:
+                answer = await self._get(path, page, accept, MAX_PAGE_BYTES if limit > 1 else MAX_BODY_BYTES)
+            except SourceError as e:
+                if e.reason is GapReason.TOO_LARGE and limit > 1:
+                    limit = max(1, limit // 2)
+                elif e.status == 410 and page.pop("continue", "") and restarts < MAX_RESTARTS:
+                    restarts += 1
+                else:
+                    raise
+                continue
             for item in answer.get("items") or []:
-                yield item
+                key = _key(item)
+                if restarts == 0 or key not in known:
+                    yield item
+                known.add(key)
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return
             page["continue"] = token
+
+    async def _get(self, path: str, query: Mapping[str, str], accept: str, most_bytes: int) -> dict[str, Any]:
+        async with self.stream(path, query, accept=accept) as response:
+            return _parse(await _read_capped(response, most_bytes))
 
     async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
         """JSON merge patch (RFC 7386) of the status of the object with this uid. Raises Rejected where another has its name."""
         body = {"metadata": {"uid": uid}, "status": status}
         merge_patch = "application/merge-patch+json"
         async with self.stream(f"{path}/status", method="PATCH", body=body, content_type=merge_patch) as response:
-            await _read_capped(response)
+            await _read_capped(response, MAX_BODY_BYTES)
 
     async def may(self, attributes: Mapping[str, str]) -> bool:
         """Whether this identity may do what the resource attributes say (authorization.k8s.io/v1, SelfSubjectAccessReview)."""
@@ -99,7 +134,7 @@ class Kubernetes:
         review = body | {"spec": {"resourceAttributes": dict(attributes)}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         async with self.stream(path, method="POST", body=review) as response:
-            answer = _parse(await _read_capped(response))
+            answer = _parse(await _read_capped(response, MAX_BODY_BYTES))
         return (answer.get("status") or {}).get("allowed") is True
 
     @asynccontextmanager
@@ -118,44 +153,98 @@ class Kubernetes:
         if self.user is not None:
             headers["Impersonate-User"] = self.user
         with connection_errors("the Kubernetes API"):
-            _, url, header_params, data, _ = await self.client.param_serialize(
-                method,
-                path,
-                query_params=list((query or {}).items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
-            answer = await self.client.call_api(method, url, header_params, data, _request_timeout=timeout)
-            response = answer.response
+            response = await self._open(_Request(method, path, query or {}, headers, body))
             try:
-                if response.status >= 300:
-                    raise _error(response.status, await _read_capped(response), self.user, rule_for(method, path))
                 yield response
             finally:
                 response.close() if not response.content.at_eof() else response.release()
 
+    async def _open(self, request: "_Request") -> aiohttp.ClientResponse:
+        """The first answer that is a success. What may pass is tried again, as the server says, while there is time."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for delay in (*RETRY_DELAYS_SECONDS, None):
+            try:
+                with connection_errors("the Kubernetes API"):
+                    response = await self._send(request)
+                    if response.status < 300:
+                        return response
+                    asked_to_wait = retry_after(response.headers.get("Retry-After"))
+                    refused = await self._refused(response, rule_for(request.method, request.path))
+            except Unavailable as e:
+                refused, asked_to_wait = e, None
+            if delay is None or not _may_repeat(request, refused):
+                raise refused
+            seconds = delay if asked_to_wait is None else asked_to_wait
+            if time.monotonic() + seconds > deadline:
+                raise refused
+            await asyncio.sleep(seconds)
+        raise AssertionError("the last try returns or raises")
+
+    async def _send(self, request: "_Request") -> aiohttp.ClientResponse:
+        _, url, header_params, data, _ = await self.client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params=dict(request.headers),
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
+        answer = await self.client.call_api(request.method, url, header_params, data, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def _refused(self, response: aiohttp.ClientResponse, rule: str) -> SourceError:
+        """The error for an answer that is not a success. Reads the beginning of its body, and closes it."""
+        said = b""
+        try:
+            while len(said) < MAX_ERROR_BYTES and (chunk := await response.content.read(MAX_ERROR_BYTES - len(said))):
+                said += chunk
+        finally:
+            response.close()
+        token = self.client.configuration.api_key.get("BearerToken") or ""
+        return _error(response.status, said, self.user, rule, Quoter((token.removeprefix("Bearer "),)))
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Mapping[str, Any] | None
+
+
+def _may_repeat(request: _Request, refused: SourceError) -> bool:
+    """Whether another try may help, and does no harm: a change is repeated only if the server did not look at it."""
+    if refused.status is None:
+        return request.method == "GET" and isinstance(refused, Unavailable) and refused.reason is not GapReason.TIMED_OUT
+    return refused.status == 429 or (request.method == "GET" and refused.status in PASSING)
+
 
 @contextmanager
 def connection_errors(peer: str) -> Iterator[None]:
-    """Raises Unavailable for what aiohttp and the system raise while a peer is asked, or its answer read."""
+    """Raises SourceError for what aiohttp and the system raise while a peer is asked, or its answer read."""
     try:
         yield
-    except TimeoutError as e:
-        raise Unavailable(f"{peer} did not answer in time", GapReason.TIMED_OUT) from e
-    except (aiohttp.ClientError, OSError) as e:
-        raise Unavailable(f"{peer} cannot be reached: {type(e).__name__}") from e
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as e:
+        raise fault_of(e, peer) from e
 
 
-async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
+async def _read_capped(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     parts, size = [], 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise Rejected(f"the Kubernetes API's answer is larger than {MAX_BODY_BYTES} bytes", GapReason.TOO_LARGE)
+        if size > most_bytes:
+            raise Rejected(f"the Kubernetes API's answer is larger than {most_bytes} bytes", GapReason.TOO_LARGE)
         parts.append(chunk)
     return b"".join(parts)
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Tells the objects of a collection apart, also those made anew under the same name."""
+    metadata = item.get("metadata") or {}
+    return str(metadata.get("namespace")), str(metadata.get("name")), str(metadata.get("uid"))
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -182,23 +271,16 @@ def rule_for(method: str, path: str) -> str:
     return f"{{apiGroups: [{groups}], resources: [{resource}], verbs: [{verb}]}} in {place}"
 
 
-def _error(status: int, body: bytes, user: str | None, rule: str) -> SourceError:
+def _error(status: int, body: bytes, user: str | None, rule: str, quoter: Quoter) -> SourceError:
     """The API's Status object (metav1.Status) as one of our errors."""
     try:
-        said = str(orjson.loads(body).get("message") or "")[:1000]
+        said = str(orjson.loads(body).get("message") or "")
     except (orjson.JSONDecodeError, AttributeError):
-        said = body[:200].decode("utf-8", "replace")
-    message = f"the Kubernetes API answered {status}: {said}"
-    if status == 403 and user is not None and "impersonate" in said:
+        said = body.decode("utf-8", "replace")
+    words = quoter(said) or "it gives no reason"
+    message = f"the Kubernetes API answered {status}: {words}"
+    if status == 403 and user is not None and "impersonate" in words:
         message += f". The operator may not act as {user}: grant it the verb impersonate on that service account"
     elif status == 403:
         message += f". The rule {rule}, bound to that user, would allow it"
-    match status:
-        case 401 | 403:
-            return Rejected(message, GapReason.FORBIDDEN)
-        case 404:
-            return Rejected(message, GapReason.NOT_FOUND)
-        case 408 | 410 | 429 | 500 | 502 | 503 | 504:
-            return Unavailable(message)
-        case _:
-            return Rejected(message)
+    return error_of(status, message)
