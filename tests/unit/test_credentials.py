@@ -2,7 +2,7 @@
 
 import pytest
 
-from aletheia_operator.text.credentials import REDACTED, redact_spec, redact_text, redact_value
+from aletheia_operator.redact.credentials import REDACTED, redact_spec, redact_text, redact_value
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 

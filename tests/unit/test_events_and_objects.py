@@ -1,8 +1,8 @@
 """What belongs to targets, how events become one, what of objects is kept: without a cluster."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
@@ -10,94 +10,40 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec, Target
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
-from aletheia_operator.fetchers.base import Document, Missing, Sources, Window
-from aletheia_operator.fetchers.kubernetes.event_list import MAX_EVENTS, Events
+from aletheia_operator.fetchers.base import Document, Memo, Missing, Sources, Window
+from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, Events
 from aletheia_operator.fetchers.kubernetes.events import KubernetesEventsFetcher
-from aletheia_operator.fetchers.kubernetes.members import Members, read_named, selects
-from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetcher, make_fit
+from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes.members import Members
+from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetcher
+from aletheia_operator.fetchers.kubernetes.resources import read_named
 from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
-from tests.unit.fakes import make_sources
+from aletheia_operator.fetchers.kubernetes.targets import selects
+from aletheia_operator.redact.objects import make_fit
+from tests.unit.fakes import entries_of, make_sources
+from tests.unit.kubernetes_api import (
+    APPS,
+    CORE,
+    IN_DEFAULT,
+    NOW,
+    KubernetesApi,
+    Object,
+    a_pod,
+    a_shop,
+    an_event,
+    replica_set,
+    thing,
+)
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(hours=1), NOW)
-Object = dict[str, Any]
 
 
-@dataclass
-class Api:
-    """The API from tables by path; an exception is raised. Counts what is asked."""
-
-    objects: Mapping[str, Any] = field(default_factory=dict)
-    lists: Mapping[str, Any] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def get(self, path: str) -> Any:
-        self.asked.append(path)
-        found = self.objects.get(path, Rejected("not found", GapReason.NOT_FOUND))
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    async def list(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
-        self.asked.append(path)
-        found = self.lists.get(path, ())
-        if isinstance(found, Exception):
-            raise found
-        for item in found:
-            yield orjson.loads(orjson.dumps(item))
-
-    def real(self) -> Kubernetes:
-        return cast("Kubernetes", self)
-
-    def sources(self) -> Sources:
-        return make_sources(cast("Any", self), window=WINDOW, now=lambda: NOW)
-
-
-def thing(name: str, owner: Object | None = None, **more: Any) -> Object:
-    references = [{**owner, "controller": True}] if owner else []
-    metadata = {"name": name, "uid": f"uid-{name}", "creationTimestamp": "2026-11-22T11:30:00Z", "ownerReferences": references}
-    return {"metadata": metadata, "spec": {}, **more}
-
-
-def owner(kind: str, name: str, version: str = "apps/v1") -> Object:
-    return {"kind": kind, "name": name, "uid": f"uid-{name}", "apiVersion": version}
-
-
-def replica_set(name: str, revision: int, image: str) -> Object:
-    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": image}]}}
-    found = thing(name, owner("Deployment", "web"))
-    found["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": str(revision)}
-    return found | {"spec": {"template": template, "selector": {"matchLabels": {"app": "web"}}}}
-
-
-def a_pod(name: str, above: str, node: str = "n1") -> Object:
-    found = thing(name, owner("ReplicaSet", above), status={"phase": "Running"})
-    found["metadata"]["labels"] = {"app": "web"}
-    return found | {"spec": {"nodeName": node, "containers": [{"name": "app", "image": "shop:2"}]}}
-
-
-APPS = "/apis/apps/v1/namespaces/shop"
-CORE = "/api/v1/namespaces/shop"
-WEB = thing("web") | {"spec": {"selector": {"matchLabels": {"app": "web"}}}}
-
-
-def a_shop(pods: int = 2) -> Api:
-    """Deployment web, revision 1 without pods, revision 2 with some."""
-    return Api(
-        objects={f"{APPS}/deployments/web": WEB, f"{APPS}/replicasets/web-222": replica_set("web-222", 2, "shop:2")},
-        lists={
-            f"{APPS}/replicasets": [replica_set("web-111", 1, "shop:1"), replica_set("web-222", 2, "shop:2")],
-            f"{CORE}/pods": [a_pod(f"web-222-{number:05}", "web-222") for number in range(pods)],
-        },
-    )
-
-
-async def members(api: Api, *targets: Object) -> tuple[list[str], list[Missing]]:
-    found = Members(api.real(), "shop")
-    parsed = [Target.model_validate(target) for target in targets]
-    return [f"{item['kind']}/{item['metadata']['name']}" async for item in found.read(parsed)], found.missing
+async def members(api: KubernetesApi, *targets: Object) -> tuple[list[str], list[Missing]]:
+    async with api.serve() as kubernetes:
+        found, missing = await Members(kubernetes, "shop", [Target.model_validate(target) for target in targets]).all()
+    return [f"{member.kind}/{member.name}" for member in found], missing
 
 
 BY_WORKLOAD = {"workload": {"kind": "Deployment", "name": "web"}}
@@ -116,7 +62,7 @@ async def test_members_are_the_same_from_above_and_from_below(targets: list[Obje
 async def test_a_refused_owner_is_a_gap_and_the_pods_stay() -> None:
     """What may be read is there."""
     api = a_shop()
-    api.objects = {f"{APPS}/replicasets/web-222": Rejected("no", GapReason.FORBIDDEN)}
+    api.objects = {f"{APPS}/replicasets/web-222": 403}
     found, missing = await members(api, BY_LABELS)
     assert found == ["Pod/web-222-00000", "Pod/web-222-00001"]
     assert [(one.target, one.reason) for one in missing] == [("replicasets", GapReason.FORBIDDEN)]
@@ -124,48 +70,62 @@ async def test_a_refused_owner_is_a_gap_and_the_pods_stay() -> None:
 
 async def test_a_name_that_is_none_never_becomes_a_path() -> None:
     """Owner references and volumes are written by tenants."""
-    api = Api()
+    api = KubernetesApi()
     names = ["../secrets/x", "a/b", "..", "%2e%2e", "Fine?", ""]
-    assert [item async for item in read_named(api.real(), "ConfigMap", "shop", names)] == []
+    async with api.serve() as kubernetes:
+        assert [item async for item in read_named(kubernetes, "ConfigMap", "shop", names)] == []
     assert api.asked == []
 
 
-async def fetch(fetcher: Any, api: Api, *targets: Object, **spec: Any) -> tuple[list[Document], list[list[Any]]]:
+Answer = tuple[list[Document], list[list[Any]]]
+
+
+async def fetch(fetcher: Any, api: KubernetesApi, *targets: Object, now: datetime = NOW, **spec: Any) -> Answer:
+    """The documents of an Investigation of these targets and their entries."""
+    return await fetch_all([fetcher], api, *targets, now=now, **spec)
+
+
+async def fetch_all(fetchers: list[Any], api: KubernetesApi, *targets: Object, now: datetime = NOW, **spec: Any) -> Answer:
+    """The same of several fetchers of one capture."""
     parsed = InvestigationSpec.model_validate({"targets": list(targets), **spec})
-    plan = await fetcher.plan(parsed, api.sources())
-    found, entries = [], []
-    for question in plan.questions:
-        async for document in fetcher.fetch(question, api.sources()):
-            found.append(document)
-            entries.append([orjson.loads(orjson.dumps(entry)) async for batch in document.batches for entry in batch])
+    found: list[Document] = []
+    entries = []
+    async with api.serve() as kubernetes:
+        sources = sources_of(kubernetes, now)
+        questions = [(fetcher, one) for fetcher in fetchers for one in (await fetcher.plan(parsed, sources)).questions]
+        for fetcher, question in questions:
+            if question.gives_logs:
+                continue
+            async for document in fetcher.fetch(question, sources):
+                found.append(document)
+                entries.append([orjson.loads(orjson.dumps(entry)) async for batch in document.batches for entry in batch])
     return found, entries
+
+
+def sources_of(kubernetes: Kubernetes, now: datetime = NOW) -> Sources:
+    """Sources of a window of one hour that ends at NOW."""
+    return make_sources(cast("Any", RealApi(kubernetes)), window=WINDOW, now=lambda: now)
+
+
+@dataclass
+class RealApi:
+    """A real client where a fake is expected."""
+
+    kubernetes: Kubernetes
+
+    def real(self) -> Kubernetes:
+        return self.kubernetes
 
 
 @pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
 async def test_a_thousand_pods_take_no_more_calls_than_two(fetcher: Any) -> None:
-    """One list a kind, whatever the number of pods."""
+    """One list a kind, in pages, whatever the number of pods."""
     calls = []
     for pods in (2, 1000):
         api = a_shop(pods)
         await fetch(fetcher, api, BY_WORKLOAD)
-        calls.append(len(api.asked))
+        calls.append(sum("continue" not in query for query in api.queries))
     assert calls[0] == calls[1] <= 12
-
-
-def an_event(name: str, reason: str, kind: str = "Pod", uid: str = "", at: str = "11:30:00", **more: Any) -> Object:
-    stamp = f"2026-11-22T{at}Z"
-    metadata = {"name": f"{name}.{reason}.{at}", "creationTimestamp": stamp, "managedFields": [{}]}
-    involved = {"kind": kind, "name": name, "uid": uid or f"uid-{name}", "namespace": "shop"}
-    times = {"firstTimestamp": stamp, "lastTimestamp": stamp, "count": 1}
-    return {
-        "metadata": metadata,
-        "involvedObject": involved,
-        "type": "Normal",
-        "reason": reason,
-        "message": "",
-        **times,
-        **more,
-    }
 
 
 async def test_events_of_a_workload_and_its_vanished_pods() -> None:
@@ -186,7 +146,7 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
             an_event("web-111-fghij", "Killing", at="10:30:00"),
             an_event("ledger", "ScalingReplicaSet", "Deployment"),
         ],
-        "/api/v1/namespaces/default/events": [an_event("n1", "NodeNotReady", "Node"), an_event("n2", "NodeNotReady", "Node")],
+        IN_DEFAULT: [an_event("n1", "NodeNotReady", "Node"), an_event("n2", "NodeNotReady", "Node")],
     }
     (document, lost), (entries, nothing) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
     assert document.findings.missing == nothing == [], "of the events nothing is missing"
@@ -202,7 +162,7 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
 
 async def test_an_earlier_pod_of_the_same_name() -> None:
     """A pod that was asked for by name and made anew within the window: the log that is there is not all of it."""
-    api = Api(
+    api = KubernetesApi(
         objects={f"{CORE}/pods/db-0": a_pod("db-0", "gone")},
         lists={f"{CORE}/events": [an_event("db-0", "Killing", uid="before"), an_event("db-0", "Started")]},
     )
@@ -220,7 +180,7 @@ async def test_logs_alone_cost_one_list_of_events() -> None:
     assert documents == []
     assert api.asked.count(f"{CORE}/events") == 1
     assert not [path for path in api.asked if "autoscal" in path or "default" in path]
-    api.lists = {**api.lists, f"{CORE}/events": Rejected("no", GapReason.FORBIDDEN)}
+    api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
     assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
         ("which pods came and went", GapReason.FORBIDDEN)
@@ -229,7 +189,7 @@ async def test_logs_alone_cost_one_list_of_events() -> None:
 
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:
     """Who asks for events alone of what does not exist is told; a deleted Deployment's events are found by its name."""
-    api = Api(lists={f"{CORE}/events": [an_event("web", "ScalingReplicaSet", "Deployment")]})
+    api = KubernetesApi(lists={f"{CORE}/events": [an_event("web", "ScalingReplicaSet", "Deployment")]})
     (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
     assert [entry["reason"] for entry in entries] == ["ScalingReplicaSet"]
     assert [(gap.target, gap.reason) for gap in document.findings.missing] == [("deployment/web", GapReason.NOT_FOUND)]
@@ -238,7 +198,7 @@ async def test_a_workload_that_is_gone_still_has_its_events() -> None:
 @pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
 async def test_what_was_never_there_has_no_empty_file(fetcher: Any) -> None:
     """An Investigation of a misspelt name fails; an empty artifact would make it look captured. The logs' gap says it."""
-    documents, _ = await fetch(fetcher, Api(), BY_WORKLOAD, {"pod": "gone"})
+    documents, _ = await fetch(fetcher, KubernetesApi(), BY_WORKLOAD, {"pod": "gone"})
     assert documents == []
 
 
@@ -250,7 +210,7 @@ def test_events_that_say_the_same_become_one() -> None:
     events.add(an_event("web-0", "BackOff", at="11:50:00", count=3))
     events.add(an_event("web-0", "BackOff", at="11:50:00", type="Warning"))
     events.add(an_event("web-0", "BackOff", at="09:00:00"))
-    entries = [orjson.loads(orjson.dumps(event.to_json())) for event in events.of_pods()]
+    entries = [orjson.loads(orjson.dumps(event.to_json())) for event in events.of_kind("Pod")]
     assert [(entry["count"], entry["first"], entry["last"], len(entry["raw"])) for entry in entries] == [
         (7, "2026-11-22T11:10:00.123456Z", "2026-11-22T11:50:00Z", 2),
         (1, "2026-11-22T11:50:00Z", "2026-11-22T11:50:00Z", 1),
@@ -265,23 +225,183 @@ def test_of_too_many_events_warnings_stay() -> None:
         events.add(an_event(f"web-{number}", "Pulled"))
     events.add(an_event("last", "BackOff", type="Warning"))
     events.add(an_event("more", "Pulled"))
-    assert len(events.of_pods()) == MAX_EVENTS
-    assert events.of_pods()[-1].name == "last"
-    (gap,) = events.incomplete(NOW)
+    assert len(events.of_kind("Pod")) == MAX_EVENTS
+    assert events.of_kind("Pod")[-1].name == "last"
+    (gap,) = events.too_many()
     assert (gap.reason, gap.message[:9]) == (GapReason.BUDGET_EXCEEDED, "2 events ")
 
 
+async def test_an_event_that_comes_twice_counts_once() -> None:
+    """A list that begins anew after it expired, or that overlaps another, brings the same events again."""
+    events = Events(WINDOW)
+    for _ in range(2):
+        events.add(an_event("n1", "NodeNotReady", "Node"))
+    assert [event.count for event in events.of_kind("Node")] == [1]
+
+
+def test_large_events_are_bounded_by_size() -> None:
+    """A tenant's events of a megabyte each do not fill the memory; warnings stay, and what was left out is said."""
+    events = Events(WINDOW)
+    note = {"annotations": "x" * 10**6}
+    for number in range(60):
+        events.add(an_event(f"web-{number}", "Pulled", at=f"11:30:{number:02}", note=note))
+    for number in range(5):
+        events.add(an_event("web-0", "BackOff", at=f"11:31:{number:02}", type="Warning", note=note))
+    raw = [len(one) for event in events.of_kind("Pod") for one in event.raw]
+    assert sum(raw) <= MAX_BYTES
+    assert sum(event.count for event in events.of_kind("Pod") if event.type == "Warning") == 5
+    assert [gap.reason for gap in events.too_many()] == [GapReason.BUDGET_EXCEEDED]
+
+
+async def test_the_fetchers_of_a_capture_read_each_object_once() -> None:
+    """One walk of the members, one list of autoscalers and claims, whatever of logs, events and objects is asked for."""
+    api = a_shop()
+    pod = a_pod("web-222-00000", "web-222")
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    api.lists = {**api.lists, f"{CORE}/pods": [pod]}
+    api.objects = {**api.objects, f"{CORE}/pods/web-222-00000": pod}
+    fetchers = [KubernetesLogsFetcher(), KubernetesEventsFetcher(), KubernetesObjectsFetcher()]
+    documents, _ = await fetch_all(fetchers, api, BY_WORKLOAD, {"pod": "web-222-00000"})
+    assert {document.category for document in documents} == {"events", "objects"}
+    asked = [(path, tuple(query.items())) for path, query in zip(api.asked, api.queries, strict=True)]
+    assert len(asked) == len(set(asked)), sorted(one for one in asked if asked.count(one) > 1)
+
+
+async def test_what_could_not_be_made_is_made_again_by_the_next() -> None:
+    """A shared answer whose making failed or was cancelled is not remembered."""
+    memo = Memo()
+    made: list[int] = []
+
+    async def make() -> int:
+        made.append(len(made))
+        if len(made) == 1:
+            raise Unavailable("not yet")
+        if len(made) == 2:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0)
+        return made[-1]
+
+    with pytest.raises(Unavailable):
+        await memo.get("key", make)
+    with pytest.raises(asyncio.CancelledError):
+        await memo.get("key", make)
+    assert await asyncio.gather(*(memo.get("key", make) for _ in range(5))) == [2] * 5
+    assert made == [0, 1, 2]
+
+
+async def test_what_other_investigations_left_behind_is_not_read() -> None:
+    """The events of thousands of Investigations in the namespace stay on the server, and the rest comes in pages."""
+    api = a_shop()
+    left = [an_event(f"inv-{number}", "Completed", "Investigation") for number in range(3000)]
+    own = [an_event("web-222-00000", "Pulled", at=f"11:{number // 60:02}:{number % 60:02}") for number in range(600)]
+    api.lists = {**api.lists, f"{CORE}/events": left + own}
+    (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
+    assert document.findings.missing == []
+    assert len(entries[0]["raw"]) == 600
+    reads = [query for path, query in zip(api.asked, api.queries, strict=True) if path == f"{CORE}/events"]
+    assert len(reads) == 3
+    assert {query["fieldSelector"] for query in reads} == {"involvedObject.kind!=Investigation"}
+
+
+async def test_events_of_the_nodes_that_gone_pods_ran_on() -> None:
+    """Why a pod is gone is often told of its node alone: it is known by the kubelet's or the scheduler's event of the pod."""
+    api = a_shop()
+    assigned = "Successfully assigned shop/web-111-bbbbb to n3"
+    api.lists = {
+        **api.lists,
+        f"{CORE}/events": [
+            an_event("web-111-aaaaa", "Killing", source={"host": "n2"}),
+            an_event("web-111-bbbbb", "Scheduled", message=assigned),
+            an_event("stranger-0", "Killing", source={"host": "n4"}),
+        ],
+        IN_DEFAULT: [an_event(node, "NodeNotReady", "Node") for node in ("n1", "n2", "n3", "n4")],
+    }
+    (document, _), (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
+    assert {one["object"]["name"] for one in entries if one["reason"] == "NodeNotReady"} == {"n1", "n2", "n3"}
+    assert [(one["name"], one["node"]) for one in document.metadata["pods_gone"]] == [
+        ("web-111-aaaaa", "n2"), ("web-111-bbbbb", "n3"),
+    ]  # fmt: skip
+
+
+async def test_a_pod_that_lost_a_node_that_nobody_names() -> None:
+    """The kubelet of a dead node says nothing, so the nodes that were not ready at that time are kept."""
+    api = a_shop()
+    api.lists = {
+        **api.lists,
+        f"{CORE}/events": [an_event("web-111-aaaaa", "TaintManagerEviction", at="11:35:00")],
+        IN_DEFAULT: [
+            an_event("dead", "NodeNotReady", "Node", at="11:30:00"),
+            an_event("well", "Rebooted", "Node", at="11:30:00"),
+            an_event("later", "NodeNotReady", "Node", at="11:50:00"),
+        ],
+    }
+    _, (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
+    assert {one["object"]["name"] for one in entries if one["object"]["kind"] == "Node"} == {"dead"}
+
+
+async def fetch_in_default(nodes: bool) -> list[Any]:
+    """The events of nodes for a pod of namespace default."""
+    path = "/api/v1/namespaces/default"
+    pod = a_pod("web-0", "none")
+    events = [an_event("n1", "NodeNotReady", "Node"), an_event("web-0", "Pulled"), an_event("n2", "NodeNotReady", "Node")]
+    api = KubernetesApi(objects={f"{path}/pods/web-0": pod}, lists={f"{path}/events": events})
+    spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "events": {"nodes": nodes}})
+    async with api.serve() as kubernetes:
+        sources = replace(sources_of(kubernetes), namespace="default")
+        (question,) = (await KubernetesEventsFetcher().plan(spec, sources)).questions
+        (document,) = [one async for one in KubernetesEventsFetcher().fetch(question, sources)]
+        entries = [orjson.loads(orjson.dumps(entry)) for entry in await entries_of(document)]
+    return [(one["object"]["name"], one["count"]) for one in entries]
+
+
+async def test_in_namespace_default_events_of_nodes_count_once() -> None:
+    """Nodes' events lie in that namespace: they are neither read twice, nor kept where nodes are not asked for."""
+    assert sorted(await fetch_in_default(nodes=True)) == [("n1", 1), ("web-0", 1)]
+    assert await fetch_in_default(nodes=False) == [("web-0", 1)]
+
+
+async def test_rights_that_readers_mostly_lack_are_notes() -> None:
+    """Nodes, and events in namespace default, need rights outside the namespace; any other missing right is a gap."""
+    api = a_shop()
+    api.objects = {**api.objects, "/api/v1/nodes/n1": 403}
+    api.lists = {**api.lists, IN_DEFAULT: 403, f"{CORE}/services": 403}
+    documents, _ = await fetch_all([KubernetesEventsFetcher(), KubernetesObjectsFetcher()], api, BY_WORKLOAD)
+    missing = {one.target: one for document in documents for one in document.findings.missing}
+    assert {target: (one.reason, one.severity) for target, one in missing.items()} == {
+        "events of nodes": (GapReason.FORBIDDEN, "note"),
+        "nodes": (GapReason.FORBIDDEN, "note"),
+        "services": (GapReason.FORBIDDEN, "gap"),
+    }
+
+
+async def test_events_that_may_not_be_read_are_one_gap() -> None:
+    """Nothing is said then about how old the events are."""
+    api = a_shop()
+    api.lists = {**api.lists, f"{CORE}/events": 403}
+    (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={})
+    assert [(one.target, one.reason) for one in document.findings.missing] == [("events", GapReason.FORBIDDEN)]
+
+
 @pytest.mark.parametrize(
-    ("hours", "oldest", "expired"),
-    [(1, "11:30:00", False), (2, "11:30:00", True), (2, None, True), (2, "09:59:00", False)],
-    ids=["events live an hour", "the window is older", "no event is left to tell", "this cluster keeps them longer"],
+    ("target", "words"),
+    [
+        (
+            {"workload": {"kind": "Deployment", "name": "wbe"}},
+            "shop has no Deployment wbe; the nearest names there: web. ",
+        ),
+        ({"workload": {"kind": "Deployment", "name": "ledger"}}, "namespace shop has no Deployment ledger. "),
+        ({"pod": "web-222-0000"}, "the nearest names there: web-222-00001, web-222-00000. "),
+        ({"workload": {"kind": "Job", "name": "web"}}, "namespace shop has no Job web. "),
+    ],
+    ids=["misspelt", "nothing like it", "a pod", "names that may not be listed"],
 )
-def test_when_events_may_have_expired(hours: int, oldest: str | None, expired: bool) -> None:
-    """By the default of an hour, unless an older event shows that they live longer."""
-    events = Events(Window(NOW - timedelta(hours=hours), NOW))
-    if oldest:
-        events.see(an_event("any", "Pulled", at=oldest))
-    assert [gap.reason for gap in events.incomplete(NOW)] == ([GapReason.EVENTS_EXPIRED] if expired else [])
+async def test_a_misspelt_target_has_the_nearest_names(target: Object, words: str) -> None:
+    """What does not exist is said with its namespace, and with what may have been meant."""
+    api = a_shop()
+    api.lists = {**api.lists, "/apis/batch/v1/namespaces/shop/jobs": 403}
+    _, missing = await members(api, target)
+    assert missing[0].reason == GapReason.NOT_FOUND
+    assert words in missing[0].message
 
 
 @pytest.mark.parametrize(

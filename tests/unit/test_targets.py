@@ -7,11 +7,12 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec, LogsRequest, Target
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.fetchers.base import Plan
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher, container_runs
+from aletheia_operator.fetchers.kubernetes.members import Members
 from aletheia_operator.fetchers.kubernetes.run_log import Run
-from aletheia_operator.fetchers.kubernetes.targets import describe, find_pods, label_query
+from aletheia_operator.fetchers.kubernetes.targets import describe, label_query
 from tests.unit.fakes import FakeKubelet, FakeKubernetes, entries_of, make_sources
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -149,26 +150,29 @@ def test_a_target_is_described_as_kubectl_would(asked: Target, words: str) -> No
     assert describe(asked) == words
 
 
-def names(pods: list[dict[str, Any]]) -> list[str]:
-    return [pod["metadata"]["name"] for pod in pods]
+async def pods_of(kubernetes: FakeKubernetes, target: Target) -> list[str]:
+    """The names of a target's pods."""
+    ((_, pods),) = await Members(kubernetes.real(), "shop", [target]).pods()
+    assert not isinstance(pods, SourceError)
+    return [pod.name for pod in pods]
 
 
 async def test_a_pod_by_name_is_got() -> None:
     """One read, no list."""
     kubernetes = FakeKubernetes({f"{PODS}/web-0": make_pod()})
-    assert names(await find_pods(kubernetes.real(), "shop", target(pod="web-0"))) == ["web-0"]
+    assert await pods_of(kubernetes, target(pod="web-0")) == ["web-0"]
     assert kubernetes.asked == [(f"{PODS}/web-0", {})]
 
 
 async def test_pods_by_labels_come_in_order_of_name() -> None:
     """Whatever the API's order is."""
     kubernetes = FakeKubernetes(lists={PODS: [make_pod("web-1"), make_pod("web-0")]})
-    found = await find_pods(kubernetes.real(), "shop", target(selector={"matchLabels": {"app": "shop"}}))
-    assert names(found) == ["web-0", "web-1"]
+    found = await pods_of(kubernetes, target(selector={"matchLabels": {"app": "shop"}}))
+    assert found == ["web-0", "web-1"]
     assert kubernetes.asked == [(PODS, {"labelSelector": "app=shop"})]
 
 
-SELECTED = {"metadata": {"uid": "top"}, "spec": {"selector": {"matchLabels": {"app": "shop"}}}}
+SELECTED = {"metadata": {"name": "web", "uid": "top"}, "spec": {"selector": {"matchLabels": {"app": "shop"}}}}
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "ReplicaSet", "Job"])
@@ -178,8 +182,8 @@ async def test_pods_of_a_workload_are_those_that_it_owns(kind: str) -> None:
     path = f"/apis/{group}/v1/namespaces/shop/{kind.lower()}s/web"
     pods = [make_pod("web-0", owner="top"), make_pod("stranger", owner="other"), make_pod("orphan")]
     kubernetes = FakeKubernetes({path: SELECTED}, {PODS: pods})
-    found = await find_pods(kubernetes.real(), "shop", target(workload={"kind": kind, "name": "web"}))
-    assert names(found) == ["web-0"]
+    found = await pods_of(kubernetes, target(workload={"kind": kind, "name": "web"}))
+    assert found == ["web-0"]
     assert kubernetes.asked[-1] == (PODS, {"labelSelector": "app=shop"})
 
 
@@ -191,17 +195,17 @@ async def test_pods_are_found_through_what_stands_between(kind: str, base: str, 
     """Deployments own ReplicaSets, CronJobs own Jobs; all of them count, old ones too."""
     children = [make_pod("old", owner="top"), make_pod("new", owner="top"), make_pod("foreign", owner="other")]
     pods = [make_pod("b", owner="uid-old"), make_pod("a", owner="uid-new"), make_pod("c", owner="uid-foreign")]
-    top = SELECTED if kind == "Deployment" else {"metadata": {"uid": "top"}, "spec": {}}
+    top = SELECTED if kind == "Deployment" else {"metadata": {"name": "web", "uid": "top"}, "spec": {}}
     kubernetes = FakeKubernetes({f"{base}/{kind.lower()}s/web": top}, {f"{base}/{between}": children, PODS: pods})
-    found = await find_pods(kubernetes.real(), "shop", target(workload={"kind": kind, "name": "web"}))
-    assert names(found) == ["a", "b"]
+    found = await pods_of(kubernetes, target(workload={"kind": kind, "name": "web"}))
+    assert found == ["a", "b"]
 
 
 async def test_a_cron_job_that_never_ran_has_no_pods() -> None:
     """No Jobs, so no question to the API about pods."""
     path = "/apis/batch/v1/namespaces/shop/cronjobs/web"
-    kubernetes = FakeKubernetes({path: {"metadata": {"uid": "top"}, "spec": {}}})
-    assert await find_pods(kubernetes.real(), "shop", target(workload={"kind": "CronJob", "name": "web"})) == []
+    kubernetes = FakeKubernetes({path: {"metadata": {"name": "web", "uid": "top"}, "spec": {}}})
+    assert await pods_of(kubernetes, target(workload={"kind": "CronJob", "name": "web"})) == []
     assert PODS not in [asked for asked, _ in kubernetes.asked]
 
 

@@ -3,10 +3,11 @@
 A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
@@ -46,6 +47,28 @@ class DataSources(Protocol):
         ...
 
 
+T = TypeVar("T")
+
+
+class Memo:
+    """Answers that several questions of one capture share: each is made once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Hashable, Any] = {}
+        self._locks: dict[Hashable, asyncio.Lock] = {}
+
+    async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
+        """Return the answer for `key`, made by the first caller; others wait for it.
+
+        Where making it fails or is cancelled, nothing is remembered, and the next caller makes it.
+        """
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if key not in self._answers:
+                self._answers[key] = await make()
+        answer: T = self._answers[key]
+        return answer
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -71,6 +94,8 @@ class Sources:
     kubelets: Kubelets | None = None
     """None: an admin has not allowed log files to be read from nodes."""
     now: Callable[[], datetime] = utc_now
+    memo: Memo = field(default_factory=Memo)
+    """What the questions of this capture share."""
     trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
     """At most so many trace ids out of the captured logs, and whether there are more; for questions that are `after_logs`."""
 

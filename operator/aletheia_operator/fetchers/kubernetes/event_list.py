@@ -1,43 +1,46 @@
-"""The events of a window, deduplicated. Pure.
+"""The events of a window, deduplicated and bounded. Pure.
 
 core/v1 serves what was written as core/v1 (`firstTimestamp`, `lastTimestamp`, `count`) and as events.k8s.io/v1 (`eventTime`,
 `series`).
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.fetchers.kubernetes.members import Object
+from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 
-DEFAULT_TTL = timedelta(hours=1)  # kube-apiserver --event-ttl
-TTL_SLACK = timedelta(minutes=5)  # a lookback of an hour is asked some moments later
 MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
+MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
 EVENTS_PER_BATCH = 500
 
 Subject = tuple[str, str]  # kind, name
+_Key = tuple[str, ...]
 
 
 def subject_of(event: Object) -> Subject:
+    """Return what the event is about; empty words for what it does not say."""
     involved = event["involvedObject"]
     return involved.get("kind") or "", involved.get("name") or ""
 
 
 def related_of(event: Object) -> Subject:
+    """Return the second object that the event names; empty words where it names none."""
     related = event.get("related") or {}
     return related.get("kind") or "", related.get("name") or ""
 
 
 @dataclass
 class Event:
-    """Events that say the same of the same object, as one."""
+    """Events that say the same of the same object, as one. `host` is the node that reported it, where one did."""
 
     kind: str
     name: str
@@ -52,6 +55,10 @@ class Event:
     related: Subject
     object: Mapping[str, Any]
     raw: list[bytes]
+
+    @property
+    def subject(self) -> Subject:
+        return self.kind, self.name
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -73,17 +80,20 @@ class Events:
         self.window = window
         self.oldest: datetime | None = None
         self.dropped = 0
-        self._events: dict[tuple[str, ...], Event] = {}
+        self._size_bytes = 0
+        self._events: dict[_Key, Event] = {}
+        self._droppable: dict[_Key, None] = {}  # the events that are no warnings
+        self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
 
     def see(self, event: Object) -> None:
-        """Note how old events are that the API server still has."""
+        """Remember how old the oldest event is that the API server still has."""
         last = times_of(event)[1]
         self.oldest = min(self.oldest or last, last)
 
     def add(self, event: Object) -> None:
-        """Keep an event that touches the window."""
+        """Keep an event that touches the window, once."""
         first, last, count = times_of(event)
-        if last < self.window.start or first > self.window.end:
+        if last < self.window.start or first > self.window.end or self._was_added(event):
             return
         kind, name = subject_of(event)
         involved = event["involvedObject"]
@@ -91,60 +101,69 @@ class Events:
         key = (kind, name, involved.get("uid") or "", involved.get("fieldPath") or "", *said)
         event["metadata"].pop("managedFields", None)
         raw = orjson.dumps(event)
-        if known := self._events.get(key):
+        known = self._events.get(key)
+        if not self._has_room(said[0], len(raw), is_new=known is None):
+            self.dropped += 1
+            return
+        self._size_bytes += len(raw)
+        if known is not None and key in self._events:
             known.first, known.last, known.count = min(known.first, first), max(known.last, last), known.count + count
             known.raw.append(raw)
             return
-        if len(self._events) >= MAX_EVENTS and not self._make_room(said[0]):
-            self.dropped += 1
-            return
         host = (event.get("source") or {}).get("host") or None
+        if said[0] != "Warning":
+            self._droppable[key] = None
         self._events[key] = Event(kind, name, key[2], *said, first, last, count, host, related_of(event), involved, [raw])
 
-    def _make_room(self, kind: str) -> bool:
-        """Drop one that is no warning for one that is."""
-        if kind != "Warning":
+    def _was_added(self, event: Object) -> bool:
+        uid = event["metadata"].get("uid")
+        if uid is None:
             return False
-        normal = next((key for key, event in self._events.items() if event.type != "Warning"), None)
-        if normal is None:
-            return False
-        del self._events[normal]
-        self.dropped += 1
+        if uid in self._added:
+            return True
+        self._added.add(uid)
+        return False
+
+    def _has_room(self, event_type: str, size_bytes: int, *, is_new: bool) -> bool:
+        """Whether an event still fits. For a warning, others are dropped until it does."""
+        while (is_new and len(self._events) >= MAX_EVENTS) or self._size_bytes + size_bytes > MAX_BYTES:
+            if event_type != "Warning" or not self._droppable:
+                return False
+            self._drop(next(reversed(self._droppable)))
+            self.dropped += 1
         return True
 
+    def _drop(self, key: _Key) -> None:
+        self._size_bytes -= sum(map(len, self._events.pop(key).raw))
+        self._droppable.pop(key, None)
+
     def keep(self, wanted: set[Subject]) -> None:
-        """Drop what turned out to be of nobody who is wanted."""
-        self._events = {
-            key: event for key, event in self._events.items() if (event.kind, event.name) in wanted or event.related in wanted
-        }
+        """Drop the events that concern nothing in `wanted`."""
+        for key, event in list(self._events.items()):
+            if event.subject not in wanted and event.related not in wanted:
+                self._drop(key)
 
     @property
     def found(self) -> bool:
+        """Whether there is any event."""
         return bool(self._events)
 
-    def of_pods(self) -> list[Event]:
-        return [event for event in self._events.values() if event.kind == "Pod"]
+    def of_kind(self, kind: str) -> list[Event]:
+        """The events about objects of a kind."""
+        return [event for event in self._events.values() if event.kind == kind]
 
-    def incomplete(self, now: datetime) -> list[Missing]:
-        """What may be missing: too many, or the window begins before all that is left, and longer ago than events live."""
-        gaps = []
-        if self.dropped:
-            message = (
-                f"{self.dropped} events were left out: more than {MAX_EVENTS} differ. Name fewer targets or a shorter window"
-            )
-            gaps.append(Missing("events", GapReason.BUDGET_EXCEEDED, message))
-        start = self.window.start
-        if start >= now - DEFAULT_TTL - TTL_SLACK or (self.oldest is not None and self.oldest <= start):
-            return gaps
-        left = f"the oldest one left in this namespace is of {format_time(self.oldest)}" if self.oldest else "none is left"
+    def too_many(self) -> list[Missing]:
+        """The gap for events that did not fit; none where all did."""
+        if not self.dropped:
+            return []
         message = (
-            f"the window begins at {format_time(start)}, but the API server keeps events for an hour by default, and {left}:"
-            " older events, and pods that were gone by then, may be missing, and no later Investigation can have them"
+            f"{self.dropped} events were left out: more than {MAX_EVENTS} differ, or they are larger than"
+            f" {MAX_BYTES // 2**20} MiB. Name fewer targets or a shorter window"
         )
-        return [*gaps, Missing("events", GapReason.EVENTS_EXPIRED, message)]
+        return [Missing("events", GapReason.BUDGET_EXCEEDED, message)]
 
     def summary(self) -> str:
-        """Such as: 14 events (3 Warning), most: BackOff (12x)."""
+        """For example: 14 events (3 Warning), most: BackOff (12x)."""
         warnings: dict[str, int] = {}
         for event in self._events.values():
             if event.type == "Warning":
@@ -157,7 +176,10 @@ class Events:
         return text
 
     async def batches(self) -> AsyncGenerator[list[Any], None]:
-        ordered = sorted(self._events.values(), key=lambda event: (event.first, event.last, event.name))
+        """Yield the entries in order of their first time."""
+        ordered = await asyncio.to_thread(
+            sorted, self._events.values(), key=lambda event: (event.first, event.last, event.name)
+        )
         for first in range(0, len(ordered), EVENTS_PER_BATCH):
             yield [event.to_json() for event in ordered[first : first + EVENTS_PER_BATCH]]
 
@@ -170,3 +192,7 @@ def times_of(event: Object) -> tuple[datetime, datetime, int]:
     last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or first
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
     return min(start, end), max(start, end), int(series.get("count") or event.get("count") or 1)
+
+
+def _order(event: Event) -> tuple[datetime, datetime, str]:
+    return event.first, event.last, event.name

@@ -1,28 +1,38 @@
 """Kubernetes events over the window: one document for the targets, their owners, nodes and volumes.
 
-Speaks GET /api/v1/namespaces/{namespace}/events: one list of the namespace and, where nodes are asked for, of `default`,
-where events of what has no namespace lie. core/v1 also serves what was written as events.k8s.io/v1, with `eventTime` and
-`series`.
+Speaks GET /api/v1/namespaces/{namespace}/events: one list of the namespace without the events of Investigations and, where
+nodes are asked for, of `default`, where events of what has no namespace lie. core/v1 also serves what was written as
+events.k8s.io/v1, with `eventTime` and `series`.
 
 Pods that lived within the window and are gone are found here, by the names that controllers give and by their events.
 """
 
+import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from aletheia_operator.api import EventsRequest, InvestigationSpec, Target
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.types import NAME_PATTERN
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.event_list import Events, related_of, subject_of
-from aletheia_operator.fetchers.kubernetes.members import ABSENT, read_all
-from aletheia_operator.fetchers.kubernetes.subjects import Gone, Subjects
+from aletheia_operator.fetchers.kubernetes.expiry import expired
+from aletheia_operator.fetchers.kubernetes.gone import Gone
+from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
+from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
+from aletheia_operator.fetchers.kubernetes.resources import optional, read_all
+from aletheia_operator.fetchers.kubernetes.subjects import CLUSTER_KINDS, Subjects
 from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.text.timestamps import format_time
 
 MAX_GONE = 500
 CLUSTER_EVENTS_NAMESPACE = "default"
+NOT_OURS = "involvedObject.kind!=Investigation"  # a storm of Investigations leaves events by the thousand
+FEW_NODES = 3  # so many nodes' events are asked for by name; of more, one list is read and the rest of it dropped
+_WORDS = {"Node": "events of nodes", "PersistentVolume": "events of volumes"}
 
 
 class KubernetesEventsFetcher:
@@ -51,35 +61,102 @@ class KubernetesEventsFetcher:
         """Yield the document. Entries, in order of their first time: {"first", "last", "count", "type", "reason", "message",
         "object": {"kind", "namespace", "name", "uid", ...}, "raw": [the API's events that say the same]}.
         """
-        kubernetes = await sources.kubernetes()
-        arguments = question.arguments
-        targets = [Target.model_validate(target) for target in arguments["targets"]]
-        subjects = Subjects(targets, sources.window)
-        missing: list[Missing] = []
-        await subjects.read(kubernetes, sources.namespace, missing if arguments["keep"] else [])
-        if arguments["keep"]:
-            await subjects.read_related(kubernetes, sources.namespace, missing, volumes=arguments["nodes"])
-        events = Events(sources.window)
-        what = "events" if arguments["keep"] else "which pods came and went"
-        await _read(kubernetes, sources.namespace, subjects, events, missing, what)
-        if arguments["nodes"]:
-            await _read_of_cluster(kubernetes, subjects, events, missing)
-        gone = subjects.gone(events)
-        events.keep(subjects.known | {("Pod", name) for name in gone})
-        missing = [one for one in missing if arguments["says_absent"] or one.reason not in ABSENT]
-        if arguments["keep"]:
-            missing += events.incomplete(sources.now())
-        asked = {"namespace": sources.namespace, "targets": [describe(target) for target in targets]}
-        if arguments["keep"] and (subjects.exist or events.found):
-            oldest = format_time(events.oldest) if events.oldest else None
-            pods_gone = [one.to_json() for one in gone.values()]
-            metadata = {**asked, "oldest_event": oldest, "pods_gone": pods_gone}
-            yield _document(sources.namespace, metadata, events.batches(), Findings(events.summary(), missing))
+        search = _Search(question.arguments, sources, await sources.kubernetes())
+        await search.run()
+        asked = {"namespace": sources.namespace, "targets": [describe(target) for target in search.targets]}
+        missing = search.missing
+        if search.keep and (search.subjects.exist or search.events.found):
+            oldest = search.events.oldest
+            metadata = {
+                **asked,
+                "oldest_event": format_time(oldest) if oldest else None,
+                "pods_gone": [one.to_json() for one in search.gone.values()],
+            }
+            findings = Findings(search.events.summary(), missing)
+            yield _document(sources.namespace, metadata, search.events.batches(), findings)
             missing = []
-        if arguments["logs"]:
-            missing += _gaps(gone)
+        if question.arguments["logs"]:
+            missing = missing + _gaps(search.gone)
         if missing:  # nothing of this is missing from the events
             yield _document(sources.namespace, asked, _nothing(), Findings(missing=missing))
+
+
+class _Search:
+    """The events of one question, and what they tell of pods that are gone."""
+
+    def __init__(self, arguments: Mapping[str, Any], sources: Sources, kubernetes: Kubernetes) -> None:
+        self.targets = [Target.model_validate(target) for target in arguments["targets"]]
+        self.keep: bool = arguments["keep"]
+        self.nodes: bool = arguments["nodes"]
+        self.says_absent: bool = arguments["says_absent"]
+        self.sources = sources
+        self.kubernetes = kubernetes
+        self.subjects = Subjects(self.targets)
+        self.events = Events(sources.window)
+        self.gone: dict[str, Gone] = {}
+        self.missing: list[Missing] = []
+
+    async def run(self) -> None:
+        """Read what belongs to the targets, then the namespace's events, then those of nodes and volumes."""
+        await self._find_subjects()
+        whole = await self._read_namespace()
+        self.gone = await asyncio.to_thread(self.subjects.find_gone, self.events)
+        for kind in CLUSTER_KINDS if self.nodes else ():
+            await self._read_cluster(kind)
+        await asyncio.to_thread(self.events.keep, self.subjects.known)
+        if self.keep:
+            self.missing += self.events.too_many()
+            if whole:
+                self.missing += await asyncio.to_thread(expired, self.events, self.subjects.dues, self.sources.now())
+
+    async def _find_subjects(self) -> None:
+        members, missing = await (await members_of(self.sources, self.targets)).all()
+        await asyncio.to_thread(self.subjects.add_members, members)
+        if not self.keep:
+            return
+        self.missing += [one for one in missing if self.says_absent or one.reason not in ABSENT]
+        autoscalers, missing = await autoscalers_of(self.sources, self.targets)
+        self.missing += missing
+        self.subjects.add_autoscalers(autoscalers)
+        if self.nodes:
+            claims, missing = await claims_of(self.sources, self.targets)
+            self.missing += missing
+            self.subjects.add_claims(claims)
+
+    async def _read_namespace(self) -> bool:
+        """Keep the events of subjects, and of what may turn out to be one. Whether all could be read."""
+        may_know = self.subjects.may_know
+        try:
+            async for event in read_all(self.kubernetes, "Event", self.sources.namespace, {"fieldSelector": NOT_OURS}):
+                self.events.see(event)
+                subject = subject_of(event)
+                if subject[0] not in CLUSTER_KINDS and (may_know(subject) or may_know(related_of(event))):
+                    self.events.add(event)
+        except SourceError as e:
+            what = "events" if self.keep else "which pods came and went"
+            self.missing.append(Missing(what, e.reason, e.message))
+            return False
+        return True
+
+    async def _read_cluster(self, kind: str) -> None:
+        """Keep the events of the known nodes or volumes."""
+        names = {name for name in self.subjects.names(kind) if re.fullmatch(NAME_PATTERN, name)}
+        lost = [one for one in self.gone.values() if one.node is None and one.lost_its_node] if kind == "Node" else []
+        if not names and not lost:
+            return
+        selector = f"involvedObject.kind={kind}"
+        few = not lost and len(names) <= FEW_NODES
+        selectors = [f"{selector},involvedObject.name={name}" for name in sorted(names)] if few else [selector]
+        try:
+            for one in selectors:
+                async for event in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, {"fieldSelector": one}):
+                    subject = subject_of(event)
+                    if subject not in self.subjects.known and any(pod.may_explain(event) for pod in lost):
+                        self.subjects.known.add(subject)
+                    if subject in self.subjects.known:
+                        self.events.add(event)
+        except SourceError as e:
+            self.missing.append(optional(_WORDS[kind], e))
 
 
 def _document(
@@ -90,34 +167,6 @@ def _document(
 
 async def _nothing() -> AsyncGenerator[list[Any], None]:
     yield []
-
-
-async def _read(
-    kubernetes: Kubernetes, namespace: str, subjects: Subjects, events: Events, missing: list[Missing], what: str
-) -> None:
-    """The namespace's events that are of a subject, or of what may turn out to be one."""
-    try:
-        async for event in read_all(kubernetes, "Event", namespace):
-            events.see(event)
-            if subjects.may_know(subject_of(event)) or subjects.may_know(related_of(event)):
-                subjects.learn(event)
-                events.add(event)
-    except SourceError as e:
-        missing.append(Missing(what, e.reason, e.message))
-
-
-async def _read_of_cluster(kubernetes: Kubernetes, subjects: Subjects, events: Events, missing: list[Missing]) -> None:
-    """Events of nodes and volumes: one list of each kind, of which the subjects' are kept."""
-    for kind, what in (("Node", "events of nodes"), ("PersistentVolume", "events of volumes")):
-        if not any(known == kind for known, _ in subjects.known):
-            continue
-        query = {"fieldSelector": f"involvedObject.kind={kind}"}
-        try:
-            async for event in read_all(kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, query):
-                if subject_of(event) in subjects.known:
-                    events.add(event)
-        except SourceError as e:
-            missing.append(Missing(what, e.reason, e.message))
 
 
 def _gaps(gone: Mapping[str, Gone]) -> list[Missing]:

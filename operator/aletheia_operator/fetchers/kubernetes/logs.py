@@ -18,8 +18,9 @@ from aletheia_operator.clients.kubernetes import METADATA_ONLY_OBJECT, Kubernete
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.logs_by_api import check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, read_by_node
+from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, Run, RunLog
-from aletheia_operator.fetchers.kubernetes.targets import describe, find_pods
+from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
 from aletheia_operator.logs.spool import share
@@ -37,22 +38,20 @@ class KubernetesLogsFetcher:
         """One question a pod; a target that selects nothing, or may not be read, is missing."""
         if spec.targets is None or not spec.of_targets("logs"):
             return Plan()
-        kubernetes = await sources.kubernetes()
         request = spec.logs or LogsRequest()
         pods: dict[str, dict[str, Any]] = {}
         wanted: dict[str, set[str] | None] = {}
         missing: list[Missing] = []
-        for target in spec.targets:
-            try:
-                found = await find_pods(kubernetes, sources.namespace, target)
-            except SourceError as e:
-                missing.append(Missing(describe(target), e.reason, e.message))
+        for target, found in await (await members_of(sources, spec.targets)).pods():
+            if isinstance(found, SourceError):
+                missing.append(Missing(describe(target), found.reason, found.message))
                 continue
             if not found:
-                missing.append(Missing(describe(target), GapReason.NO_PODS, f"{describe(target)} selects no pod at present"))
+                message = f"{describe(target)} selects no pod at present in namespace {sources.namespace}"
+                missing.append(Missing(describe(target), GapReason.NO_PODS, message))
             for pod in found:
-                uid = pod["metadata"]["uid"]
-                pods.setdefault(uid, pod)
+                uid = pod.uid
+                pods.setdefault(uid, pod.item())
                 names = set(target.containers) if target.containers else None
                 before = wanted.get(uid, set())
                 wanted[uid] = None if names is None or before is None else before | names

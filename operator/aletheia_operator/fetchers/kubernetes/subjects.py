@@ -1,88 +1,34 @@
-"""Whose events are wanted, and which pods of theirs are gone."""
+"""Whose events are wanted: the targets, what belongs to them, and what they run on. Pure."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aletheia_operator.api import Target
-from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.fetchers.kubernetes.event_list import Events, Subject, subject_of
-from aletheia_operator.fetchers.kubernetes.members import (
-    Members,
-    Object,
-    controller_of,
-    plural,
-    pod_references,
-    read_all,
-    read_named,
-    selects,
-)
-from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
-from aletheia_operator.fetchers.kubernetes.targets import describe
-from aletheia_operator.text.display import one_line
-from aletheia_operator.text.timestamps import format_time
+from aletheia_operator.fetchers.kubernetes.event_list import Events, Subject
+from aletheia_operator.fetchers.kubernetes.expiry import Due, dues_of
+from aletheia_operator.fetchers.kubernetes.gone import Followed, Gone, find_gone
+from aletheia_operator.fetchers.kubernetes.members import Member
+from aletheia_operator.fetchers.kubernetes.resources import Object
+from aletheia_operator.fetchers.kubernetes.revisions import Revision
+from aletheia_operator.fetchers.kubernetes.targets import describe, selects
 
-_SUFFIXES = {  # what a controller adds to its own name to name a pod
-    "ReplicaSet": r"[a-z0-9]{5}", "ReplicationController": r"[a-z0-9]{5}", "DaemonSet": r"[a-z0-9]{5}",
-    "Job": r"(?:\d+-)?[a-z0-9]{5}", "StatefulSet": r"\d+",
-}  # fmt: skip
-_MADE = {"Deployment": "ReplicaSet", "CronJob": "Job"}
-_NAMED = re.compile(r"(?:replica set|job:?) ([a-z0-9][-a-z0-9.]*)", re.IGNORECASE)  # in the words of their controllers
-
-
-@dataclass
-class Gone:
-    """A pod that lived within the window and is no longer there."""
-
-    name: str
-    owner: str
-    replaced: bool = False
-    first: datetime | None = None
-    last: datetime | None = None
-    reasons: dict[str, int] = field(default_factory=dict)
-    node: str | None = None
-    revision: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "owner": self.owner,
-            "replaced": self.replaced,
-            "first": format_time(self.first) if self.first else None,
-            "last": format_time(self.last) if self.last else None,
-            "reasons": self.reasons,
-            "node": self.node,
-            "revision": self.revision,
-        }
-
-    def message(self) -> str:
-        what = "was replaced by another of its name" if self.replaced else "is gone"
-        seen = f", seen from {format_time(self.first)} to {format_time(self.last)}" if self.first and self.last else ""
-        reasons = ", ".join(f"{reason} ({count}x)" if count > 1 else reason for reason, count in self.reasons.items())
-        revision = f", {self.revision}" if self.revision else ""
-        return (
-            f"a pod of {self.owner}{revision} {what}{seen}; its events: {reasons}. The API has its logs no longer:"
-            " look for an older session, or in a store of logs"
-        )
+CLUSTER_KINDS = ("Node", "PersistentVolume")  # their events lie in namespace default
 
 
 class Subjects:
-    """Whose events are wanted."""
+    """The objects whose events are wanted, as they become known."""
 
-    def __init__(self, targets: list[Target], window: Window) -> None:
+    def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = targets
-        self.window = window
         self.known: set[Subject] = set()
-        self.exist = False  # whether anything of the targets is there now
-        self._claims: set[str] = set()
-        self._uids: dict[str, str] = {}  # of the pods that are there now, by name
-        self._followed: dict[Subject, str] = {}  # controllers whose pods are targets, and how a person calls them
+        self.exist = False
+        """Whether anything of the targets is there now."""
+        self.dues: list[Due] = []
+        """Events that must have been written."""
+        self._present: dict[str, str] = {}  # uids of the pods that are there now, by name
+        self._followed = Followed()
         self._revisions: dict[Subject, Revision] = {}
-        for target in targets:  # even of what is no longer there
+        for target in targets:  # events outlive what they are about
             if target.pod is not None:
                 self.known.add(("Pod", target.pod))
             if target.workload is not None:
@@ -90,107 +36,70 @@ class Subjects:
 
     def _follow(self, subject: Subject, called: str) -> None:
         self.known.add(subject)
-        self._followed.setdefault(subject, called)
+        self._followed.add(subject, called)
 
-    async def read(self, kubernetes: Kubernetes, namespace: str, missing: list[Missing]) -> None:
-        """Find out what belongs to the targets; what cannot be read is added to `missing`."""
-        followed_uids: dict[str, str] = {}
-        async for item in Members(kubernetes, namespace, missing).read(self.targets):
+    def add_members(self, members: Iterable[Member]) -> None:
+        """Take in what belongs to the targets, workloads before what they made."""
+        called_by_uid: dict[str, str] = {}
+        for member in members:
             self.exist = True
-            subject = item["kind"], item["metadata"]["name"]
+            item = member.item()
+            subject = member.kind, member.name
             self.known.add(subject)
-            if item["kind"] == "Pod":
-                self._uids[subject[1]] = item["metadata"]["uid"]
-                self._claims |= pod_references(item)["PersistentVolumeClaim"]
+            self.dues += dues_of(item)
+            if member.kind == "Pod":
+                self._present[member.name] = member.uid
+                self.known |= {("PersistentVolumeClaim", name) for name in member.references["PersistentVolumeClaim"]}
                 if node := item["spec"].get("nodeName"):
                     self.known.add(("Node", node))
-            elif called := self._is_followed(item, followed_uids):
-                followed_uids[item["metadata"]["uid"]] = called
+            elif called := self._called(member, item, called_by_uid):
+                called_by_uid[member.uid] = called
                 self._follow(subject, called)
-            if revision := of_object(item):
-                self._revisions[subject] = revision
+            if member.revision is not None:
+                self._revisions[subject] = member.revision
 
-    async def read_related(self, kubernetes: Kubernetes, namespace: str, missing: list[Missing], *, volumes: bool) -> None:
-        """Find out what scales the targets, and which volumes they use."""
-        self.known |= {("PersistentVolumeClaim", name) for name in self._claims}
-        try:
-            async for item in read_all(kubernetes, "HorizontalPodAutoscaler", namespace):
-                scaled = item["spec"]["scaleTargetRef"]
-                if (scaled.get("kind"), scaled.get("name")) in self.known:
-                    self.known.add((item["kind"], item["metadata"]["name"]))
-        except SourceError as e:
-            missing.append(Missing(plural("HorizontalPodAutoscaler"), e.reason, e.message))
-        if volumes:
-            try:
-                async for item in read_named(kubernetes, "PersistentVolumeClaim", namespace, self._claims):
-                    if volume := item["spec"].get("volumeName"):
-                        self.known.add(("PersistentVolume", volume))
-            except SourceError as e:
-                missing.append(Missing(plural("PersistentVolumeClaim"), e.reason, e.message))
+    def _called(self, member: Member, item: Object, called_by_uid: Mapping[str, str]) -> str | None:
+        """What people call a controller if all of its pods are targets, else None.
 
-    def _is_followed(self, item: Object, uids: Mapping[str, str]) -> str | None:
-        """What a controller is called whose every pod is a target: it is one, is below one, or a selector matches its pods."""
-        if called := self._followed.get((item["kind"], item["metadata"]["name"])) or uids.get(controller_of(item) or ""):
+        They are if it is a target, if a followed controller made it, or if a target's selector matches its pods.
+        """
+        called = self._followed.called((member.kind, member.name)) or called_by_uid.get(member.controller or "")
+        if called:
             return called
         template = (item.get("spec") or {}).get("template") or {}
         labels = (template.get("metadata") or {}).get("labels") or {}
         for target in self.targets:
             if target.selector is not None and labels and selects(target.selector.to_json(), labels):
-                return f"{item['kind'].lower()}/{item['metadata']['name']}"
+                return f"{member.kind.lower()}/{member.name}"
         return None
+
+    def add_autoscalers(self, autoscalers: Iterable[Mapping[str, Any]]) -> None:
+        """Take in those HorizontalPodAutoscalers that scale what is known."""
+        for item in autoscalers:
+            scaled = item["spec"]["scaleTargetRef"]
+            if (scaled.get("kind"), scaled.get("name")) in self.known:
+                self.known.add(("HorizontalPodAutoscaler", item["metadata"]["name"]))
+
+    def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the PersistentVolumes that are bound to these claims."""
+        for item in claims:
+            if volume := item["spec"].get("volumeName"):
+                self.known.add(("PersistentVolume", volume))
 
     def may_know(self, subject: Subject) -> bool:
         """Whether a subject is known, or is named as a followed controller names what it makes."""
         if subject in self.known:
             return True
-        kind, name = subject
-        return kind in ("Pod", "ReplicaSet", "Job") and any(name.startswith(f"{above}-") for _, above in self._followed)
+        return subject[0] in ("Pod", "ReplicaSet", "Job") and self._followed.may_name(subject[1])
 
-    def learn(self, event: Object) -> None:
-        """A controller's event names what it made, which may be gone by now."""
-        kind, name = subject_of(event)
-        made = _MADE.get(kind)
-        called = self._followed.get((kind, name))
-        if made is None or called is None:
-            return
-        for found in _NAMED.findall(event.get("message") or ""):
-            if found.startswith(f"{name}-"):
-                self._follow((made, found), called)
+    def find_gone(self, events: Events) -> dict[str, Gone]:
+        """Find the pods that are gone, by name; they, what made them and their nodes become known."""
+        self.known |= self._followed.learn(events)
+        gone = find_gone(events, self._followed, self._present, self._revisions)
+        self.known |= {("Pod", name) for name in gone}
+        self.known |= {("Node", one.node) for one in gone.values() if one.node}
+        return gone
 
-    def gone(self, events: "Events") -> dict[str, Gone]:
-        """Pods of followed controllers that are no longer there, and earlier ones of the names that are; by name.
-
-        They have events in the window, with another uid than that of the pod that is there now.
-        """
-        found: dict[str, Gone] = {}
-        owners: dict[str, Subject | None] = {}
-        for event in events.of_pods():
-            if event.name in self._uids and event.uid in (self._uids[event.name], ""):
-                continue
-            if event.name not in owners:
-                owners[event.name] = self._owner(event.name)
-            owner, replaced = owners[event.name], event.name in self._uids
-            if owner is None and not replaced:
-                continue
-            if event.name not in found:
-                called = self._followed[owner] if owner else "the targets"
-                found[event.name] = Gone(event.name, called, replaced, revision=self._revision(owner))
-            one = found[event.name]
-            one.reasons[event.reason] = one.reasons.get(event.reason, 0) + event.count
-            one.first = min(one.first or event.first, event.first)
-            one.last = max(one.last or event.last, event.last)
-            one.node = one.node or event.host
-        return dict(sorted(found.items()))
-
-    def _owner(self, pod: str) -> Subject | None:
-        for kind, name in self._followed:
-            if kind in _SUFFIXES and pod.startswith(f"{name}-") and re.fullmatch(_SUFFIXES[kind], pod[len(name) + 1 :]):
-                return kind, name
-        return None
-
-    def _revision(self, owner: Subject | None) -> str | None:
-        revision = self._revisions.get(owner) if owner else None
-        if revision is None:
-            return None
-        images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
-        return f"revision {revision.number} ({one_line(images, 150)})"
+    def names(self, kind: str) -> set[str]:
+        """The names of the known objects of a kind."""
+        return {name for known, name in self.known if known == kind}

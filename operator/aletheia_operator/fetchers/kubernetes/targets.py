@@ -1,18 +1,9 @@
-"""Which pods a target means: by name, by labels, or by workload through owner references.
+"""Targets in words, label selectors and owner references. Pure."""
 
-Speaks GET /api/v1/namespaces/{namespace}/pods and the workloads of apps/v1 and batch/v1. All Kubernetes fetchers use it.
-"""
-
+from collections.abc import Mapping
 from typing import Any
 
-from aletheia_operator.api import LabelSelector, Target, WorkloadReference
-from aletheia_operator.clients.kubernetes import Kubernetes
-
-_WORKLOAD_PATHS = {
-    "Deployment": "apis/apps/v1", "StatefulSet": "apis/apps/v1", "DaemonSet": "apis/apps/v1",
-    "ReplicaSet": "apis/apps/v1", "Job": "apis/batch/v1", "CronJob": "apis/batch/v1",
-}  # fmt: skip
-_INTERMEDIATE = {"Deployment": "replicasets", "CronJob": "jobs"}  # what stands between the workload and its pods
+from aletheia_operator.api import LabelSelector, Target
 
 
 def describe(target: Target) -> str:
@@ -46,32 +37,32 @@ def label_query(selector: dict[str, Any]) -> str:
     return ",".join(parts)
 
 
-async def find_pods(kubernetes: Kubernetes, namespace: str, target: Target) -> list[dict[str, Any]]:
-    """The pods of a target as they are now, in order of name. Raises SourceError."""
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    if target.pod is not None:
-        return [await kubernetes.get(f"{pods}/{target.pod}")]
-    if target.selector is not None:
-        found = [pod async for pod in kubernetes.list(pods, {"labelSelector": selector_text(target.selector)})]
-    else:
-        assert target.workload is not None
-        found = await _pods_of_workload(kubernetes, namespace, target.workload)
-    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a metav1.LabelSelector matches labels; an empty one matches all."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or [])
 
 
-async def _pods_of_workload(kubernetes: Kubernetes, namespace: str, workload: WorkloadReference) -> list[dict[str, Any]]:
-    base = f"/{_WORKLOAD_PATHS[workload.kind]}/namespaces/{namespace}"
-    top = await kubernetes.get(f"{base}/{workload.kind.lower()}s/{workload.name}")
-    query = {"labelSelector": label_query(top["spec"]["selector"])} if "selector" in top["spec"] else {}
-    above = {top["metadata"]["uid"]}
-    if workload.kind in _INTERMEDIATE:
-        between = kubernetes.list(f"{base}/{_INTERMEDIATE[workload.kind]}", query)
-        above = {child["metadata"]["uid"] async for child in between if owners(child) & above}
-    if not above:
-        return []
-    return [pod async for pod in kubernetes.list(f"/api/v1/namespaces/{namespace}/pods", query) if owners(pod) & above]
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
 
 
 def owners(resource: dict[str, Any]) -> set[str]:
     """The uids of a resource's owners."""
     return {owner["uid"] for owner in resource["metadata"].get("ownerReferences") or []}
+
+
+def controller_of(item: Mapping[str, Any]) -> str | None:
+    """The uid of an object's controller, else of its first owner."""
+    references = item["metadata"].get("ownerReferences") or []
+    return next((owner["uid"] for owner in references if owner.get("controller")), references[0]["uid"] if references else None)

@@ -1,0 +1,152 @@
+"""Families of objects: a workload that no other owns, or a pod without one, and all that belongs to it. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.kubernetes.members import Member
+from aletheia_operator.fetchers.kubernetes.resources import Object
+from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
+from aletheia_operator.fetchers.kubernetes.targets import selects
+from aletheia_operator.text.display import one_line
+
+ORDER = (
+    "Deployment", "CronJob", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision",
+    "Pod", "Service", "EndpointSlice", "HorizontalPodAutoscaler", "PodDisruptionBudget", "PersistentVolumeClaim", "ConfigMap",
+    "Secret", "ResourceQuota", "Node",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object, encoded."""
+
+    kind: str
+    name: str
+    encoded: bytes
+
+    @classmethod
+    def of(cls, item: Object) -> "Entry":
+        return cls(item["kind"], item["metadata"]["name"], orjson.dumps(item))
+
+
+@dataclass
+class Family:
+    """A workload that no other owns, or a pod without one, and all that belongs to it."""
+
+    kind: str
+    name: str
+    entries: list[Entry] = field(default_factory=list)
+    revisions: dict[str, list[Revision]] = field(default_factory=dict)  # by the workload's uid
+    pods: int = 0
+    unready: int = 0
+    restarts: int = 0
+    states: dict[str, int] = field(default_factory=dict)
+    redacted: int = 0
+
+    def metadata(self, window: Window) -> dict[str, Any]:
+        """What was rolled out, and how many values were redacted."""
+        return {
+            "rollouts": [one for revisions in self.revisions.values() for one in rollouts(revisions, window)],
+            "redacted": self.redacted,
+        }
+
+    def count(self, pod: Object) -> None:
+        """Take into account how a pod stands."""
+        status = pod.get("status") or {}
+        self.pods += 1
+        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
+        if not ready and status.get("phase") != "Succeeded":
+            self.unready += 1
+        if reason := status.get("reason"):
+            self._state(reason)
+        for container in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
+            self.restarts += container.get("restartCount") or 0
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            ended = (
+                (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated") or {}
+            )
+            self._state(waiting.get("reason"))
+            self._state(ended.get("reason") if ended.get("exitCode") else None)
+
+    def _state(self, reason: str | None) -> None:
+        if reason:
+            self.states[reason] = self.states.get(reason, 0) + 1
+
+    def summary(self, window: Window) -> str:
+        """For example: 3 pods (1 not ready), 4 restarts, CrashLoopBackOff; revision 2 rolled out: app image shop:1 → shop:2."""
+        text = f"{self.pods} pod{'' if self.pods == 1 else 's'}" + (f" ({self.unready} not ready)" if self.unready else "")
+        if self.restarts:
+            text += f", {self.restarts} restart{'' if self.restarts == 1 else 's'}"
+        text += "".join(f", {one_line(state, 60)}" for state in sorted(self.states))
+        rolled_out = [one for one in self.metadata(window)["rollouts"] if one["in_window"]]
+        return text + "".join(f"; {one['summary']}" for one in rolled_out[-1:])
+
+
+class Families:
+    """The members in families, and which family an object around them belongs to. A family's key is the uid of its root."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.nodes: set[str] = set()
+        """The nodes that pods run on."""
+        self._members = {member.uid: member for member in members}
+        self._labels: dict[str, dict[str, str]] = {}  # of each pod, by uid
+        self._references: dict[str, dict[str, set[str]]] = {}  # kind → name → uids of the pods that refer to it
+        self._families: dict[str, Family] = {}
+        for member in members:
+            self._add_member(member)
+
+    def __iter__(self) -> Iterator[Family]:
+        return iter(self._families.values())
+
+    def _add_member(self, member: Member) -> None:
+        root = self._members[self._root(member.uid)]
+        family = self._families.setdefault(root.uid, Family(root.kind, root.name))
+        family.entries.append(Entry(member.kind, member.name, member.encoded))
+        family.redacted += member.redacted
+        if member.revision is not None and member.controller is not None and member.controller in self._members:
+            family.revisions.setdefault(member.controller, []).append(member.revision)
+        if member.kind == "Pod":
+            pod = member.item()
+            family.count(pod)
+            self._labels[member.uid] = pod["metadata"].get("labels") or {}
+            if node := pod["spec"].get("nodeName"):
+                self.nodes.add(node)
+            for kind, names in member.references.items():
+                for name in names:
+                    self._references.setdefault(kind, {}).setdefault(name, set()).add(member.uid)
+
+    def _root(self, uid: str) -> str:
+        passed = {uid}
+        while (above := self._members[uid].controller) is not None and above in self._members and above not in passed:
+            uid = above
+            passed.add(uid)
+        return uid
+
+    def references(self, kind: str) -> Mapping[str, set[str]]:
+        """The names of that kind that pods refer to, with the uids of these pods."""
+        return self._references.get(kind, {})
+
+    def of_pods(self, pods: Iterable[str]) -> set[str]:
+        """The families of pods with these uids."""
+        return {self._root(uid) for uid in pods}
+
+    def selected(self, selector: Mapping[str, Any] | None) -> set[str]:
+        """The families with a pod that the selector matches; None matches none."""
+        if selector is None:
+            return set()
+        return self.of_pods(uid for uid, labels in self._labels.items() if selects(selector, labels))
+
+    def scaled_by(self, autoscaler: Mapping[str, Any]) -> set[str]:
+        """The families with a member that the HorizontalPodAutoscaler scales."""
+        target = autoscaler["spec"]["scaleTargetRef"]
+        scaled = target.get("kind"), target.get("name")
+        return self.of_pods(uid for uid, member in self._members.items() if (member.kind, member.name) == scaled)
+
+    def add(self, families: Iterable[str], entry: Entry) -> None:
+        """Add an object to families."""
+        for root in families:
+            self._families[root].entries.append(entry)

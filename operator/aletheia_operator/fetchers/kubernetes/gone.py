@@ -1,0 +1,220 @@
+"""Pods that lived within the window and are gone, found by the names that controllers give and by what events tell. Pure.
+
+How controllers name pods: k8s.io/apiserver `names.SimpleNameGenerator` cuts the controller's name and dash at 58 characters
+and adds 5 random ones; an indexed Job keeps `-INDEX-` before these; a StatefulSet adds its ordinal.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from aletheia_operator.fetchers.kubernetes.event_list import Event, Events, Subject, times_of
+from aletheia_operator.fetchers.kubernetes.resources import Object
+from aletheia_operator.fetchers.kubernetes.revisions import Revision
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.timestamps import format_time
+
+MAX_PREFIX = 58  # characters of a generated name before the random ones
+_RANDOM = 5
+_RANDOM_END = re.compile(rf"[a-z0-9]{{{_RANDOM}}}$")
+_INDEX_END = re.compile(r"-\d{1,9}-$")
+_GENERATING = ("ReplicaSet", "ReplicationController", "DaemonSet", "Job")
+_OWN_PODS = (*_GENERATING, "StatefulSet")
+_MADE = {"Deployment": "ReplicaSet", "CronJob": "Job"}
+MAX_WORDS = 1024  # of a message are looked at; the API's own are shorter
+_NAME = r"([a-z0-9][-a-z0-9.]*)"
+_SCALED = re.compile(rf"(?:replica set|job:?) {_NAME}", re.IGNORECASE)  # in the words of Deployments' and CronJobs' controllers
+_OF_POD = re.compile(rf"(?:Created|Deleted) pod: {_NAME}|(?:create|delete) Pod {_NAME} in StatefulSet")
+_ASSIGNED = re.compile(rf"Successfully assigned \S+ to {_NAME}$")
+EVICTED_AFTER = timedelta(minutes=10)  # pods are deleted 5 minutes after their node went away, unless they tolerate it longer
+_NODE_LOST = ("NodeNotReady", "TaintManagerEviction")  # of a pod: its node went away under it
+
+
+@dataclass
+class Gone:
+    """A pod that lived within the window and is no longer there."""
+
+    name: str
+    owner: str
+    replaced: bool = False
+    first: datetime | None = None
+    last: datetime | None = None
+    reasons: dict[str, int] = field(default_factory=dict)
+    node: str | None = None
+    revision: str | None = None
+
+    def note(self, event: Event) -> None:
+        """Take into account an event of the pod, or of its controller about it."""
+        self.reasons[event.reason] = self.reasons.get(event.reason, 0) + event.count
+        self.first = min(self.first or event.first, event.first)
+        self.last = max(self.last or event.last, event.last)
+
+    @property
+    def lost_its_node(self) -> bool:
+        """Whether its events say that its node was no longer ready."""
+        return any(reason in self.reasons for reason in _NODE_LOST)
+
+    def may_explain(self, event: Object) -> bool:
+        """Whether an event of any node may be why this pod is gone: the node was not ready when the pod lost its own."""
+        if event.get("reason") != "NodeNotReady" or self.first is None or self.last is None:
+            return False
+        first, last, _ = times_of(event)
+        return first <= self.last and last >= self.first - EVICTED_AFTER
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "owner": self.owner,
+            "replaced": self.replaced,
+            "first": format_time(self.first) if self.first else None,
+            "last": format_time(self.last) if self.last else None,
+            "reasons": self.reasons,
+            "node": self.node,
+            "revision": self.revision,
+        }
+
+    def message(self) -> str:
+        what = "was replaced by another of its name" if self.replaced else "is gone"
+        seen = f", seen from {format_time(self.first)} to {format_time(self.last)}" if self.first and self.last else ""
+        reasons = ", ".join(f"{reason} ({count}x)" if count > 1 else reason for reason, count in self.reasons.items())
+        revision = f", {self.revision}" if self.revision else ""
+        node = f" It ran on node {one_line(self.node, 63)}." if self.node else ""
+        return (
+            f"a pod of {self.owner}{revision} {what}{seen}; its events: {reasons}.{node} The API has its logs no longer:"
+            " look for an older session, or in a store of logs"
+        )
+
+
+class Followed:
+    """Controllers whose pods are all targets, what people call them, and the pods that are known to be theirs."""
+
+    def __init__(self) -> None:
+        self._called: dict[Subject, str] = {}
+        self._names: set[str] = set()
+        self._generating: dict[str, list[Subject]] = {}  # by the beginning of the names that they generate
+        self._long_jobs: list[Subject] = []
+        self._makers: dict[str, Subject] = {}  # pod → the controller whose events say that it made or deleted it
+        self._told: dict[str, list[Event]] = {}  # pod → these events
+
+    def add(self, subject: Subject, called: str) -> bool:
+        """Follow a controller; `called` is its target's name for people. Whether it is new."""
+        if subject in self._called:
+            return False
+        self._called[subject] = called
+        self._names.add(subject[1])
+        kind, name = subject
+        if kind in _GENERATING or (kind == "Deployment" and len(name) >= MAX_PREFIX):  # its ReplicaSets' own part is cut off
+            self._generating.setdefault(f"{name}-"[:MAX_PREFIX], []).append(subject)
+        if kind == "Job" and len(name) > MAX_PREFIX - len("-0-"):
+            self._long_jobs.append(subject)
+        return True
+
+    def called(self, subject: Subject) -> str | None:
+        """What people call the controller; None where it is not followed."""
+        return self._called.get(subject)
+
+    def may_name(self, name: str) -> bool:
+        """Whether a followed controller, or one that it made, may have given that name."""
+        if any(name[:at] in self._names for at in _dashes(name)):
+            return True
+        return len(name) == MAX_PREFIX + _RANDOM and bool(self.owner(name))
+
+    def learn(self, events: Events) -> set[Subject]:
+        """Read in controllers' events what they made, which may be gone by now; the controllers that are new."""
+        new = set()
+        for kind, made in _MADE.items():
+            for event in events.of_kind(kind):
+                called = self._called.get(event.subject)
+                for found in _SCALED.findall(event.message[:MAX_WORDS]) if called else ():
+                    if found.startswith(f"{event.name}-") and self.add((made, found), called or ""):
+                        new.add((made, found))
+        for kind in _OWN_PODS:
+            for event in events.of_kind(kind):
+                if (told := _OF_POD.search(event.message[:MAX_WORDS])) is not None:
+                    pod = told[1] or told[2]
+                    self._makers[pod] = event.subject
+                    self._told.setdefault(pod, []).append(event)
+        return new
+
+    def owner(self, pod: str) -> list[Subject]:
+        """The followed controllers that made the pod: one, or several whose names begin alike; none where it is a stranger."""
+        if (maker := self._makers.get(pod)) is not None:
+            return [maker] if maker in self._called else []
+        stem, _, ordinal = pod.rpartition("-")
+        if ordinal.isdecimal() and ("StatefulSet", stem) in self._called:
+            return [("StatefulSet", stem)]
+        if not _RANDOM_END.search(pod):
+            return []
+        prefix = pod[:-_RANDOM]
+        if found := self._generating.get(prefix):
+            return found
+        if (index := _INDEX_END.search(prefix)) is None:
+            return []
+        name = prefix[: index.start()]
+        if ("Job", name) in self._called:
+            return [("Job", name)]
+        was_cut = len(prefix) == MAX_PREFIX
+        return [job for job in self._long_jobs if was_cut and job[1].startswith(name)]
+
+    def told(self) -> Iterator[tuple[str, list[Event]]]:
+        """Pods of followed controllers that controllers' events name, with these events."""
+        for pod, events in self._told.items():
+            if self._makers[pod] in self._called:
+                yield pod, events
+
+
+def _dashes(name: str) -> Iterator[int]:
+    at = name.find("-")
+    while at >= 0:
+        yield at
+        at = name.find("-", at + 1)
+
+
+def find_gone(
+    events: Events, followed: Followed, present: Mapping[str, str], revisions: Mapping[Subject, Revision]
+) -> dict[str, Gone]:
+    """Pods of followed controllers that are no longer there, and earlier ones of the names that are; by name, in order.
+
+    `present` has the uid of each pod that is there now, by name. An earlier pod of that name has events with another uid.
+    """
+    found: dict[str, Gone] = {}
+
+    def gone(name: str) -> Gone | None:
+        if name not in found:
+            owners = followed.owner(name)
+            if not owners and name not in present:
+                return None
+            called = followed.called(owners[0]) if owners else None
+            one = Gone(name, called or "the targets", name in present)
+            one.revision = _revision(revisions.get(owners[0])) if len(owners) == 1 else None
+            found[name] = one
+        return found[name]
+
+    for event in events.of_kind("Pod"):
+        if event.name in present and event.uid in (present[event.name], ""):
+            continue
+        if (one := gone(event.name)) is not None:
+            one.note(event)
+            one.node = one.node or _node_of(event)
+    for name, told in followed.told():
+        if name not in present and name not in found and (one := gone(name)) is not None:
+            for event in told:  # its own events are gone, too
+                one.note(event)
+    return dict(sorted(found.items()))
+
+
+def _node_of(event: Event) -> str | None:
+    """The node of an event of a pod, as the kubelet or the scheduler tell it."""
+    if event.host:
+        return event.host
+    assigned = _ASSIGNED.search(event.message[:MAX_WORDS]) if event.reason == "Scheduled" else None
+    return assigned[1] if assigned else None
+
+
+def _revision(revision: Revision | None) -> str | None:
+    if revision is None:
+        return None
+    images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
+    return f"revision {revision.number} ({one_line(images, 150)})"

@@ -1,0 +1,38 @@
+"""Names that a misspelt target may have meant.
+
+Speaks GET on the collection of the target's kind, as metadata alone.
+"""
+
+import asyncio
+from difflib import get_close_matches
+
+from aletheia_operator.api import Target
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.kubernetes.resources import collection
+
+MAX_NAMES = 500  # are compared
+MAX_NEAR = 3
+SIMILARITY = 0.6  # of 1
+
+
+async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace: str, target: Target) -> SourceError:
+    """Return the error; of a target that does not exist, with its namespace and the names that are nearest to its own.
+
+    Where the names may not be listed, the error says the namespace alone.
+    """
+    kind, name = (target.workload.kind, target.workload.name) if target.workload else ("Pod", target.pod)
+    if error.reason != GapReason.NOT_FOUND or name is None:
+        return error
+    names: list[str] = []
+    try:
+        async for item in kubernetes.list(collection(kind, namespace), metadata_only=True):
+            names.append(item["metadata"]["name"])
+            if len(names) >= MAX_NAMES:
+                break
+    except SourceError:
+        names = []
+    near = await asyncio.to_thread(get_close_matches, name, names, MAX_NEAR, SIMILARITY)
+    hint = f"; the nearest names there: {', '.join(near)}" if near else ""
+    return Rejected(f"namespace {namespace} has no {kind} {name}{hint}. {error.message}", GapReason.NOT_FOUND)

@@ -1,0 +1,42 @@
+"""Which other objects a pod's spec refers to by name. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MIRROR = "kubernetes.io/config.mirror"
+"""The annotation of a static pod's image in the API."""
+
+
+def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Names of the ConfigMaps, Secrets and claims (by kind) that a pod's spec refers to."""
+    spec = pod["spec"]
+    found: dict[str, set[str]] = {"ConfigMap": set(), "Secret": set(), "PersistentVolumeClaim": set()}
+
+    def note(kind: str, source: Any, key: str = "name") -> None:
+        if isinstance(source, dict) and source.get(key):
+            found[kind].add(source[key])
+
+    for pull in spec.get("imagePullSecrets") or []:
+        note("Secret", pull)
+    for volume in spec.get("volumes") or []:
+        note("ConfigMap", volume.get("configMap"))
+        note("Secret", volume.get("secret"), "secretName")
+        note("PersistentVolumeClaim", volume.get("persistentVolumeClaim"), "claimName")
+        if "ephemeral" in volume:
+            found["PersistentVolumeClaim"].add(f"{pod['metadata']['name']}-{volume['name']}")
+        for source in (volume.get("projected") or {}).get("sources") or []:
+            note("ConfigMap", source.get("configMap"))
+            note("Secret", source.get("secret"))
+    for container in containers_of(spec):
+        for env in container.get("env") or []:
+            note("ConfigMap", (env.get("valueFrom") or {}).get("configMapKeyRef"))
+            note("Secret", (env.get("valueFrom") or {}).get("secretKeyRef"))
+        for source in container.get("envFrom") or []:
+            note("ConfigMap", source.get("configMapRef"))
+            note("Secret", source.get("secretRef"))
+    return found
+
+
+def containers_of(pod_spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every container of a pod's spec, init and ephemeral ones too."""
+    return [one for key in ("initContainers", "containers", "ephemeralContainers") for one in pod_spec.get(key) or []]

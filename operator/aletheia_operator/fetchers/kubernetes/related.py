@@ -1,0 +1,69 @@
+"""What several fetchers read of the objects around a capture's members, once for all of them.
+
+Speaks GET on horizontalpodautoscalers and persistentvolumeclaims.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from aletheia_operator.api import Target
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Missing, Sources
+from aletheia_operator.fetchers.kubernetes.members import members_of
+from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, read_all, read_named
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Objects, encoded, and what could not be read of them."""
+
+    objects: tuple[bytes, ...]
+    missing: tuple[Missing, ...] = ()
+
+    def decoded(self) -> tuple[list[Object], list[Missing]]:
+        return [orjson.loads(one) for one in self.objects], list(self.missing)
+
+
+async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
+    """The HorizontalPodAutoscalers that scale a member, or a workload that is a target and may be gone."""
+
+    async def make() -> _Answer:
+        kubernetes = await sources.kubernetes()
+        members, _ = await (await members_of(sources, targets)).all()
+        scaled = {(member.kind, member.name) for member in members}
+        scaled |= {(target.workload.kind, target.workload.name) for target in targets if target.workload is not None}
+
+        def scales(item: Object) -> bool:
+            reference = item["spec"]["scaleTargetRef"]
+            return (reference.get("kind"), reference.get("name")) in scaled
+
+        kind = "HorizontalPodAutoscaler"
+        return await _read(kind, read_all(kubernetes, kind, sources.namespace), scales)
+
+    return (await sources.memo.get("autoscalers", make)).decoded()
+
+
+async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
+    """The PersistentVolumeClaims that the members' pods refer to and that exist."""
+
+    async def make() -> _Answer:
+        kubernetes = await sources.kubernetes()
+        members, _ = await (await members_of(sources, targets)).all()
+        kind = "PersistentVolumeClaim"
+        names = {name for member in members for name in member.references.get(kind, ())}
+        return await _read(kind, read_named(kubernetes, kind, sources.namespace, names), lambda item: True)
+
+    return (await sources.memo.get("claims", make)).decoded()
+
+
+async def _read(kind: str, items: AsyncIterator[Object], wanted: Callable[[Object], bool]) -> _Answer:
+    found = []
+    try:
+        async for item in items:
+            if wanted(item):
+                found.append(orjson.dumps(item))
+    except SourceError as e:
+        return _Answer(tuple(found), (missing_of(kind, e),))
+    return _Answer(tuple(found))

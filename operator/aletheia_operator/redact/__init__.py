@@ -1,0 +1,1 @@
+"""What may not be kept: credentials, other people's business, and noise."""
