@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := operator:.
 
-.PHONY: help venv lock lint generate verify test unit integration e2e demo demo-down image bench clean
+.PHONY: help venv lock lint generate verify test unit integration e2e demo demo-down image bench mutation clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ image: venv ## the operator's image
 bench: venv ## memory when idle, time of a small Investigation, of a large session's export and import
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sessions
+
+mutation: venv ## how many faults, made on purpose in a sample of the code, the unit tests notice
+	@$(BIN)/python -m tests.mutation $(MODULES)
 
 clean: ## the virtual environment and caches of this directory
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
