@@ -1,9 +1,11 @@
 """The age format: the public test vectors, the real `age` program both ways, and what attackers would try."""
 
+import base64
 import hashlib
 import io
 import json
 import shutil
+import struct
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -250,6 +252,101 @@ def test_errors_of_the_disk_come_out_as_they_are() -> None:
     with pytest.raises(OSError, match="No space left") as caught:
         age.encrypt([PLAIN], full, [age.new_identity()[1]])
     assert caught.value.errno == 28
+
+
+def bech32(payload: bytes) -> str:
+    """An age public key with a right checksum (BIP 173)."""
+    alphabet, generators = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+    bits = "".join(f"{byte:08b}" for byte in payload).ljust(260, "0")
+    data = [int(bits[at : at + 5], 2) for at in range(0, 260, 5)]
+    checksum = 1
+    for value in [*(ord(c) >> 5 for c in "age"), 0, *(ord(c) & 31 for c in "age"), *data, *[0] * 6]:
+        top, checksum = checksum >> 25, (checksum & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate(generators):
+            checksum ^= generator if top >> bit & 1 else 0
+    return "age1" + "".join(alphabet[value] for value in [*data, *((checksum ^ 1) >> 5 * (5 - i) & 31 for i in range(6))])
+
+
+def ssh(kind: str, *fields: bytes) -> str:
+    blob = b"".join(struct.pack(">I", len(field)) + field for field in (kind.encode(), *fields))
+    return f"{kind} {base64.b64encode(blob).decode()} someone@example.org"
+
+
+def integer(number: int) -> bytes:
+    return number.to_bytes(number.bit_length() // 8 + 1, "big")
+
+
+PRIME = 2**255 - 19
+X_OF_ORDER_8 = (
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+Y_OF_ORDER_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+LOW_X25519 = [bech32(u.to_bytes(32, "little")) for u in (0, 1, *X_OF_ORDER_8, PRIME - 1, PRIME, PRIME + 1)]
+LOW_ED25519 = [
+    ssh("ssh-ed25519", point)
+    for point in (*(y.to_bytes(32, "little") for y in (0, 1, PRIME - 1, 2**255 + 1)), bytes.fromhex(Y_OF_ORDER_8))
+]
+MODULUS = (1 << 2047) + (1 << 1024) + 1
+WEAK_RSA = [
+    *(ssh("ssh-rsa", exponent, integer(MODULUS)) for exponent in (b"", b"\0", b"\0\0", b"\1", b"\2", integer(2**33 + 1))),
+    *(ssh("ssh-rsa", integer(65537), modulus) for modulus in (b"", b"\0", b"\1", integer(2**1023 + 1), integer(2**20_000 + 1))),
+    ssh("ssh-rsa", integer(65537)),
+    "ssh-rsa",
+    "ssh-rsa AAAA====",
+    "ssh-rsa !",
+]
+
+
+@pytest.mark.parametrize("key", [*LOW_X25519, *LOW_ED25519, *WEAK_RSA], ids=lambda key: key[:60])
+def test_public_keys_that_protect_nothing(key: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each is refused before the library sees it: it would panic, with a BaseException, or seal so that anybody opens it."""
+    with pytest.raises(ValueError, match="is not an age public key"):
+        age.check_recipient(key)
+    with pytest.raises(ValueError, match="is not an age public key"):
+        age.encrypt([b"evidence"], lambda block: None, [age.new_identity()[1], key])
+    assert "panicked" not in capfd.readouterr().err
+
+
+class PanicException(BaseException):
+    """As pyo3 has it, in a module that cannot be imported."""
+
+
+PanicException.__module__ = "pyo3_runtime"
+
+
+def test_a_panic_of_the_library_is_an_error_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever makes it break down ends as an error of ours: a BaseException would leave a capture `Running` for ever."""
+
+    def panic(*arguments: object) -> None:
+        raise PanicException("index out of bounds")
+
+    secret, public = age.new_identity()
+    cipher, locked, keys = sealed([public]), age.lock(b"secret", "password"), age.parse_identities(secret)
+    for name in ("encrypt_io", "decrypt_io", "passphrase.decrypt"):
+        monkeypatch.setattr(f"pyrage.{name}", panic)
+    with pytest.raises(age.Unsealable):
+        sealed([public])
+    with pytest.raises(age.Damaged):
+        age.decrypt(io.BytesIO(cipher), lambda block: None, keys)
+    with pytest.raises(age.Damaged):
+        age.unlock(locked, "password")
+
+
+def test_what_ends_a_program_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the library works is no fault of a file."""
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    secret, public = age.new_identity()
+    cipher = sealed([public])
+    for name in ("encrypt_io", "decrypt_io"):
+        monkeypatch.setattr(f"pyrage.{name}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sealed([public])
+    with pytest.raises(KeyboardInterrupt):
+        opened(cipher, secret)
 
 
 @pytest.mark.parametrize("text", ["", "age1qqqq", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1" + "Q" * 58, "evidence"])

@@ -4,8 +4,9 @@ Files are written and opened by pyrage (the Rust implementation). One part is ou
 factor, since the library's own measures the machine and may take a gigabyte of memory for it.
 
 AgeError
-├── WrongKey   none of the keys, or not this password, opens it
-└── Damaged    not an age file, or altered: a flipped bit, a cut or moved chunk, a work factor out of bounds
+├── WrongKey    none of the keys, or not this password, opens it
+├── Damaged     not an age file, or altered: a flipped bit, a cut or moved chunk, a work factor out of bounds
+└── Unsealable  the library broke down on a public key (also a ValueError)
 """
 
 import base64
@@ -16,6 +17,8 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
+
+from aletheia_operator.session.public_keys import require_protection
 
 WORK_FACTOR = 17  # log2 of scrypt's N: 128 MiB
 MAX_WORK_FACTOR = 18  # what `age -p` writes: 256 MiB
@@ -41,6 +44,10 @@ class Damaged(AgeError):
     """Not whole, or not as it was written."""
 
 
+class Unsealable(AgeError, ValueError):
+    """Nothing can be encrypted to these public keys."""
+
+
 def new_identity() -> tuple[str, str]:
     """A fresh X25519 key: the secret and the public text."""
     from pyrage import x25519
@@ -50,18 +57,23 @@ def new_identity() -> tuple[str, str]:
 
 
 def check_recipient(text: str) -> None:
-    """Raise ValueError where the text is no age (X25519) or SSH public key."""
+    """Raise ValueError if the text is no age (X25519) or SSH public key, or one that protects nothing."""
     _recipient(text)
 
 
 def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Sequence[str]) -> None:
-    """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are."""
+    """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are.
+
+    Raises ValueError for a public key that is none, Unsealable if the library breaks down.
+    """
     import pyrage
 
     source, sink = _Source(plain), _Sink(write)
     try:
         pyrage.encrypt_io(source, sink, [_recipient(text) for text in recipients])
-    except Exception as e:
+    except BaseException as e:
+        if _is_panic(e):
+            e = Unsealable("the age library cannot encrypt to one of the public keys")
         raise (source.error or sink.error or e) from None
 
 
@@ -75,9 +87,11 @@ def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
     source, sink = _Source(_with_checked_header(cipher)), _Sink(write)
     try:
         pyrage.decrypt_io(source, sink, list(identities))
-    except (pyrage.DecryptError, OSError) as e:
+    except BaseException as e:
         if error := source.error or sink.error:
             raise error from None
+        if not isinstance(e, pyrage.DecryptError | OSError) and not _is_panic(e):
+            raise
         if "No matching keys" in str(e):
             raise WrongKey("none of the keys opens it") from None
         raise Damaged("it was altered or is not whole") from None
@@ -90,7 +104,9 @@ def parse_identities(text: str) -> list[Any]:
     if "PRIVATE KEY-----" in text:
         try:
             return [pyrage.ssh.Identity.from_buffer(text.encode())]
-        except pyrage.IdentityError as e:
+        except BaseException as e:
+            if not isinstance(e, pyrage.IdentityError) and not _is_panic(e):
+                raise
             raise ValueError("not an SSH key that age can use (ed25519 or rsa, without a passphrase)") from e
     lines = [line.strip() for line in text.splitlines()]
     try:
@@ -133,7 +149,9 @@ def unlock(armored: str, password: str) -> bytes:
             return bytes(pyrage.passphrase.decrypt(cipher, password))
         except pyrage.DecryptError:
             raise WrongKey("the password does not open it, or it was altered") from None
-        except OSError:
+        except BaseException as e:
+            if not isinstance(e, OSError) and not _is_panic(e):
+                raise
             raise Damaged("it was altered or is not whole") from None
 
 
@@ -159,12 +177,25 @@ def dearmor(text: str) -> bytes:
 def _recipient(text: str) -> Any:
     import pyrage
 
+    shown = f"{text[:12]!r}... is not an age public key"
     try:
         if text.startswith("ssh-"):
+            require_protection(text)
             return pyrage.ssh.Recipient.from_str(text)
-        return pyrage.x25519.Recipient.from_str(text)
-    except pyrage.RecipientError as e:
-        raise ValueError(f"{text[:12]!r}... is not an age public key (age1...) nor an ssh-ed25519 or ssh-rsa key") from e
+        recipient = pyrage.x25519.Recipient.from_str(text)
+        require_protection(text)
+        return recipient
+    except ValueError as e:
+        raise ValueError(f"{shown} that protects anything: {e}") from e
+    except BaseException as e:
+        if not isinstance(e, pyrage.RecipientError) and not _is_panic(e):
+            raise
+        raise ValueError(f"{shown} (age1...) nor an ssh-ed25519 or ssh-rsa key") from e
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether the library's own code broke down: a BaseException that is no Exception, of a class that cannot be imported."""
+    return type(error).__module__ == "pyo3_runtime"
 
 
 def _with_checked_header(cipher: BinaryIO) -> Iterable[bytes]:
