@@ -4,15 +4,21 @@ import base64
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import age
+from aletheia_operator.session.fernet_stream import FernetStream
 from tests.support.captures import Memory, capture
 
 PASSWORD = "correct horse battery staple"
@@ -81,6 +87,49 @@ def test_only_the_password_opens_it(password_file: Path, tmp_path: Path) -> None
     assert main(["session", "export", f"--root={tmp_path}", session_id, *options]) == 0
     with pytest.raises(InvalidToken):
         unpacked(file.read_bytes(), "battery staple", tmp_path)
+
+
+@given(st.lists(st.binary(max_size=70)))
+def test_a_streamed_token_is_a_fernet_token(pieces: list[bytes]) -> None:
+    """Whatever the pieces, the original library opens it and finds them; one altered letter and it does not."""
+    key, written = Fernet.generate_key(), bytearray()
+    stream = FernetStream(key, written.extend)
+    for piece in pieces:
+        assert stream.write(piece) == len(piece)
+    stream.close()
+    assert Fernet(key).decrypt(bytes(written), ttl=60) == b"".join(pieces)
+    written[len(written) // 2] ^= 1
+    with pytest.raises(InvalidToken):
+        Fernet(key).decrypt(bytes(written))
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from aletheia_operator.cli.__main__ import main
+status = main(sys.argv[1:])
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_memory_is_flat(sealed: bool, password_file: Path, tmp_path: Path) -> None:
+    """57 MiB of evidence are exported within 96 MiB: the command runs beside the operator, in its memory limit."""
+    secret, public = age.new_identity()
+    (tmp_path / "key").write_text(secret)
+    noise = [[{"line": base64.b64encode(os.urandom(48 * 1024)).decode()} for _ in range(32)] for _ in range(28)]
+    spec = {"session": {"encryption": {"recipients": [public]}}} if sealed else {}
+    snapshot = capture(tmp_path, Memory({"large": noise}), spec)
+    assert snapshot.manifest.size_bytes > 55 * 2**20
+    session_id = snapshot.manifest.session_id
+    file = tmp_path / "archive"
+    options = ["--format=aletheia", f"--archive-password-file={password_file}", f"--file={file}"]
+    opening = ["-i", str(tmp_path / "key")] if sealed else []
+    command = [sys.executable, "-c", PEAK, "session", "export", f"--root={tmp_path}", session_id, *options, *opening]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 96, done
+    assert list((unpacked(file.read_bytes(), PASSWORD, tmp_path / "imported") / "data/logs").iterdir())
 
 
 def test_what_cannot_be_exported(password_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

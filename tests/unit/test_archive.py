@@ -14,9 +14,11 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.archive import ArchiveError, export_session, import_session
+from aletheia_operator.session.archive import export_session, import_session
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
-from tests.support.captures import Memory, capture
+from tests.support.captures import NOW, Memory, capture
 
 ANSWERS = {"first": [[{"line": "evidence"}]], "b" * 220: [[{"line": "a long name"}]], "last": [[{"line": "the end"}]]}
 Member = tuple[tarfile.TarInfo, bytes]
@@ -55,13 +57,79 @@ def test_restored_byte_for_byte(session: Path, archive: bytes, tmp_path: Path) -
         assert {name.partition("/")[2] for name in tar.getnames()} == set(files_of(session))
 
 
-def test_who_holds_the_id(archive: bytes, session: Path, tmp_path: Path) -> None:
-    """A second import is refused with the name of the Investigation that holds the id, and changes nothing."""
+def test_imported_twice_is_there_once(
+    archive: bytes, session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second import of the same succeeds, says that it is there, and changes nothing; archive and folder alike."""
+    file, root = tmp_path / "archive.tar", tmp_path / "volume"
+    file.write_bytes(archive)
+    assert main(["session", "import", f"--root={root}", str(file)]) == 0
+    before = files_of(root)
+    for source in (file, session):
+        capsys.readouterr()
+        assert main(["session", "import", f"--root={root}", str(source)]) == 0
+        assert "already, whole and the same" in capsys.readouterr().out
+        assert main(["session", "import", f"--root={root}", str(source), "-o", "json"]) == 0
+        assert orjson.loads(capsys.readouterr().out)["wasThere"] is True
+        assert files_of(root) == before
+
+
+@pytest.mark.parametrize("spoil", [lambda a: a[:-1024], lambda a: a.replace(b"evidence", b"EVIDENCE"), lambda a: a + b"x"])
+def test_a_damaged_archive_of_what_is_there_is_refused(spoil: Callable[[bytes], bytes], archive: bytes, tmp_path: Path) -> None:
+    """Nobody shall believe that an archive is good because its session is."""
     layout = SessionLayout(tmp_path)
     import_session(layout, io.BytesIO(archive))
     before = files_of(tmp_path)
-    with pytest.raises(ArchiveError, match=f"{session.name} is held by Investigation production/payments-500s"):
+    with pytest.raises(ArchiveError):
+        import_session(layout, io.BytesIO(spoil(archive)))
+    assert files_of(tmp_path) == before
+
+
+def _altered(path: Path) -> None:
+    _replace(_a_file(path), b"evidence", b"EVIDENCE")
+
+
+def _file_in_place(path: Path) -> None:
+    shutil.rmtree(path)
+    path.touch()
+
+
+def _link_in_place(path: Path) -> None:
+    shutil.rmtree(path)
+    path.symlink_to("/etc")
+
+
+TAKEN: list[tuple[str, Callable[[Path], object], str]] = [
+    (
+        "another Investigation's",
+        lambda path: _replace(path / "manifest.json", b'"uid": "6', b'"uid": "7'),
+        "Investigation production/payments-500s",
+    ),
+    (
+        "expired",
+        lambda path: expire(SessionLayout(path.parent.parent), path.name, NOW),
+        "the same session in another state (its data has expired)",
+    ),
+    ("damaged", _altered, "the same session, damaged"),
+    ("without a file", lambda path: _a_file(path).unlink(), "the same session, damaged"),
+    ("without a manifest", lambda path: (path / "manifest.json").unlink(), "a session whose manifest cannot be read"),
+    ("a file", _file_in_place, "a session whose manifest cannot be read"),
+    ("a link", _link_in_place, "a session whose manifest cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("change", "holder"), [row[1:] for row in TAKEN], ids=[row[0] for row in TAKEN])
+def test_what_holds_the_id(change: Callable[[Path], object], holder: str, archive: bytes, tmp_path: Path) -> None:
+    """Anything else under the id is left as it is, and the refusal says what it is and what to do."""
+    layout = SessionLayout(tmp_path)
+    path = layout.session(import_session(layout, io.BytesIO(archive)).session_id)
+    layout.retention_record(path.name).unlink()
+    change(path)
+    before = files_of(tmp_path)
+    with pytest.raises(ArchiveError) as refused:
         import_session(layout, io.BytesIO(archive))
+    assert f"{path.name} is taken by {holder}" in str(refused.value)
+    assert "delete that session first, or import into another root" in str(refused.value)
     assert files_of(tmp_path) == before
 
 
@@ -177,6 +245,12 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("a directory", members(special(tarfile.DIRTYPE)), "is not a regular file"),
     ("a sparse file", members(special(tarfile.GNUTYPE_SPARSE), tarfile.GNU_FORMAT), "is not a regular file"),
     ("a GNU long name", members(lambda all: None, tarfile.GNU_FORMAT), "is not a regular file"),
+    ("a GNU long link", members(special(tarfile.GNUTYPE_LONGLINK, "x" * 300), tarfile.GNU_FORMAT), "is not a regular file"),
+    ("a contiguous file", members(special(tarfile.CONTTYPE)), "is not a regular file"),
+    ("a global extended header", members(special(tarfile.XGLTYPE)), "is not a regular file"),
+    ("a size past 64 bits", with_pax(b"39 size=" + b"9" * 30 + b"\n"), "999 bytes, but"),
+    ("a sparse file by extended headers", with_pax(b"22 GNU.sparse.major=1\n"), "holds more than a path or a size"),
+    ("a size below zero in a header", with_pax(b"11 size=-1\n"), "has a size below zero"),
     ("a huge extended header", with_pax(b"x", 2**32), "an extended header is larger than 4096 bytes"),
     ("an extended header with another size", with_pax(b"11 size=99\n"), "has 99 bytes"),
     ("an extended header with a target", with_pax(b"20 linkpath=/etc/x\n\n"), "holds more than a path or a size"),

@@ -10,7 +10,7 @@ import pytest
 
 from aletheia_operator.session import Gap, InvestigationReference, Manifest, SessionLayout, find_session
 from aletheia_operator.session import manifest_file as module
-from aletheia_operator.session.archive import ArchiveError, export_session, import_directory
+from aletheia_operator.session.archive import export_session, import_directory
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import (
     MAX_MANIFEST_BYTES,
@@ -21,6 +21,7 @@ from aletheia_operator.session.manifest_file import (
     read_session,
 )
 from aletheia_operator.session.names import session_id
+from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
 from tests.support.captures import OWNER, Memory, capture
 

@@ -8,10 +8,10 @@ from aletheia_operator.cli.keys import Refused
 from aletheia_operator.cli.output import say
 from aletheia_operator.cli.sessions import add_commands
 from aletheia_operator.session.age import AgeError
-from aletheia_operator.session.archive import ArchiveError
 from aletheia_operator.session.lock import SessionBusy
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.staging import StagingBusy
+from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.version import __version__
 
 

@@ -154,15 +154,23 @@ def _export(options: argparse.Namespace, directory: Path, write: Callable[[bytes
 def import_one(options: argparse.Namespace) -> int:
     layout = SessionLayout(options.root)
     if str(options.file) == "-":
-        manifest = import_session(layout, sys.stdin.buffer, options.max_bytes)
+        imported = import_session(layout, sys.stdin.buffer, options.max_bytes)
     elif options.file.is_dir():
-        manifest = import_directory(layout, options.file, options.max_bytes)
+        imported = import_directory(layout, options.file, options.max_bytes)
     else:
         with options.file.open("rb") as archive:
-            manifest = import_session(layout, archive, options.max_bytes)
-    path = layout.session(manifest.session_id)
-    answer = {"session": manifest.session_id, "path": str(path), "sizeBytes": manifest.size_bytes}
-    return _said(options, f"{manifest.session_id} imported to {path}", answer)
+            imported = import_session(layout, archive, options.max_bytes)
+    path, session_id = layout.session(imported.session_id), imported.session_id
+    answer = {
+        "session": session_id,
+        "path": str(path),
+        "sizeBytes": imported.manifest.size_bytes,
+        "wasThere": imported.was_there,
+    }
+    done = (
+        f"{session_id} is in {path} already, whole and the same" if imported.was_there else f"{session_id} imported to {path}"
+    )
+    return _said(options, done, answer)
 
 
 def delete(options: argparse.Namespace) -> int:

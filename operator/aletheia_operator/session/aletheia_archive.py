@@ -1,15 +1,15 @@
 """The archive that Aletheia's command line imports: `{id}.tar.gz.enc`.
 
 A Fernet token over a gzipped tar of the session directory, its key from a password and a fixed salt; inside, metadata and
-scratchpad are Fernet tokens under the password and a random salt, data files are plain JSON. A Fernet token is one message
-held in memory, there and here, and the fixed salt is weak by today's measure: a format to hand over, not one to keep.
+scratchpad are Fernet tokens under the password and a random salt, data files are plain JSON. It is written with flat memory;
+Aletheia reads it whole, hence `MAX_BYTES`. The fixed salt is weak by today's measure: use it to hand a session over, not to
+keep one.
 """
 
 import base64
+import gzip
 import hashlib
-import io
 import os
-import tarfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,14 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.session.archive import ArchiveError
+from aletheia_operator.session.archive import write_checked
+from aletheia_operator.session.fernet_stream import FernetStream
 from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, folder_header, padding
 from aletheia_operator.session.unseal import decrypt_artifact, plain_path
 from aletheia_operator.session.verify import verify
 
+Write = Callable[[bytes | memoryview], object]
 MAX_BYTES = 256 * 1024 * 1024
 ROUNDS = 100_000
 ARCHIVE_SALT = b"aletheia-archive"
@@ -29,27 +32,34 @@ CANARY = b"ALETHEIA_CHECK"
 _STATUSES = {"Completed": "completed", "PartiallyCompleted": "completed"}
 
 
-def export_for_aletheia(directory: Path, password: str, key: str | None, write: Callable[[bytes], object]) -> Manifest:
+def export_for_aletheia(directory: Path, password: str, key: str | None, write: Write) -> Manifest:
     """Write the archive of a finished session; `key` opens a sealed one. Raises ArchiveError, Unreadable, AgeError, OSError."""
-    from cryptography.fernet import Fernet
-
     verification = verify(directory)
     manifest = verification.manifest
     if not verification.intact or manifest.expiration_time is not None:
         raise ArchiveError("the session is not whole: `aletheia session verify` says what is wrong")
     if manifest.size_bytes > MAX_BYTES:
         raise ArchiveError(f"the session is larger than the {MAX_BYTES} bytes that this format can hold: use --format tar")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name in ("", "/data", "/data/logs", "/data/metrics", "/data/traces"):
-            tar.addfile(_member(manifest, name, None))
-        for name, content in _own_files(manifest, password).items():
-            tar.addfile(_member(manifest, f"/{name}", len(content)), io.BytesIO(content))
-        for artifact in manifest.artifacts:
-            content = _plain(directory, artifact, key)
-            tar.addfile(_member(manifest, f"/{plain_path(artifact)}", len(content)), io.BytesIO(content))
-    write(Fernet(_derive(password, ARCHIVE_SALT)).encrypt(packed.getvalue()))
+    token = FernetStream(_derive(password, ARCHIVE_SALT), write)
+    with gzip.GzipFile("", "wb", fileobj=token, mtime=0) as packed:
+        _pack(directory, manifest, password, key, packed.write)
+    token.close()
     return manifest
+
+
+def _pack(directory: Path, manifest: Manifest, password: str, key: str | None, write: Write) -> None:
+    """Write the tar archive: folders, Aletheia's own files, then the evidence in plain."""
+    root, when = manifest.session_id, manifest.start_time
+    for folder in ("", "/data", "/data/logs", "/data/metrics", "/data/traces"):
+        write(folder_header(root + folder, when))
+    for name, content in _own_files(manifest, password).items():
+        write(file_header(f"{root}/{name}", len(content), when) + content + padding(len(content)))
+    for artifact in manifest.artifacts:
+        size = _plain_size(directory, artifact, key)
+        write(file_header(f"{root}/{plain_path(artifact)}", size, when))
+        _write_plain(directory, artifact, key, write)
+        write(padding(size))
+    write(END)
 
 
 def _own_files(manifest: Manifest, password: str) -> dict[str, bytes]:
@@ -90,24 +100,22 @@ def _collected(manifest: Manifest) -> dict[str, dict[str, Any]]:
     return collected
 
 
-def _plain(directory: Path, artifact: Artifact, key: str | None) -> bytes:
+def _plain_size(directory: Path, artifact: Artifact, key: str | None) -> int:
+    """Bytes of the artifact once it is opened, which tar wants to know first: a sealed one is opened twice."""
     if plain_path(artifact) == artifact.path:
-        return (directory / artifact.path).read_bytes()
+        return artifact.size_bytes
+    sizes: list[int] = []
+    _write_plain(directory, artifact, key, lambda block: sizes.append(len(block)))
+    return sum(sizes)
+
+
+def _write_plain(directory: Path, artifact: Artifact, key: str | None, write: Write) -> None:
+    if plain_path(artifact) == artifact.path:
+        write_checked(directory / artifact.path, artifact, write)
+        return
     if key is None:
-        raise ArchiveError("the session is sealed: name what opens it")
-    plain = bytearray()
-    decrypt_artifact(directory, artifact, key, plain.extend)
-    return bytes(plain)
-
-
-def _member(manifest: Manifest, path: str, size: int | None) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(f"{manifest.session_id}{path}")
-    info.mtime = int(manifest.start_time.timestamp())
-    if size is None:
-        info.type, info.mode = tarfile.DIRTYPE, 0o750
-    else:
-        info.size, info.mode = size, 0o640
-    return info
+        raise ArchiveError("the session is sealed: name what opens it (--identity or --password-file)")
+    decrypt_artifact(directory, artifact, key, write)
 
 
 def _derive(password: str, salt: bytes) -> bytes:

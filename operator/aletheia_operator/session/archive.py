@@ -4,13 +4,12 @@ Import takes nothing on trust: it reads regular files alone, only those that the
 holds each against its size and digest, and keeps all of it or nothing.
 """
 
-import io
+import hashlib
 import os
-import re
 import stat
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,16 +21,9 @@ from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest, read_copy, read_session
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.retention_record import RetentionRecord, retention_record_bytes
-from aletheia_operator.session.staging import publish, staging
-
-MAX_EXTENDED_HEADER_BYTES = 4096
-_BLOCK_BYTES = 1024 * 1024
-_FILE_MODE = 0o640
-_PAX_RECORD = re.compile(rb"(\d{1,4}) (path|size)=")
-
-
-class ArchiveError(Exception):
-    """The archive cannot be made or is refused; the message says which member and why."""
+from aletheia_operator.session.staging import publish, remove_leftovers, staging
+from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, next_file, padding, read_exactly, require_end
+from aletheia_operator.session.verify import verify
 
 
 def export_session(directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
@@ -44,35 +36,49 @@ def export_session(directory: Path, write: Callable[[bytes | memoryview], object
         raise ArchiveError("the capture has not ended")
     if manifest.expiration_time is not None:
         raise ArchiveError("its data has expired and was removed")
-    write(_header(f"{manifest.session_id}/manifest.json", len(content), manifest))
-    write(content + _padding(len(content)))
+    ended = manifest.completion_time or manifest.start_time
+    write(file_header(f"{manifest.session_id}/manifest.json", len(content), ended))
+    write(content + padding(len(content)))
     for artifact in manifest.artifacts:
-        write(_header(f"{manifest.session_id}/{artifact.path}", artifact.size_bytes, manifest))
-        _write_checked(directory / artifact.path, artifact, write)
-        write(_padding(artifact.size_bytes))
-    write(bytes(2 * tarfile.BLOCKSIZE))
+        write(file_header(f"{manifest.session_id}/{artifact.path}", artifact.size_bytes, ended))
+        write_checked(directory / artifact.path, artifact, write)
+        write(padding(artifact.size_bytes))
+    write(END)
     return manifest
 
 
-def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | None = None) -> Manifest:
+@dataclass(frozen=True)
+class Imported:
+    """A session that was imported."""
+
+    manifest: Manifest
+    was_there: bool
+    """The same session was there already, whole: nothing was written."""
+
+    @property
+    def session_id(self) -> str:
+        return self.manifest.session_id
+
+
+def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | None = None) -> Imported:
     """Restore a session byte for byte under its id. Raises ArchiveError or OSError, and leaves nothing then."""
-    name, size = _next_member(archive) or _refuse("it is empty")
+    name, size = next_file(archive) or _refuse("it is empty")
     session_id, _, rest = name.partition("/")
     if rest != "manifest.json" or not is_session_id(session_id):
         raise ArchiveError("it does not begin with a session's manifest")
     if size > MAX_MANIFEST_BYTES:
         raise ArchiveError(f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
-    content = _read_exactly(archive, size)
-    _read_exactly(archive, len(_padding(size)))
+    content = read_exactly(archive, size)
+    read_exactly(archive, len(padding(size)))
     manifest = _checked_manifest(content, session_id)
     with _restored(layout, manifest, content, max_bytes) as made:
         for artifact in manifest.artifacts:
-            _restore(archive, f"{session_id}/{artifact.path}", artifact, made / artifact.path)
-        _require_end(archive)
-    return manifest
+            _restore(archive, f"{session_id}/{artifact.path}", artifact, made)
+        require_end(archive)
+    return Imported(manifest, made is None)
 
 
-def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | None = None) -> Manifest:
+def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | None = None) -> Imported:
     """Restore a session from a copy of its directory, as it is downloaded from object storage. Raises as `import_session`.
 
     Files that its manifest does not list stay where they are.
@@ -86,38 +92,64 @@ def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | No
     _checked_manifest(content, manifest.session_id)
     with _restored(layout, manifest, content, max_bytes) as made:
         for artifact in manifest.artifacts:
-            _copy(directory / artifact.path, artifact, made / artifact.path)
-    return manifest
+            _copy(directory / artifact.path, artifact, made)
+    return Imported(manifest, made is None)
 
 
 @contextmanager
-def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path]:
-    """A directory that becomes the session once its files are in it, if nothing went wrong."""
+def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path | None]:
+    """A directory that becomes the session once its files are in it, if nothing went wrong.
+
+    None if the same session is there already, whole; then the files are only to be checked.
+    """
     if max_bytes is not None and manifest.size_bytes > max_bytes:
         raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
-    _require_free_id(layout, manifest.session_id)
+    if _is_there(layout.session(manifest.session_id), manifest, content):
+        yield None
+        return
     make_directory(layout.sessions)
+    remove_leftovers(layout)
     require_space(layout.sessions, manifest.size_bytes)
     with staging(layout, f"import-{manifest.session_id}") as made:
         yield made
         replace(made / "manifest.json", content)
         replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True, imported=True)))
         if not publish(made, layout.session(manifest.session_id)):
-            _require_free_id(layout, manifest.session_id)
+            raise ArchiveError(
+                f"another process made {manifest.session_id} meanwhile: import it again to see whether it is the same"
+            )
 
 
-def _header(name: str, size: int, manifest: Manifest) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, _FILE_MODE
-    info.mtime = int((manifest.completion_time or manifest.start_time).timestamp())
-    return info.tobuf(tarfile.PAX_FORMAT)
+def _is_there(directory: Path, manifest: Manifest, content: bytes) -> bool:
+    """Whether the very same session is there, whole; False if nothing is. Raises ArchiveError if something else is."""
+    if not os.path.lexists(directory):
+        return False
+    try:
+        found = verify(directory)
+    except Unreadable as e:
+        raise _taken(directory.name, "a session whose manifest cannot be read") from e
+    holder = found.manifest.investigation
+    if holder.uid != manifest.investigation.uid:
+        raise _taken(directory.name, f"Investigation {holder.namespace}/{holder.name} (uid {holder.uid})")
+    if found.manifest_sha256 != hashlib.sha256(content).hexdigest():
+        raise _taken(directory.name, f"the same session in another state ({_state(found.manifest)})")
+    if not found.intact:
+        raise _taken(directory.name, "the same session, damaged (`aletheia session verify` says how)")
+    return True
 
 
-def _padding(size: int) -> bytes:
-    return bytes(-size % tarfile.BLOCKSIZE)
+def _state(manifest: Manifest) -> str:
+    if manifest.expiration_time is not None:
+        return "its data has expired"
+    return "sealed anew, or captured further" if manifest.finished else "its capture has not ended"
 
 
-def _write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
+def _taken(session_id: str, holder: str) -> ArchiveError:
+    return ArchiveError(f"{session_id} is taken by {holder}: delete that session first, or import into another root")
+
+
+def write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
+    """Write a file of a session as it is. Raises OSError, and ArchiveError if it is not as the manifest says."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != artifact.size_bytes:
@@ -143,71 +175,8 @@ def _checked_manifest(content: bytes, session_id: str) -> Manifest:
     return manifest
 
 
-def _require_free_id(layout: SessionLayout, session_id: str) -> None:
-    directory = layout.session(session_id)
-    if not directory.exists():
-        return
-    try:
-        holder = read_session(directory)[0].investigation
-        who = f"Investigation {holder.namespace}/{holder.name} (uid {holder.uid})"
-    except Unreadable:
-        who = "a session whose manifest cannot be read"
-    raise ArchiveError(f"{session_id} is held by {who}: delete that session first, or import into another root")
-
-
-def _next_member(archive: BinaryIO) -> tuple[str, int] | None:
-    """Name and size of the next regular file; None at the end. Raises ArchiveError for whatever else it is."""
-    info = _read_header(archive)
-    extended: dict[bytes, bytes] = {}
-    if info is not None and info.type == tarfile.XHDTYPE:
-        extended = _read_extended_header(archive, info.size)
-        info = _read_header(archive)
-        if info is None:
-            raise ArchiveError("it ends after an extended header")
-    if info is None:
-        return None
-    try:
-        name = extended.get(b"path", info.name.encode("utf-8", "surrogateescape")).decode()
-        size = int(extended.get(b"size", str(info.size)))
-    except ValueError as e:
-        raise ArchiveError("a name in it is not UTF-8, or a size no number") from e
-    shown = ascii(name[:200])
-    if info.type != tarfile.REGTYPE:
-        raise ArchiveError(f"{shown} is not a regular file (links, devices and directories are refused)")
-    if size < 0:
-        raise ArchiveError(f"{shown} has a size below zero")
-    return name, size
-
-
-def _read_header(archive: BinaryIO) -> tarfile.TarInfo | None:
-    block = _read_exactly(archive, tarfile.BLOCKSIZE)
-    if not any(block):
-        return None
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except (tarfile.HeaderError, ValueError) as e:
-        raise ArchiveError("it is not a tar archive, or a header in it is damaged") from e
-
-
-def _read_extended_header(archive: BinaryIO, size: int) -> dict[bytes, bytes]:
-    """A long path or a large size: the things that our own export puts there."""
-    if not 0 < size <= MAX_EXTENDED_HEADER_BYTES:
-        raise ArchiveError(f"an extended header is larger than {MAX_EXTENDED_HEADER_BYTES} bytes")
-    rest = _read_exactly(archive, size)
-    _read_exactly(archive, len(_padding(size)))
-    records = {}
-    while rest:
-        match = _PAX_RECORD.match(rest)
-        length = int(match[1]) if match else 0
-        if match is None or not match.end() < length <= len(rest) or rest[length - 1 : length] != b"\n":
-            raise ArchiveError("an extended header holds more than a path or a size")
-        records[match[2]] = rest[match.end() : length - 1]
-        rest = rest[length:]
-    return records
-
-
-def _restore(archive: BinaryIO, expected: str, artifact: Artifact, target: Path) -> None:
-    member = _next_member(archive)
+def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Path | None) -> None:
+    member = next_file(archive)
     if member is None:
         raise ArchiveError(f"{artifact.path} is missing")
     name, size = member
@@ -215,11 +184,11 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, target: Path)
         raise ArchiveError(f"{name[:200]!a} is not what the manifest lists next ({artifact.path})")
     if size != artifact.size_bytes:
         raise ArchiveError(f"{artifact.path} has {size} bytes, but {artifact.size_bytes} in the manifest")
-    _keep(archive, artifact, target)
-    _read_exactly(archive, len(_padding(size)))
+    _keep(archive, artifact, made)
+    read_exactly(archive, len(padding(size)))
 
 
-def _copy(path: Path, artifact: Artifact, target: Path) -> None:
+def _copy(path: Path, artifact: Artifact, made: Path | None) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as e:
@@ -228,37 +197,22 @@ def _copy(path: Path, artifact: Artifact, target: Path) -> None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
             raise ArchiveError(f"{artifact.path} is not a file of {artifact.size_bytes} bytes, as the manifest says")
-        _keep(cast("BinaryIO", file), artifact, target)
+        _keep(cast("BinaryIO", file), artifact, made)
 
 
-def _keep(source: BinaryIO, artifact: Artifact, target: Path) -> None:
-    """Write what the manifest lists to a new file, held against its digest."""
-    make_directory(target.parent)
-    descriptor = open_new(target)
-    try:
-        copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
-        if copied < artifact.size_bytes:
-            raise ArchiveError(f"it is cut off within {artifact.path[:200]!a}")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _keep(source: BinaryIO, artifact: Artifact, made: Path | None) -> None:
+    """Write a file that the manifest lists below `made`, and check it against its digest; None: only check it."""
+    if made is None:
+        copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: None)
+    else:
+        make_directory((made / artifact.path).parent)
+        descriptor = open_new(made / artifact.path)
+        try:
+            copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    if copied < artifact.size_bytes:
+        raise ArchiveError(f"it is cut off within {artifact.path[:200]!a}")
     if digest != artifact.sha256:
         raise ArchiveError(f"{artifact.path} was altered: its digest is not the manifest's")
-
-
-def _require_end(archive: BinaryIO) -> None:
-    member = _next_member(archive)
-    if member is not None:
-        raise ArchiveError(f"{member[0][:200]!a} is not in the manifest")
-    rest = archive.read(_BLOCK_BYTES)  # tar programs fill up to 10 KiB with zeros
-    if any(rest) or archive.read(1):
-        raise ArchiveError("something follows its end")
-
-
-def _read_exactly(archive: BinaryIO, size: int) -> bytes:
-    buffer = io.BytesIO()
-    while (left := size - buffer.tell()) and (part := archive.read(left)):
-        buffer.write(part)
-    if left:
-        raise ArchiveError("it is cut off")
-    return buffer.getvalue()
