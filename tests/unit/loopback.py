@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,9 +29,12 @@ class Request(BaseHTTPRequestHandler):
         with loopback.guard:
             number = len(loopback.requests)
             loopback.requests.append(self.path)
+            loopback.headers.append({name.title(): value for name, value in self.headers.items()})
         self.close_connection = True
         with suppress(OSError):  # the client hung up, as some of the tests want
             loopback.answers[min(number, len(loopback.answers) - 1)](self)
+
+    do_PATCH = do_POST = do_PUT = do_HEAD = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -58,15 +63,26 @@ class _Server(ThreadingHTTPServer):
 
 
 class Loopback:
-    """The server: `answers` in turn, the last one again and again; `requests` are the paths that were asked for."""
+    """The server: `answers` in turn, the last one again and again; `requests` are the paths that were asked for.
 
-    def __init__(self) -> None:
+    `certificate`: a file with the key and certificate that it shows; None: it speaks plain HTTP.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
         self.answers: Sequence[Answer] = (reply(404, b""),)
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        """Of each request; names are in title case."""
         self.guard = threading.Lock()
         self.over = threading.Event()
         self._server = _Server(("127.0.0.1", 0), Request)
         self._server.loopback = self
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -81,10 +97,12 @@ class Loopback:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
-    def endpoint(self, *, timeout_seconds: int = 5, max_response_bytes: int = 2**20, path: str = "") -> Endpoint:
-        return Endpoint("main", self.url + path, timeout_seconds, max_response_bytes)
+    def endpoint(
+        self, *, timeout_seconds: int = 5, max_response_bytes: int = 2**20, path: str = "", **settings: Any
+    ) -> Endpoint:
+        return Endpoint("main", self.url + path, timeout_seconds, max_response_bytes, **settings)
 
     def queries(self) -> list[dict[str, str]]:
         """The query parameters of each request."""
@@ -141,3 +159,9 @@ def gzip_bomb(size_bytes: int) -> Answer:
     """A small answer that unpacks to `size_bytes`."""
     packed = gzip.compress(b" " * size_bytes, compresslevel=9)
     return reply(200, packed, Content_Encoding="gzip")
+
+
+def drip_nothing(request: Request) -> None:
+    """A head without its body."""
+    request.head(200, Content_Length="10")
+    request.pause()

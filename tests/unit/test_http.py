@@ -1,22 +1,36 @@
 """HTTP to DataSources: one answer within its deadline and its cap, from the admin's endpoint alone."""
 
 import re
+import socket
 import time
 import tracemalloc
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests.adapters
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients import addresses, http
+from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.http import Answer, Http
+from aletheia_operator.clients.guard import GuardedAdapter
+from aletheia_operator.clients.http import Answer, Http, SafeSession
 from tests.unit import loopback as server
+from tests.unit.certificates import Authority, new_authority
 from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other soon."""
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
+
+
 async def fetch(endpoint: Endpoint, path: str = "/api", *query: tuple[str, str]) -> Answer:
-    http = Http()
-    return await http.fetch_json(endpoint, path, query)
+    return await Http().fetch_json(endpoint, path, query)
 
 
 async def test_an_answer_is_its_status_and_its_json(loopback: Loopback) -> None:
@@ -145,7 +159,191 @@ async def test_cookies_are_not_kept(loopback: Loopback) -> None:
         request.send(200, b"{}", Set_Cookie="a=b; Path=/")
 
     loopback.answers = [answer]
-    http = Http()
+    client = Http()
     for _ in range(2):
-        await http.fetch_json(loopback.endpoint(), "/", ())
+        await client.fetch_json(loopback.endpoint(), "/", ())
     assert seen == [None, None]
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return new_authority()
+
+
+async def test_a_data_sources_own_ca_is_trusted_alone(authority: Authority, tmp_path: Path) -> None:
+    """With it the answer comes; with another one, or the system's, nothing is asked, and the message names the cause."""
+    with Loopback(authority.server(tmp_path)) as tls:
+        tls.answers = [reply_json({})]
+        trusting = tls.endpoint(credentials=Credentials(ca_pem=authority.pem))
+        assert await fetch(trusting) == Answer(200, {})
+        tls.requests.clear()
+        for ca in (None, new_authority().pem):
+            with pytest.raises(Unavailable, match="DataSource main: its certificate is signed by a CA that is not known here"):
+                await fetch(tls.endpoint(credentials=Credentials(ca_pem=ca)))
+        assert tls.requests == []
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "words"), [("127.0.0.1", -1, "has expired"), ("10.9.8.7", 1, "is for another IP address")]
+)
+async def test_a_certificate_that_does_not_hold(authority: Authority, tmp_path: Path, host: str, days: int, words: str) -> None:
+    """Also of the right CA."""
+    with Loopback(authority.server(tmp_path, host, days)) as tls:
+        with pytest.raises(Unavailable, match=f"its certificate {words}"):
+            await fetch(tls.endpoint(credentials=Credentials(ca_pem=authority.pem)))
+        assert tls.requests == []
+
+
+async def test_a_certificate_is_not_verified_by_request(authority: Authority, tmp_path: Path) -> None:
+    """A library that asks for no verification, or for a CA of its own, changes nothing."""
+    with Loopback(authority.server(tmp_path)) as tls, SafeSession(tls.endpoint()) as session:
+        session.verify = False
+        for verify in (False, str(tmp_path)):
+            with pytest.raises(Unavailable, match="certificate"):
+                session.get(tls.url, verify=verify)
+        assert tls.requests == []
+
+
+async def test_plain_http_behind_an_https_endpoint(loopback: Loopback) -> None:
+    """Is a common slip, and said as such."""
+    endpoint = replace(loopback.endpoint(), url=loopback.url.replace("http:", "https:"))
+    with pytest.raises(Unavailable, match="does not speak TLS: the endpoint may be http, not https"):
+        await fetch(endpoint)
+
+
+async def test_a_name_that_nobody_has() -> None:
+    """No such host, by its name; a label that is too long for DNS likewise."""
+    for host in ("nobody.invalid", "a" * 64 + ".invalid"):
+        with pytest.raises(Unavailable, match=rf"main: (no such host:|the name server does not answer for) {host}"):
+            await fetch(Endpoint("main", f"http://{host}:9090", 5, 2**20))
+
+
+async def test_a_refused_address_is_not_connected_to(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever name leads to it, and before a packet is sent."""
+    accepted: list[Any] = []
+    monkeypatch.setattr(addresses, "METADATA", (ip_network("127.0.0.1"),))
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: accepted.append(address))
+    endpoint = replace(loopback.endpoint(), url=loopback.url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 80))])
+    with pytest.raises(Rejected, match="metadata service"):
+        await fetch(endpoint)
+    assert accepted == []
+
+
+async def test_the_next_address_is_tried(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with two addresses, the first of which refuses."""
+    port = int(loopback.url.rsplit(":", 1)[1])
+    loopback.answers = [reply_json({})]
+    found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 1)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
+
+
+async def test_netrc_is_not_used(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials are the DataSource's alone."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    loopback.answers = [reply_json({})]
+    await fetch(loopback.endpoint())
+    await fetch(loopback.endpoint(credentials=Credentials((("Authorization", "Bearer x"),))))
+    assert [one.get("Authorization") for one in loopback.headers] == [None, "Bearer x"]
+
+
+async def test_another_host_is_not_asked(loopback: Loopback) -> None:
+    """A library cannot send the credentials elsewhere: scheme, host and port are the endpoint's."""
+    with Loopback() as elsewhere, SafeSession(loopback.endpoint()) as session:
+        for url in (elsewhere.url, loopback.url.replace("127.0.0.1", "localhost"), "http://127.0.0.1/"):
+            with pytest.raises(Rejected, match="another host or port is not asked"):
+                session.get(url)
+        assert elsewhere.requests == []
+
+
+async def test_a_library_cannot_bring_its_own_transport(loopback: Loopback) -> None:
+    """The checks stay, whatever is mounted."""
+    with SafeSession(loopback.endpoint()) as session:
+        session.mount("http://", requests.adapters.HTTPAdapter())
+        assert isinstance(session.get_adapter(loopback.url), GuardedAdapter)
+
+
+async def test_rotated_credentials_are_read_again(loopback: Loopback) -> None:
+    """In the midst of a question: what is refused is asked once more with the new ones, and they are kept."""
+    valid = "Bearer canary-new-token"
+
+    def answer(request: server.Request) -> None:
+        known = request.headers.get("Authorization") == valid
+        request.send(200 if known else 401, b"{}" if known else b"who is canary-old-token or canary-new-token?")
+
+    reads = []
+
+    def renew() -> Credentials:
+        reads.append(1)
+        return Credentials((("Authorization", "Bearer canary-new-token"),), secrets=("canary-new-token",))
+
+    loopback.answers = [answer]
+    old = Credentials((("Authorization", "Bearer canary-old-token"),), secrets=("canary-old-token",))
+    endpoint = loopback.endpoint(credentials=old, renew=renew)
+    with SafeSession(endpoint) as session:
+        assert [session.get(loopback.url).status_code for _ in range(3)] == [200, 200, 200]
+    assert await fetch(endpoint) == Answer(200, {})
+    assert (len(loopback.requests), len(reads)) == (5, 1)
+    valid = "Bearer another"
+    with pytest.raises(Rejected, match=r"answered 401: who is \*\*\* or \*\*\*\?") as caught:
+        await fetch(endpoint)
+    assert caught.value.reason is GapReason.FORBIDDEN
+    assert (len(loopback.requests), len(reads)) == (6, 2)
+
+
+async def test_credentials_that_cannot_be_read_again(loopback: Loopback) -> None:
+    """The refusal stands."""
+
+    def renew() -> Credentials:
+        raise Unavailable("the Kubernetes API is away")
+
+    loopback.answers = [reply(403, b"no")]
+    with pytest.raises(Rejected, match="answered 403: no"):
+        await fetch(loopback.endpoint(renew=renew))
+
+
+@pytest.mark.parametrize("prefix", ["", "/prefix"])
+async def test_a_host_name_beyond_ascii(loopback: Loopback, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Is asked for by its ASCII form, as browsers do."""
+    real, asked = socket.getaddrinfo, []
+
+    def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    loopback.answers = [reply_json({})]
+    url = loopback.url.replace("127.0.0.1", "prométheus.bücher.test") + prefix
+    assert await fetch(replace(loopback.endpoint(), url=url), "/api") == Answer(200, {})
+    assert asked == ["xn--promtheus-e4a.xn--bcher-kva.test"]
+    assert loopback.requests == [prefix + "/api"]
+
+
+async def test_a_host_name_without_an_ascii_form() -> None:
+    """Is refused in words."""
+    with pytest.raises(Rejected, match="host name is not valid") as caught:
+        await fetch(Endpoint("main", "http://-ü-.test", 5, 2**20))
+    assert caught.value.reason is GapReason.NO_DATA_SOURCE
+
+
+async def test_a_whole_answer_is_small(loopback: Loopback) -> None:
+    """What is parsed in one call stops every other thread, so it is at most 8 MiB, whatever the DataSource's own cap is."""
+    loopback.answers = [reply_json("x" * 2**23)]
+    with pytest.raises(Rejected) as caught:
+        await fetch(loopback.endpoint(max_response_bytes=2**30))
+    assert caught.value.reason is GapReason.TOO_LARGE
+
+
+async def test_the_server_says_how_long_to_wait(loopback: Loopback) -> None:
+    """Retry-After counts where it ends before the deadline; else the answer stands."""
+    loopback.answers = [reply(503, b"busy", Retry_After="1"), reply_json({})]
+    begin = time.monotonic()
+    assert await fetch(loopback.endpoint()) == Answer(200, {})
+    assert time.monotonic() - begin >= 1
+    loopback.requests.clear()
+    loopback.answers = [reply(503, b"busy", Retry_After="6")]
+    with pytest.raises(Unavailable, match="answered 503: busy"):
+        await fetch(loopback.endpoint(timeout_seconds=5))
+    assert len(loopback.requests) == 1

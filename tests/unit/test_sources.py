@@ -1,6 +1,7 @@
 """Who may be asked, and as whom: service accounts and DataSources."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -140,6 +141,78 @@ async def test_a_data_source_that_may_not_be_used_is_refused(
     assert "canary" not in caught.value.message
 
 
-async def test_an_invalid_default_does_not_hide_a_valid_one() -> None:
-    """One admin's slip stops nobody who does not need it."""
-    assert await find([source("a", default=True), source("b", default=True, timeout="never")], None) == endpoint("a")
+SECRETS = "/api/v1/namespaces/observability/secrets"
+BEARER: dict[str, Any] = {"auth": {"bearer": {"name": "login", "key": "token"}}}
+
+
+def secret(**values: str) -> dict[str, Any]:
+    return {"data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}}
+
+
+async def find_with_secrets(kubernetes: FakeKubernetes, name: str | None = None) -> Endpoint:
+    return await KubernetesDataSources(kubernetes.real(), "shop", "observability").find("prometheus", name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param(BEARER, "Secret login of namespace observability does not exist", id="without its Secret"),
+        pytest.param({"timeout": "never"}, "DataSource a is invalid", id="invalid"),
+    ],
+)
+async def test_a_default_that_cannot_be_used_is_an_error(spec: dict[str, Any], words: str) -> None:
+    """No other server answers in its place unnoticed."""
+    sources = [source("a", default=True, **spec), source("b", default=True)]
+    with pytest.raises(Rejected, match=words) as caught:
+        await find_with_secrets(FakeKubernetes({}, {SOURCES: sources}))
+    assert caught.value.reason is GapReason.NO_DATA_SOURCE
+
+
+async def test_credentials_are_read_again_within_a_question() -> None:
+    """From the thread that asks, as a Secret says by then; what goes wrong is one of our errors."""
+    kubernetes = FakeKubernetes(
+        {f"{SECRETS}/login": secret(token="canary-old")}, {SOURCES: [source("a", default=True, **BEARER)]}
+    )
+    endpoint = await find_with_secrets(kubernetes)
+    assert endpoint.current.headers == (("Authorization", "Bearer canary-old"),)
+    kubernetes.objects = {f"{SECRETS}/login": secret(token="canary-new")}
+    assert await asyncio.to_thread(endpoint.renewed_headers) == (("Authorization", "Bearer canary-new"),)
+    assert endpoint.current.headers == (("Authorization", "Bearer canary-new"),)
+    kubernetes.objects = {}
+    assert await asyncio.to_thread(endpoint.renewed_headers) is None
+    assert endpoint.current.headers == (("Authorization", "Bearer canary-new"),)
+
+
+@pytest.mark.parametrize(
+    ("login", "quoted"),
+    [
+        ({"username": "admin", "password": "canary-password"}, True),
+        ({"username": "canary-user", "password": "canary-password"}, True),
+        ({"username": "", "password": "canary-password"}, True),
+        ({"username": "admin", "password": "c4n4ry"}, False),
+    ],
+)
+async def test_what_a_message_may_repeat_of_a_login(login: dict[str, str], quoted: bool) -> None:
+    """A short name is no secret; every password is, in plain and as it was sent."""
+    kubernetes = FakeKubernetes(
+        {f"{SECRETS}/login": secret(**login)}, {SOURCES: [source("a", default=True, auth={"basic": {"name": "login"}})]}
+    )
+    endpoint = await find_with_secrets(kubernetes)
+    ((_, sent),) = endpoint.credentials.headers
+    said = f"user admin or {login['username']} with {login['password']} sent {sent}"
+    message = endpoint.failed(401, said).message
+    assert ("user admin" in message) == quoted
+    for word in ("canary", "c4n4ry", sent, sent.removeprefix("Basic ")):
+        assert word not in message
+
+
+async def test_a_certificate_is_no_secret() -> None:
+    """It may be quoted; the key may not."""
+    pems = {"ca.crt": "CA-IN-PUBLIC", "tls.crt": "CERTIFICATE-IN-PUBLIC", "tls.key": "canary-key"}
+    tls = {"caSecretRef": {"name": "pki", "key": "ca.crt"}, "clientSecretRef": {"name": "pki"}}
+    tls_source = source("a", default=True, tls=tls)
+    tls_source["spec"]["endpoint"] = "https://a:9090"
+    endpoint = await find_with_secrets(FakeKubernetes({f"{SECRETS}/pki": secret(**pems)}, {SOURCES: [tls_source]}))
+    assert endpoint.credentials.secrets == ("canary-key",)
+    assert endpoint.credentials.ca_pem == "CA-IN-PUBLIC"
+    assert endpoint.credentials.client_pem == "CERTIFICATE-IN-PUBLIC\ncanary-key\n"

@@ -206,7 +206,7 @@ def _exact(error: BaseException, causes: list[BaseException], remedy: str) -> Fa
     if isinstance(error, socket.gaierror):
         passing = error.errno == socket.EAI_AGAIN
         words = "the name server does not answer for" if passing else "no such host:"
-        return Fault(f"{words} {_host(causes) or 'its name'}{help_}")
+        return Fault(f"{words} {error.filename or _host(causes) or 'its name'}{help_}")
     if not isinstance(error, OSError):
         return None
     address = _address(error, causes)

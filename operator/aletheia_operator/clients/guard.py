@@ -29,6 +29,7 @@ def connect(connection: HTTPConnection) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as e:
         cause = e if isinstance(e, socket.gaierror) else socket.gaierror(socket.EAI_NONAME, "not a host name")
+        cause.filename = host
         raise NameResolutionError(connection.host, connection, cause) from cause
     seconds = connection.timeout if isinstance(connection.timeout, int | float) else None
     deadline = None if seconds is None else time.monotonic() + seconds

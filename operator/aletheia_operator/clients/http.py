@@ -162,7 +162,8 @@ class SafeSession(requests.Session):
                 with self._faults(), self._watch():
                     response = self._attempt(request, kwargs)
             except Unavailable as e:
-                if attempt == ATTEMPTS or e.reason is GapReason.TIMED_OUT or not self._wait(BACKOFF_SECONDS * 2**attempt):
+                lasts = e.reason is GapReason.TIMED_OUT or isinstance(e.__cause__, requests.exceptions.SSLError)
+                if lasts or attempt == ATTEMPTS or not self._wait(BACKOFF_SECONDS * 2**attempt):
                     raise
                 continue
             if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one

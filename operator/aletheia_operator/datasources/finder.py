@@ -1,65 +1,75 @@
 """Which endpoint an Investigation may use: DataSources as an admin wrote them, by name or by default."""
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from aletheia_operator.api import DataSourceSpec, parse_duration, paths
+from aletheia_operator.api import DataSourceSpec, parse_duration
+from aletheia_operator.api.paths import DATA_SOURCES
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.endpoint import Credentials, Endpoint
+from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.datasources.secrets import Secrets, credentials_of
 
 LONGEST_TIMEOUT_SECONDS = 3600  # more than that is a slip, and too much for a socket
+RENEWAL_SECONDS = 30
+"""Longest wait for credentials that are read again within a question."""
 
 
 @dataclass(frozen=True)
 class KubernetesDataSources:
-    """DataSources as an admin wrote them, for one namespace."""
+    """DataSources for the Investigations of one namespace."""
 
     operator: Kubernetes
     namespace: str
     operator_namespace: str | None = None
-    """Where their Secrets are."""
+    """Where their Secrets are. None: no Secret can be read."""
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
-        """As `fetchers.base.DataSources` says. Of several defaults the first by name that is open to the namespace."""
-        if name is None:
-            found = [item async for item in self.operator.list(paths.DATA_SOURCES)]
-            candidates = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
-            candidates.sort(key=lambda item: str(item["metadata"]["name"]))
-            if not candidates:
-                message = f"no DataSource of type {kind} is the default: name one, or ask an admin to create it"
-                raise Rejected(message, GapReason.NO_DATA_SOURCE)
-        else:
-            try:
-                candidates = [await self.operator.get(paths.data_source(name))]
-            except Rejected as e:
-                if e.reason != GapReason.NOT_FOUND:
-                    raise
-                raise Rejected(f"DataSource {name} does not exist", GapReason.NO_DATA_SOURCE) from e
-        for number, item in enumerate(candidates, start=1):
-            try:
-                return await self._endpoint(item, kind)
-            except Rejected:
-                if number == len(candidates):
-                    raise
-        raise AssertionError("there is at least one candidate")
+        """As `fetchers.base.DataSources` says.
 
-    async def _endpoint(self, item: dict[str, Any], kind: str) -> Endpoint:
+        Without a name: the first default by name of that type which is open to the namespace. One that is invalid or lacks
+        its Secret is an error, and no other is used in its place: evidence must not come from another server unnoticed.
+        """
+        item = await self._default(kind) if name is None else await self._named(name)
         name, spec = item["metadata"]["name"], parse_spec(item)
         if spec.type != kind:
             raise Rejected(f"DataSource {name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
-        if spec.allowed_namespaces is not None and self.namespace not in spec.allowed_namespaces:
+        if not self._is_open(item):
             message = f"DataSource {name} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
             raise Rejected(message, GapReason.NOT_ALLOWED)
         return await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name))
 
+    async def _named(self, name: str) -> dict[str, Any]:
+        try:
+            return await self.operator.get(f"{DATA_SOURCES}/{name}")
+        except Rejected as e:
+            if e.reason != GapReason.NOT_FOUND:
+                raise
+            raise Rejected(f"DataSource {name} does not exist", GapReason.NO_DATA_SOURCE) from e
+
+    async def _default(self, kind: str) -> dict[str, Any]:
+        """The first default that is open to the namespace; if none is, the first."""
+        found = [item async for item in self.operator.list(DATA_SOURCES)]
+        defaults = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
+        defaults.sort(key=lambda item: str(item["metadata"]["name"]))
+        if not defaults:
+            message = f"no DataSource of type {kind} is the default: name one, or ask an admin to create it"
+            raise Rejected(message, GapReason.NO_DATA_SOURCE)
+        return next(filter(self._is_open, defaults), defaults[0])
+
+    def _is_open(self, item: dict[str, Any]) -> bool:
+        allowed = item["spec"].get("allowedNamespaces")
+        return allowed is None or self.namespace in allowed
+
 
 async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endpoint:
-    """The endpoint with its credentials. Raises Rejected (NoDataSource) where these are not to be had."""
+    """The endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret of theirs cannot be had."""
     return Endpoint(
         name=name,
         url=spec.endpoint,
@@ -70,11 +80,27 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endp
         api=spec.api,
         bucket=spec.s3,
         credentials=await credentials_of(spec, secrets),
+        renew=_renewal(spec, secrets) if spec.auth is not None else None,
     )
 
 
+def _renewal(spec: DataSourceSpec, secrets: Secrets) -> Callable[[], Credentials]:
+    """Reads the credentials again, from a thread: a question of many requests may outlive them."""
+    loop = asyncio.get_running_loop()
+
+    def renew() -> Credentials:
+        reading = asyncio.run_coroutine_threadsafe(credentials_of(spec, secrets.anew()), loop)
+        try:
+            return reading.result(RENEWAL_SECONDS)
+        except FutureTimeoutError as e:
+            reading.cancel()
+            raise Unavailable("the credentials could not be read again in time", GapReason.TIMED_OUT) from e
+
+    return renew
+
+
 def parse_spec(item: dict[str, Any]) -> DataSourceSpec:
-    """The spec of a DataSource. Raises Rejected (NoDataSource) where it is invalid."""
+    """The spec of a DataSource. Raises Rejected (NoDataSource) if it is invalid."""
     try:
         return DataSourceSpec.from_json(item["spec"])
     except ValidationError as e:

@@ -1,4 +1,4 @@
-"""What a DataSource is shown: values of Secrets in the operator's own namespace, read for each question anew."""
+"""The credentials of a DataSource: values of Secrets in the operator's own namespace, read anew for each question."""
 
 import base64
 import binascii
@@ -6,17 +6,18 @@ import re
 from typing import Any
 
 from aletheia_operator.api import DataSourceSpec
-from aletheia_operator.api.datasource import Auth
+from aletheia_operator.api.datasource import TLS, Auth
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.words import MIN_SECRET_CHARACTERS
 
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class Secrets:
-    """The Secrets of one namespace, each read once. What goes wrong is said without any value."""
+    """The Secrets of one namespace, each read once. Errors hold no value."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str | None, data_source: str) -> None:
         self._kubernetes = kubernetes
@@ -24,27 +25,43 @@ class Secrets:
         self._data_source = data_source
         self._read: dict[str, dict[str, Any]] = {}
         self.values: set[str] = set()
-        """All that were given out."""
+        """Secret values that were given out: no message may repeat them."""
 
-    async def value(self, name: str, key: str) -> str:
-        """One value, without white space at its ends. Raises Rejected (NoDataSource) where it is not to be had."""
-        if name not in self._read:
-            self._read[name] = await self._get(name)
-        encoded = self._read[name].get(key)
+    def anew(self) -> "Secrets":
+        """The same Secrets, none of them read yet."""
+        return Secrets(self._kubernetes, self._namespace, self._data_source)
+
+    async def value(self, name: str, key: str, *, public: bool = False) -> str:
+        """One value, without white space at its ends. Raises Rejected (NoDataSource) if it cannot be had.
+
+        `public`: messages may repeat it, as a certificate.
+        """
+        encoded = (await self._secret(name)).get(key)
         if not isinstance(encoded, str):
             raise self.refused(f"Secret {name} has no key {key}")
         try:
             value = base64.b64decode(encoded, validate=True).decode().strip()
         except (binascii.Error, UnicodeDecodeError):
             raise self.refused(f"key {key} of Secret {name} is not text") from None
-        self.values.add(value)
+        if not public:
+            self.values.add(value)
         return value
+
+    async def user_name(self, name: str, key: str) -> str:
+        """As `value`. Messages do not repeat a long name; a short one (`admin`) is no secret, and may be in any text."""
+        user = await self.value(name, key, public=True)
+        if len(user) >= MIN_SECRET_CHARACTERS:
+            self.values.add(user)
+        return user
 
     async def has(self, name: str, key: str) -> bool:
         """Whether there is such a value."""
+        return key in await self._secret(name)
+
+    async def _secret(self, name: str) -> dict[str, Any]:
         if name not in self._read:
             self._read[name] = await self._get(name)
-        return key in self._read[name]
+        return self._read[name]
 
     async def _get(self, name: str) -> dict[str, Any]:
         if self._namespace is None:
@@ -62,22 +79,30 @@ class Secrets:
 
 
 async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
-    """Raises Rejected (NoDataSource) where a Secret or a value is missing, or is no header value."""
+    """Raises Rejected (NoDataSource) if a Secret or a value is missing, or cannot be a header's value."""
     access_key = None
+    headers = []
     if spec.auth is not None and spec.auth.access_key is not None:
         access_key = await _access_key(spec.auth.access_key.name, secrets)
-    headers = [] if spec.auth is None or access_key else [await _authorization(spec.auth, secrets)]
+    elif spec.auth is not None:
+        headers.append(await _authorization(spec.auth, secrets))
     unrepeatable = {word for _, value in headers for word in (value, value.split(" ")[-1])}
     if spec.tenant is not None:
         headers.append((spec.tenant.header, spec.tenant.value))
+    ca, client = await _certificates(spec.tls, secrets) if spec.tls is not None else (None, None)
+    return Credentials(tuple(headers), ca, client, access_key, tuple(sorted(unrepeatable | secrets.values)))
+
+
+async def _certificates(tls: TLS, secrets: Secrets) -> tuple[str | None, str | None]:
+    """PEM of the CA, and of the client's certificate with its key; None for what the DataSource does not name."""
     ca = client = None
-    if spec.tls is not None and spec.tls.ca_secret_ref is not None:
-        ca = await secrets.value(spec.tls.ca_secret_ref.name, spec.tls.ca_secret_ref.key)
-    if spec.tls is not None and spec.tls.client_secret_ref is not None:
-        name = spec.tls.client_secret_ref.name
-        client = "\n".join([await secrets.value(name, "tls.crt"), await secrets.value(name, "tls.key"), ""])
-    unrepeatable |= secrets.values
-    return Credentials(tuple(headers), ca, client, access_key, tuple(sorted(unrepeatable, key=len, reverse=True)))
+    if tls.ca_secret_ref is not None:
+        ca = await secrets.value(tls.ca_secret_ref.name, tls.ca_secret_ref.key, public=True)
+    if tls.client_secret_ref is not None:
+        name = tls.client_secret_ref.name
+        certificate = await secrets.value(name, "tls.crt", public=True)
+        client = "\n".join([certificate, await secrets.value(name, "tls.key"), ""])
+    return ca, client
 
 
 async def _header(secrets: Secrets, name: str, key: str) -> str:
@@ -88,7 +113,7 @@ async def _header(secrets: Secrets, name: str, key: str) -> str:
 
 
 async def _access_key(name: str, secrets: Secrets) -> tuple[str, str, str | None]:
-    """By the keys that bucket claims (Rook, NooBaa) and AWS's own tools use."""
+    """Key id, secret and token of a temporary key, by the names that bucket claims (Rook, NooBaa) and AWS's tools use."""
     key_id, secret = [await _header(secrets, name, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     temporary = await secrets.has(name, "AWS_SESSION_TOKEN")
     return key_id, secret, await _header(secrets, name, "AWS_SESSION_TOKEN") if temporary else None
@@ -96,7 +121,8 @@ async def _access_key(name: str, secrets: Secrets) -> tuple[str, str, str | None
 
 async def _authorization(auth: Auth, secrets: Secrets) -> tuple[str, str]:
     if auth.basic is not None:
-        user, password = [await secrets.value(auth.basic.name, key) for key in ("username", "password")]
+        user = await secrets.user_name(auth.basic.name, "username")
+        password = await secrets.value(auth.basic.name, "password")
         return "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     if auth.bearer is not None:
         return "Authorization", "Bearer " + await _header(secrets, auth.bearer.name, auth.bearer.key)

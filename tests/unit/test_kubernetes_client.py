@@ -1,0 +1,307 @@
+"""The Kubernetes client against a real server on the loopback interface: whom it trusts, how long it waits, what it repeats."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients import kubernetes
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.kubernetes import Kubernetes
+from tests.unit import loopback as server
+from tests.unit.certificates import Authority, new_authority
+from tests.unit.loopback import Answer, Loopback, Request, cut, reply, reply_json
+
+TOKEN = "canary-token-of-the-operator"
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other soon."""
+    monkeypatch.setattr(kubernetes, "RETRY_DELAYS_SECONDS", (0.01, 0.02))
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return new_authority()
+
+
+@asynccontextmanager
+async def client(api: Loopback, directory: Path, ca: str | None = None) -> AsyncIterator[Kubernetes]:
+    """A client by a kubeconfig, as `connect` makes it."""
+    cluster: dict[str, Any] = {"server": api.url}
+    if ca is not None:
+        (directory / "ca.pem").write_text(ca)
+        cluster["certificate-authority"] = str(directory / "ca.pem")
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "clusters": [{"name": "x", "cluster": cluster}],
+        "users": [{"name": "x", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    }
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(config))
+    connected = await kubernetes.connect(path)
+    try:
+        yield connected
+    finally:
+        await connected.close()
+
+
+@asynccontextmanager
+async def failing(reason: GapReason, kind: type[SourceError] = Unavailable, words: str = "") -> AsyncIterator[None]:
+    with pytest.raises(kind, match=words) as caught:
+        yield
+    assert caught.value.reason == reason
+    assert TOKEN not in caught.value.message
+
+
+async def test_an_object_is_read_as_the_operator(loopback: Loopback, tmp_path: Path) -> None:
+    """With the token of the kubeconfig, and impersonating nobody."""
+    loopback.answers = [reply_json({"kind": "Pod"})]
+    async with client(loopback, tmp_path) as api:
+        assert await api.get(f"{PODS}/web-0") == {"kind": "Pod"}
+    (headers,) = loopback.headers
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "Impersonate-User" not in headers
+
+
+async def test_a_service_account_is_impersonated(loopback: Loopback, tmp_path: Path) -> None:
+    """In every request of that identity; the operator's own client goes on as itself."""
+    loopback.answers = [reply_json({})]
+    async with client(loopback, tmp_path) as api:
+        await api.as_service_account("shop", "reader").get(PODS)
+        await api.get(PODS)
+    assert [one.get("Impersonate-User") for one in loopback.headers] == ["system:serviceaccount:shop:reader", None]
+
+
+async def test_only_the_clusters_ca_is_trusted(authority: Authority, tmp_path: Path) -> None:
+    """A server whose certificate another CA signed sees no request, and so no token."""
+    with Loopback(authority.server(tmp_path)) as api:
+        api.answers = [reply_json({"kind": "Pod"})]
+        async with client(api, tmp_path, authority.pem) as trusting:
+            assert await trusting.get(f"{PODS}/web-0") == {"kind": "Pod"}
+        api.requests.clear()
+        async with (
+            client(api, tmp_path, new_authority().pem) as distrusting,
+            failing(GapReason.UNAVAILABLE, words="signed by a CA that is not known here"),
+        ):
+            await distrusting.get(f"{PODS}/web-0")
+        assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "words"),
+    [("127.0.0.1", -1, "has expired"), ("10.9.8.7", 1, "for another IP address"), ("elsewhere", 1, "for another")],
+)
+async def test_a_certificate_that_does_not_hold(authority: Authority, tmp_path: Path, host: str, days: int, words: str) -> None:
+    """Expired, or of another host: what is wrong is said, and no request is made."""
+    with Loopback(authority.server(tmp_path, host, days)) as api:
+        async with client(api, tmp_path, authority.pem) as connected, failing(GapReason.UNAVAILABLE, words=words):
+            await connected.get(PODS)
+        assert api.requests == []
+
+
+async def test_the_environment_is_not_trusted(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no netrc of the pod's environment sees or changes a request."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    with Loopback() as proxy:
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("NO_PROXY", "")
+        loopback.answers = [reply_json({})]
+        async with client(loopback, tmp_path) as api:
+            await api.get(PODS)
+        assert proxy.requests == []
+    assert [one["Authorization"] for one in loopback.headers] == [f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(loopback: Loopback, tmp_path: Path, status: int) -> None:
+    """The server that it names sees no request."""
+    with Loopback() as elsewhere:
+        elsewhere.answers = [reply_json({})]
+        loopback.answers = [reply(status, b"", Location=elsewhere.url)]
+        async with client(loopback, tmp_path) as api, failing(GapReason.INVALID_RESPONSE, Rejected, "redirect"):
+            await api.get(PODS)
+        assert elsewhere.requests == []
+    assert len(loopback.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [server.hang, server.drip_nothing], ids=["no head", "no body"])
+async def test_a_silent_server_is_given_up(
+    loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    """Between two pieces of an answer there is a longest wait; it is not asked again."""
+    monkeypatch.setattr(kubernetes, "READ_TIMEOUT_SECONDS", 0.2)
+    loopback.answers = [answer]
+    begin = time.monotonic()
+    async with client(loopback, tmp_path) as api, failing(GapReason.TIMED_OUT, words="did not answer in time"):
+        await api.get(PODS)
+    assert time.monotonic() - begin < 3
+    assert len(loopback.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason", "words"),
+    [
+        pytest.param(reply(200, b"<html>"), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", id="HTML"),
+        pytest.param(reply(200, b"[]"), Unavailable, GapReason.INVALID_RESPONSE, "not an object", id="a list"),
+        pytest.param(cut(b"{"), Unavailable, GapReason.UNAVAILABLE, "broke off", id="cut"),
+        pytest.param(reply(403, b"no"), Rejected, GapReason.FORBIDDEN, r"resources: \[pods\], verbs: \[list\]", id="403"),
+        pytest.param(reply(404, b"no"), Rejected, GapReason.NOT_FOUND, "answered 404: no", id="404"),
+        pytest.param(reply(500, b'{"message": "etcd"}'), Unavailable, GapReason.UNAVAILABLE, "500: etcd", id="500"),
+        pytest.param(reply(400, b'{"message": 5}'), Rejected, GapReason.REJECTED, "400: 5", id="400"),
+        pytest.param(reply(400, b"[]"), Rejected, GapReason.REJECTED, r"400: \[\]", id="400 with a list"),
+        pytest.param(reply(500, f"saw {TOKEN}".encode()), Unavailable, GapReason.UNAVAILABLE, r"saw \*\*\*", id="the token"),
+        pytest.param(reply(500, b"x" * 10**6), Unavailable, GapReason.UNAVAILABLE, "xxx…$", id="many words"),
+    ],
+)
+async def test_a_fault_has_its_reason(
+    loopback: Loopback, tmp_path: Path, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
+) -> None:
+    """The message has the server's words, but never the token."""
+    loopback.answers = [answer]
+    async with client(loopback, tmp_path) as api, failing(reason, kind, words):
+        await api.get(PODS)
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    """The address that refused is named."""
+    with Loopback() as gone:
+        pass
+    async with client(gone, tmp_path) as api, failing(GapReason.UNAVAILABLE, words=r"connection refused by 127\.0\.0\.1:"):
+        await api.get(PODS)
+
+
+async def test_an_answer_has_a_cap(loopback: Loopback, tmp_path: Path) -> None:
+    """More than 16 MiB of one object are not read."""
+    loopback.answers = [reply(200, b'{"a": "' + b"x" * 2**24 + b'"}')]
+    async with client(loopback, tmp_path) as api, failing(GapReason.TOO_LARGE, Rejected, "larger than 16777216 bytes"):
+        await api.get(PODS)
+
+
+async def test_a_passing_fault_is_asked_again(loopback: Loopback, tmp_path: Path) -> None:
+    """A status that may pass, and a connection that broke."""
+    loopback.answers = [reply(503, b"starting"), server.hang_up, reply_json({"a": 1})]
+    async with client(loopback, tmp_path) as api:
+        assert await api.get(PODS) == {"a": 1}
+    assert len(loopback.requests) == 3
+
+
+async def test_the_server_says_how_long_to_wait(loopback: Loopback, tmp_path: Path) -> None:
+    """Retry-After counts, not our own delays."""
+    loopback.answers = [reply(429, b"busy", Retry_After="1"), reply_json({"a": 1})]
+    begin = time.monotonic()
+    async with client(loopback, tmp_path) as api:
+        assert await api.get(PODS) == {"a": 1}
+    assert time.monotonic() - begin >= 1
+
+
+async def test_a_wait_that_is_too_long_is_not_begun(loopback: Loopback, tmp_path: Path) -> None:
+    """Where the server wants more time than there is, the answer is given up at once."""
+    loopback.answers = [reply(429, b"busy", Retry_After=str(kubernetes.PATIENCE_SECONDS + 1))]
+    async with client(loopback, tmp_path) as api, failing(GapReason.UNAVAILABLE, words="answered 429: busy"):
+        await api.get(PODS)
+    assert len(loopback.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, 3), (503, 1), (500, 1)])
+async def test_a_change_is_repeated_only_if_the_server_did_not_look(
+    loopback: Loopback, tmp_path: Path, status: int, asked: int
+) -> None:
+    """429 says so; after another fault it may have been done."""
+    loopback.answers = [reply(status, b"busy")]
+    async with client(loopback, tmp_path) as api:
+        with pytest.raises(Unavailable):
+            await api.patch_status(f"{PODS}/web-0", {}, "uid")
+    assert len(loopback.requests) == asked
+
+
+def item(number: int, size: int = 0, uid: str | None = None) -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": f"pod-{number}", "uid": uid or f"uid-{number}"}
+    return {"metadata": metadata, "filling": "x" * size}
+
+
+def page(*items: dict[str, Any], token: str = "") -> Answer:
+    return reply_json({"metadata": {"continue": token}, "items": list(items)})
+
+
+EXPIRED = reply_json({"reason": "Expired", "message": "the continue token is too old"}, 410)
+
+
+async def names_of(api: Loopback, directory: Path) -> list[str]:
+    async with client(api, directory) as connected:
+        return [str(one["metadata"]["name"]) async for one in connected.list(PODS)]
+
+
+async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None:
+    """Each one from where the last one ended."""
+    loopback.answers = [page(item(1), token="t1"), page(item(2), token="t2"), page(item(3))]
+    assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-3"]
+    assert loopback.queries() == [
+        {"limit": "250"},
+        {"limit": "250", "continue": "t1"},
+        {"limit": "250", "continue": "t2"},
+    ]
+
+
+async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_path: Path) -> None:
+    """Nothing of the first page is lost or twice there; what came or was made anew meanwhile is there."""
+    again = page(item(0), item(1), item(2, uid="made anew"), token="t2")
+    loopback.answers = [page(item(1), item(2), token="t1"), EXPIRED, again, page(item(3))]
+    assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-0", "pod-2", "pod-3"]
+    assert [one.get("continue") for one in loopback.queries()] == [None, "t1", None, "t2"]
+
+
+async def test_a_list_that_expires_again_and_again_is_given_up(loopback: Loopback, tmp_path: Path) -> None:
+    """After a few beginnings."""
+
+    def answer(request: Request) -> None:
+        (EXPIRED if "continue" in request.path else page(item(1), token="t1"))(request)
+
+    loopback.answers = [answer]
+    async with failing(GapReason.UNAVAILABLE, words="answered 410"):
+        await names_of(loopback, tmp_path)
+    assert len(loopback.requests) == 2 * (kubernetes.MAX_RESTARTS + 1)
+
+
+def store(items: list[dict[str, Any]]) -> Callable[[Request], None]:
+    """Answers lists as the API server does: `limit` items from the `continue` token on."""
+
+    def answer(request: Request) -> None:
+        query = request.server.loopback.queries()[-1]
+        begin = int(query.get("continue", "0"))
+        end = begin + int(query["limit"])
+        page(*items[begin:end], token=str(end) if end < len(items) else "")(request)
+
+    return answer
+
+
+async def test_a_page_that_is_too_large_is_halved(loopback: Loopback, tmp_path: Path) -> None:
+    """250 objects of 0.8 MB are 200 MB: each is read once, and no answer is ever larger than the cap."""
+    items = [item(number, 800_000) for number in range(40)]
+    loopback.answers = [store(items)]
+    assert await names_of(loopback, tmp_path) == [f"pod-{number}" for number in range(40)]
+    limits = [int(one["limit"]) for one in loopback.queries()]
+    assert limits[0] == 250
+    assert limits[-1] * 800_000 < kubernetes.MAX_PAGE_BYTES
+
+
+async def test_one_object_may_be_larger_than_a_page(loopback: Loopback, tmp_path: Path) -> None:
+    """It is asked for alone; one that is over the cap of objects is said."""
+    loopback.answers = [store([item(1), item(2, kubernetes.MAX_PAGE_BYTES), item(3)])]
+    assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-3"]
+    loopback.answers = [store([item(1, kubernetes.MAX_BODY_BYTES)])]
+    async with failing(GapReason.TOO_LARGE, Rejected, "larger than 16777216"):
+        await names_of(loopback, tmp_path)
