@@ -1,8 +1,12 @@
-"""What is on its way and does not fit into memory: blocks in unlinked files on the session volume. All calls block."""
+"""Data that does not fit into memory while it is on its way: blocks in unlinked files on the session volume. Calls block."""
 
 import errno
 import os
 import tempfile
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,48 +42,65 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
 
 @dataclass
 class Scratch:
-    """Numbered blocks that wait until the last holder calls `close`, and are on the disk as long as there are any.
+    """Numbered blocks in one unlinked file, on the disk until the last holder calls `close`, or the owner closes.
 
-    `encrypted`: as ChaCha20-Poly1305, under a key that this operator's processes alone ever have. A copy in another process
-    shares the file when that is given its `descriptor`.
+    `encrypted`: as ChaCha20-Poly1305, under a key that only this operator's processes have. A copy in another process shares
+    the file when it is given the `descriptor` (`take`). Safe to close while other threads use it: their calls raise OSError.
     """
 
     directory: Path
     encrypted: bool
+    owner: "Scratches | None" = None
     descriptor: int = -1
     _ends: list[int] = field(default_factory=lambda: [0])  # of the blocks
     _key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     _holders: int = 1
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def is_open(self) -> bool:
         """Whether there are blocks, in a file that some process has open."""
         return len(self._ends) > 1
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all blocks as they are stored."""
+        return self._ends[-1]
+
     def put(self, block: bytes) -> int:
-        """Store a block; its number, for `get`. Raises OSError."""
-        number = len(self._ends) - 1
-        if self.encrypted:
-            block = bytes(self._cipher.encrypt(number.to_bytes(12, "big"), block, None))
-        require_space(self.directory, len(block))
-        if self.descriptor < 0:
-            with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
-                self.descriptor = os.dup(file.fileno())
-        write_all(self.descriptor, block)
-        self._ends.append(self._ends[-1] + len(block))
-        return number
+        """Store a block and return its number, for `get`. Raises OSError, also once it is closed or over quota."""
+        with self._lock:
+            number = len(self._ends) - 1
+            if self.encrypted:
+                block = bytes(self._cipher.encrypt(number.to_bytes(12, "big"), block, None))
+            if self._closed:
+                raise OSError(errno.EBADF, "the scratch file is closed")
+            if self.owner is not None:
+                self.owner.require_room(len(block))
+            require_space(self.directory, len(block))
+            if self.descriptor < 0:
+                with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
+                    self.descriptor = os.dup(file.fileno())
+            write_all(self.descriptor, block)
+            self._ends.append(self._ends[-1] + len(block))
+            return number
 
     def get(self, number: int) -> bytes:
-        """Raises OSError."""
-        block = os.pread(self.descriptor, self.size(number), self._ends[number])
+        """Return a block. Raises OSError."""
+        with self._lock:
+            block = os.pread(self.descriptor, self.size(number), self._ends[number])
         if len(block) < self.size(number):  # a large one may come in parts
             return bytes(self.read(number, bytearray(self.size(number))))
         return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None)) if self.encrypted else block
 
     def read(self, number: int, buffer: bytearray) -> bytes | memoryview:
-        """As `get`, but where it can be, what is given lies in the buffer, which has room for it. Raises OSError."""
+        """Return a block like `get`; an unencrypted one is read into `buffer`, which must have room for it. Raises OSError."""
         block = memoryview(buffer)[: self.size(number)]
-        _read_into(self.descriptor, block, self._ends[number])
+        with self._lock:
+            _read_into(self.descriptor, block, self._ends[number])
         return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None)) if self.encrypted else block
 
     def size(self, number: int) -> int:
@@ -87,19 +108,37 @@ class Scratch:
         return self._ends[number + 1] - self._ends[number]
 
     def hold(self) -> None:
-        """One more will call `close`."""
+        """Add a holder, which must call `close` too."""
         self._holders += 1
 
     def close(self) -> None:
+        """Give one hold back; the last one closes the file for good."""
         self._holders -= 1
         if self._holders == 0:
-            self.release()
+            self.discard()
+
+    def discard(self) -> None:
+        """Close the file for good, whatever holds it."""
+        with self._lock:
+            self._closed = True
+        self.release()
 
     def release(self) -> None:
         """Close the file in this process; another may go on with it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        with self._lock:
+            descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        if self.owner is not None:
+            self.owner.forget(self)
+
+    def take(self, descriptor: int) -> None:
+        """Use this open file from now on. A scratch that was closed meanwhile closes it at once."""
+        with self._lock:
+            if not self._closed:
+                self.descriptor = descriptor
+                return
+        os.close(descriptor)
 
     @cached_property
     def _cipher(self) -> Any:
@@ -108,7 +147,84 @@ class Scratch:
         return ChaCha20Poly1305(self._key)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cipher"} | {"descriptor": -1}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_cipher", "_lock")} | {"descriptor": -1}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        if self.owner is not None:
+            self.owner.adopt(self)
+
+
+class Scratches:
+    """Makes the scratch files of one task, counts their bytes, and closes all of them with `close`.
+
+    Call it to make a scratch. A copy in a worker process makes scratches that belong to the original again when they are sent
+    back. `room` is asked before each write how many bytes more there may be; it raises OSError to refuse.
+    """
+
+    def __init__(
+        self, directory: Path, encrypted: bool, room: Callable[[int], None] | None = None, token: str | None = None
+    ) -> None:
+        self.directory = directory
+        self.encrypted = encrypted
+        self._room = room
+        self._token = token or uuid.uuid4().hex
+        self._open: dict[int, Scratch] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        _OWNERS[self._token] = self
+
+    def __call__(self) -> Scratch:
+        """Make a scratch. Raises OSError once `close` was called."""
+        scratch = Scratch(self.directory, self.encrypted, self)
+        if not self.adopt(scratch):
+            raise OSError(errno.EBADF, "the session is closed")
+        return scratch
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the scratches that are open in this process, without those that a worker process has at present."""
+        with self._lock:
+            return sum(scratch.size_bytes for scratch in self._open.values())
+
+    def require_room(self, size_bytes: int) -> None:
+        """Raise OSError where so many bytes more are too many."""
+        if self._room is not None:
+            self._room(size_bytes)
+
+    def adopt(self, scratch: Scratch) -> bool:
+        """Own a scratch that came back from another process; one that comes too late is closed. Whether it is owned."""
+        with self._lock:
+            if not self._closed:
+                self._open[id(scratch)] = scratch
+                return True
+        scratch.discard()
+        return False
+
+    def forget(self, scratch: Scratch) -> None:
+        """A scratch was closed in this process."""
+        with self._lock:
+            self._open.pop(id(scratch), None)
+
+    def close(self) -> None:
+        """Close every scratch for good. What comes later is refused."""
+        with self._lock:
+            self._closed = True
+            left = list(self._open.values())
+        for scratch in left:
+            scratch.discard()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _owner, (self.directory, self.encrypted, self._token)
+
+
+_OWNERS: "weakref.WeakValueDictionary[str, Scratches]" = weakref.WeakValueDictionary()
+"""Those of this process, by token: a scratch that comes back from a worker process finds its owner here."""
+
+
+def _owner(directory: Path, encrypted: bool, token: str) -> Scratches:
+    return _OWNERS.get(token) or Scratches(directory, encrypted, token=token)
 
 
 @dataclass(frozen=True, slots=True)

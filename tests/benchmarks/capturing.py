@@ -11,16 +11,20 @@ from typing import Any, NoReturn
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Fetcher, Sources, Window
+from aletheia_operator.fetchers.base import Entries, Fetcher, Sources, Window
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
-from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.session.artifact import EntryBuffer, encoded, write_artifact
 from tests.support.fetching import Fetched, OneEndpoint
 
 
 def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, **spec: Any) -> Fetched:
     """Plan, ask and write; entries are on the disk alone."""
     return asyncio.run(_capture(fetcher, source, span, directory, spec))
+
+
+def _add(entries: EntryBuffer, batch: Entries) -> None:
+    entries.add(encoded(batch))
 
 
 def peak_mb() -> float:
@@ -41,10 +45,12 @@ async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: 
     for question in plan.questions:
         async for document in fetcher.fetch(question, sources):
             path = directory / f"{secrets.token_hex(4)}.json"
-            writer = ArtifactWriter(path, path.name, document.source)
+            entries = EntryBuffer(sources.scratch)
             async for batch in document.batches:
-                await asyncio.to_thread(writer.append, batch)
-            await asyncio.to_thread(writer.commit, json.loads(json.dumps(document.metadata)) | {"at": f"{datetime.now(UTC)}"})
+                await asyncio.to_thread(_add, entries, batch)
+            metadata = json.loads(json.dumps(document.metadata)) | {"at": f"{datetime.now(UTC)}"}
+            await asyncio.to_thread(write_artifact, path, document.source, metadata, entries)
+            entries.close()
             fetched.documents.append(document)
             fetched.missing += document.findings.missing
     return fetched

@@ -23,9 +23,13 @@ OWNER = InvestigationReference(namespace="production", name="payments-500s", uid
 
 @dataclass
 class Memory:
-    """A fetcher whose answers are given: name of a question → batches of entries. `asked` counts what was asked."""
+    """A fetcher whose answers are given: name of a question → batches of entries. `asked` counts what was asked.
+
+    Of a `source` named `kubernetes` a timeline is made.
+    """
 
     answers: Mapping[str, Sequence[Entries]]
+    source: str = "memory"
     name: str = "Memory"
     asked: list[str] = field(default_factory=list)
 
@@ -40,7 +44,7 @@ class Memory:
             for batch in self.answers[question.key]:
                 yield batch
 
-        yield Document("logs", "kubernetes", ("kubernetes", question.key), {"pod": question.key}, batches(), findings)
+        yield Document("logs", self.source, ("kubernetes", question.key), {"pod": question.key}, batches(), findings)
 
 
 def capture(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.handlers import status as status_module
+from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.catalog import sessions
@@ -34,7 +35,7 @@ LARGE = [[entry(f"{number} {'x' * 4000}") for number in range(batch, batch + 100
 ERRORS = [[entry("connection refused", "ERROR")] * 20]
 ANSWERS = {"small": [[entry("evidence")]], "large": LARGE, "empty": [], "last": ERRORS}
 MOST_STEPS = 400
-KUBERNETES = "KubernetesMemory"  # of such fetchers' answers a timeline is made, the session's last artifact
+KUBERNETES = "kubernetes"  # of the answers of this source a timeline is made, the session's last artifact
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -82,16 +83,29 @@ def test_killed_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path
 
 
 def test_killed_while_it_recovers(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """Killed in the middle, then killed again at each step of taking it up: still the same bytes."""
-    middle = 45
+    """Killed in the middle, then killed again at each step of taking it up: still the same bytes.
+
+    But for a question, or the timeline, that both processes were busy with when they died: it is given up, with a gap.
+    """
+    middle, given_up = 45, 0
     for fault in faults("kill"):
         root = tmp_path / str(fault.at)
         assert in_child(partial(interrupted, root, Fault("kill", middle))) == signal.SIGKILL
         if in_child(partial(interrupted, root, fault)) is None:
             break
-        capture(root, Memory(ANSWERS, KUBERNETES))
-        assert files_of(root) == undisturbed, fault
+        manifest = capture(root, Memory(ANSWERS, KUBERNETES)).manifest
+        if not manifest.gaps:
+            assert files_of(root) == undisturbed, fault
+            continue
+        ((reason, message),) = {(gap.reason, gap.message) for gap in manifest.gaps}
+        assert (reason, message) == ("InternalError", GIVEN_UP), fault
+        assert len(manifest.artifacts) + len(manifest.gaps) == len(ANSWERS) + 1, fault
+        logs = {path: content for path, content in files_of(root).items() if "/data/logs" in path}
+        assert logs.items() <= undisturbed.items(), fault
+        assert verify(session_in(root)).intact, fault
+        given_up += 1
     assert 20 < fault.at < MOST_STEPS
+    assert 0 < given_up < fault.at - 10
 
 
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC"])

@@ -19,8 +19,8 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
-from aletheia_operator.investigate import Order, Snapshot, Tools, capture, investigate
-from aletheia_operator.session import ArtifactWriter, SessionBusy
+from aletheia_operator.investigate import Order, Snapshot, Tools, deadline, investigate
+from aletheia_operator.session import EntryBuffer, Session, SessionBusy, Written
 from tests.unit.fakes import (
     LONGEST_TEST_SECONDS,
     NOW,
@@ -283,7 +283,7 @@ async def test_sources_that_hang_leave_room_for_the_others(tmp_path: Path) -> No
 
 async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace it is given up, and the end comes all the same."""
-    monkeypatch.setattr(capture, "INTERRUPTION_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(deadline, "INTERRUPTION_GRACE_SECONDS", 0.05)
 
     async def stubborn() -> None:
         try:
@@ -492,12 +492,12 @@ def full(*_: Any, **__: Any) -> Any:
 
 async def test_a_save_that_fails_is_a_gap_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the volume's reason; nothing half is left."""
-    real = ArtifactWriter.commit
+    real = Session.write
 
-    def commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
-        return full() if metadata["thing"] == "a" else real(self, metadata)
+    def write(self: Session, category: str, name: Any, source: str, metadata: dict[str, Any], *more: Any) -> Any:
+        return full() if metadata["thing"] == "a" else real(self, category, name, source, metadata, *more)
 
-    monkeypatch.setattr(ArtifactWriter, "commit", commit)
+    monkeypatch.setattr(Session, "write", write)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]})))
     assert snapshot.manifest.phase == "PartiallyCompleted"
     assert counts(snapshot) == {"thing/b": 1}
@@ -536,43 +536,43 @@ async def test_an_interruption_waits_for_the_write_that_is_under_way(tmp_path: P
     """A batch is in the file wholly or not at all: nobody commits what another thread still writes."""
     order, steps, go_on = make_order(), list[str](), threading.Event()
     loop = asyncio.get_running_loop()
-    append, commit = ArtifactWriter.append, ArtifactWriter.commit
+    add, write = EntryBuffer.add, Session.write
 
-    def slow_append(self: ArtifactWriter, entries: Any) -> None:
+    def slow_add(self: EntryBuffer, batch: Any) -> None:
         loop.call_soon_threadsafe(order.cancelled.set)
         go_on.wait(0.3)
-        append(self, entries)
-        steps.append("appended")
+        add(self, batch)
+        steps.append("added")
 
-    def watched_commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
-        steps.append("committed")
+    def watched_write(self: Session, *arguments: Any) -> Written:
+        steps.append("written")
         go_on.set()
-        return commit(self, metadata)
+        return write(self, *arguments)
 
-    monkeypatch.setattr(ArtifactWriter, "append", slow_append)
-    monkeypatch.setattr(ArtifactWriter, "commit", watched_commit)
+    monkeypatch.setattr(EntryBuffer, "add", slow_add)
+    monkeypatch.setattr(Session, "write", watched_write)
     snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1], forever]})))
-    assert steps == ["appended", "committed"]
+    assert steps == ["added", "written"]
     assert counts(snapshot) == {"thing/a": 1}
 
 
-async def test_an_interruption_during_the_commit_leaves_no_file_that_nobody_lists(
+async def test_an_interruption_during_the_write_leaves_no_file_that_nobody_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lies in a finished session is listed in its manifest."""
-    order, committed = make_order(), threading.Event()
+    order, written = make_order(), threading.Event()
     loop = asyncio.get_running_loop()
-    commit = ArtifactWriter.commit
+    write = Session.write
 
-    def slow_commit(self: ArtifactWriter, metadata: dict[str, Any]) -> tuple[int, str]:
-        result = commit(self, metadata)
+    def slow_write(self: Session, *arguments: Any) -> Written:
+        result = write(self, *arguments)
         loop.call_soon_threadsafe(order.cancelled.set)
-        committed.wait(0.3)
+        written.wait(0.3)
         return result
 
-    monkeypatch.setattr(ArtifactWriter, "commit", slow_commit)
+    monkeypatch.setattr(Session, "write", slow_write)
     snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
-    committed.set()
+    written.set()
     assert files(snapshot) == {"manifest.json", *(artifact.path for artifact in snapshot.manifest.artifacts)}
 
 

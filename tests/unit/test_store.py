@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ import pytest
 from aletheia_operator.session import (
     Artifact,
     Done,
+    EntryBuffer,
     Gap,
     InvestigationReference,
     Manifest,
     Session,
     SessionBusy,
     SessionLayout,
+    Written,
     create_session,
+    encoded,
     find_session,
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
@@ -58,20 +61,29 @@ def open_session(layout: SessionLayout, uid: str = UID) -> Session:
     return Session(layout, find_session(layout, uid) or create_session(layout, make_manifest(uid)))
 
 
+def write(session: Session, *batches: Sequence[Any], name: tuple[str, ...] = NAME) -> Written:
+    """The file of these entries, under its temporary name."""
+    entries = EntryBuffer(session.scratches())
+    try:
+        for batch in batches:
+            entries.add(encoded(batch))
+        return session.write("logs", name, "kubernetes", {"count": entries.count}, entries, NOW)
+    finally:
+        entries.close()
+
+
 def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artifact:
     """A saved artifact with these entries."""
-    writer = session.new_artifact("logs", name, "kubernetes", NOW)
-    writer.append(entries)
-    size, digest = writer.commit({"count": writer.count})
+    written = write(session, entries, name=name)
     artifact = Artifact(
-        path=writer.relative_path,
+        path=written.path,
         fetcher="Fake",
         target="thing",
-        count=writer.count,
+        count=len(entries),
         summary="",
         time_range=["a", "b"],
-        size_bytes=size,
-        sha256=digest,
+        size_bytes=written.size_bytes,
+        sha256=written.sha256,
         complete=True,
     )
     for error in session.publish(Done("saved", (artifact,))).values():
@@ -121,33 +133,26 @@ def test_entries_come_back_as_they_went_in(layout: SessionLayout, entries: list[
 def test_batches_join_as_if_they_were_one(layout: SessionLayout) -> None:
     """Empty ones leave no trace."""
     with open_session(layout) as session:
-        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
-        for batch in ([], [1], [], [2, 3], []):
-            writer.append(batch)
-        writer.commit({})
-        committed = temporary(session.path / writer.relative_path)
-        assert json.loads(committed.read_bytes())["data"] == [1, 2, 3]
-        assert writer.count == 3
+        written = write(session, [], [1], [], [2, 3], [])
+        document = json.loads(temporary(session.path / written.path).read_bytes())
+        assert (document["data"], document["metadata"]) == ([1, 2, 3], {"count": 3})
 
 
-def test_a_writer_that_is_discarded_leaves_nothing(layout: SessionLayout) -> None:
+def test_entries_that_are_given_up_leave_nothing(layout: SessionLayout) -> None:
     """Neither a file nor a temporary one, also past what memory holds."""
     with open_session(layout) as session:
-        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
-        writer.append(["x" * BLOCK_BYTES] * 2)
-        writer.discard()
+        entries = EntryBuffer(session.scratches())
+        entries.add(encoded(["x" * BLOCK_BYTES] * 2))
+        entries.close()
         assert files(session.path / "data") == {}
 
 
 def test_two_artifacts_never_share_a_name(layout: SessionLayout) -> None:
     """Also before the first is saved, in one second, with names that become the same."""
     with open_session(layout) as session:
-        writers = [session.new_artifact("logs", name, "kubernetes", NOW) for name in (NAME, NAME, ("kubernetes", "web-0/shop"))]
-        paths = [writer.relative_path for writer in writers]
+        names = (NAME, NAME, ("kubernetes", "web-0/shop"))
+        paths = [write(session, [number], name=name).path for number, name in enumerate(names)]
         assert paths == [f"data/logs/{STEM}.json", f"data/logs/{STEM}-2.json", f"data/logs/{STEM}-3.json"]
-        for number, writer in enumerate(writers):
-            writer.append([number])
-            writer.commit({})
         assert [json.loads(temporary(session.path / path).read_bytes())["data"] for path in paths] == [[0], [1], [2]]
 
 
@@ -226,7 +231,7 @@ def test_a_session_is_taken_up_where_it_was_left(layout: SessionLayout) -> None:
         session.record(done)
         session.record(Done("b"))
     with open_session(layout) as session:
-        assert session.plan == {"questions": [1]}
+        assert session.progress.plan == {"questions": [1]}
         assert session.done == {"a": done, "b": Done("b")}
         assert save(session, 2).path == f"data/logs/{STEM}-2.json"
 
@@ -402,10 +407,10 @@ def test_a_link_planted_under_a_temporary_name_is_not_written_through(layout: Se
     outside = tmp_path / "precious"
     outside.write_text("precious")
     with open_session(layout) as session:
-        writer = session.new_artifact("logs", NAME, "kubernetes", NOW)
-        (session.path / f"{writer.relative_path}.part").symlink_to(outside)
+        (session.path / "data/logs").mkdir(parents=True)
+        (session.path / f"data/logs/{STEM}.json.part").symlink_to(outside)
         with pytest.raises(OSError, match=r"File exists"):
-            writer.commit({})
+            write(session, [1])
     assert outside.read_text() == "precious"
 
 

@@ -180,17 +180,18 @@ def test_errors_that_never_stop_are_no_burst() -> None:
 def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
     """Entries of several artifacts become one list; what was before the window is not in it; each knows where it came from."""
     timeline = Timeline(START, END)
-    events = timeline.reader("data/events/e.json", "events")
-    objects = timeline.reader("data/objects/o.json", "objects")
-    assert events and objects and timeline.reader("data/metrics/m.json", "metrics") is None
+    events = timeline.reader("kubernetes", "events")
+    objects = timeline.reader("kubernetes", "objects")
+    assert events and objects and timeline.reader("prometheus", "metrics") is None
     before = "2026-11-22T10:00:00Z"
     events.see([event("Evicted", first=before, last=before), event("Unhealthy")])
     events.see([event("BackOff", "Back-off restarting", first=before, last="2026-11-22T11:00:00Z")])
     early = {"name": "app", "restartCount": 1, "lastState": ended(1, "Error")}
     objects.see([orjson.Fragment(orjson.dumps(a_pod(containerStatuses=[early])))])
-    events.close({})
+    events.close("data/events/e.json", {})
     rollout = {"created": "2026-11-22T11:10:00Z", "in_window": True, "summary": "revision 2 rolled out"}
-    objects.close({"kind": "Deployment", "name": "web", "rollouts": [rollout, {**rollout, "in_window": False}]})
+    lasting = [rollout, {**rollout, "in_window": False}]
+    objects.close("data/objects/o.json", {"kind": "Deployment", "name": "web", "rollouts": lasting})
     entries = timeline.entries()
     assert [(entry["kind"], entry["artifact"], entry.get("entry")) for entry in entries] == [
         ("CrashLoop", "data/events/e.json", 2),
@@ -205,10 +206,10 @@ def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
 def test_of_too_many_moments_the_weightier_stay() -> None:
     """Memory and file stay small; what was left out is counted."""
     timeline = Timeline(START, END)
-    reader = timeline.reader("data/events/e.json", "events")
+    reader = timeline.reader("kubernetes", "events")
     assert reader
     reader.see([event("Unhealthy") for _ in range(MAX_MOMENTS)] + [event("Evicted")])
-    reader.close({})
+    reader.close("data/events/e.json", {})
     kinds = [entry["kind"] for entry in timeline.entries()]
     assert len(kinds) == MAX_MOMENTS
     assert "Eviction" in kinds

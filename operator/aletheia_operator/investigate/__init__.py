@@ -2,6 +2,7 @@
 
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.investigate.budget import Budget
-from aletheia_operator.investigate.capture import Order, Snapshot, Tools, investigate
+from aletheia_operator.investigate.capture import investigate
+from aletheia_operator.investigate.order import Order, Snapshot, Tools
 
 __all__ = ["Budget", "KubernetesDataSources", "Order", "Snapshot", "Tools", "investigate"]

@@ -1,9 +1,20 @@
 """How many bytes of evidence a session and a namespace may hold; what is beyond is a gap."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.catalog import sessions
+
+
+class QuotaExceeded(OSError):
+    """A scratch file would go past the quota of its session or namespace."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.EDQUOT, message)
 
 
 @dataclass
@@ -15,7 +26,10 @@ class Budget:
     _running: dict[str, "Account"] = field(init=False, default_factory=dict)
 
     def open(self, layout: SessionLayout, namespace: str, session_id: str, kept_bytes: int) -> "Account":
-        """The account of a capture that holds `kept_bytes` already. Reads every manifest where namespaces are limited."""
+        """Open the account of a capture that keeps `kept_bytes` already.
+
+        Blocks: reads every manifest of the volume if namespaces are limited. The caller must `close` the account.
+        """
         others = 0
         if self.max_namespace_bytes is not None:
             manifests = [entry.manifest for entry in sessions(layout) if entry.session_id != session_id]
@@ -29,17 +43,33 @@ class Budget:
 
     def close(self, account: "Account") -> None:
         """The capture has ended; the captures that still run count what it kept."""
-        self._running.pop(account.session_id, None)
-        for other in self._running.values():
+        if self._running.pop(account.session_id, None) is None:
+            return
+        for other in list(self._running.values()):
             if other.namespace == account.namespace:
                 other.others_bytes += account.kept_bytes
 
     def namespace_bytes(self, account: "Account") -> int:
-        running = sum(one.kept_bytes for one in list(self._running.values()) if one.namespace == account.namespace)
+        running = sum(one.used_bytes for one in list(self._running.values()) if one.namespace == account.namespace)
         return account.others_bytes + running
 
 
-@dataclass
+@dataclass(eq=False)
+class Usage:
+    """What one question has on the disk that is no artifact yet: its scratch files, and entries that wait to be written.
+
+    Entries come out of the scratch files, so the larger of both counts.
+    """
+
+    scratches: Scratches | None = None
+    waiting_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return max(self.waiting_bytes, self.scratches.size_bytes if self.scratches else 0)
+
+
+@dataclass(eq=False)
 class Account:
     """What one capture keeps, and what ended captures of its namespace do."""
 
@@ -47,14 +77,34 @@ class Account:
     namespace: str
     session_id: str
     kept_bytes: int
+    """Of its artifacts."""
     others_bytes: int
+    _usages: list[Usage] = field(init=False, default_factory=list)
 
-    def exceeded(self) -> str | None:
-        """Why nothing more may be kept; None while there is room."""
+    @property
+    def used_bytes(self) -> int:
+        return self.kept_bytes + sum(usage.bytes for usage in list(self._usages))
+
+    @contextmanager
+    def using(self, usage: Usage) -> Iterator[Usage]:
+        """Count a question's usage for the time of the context."""
+        self._usages.append(usage)
+        try:
+            yield usage
+        finally:
+            self._usages.remove(usage)
+
+    def require_room(self, size_bytes: int) -> None:
+        """Raise QuotaExceeded if `size_bytes` more would go past a quota."""
+        if spent := self.exceeded(size_bytes - 1):
+            raise QuotaExceeded(spent)
+
+    def exceeded(self, more_bytes: int = 0) -> str | None:
+        """Why nothing more may be kept, once there were `more_bytes`; None if there is room."""
         session, namespace = self.budget.max_session_bytes, self.budget.max_namespace_bytes
-        if session is not None and self.kept_bytes >= session:
+        if session is not None and self.used_bytes + more_bytes >= session:
             return f"the session reached its quota of {session} bytes: ask for less, or have an admin raise it"
-        if namespace is not None and self.budget.namespace_bytes(self) >= namespace:
+        if namespace is not None and self.budget.namespace_bytes(self) + more_bytes >= namespace:
             return (
                 f"the sessions of namespace {self.namespace} reached their quota of {namespace} bytes:"
                 " delete Investigations that are no longer needed, or have an admin raise it"

@@ -35,4 +35,5 @@ class RunCapture:
     def receive_file(self, files: socket.socket) -> None:
         """Take the spool's file, where it has one."""
         if self.spool.file.is_open:
-            _, (self.spool.file.descriptor,), _, _ = socket.recv_fds(files, 1, 1)
+            _, (descriptor,), _, _ = socket.recv_fds(files, 1, 1)
+            self.spool.file.take(descriptor)

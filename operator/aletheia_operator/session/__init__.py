@@ -1,13 +1,12 @@
 """The session on disk: names, layout, atomic store, manifest."""
 
-from aletheia_operator.session.artifact import ArtifactWriter, encoded
+from aletheia_operator.session.artifact import EntryBuffer, Written, encoded, read_artifact
+from aletheia_operator.session.journal import Done, Origin
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy
 from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
-from aletheia_operator.session.reading import read_artifact
 from aletheia_operator.session.store import (
-    Done,
     Session,
     create_session,
     find_session,
@@ -15,14 +14,16 @@ from aletheia_operator.session.store import (
 
 __all__ = [
     "Artifact",
-    "ArtifactWriter",
     "Done",
+    "EntryBuffer",
     "Gap",
     "InvestigationReference",
     "Manifest",
+    "Origin",
     "Session",
     "SessionBusy",
     "SessionLayout",
+    "Written",
     "create_session",
     "encoded",
     "find_session",

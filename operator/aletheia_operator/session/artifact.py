@@ -1,16 +1,26 @@
-"""One artifact on its way to the disk: entries wait in a scratch, then the file is written whole under a temporary name.
+"""The format of artifacts, its writer and its reader, and the buffer where entries wait until their file is written.
 
-The metadata stands first in the file but is known last, hence the scratch. In a sealed session neither touches the disk
-as plain text.
+    {"source": "kubernetes",
+    "metadata": {...},
+    "data": [
+    {...},
+    {...}
+    ]}
+
+One entry a line. The metadata stands first in the file but is known last, hence the buffer. In a sealed session neither the
+buffer nor the file touches the disk as plain text. All calls block; files of any size take flat memory.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from aletheia_operator.scratch import Scratch, Stored, require_space, write_all
 from aletheia_operator.session.files import open_new, temporary
@@ -19,57 +29,43 @@ from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.encoding import dumps
 
 BLOCK_BYTES = 1024 * 1024
+_METADATA = b'"metadata": '
+_DATA = b'"data": ['
 
 
-class ArtifactWriter:
-    """Writes one artifact: `append` entries, then `commit` with what is known at the end, or `discard`.
+class EntryBuffer:
+    """Entries of one artifact in their order: `add` them, write the artifact with them, then `close`.
 
-    A committed artifact is whole and synced under a temporary name; `Session.record` makes it appear under its own.
+    At most 1 MiB is in memory, the rest in a scratch file. Entries that already lie in one (`Stored`) stay there.
     """
 
-    def __init__(self, path: Path, relative_path: str, source: str, seal: Seal | None = None) -> None:
-        self.relative_path = relative_path
+    def __init__(self, scratch: Callable[[], Scratch]) -> None:
         self.count = 0
         self.size_bytes = 0
-        self._path = path
-        self._source = source
-        self._seal = seal
-        self._scratch = Scratch(path.parent, encrypted=seal is not None)
+        self._new_scratch = scratch
+        self._scratch: Scratch | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._blocks: list[tuple[Scratch, int]] = []  # that are stored, in order
-        self._held = {id(self._scratch): self._scratch}
+        self._held: dict[int, Scratch] = {}  # scratches of others that must stay open until `close`
 
-    def append(self, entries: Sequence[Any] | Encoded) -> None:
-        """Add entries, each on its own line of the file."""
-        entries = encoded(entries)
-        if not entries.count:
+    def add(self, batch: Encoded) -> None:
+        """Add entries. Raises OSError."""
+        if not batch.count:
             return
-        if isinstance(entries, Stored):
+        if isinstance(batch, Stored):
             self._flush()
-            self._refer(entries)
+            self._refer(batch)
         else:
-            self._pending.append(entries.block)
-            self._pending_bytes += len(entries.block)
+            self._pending.append(batch.block)
+            self._pending_bytes += len(batch.block)
             if self._pending_bytes >= BLOCK_BYTES:
                 self._flush()
-        self.size_bytes += len(entries.block) + (len(SEPARATOR) if self.count else 0)
-        self.count += entries.count
+        self.size_bytes += len(batch.block) + (len(SEPARATOR) if self.count else 0)
+        self.count += batch.count
 
-    def _flush(self) -> None:
-        if self._pending:
-            self._blocks.append((self._scratch, self._scratch.put(SEPARATOR.join(self._pending))))
-            self._pending, self._pending_bytes = [], 0
-
-    def _refer(self, stored: Stored) -> None:
-        """Entries that are on the disk already stay where they are until `commit`."""
-        if id(stored.scratch) not in self._held:
-            stored.scratch.hold()
-            self._held[id(stored.scratch)] = stored.scratch
-        self._blocks.append((stored.scratch, stored.number))
-
-    def _plain(self) -> Iterator[bytes | memoryview]:
-        """The entries; what is given is good until the next is asked for."""
+    def blocks(self) -> Iterator[bytes | memoryview]:
+        """Yield the entries with separators between. A block is valid until the next one is asked for. Raises OSError."""
         buffer = bytearray(max((scratch.size(number) for scratch, number in self._blocks), default=0))
         for position, (scratch, number) in enumerate(self._blocks):
             if position:
@@ -78,47 +74,99 @@ class ArtifactWriter:
         if self._pending:
             yield (SEPARATOR if self._blocks else b"") + SEPARATOR.join(self._pending)
 
-    def commit(self, metadata: dict[str, Any]) -> tuple[int, str]:
-        """Write the file whole, as it will lie; its size in bytes and its SHA-256 in hex. Raises OSError."""
-        head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(self._source), dumps(metadata))
-        tail = b"\n]}\n" if self.count else b"]}\n"
-        new = temporary(self._path)
-        require_space(self._path.parent, self.size_bytes + len(head) + len(tail))
-        plain = chain([head], self._plain(), [tail])
-        digest = hashlib.sha256()
-        size = 0
-
-        def write(chunk: bytes | memoryview) -> None:
-            nonlocal size
-            write_all(descriptor, chunk)
-            digest.update(chunk)
-            size += len(chunk)
-
-        descriptor = open_new(new)
-        try:
-            if self._seal is None:
-                for chunk in plain:
-                    write(chunk)
-            else:
-                self._seal.encrypt(plain, write)
-            os.fsync(descriptor)
-        except BaseException:
-            with suppress(OSError):
-                new.unlink()
-            raise
-        finally:
-            os.close(descriptor)
-            self.discard()
-        return size, digest.hexdigest()
-
-    def discard(self) -> None:
-        held, self._held = self._held, {}
-        for scratch in held.values():
+    def close(self) -> None:
+        """Give up the entries."""
+        held, self._held = [*self._held.values()], {}
+        if self._scratch is not None:
+            held.append(self._scratch)
+            self._scratch = None
+        for scratch in held:
             scratch.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            if self._scratch is None:
+                self._scratch = self._new_scratch()
+            self._blocks.append((self._scratch, self._scratch.put(SEPARATOR.join(self._pending))))
+            self._pending, self._pending_bytes = [], 0
+
+    def _refer(self, stored: Stored) -> None:
+        if id(stored.scratch) not in self._held:
+            stored.scratch.hold()
+            self._held[id(stored.scratch)] = stored.scratch
+        self._blocks.append((stored.scratch, stored.number))
+
+
+@dataclass(frozen=True)
+class Written:
+    """An artifact's file: whole and synced, under a temporary name until `Session.record`. `path` is below the session."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+def write_artifact(
+    path: Path, source: str, metadata: dict[str, Any], entries: EntryBuffer, seal: Seal | None = None
+) -> tuple[int, str]:
+    """Write the file whole beside `path`, under its temporary name; its size in bytes and its SHA-256 in hex.
+
+    Raises OSError, and leaves nothing then.
+    """
+    head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(source), dumps(metadata))
+    tail = b"\n]}\n" if entries.count else b"]}\n"
+    new = temporary(path)
+    require_space(path.parent, entries.size_bytes + len(head) + len(tail))
+    plain = chain([head], entries.blocks(), [tail])
+    digest = hashlib.sha256()
+    size = 0
+
+    def write(chunk: bytes | memoryview) -> None:
+        nonlocal size
+        write_all(descriptor, chunk)
+        digest.update(chunk)
+        size += len(chunk)
+
+    descriptor = open_new(new)
+    try:
+        if seal is None:
+            for chunk in plain:
+                write(chunk)
+        else:
+            seal.encrypt(plain, write)
+        os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return size, digest.hexdigest()
+
+
+def read_artifact(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
+    """Read a plain artifact: its metadata, and its entries one by one. Raises OSError, and ValueError for what is none."""
+    with path.open("rb") as file:
+        file.readline()
+        line = file.readline()
+    if not line.startswith(_METADATA):
+        raise ValueError(f"{path.name} is no artifact")
+    return orjson.loads(line.removeprefix(_METADATA).rstrip(b",\n")), _entries(path)
+
+
+def _entries(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(_DATA):
+                break
+        for line in file:
+            if line.startswith(b"]}"):
+                return
+            yield orjson.loads(line.rstrip(b",\n"))
 
 
 def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
-    """Entries as they stand in the file; those that were not encoded have no level."""
+    """Encode entries as they stand in the file. Those that come unencoded have no level."""
     if isinstance(entries, Encoded):
         return entries
     return Encoded(SEPARATOR.join(map(dumps, entries)), bytes(len(entries)))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
+SINGLES = ("timeline",)
+"""Of these a session has one file each."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ class SessionLayout:
         return self.session(session_id) / "manifest.json"
 
     def journal(self, session_id: str) -> Path:
-        """Present only while the capture runs: the plan, then one line for each question that is done."""
+        """Present only while the capture runs."""
         return self.session(session_id) / "journal.ndjson"
 
-    def timeline(self, session_id: str) -> Path:
-        return self.session(session_id) / "data" / "timeline.json"
+    def single(self, session_id: str, category: str) -> Path | None:
+        """The one file of a category of which a session has one alone; None for other categories."""
+        return self.session(session_id) / "data" / f"{category}.json" if category in SINGLES else None
 
     def data(self, session_id: str, category: str) -> Path:
         return self.session(session_id) / "data" / category

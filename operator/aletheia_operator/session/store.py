@@ -15,23 +15,21 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
-
-from aletheia_operator.scratch import Scratch, write_all
-from aletheia_operator.session.artifact import ArtifactWriter
+from aletheia_operator.scratch import Scratches
+from aletheia_operator.session import journal
+from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact
 from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary
+from aletheia_operator.session.journal import Done, Progress
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import lock_directory
-from aletheia_operator.session.manifest import Artifact, Gap, Manifest
+from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
-from aletheia_operator.text.trace_ids import TraceIds
 
 _PASSING_ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EAGAIN)
 
@@ -68,30 +66,18 @@ def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
     raise FileExistsError(errno.EEXIST, "every session id is taken", str(layout.sessions))
 
 
-@dataclass(frozen=True)
-class Done:
-    """A question that is done: what it became."""
-
-    key: str
-    artifacts: tuple[Artifact, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-    trace_ids: TraceIds | None = None
-    """Those that its entries mention, where they are wanted: sealed entries cannot be read again."""
-
-
 @dataclass
 class Session:
     """One session, locked by this process until `close`. Raises SessionBusy if another process works on it."""
 
     layout: SessionLayout
     manifest: Manifest
-    plan: dict[str, Any] | None = field(init=False, default=None)
-    upload_begun: bool = field(init=False, default=False)
-    done: dict[str, Done] = field(init=False, default_factory=dict)
+    progress: Progress = field(init=False, default_factory=Progress)
 
     def __post_init__(self) -> None:
         self._guard = threading.Lock()
         self._names: set[Path] = set()
+        self._scratches: set[Scratches] = set()
         self._directory = lock_directory(self.path)
         try:
             self._recover()
@@ -106,18 +92,41 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        if self._directory >= 0:
-            os.close(self._directory)
-            self._directory = -1
+        """Close every scratch file that is left, and unlock the session."""
+        with self._guard:
+            scratches, self._scratches = self._scratches, set()
+            directory, self._directory = self._directory, -1
+        for one in scratches:
+            one.close()
+        if directory >= 0:
+            os.close(directory)
 
     @property
     def path(self) -> Path:
         return self.layout.session(self.manifest.session_id)
 
+    @property
+    def done(self) -> dict[str, Done]:
+        """What is done, by the questions' keys."""
+        return self.progress.done
+
     def record_plan(self, plan: dict[str, Any]) -> None:
         """Keep what is going to be asked, so that a later process asks the same."""
-        self.plan = plan
+        self.progress.plan = plan
         self._append_to_journal({"plan": plan})
+
+    def record_begun(self, key: str) -> None:
+        """Keep that a question is being asked, so that one that kills the process is not asked for ever."""
+        self._append_to_journal({"begun": key}, sync=False)
+
+    def record_stopped(self, key: str) -> None:
+        """Keep that a question was left in good order: it did not kill the process."""
+        self._append_to_journal({"stopped": key}, sync=False)
+
+    def record_interruption(self, reason: str) -> None:
+        """Keep why the capture ends early, so that a later process says the same."""
+        self.progress.interruption = reason
+        self._append_to_journal({"interrupted": reason})
 
     def record_upload(self) -> None:
         """Keep that the upload begins, so that a later process looks for what was sent."""
@@ -138,14 +147,7 @@ class Session:
     def record(self, done: Done) -> None:
         """Keep that a question is done, with its artifacts and gaps; then `publish` it."""
         self.done[done.key] = done
-        line: dict[str, Any] = {
-            "key": done.key,
-            "artifacts": [artifact.to_json() for artifact in done.artifacts],
-            "gaps": [gap.to_json() for gap in done.gaps],
-        }
-        if done.trace_ids is not None:
-            line["trace_ids"] = done.trace_ids.to_json()
-        self._append_to_journal(line)
+        self._append_to_journal(done.to_line(sealed=self.seal is not None))
 
     def publish(self, done: Done) -> dict[str, OSError]:
         """Give the committed artifacts of a recorded question their names; the paths of those that are lost, with the error."""
@@ -161,29 +163,53 @@ class Session:
                         left.unlink()
         return refused
 
-    def new_artifact(self, category: str, name: Sequence[str], source: str, now: datetime) -> "ArtifactWriter":
-        """A writer for a new file `data/{category}/{name}_{timestamp}.json` that nothing else has or gets."""
-        directory = self.layout.data(self.manifest.session_id, category)
-        make_directory(directory)
+    def scratches(self, room: Callable[[int], None] | None = None) -> Scratches:
+        """Make the scratch files of one task, encrypted where the session is sealed; `close` closes those that are left.
+
+        `room`: see `Scratches`.
+        """
+        scratches = Scratches(self.path, self.seal is not None, room)
+        with self._guard:
+            if self._directory < 0:
+                raise OSError(errno.EBADF, "the session is closed")
+            self._scratches.add(scratches)
+        return scratches
+
+    def close_scratches(self, scratches: Scratches) -> None:
+        """The task is over: close its scratch files."""
+        with self._guard:
+            self._scratches.discard(scratches)
+        scratches.close()
+
+    def write(
+        self,
+        category: str,
+        name: Sequence[str],
+        source: str,
+        metadata: dict[str, Any],
+        entries: EntryBuffer,
+        now: datetime,
+    ) -> Written:
+        """Write an artifact under a name that nothing else has or gets; `record` and `publish` make it appear. Raises OSError.
+
+        The name is `data/{category}/{name}_{timestamp}.json`, or `data/{category}.json` where a session has one alone.
+        """
+        path = self._new_path(category, name, now)
+        size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal)
+        return Written(str(path.relative_to(self.path)), size_bytes, sha256)
+
+    def _new_path(self, category: str, name: Sequence[str], now: datetime) -> Path:
         suffix = "" if self.seal is None else SEALED_SUFFIX
+        single = self.layout.single(self.manifest.session_id, category)
+        directory = single.parent if single else self.layout.data(self.manifest.session_id, category)
+        make_directory(directory)
+        if single is not None:
+            return single.with_name(single.name + suffix)
         with self._guard:
             free_name = artifact_name(name, now, lambda name: directory / (name + suffix) in self._names)
             path = directory / (free_name + suffix)
             self._names.add(path)
-        return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
-
-    def new_timeline(self, source: str) -> "ArtifactWriter":
-        """A writer for the session's one timeline."""
-        path = self.layout.timeline(self.manifest.session_id)
-        make_directory(path.parent)
-        if self.seal is not None:
-            path = path.with_name(path.name + SEALED_SUFFIX)
-        return ArtifactWriter(path, str(path.relative_to(self.path)), source, self.seal)
-
-    @property
-    def scratch(self) -> Callable[[], Scratch]:
-        """Makes places for what is on its way, encrypted where the session is sealed."""
-        return partial(Scratch, self.path, self.seal is not None)
+        return path
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """The manifest with what is done, questions in the `order` of their keys."""
@@ -221,7 +247,7 @@ class Session:
         for planted in (self.path / "data", self.layout.journal(self.manifest.session_id)):
             if planted.is_symlink():  # never made by us, and followed it would lead outside
                 planted.unlink()
-        self._read_journal()
+        self.progress = journal.read(self.layout.journal(self.manifest.session_id), self._is_whole)
         listed = {artifact.path for done in self.done.values() for artifact in done.artifacts}
         for file in (self.path / "data").rglob("*"):
             if file.is_dir() and not file.is_symlink():
@@ -230,35 +256,6 @@ class Session:
                 self._names.add(file)
             else:
                 file.unlink()
-
-    def _read_journal(self) -> None:
-        journal = self.layout.journal(self.manifest.session_id)
-        content = journal.read_bytes() if journal.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(journal, len(whole))
-        for line in whole.splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # a damaged line costs its own question alone
-                self._take_up(orjson.loads(line))
-
-    def _take_up(self, entry: dict[str, Any]) -> None:
-        """One line of the journal. Raises ValueError, KeyError or TypeError where it is none of ours."""
-        if "plan" in entry:
-            self.plan = entry["plan"]
-            return
-        if "upload" in entry:
-            self.upload_begun = True
-            return
-        done = Done(
-            entry["key"],
-            tuple(Artifact.model_validate(artifact) for artifact in entry["artifacts"]),
-            tuple(Gap.model_validate(gap) for gap in entry["gaps"]),
-            TraceIds(**entry["trace_ids"]) if "trace_ids" in entry else None,
-        )
-        if all(self._is_whole(artifact) for artifact in done.artifacts):
-            self.done[done.key] = done
-        else:
-            self.done.pop(done.key, None)
 
     def _is_whole(self, artifact: Artifact) -> bool:
         """Whether the artifact is there as it was promised, with the last step made up for where a crash came before it."""
@@ -270,22 +267,9 @@ class Session:
         _publish(path)
         return True
 
-    def _append_to_journal(self, entry: dict[str, Any]) -> None:
+    def _append_to_journal(self, line: dict[str, Any], sync: bool = True) -> None:
         with self._guard:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self.layout.journal(self.manifest.session_id), flags, 0o640)
-            try:
-                before = os.fstat(descriptor).st_size
-                try:
-                    write_all(descriptor, orjson.dumps(entry) + b"\n")
-                    os.fsync(descriptor)
-                    if before == 0:
-                        sync_directory(self.path)
-                except OSError:
-                    os.ftruncate(descriptor, before)  # a torn line would spoil the one after it
-                    raise
-            finally:
-                os.close(descriptor)
+            journal.append(self.layout.journal(self.manifest.session_id), line, sync)
 
     def _remove_journal(self) -> None:
         with suppress(FileNotFoundError):

@@ -62,11 +62,14 @@ def normal(text: str) -> str | None:
     return digits.zfill(_SHORT if len(digits) <= _SHORT else 2 * _SHORT) if digits else None
 
 
-def first(parts: Sequence[TraceIds], limit: int) -> tuple[list[str], bool]:
-    """At most `limit` ids: those of error and fatal lines by time, then the others by time; and whether there are more."""
+def first(parts: Sequence[TraceIds], limit: int | None) -> tuple[list[str], bool]:
+    """At most `limit` ids (None: all): those of error and fatal lines by time, then the others by time.
+
+    Also whether there are more. Takes long for thousands of parts.
+    """
     ids: list[str] = []
     for kind in ("serious", "seen"):
         found = sorted((time, trace_id) for part in parts for trace_id, time in getattr(part, kind).items())
         ids += [trace_id for _, trace_id in found]
     ids = list(dict.fromkeys(ids))
-    return ids[:limit], len(ids) > limit or any(part.more for part in parts)
+    return ids[:limit], (limit is not None and len(ids) > limit) or any(part.more for part in parts)

@@ -4,9 +4,10 @@ It sees the entries on their way to the disk, since those of a sealed session ca
 """
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +25,9 @@ MAX_MOMENTS = 5_000
 
 @dataclass
 class Reader:
-    """Sees one artifact's entries, in order, and then its metadata."""
+    """Sees one artifact's entries, in order, and then its metadata. Calls may take long for large batches."""
 
     timeline: "Timeline"
-    path: str
     moments_of: Callable[[Mapping[str, Any]], Iterable[Moment]]
     watch: ErrorWatch | None = None
     found: list[Moment] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Reader:
                 self.watch.see(entry, self.count)
             else:
                 whole = orjson.loads(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else entry
-                self.found += [moment.at(self.path, self.count) for moment in self.moments_of(whole)]
+                self.found += [replace(moment, entry=self.count) for moment in self.moments_of(whole)]
             self.count += 1
 
     def _see_encoded(self, entries: Encoded) -> None:
@@ -55,39 +55,52 @@ class Reader:
             self.watch.see(orjson.loads(lines[number].removesuffix(b",")), self.count + number)
         self.count += entries.count
 
-    def close(self, metadata: Mapping[str, Any]) -> None:
-        """The artifact is saved: what it showed belongs to the timeline."""
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        """The artifact is saved at `path`: what it showed belongs to the timeline."""
         if self.watch is not None:
-            self.found += [moment.at(self.path, moment.entry) for moment in self.watch.moments(f"pod/{metadata.get('pod')}")]
+            self.found += self.watch.moments(f"pod/{metadata.get('pod')}")
         owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
         for one in metadata.get("rollouts") or []:
             if one["in_window"]:
-                self.found.append(Moment(one["created"], "Rollout", owner, one["summary"], artifact=self.path))
-        self.timeline.add(self.found)
+                self.found.append(Moment(one["created"], "Rollout", owner, one["summary"]))
+        self.timeline.add(moment.at(path, moment.entry) for moment in self.found)
 
 
 @dataclass
 class Timeline:
-    """Collects moments between `start` and `end`."""
+    """Collects moments between `start` and `end`; memory is flat. One thread at a time may `add`."""
 
     start: datetime
     end: datetime
-    _moments: list[Moment] = field(init=False, default_factory=list)
+    _kept: list[Moment] = field(init=False, default_factory=list)
+    _kinds: Counter[str] = field(init=False, default_factory=Counter)
+    _first: Moment | None = field(init=False, default=None)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
-    def reader(self, path: str, category: str) -> Reader | None:
-        """A reader for the artifact at this path; None where its category shows nothing for a timeline."""
-        match category:
-            case "logs":
-                return Reader(self, path, lambda entry: (), ErrorWatch(self.start, self.end))
-            case "events":
-                return Reader(self, path, of_event)
-            case "objects":
-                return Reader(self, path, of_object)
+    def reader(self, source: str, category: str) -> Reader | None:
+        """A reader for an artifact of this source and category; None where such show nothing for a timeline."""
+        match source, category:
+            case "kubernetes", "logs":
+                return Reader(self, lambda entry: (), ErrorWatch(self.start, self.end))
+            case "kubernetes", "events":
+                return Reader(self, of_event)
+            case "kubernetes", "objects":
+                return Reader(self, of_object)
             case _:
                 return None
 
     def add(self, moments: Iterable[Moment]) -> None:
-        self._moments += [moment for moment in moments if self._is_within(moment)]
+        """Add those within the window."""
+        with self._lock:
+            for moment in moments:
+                if not self._is_within(moment):
+                    continue
+                self._kinds[moment.kind] += 1
+                if self._first is None or _sortable(moment) < _sortable(self._first):
+                    self._first = moment
+                self._kept.append(moment)
+                if len(self._kept) >= 2 * MAX_MOMENTS:
+                    self._kept = _weightiest(self._kept)
 
     def entries(self) -> list[dict[str, Any]]:
         """In order of time, at the same time the weightier first.
@@ -95,28 +108,30 @@ class Timeline:
         {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of what repeated),
         "container", "entry" (index of the artifact's entry).
         """
-        weighed = sorted(self._moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), _sortable(moment)))
-        return [moment.to_json() for moment in sorted(weighed[:MAX_MOMENTS], key=_sortable)]
+        return [moment.to_json() for moment in sorted(_weightiest(self._kept), key=_sortable)]
 
     def metadata(self) -> dict[str, Any]:
-        kinds = Counter(moment.kind for moment in self._moments)
-        return {"kinds": dict(sorted(kinds.items())), "left_out": max(0, len(self._moments) - MAX_MOMENTS)}
+        return {"kinds": dict(sorted(self._kinds.items())), "left_out": max(0, self._kinds.total() - MAX_MOMENTS)}
 
     def summary(self) -> str:
         """Such as: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
-        if not self._moments:
+        first = self._first
+        if first is None:
             return "nothing out of the ordinary"
-        kinds = Counter(moment.kind for moment in self._moments)
-        ranked = sorted(kinds, key=lambda kind: RANKS.get(kind, len(RANKS)))
-        first = min(self._moments, key=_sortable)
-        text = ", ".join(f"{kinds[kind]} {kind}" for kind in ranked)
+        ranked = sorted(self._kinds, key=lambda kind: RANKS.get(kind, len(RANKS)))
+        text = ", ".join(f"{self._kinds[kind]} {kind}" for kind in ranked)
         return one_line(
-            f"{len(self._moments)} moments: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}", 240
+            f"{self._kinds.total()} moments: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}", 240
         )
 
     def _is_within(self, moment: Moment) -> bool:
         last = moment.end or moment.timestamp
         return last[:19] >= format_time(self.start)[:19] and moment.timestamp[:19] <= format_time(self.end)[:19]
+
+
+def _weightiest(moments: Iterable[Moment]) -> list[Moment]:
+    """At most MAX_MOMENTS, the weightier kinds first, of one kind the earlier first."""
+    return sorted(moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), _sortable(moment)))[:MAX_MOMENTS]
 
 
 def _sortable(moment: Moment) -> str:

@@ -1,0 +1,162 @@
+"""Asking the questions of a plan: each ends as artifacts, gaps or both, whatever breaks in between."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources
+from aletheia_operator.investigate.budget import Account, Usage
+from aletheia_operator.investigate.deadline import Deadline
+from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
+from aletheia_operator.investigate.order import Tools
+from aletheia_operator.investigate.records import Records
+from aletheia_operator.investigate.saving import Saved, Saver
+from aletheia_operator.investigate.slots import Slots
+from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.investigate.views import Views
+from aletheia_operator.session import Done, Session
+from aletheia_operator.text.trace_ids import first
+
+log = logging.getLogger(__name__)
+
+MOST_DEATHS = 2
+"""A question during which the process died so often is not asked again."""
+GIVEN_UP = "given up: the operator's process ended twice while it was asked, perhaps short of memory"
+
+
+@dataclass
+class _Answer:
+    """What a question became so far."""
+
+    saved: list[Saved] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+
+@dataclass
+class Answering:
+    """Asks questions of one capture. `report` is called after each."""
+
+    session: Session
+    tools: Tools
+    sources: Sources
+    account: Account
+    deadline: Deadline
+    views: Views
+    saver: Saver
+    records: Records
+    report: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self._fetchers: Mapping[str, Fetcher] = {fetcher.name: fetcher for fetcher in self.tools.fetchers}
+        self._logs_left = 0
+        self._logs_done = asyncio.Event()
+        self._suspects = asyncio.Semaphore(1)
+        self._trace_ids: tuple[list[str], bool] = [], False
+        self._blind = False  # whether logs are done of which no trace ids are known
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        """Ask those of the questions that are not done, until the deadline; afterwards every one is done."""
+        done = self.session.done
+        waiting = [question for question in questions if question.key not in done]
+        self.views.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
+        wants_ids = bool(self.views.most_trace_ids)
+        before = [done[question.key] for question in questions if question.gives_logs and question.key in done]
+        self._blind = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
+        self._logs_left = sum(question.gives_logs for question in waiting)
+        if not self._logs_left:
+            await self._look_for_trace_ids()
+        slots = Slots(waiting, self.tools.max_fetches)
+        await self.deadline.run([self._answer(question, slots) for question in waiting])
+        for question in waiting:
+            if question.key not in done:  # its task was over before it began
+                await self._done(question, _Answer(missing=[self.deadline.missing(question.target)]))
+
+    async def _answer(self, question: Question, slots: Slots) -> None:
+        """One question to its end."""
+        answer = _Answer()
+        deaths = self.session.progress.deaths[question.key]
+        try:
+            if deaths >= MOST_DEATHS:
+                raise _GivenUp
+            if question.after_logs:
+                await self._logs_done.wait()
+                self._say_blind(question, answer)
+            if deaths:  # alone among its like: should the process die again, it is known by which
+                async with self._suspects, slots.turn(question):
+                    await self._fetch(question, answer)
+            else:
+                async with slots.turn(question):
+                    await self._fetch(question, answer)
+        except asyncio.CancelledError:
+            if self.deadline.interruption is None:  # the process stops: the next one goes on
+                await self.records.keep(self.session.record_stopped, question.key)
+                raise
+            answer.missing.append(self.deadline.missing(question.target))
+        except _GivenUp:
+            answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP))
+        except SourceError as e:
+            answer.missing.append(Missing(question.target, e.reason, e.message))
+        except OSError as e:
+            answer.missing.append(save_failed(question.target, e))
+        except Exception:
+            log.exception("question %s failed", question.key)
+            answer.missing.append(internal_error(question.target))
+        await self._done(question, answer)
+        self._logs_left -= question.gives_logs
+        if question.gives_logs and not self._logs_left:
+            await self._look_for_trace_ids()
+
+    async def _fetch(self, question: Question, answer: _Answer) -> None:
+        """Save each document that the question's fetcher yields."""
+        await self.records.keep(self.session.record_begun, question.key)
+        fetcher = self._fetchers[question.fetcher]
+        scratches = self.session.scratches(self.account.require_room)
+        try:
+            with self.account.using(Usage(scratches)) as usage:
+                sources = replace(self.sources, scratch=scratches, trace_ids=self._first_trace_ids)
+                documents = cast("AsyncGenerator[Document, None]", fetcher.fetch(question, sources))
+                async with aclosing(documents):
+                    async for document in documents:
+                        saved = await self.saver.save(question, document, usage)
+                        answer.missing += document.findings.missing
+                        if saved is not None:
+                            answer.saved.append(saved)
+        finally:
+            await in_thread(self.tools.saving, self.session.close_scratches, scratches)
+
+    async def _done(self, question: Question, answer: _Answer) -> None:
+        done = Done(
+            question.key,
+            tuple(one.artifact for one in answer.saved),
+            tuple(gap_of(question.fetcher, one) for one in answer.missing),
+            self.views.trace_ids.get(question.key),
+            {one.artifact.path: one.origin for one in answer.saved},
+        )
+        await self.records.done(done)
+        self.report()
+
+    async def _look_for_trace_ids(self) -> None:
+        """All logs are there: find the ids that they mention, for the questions that wait for them."""
+        self._trace_ids = await in_thread(self.tools.saving, first, list(self.views.trace_ids.values()), None)
+        self._logs_done.set()
+
+    def _first_trace_ids(self, limit: int) -> tuple[list[str], bool]:
+        ids, more = self._trace_ids
+        return ids[:limit], more or len(ids) > limit
+
+    def _say_blind(self, question: Question, answer: _Answer) -> None:
+        if self._blind:
+            message = "logs captured before a restart of the operator are sealed, and cannot be searched for trace ids"
+            answer.missing.append(Missing(question.target, GapReason.UNAVAILABLE, message))
+        if self.views.unsearched:
+            message = f"logs of {', '.join(sorted(self.views.unsearched)[:3])} could not be searched for trace ids"
+            answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, message))
+
+
+class _GivenUp(Exception):
+    pass

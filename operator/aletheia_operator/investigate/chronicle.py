@@ -1,0 +1,103 @@
+"""The timeline step: what was captured, as one ordered artifact. Files of an earlier process are read again for it."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
+from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS
+from aletheia_operator.investigate.budget import Usage
+from aletheia_operator.investigate.gaps import gap_of
+from aletheia_operator.investigate.order import Order, Tools
+from aletheia_operator.investigate.records import Records
+from aletheia_operator.investigate.saving import Saver
+from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.investigate.views import Views
+from aletheia_operator.session import Done, Origin, Session, read_artifact
+from aletheia_operator.timeline import Timeline
+
+TIMELINE_KEY = "timeline"
+TIMELINE = Question("Timeline", TIMELINE_KEY, "timeline", {})
+
+
+@dataclass(frozen=True)
+class Chronicle:
+    """Makes the timeline of one session."""
+
+    order: Order
+    session: Session
+    tools: Tools
+    views: Views
+    saver: Saver
+    records: Records
+
+    async def make(self) -> None:
+        """Save the timeline, unless there is nothing that it could show, or it is done."""
+        origins = self._origins()
+        if not origins or TIMELINE_KEY in self.session.done:
+            return
+        if self.session.progress.deaths[TIMELINE_KEY] >= MOST_DEATHS:
+            gap = gap_of(TIMELINE.fetcher, Missing("timeline", GapReason.INTERNAL_ERROR, GIVEN_UP))
+            await self.records.done(Done(TIMELINE_KEY, (), (gap,)))
+            return
+        await self.records.keep(self.session.record_begun, TIMELINE_KEY)
+        findings = Findings()
+        findings.missing += await in_thread(self.tools.saving, self._see_again, origins)
+        document = await in_thread(self.tools.saving, self._document, findings)
+        saved = await self.saver.save(TIMELINE, document, Usage())
+        gaps = tuple(gap_of(TIMELINE.fetcher, one) for one in findings.missing)
+        await self.records.done(Done(TIMELINE_KEY, (saved.artifact,) if saved else (), gaps))
+
+    def _origins(self) -> dict[str, Origin]:
+        """The artifacts that a timeline is made of, by path."""
+        timeline = self.views.timeline
+        return {
+            path: origin
+            for done in self.session.done.values()
+            for path, origin in done.origins.items()
+            if timeline.reader(*origin) is not None and path in {artifact.path for artifact in done.artifacts}
+        }
+
+    def _see_again(self, origins: Mapping[str, Origin]) -> list[Missing]:
+        """Show the timeline the files that it did not see; the gaps of those that cannot be read, or not be looked through."""
+        missing = []
+        for path, origin in origins.items():
+            if path not in self.views.seen and not see_again(self.views.timeline, self.session.path / path, path, origin):
+                message = "captured before a restart of the operator, and cannot be read again: the timeline is without it"
+                missing.append(Missing(path, GapReason.UNAVAILABLE, message))
+        message = "a fault of the operator's own, which its log has: the timeline is without some of its entries"
+        missing += [Missing(target, GapReason.INTERNAL_ERROR, message) for target in sorted(self.views.unseen)]
+        return missing
+
+    def _document(self, findings: Findings) -> Document:
+        timeline = self.views.timeline
+        findings.summary = timeline.summary()
+        owner = self.order.owner
+        return Document(
+            category="timeline",
+            source="aletheia",
+            name=("timeline",),
+            metadata={"investigation": owner.name, "namespace": owner.namespace, **timeline.metadata()},
+            batches=_batch(timeline.entries()),
+            findings=findings,
+        )
+
+
+async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
+    yield entries
+
+
+def see_again(timeline: Timeline, file: Path, path: str, origin: Origin) -> bool:
+    """Show the timeline a saved artifact. Whether it could be read; nothing of one that could not is shown."""
+    reader = timeline.reader(*origin)
+    if reader is None:
+        return True
+    try:
+        metadata, entries = read_artifact(file)
+        reader.see(entries)
+        reader.close(path, metadata)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""The capture's journal, without which it goes on all the same: it only serves to go on after a crash."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from aletheia_operator.investigate.gaps import gap_of, save_failed
+from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.session import Done, Session
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Writes the journal of one session, in threads that are always waited for."""
+
+    session: Session
+    saving: Executor
+
+    async def keep(self, write: Callable[..., None], *arguments: object) -> None:
+        """Call one of the session's `record_...` methods; a journal that cannot be written is logged."""
+        await in_thread(self.saving, self._keep, write, *arguments)
+
+    async def done(self, done: Done) -> None:
+        """Keep what a question became, and give its files their names. An artifact that cannot get its name is a gap."""
+        await in_thread(self.saving, self._done, done)
+
+    def _done(self, done: Done) -> None:
+        self._keep(self.session.record, done)
+        refused = self.session.publish(done)
+        if refused:
+            kept = tuple(artifact for artifact in done.artifacts if artifact.path not in refused)
+            lost = [artifact for artifact in done.artifacts if artifact.path in refused]
+            gaps = [gap_of(one.fetcher, save_failed(one.target, refused[one.path])) for one in lost]
+            self._keep(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
+
+    def _keep(self, write: Callable[..., None], *arguments: object) -> None:
+        try:
+            write(*arguments)
+        except OSError as e:
+            log.warning("the journal of session %s cannot be written: %s", self.session.manifest.session_id, e.strerror)

@@ -1,0 +1,34 @@
+"""Blocking calls in threads that are always waited for: when the caller goes on, no thread still works for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(executor: Executor, call: Callable[..., T], *arguments: object) -> T:
+    """Call in a thread of `executor`. A cancellation is raised only once the call has ended; its result is lost then."""
+    return await to_the_end(asyncio.get_running_loop().run_in_executor(executor, call, *arguments))
+
+
+async def to_the_end(work: Awaitable[T], undo: Callable[[T], None] | None = None) -> T:
+    """Await `work` to its end, even if this task is cancelled meanwhile, however often; the cancellation is raised then.
+
+    `undo` gets the result that the cancelled caller will not get.
+    """
+    future = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as e:
+            cancelled = e
+    if cancelled is None:
+        return future.result()
+    if future.cancelled() or future.exception() is not None:  # looked at: nobody else will
+        raise cancelled
+    if undo is not None:
+        undo(future.result())
+    raise cancelled

@@ -1,0 +1,90 @@
+"""The upload step: the session to object storage, within a time of its own."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aletheia_operator.api import parse_duration
+from aletheia_operator.api.investigation import UploadSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import DataSources, Missing
+from aletheia_operator.investigate.gaps import INTERNAL_ERROR
+from aletheia_operator.investigate.order import Order, Tools
+from aletheia_operator.investigate.records import Records
+from aletheia_operator.investigate.upload import SOURCE_TYPE, GivenUp, Uploader
+from aletheia_operator.session import Manifest, Session
+from aletheia_operator.session.manifest_file import manifest_bytes
+
+log = logging.getLogger(__name__)
+
+UPLOAD_REASONS = frozenset({GapReason.NO_DATA_SOURCE, GapReason.NOT_ALLOWED, GapReason.CANCELLED})
+"""That say by themselves why a session was not uploaded; anything else is UploadFailed."""
+
+
+@dataclass(frozen=True)
+class Uploading:
+    """Uploads one session as its spec asks. `sent` is told how many files lie there."""
+
+    order: Order
+    session: Session
+    tools: Tools
+    data_sources: DataSources
+    records: Records
+    sent: Callable[[int], None]
+
+    async def upload(self, manifest: Manifest) -> tuple[Manifest, Missing | None]:
+        """The manifest as it lies in object storage, if that was asked for; or the gap that says why it does not."""
+        wanted = self.order.spec.session.upload if self.order.spec.session else None
+        if wanted is None:
+            return manifest, None
+        resumes = self.session.progress.upload_begun
+        if not resumes:
+            await self.records.keep(self.session.record_upload)
+        # of this process: evidence is not lost by uploading late, so the time that the operator was down does not count
+        limit = _Limit(self.order, self.tools, wanted, self.tools.now() + timedelta(seconds=parse_duration(wanted.timeout)))
+
+        async def find() -> Endpoint:
+            name = wanted.data_source_ref.name if wanted.data_source_ref else None
+            found = await self.data_sources.find(SOURCE_TYPE, name)
+            return replace(found, timeout_seconds=max(1, min(found.timeout_seconds, int(limit.left_seconds))))
+
+        try:
+            uploader = Uploader(find, self.tools.uploads, limit.wait, self.sent, resumes)
+            return await uploader.run(self.session.path, manifest, manifest_bytes), None
+        except SourceError as e:
+            reason, message = e.reason, e.message
+        except Exception:
+            log.exception("uploading session %s failed", manifest.session_id)
+            reason, message = GapReason.INTERNAL_ERROR, INTERNAL_ERROR
+        reason = reason if reason in UPLOAD_REASONS else GapReason.UPLOAD_FAILED
+        return manifest, Missing("session.upload", reason, f"{message.rstrip('.')}. The session stays on its volume")
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """The time that an upload has: until `end`, or until the order is cancelled."""
+
+    order: Order
+    tools: Tools
+    spec: UploadSpec
+    end: datetime
+
+    @property
+    def left_seconds(self) -> float:
+        return (self.end - self.tools.now()).total_seconds()
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep so long. Raises GivenUp where the time is over, or would be after it."""
+        left = self.left_seconds
+        if seconds and left > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.order.cancelled.wait(), min(seconds, left))
+        if self.order.cancelled.is_set():
+            raise GivenUp("the Investigation was cancelled before the session was uploaded", GapReason.CANCELLED)
+        if left <= seconds:
+            raise GivenUp(f"the upload's timeout of {self.spec.timeout} ran out", GapReason.TIMED_OUT)

@@ -1,0 +1,138 @@
+"""journal.ndjson: what a later process needs to go on with a capture that was broken off. Present only while it runs.
+
+One line of JSON for each step:
+{"plan": {...}}                                  what is going to be asked
+{"begun": key}                                   a question is being asked; `key` may also be a step of the capture
+{"stopped": key}                                 it was left in good order: the operator was asked to stop
+{"key", "artifacts", "gaps", "origins", ...}     a question is done; written before its files get their names
+{"interrupted": reason}                          the timeout ran out, or the Investigation was cancelled
+{"upload": "begun"}                              some files may lie in object storage
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from aletheia_operator.scratch import write_all
+from aletheia_operator.session.files import sync_directory
+from aletheia_operator.session.manifest import Artifact, Gap
+from aletheia_operator.text.trace_ids import TraceIds
+
+
+class Origin(NamedTuple):
+    """Where an artifact's entries came from: the document's source and category."""
+
+    source: str
+    category: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """A question that is done: what it became."""
+
+    key: str
+    artifacts: tuple[Artifact, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    trace_ids: TraceIds | None = None
+    """Those that its entries mention; None where they are not wanted, or not known any more (see `to_line`)."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By the artifact's path."""
+
+    def to_line(self, sealed: bool) -> dict[str, Any]:
+        """The journal's line. In a sealed session it is without trace ids, which are content of log lines."""
+        line: dict[str, Any] = {
+            "key": self.key,
+            "artifacts": [artifact.to_json() for artifact in self.artifacts],
+            "gaps": [gap.to_json() for gap in self.gaps],
+            "origins": {path: [*origin] for path, origin in self.origins.items()},
+        }
+        if self.trace_ids is not None and not sealed:
+            line["trace_ids"] = self.trace_ids.to_json()
+        return line
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any]) -> "Done":
+        """Raises ValueError, KeyError or TypeError where it is no such line."""
+        return cls(
+            line["key"],
+            tuple(Artifact.model_validate(artifact) for artifact in line["artifacts"]),
+            tuple(Gap.model_validate(gap) for gap in line["gaps"]),
+            TraceIds(**line["trace_ids"]) if "trace_ids" in line else None,
+            {path: Origin(*origin) for path, origin in line.get("origins", {}).items()},
+        )
+
+
+@dataclass
+class Progress:
+    """How far a capture came, as its journal tells."""
+
+    plan: dict[str, Any] | None = None
+    upload_begun: bool = False
+    interruption: str | None = None
+    """Why it was ended early, a GapReason; None if it was not."""
+    done: dict[str, Done] = field(default_factory=dict)
+    deaths: Counter[str] = field(default_factory=Counter)
+    """By question: how often the process died while it was asked."""
+
+    def take_up(self, line: Any, is_whole: Callable[[Artifact], bool]) -> None:
+        """Apply one line. A question counts as done only if `is_whole` holds for all of its artifacts.
+
+        Raises ValueError, KeyError or TypeError where it is none of ours.
+        """
+        if "plan" in line:
+            self.plan = line["plan"]
+        elif "upload" in line:
+            self.upload_begun = True
+        elif "interrupted" in line:
+            self.interruption = str(line["interrupted"])
+        elif "begun" in line:
+            self.deaths[line["begun"]] += 1
+        elif "stopped" in line:
+            self.deaths[line["stopped"]] -= 1
+        else:
+            done = Done.from_line(line)
+            if all(is_whole(artifact) for artifact in done.artifacts):
+                self.done[done.key] = done
+                self.deaths.pop(done.key, None)
+            else:
+                self.done.pop(done.key, None)
+
+
+def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
+    """Append a line. Raises OSError, and leaves the journal as it was then.
+
+    Without `sync` a line survives the process, but maybe not the machine; the first line is always synced.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            write_all(descriptor, orjson.dumps(line) + b"\n")
+            if sync or before == 0:
+                os.fsync(descriptor)
+            if before == 0:
+                sync_directory(path.parent)
+        except OSError:
+            os.ftruncate(descriptor, before)  # a torn line would spoil the one after it
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:
+    """Read the journal; an absent one is an empty one. A torn last line is cut off. Raises OSError."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    progress = Progress()
+    for line in whole.splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # a damaged line costs its own question alone
+            progress.take_up(orjson.loads(line), is_whole)
+    return progress
