@@ -365,6 +365,36 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
         _source(auth={"header": {"name": "Host", "secretRef": {"name": "a", "key": "b"}}}),
         "a header of HTTP itself",
     ),
+    *(
+        InvalidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}), "tenant.header is")
+        for name in ("Host", "authorization", "Content-Length", "Proxy-Authorization", "Impersonate-User", "X-Api-Key", "TE")
+    ),
+    InvalidSpec(
+        "a tenant in the credential's header",
+        _source(
+            tenant={"header": "x-one", "value": "a"},
+            auth={"header": {"name": "X-One", "secretRef": {"name": "a", "key": "b"}}},
+        ),
+        "the same header",
+    ),
+    InvalidSpec(
+        "a credential in a header of impersonation",
+        _source(auth={"header": {"name": "Impersonate-User", "secretRef": {"name": "a", "key": "b"}}}),
+        "a header of HTTP itself",
+    ),
+    *(
+        InvalidSpec(f"link-local inside IPv6: {address}", _source(f"http://[{address}]:80"), "metadata service")
+        for address in (
+            "::ffff:a9fe:a9fe",
+            "::a9fe:a9fe",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::169.254.169.254",
+            "2002:a9fe:a9fe::",
+            "fd00:ec2::23",
+            "fd00:42::42",
+        )
+    ),
     InvalidSpec("a tenant that breaks the header", _source(tenant={"value": "a b"}), "value"),
     InvalidSpec("an unknown field", _source(bearer="x"), "bearer"),
     InvalidSpec("an empty endpoint", _source(""), "endpoint"),
@@ -411,6 +441,10 @@ VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
             "https://s3.example.com/",
             s3={"bucket": "in.cidents", "prefix": "a/b_c-d.e", "region": "eu-1", "pathStyle": False, "maxSessionBytes": 1},
         ),
+    ),
+    *(
+        ValidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}))
+        for name in ("X-Scope-OrgID", "THANOS-TENANT", "AccountID", "X-Tenant")
     ),
     ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
     ValidSpec("a Jaeger of one API", _source("http://jaeger.tracing:16686", type="jaeger", api="v3")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aletheia_operator.clients import addresses
+from aletheia_operator.api import addresses
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving

@@ -24,9 +24,10 @@ import pytest
 from aiohttp import web
 from minio import Minio
 
+from aletheia_operator.api import addresses
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.clients import addresses, http, s3
+from aletheia_operator.clients import http, s3
 from aletheia_operator.clients.http import SafeSession
 from aletheia_operator.investigate import Snapshot, upload
 from aletheia_operator.session import InvestigationReference, age

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from aletheia_operator.clients.addresses import is_refused
+from aletheia_operator.api.addresses import is_refused
 
 IPV4 = ("169.254.169.254", "169.254.170.23", "169.254.1.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "224.0.0.1")
 ALLOWED_IPV4 = ("10.0.0.1", "192.168.1.1", "172.16.0.1", "127.0.0.1", "8.8.8.8", "100.64.0.1")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import requests.adapters
 
+from aletheia_operator.api import addresses
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients import addresses, http
+from aletheia_operator.clients import http
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.conditions import Condition
 from aletheia_operator.api.types import DATA_SOURCE_TYPES, Duration, Model, Name, require, rules
 
@@ -16,13 +17,20 @@ PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]
 # as written; what a name resolves to is checked when it is connected to
 _METADATA = (
     r"^https?://(169[.]254[.]|168[.]63[.]129[.]16([:/]|$)|100[.]100[.]100[.]200([:/]|$)|192[.]0[.]0[.]192([:/]|$)"
-    r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2::254\]|\[fd20:ce::254\]|\[::ffff:(169[.]254[.]|a9fe:))"
+    r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2:|\[fd20:ce::254\]|\[fd00:42::42\]|\[2002:a9fe:"
+    r"|\[(::|::ffff:|::ffff:0:|64:ff9b::|64:ff9b:1::)(169[.]254[.]|a9fe:))"
 )
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")]
 LabelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 PREFIX_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
-NAMES_OF_HTTP = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie")
+NAMES_OF_HTTP = (
+    "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailers?|upgrade|expect|max-forwards|http2-settings"
+    "|accept(-.*)?|cookie|set-cookie|user-agent|range|if-.*|via|date|proxy-.*|sec-.*|impersonate-.*|x-remote-.*|x-http-method.*)$"
+)
+"""Headers that HTTP itself, this client, or the Kubernetes API (if it were the endpoint) gives a meaning; in small letters."""
+NOT_OF_TENANTS = NAMES_OF_HTTP[:-2] + "|authorization|(x-)?api-?key|.*-token|x-amz-.*|forwarded|x-forwarded-.*|x-real-ip)$"
+"""Headers that cannot name a tenant: those above, and those of credentials and of proxies; in small letters."""
 
 
 class SecretReference(Model):
@@ -43,14 +51,14 @@ class HeaderAuth(Model):
     """A header of the endpoint's own, such as X-Api-Key."""
 
     NAME: ClassVar[str] = "a header of HTTP itself carries no credential"
-    model_config = rules((f"!(self.name.lowerAscii() in {list(NAMES_OF_HTTP)})", NAME))
+    model_config = rules((f"!self.name.lowerAscii().matches(r'{NAMES_OF_HTTP}')", NAME))
 
     name: HeaderName = Field(description="The header's name.")
     secret_ref: SecretKeyReference = Field(description="Its value.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(self.name.lower() not in NAMES_OF_HTTP, self.NAME)
+        require(not re.match(NAMES_OF_HTTP, self.name.lower()), self.NAME)
         return self
 
 
@@ -95,8 +103,19 @@ class TLS(Model):
 class Tenant(Model):
     """The tenant of a server for many (Mimir, Loki, Thanos)."""
 
+    HEADER: ClassVar[str] = (
+        "tenant.header is the server's own header for tenants, such as X-Scope-OrgID, THANOS-TENANT or AccountID:"
+        " not one of HTTP itself, of credentials or of proxies"
+    )
+    model_config = rules((f"!self.header.lowerAscii().matches(r'{NOT_OF_TENANTS}')", HEADER))
+
     header: HeaderName = Field("X-Scope-OrgID", description="The header that names it.")
     value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require(not re.match(NOT_OF_TENANTS, self.header.lower()), self.HEADER)
+        return self
 
 
 class S3Bucket(Model):
@@ -131,6 +150,7 @@ class DataSourceSpec(Model):
     S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is how type s3 proves who it is, and no other type"
     S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 has no path: buckets and prefixes belong to s3"
     S3_TENANT: ClassVar[str] = "tenant does not belong to type s3"
+    TENANT_OR_AUTH: ClassVar[str] = "tenant.header and auth.header.name are the same header: one would replace the other"
     model_config = rules(
         (
             "isURL(self.endpoint) && url(self.endpoint).getScheme() in ['http', 'https'] && url(self.endpoint).getHost() != ''"
@@ -145,6 +165,11 @@ class DataSourceSpec(Model):
         ("(has(self.auth) && has(self.auth.accessKey)) == (self.type == 's3')", S3_ACCESS_KEY),
         ("self.type != 's3' || !isURL(self.endpoint) || url(self.endpoint).getEscapedPath() in ['', '/']", S3_ENDPOINT),
         ("!has(self.tenant) || self.type != 's3'", S3_TENANT),
+        (
+            "!has(self.tenant) || !has(self.auth) || !has(self.auth.header)"
+            " || self.tenant.header.lowerAscii() != self.auth.header.name.lowerAscii()",
+            TENANT_OR_AUTH,
+        ),
     )
 
     type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
@@ -188,7 +213,7 @@ class DataSourceSpec(Model):
         except ValueError:
             plain = False
         require(plain and PLAIN_URL.fullmatch(self.endpoint) is not None, self.PLAIN)
-        require(not re.match(_METADATA, self.endpoint, re.IGNORECASE), self.METADATA)
+        require(not re.match(_METADATA, self.endpoint, re.IGNORECASE) and not _is_refused(url.hostname or ""), self.METADATA)
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
         require(self.api is None or self.type == "jaeger", self.API_NEEDS_JAEGER)
@@ -197,7 +222,16 @@ class DataSourceSpec(Model):
         require((self.auth is not None and self.auth.access_key is not None) == is_s3, self.S3_ACCESS_KEY)
         require(not is_s3 or urlsplit(self.endpoint).path in ("", "/"), self.S3_ENDPOINT)
         require(not is_s3 or self.tenant is None, self.S3_TENANT)
+        if self.tenant is not None and self.auth is not None and self.auth.header is not None:
+            require(self.tenant.header.lower() != self.auth.header.name.lower(), self.TENANT_OR_AUTH)
         return self
+
+
+def _is_refused(host: str) -> bool:
+    try:
+        return is_refused(host)
+    except ValueError:  # a name: where it leads is checked when it is connected to
+        return False
 
 
 class DataSourceStatus(Model):

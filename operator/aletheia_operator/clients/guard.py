@@ -12,8 +12,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.addresses import is_refused
 from aletheia_operator.clients.errors import Rejected
 
 LEAST_CONNECT_SECONDS = 0.5
