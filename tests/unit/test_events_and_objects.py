@@ -473,6 +473,11 @@ def test_a_node_keeps_what_is_everyones_to_know() -> None:
             f"{APPS}/deployments/web",
             "{apiGroups: [apps], resources: [deployments], verbs: [get]} in a Role of namespace shop",
         ),
+        (
+            "GET",
+            f"{CORE}/secrets/sealing",
+            '{apiGroups: [""], resources: [secrets], resourceNames: [sealing], verbs: [get]} in a Role of namespace shop',
+        ),
         ("GET", "/api/v1/nodes/n1", '{apiGroups: [""], resources: [nodes], verbs: [get]} in a ClusterRole'),
         (
             "GET",

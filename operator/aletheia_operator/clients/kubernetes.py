@@ -258,7 +258,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def rule_for(method: str, path: str) -> str:
-    """The RBAC rule that allows a request, as YAML to paste, and where it belongs."""
+    """The RBAC rule that allows a request, as YAML to paste, and where it belongs. Of Secrets it names the one."""
     prefix, *rest = path.strip("/").split("/")
     group, rest = ("", rest[1:]) if prefix == "api" else (rest[0], rest[2:])
     namespace = None
@@ -267,8 +267,9 @@ def rule_for(method: str, path: str) -> str:
     resource = "/".join(rest[::2])
     verb = {"GET": "get" if len(rest) > 1 else "list", "PATCH": "patch"}.get(method, method.lower())
     groups = group or '""'
+    named = f", resourceNames: [{rest[1]}]" if rest[0] == "secrets" and len(rest) > 1 else ""
     place = f"a Role of namespace {namespace}" if namespace else "a ClusterRole"
-    return f"{{apiGroups: [{groups}], resources: [{resource}], verbs: [{verb}]}} in {place}"
+    return f"{{apiGroups: [{groups}], resources: [{resource}]{named}, verbs: [{verb}]}} in {place}"
 
 
 def _error(status: int, body: bytes, user: str | None, rule: str, quoter: Quoter) -> SourceError:
