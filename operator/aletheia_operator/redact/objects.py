@@ -3,17 +3,27 @@
 import hashlib
 from typing import Any
 
-from aletheia_operator.redact.credentials import redact_spec
+import orjson
+
+from aletheia_operator.redact.credentials import REDACTED, is_credential, redact_spec
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NODE_FIELDS = ("conditions", "capacity", "allocatable", "nodeInfo")  # not its images and volumes: those are everyone's
 
 
+_COPIES = frozenset({  # annotations that hold a copy of what was applied, with all its credentials
+    LAST_APPLIED, "kopf.zalando.org/last-handled-configuration", "kapp.k14s.io/original", "objectset.rio.cattle.io/applied",
+    "banzaicloud.com/last-applied",
+})  # fmt: skip
+
+
 def make_fit(item: dict[str, Any]) -> int:
-    """Take away, in place, what is noise, not the reader's business, or a credential; how many values were redacted."""
+    """Take away, in place, what is noise, not the reader's business, or a credential; how many values were redacted.
+
+    Not for the event loop: every text of the object is looked through.
+    """
     metadata = item["metadata"]
     metadata.pop("managedFields", None)
-    (metadata.get("annotations") or {}).pop(LAST_APPLIED, None)
     match item["kind"]:
         case "ConfigMap":
             _digest_data(item)
@@ -22,15 +32,60 @@ def make_fit(item: dict[str, Any]) -> int:
             metadata.pop("annotations", None)
             item["status"] = {key: value for key, value in (item.get("status") or {}).items() if key in _NODE_FIELDS}
             return 0
-        case "ControllerRevision":
-            return redact_spec(item.get("data"))
-        case _:
-            return redact_spec(item.get("spec"))
+        case "Secret":
+            metadata.pop("annotations", None)
+            for content in ("data", "stringData"):
+                item.pop(content, None)
+            return 0
+    changed = 0
+    for part in (item.get("spec"), item.get("status"), item.get("data")):
+        changed += _redact_annotations(part) + redact_spec(part)
+    return changed + _redact_annotations({"metadata": metadata})
+
+
+def _redact_annotations(part: Any) -> int:
+    """Redact the annotations of an object and of the templates in it; copies of what was applied are dropped, uncounted."""
+    changed = 0
+    waiting = [part]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            annotations = one.get("annotations")
+            if isinstance(annotations, dict):
+                for name in _COPIES & annotations.keys():
+                    del annotations[name]
+                changed += _redact_documents(annotations) + redact_spec(annotations)
+            waiting += [value for value in one.values() if isinstance(value, (dict, list))]
+        elif isinstance(one, list):
+            waiting += [value for value in one if isinstance(value, (dict, list))]
+    return changed
+
+
+def _redact_documents(annotations: dict[str, Any]) -> int:
+    """Redact the annotations whose text is JSON as what they say: tools keep whole specs there."""
+    changed = 0
+    for name, value in annotations.items():
+        if not isinstance(value, str) or value[:1] not in ("{", "["):
+            continue
+        try:
+            document = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            continue
+        if redacted := redact_spec(document):
+            changed += redacted
+            annotations[name] = orjson.dumps(document).decode()
+    return changed
 
 
 def _digest_data(item: dict[str, Any]) -> None:
-    """A ConfigMap's contents become the SHA-256 of each; annotations go, since tools copy contents into them."""
+    """Replace a ConfigMap's contents by the SHA-256 of each, or by nothing where the key says that it is a credential.
+
+    Annotations go, since tools copy contents into them.
+    """
     item["metadata"].pop("annotations", None)
     data = {**(item.pop("data", None) or {}), **(item.pop("binaryData", None) or {})}
     if item.get("exists", True):
-        item["dataSha256"] = {key: hashlib.sha256(value.encode()).hexdigest() for key, value in sorted(data.items())}
+        item["dataSha256"] = {
+            key: REDACTED if is_credential(key) else hashlib.sha256(value.encode()).hexdigest()
+            for key, value in sorted(data.items())
+        }
