@@ -67,6 +67,9 @@ class FakeKubernetes:
                 raise item
             yield item
 
+    async def close(self) -> None:
+        pass
+
     async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
         if self.refusals:
             raise self.refusals.pop(0)

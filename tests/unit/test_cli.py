@@ -1,18 +1,27 @@
 """The `aletheia` command: what a person and a program get, on a folder of sessions."""
 
 import json
+import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.session import Gap, InvestigationReference, SessionLayout, age
 from aletheia_operator.session.lock import locked
-from aletheia_operator.session.retention_record import update_retention_record
-from tests.support.captures import Memory, capture
+from aletheia_operator.session.manifest_file import manifest_bytes
+from aletheia_operator.session.names import session_id
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.session.store import create_session
+from tests.support.captures import NOW, OWNER, Memory, capture, unfinished
+from tests.unit.fakes import Clock, FakeKubernetes
 
 ANSWERS = {"first": [[{"line": "evidence"}]], "last": [[{"line": "the end"}]]}
 
@@ -130,17 +139,237 @@ def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: P
     with locked(session):
         assert "in use by another process" in aletheia("delete", session.name, "--yes", code=1)
     update_retention_record(SessionLayout(tmp_path), session.name, legal_hold="case 4711")
-    assert "under legal hold (case 4711)" in aletheia("delete", session.name, "--yes", code=1)
+    said = aletheia("delete", session.name, "--yes", code=1)
+    assert "under legal hold (case 4711)" in said
+    assert "kubectl annotate investigation -n production payments-500s aletheia.dev/legal-hold-" in said
     assert session.exists()
+
+
+def test_hold_and_release(aletheia: Aletheia, session: Path) -> None:
+    """A hold stops a deletion at once and shows in the list; released, the session can be deleted; both may be said twice."""
+    for _ in range(2):
+        assert "is on hold (case 4711)" in aletheia("hold", session.name, "--reason", "case \x1b\n4711")
+    assert "legal hold (case 4711)" in aletheia("list")
+    said = aletheia("delete", session.name, "--yes", code=1)
+    assert f"is under legal hold (case 4711): `aletheia session release {session.name}` lifts it" in said
+    assert aletheia.json("release", session.name) == {"session": session.name, "released": True}
+    assert aletheia.json("release", session.name) == {"session": session.name, "released": False}
+    aletheia("delete", session.name, "--yes")
+    assert not session.exists()
+
+
+def test_a_hold_of_an_investigation_that_is_gone_is_lifted(aletheia: Aletheia, session: Path) -> None:
+    """With the annotation's resource nobody could take it off; while that is there it is taken off there."""
+    layout = SessionLayout(aletheia.root)
+    update_retention_record(layout, session.name, legal_hold="case 4711", hold="mine")
+    said = aletheia("release", session.name, code=1)
+    assert "aletheia.dev/legal-hold-`, or release it with --gone" in said
+    assert read_retention_record(layout, session.name).hold == "mine"
+    update_retention_record(layout, session.name, orphaned_since=NOW, hold=None)
+    assert "its Investigation is gone" in aletheia("delete", session.name, "--yes", code=1)
+    assert "removes it after its grace" in aletheia("release", session.name)
+    assert read_retention_record(layout, session.name) == RetentionRecord()
+    update_retention_record(layout, session.name, legal_hold="case 4711")
+    aletheia("release", session.name, "--gone")
+    aletheia("delete", session.name, "--yes")
+
+
+def test_a_record_that_cannot_be_read_is_released_like_a_hold(aletheia: Aletheia, session: Path) -> None:
+    """The session is held until somebody says otherwise."""
+    SessionLayout(aletheia.root).retention_record(session.name).write_bytes(b"{")
+    assert "custody.json cannot be read" in aletheia("delete", session.name, "--yes", code=1)
+    aletheia("release", session.name)
+    aletheia("delete", session.name, "--yes")
+
+
+PATH = "/apis/aletheia.dev/v1alpha1/namespaces/production/investigations/payments-500s"
+LIVE: list[tuple[str, Any, str]] = [
+    ("held", {"uid": OWNER.uid, "annotations": {"aletheia.dev/legal-hold": "case 9"}}, "is under legal hold (case 9)"),
+    ("held without a value", {"uid": OWNER.uid, "annotations": {"aletheia.dev/legal-hold": ""}}, "is under legal hold (set)"),
+    ("not held", {"uid": OWNER.uid, "annotations": {"aletheia.dev/legal-hold": "false"}}, ""),
+    ("another of its name is held", {"uid": "7", "annotations": {"aletheia.dev/legal-hold": "case 9"}}, ""),
+    ("no such Investigation", Rejected("not found", GapReason.NOT_FOUND), ""),
+    ("it may not be asked", Rejected("forbidden", GapReason.FORBIDDEN), "cannot be asked (forbidden): try again, or delete"),
+    ("no answer", Unavailable("no answer"), "cannot be asked (no answer): try again, or delete all the same with --unasked"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "refusal"), [row[1:] for row in LIVE], ids=[row[0] for row in LIVE])
+def test_a_hold_counts_from_the_moment_it_is_set(
+    metadata: Any, refusal: str, aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the operator's pod the API server is asked for the annotation right before the deletion."""
+    answer = metadata if isinstance(metadata, Exception) else {"metadata": metadata}
+
+    async def connect() -> Any:
+        return FakeKubernetes({PATH: answer})
+
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("aletheia_operator.clients.kubernetes.connect", connect)
+    if not refusal:
+        aletheia("delete", session.name, "--yes")
+    else:
+        assert refusal in aletheia("delete", session.name, "--yes", code=1)
+        assert session.exists()
+        aletheia("delete", session.name, "--yes", "--unasked")
+    assert not session.exists()
+
+
+def test_a_pod_without_a_token_deletes_nothing_unasked(
+    aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the client cannot even be made the deletion is refused with the way out."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBERNETES_SERVICE_PORT", raising=False)
+    assert "cannot be asked" in aletheia("delete", session.name, "--yes", code=1)
+    assert session.exists()
+
+
+def owner(namespace: str, name: str, uid: str) -> InvestigationReference:
+    return InvestigationReference(namespace=namespace, name=name, uid=uid)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> dict[str, str]:
+    """Three sessions, the newest first in the order of ids, two of the same name, and one that cannot be read."""
+    uids = sorted("abcdefgh", key=lambda uid: session_id(uid, 4), reverse=True)[:3]
+    owners = [owner("shop", "checkout", uids[0]), owner("bank", "checkout", uids[1]), owner("bank", "ledger", uids[2])]
+    found = {}
+    for minute, one in enumerate(owners):
+        snapshot = capture(tmp_path, Memory(ANSWERS), owner=one, now=Clock(NOW + timedelta(minutes=minute)))
+        found[f"{one.namespace}/{one.name}"] = snapshot.manifest.session_id
+    (tmp_path / "sessions/INC-0000").mkdir()
+    (tmp_path / "sessions/INC-0000/manifest.json").write_text("{")
+    return found
+
+
+def test_sessions_by_name(aletheia: Aletheia, three: dict[str, str], tmp_path: Path) -> None:
+    """Every command takes NAME, NAMESPACE/NAME, or the id in any case; a name of several is refused with their ids."""
+    for name, id in three.items():
+        for given in (name, id, id.lower()):
+            assert aletheia.json("show", given)["sessionId"] == id
+    assert aletheia.json("show", "ledger")["sessionId"] == three["bank/ledger"]
+    said = aletheia("show", "checkout", code=1)
+    assert "checkout names 2 sessions" in said
+    assert said.index(three["bank/checkout"]) < said.index(three["shop/checkout"])
+    assert "there is no session shop/ledger" in aletheia("show", "shop/ledger", code=1)
+    aletheia("hold", "ledger", "--reason", "case")
+    aletheia("release", "bank/ledger")
+    aletheia("export", "ledger", "-f", str(tmp_path / "archive"))
+    assert aletheia.json("verify", "ledger", "shop/checkout")[1]["session"] == three["shop/checkout"]
+    aletheia("delete", "ledger", "--yes")
+    assert three["bank/ledger"] not in aletheia("list")
+
+
+def test_a_session_is_found_by_its_id_before_any_name(aletheia: Aletheia, tmp_path: Path) -> None:
+    """An Investigation may be named like the id of another's session: the id in capitals is that session."""
+    first = capture(tmp_path, Memory(ANSWERS), owner=owner("shop", "first", "a")).manifest.session_id
+    second = capture(tmp_path, Memory(ANSWERS), owner=owner("shop", first.lower(), "b")).manifest.session_id
+    assert aletheia.json("show", first)["sessionId"] == first
+    assert aletheia.json("show", first.lower())["sessionId"] == second
+
+
+def test_the_list_is_in_order_of_time(aletheia: Aletheia, three: dict[str, str]) -> None:
+    """The newest last, whatever the ids; what cannot be read comes first, with the reason."""
+    assert [row["session"] for row in aletheia.json("list")] == ["INC-0000", *three.values()]
+    assert "manifest.json is not a manifest" in aletheia("list")
+
+
+def test_verify_of_all_goes_on(aletheia: Aletheia, three: dict[str, str], tmp_path: Path) -> None:
+    """Past what cannot be read; an expired session and one that is being captured are said to be that, and are no fault."""
+    layout = SessionLayout(tmp_path)
+    expire(layout, three["shop/checkout"], NOW)
+    running = create_session(layout, unfinished(owner("shop", "running", "r"))).session_id
+    broken_off = create_session(layout, unfinished(owner("shop", "broken", "s"))).session_id
+    with locked(layout.session(running)):
+        states = {row["session"]: row["state"] for row in aletheia.json("verify", code=1)}
+        assert states == {
+            "INC-0000": "unreadable",
+            three["shop/checkout"]: "expired",
+            three["bank/checkout"]: "intact",
+            three["bank/ledger"]: "intact",
+            running: "running",
+            broken_off: "interrupted",
+        }
+        said = aletheia("verify", code=1)
+        assert "INC-0000: NOT readable" in said
+        assert f"{three['shop/checkout']}: expired: its data was removed at 2026-11-22T12:00:00Z" in said
+        assert f"{running}: its capture has not ended" in said
+        (layout.session("INC-0000") / "manifest.json").unlink()
+        layout.session("INC-0000").rmdir()
+        aletheia("verify")
+        aletheia("verify", three["shop/checkout"], three["bank/ledger"])
+        aletheia("verify", "shop/running", code=1)
+        aletheia("verify", "broken", code=1)
+
+
+def test_what_is_left_of_an_expired_session_is_no_expiry(aletheia: Aletheia, session: Path) -> None:
+    """Files that should be gone are named."""
+    expire(SessionLayout(aletheia.root), session.name, NOW)
+    (session / "data/logs").mkdir(parents=True)
+    (session / "data/logs/left.json").touch()
+    said = aletheia("verify", code=1)
+    assert "NOT intact, and expired at" in said
+    assert "extra: data/logs/left.json" in said
+
+
+def test_verify_with_a_key_looks_at_every_session(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:
+    """A session that is not sealed needs no key, and one that another key opens does not end the command."""
+    secret, public = age.new_identity()
+    (tmp_path / "key").write_text(secret)
+    spec = {"session": {"encryption": {"recipients": [public]}}}
+    mine = capture(tmp_path, Memory(ANSWERS), spec, owner=owner("shop", "mine", "m")).manifest.session_id
+    spec = {"session": {"encryption": {"recipients": [age.new_identity()[1]]}}}
+    theirs = capture(tmp_path, Memory(ANSWERS), spec, owner=owner("shop", "theirs", "t")).manifest.session_id
+    rows = aletheia.json("verify", "-i", str(tmp_path / "key"), code=1)
+    assert {row["session"]: row["state"] for row in rows} == {session.name: "intact", mine: "intact", theirs: "unopened"}
+    assert "whole, but NOT opened: none of the keys opens it" in aletheia("verify", "-i", str(tmp_path / "key"), code=1)
+
+
+LONG = "word " * 100 + "the remedy"
+
+
+def test_nothing_is_cut_but_for_a_terminal(aletheia: Aletheia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a pipe every cell is whole; a terminal has short cells, and remedies whole in lines of its width."""
+    snapshot = capture(tmp_path, Memory({"p" * 150: [[{"line": "x"}]]}))
+    manifest = snapshot.manifest.model_copy(update={"gaps": [Gap(fetcher="f", target="t", reason="NotFound", message=LONG)]})
+    layout = SessionLayout(tmp_path)
+    layout.manifest(manifest.session_id).write_bytes(manifest_bytes(manifest))
+    piped = aletheia("show", manifest.session_id)
+    assert LONG in piped
+    assert f"the words of {'p' * 150}" in piped
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = aletheia("show", manifest.session_id)
+    assert "p" * 150 not in shown
+    paragraph = shown.partition("NotFound t\n")[2]
+    assert " ".join(paragraph.split()) == LONG
+    assert max(map(len, paragraph.splitlines())) <= 60
+
+
+def test_an_archive_is_for_its_owner_alone(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:
+    """Whatever the umask; and a link in its place is not followed."""
+    before = os.umask(0)
+    try:
+        aletheia("export", session.name, "-f", str(tmp_path / "archive"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "archive").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    aletheia("export", session.name, "-f", str(tmp_path / "link"), code=1)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 BAD_ARGUMENTS: list[tuple[list[str], int, str]] = [
     ([], 2, "required: NOUN"),
     (["session"], 2, "required: COMMAND"),
     (["session", "explode"], 2, "invalid choice: 'explode'"),
-    (["session", "show"], 2, "required: session"),
-    (["session", "show", "../../etc"], 2, "'../../etc' is not a session id such as INC-7F3A"),
-    (["session", "show", "inc-7f3a"], 2, "is not a session id"),
+    (["session", "show"], 2, "required: SESSION"),
+    (["session", "show", "../../etc"], 1, "there is no session ../../etc in"),
+    (["session", "show", "inc-7f3a"], 1, "there is no session inc-7f3a in"),
+    (["session", "hold", "INC-FFFF"], 2, "required: --reason"),
+    (["session", "hold", "INC-FFFF", "--reason", " "], 2, "a reason in words is needed"),
+    (["session", "release", "INC-FFFF"], 1, "there is no session INC-FFFF in"),
     (["session", "show", "INC-FFFF"], 1, "there is no session INC-FFFF in"),
     (["session", "list", "-o", "yaml"], 2, "invalid choice: 'yaml'"),
     (["session", "import", "/no/such/file"], 1, "/no/such/file: No such file or directory"),

@@ -13,10 +13,14 @@ from unittest.mock import patch
 import pytest
 
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.session import age
+from aletheia_operator.session import SessionBusy, SessionLayout, age, seal
+from aletheia_operator.session.lock import locked
+from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.unseal import replace_encryption
 from aletheia_operator.session.verify import verify
 from tests.cluster import programs
-from tests.support.captures import Memory, capture
+from tests.support.captures import NOW, Memory, capture
 from tests.support.terminal import on_a_terminal
 from tests.unit.fakes import FakeKubernetes
 
@@ -164,6 +168,41 @@ def test_resealed_by_another_password_and_to_recipients(key: tuple[Path, str], p
     ).stdout
     assert json.loads(plain)["data"] == [{"line": CANARY}]
     assert cli(root, "verify", session.name, "-i", key[0]) == 0
+
+
+def test_resealing_never_writes_an_old_manifest(key: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What became of the session since it was read stays: a capture that ended, an expiry, another lock."""
+    root = tmp_path / "root"
+    layout = SessionLayout(root)
+    id = capture(root, Memory(ANSWERS), to_recipients(key[1])).manifest.session_id
+    finished = read_manifest(layout, id)
+    assert finished.encryption is not None
+    running = finished.model_copy(update={"phase": "Running", "completion_time": None, "artifacts": []})
+    lock = seal.reseal(finished.encryption, "AGE-SECRET-KEY-1", recipients=[key[1]])
+    changed = replace_encryption(layout, running, lock)  # the capture ended after the manifest was read
+    assert changed == finished.model_copy(update={"encryption": lock})
+    assert verify(layout.session(id)).intact
+    with pytest.raises(PermissionError, match="sealed anew by somebody else"):
+        replace_encryption(layout, finished, lock)
+    with locked(layout.session(id)), pytest.raises(SessionBusy):
+        replace_encryption(layout, changed, lock)
+    layout.manifest(id).write_bytes(manifest_bytes(running.model_copy(update={"encryption": lock})))
+    with pytest.raises(PermissionError, match="its capture has not ended"):
+        replace_encryption(layout, changed, lock)
+    layout.manifest(id).write_bytes(manifest_bytes(changed))
+    expire(layout, id, NOW)
+    with pytest.raises(PermissionError, match="has expired"):
+        replace_encryption(layout, changed, lock)
+    assert cli(root, "reseal", id, "-i", key[0], "--recipient", age.new_identity()[1]) == 1
+
+
+def test_decrypted_files_are_for_their_owner_alone(key: tuple[Path, str], tmp_path: Path) -> None:
+    """And the folder appears whole: nothing is beside it."""
+    root = tmp_path / "root"
+    id = capture(root, Memory(ANSWERS), to_recipients(key[1])).manifest.session_id
+    assert cli(root, "decrypt", id, "-i", key[0], "--to", tmp_path / "plain") == 0
+    assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o700
+    assert not list(tmp_path.glob("*.part"))
 
 
 REFUSED: list[tuple[str, dict[str, Any], FakeKubernetes, str, str]] = [

@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
         return _failed("the reader of the output has gone")
+    except PermissionError as e:
+        return _failed(str(e) if e.errno is None else f"{e.filename}: {e.strerror}")
     except OSError as e:
         return _failed(f"{e.filename or 'the session volume'}: {e.strerror or e}")
     except KeyboardInterrupt:

@@ -1,7 +1,9 @@
-"""What people and programs see: tables and lines made inert, or JSON."""
+"""What people and programs see: tables and lines made inert, or JSON. Only a terminal gets cells that are cut."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,16 +14,28 @@ from aletheia_operator.text.display import one_line
 
 MAX_CELL = 100
 MAX_FIELD = 400
+UNCUT = 2**31
+INDENT = "    "
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    cells = [[one_line(str(cell), MAX_CELL) for cell in row] for row in rows]
+    limit = MAX_CELL if sys.stdout.isatty() else UNCUT
+    cells = [[one_line(str(cell), limit) for cell in row] for row in rows]
     print(tabulate(cells, header, tablefmt="plain", disable_numparse=True))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    cells = [(f"{name}:", one_line(str(value), MAX_FIELD)) for name, value in fields]
+    limit = MAX_FIELD if sys.stdout.isatty() else UNCUT
+    cells = [(f"{name}:", one_line(str(value), limit)) for name, value in fields]
     print(tabulate(cells, tablefmt="plain", disable_numparse=True))
+
+
+def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
+    """A title and a text below it, never cut: the remedy stands at its end. A terminal gets it in lines of its width."""
+    width = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else UNCUT
+    for title, text in paragraphs:
+        print(one_line(title, UNCUT))
+        print(textwrap.fill(one_line(text, UNCUT), width, initial_indent=INDENT, subsequent_indent=INDENT))
 
 
 def print_json(value: Any) -> None:

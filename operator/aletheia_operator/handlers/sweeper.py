@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api import GROUP, paths
+from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
@@ -20,13 +20,17 @@ from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.retention import expire, over_caps, remove
-from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.session.retention_record import (
+    RetentionRecord,
+    legal_hold_of,
+    read_retention_record,
+    update_retention_record,
+)
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
 
-LEGAL_HOLD = f"{GROUP}/legal-hold"
 EXPIRED = ConditionReason.ARTIFACTS_EXPIRED.value
 
 Body = Mapping[str, Any]
@@ -172,6 +176,5 @@ def _light(manifest: Manifest) -> Manifest:
 
 def _retention_of(body: Body) -> dict[str, Any]:
     """What the resource says of its session. An annotation with any value but `false` holds it."""
-    hold = (body["metadata"].get("annotations") or {}).get(LEGAL_HOLD)
     keep = bool(((body.get("spec") or {}).get("retention") or {}).get("keep"))
-    return {"keep": keep, "legal_hold": None if hold in (None, "false") else hold or "set", "orphaned_since": None}
+    return {"keep": keep, "legal_hold": legal_hold_of(body["metadata"]), "orphaned_since": None}

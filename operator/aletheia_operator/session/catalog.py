@@ -1,5 +1,6 @@
 """Every session of a volume."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ from aletheia_operator.session.manifest_file import Unreadable, read_session
 
 @dataclass(frozen=True)
 class Entry:
-    """A session's directory and its manifest; where that cannot be read, `fault` says why."""
+    """A session's directory and its manifest."""
 
     session_id: str
     path: Path
     manifest: Manifest | None
+    """None if it cannot be read; `fault` says why."""
     fault: str = ""
+    manifest_sha256: str = ""
+    """Digest of manifest.json as it is now, in hex: expiry and resealing change it. Empty without a manifest."""
 
 
 def sessions(layout: SessionLayout) -> Iterator[Entry]:
@@ -27,7 +31,8 @@ def sessions(layout: SessionLayout) -> Iterator[Entry]:
         if path.name.startswith(".") or not path.is_dir() or path.is_symlink():
             continue
         try:
-            yield Entry(path.name, path, read_session(path)[0])
+            manifest, content = read_session(path)
+            yield Entry(path.name, path, manifest, manifest_sha256=hashlib.sha256(content).hexdigest())
         except Unreadable as e:
             if path.exists():  # removed meanwhile
                 yield Entry(path.name, path, None, str(e))

@@ -7,7 +7,7 @@ the other. One lock for the whole volume, taken for milliseconds, keeps a hold a
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -15,14 +15,22 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from aletheia_operator.api.types import Model
+from aletheia_operator.api.types import GROUP, Model
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy
 
+LEGAL_HOLD = f"{GROUP}/legal-hold"
+"""Annotation of an Investigation."""
 MAX_RECORD_BYTES = 64 * 1024
 UNREADABLE = "custody.json cannot be read"
 _LOCK_SECONDS = 10.0
+
+
+def legal_hold_of(metadata: Mapping[str, Any]) -> str | None:
+    """The legal hold that an Investigation's annotation sets: its value, `set` if empty; None without or for `false`."""
+    value = (metadata.get("annotations") or {}).get(LEGAL_HOLD)
+    return None if value in (None, "false") else str(value) or "set"
 
 
 class RetentionRecord(Model):

@@ -9,8 +9,9 @@ from typing import Any
 from aletheia_operator.session import age
 from aletheia_operator.session.files import make_directory, open_new, replace
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Manifest
-from aletheia_operator.session.manifest_file import manifest_bytes
+from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, open_by_identities, open_by_password
 
 
@@ -40,25 +41,40 @@ def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Calla
 
 
 def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path) -> None:
-    """Write the manifest and every file, decrypted, into a new directory. Raises age.AgeError, OSError.
+    """Write the manifest and every file, decrypted, into a new folder. Raises age.AgeError, OSError.
 
-    Where one file cannot be opened to its end, nothing is left of any.
+    The folder appears when all of it is there. If one file cannot be opened to its end, nothing is left of any.
     """
-    target.mkdir(mode=0o750)
+    made = target.with_name(f"{target.name}.part")
+    made.mkdir(mode=0o700)
     try:
         for artifact in manifest.artifacts:
-            path = target / plain_path(artifact)
+            path = made / plain_path(artifact)
             make_directory(path.parent)
             with os.fdopen(open_new(path), "wb") as file:
                 decrypt_artifact(directory, artifact, key, file.write)
-        replace(target / "manifest.json", (directory / "manifest.json").read_bytes())
+        replace(made / "manifest.json", (directory / "manifest.json").read_bytes())
+        os.rename(made, target)
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
         raise
 
 
-def replace_encryption(layout: SessionLayout, manifest: Manifest, encryption: Encryption) -> Manifest:
-    """The same session under another lock, in one atomic step: the files stay as they are."""
-    changed = manifest.model_copy(update={"encryption": encryption})
-    replace(layout.manifest(manifest.session_id), manifest_bytes(changed))
+def replace_encryption(layout: SessionLayout, before: Manifest, encryption: Encryption) -> Manifest:
+    """Put a session under another lock, in one atomic step: the files stay as they are. The new manifest.
+
+    `before`: the manifest that the new lock was made from. Raises SessionBusy, Unreadable, OSError; PermissionError if the
+    capture has not ended, the data has expired, or somebody else changed the lock meanwhile.
+    """
+    session_id = before.session_id
+    with locked(layout.session(session_id)):
+        manifest = read_manifest(layout, session_id)
+        if not manifest.finished:
+            raise PermissionError(f"{session_id} is not sealed anew: its capture has not ended; try again when it has")
+        if manifest.expiration_time is not None:
+            raise PermissionError(f"{session_id} is not sealed anew: its data has expired and was removed")
+        if manifest.encryption != before.encryption:
+            raise PermissionError(f"{session_id} was sealed anew by somebody else meanwhile: try again with the new key")
+        changed = manifest.model_copy(update={"encryption": encryption})
+        replace(layout.manifest(session_id), manifest_bytes(changed))
     return changed

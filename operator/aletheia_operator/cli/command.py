@@ -1,0 +1,75 @@
+"""What the commands on sessions share: options, how a session is named, and what is said when one is done."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.output import print_json, readable_time
+from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.session.names import is_session_id
+
+Run = Callable[[argparse.Namespace], int]
+DEFAULT_ROOT = Path("/var/lib/aletheia")
+SESSION_HELP = "id such as INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME"
+MOST_SHOWN = 5
+
+
+def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.ArgumentParser:
+    """A command with the options that all have; `run` does it and returns the exit code."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
+    parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """The argument that names one session; `session_id` finds it."""
+    parser.add_argument("session", metavar="SESSION", help=SESSION_HELP)
+
+
+def session_id(layout: SessionLayout, name: str) -> str:
+    """The id of the session that is named by its id, its Investigation's NAME or NAMESPACE/NAME. Raises Refused."""
+    if is_session_id(name) and layout.session(name).is_dir():
+        return name
+    found = [entry.manifest for entry in sessions(layout) if entry.manifest and name in names_of(entry.manifest)]
+    if len(found) == 1:
+        return found[0].session_id
+    if found:
+        raise Refused(f"{name[:100]} names {len(found)} sessions: {_shown(found)}. Name one by its id")
+    if is_session_id(name.upper()) and layout.session(name.upper()).is_dir():
+        return name.upper()
+    raise Refused(f"there is no session {name[:100]} in {layout.root}: `aletheia session list` shows those there are")
+
+
+def names_of(manifest: Manifest) -> tuple[str, str]:
+    """How people may name a session besides its id."""
+    owner = manifest.investigation
+    return owner.name, f"{owner.namespace}/{owner.name}"
+
+
+def manifest_of(options: argparse.Namespace) -> Manifest:
+    """The manifest of the session that the options name. Raises Refused, Unreadable."""
+    layout = SessionLayout(options.root)
+    return read_manifest(layout, session_id(layout, options.session))
+
+
+def report(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> int:
+    """Print what was done, for people or for programs; the exit code."""
+    if options.output == "json":
+        print_json(answer)
+    else:
+        print(text)
+    return 0
+
+
+def _shown(manifests: list[Manifest]) -> str:
+    newest = sorted(manifests, key=lambda one: one.start_time, reverse=True)
+    shown = [f"{one.session_id} ({names_of(one)[1]}, {readable_time(one.start_time)})" for one in newest[:MOST_SHOWN]]
+    return ", ".join([*shown, *(["..."] if len(newest) > MOST_SHOWN else [])])

@@ -1,0 +1,46 @@
+"""What an Investigation says at this moment, asked from the API server by a command that runs in the operator's pod."""
+
+import asyncio
+import os
+
+from aletheia_operator.api import paths
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.session import InvestigationReference
+from aletheia_operator.session.retention_record import legal_hold_of
+
+
+def legal_hold_in_cluster(owner: InvestigationReference) -> str | None:
+    """The value of the legal hold's annotation; None without, if the Investigation is gone, or outside of a cluster.
+
+    The volume hears of an annotation moments later, and a deletion cannot be taken back. Raises Refused if it cannot be asked.
+    """
+    if not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return None
+    return asyncio.run(_legal_hold(owner))
+
+
+async def _legal_hold(owner: InvestigationReference) -> str | None:
+    from aletheia_operator.api.reasons import GapReason
+    from aletheia_operator.clients import kubernetes
+    from aletheia_operator.clients.errors import SourceError
+
+    try:
+        client = await kubernetes.connect()
+    except Exception as e:  # whatever the client's configuration raises: no token, no certificate
+        raise Refused(_unasked(owner, str(e))) from e
+    try:
+        metadata = (await client.get(paths.investigation(owner.namespace, owner.name)))["metadata"]
+    except SourceError as e:
+        if e.reason == GapReason.NOT_FOUND:
+            return None
+        raise Refused(_unasked(owner, e.message)) from e
+    finally:
+        await client.close()
+    return legal_hold_of(metadata) if metadata["uid"] == owner.uid else None
+
+
+def _unasked(owner: InvestigationReference, why: str) -> str:
+    return (
+        f"whether Investigation {owner.namespace}/{owner.name} holds it cannot be asked ({why}):"
+        " try again, or delete all the same with --unasked"
+    )

@@ -1,0 +1,103 @@
+"""aletheia session list | show."""
+
+import argparse
+from typing import Any
+
+from aletheia_operator.cli.command import add_command, add_session, manifest_of
+from aletheia_operator.cli.output import print_fields, print_json, print_paragraphs, print_table, readable_time
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.catalog import Entry, sessions
+from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.retention_record import read_retention_record
+from aletheia_operator.text.sizes import readable_size
+
+
+def add_commands(commands: Any) -> None:
+    add_command(commands, "list", list_sessions, "list the sessions, the newest last")
+    add_session(add_command(commands, "show", show, "show what a session holds"))
+
+
+def list_sessions(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    entries = sorted(sessions(layout), key=_age)
+    if options.output == "json":
+        print_json([_summary(layout, entry) for entry in entries])
+        return 0
+    header = ("SESSION", "NAMESPACE", "INVESTIGATION", "PHASE", "STARTED", "ARTIFACTS", "GAPS", "SIZE", "NOTES")
+    print_table(header, [_row(layout, entry) for entry in entries])
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    manifest = manifest_of(options)
+    if options.output == "json":
+        print_json(manifest.to_json())
+        return 0
+    owner = manifest.investigation
+    print_fields(
+        [
+            ("Session", manifest.session_id),
+            ("Investigation", f"{owner.namespace}/{owner.name}"),
+            ("Window", " to ".join(manifest.window)),
+            ("Phase", manifest.phase),
+            ("Started", readable_time(manifest.start_time)),
+            ("Ended", readable_time(manifest.completion_time)),
+            ("Size", readable_size(manifest.size_bytes)),
+            ("Uploaded", manifest.upload.url if manifest.upload else "no"),
+            ("Notes", ", ".join(_notes(layout, manifest)) or "none"),
+        ]
+    )
+    print()
+    print_table(
+        ("ARTIFACT", "TARGET", "COUNT", "SIZE", "SUMMARY"),
+        [(one.path, one.target, one.count, readable_size(one.size_bytes), one.summary) for one in manifest.artifacts],
+    )
+    for kind, title in (("gap", "GAPS"), ("note", "NOTES")):
+        found = [gap for gap in manifest.gaps if gap.severity == kind]
+        if found:
+            print(f"\n{title}")
+            print_paragraphs((f"{gap.reason} {gap.target}", gap.message) for gap in found)
+    return 0
+
+
+def _age(entry: Entry) -> tuple[float, str]:
+    """Sorts by time; those whose time cannot be read come first."""
+    return (entry.manifest.start_time.timestamp() if entry.manifest else 0.0, entry.session_id)
+
+
+def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
+    record = read_retention_record(layout, manifest.session_id)
+    return [
+        *([f"sealed ({manifest.encryption.locked_by})"] if manifest.encryption else []),
+        *(["expired"] if manifest.expiration_time else []),
+        *(["imported"] if record.imported else ["kept"] if record.keep else []),
+        *([f"legal hold ({record.hold_reason})"] if record.hold_reason is not None else []),
+        *(["orphaned"] if record.orphaned_since else []),
+    ]
+
+
+def _row(layout: SessionLayout, entry: Entry) -> list[object]:
+    if (manifest := entry.manifest) is None:
+        return [entry.session_id, "", "", "unreadable", "", "", "", "", entry.fault]
+    owner, notes = manifest.investigation, ", ".join(_notes(layout, manifest))
+    counts = [len(manifest.artifacts), len(manifest.gaps), readable_size(manifest.size_bytes)]
+    started = readable_time(manifest.start_time)
+    return [entry.session_id, owner.namespace, owner.name, manifest.phase, started, *counts, notes]
+
+
+def _summary(layout: SessionLayout, entry: Entry) -> dict[str, Any]:
+    if entry.manifest is None:
+        return {"session": entry.session_id, "path": str(entry.path), "fault": entry.fault}
+    manifest = entry.manifest.to_json()
+    return {
+        "session": entry.session_id,
+        "path": str(entry.path),
+        **{name: manifest[name] for name in ("investigation", "phase", "window", "startTime")},
+        **{name: manifest[name] for name in ("completionTime", "expirationTime") if name in manifest},
+        "artifactCount": len(entry.manifest.artifacts),
+        "gapCount": len(entry.manifest.gaps),
+        "sizeBytes": entry.manifest.size_bytes,
+        "sealedBy": entry.manifest.encryption.locked_by if entry.manifest.encryption else None,
+        "custody": read_retention_record(layout, entry.session_id).to_json(),
+    }

@@ -1,0 +1,102 @@
+"""aletheia session export | import: a session leaves the volume as one archive, and comes back whole or not at all."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aletheia_operator.cli.command import add_command, add_session, report, session_id
+from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
+from aletheia_operator.cli.output import print_json, say
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.aletheia_archive import export_for_aletheia
+from aletheia_operator.session.archive import export_session, import_directory, import_session
+from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.text.sizes import readable_size
+
+ARCHIVE_MODE = 0o600
+
+
+def add_commands(commands: Any) -> None:
+    out = add_command(commands, "export", export_one, "write a session as one archive")
+    add_session(out)
+    out.add_argument("-f", "--file", type=Path, help="where to, for you alone to read; default: standard output")
+    out.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
+    out.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
+    add_key_options(out)
+    take = add_command(commands, "import", import_one, "restore a session from an archive or a folder, whole or not at all")
+    take.add_argument("file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/")
+    take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
+
+
+def export_one(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    id = session_id(layout, options.session)
+    if options.output == "json" and options.file is None:
+        raise Refused("standard output is the archive's: name a file with -f for -o json")
+    with _target(options.file) as file:
+        manifest = _export(options, layout, id, file.write)
+    if options.output == "json":
+        print_json({"session": id, "path": str(options.file), "sizeBytes": options.file.stat().st_size})
+    else:
+        say(f"{id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
+    return 0
+
+
+def import_one(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    if str(options.file) == "-":
+        imported = import_session(layout, sys.stdin.buffer, options.max_bytes)
+    elif options.file.is_dir():
+        imported = import_directory(layout, options.file, options.max_bytes)
+    else:
+        with options.file.open("rb") as archive:
+            imported = import_session(layout, archive, options.max_bytes)
+    id, was_there, size = imported.session_id, imported.was_there, imported.manifest.size_bytes
+    path = layout.session(id)
+    done = f"{id} is in {path} already, whole and the same" if was_there else f"{id} imported to {path}"
+    return report(options, done, {"session": id, "path": str(path), "sizeBytes": size, "wasThere": was_there})
+
+
+def _export(
+    options: argparse.Namespace, layout: SessionLayout, session_id: str, write: Callable[[bytes | memoryview], object]
+) -> Manifest:
+    directory = layout.session(session_id)
+    if options.format == "tar":
+        return export_session(directory, write)
+    if options.archive_password_file is None:
+        raise Refused("an archive for Aletheia is locked by a password: name a file with --archive-password-file")
+    manifest = read_manifest(layout, session_id)
+    key = session_key(manifest, options) if manifest.encryption else None
+    return export_for_aletheia(directory, read_password(options.archive_password_file), key, write)
+
+
+@contextmanager
+def _target(path: Path | None) -> Iterator[BinaryIO]:
+    """Where an export goes; a file that could not be written whole is removed."""
+    if path is None:
+        if sys.stdout.isatty():
+            raise Refused("an archive is not for a terminal: name a file with -f, or pipe it")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, ARCHIVE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number of bytes of at least 1")
+    return int(text)

@@ -1,0 +1,122 @@
+"""aletheia session delete | hold | release: what may be removed from the volume, and by whom."""
+
+import argparse
+import sys
+from contextlib import suppress
+from typing import Any
+
+from aletheia_operator.cli.command import add_command, add_session, report, session_id
+from aletheia_operator.cli.investigation import legal_hold_in_cluster
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.manifest_file import Unreadable, read_manifest
+from aletheia_operator.session.retention import remove
+from aletheia_operator.session.retention_record import (
+    LEGAL_HOLD,
+    RetentionRecord,
+    read_retention_record,
+    update_retention_record,
+)
+from aletheia_operator.session.staging import remove_leftovers
+from aletheia_operator.text.display import one_line
+
+MAX_REASON = 1000
+
+
+def add_commands(commands: Any) -> None:
+    gone = add_command(commands, "delete", delete, "delete a session and its evidence")
+    add_session(gone)
+    gone.add_argument("--yes", action="store_true", help="do not ask")
+    gone.add_argument(
+        "--unasked", action="store_true", help="in the operator's pod: delete though the API server cannot be asked for a hold"
+    )
+    held = add_command(commands, "hold", hold, "keep a session's data from expiry, caps and deletion until it is released")
+    add_session(held)
+    held.add_argument("--reason", required=True, type=_reason, help="why, and who decides on it: a case number")
+    about = "lift the hold that was set by `hold`, and that of an Investigation that is gone"
+    lifted = add_command(commands, "release", release, about)
+    add_session(lifted)
+    lifted.add_argument(
+        "--gone", action="store_true", help="its Investigation is gone, though the operator did not note it yet"
+    )
+
+
+def delete(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    id = session_id(layout, options.session)
+    _require_no_hold(options, layout, id)
+    if not options.yes and not _confirmed(f"Delete {id} and its evidence?"):
+        raise Refused("nothing was deleted; --yes deletes without asking")
+    remove(layout, id, by_hand=True)
+    remove_leftovers(layout)
+    return report(options, f"{id} deleted", {"session": id})
+
+
+def hold(options: argparse.Namespace) -> int:
+    layout = SessionLayout(options.root)
+    id = session_id(layout, options.session)
+    try:
+        update_retention_record(layout, id, hold=options.reason)
+    except FileNotFoundError as e:
+        raise Refused(f"{id} was removed meanwhile") from e
+    said = f"{id} is on hold ({options.reason}): nothing removes its data until `aletheia session release {id}`"
+    return report(options, said, {"session": id, "hold": options.reason})
+
+
+def release(options: argparse.Namespace) -> int:
+    """Lift what can be lifted here. The annotation of an Investigation that is there is lifted at the Investigation."""
+    layout = SessionLayout(options.root)
+    id = session_id(layout, options.session)
+    record = read_retention_record(layout, id)
+    if record.legal_hold is not None and record.orphaned_since is None and not options.gone:
+        raise Refused(
+            f"{id} is held by its Investigation ({record.legal_hold}): {_annotation_remedy(layout, id)},"
+            " or release it with --gone if there is no such Investigation any more"
+        )
+    # known as orphaned anew, so that whatever removes orphans waits its whole grace once more
+    update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
+    said = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{_what_next(record)}"
+    return report(options, said, {"session": id, "released": record.hold_reason is not None})
+
+
+def _what_next(record: RetentionRecord) -> str:
+    if record.orphaned_since is not None and not (record.keep or record.imported):
+        return ": its Investigation is gone, so the operator removes it after its grace for orphans"
+    return ""
+
+
+def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str) -> None:
+    """Raise Refused if the session is on hold, by what the volume says or by what the Investigation says this moment."""
+    record = read_retention_record(layout, id)
+    if record.hold is not None:
+        raise Refused(f"{id} is under legal hold ({record.hold}): `aletheia session release {id}` lifts it")
+    if record.legal_hold is not None and record.orphaned_since is not None:
+        raise Refused(
+            f"{id} is under legal hold ({record.legal_hold}), and its Investigation is gone:"
+            f" `aletheia session release {id}` lifts it"
+        )
+    annotation = record.legal_hold
+    if not options.unasked:
+        with suppress(Unreadable):  # whose it is cannot be known
+            annotation = legal_hold_in_cluster(read_manifest(layout, id).investigation) or annotation
+    if annotation is not None:
+        raise Refused(f"{id} is under legal hold ({annotation}): {_annotation_remedy(layout, id)}")
+
+
+def _annotation_remedy(layout: SessionLayout, id: str) -> str:
+    try:
+        owner = read_manifest(layout, id).investigation
+    except Unreadable:
+        return f"take the annotation {LEGAL_HOLD} off its Investigation"
+    return f"take it off with `kubectl annotate investigation -n {owner.namespace} {owner.name} {LEGAL_HOLD}-`"
+
+
+def _reason(text: str) -> str:
+    reason = one_line(text, MAX_REASON)
+    if not reason:
+        raise argparse.ArgumentTypeError("a reason in words is needed")
+    return reason
+
+
+def _confirmed(question: str) -> bool:
+    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,56 @@
+"""aletheia session reseal | decrypt: sealed sessions under another lock, or in plain."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.cli.command import add_command, add_session, manifest_of, report
+from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
+from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.session.seal import reseal
+from aletheia_operator.session.unseal import decrypt_session, replace_encryption
+
+
+def add_commands(commands: Any) -> None:
+    again = add_command(commands, "reseal", reseal_one, "put a sealed session under another password or other recipients")
+    add_session(again)
+    add_key_options(again)
+    new = again.add_mutually_exclusive_group(required=True)
+    new.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
+    new.add_argument(
+        "--recipient", action="append", type=_public_key, default=[], metavar="KEY", help="age or SSH public key (repeatable)"
+    )
+    plain = add_command(commands, "decrypt", decrypt, "write a sealed session as plain files into a new folder")
+    add_session(plain)
+    plain.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="is created, for you alone; must not exist")
+    add_key_options(plain)
+
+
+def reseal_one(options: argparse.Namespace) -> int:
+    manifest = manifest_of(options)
+    key = session_key(manifest, options)
+    password = read_password(options.new_password_file) if options.new_password_file else None
+    assert manifest.encryption is not None
+    encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
+    replace_encryption(SessionLayout(options.root), manifest, encryption)
+    locked_by = encryption.locked_by
+    said = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
+    return report(options, said, {"session": manifest.session_id, "sealedBy": locked_by})
+
+
+def decrypt(options: argparse.Namespace) -> int:
+    manifest = manifest_of(options)
+    key = session_key(manifest, options)
+    if options.to.exists():
+        raise Refused(f"{options.to} exists: name a folder that does not")
+    decrypt_session(SessionLayout(options.root).session(manifest.session_id), manifest, key, options.to)
+    said = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
+    return report(options, said, {"session": manifest.session_id, "path": str(options.to)})
+
+
+def _public_key(text: str) -> str:
+    try:
+        age.check_recipient(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
+    return text
