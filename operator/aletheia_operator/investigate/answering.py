@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from aletheia_operator.api.reasons import GapReason
@@ -12,14 +12,14 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
-from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
+from aletheia_operator.investigate.gaps import internal_error, save_failed
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.records import Records
-from aletheia_operator.investigate.saving import Saved, Saver
+from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.slots import Slots
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.investigate.views import Views
-from aletheia_operator.session import Done, Session
+from aletheia_operator.session import Session
 from aletheia_operator.text.trace_ids import first
 
 log = logging.getLogger(__name__)
@@ -27,14 +27,6 @@ log = logging.getLogger(__name__)
 MOST_DEATHS = 2
 """A question during which the process died so often is not asked again."""
 GIVEN_UP = "given up: the operator's process ended twice while it was asked, perhaps short of memory"
-
-
-@dataclass
-class _Answer:
-    """What a question became so far."""
-
-    saved: list[Saved] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
 
 
 @dataclass
@@ -74,11 +66,11 @@ class Answering:
         await self.deadline.run([self._answer(question, slots) for question in waiting])
         for question in waiting:
             if question.key not in done:  # its task was over before it began
-                await self._done(question, _Answer(missing=[self.deadline.missing(question.target)]))
+                await self._done(question, Answer(missing=[self.deadline.missing(question.target)]))
 
     async def _answer(self, question: Question, slots: Slots) -> None:
         """One question to its end."""
-        answer = _Answer()
+        answer = Answer()
         deaths = self.session.progress.deaths[question.key]
         try:
             if deaths >= MOST_DEATHS:
@@ -111,7 +103,7 @@ class Answering:
         if question.gives_logs and not self._logs_left:
             await self._look_for_trace_ids()
 
-    async def _fetch(self, question: Question, answer: _Answer) -> None:
+    async def _fetch(self, question: Question, answer: Answer) -> None:
         """Save each document that the question's fetcher yields."""
         await self.records.keep(self.session.record_begun, question.key)
         fetcher = self._fetchers[question.fetcher]
@@ -122,22 +114,14 @@ class Answering:
                 documents = cast("AsyncGenerator[Document, None]", fetcher.fetch(question, sources))
                 async with aclosing(documents):
                     async for document in documents:
-                        saved = await self.saver.save(question, document, usage)
-                        answer.missing += document.findings.missing
-                        if saved is not None:
-                            answer.saved.append(saved)
+                        await self.saver.save(question, document, answer, usage)
+                        if answer.interrupted:
+                            break
         finally:
             await in_thread(self.tools.saving, self.session.close_scratches, scratches)
 
-    async def _done(self, question: Question, answer: _Answer) -> None:
-        done = Done(
-            question.key,
-            tuple(one.artifact for one in answer.saved),
-            tuple(gap_of(question.fetcher, one) for one in answer.missing),
-            self.views.trace_ids.get(question.key),
-            {one.artifact.path: one.origin for one in answer.saved},
-        )
-        await self.records.done(done)
+    async def _done(self, question: Question, answer: Answer) -> None:
+        await self.records.done(answer.done(question, self.views.trace_ids.get(question.key)))
         self.report()
 
     async def _look_for_trace_ids(self) -> None:
@@ -149,7 +133,7 @@ class Answering:
         ids, more = self._trace_ids
         return ids[:limit], more or len(ids) > limit
 
-    def _say_blind(self, question: Question, answer: _Answer) -> None:
+    def _say_blind(self, question: Question, answer: Answer) -> None:
         if self._blind:
             message = "logs captured before a restart of the operator are sealed, and cannot be searched for trace ids"
             answer.missing.append(Missing(question.target, GapReason.UNAVAILABLE, message))

@@ -9,13 +9,12 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
 from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS
 from aletheia_operator.investigate.budget import Usage
-from aletheia_operator.investigate.gaps import gap_of
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.records import Records
-from aletheia_operator.investigate.saving import Saver
+from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.investigate.views import Views
-from aletheia_operator.session import Done, Origin, Session, read_artifact
+from aletheia_operator.session import Origin, Session, read_artifact
 from aletheia_operator.timeline import Timeline
 
 TIMELINE_KEY = "timeline"
@@ -39,16 +38,15 @@ class Chronicle:
         if not origins or TIMELINE_KEY in self.session.done:
             return
         if self.session.progress.deaths[TIMELINE_KEY] >= MOST_DEATHS:
-            gap = gap_of(TIMELINE.fetcher, Missing("timeline", GapReason.INTERNAL_ERROR, GIVEN_UP))
-            await self.records.done(Done(TIMELINE_KEY, (), (gap,)))
+            given_up = Answer(missing=[Missing("timeline", GapReason.INTERNAL_ERROR, GIVEN_UP)])
+            await self.records.done(given_up.done(TIMELINE))
             return
         await self.records.keep(self.session.record_begun, TIMELINE_KEY)
-        findings = Findings()
+        answer, findings = Answer(), Findings()
         findings.missing += await in_thread(self.tools.saving, self._see_again, origins)
         document = await in_thread(self.tools.saving, self._document, findings)
-        saved = await self.saver.save(TIMELINE, document, Usage())
-        gaps = tuple(gap_of(TIMELINE.fetcher, one) for one in findings.missing)
-        await self.records.done(Done(TIMELINE_KEY, (saved.artifact,) if saved else (), gaps))
+        await self.saver.save(TIMELINE, document, answer, Usage())
+        await self.records.done(answer.done(TIMELINE))
 
     def _origins(self) -> dict[str, Origin]:
         """The artifacts that a timeline is made of, by path."""

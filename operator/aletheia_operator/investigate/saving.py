@@ -5,11 +5,11 @@ What breaks off is kept as far as it came, and said in the document's findings.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
@@ -20,18 +20,31 @@ from aletheia_operator.investigate.gaps import gap_of, internal_error, save_fail
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.threads import in_thread, to_the_end
 from aletheia_operator.investigate.views import View, Views
-from aletheia_operator.session import Artifact, EntryBuffer, Origin, Session, Written, encoded
+from aletheia_operator.scratch import Scratches
+from aletheia_operator.session import Artifact, Done, EntryBuffer, Origin, Session, Written, encoded
 from aletheia_operator.text.timestamps import format_time
+from aletheia_operator.text.trace_ids import TraceIds
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Saved:
-    """An artifact, and where its entries came from."""
+@dataclass
+class Answer:
+    """What a question became so far."""
 
-    artifact: Artifact
-    origin: Origin
+    artifacts: list[Artifact] = field(default_factory=list)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    """By the artifact's path."""
+    missing: list[Missing] = field(default_factory=list)
+    interrupted: bool = False
+    """Whether a document was broken off because the capture is over: no further one should be asked for."""
+
+    def done(self, question: Question, trace_ids: TraceIds | None = None) -> Done:
+        """The answer as it is recorded."""
+        gaps = tuple(gap_of(question.fetcher, one) for one in self.missing)
+        return Done(question.key, tuple(self.artifacts), gaps, trace_ids, self.origins)
 
 
 @dataclass(frozen=True)
@@ -45,41 +58,40 @@ class Saver:
     deadline: Deadline
     views: Views
 
-    async def save(self, question: Question, document: Document, usage: Usage) -> Saved | None:
-        """Save a document as an artifact. None if there was nothing to keep; `document.findings` says then what is missing."""
+    async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
+        """Save a document as an artifact, if there is anything to keep. The answer gets it, and what is missing of it."""
         findings = document.findings
         collected_at = self.tools.now()
         scratches = self.session.scratches()
         entries = EntryBuffer(scratches)
         view = self.views.view(question, document)
         try:
-            await self._collect(entries, view, question, document, usage)
+            answer.interrupted = await self._collect(entries, view, question, document, usage)
             complete = all(one.severity == "note" for one in findings.missing)
-            if entries.count == 0 and not complete:
-                return None
-            metadata = {
-                **document.metadata,
-                **findings.metadata,
-                "time_range": self.window.as_texts(),
-                "collected_at": format_time(collected_at),
-                "count": entries.count,
-                "summary": findings.summary,
-                "complete": complete,
-                "gaps": [gap_of(question.fetcher, one).to_json() for one in findings.missing],
-            }
-            written = await self._write(document, metadata, entries, collected_at)
-            self.account.kept_bytes += entries.size_bytes
-            await in_thread(self.tools.saving, view.close, written.path, metadata)
+            if entries.count or complete:
+                metadata = {
+                    **document.metadata,
+                    **findings.metadata,
+                    "time_range": self.window.as_texts(),
+                    "collected_at": format_time(collected_at),
+                    "count": entries.count,
+                    "summary": findings.summary,
+                    "complete": complete,
+                    "gaps": [gap_of(question.fetcher, one).to_json() for one in findings.missing],
+                }
+                written = await self._write(document, metadata, entries, view, collected_at)
+                self.account.kept_bytes += entries.size_bytes
+                artifact = self._artifact(question, document, entries.count, complete, written)
+                answer.artifacts.append(artifact)
+                answer.origins[artifact.path] = Origin(document.source, document.category)
         except OSError as e:
             findings.missing.append(save_failed(question.target, e))
-            return None
         finally:
+            answer.missing += findings.missing
             usage.waiting_bytes = 0
-            await in_thread(self.tools.saving, self._give_up, entries, scratches)
-        artifact = self._artifact(question, document, entries.count, complete, written)
-        return Saved(artifact, Origin(document.source, document.category))
+            await self._uninterrupted(in_thread(self.tools.saving, self._give_up, entries, scratches))
 
-    def _give_up(self, entries: EntryBuffer, scratches: Any) -> None:
+    def _give_up(self, entries: EntryBuffer, scratches: Scratches) -> None:
         entries.close()
         self.session.close_scratches(scratches)
 
@@ -98,38 +110,38 @@ class Saver:
         )
 
     async def _write(
-        self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, collected_at: datetime
+        self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, view: View, collected_at: datetime
     ) -> Written:
-        """Write the file. An interruption comes too late here: the file is whole, and is listed."""
+        """Write the file, and show the view where it lies."""
 
-        async def write() -> Written:
+        def write() -> Written:
+            written = self.session.write(document.category, document.name, document.source, metadata, entries, collected_at)
+            view.close(written.path, metadata)
+            return written
+
+        async def in_turn() -> Written:
             async with self.tools.writing:
-                return await in_thread(
-                    self.tools.saving,
-                    self.session.write,
-                    document.category,
-                    document.name,
-                    document.source,
-                    metadata,
-                    entries,
-                    collected_at,
-                )
+                return await in_thread(self.tools.saving, write)
 
-        work = asyncio.ensure_future(write())
+        return await self._uninterrupted(in_turn())
+
+    async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work to its end. An interruption by the deadline comes too late; one of the whole process is raised then."""
+        task = asyncio.ensure_future(work)
         try:
-            return await to_the_end(work)
+            return await to_the_end(task)
         except asyncio.CancelledError:
-            if self.deadline.interruption is None:
+            if self.deadline.interruption is None or task.cancelled():
                 raise
-            return work.result()
+            return task.result()
 
-    async def _collect(self, entries: EntryBuffer, view: View, question: Question, document: Document, usage: Usage) -> None:
-        """Collect entries until they end, break off, are interrupted, or fill a limit."""
+    async def _collect(self, entries: EntryBuffer, view: View, question: Question, document: Document, usage: Usage) -> bool:
+        """Collect entries until they end, break off, are interrupted, or fill a limit. Whether they were interrupted."""
         missing = document.findings.missing
         try:
             if spent := self.account.exceeded():
                 missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
-                return
+                return False
             async with aclosing(_entries(question, document)) as batches:
                 async for batch in batches:
                     await in_thread(self.tools.saving, _add, entries, view, batch)
@@ -141,6 +153,8 @@ class Saver:
             if self.deadline.interruption is None:
                 raise
             missing.append(self.deadline.missing(question.target))
+            return True
+        return False
 
     def _spent(self, entries: EntryBuffer) -> str | None:
         """Why the artifact is cut here; None while there is room."""

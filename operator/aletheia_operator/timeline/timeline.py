@@ -96,7 +96,7 @@ class Timeline:
                 if not self._is_within(moment):
                     continue
                 self._kinds[moment.kind] += 1
-                if self._first is None or _sortable(moment) < _sortable(self._first):
+                if self._first is None or _by_time(moment) < _by_time(self._first):
                     self._first = moment
                 self._kept.append(moment)
                 if len(self._kept) >= 2 * MAX_MOMENTS:
@@ -108,7 +108,7 @@ class Timeline:
         {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of what repeated),
         "container", "entry" (index of the artifact's entry).
         """
-        return [moment.to_json() for moment in sorted(_weightiest(self._kept), key=_sortable)]
+        return [moment.to_json() for moment in sorted(_weightiest(self._kept), key=_by_time)]
 
     def metadata(self) -> dict[str, Any]:
         return {"kinds": dict(sorted(self._kinds.items())), "left_out": max(0, self._kinds.total() - MAX_MOMENTS)}
@@ -131,9 +131,15 @@ class Timeline:
 
 def _weightiest(moments: Iterable[Moment]) -> list[Moment]:
     """At most MAX_MOMENTS, the weightier kinds first, of one kind the earlier first."""
-    return sorted(moments, key=lambda moment: (RANKS.get(moment.kind, len(RANKS)), _sortable(moment)))[:MAX_MOMENTS]
+    return sorted(moments, key=lambda moment: (_rank(moment), _by_time(moment)))[:MAX_MOMENTS]
 
 
-def _sortable(moment: Moment) -> str:
-    """A time with a fraction sorts behind its whole second."""
-    return moment.timestamp.removesuffix("Z")
+def _rank(moment: Moment) -> int:
+    return RANKS.get(moment.kind, len(RANKS))
+
+
+def _by_time(moment: Moment) -> tuple[str, int, str, str, str, int]:
+    """Sorts by time, then by weight, then by what it is about, so that the order never depends on who was faster."""
+    sortable = moment.timestamp.removesuffix("Z")  # a time with a fraction sorts behind its whole second
+    place = moment.artifact, -1 if moment.entry is None else moment.entry
+    return sortable, _rank(moment), moment.object, moment.container or "", *place
