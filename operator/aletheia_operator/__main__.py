@@ -32,8 +32,15 @@ def parser() -> argparse.ArgumentParser:
     scope.add_argument("--namespace", dest="namespaces", action="append", help="watch this one, repeatable; without it all")
     scope.add_argument("--kubeconfig", type=Path, help="how to reach the API server; without it the pod's service account")
     scope.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
+    scope.add_argument("--identity", help="marks what this operator captures; without it the session volume's id")
     rights = made.add_argument_group("rights")
     rights.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
+    rights.add_argument(
+        "--impersonation-policy", metavar="NAME", help="ValidatingAdmissionPolicy that checks who may name a ServiceAccount"
+    )
+    rights.add_argument(
+        "--trust-creators", action="store_true", help="honour serviceAccountName though no policy checks the creator"
+    )
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))
     _add_node_logs(made.add_argument_group("logs from nodes"))
@@ -47,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
 def _add_limits(group: Any) -> None:
     for flag, meaning in {
         "--max-investigations": "that run at the same time",
+        "--max-namespace-investigations": "of one namespace that run at the same time; without it three quarters",
+        "--max-timeout-seconds": "of a capture, whatever spec.timeout says",
         "--max-fetches": "of one Investigation at the same time",
         "--max-artifact-bytes": "where an artifact is cut",
         "--max-session-bytes": "of one Investigation's artifacts; without it no limit",

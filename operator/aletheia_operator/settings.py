@@ -19,6 +19,9 @@ class Scope:
     """File that says how to reach the API server. None: the pod's own service account."""
     operator_namespace: str | None = None
     """Namespace of the Secrets that DataSources refer to. None: DataSources can have no Secrets."""
+    identity: str | None = None
+    """Name that this operator writes into `status.operator` of what it captures; two operators never share one.
+    None: the id of the session volume."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,12 @@ class Rights:
 
     default_service_account: str | None = None
     """ServiceAccount of the Investigation's namespace that reads where the spec names none. None: the operator itself reads."""
+    impersonation_policy: str | None = None
+    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses whoever names a ServiceAccount without the right
+    to impersonate it. Investigations that are older than the policy may name none. None: no policy is looked for."""
+    trust_creators: bool = False
+    """Honour spec.serviceAccountName though no policy has checked the creator: everyone who may create Investigations then
+    reads as any ServiceAccount that the operator may impersonate."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,10 @@ class Limits:
 
     max_investigations: int = 20
     """Investigations that are captured at the same time; the others are Queued."""
+    max_namespace_investigations: int | None = None
+    """Of these, how many may be of one namespace. None: three quarters, so that no namespace ever waits for another alone."""
+    max_timeout_seconds: int = 3600
+    """Seconds that a capture, or an upload, may take at most, whatever spec.timeout says."""
     max_fetches: int = 8
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = 1024**3
@@ -43,6 +56,11 @@ class Limits:
     """Bytes of one Investigation's artifacts; what is beyond is a gap. None: no limit."""
     max_namespace_bytes: int | None = None
     """Bytes of all artifacts of one namespace; what is beyond is a gap. None: no limit."""
+
+    @property
+    def namespace_investigations(self) -> int:
+        """Investigations of one namespace that are captured at the same time."""
+        return min(self.max_investigations, self.max_namespace_investigations or max(1, self.max_investigations * 3 // 4))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,14 @@ from typing import Any, cast
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
+from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.run import Shared
+from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
+from aletheia_operator.settings import Rights
 from tests.support.faults import Fault
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -96,7 +101,10 @@ class StoredResource:
         metadata["creationTimestamp"] = NOW.isoformat()
         return {"metadata": metadata, "spec": {"targets": [{"pod": "any"}]}, "status": self.status}
 
-    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
+    async def get(self, path: str) -> dict[str, Any]:
+        return self.body()
+
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
         if uid != OWNER.uid:
             raise Rejected("another has its name")
         if self.fault:
@@ -133,9 +141,18 @@ def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
     )
 
     async def run() -> None:
-        supervisor = Supervisor(tools, lambda body, kind, reason, message: None)
+        shared = Shared(
+            tools=tools,
+            emit=lambda body, kind, reason, message: None,
+            slots=FairSlots(1, 1),
+            trust=Trust(tools.kubernetes, Rights()),
+            identity=OperatorIdentity(tools.layout, "flight"),
+            max_timeout_seconds=3600,
+        )
+        supervisor = Supervisor(shared)
         supervisor.observe(resource.body())
-        await asyncio.gather(*supervisor._tasks)
+        while tasks := list(supervisor._tasks.values()):
+            await asyncio.wait(tasks)
 
     asyncio.run(run())
 

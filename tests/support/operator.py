@@ -60,6 +60,7 @@ class Operator:
             *self.wrapper,
             *(sys.executable, "-m", "aletheia_operator", f"--kubeconfig={self.cluster.kubeconfig}"),
             *(f"--session-root={self.root}", f"--listen=127.0.0.1:{self.port}"),
+            "--trust-creators",  # there is no admission policy, and the tests are admins
             *(f"--namespace={namespace}" for namespace in self.namespaces),
             *self.options,
         ]

@@ -1,6 +1,7 @@
 """Fakes that several tests share: the Kubernetes API, fetchers, clocks."""
 
 import asyncio
+import copy
 import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -11,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api import InvestigationSpec, paths
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.errors import Rejected, SourceError, error_of
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
@@ -43,6 +44,8 @@ class FakeKubernetes:
     patches: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
     refusals: list[SourceError] = field(default_factory=list)
     """What the next patches are answered with."""
+    created: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    deleted: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def statuses(self) -> list[dict[str, Any]]:
@@ -70,10 +73,17 @@ class FakeKubernetes:
     async def close(self) -> None:
         pass
 
-    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
         if self.refusals:
             raise self.refusals.pop(0)
         self.patches.append((path, dict(status), uid))
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Any:
+        self.created.append((path, dict(body)))
+        return body
+
+    async def delete(self, path: str, uid: str) -> None:
+        self.deleted.append((path, uid))
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
@@ -86,6 +96,43 @@ class FakeKubernetes:
     def real(self) -> Kubernetes:
         """This fake as the type it stands for."""
         return cast("Kubernetes", self)
+
+
+@dataclass
+class FakeInvestigations(FakeKubernetes):
+    """Investigations as an API server keeps them: each has a resource version, and its status takes merge patches."""
+
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The objects by path."""
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """Store an object, as `kubectl apply` does: its status stays."""
+        metadata = body["metadata"]
+        path = paths.investigation(metadata["namespace"], metadata["name"])
+        before = self.stored.get(path, {"metadata": {}})
+        same = before["metadata"].get("uid") == metadata["uid"]
+        status = {**(body.get("status") or {}), **(before.get("status") or {} if same else {})}
+        version = str(int(before["metadata"].get("resourceVersion", 0)) + 1)
+        self.stored[path] = {**body, "metadata": {**metadata, "resourceVersion": version}, "status": status}
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
+        if path not in self.stored:
+            return await super().get(path, query, accept)
+        self.asked.append((path, dict(query or {})))
+        return copy.deepcopy(self.stored[path])
+
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if path not in self.stored:
+            raise error_of(404, "the Kubernetes API answered 404: not found")
+        metadata = self.stored[path]["metadata"]
+        if metadata["uid"] != uid or resource_version not in (None, metadata["resourceVersion"]):
+            raise error_of(409, "the Kubernetes API answered 409: the object has been modified")
+        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+        merged = {**self.stored[path]["status"], **copy.deepcopy(dict(status))}
+        self.stored[path]["status"] = {name: value for name, value in merged.items() if value is not None}
+        self.patches.append((path, dict(status), uid))
 
 
 @dataclass

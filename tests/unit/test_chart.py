@@ -15,7 +15,7 @@ from aletheia_operator import __main__ as command_line
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
-from aletheia_operator.settings import Process, Scope, Settings
+from aletheia_operator.settings import Process, Rights, Scope, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "aletheia-operator"
@@ -228,11 +228,14 @@ def test_default_arguments() -> None:
     """The operator is started with the defaults written out, and large numbers stay whole."""
     assert operator_arguments() == [
         "--session-root=/var/lib/aletheia",
+        "--impersonation-policy=flight-aletheia-operator-impersonation.aletheia",
         "--max-investigations=20",
+        "--max-timeout-seconds=3600",
         "--max-fetches=8",
         "--max-artifact-bytes=1073741824",
         "--retain-grace-seconds=3600",
         "--orphan-grace-seconds=3600",
+        "--identity=aletheia/flight-aletheia-operator",
         "--operator-namespace=aletheia",
         "--log-format=json",
         "--log-level=info",
@@ -244,7 +247,10 @@ def test_arguments_follow_the_values() -> None:
     values = {
         "namespaces": ["shop", "bank"],
         "defaultServiceAccount": "reader",
+        "impersonation": {"trustCreators": True},
         "maxInvestigations": 1,
+        "maxNamespaceInvestigations": 1,
+        "maxTimeoutSeconds": 90,
         "maxFetches": 2,
         "maxArtifactBytes": 1099511627776,
         "maxSessionBytes": 1099511627776,
@@ -259,7 +265,10 @@ def test_arguments_follow_the_values() -> None:
         "--namespace=shop",
         "--namespace=bank",
         "--default-service-account=reader",
+        "--trust-creators",
         "--max-investigations=1",
+        "--max-namespace-investigations=1",
+        "--max-timeout-seconds=90",
         "--max-fetches=2",
         "--max-artifact-bytes=1099511627776",
         "--max-session-bytes=1099511627776",
@@ -268,6 +277,7 @@ def test_arguments_follow_the_values() -> None:
         "--retain-total-bytes=6",
         "--retain-grace-seconds=0",
         "--orphan-grace-seconds=8",
+        "--identity=aletheia/flight-aletheia-operator",
         "--operator-namespace=aletheia",
         "--metric-templates=/etc/aletheia/metric-templates.yaml",
         "--log-format=plain",
@@ -282,8 +292,9 @@ def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> 
     for level in json.loads((CHART / "values.schema.json").read_text())["properties"]["logLevel"]["enum"]:
         command_line.main(operator_arguments({"logLevel": level}))
         process = Process(log_format="json", log_level=level)
-        scope = Scope(operator_namespace="aletheia")
-        assert started.pop() == Settings(session_root=Path("/var/lib/aletheia"), scope=scope, process=process)
+        scope = Scope(operator_namespace="aletheia", identity="aletheia/flight-aletheia-operator")
+        rights = Rights(impersonation_policy="flight-aletheia-operator-impersonation.aletheia")
+        assert started.pop() == Settings(Path("/var/lib/aletheia"), scope=scope, rights=rights, process=process)
 
 
 @pytest.mark.parametrize(
@@ -384,12 +395,22 @@ READS = {
     *(f"{verb} batch/{kind}" for verb in ("get", "list") for kind in ("jobs", "cronjobs")),
 }
 DUTIES = {
-    *(f"{verb} aletheia.dev/investigations" for verb in ("get", "list", "watch")),
-    *(f"{verb} aletheia.dev/investigations/status" for verb in ("get", "patch", "update")),
-    *(f"{verb} {group}/events" for verb in ("create", "patch") for group in ("", "events.k8s.io")),
+    *(f"{verb} aletheia.dev/investigations" for verb in ("get", "list", "watch", "delete")),
+    "patch aletheia.dev/investigations/status",
+    "create /events",
     "get /serviceaccounts",
 }
-SOURCES = {"get aletheia.dev/datasources", "list aletheia.dev/datasources", "patch aletheia.dev/datasources/status"}
+CLUSTER = {
+    "get aletheia.dev/datasources",
+    "list aletheia.dev/datasources",
+    "patch aletheia.dev/datasources/status",
+    "get apiextensions.k8s.io/customresourcedefinitions",
+    "get /namespaces",
+}
+POLICY = {
+    "get admissionregistration.k8s.io/validatingadmissionpolicies",
+    "get admissionregistration.k8s.io/validatingadmissionpolicybindings",
+}
 IMPERSONATION = {"impersonate /serviceaccounts"}
 NODES = {"get /nodes"}
 
@@ -397,7 +418,7 @@ NODES = {"get /nodes"}
 def test_cluster_wide_rights() -> None:
     """Without namespaces the operator has exactly these rights, everywhere."""
     objects = render()
-    assert rights(objects) == READS | DUTIES | SOURCES | IMPERSONATION | NODES
+    assert rights(objects) == READS | DUTIES | CLUSTER | POLICY | IMPERSONATION | NODES
     assert not of_kind(objects, "Role", "RoleBinding")
 
 
@@ -429,7 +450,7 @@ def test_templates_of_ones_own_reach_the_operator(tmp_path: Path) -> None:
 def test_namespaced_rights() -> None:
     """With namespaces the operator may do nothing outside them but read DataSources, nodes and the events of nodes."""
     objects = render({"namespaces": ["shop", "bank"]})
-    assert rights(objects) == SOURCES | NODES
+    assert rights(objects) == CLUSTER | POLICY | NODES
     for namespace in ("shop", "bank"):
         assert rights(objects, namespace) == READS | DUTIES | IMPERSONATION
     assert rights(objects, "default") == {"list /events"}
@@ -439,7 +460,7 @@ def test_namespaced_rights() -> None:
 def test_nodes_are_an_option() -> None:
     """Without nodes nothing of the cluster is read but DataSources; namespace default may be one of the operator's own."""
     without = render({"namespaces": ["shop"], "operatorReads": {"nodes": False}})
-    assert rights(without) == SOURCES
+    assert rights(without) == CLUSTER | POLICY
     assert {role["metadata"]["namespace"] for role in of_kind(without, "Role")} == {"shop"}
     within = render({"namespaces": ["default"]})
     assert rights(within, "default") == READS | DUTIES | IMPERSONATION
@@ -468,7 +489,7 @@ def test_operator_without_reads(values: Values, namespaces: list[str]) -> None:
     """The operator's own reads can be taken away, and are when a default ServiceAccount makes them useless."""
     objects = render({**values, "namespaces": namespaces})
     everything = rights(objects) | rights(objects, "shop")
-    assert everything == DUTIES | SOURCES | IMPERSONATION
+    assert everything == DUTIES | CLUSTER | POLICY | IMPERSONATION
 
 
 def impersonable(values: Values) -> set[tuple[str | None, frozenset[str]]]:
@@ -541,6 +562,7 @@ def test_roles_for_people() -> None:
         "viewer",
         "investigator",
         "admin",
+        "custodian",
         "reader",
     }
     assert not any("aggregate-to" in label for role in roles.values() for label in role["metadata"]["labels"])
@@ -558,16 +580,29 @@ def test_aggregation_is_an_option() -> None:
     assert (aggregated["viewer"], aggregated["investigator"], aggregated["admin"]) == (["view"], ["admin", "edit"], [])
 
 
-def test_admission_policy_fails_closed() -> None:
-    """Creating an Investigation that names a ServiceAccount is refused unless the requester may impersonate it."""
-    objects = render()
-    policy, binding = the(objects, "ValidatingAdmissionPolicy"), the(objects, "ValidatingAdmissionPolicyBinding")
+def policies(values: Values | None = None) -> dict[str, tuple[Object, Object]]:
+    """Each policy with its binding, by what it is about."""
+    objects = render(values)
+    bindings = {item["spec"]["policyName"]: item for item in of_kind(objects, "ValidatingAdmissionPolicyBinding")}
+    found = of_kind(objects, "ValidatingAdmissionPolicy")
+    assert {item["metadata"]["name"] for item in found} == set(bindings)
+    prefix = "flight-aletheia-operator-"
+    return {
+        item["metadata"]["name"].removeprefix(prefix).split(".")[0]: (item, bindings[item["metadata"]["name"]])
+        for item in found
+    }
+
+
+@pytest.mark.parametrize(("name", "operations"), [("impersonation", ["CREATE"]), ("legal-hold", ["UPDATE", "DELETE"])])
+def test_admission_policies_fail_closed(name: str, operations: list[str]) -> None:
+    """One asks who names a ServiceAccount, the other who lifts a legal hold or deletes what is under it."""
+    policy, binding = policies()[name]
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert policy["spec"]["matchConstraints"]["resourceRules"] == [
         {
             "apiGroups": ["aletheia.dev"],
             "apiVersions": ["v1alpha1"],
-            "operations": ["CREATE"],
+            "operations": operations,
             "resources": ["investigations"],
             "scope": "Namespaced",
         }
@@ -575,11 +610,39 @@ def test_admission_policy_fails_closed() -> None:
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
-def test_admission_policy_keeps_to_the_releases_namespaces() -> None:
-    """The policy of a namespaced release says nothing about other namespaces."""
-    binding = the(render({"namespaces": ["shop"]}), "ValidatingAdmissionPolicyBinding")
-    (expression,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
-    assert (expression["operator"], expression["values"]) == ("In", ["shop"])
+def test_the_policy_of_legal_holds_is_an_option() -> None:
+    """Each can be had alone."""
+    assert set(policies({"admissionPolicy": {"legalHold": False}})) == {"impersonation"}
+    assert set(policies({"admissionPolicy": {"enabled": False}})) == {"legal-hold"}
+
+
+def test_admission_policies_keep_to_the_releases_namespaces() -> None:
+    """The policies of a namespaced release say nothing about other namespaces."""
+    for _, binding in policies({"namespaces": ["shop"]}).values():
+        (expression,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+        assert (expression["operator"], expression["values"]) == ("In", ["shop"])
+
+
+def test_the_operator_looks_for_the_policy_that_is_there() -> None:
+    """Its flag and its right name the policy and its binding; another scope is another policy, as if it were new."""
+    names = set()
+    for namespaces in ([], ["shop"], ["shop", "bank"], ["bank", "shop"]):
+        values: Values = {"namespaces": namespaces}
+        ((policy, binding),) = [pair for key, pair in policies(values).items() if key.startswith("impersonation")]
+        name = policy["metadata"]["name"]
+        assert binding["metadata"]["name"] == name
+        assert f"--impersonation-policy={name}" in operator_arguments(values)
+        rules = [rule for role in of_kind(render(values), "ClusterRole") for rule in role["rules"]]
+        assert [rule["resourceNames"] for rule in rules if rule["apiGroups"] == ["admissionregistration.k8s.io"]] == [[name]]
+        names.add(name)
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("values", [{"impersonation": {"trustCreators": True}}, {"admissionPolicy": {"enabled": False}}])
+def test_without_the_policy_the_operator_looks_for_none(values: Values) -> None:
+    """Neither flag nor right."""
+    assert not any("policy" in argument for argument in operator_arguments(values))
+    assert not any("validatingadmission" in right for right in rights(render(values)))
 
 
 def test_crds_are_the_generated_ones() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.handlers import status as status_module
+from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.archive import export_session, import_session

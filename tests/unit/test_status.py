@@ -1,6 +1,7 @@
 """Status: phase, conditions and evidence, projected from the manifest; and the one writer of it."""
 
 import asyncio
+import json
 from datetime import timedelta
 from itertools import repeat
 from typing import Any
@@ -9,19 +10,21 @@ import pytest
 
 from aletheia_operator.api import InvestigationStatus
 from aletheia_operator.api.investigation import TERMINAL_PHASES
-from aletheia_operator.api.reasons import ConditionReason, GapReason
-from aletheia_operator.clients.errors import Rejected, Unavailable
-from aletheia_operator.handlers import status as module
+from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
+from aletheia_operator.handlers import status_writer as module
 from aletheia_operator.handlers.status import (
     MAX_ARTIFACTS,
     MAX_GAPS,
     MAX_MESSAGE,
     MAX_SUMMARY,
-    StatusWriter,
     describe,
+    minimal,
     of_phase,
     of_snapshot,
+    shortened,
 )
+from aletheia_operator.handlers.status_writer import Claim, StatusWriter, Written
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.text.sizes import readable_size
@@ -196,6 +199,11 @@ def make_writer(kubernetes: FakeKubernetes, status: dict[str, Any] | None = None
     return StatusWriter(kubernetes.real(), {"metadata": metadata, "status": status or {}}, Clock())
 
 
+def answered(code: int) -> SourceError:
+    """What the client raises for an answer with this status."""
+    return error_of(code, f"the Kubernetes API answered {code}: no")
+
+
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer tries again at once."""
@@ -212,10 +220,152 @@ async def test_a_status_is_written_until_it_is_taken() -> None:
 
 
 async def test_a_resource_that_is_gone_is_let_go() -> None:
-    """A refusal is final."""
-    kubernetes = FakeKubernetes(refusals=[Rejected("gone", GapReason.NOT_FOUND)])
-    await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED)
+    """Once the API server says so when it is asked for the resource itself."""
+    kubernetes = FakeKubernetes(refusals=[answered(404)])
+    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is Written.GONE
+    kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}, refusals=[answered(409)])
+    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is Written.GONE
     assert kubernetes.patches == []
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 409, 429, 500, 502, 503, 504])
+async def test_a_passing_refusal_loses_no_status(code: int) -> None:
+    """While the resource is there, its last status is written until it is taken."""
+    kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": UID}}}, refusals=[answered(code), answered(code)])
+    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
+    (status,) = kubernetes.statuses
+    assert len(status["artifacts"]) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        error_of(500, "the Kubernetes API answered 500: etcdserver: request is too large"),
+        error_of(500, "the Kubernetes API answered 500: rpc error: trying to send message larger than max (2 vs. 1)"),
+        error_of(413, "the Kubernetes API answered 413: Request entity too large: limit is 3145728"),
+        error_of(422, "the Kubernetes API answered 422: Investigation is invalid: metadata.annotations: Too long"),
+        error_of(400, "the Kubernetes API answered 400: no"),
+    ],
+)
+async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError) -> None:
+    """First with few artifacts and gaps, then with none and a word that says so; then it is given up."""
+    artifacts, gaps = [make_artifact()] * 9, [make_gap(message="x" * 500)] * 9
+    snapshot = make_snapshot(artifacts, gaps, "PartiallyCompleted")
+    sizes = []
+    for refusals in ([refusal], [refusal] * 2):
+        kubernetes = FakeKubernetes(refusals=list(refusals))
+        assert await make_writer(kubernetes).snapshot(snapshot) is Written.DONE
+        (status,) = kubernetes.statuses
+        assert (status["phase"], status["completionTime"]) == ("PartiallyCompleted", "2026-11-22T12:00:05Z")
+        sizes.append(len(json.dumps(status)))
+    assert sizes[1] < sizes[0] < len(json.dumps(of_snapshot(snapshot, 1, {}, NOW)))
+    assert all("shortened" in one["message"] for one in status["conditions"])
+    assert (status["artifacts"], status["gaps"], status["session"]["id"]) == (None, None, "INC-7F3A")
+    kubernetes = FakeKubernetes(refusals=[refusal] * 3)
+    assert await make_writer(kubernetes).snapshot(snapshot) is Written.REFUSED
+
+
+async def test_a_fault_that_lasts_is_taken_for_a_status_that_is_too_large() -> None:
+    """Some API servers answer no more than 500; after a few the status is written smaller."""
+    kubernetes = FakeKubernetes(refusals=[answered(500)] * 6)
+    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
+    assert kubernetes.statuses[0]["artifacts"] is None
+
+
+async def test_a_status_that_is_never_taken_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wrote it is told, and may try again later."""
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
+    kubernetes = FakeKubernetes(refusals=[Unavailable("away")] * 10**6)
+    writer = make_writer(kubernetes)
+    assert await writer.snapshot(make_snapshot()) is Written.UNWRITTEN
+    kubernetes.refusals.clear()
+    writer.generation = 3
+    assert await writer.again() is Written.DONE
+    assert (kubernetes.statuses[0]["phase"], kubernetes.statuses[0]["observedGeneration"]) == ("Completed", 3)
+    assert await writer.again() is Written.DONE
+    assert len(kubernetes.statuses) == 1
+
+
+def test_smaller_statuses_are_of_the_same_schema() -> None:
+    """What is left out is taken out, and all that is left is known."""
+    whole = of_snapshot(make_snapshot([make_artifact()] * 9, [make_gap()] * 9, "PartiallyCompleted"), 1, {}, NOW)
+    for smaller in (shortened(whole), minimal(whole), minimal(of_phase("Failed", "x" * 9999, 1, {}, NOW))):
+        InvestigationStatus.model_validate({name: value for name, value in smaller.items() if name != "session"})
+    assert len(json.dumps(minimal(of_phase("Failed", "x" * 9999, 1, {}, NOW)))) < 2500
+
+
+def test_the_status_of_a_large_investigation_stays_small() -> None:
+    """Thousands of finished ones lie in memory while they are listed: a full status is a few kilobytes."""
+    artifact = make_artifact(path=f"data/logs/{'x' * 100}.json", summary="s" * 900, target="t" * 200, sha256="0" * 64)
+    gap = make_gap(target="t" * 200, message="m" * 150)
+    status = of_snapshot(make_snapshot([artifact] * 500, [gap] * 500), 1, {}, NOW)
+    assert len(json.dumps(status)) < 24_000
+
+
+OTHERS = {"type": "Mine", "status": "True", "reason": "Why", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"}
+
+
+async def test_conditions_of_others_stay() -> None:
+    """Those that do not follow from the phase, also when they are added meanwhile."""
+    kubernetes = FakeKubernetes()
+    writer = make_writer(kubernetes)
+    metadata = {"namespace": "shop", "name": "incident", "uid": UID, "generation": 2}
+    writer.observe({"metadata": metadata, "status": {"conditions": [OTHERS]}})
+    for ended in (False, True):
+        await writer.snapshot(make_snapshot(ended=ended))
+        assert kubernetes.statuses[-1]["conditions"][-1] == OTHERS
+        assert [one["type"] for one in kubernetes.statuses[-1]["conditions"]].count("Ready") == 1
+    assert kubernetes.statuses[-1]["observedGeneration"] == 2
+
+
+async def test_a_restart_moves_no_transition_time() -> None:
+    """The next process begins with the conditions that the last one wrote."""
+    first, second = FakeKubernetes(), FakeKubernetes()
+    await make_writer(first).phase("Queued", ConditionReason.QUEUED)
+    writer = make_writer(second, first.statuses[0])
+    writer._now = Clock(NOW + timedelta(hours=1))
+    await writer.snapshot(make_snapshot(phase="Running", ended=False))
+    assert {one["lastTransitionTime"] for one in second.statuses[0]["conditions"]} == {"2026-11-22T12:00:00Z"}
+
+
+def claimable(**status: Any) -> FakeKubernetes:
+    return FakeKubernetes({PATH: {"metadata": {"uid": UID, "resourceVersion": "7"}, "status": status}})
+
+
+async def test_an_investigation_is_claimed_once() -> None:
+    """The first claim says Running; the second, of whichever operator, is told who was first."""
+    kubernetes = claimable()
+    assert await make_writer(kubernetes).claim("a") == "a"
+    (status,) = kubernetes.statuses
+    assert (status["operator"], status["phase"]) == ("a", "Running")
+    for operator in ("a", "b"):
+        assert await make_writer(claimable(operator="a")).claim(operator) == "a"
+
+
+async def test_of_two_claims_at_once_one_holds() -> None:
+    """The API server refuses the patch of what has changed; then the other's mark is read."""
+    kubernetes = claimable()
+
+    async def overtaken(path: str, status: Any, uid: str, resource_version: str | None = None) -> None:
+        assert resource_version == "7"
+        kubernetes.objects = {PATH: {"metadata": {"uid": UID, "resourceVersion": "8"}, "status": {"operator": "b"}}}
+        raise answered(409)
+
+    kubernetes.patch_status = overtaken  # type: ignore[method-assign]
+    assert await make_writer(kubernetes).claim("a") == "b"
+
+
+async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gone, being deleted, another of its name, refused, or the API server is away."""
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
+    assert await make_writer(FakeKubernetes()).claim("a") is Claim.GONE
+    deleted = FakeKubernetes({PATH: {"metadata": {"uid": UID, "deletionTimestamp": "2026-11-22T12:00:00Z"}}})
+    assert await make_writer(deleted).claim("a") is Claim.GONE
+    assert await make_writer(FakeKubernetes({PATH: {"metadata": {"uid": "another"}}})).claim("a") is Claim.GONE
+    refusing = claimable()
+    refusing.refusals = [error_of(500, "the Kubernetes API answered 500: etcdserver: request is too large")]
+    assert await make_writer(refusing).claim("a") is Claim.REFUSED
+    assert await make_writer(FakeKubernetes({PATH: Unavailable("away")})).claim("a") is Claim.UNAVAILABLE
 
 
 async def test_an_end_without_a_session_has_its_time() -> None:
@@ -242,7 +392,7 @@ async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
 async def test_a_change_after_the_end_is_acknowledged() -> None:
     """The generation is observed; the conditions stay as they are now, not as an older view had them."""
     ended = of_snapshot(make_snapshot([make_artifact()]), 1, {}, NOW)
-    kubernetes = FakeKubernetes({PATH: {"status": ended}})
+    kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": UID}, "status": ended}})
     await make_writer(kubernetes, {"phase": "Running"}, generation=4).acknowledge()
     (status,) = kubernetes.statuses
     assert status["observedGeneration"] == 4
@@ -266,3 +416,27 @@ async def test_of_many_reports_the_latest_is_written() -> None:
         await writer.snapshot(make_snapshot())
     assert [status["progress"]["done"] for status in kubernetes.statuses] == [49, 1]
     assert kubernetes.statuses[-1]["phase"] == "Completed"
+
+
+async def test_late_progress_never_overtakes_the_end() -> None:
+    """A patch that is under way when the capture ends is waited for: the API server would apply it after the last one."""
+    kubernetes = FakeKubernetes()
+    go_on, begun = asyncio.Event(), asyncio.Event()
+
+    async def slow(path: str, status: Any, uid: str, resource_version: str | None = None) -> None:
+        async def apply() -> None:
+            begun.set()
+            await go_on.wait()
+            kubernetes.patches.append((path, status, uid))
+
+        await asyncio.shield(asyncio.create_task(apply()))  # the server goes on though the client gives up
+
+    kubernetes.patch_status = slow  # type: ignore[method-assign]
+    writer = make_writer(kubernetes)
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        async with writer.following() as report:
+            report(make_snapshot(ended=False, phase="Running"))
+            await begun.wait()
+            asyncio.get_running_loop().call_soon(go_on.set)
+        await writer.snapshot(make_snapshot())
+    assert [status["phase"] for status in kubernetes.statuses] == ["Running", "Completed"]

@@ -1,6 +1,7 @@
 """The supervisor: whatever a resource looks like, what is missing is done, once."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,23 +11,28 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.handlers import status as status_module
-from aletheia_operator.handlers import supervisor as module
+from aletheia_operator.api import paths
+from aletheia_operator.clients.errors import Unavailable, error_of
+from aletheia_operator.handlers import run as module
+from aletheia_operator.handlers import status_writer as status_module
+from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.run import Shared
+from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate.upload import Uploader
 from aletheia_operator.session import Manifest
-from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeFetcher, FakeKubernetes, forever, make_tools
+from aletheia_operator.settings import Rights
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeFetcher, FakeInvestigations, forever, make_tools
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
-OWN = "/apis/aletheia.dev/v1alpha1/namespaces/shop/investigations/incident"
 
 
 def make_body(uid: str = UID, generation: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     return {
         "metadata": {
             "namespace": "shop",
-            "name": "incident",
+            "name": "incident" if uid == UID else uid,
             "uid": uid,
             "generation": generation,
             "creationTimestamp": "2026-11-22T12:00:00Z",
@@ -42,14 +48,37 @@ class Rig:
 
     root: Path
     fetcher: FakeFetcher = field(default_factory=lambda: FakeFetcher({"a": [[1]]}))
-    kubernetes: FakeKubernetes = field(default_factory=FakeKubernetes)
+    kubernetes: FakeInvestigations = field(default_factory=FakeInvestigations)
     clock: Clock = field(default_factory=Clock)
     max_investigations: int = 20
+    max_of_one: int = 20
+    rights: Rights = field(default_factory=Rights)
+    identity: str = "flight"
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         tools = make_tools(self.root, self.fetcher, kubernetes=self.kubernetes, now=self.clock)
-        self.supervisor = Supervisor(tools, self._emit, self.max_investigations)
+        shared = Shared(
+            tools=tools,
+            emit=self._emit,
+            slots=FairSlots(self.max_investigations, self.max_of_one),
+            trust=Trust(self.kubernetes.real(), self.rights),
+            identity=OperatorIdentity(tools.layout, self.identity),
+            max_timeout_seconds=3600,
+        )
+        self.supervisor = Supervisor(shared)
+
+    def observe(self, body: dict[str, Any]) -> None:
+        """The resource is applied, and the watch shows it."""
+        self.kubernetes.put(body)
+        self.supervisor.observe(body)
+
+    def show(self, name: str = "incident", uid: str = UID) -> dict[str, Any]:
+        """The watch shows a resource as the API server has it; returns it."""
+        body = copy.deepcopy(self.kubernetes.stored[paths.investigation("shop", name)])
+        assert body["metadata"]["uid"] == uid
+        self.supervisor.observe(body)
+        return body
 
     def _emit(self, body: Any, kind: str, reason: str, message: str) -> None:
         self.events.append((kind, reason, message))
@@ -63,7 +92,7 @@ class Rig:
     async def settled(self) -> None:
         """Wait until nothing runs."""
         async with asyncio.timeout(LONGEST_TEST_SECONDS):
-            while tasks := list(self.supervisor._tasks):
+            while tasks := list(self.supervisor._tasks.values()):
                 await asyncio.wait(tasks)
 
     @property
@@ -81,6 +110,7 @@ class Rig:
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once, and progress is written as it comes."""
     monkeypatch.setattr(status_module, "PROGRESS_INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
     for place in (status_module, module):
         monkeypatch.setattr(place, "retry_delays", lambda: repeat(0.0))
 
@@ -95,7 +125,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
     """Status ends at Completed, with an Event at the begin and one at the end."""
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     await rig.settled()
     assert rig.phases[-1] == "Completed"
     assert rig.last["artifactCount"] == 1
@@ -106,10 +136,10 @@ async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
     """While it runs, after it ended with an older view, and after the status arrived."""
     body = make_body()
     for _ in range(3):
-        rig.supervisor.observe(body)
+        rig.observe(body)
     await rig.settled()
-    rig.supervisor.observe(body | {"status": {"phase": "Running", "observedGeneration": 1}})
-    rig.supervisor.observe(body | {"status": rig.last})
+    rig.observe(body | {"status": {"phase": "Running", "observedGeneration": 1}})
+    rig.observe(body | {"status": rig.last})
     await rig.settled()
     assert rig.fetcher.asked == ["a"]
     assert [reason for _, reason, _ in rig.events] == ["Started", "Completed"]
@@ -118,7 +148,7 @@ async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
 async def test_a_terminal_investigation_asks_nothing(rig: Rig) -> None:
     """Whatever the phase was in which it ended; a restarted operator writes nothing either."""
     for number, phase in enumerate(("Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled")):
-        rig.supervisor.observe(make_body(uid=str(number), status={"phase": phase, "observedGeneration": 1}))
+        rig.observe(make_body(uid=str(number), status={"phase": phase, "observedGeneration": 1}))
     await rig.settled()
     assert (rig.fetcher.asked, rig.kubernetes.patches, rig.events) == ([], [], [])
 
@@ -126,8 +156,7 @@ async def test_a_terminal_investigation_asks_nothing(rig: Rig) -> None:
 async def test_a_change_after_the_end_is_acknowledged(rig: Rig) -> None:
     """kstatus would call it in progress for ever; nothing is captured again."""
     ended = {"phase": "Completed", "observedGeneration": 1, "conditions": []}
-    rig.kubernetes.objects = {OWN: {"status": ended}}
-    rig.supervisor.observe(make_body(generation=2, status=ended, cancel=True))
+    rig.observe(make_body(generation=2, status=ended, cancel=True))
     await rig.settled()
     assert rig.kubernetes.statuses == [{"observedGeneration": 2, "conditions": []}]
     assert rig.fetcher.asked == []
@@ -135,12 +164,12 @@ async def test_a_change_after_the_end_is_acknowledged(rig: Rig) -> None:
 
 async def test_a_suspended_investigation_waits(rig: Rig) -> None:
     """It is Pending, with the reason, and begins once it is no longer suspended."""
-    rig.supervisor.observe(make_body(suspend=True))
+    rig.observe(make_body(suspend=True))
     await rig.settled()
     assert rig.phases == ["Pending"]
     assert rig.last["conditions"][0]["reason"] == "Suspended"
     assert rig.fetcher.planned == 0
-    rig.supervisor.observe(make_body(generation=2, suspend=False))
+    rig.observe(make_body(generation=2, suspend=False))
     await rig.settled()
     assert rig.phases[-1] == "Completed"
     assert rig.last["observedGeneration"] == 2
@@ -155,9 +184,9 @@ async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
         await forever()
 
     rig = Rig(tmp_path, FakeFetcher({"a": [[1], hang]}))
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     await saved.wait()
-    rig.supervisor.observe(make_body(generation=2, cancel=True))
+    rig.observe(make_body(generation=2, cancel=True))
     await rig.settled()
     assert rig.phases[-1] == "Cancelled"
     assert (rig.last["observedGeneration"], rig.last["artifactCount"]) == (2, 1)
@@ -167,14 +196,14 @@ async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
 async def test_a_suspended_investigation_can_be_cancelled(rig: Rig) -> None:
     """It ends without having asked anything of a source that hangs."""
     rig.fetcher.answers = {"a": [forever]}
-    rig.supervisor.observe(make_body(suspend=True, cancel=True))
+    rig.observe(make_body(suspend=True, cancel=True))
     await rig.settled()
     assert rig.phases[-1] == "Cancelled"
 
 
 async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
     """Failed, with the message in status and as an Event; the value is not repeated."""
-    rig.supervisor.observe(make_body(timeout="canary-7d1", window={"lookback": "1h", "start": "2026-11-22T10:00:00Z"}))
+    rig.observe(make_body(timeout="canary-7d1", window={"lookback": "1h", "start": "2026-11-22T10:00:00Z"}))
     await rig.settled()
     (condition, *_) = rig.last["conditions"]
     assert (rig.last["phase"], condition["reason"]) == ("Failed", "InvalidSpec")
@@ -187,7 +216,7 @@ async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
 async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
     """With the first of each kind and how many there are more."""
     rig = Rig(tmp_path, FakeFetcher({"a": [Unavailable("down")], "b": [Unavailable("down")], "c": [[1]]}))
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     await rig.settled()
     assert rig.events[1:] == [
         ("Warning", "Unavailable", "Fake thing/a: down (and 1 more)"),
@@ -198,31 +227,31 @@ async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
 async def test_a_deleted_investigation_is_stopped(tmp_path: Path) -> None:
     """Its capture ends, nothing more is written, and no other is touched."""
     rig = Rig(tmp_path, FakeFetcher({"a": [forever]}))
-    rig.supervisor.observe(make_body())
-    rig.supervisor.observe(make_body(uid="other"))
+    rig.observe(make_body())
+    rig.observe(make_body(uid="other"))
     await rig.until(lambda: len(rig.fetcher.asked) == 2)
     rig.supervisor.forget(UID)
-    await rig.until(lambda: UID not in rig.supervisor._running)
-    assert set(rig.supervisor._running) == {"other"}
+    await rig.until(lambda: UID not in rig.supervisor._runs)
+    assert set(rig.supervisor._runs) == {"other"}
     await rig.supervisor.close()
     assert "Completed" not in rig.phases
 
 
 async def test_an_investigation_that_is_deleted_at_once_is_forgotten(rig: Rig) -> None:
     """Created and deleted between two steps of the loop: nothing of it is kept."""
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     rig.supervisor.forget(UID)
     await rig.settled()
-    assert rig.supervisor._running == {}
+    assert rig.supervisor._runs == {}
 
 
 async def test_investigations_past_the_limit_are_queued(tmp_path: Path) -> None:
     """The second says so, and begins when the first has ended."""
     go_on = asyncio.Event()
     rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}), max_investigations=1)
-    rig.supervisor.observe(make_body(uid="first"))
+    rig.observe(make_body(uid="first"))
     await rig.until(lambda: rig.fetcher.asked)
-    rig.supervisor.observe(make_body(uid="second"))
+    rig.observe(make_body(uid="second"))
     written = rig.kubernetes.patches
     await rig.until(lambda: any(uid == "second" for _, _, uid in written))
     assert [status["phase"] for _, status, uid in written if uid == "second"] == ["Queued"]
@@ -243,8 +272,8 @@ async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Uploader, "run", hangs)
     rig = Rig(tmp_path, FakeFetcher({"a": [[1]]}), max_investigations=1)
-    rig.supervisor.observe(make_body(uid="first", session={"upload": {}}))
-    rig.supervisor.observe(make_body(uid="second"))
+    rig.observe(make_body(uid="first", session={"upload": {}}))
+    rig.observe(make_body(uid="second"))
 
     def last(uid: str) -> Any:
         return next((status for _, status, of in reversed(rig.kubernetes.patches) if of == uid), {})
@@ -260,12 +289,12 @@ async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_stopped_process_leaves_the_capture_to_the_next(tmp_path: Path) -> None:
     """The next one takes it up, asks only what is missing and announces no second begin."""
     first = Rig(tmp_path, FakeFetcher({"a": [[1]], "b": [forever]}))
-    first.supervisor.observe(make_body())
-    await first.until(lambda: first.kubernetes.statuses and first.last["artifactCount"] == 1)
+    first.observe(make_body())
+    await first.until(lambda: first.kubernetes.statuses and first.last.get("artifactCount") == 1)
     await first.supervisor.close()
     assert first.phases == ["Running"]
     second = Rig(tmp_path, FakeFetcher({"a": [[9]], "b": [[2]]}))
-    second.supervisor.observe(make_body(status=first.last))
+    second.observe(make_body(status=first.last))
     await second.settled()
     assert second.fetcher.asked == ["b"]
     assert second.last["phase"] == "Completed"
@@ -277,8 +306,8 @@ async def test_a_volume_that_comes_back_is_used(tmp_path: Path) -> None:
     blocked = tmp_path / "sessions"
     blocked.write_text("in the way")
     rig = Rig(tmp_path)
-    rig.supervisor.observe(make_body())
-    await rig.until(lambda: rig.kubernetes.patches)
+    rig.observe(make_body())
+    await rig.until(lambda: rig.phases[-1:] == ["Pending"])
     assert rig.last["conditions"][0]["reason"] == "SessionUnavailable"
     blocked.unlink()
     await rig.settled()
@@ -289,8 +318,8 @@ async def test_a_volume_that_stays_away_fails_the_investigation_in_the_end(tmp_p
     """Once the timeout is over."""
     (tmp_path / "sessions").write_text("in the way")
     rig = Rig(tmp_path)
-    rig.supervisor.observe(make_body(timeout="1m"))
-    await rig.until(lambda: rig.kubernetes.patches)
+    rig.observe(make_body(timeout="1m"))
+    await rig.until(lambda: rig.phases[-1:] == ["Pending"])
     rig.clock.advance(61)
     await rig.settled()
     assert rig.last["phase"] == "Failed"
@@ -302,11 +331,11 @@ async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Pa
     """It ends though nothing can be kept."""
     (tmp_path / "sessions").write_text("in the way")
     rig = Rig(tmp_path)
-    rig.supervisor.observe(make_body())
-    await rig.until(lambda: rig.kubernetes.patches)
-    rig.supervisor.observe(make_body(generation=2, cancel=True))
+    rig.observe(make_body())
+    await rig.until(lambda: rig.phases[-1:] == ["Pending"])
+    rig.observe(make_body(generation=2, cancel=True))
     try:
-        await asyncio.wait(list(rig.supervisor._tasks), timeout=0.1)
+        await asyncio.wait(list(rig.supervisor._tasks.values()), timeout=0.5)
         assert not rig.supervisor._tasks
     finally:
         await rig.supervisor.close()
@@ -319,7 +348,7 @@ async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: 
         raise OverflowError("canary-3e8")
 
     monkeypatch.setattr(module, "investigate", broken)
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     await rig.settled()
     assert rig.last["phase"] == "Failed"
     assert "canary-3e8" not in str(rig.kubernetes.statuses) + str(rig.events)
@@ -327,12 +356,12 @@ async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: 
 
 async def test_a_damaged_manifest_ends_the_investigation(rig: Rig) -> None:
     """A session that cannot be read is said, not hung on."""
-    rig.supervisor.observe(make_body())
+    rig.observe(make_body())
     await rig.settled()
     (session,) = (rig.root / "sessions").iterdir()
     (session / "manifest.json").write_text("{")
     other = Rig(rig.root)
-    other.supervisor.observe(make_body())
+    other.observe(make_body())
     await other.settled()
     assert other.kubernetes.statuses
 
@@ -354,7 +383,7 @@ def listed(uid: str, age_seconds: float) -> dict[str, Any]:
 async def test_a_watch_that_has_gone_deaf_is_noticed(rig: Rig, items: list[Any], unnoticed: tuple[str, ...]) -> None:
     """What exists is compared with what was observed."""
     rig.kubernetes.lists = {LISTED: items}
-    rig.supervisor.observe(make_body(suspend=True))
+    rig.observe(make_body(suspend=True))
     await rig.supervisor.look_for_unnoticed(())
     assert rig.supervisor.unnoticed == unnoticed
 
@@ -365,3 +394,219 @@ async def test_only_the_namespaces_that_are_watched_are_looked_at(rig: Rig) -> N
     assert [path for path, _ in rig.kubernetes.asked] == [
         f"/apis/aletheia.dev/v1alpha1/namespaces/{name}/investigations" for name in ("shop", "bank")
     ]
+
+
+async def queued_rig(root: Path, **changes: Any) -> Rig:
+    """One Investigation runs and hangs, and `incident` waits for its place."""
+    rig = Rig(root, FakeFetcher({"a": [forever]}), max_investigations=1, **changes)
+    rig.observe(make_body(uid="first"))
+    await rig.until(lambda: rig.fetcher.asked)
+    rig.observe(make_body())
+    await rig.until(lambda: rig.last.get("phase") == "Queued")
+    return rig
+
+
+async def test_a_queued_investigation_can_be_cancelled(tmp_path: Path) -> None:
+    """At once: it needs no place to end."""
+    rig = await queued_rig(tmp_path)
+    rig.observe(make_body(generation=2, cancel=True))
+    await rig.until(lambda: rig.last.get("phase") == "Cancelled")
+    assert rig.last["observedGeneration"] == 2
+    assert len(rig.fetcher.asked) == 1
+    await rig.supervisor.close()
+
+
+async def test_a_queued_investigation_can_be_suspended(tmp_path: Path) -> None:
+    """It gives up its turn, and takes a new one when it is no longer suspended."""
+    rig = await queued_rig(tmp_path)
+    rig.observe(make_body(generation=2, suspend=True))
+    await rig.until(lambda: rig.last.get("phase") == "Pending")
+    assert rig.last["conditions"][0]["reason"] == "Suspended"
+    await rig.until(lambda: UID not in rig.supervisor._tasks)
+    rig.observe(make_body(uid="first", generation=2, cancel=True))
+    await rig.settled()
+    assert len(rig.fetcher.asked) == 1
+    rig.observe(make_body(generation=3))
+    await rig.until(lambda: len(rig.fetcher.asked) == 2)
+    await rig.supervisor.close()
+
+
+async def test_a_change_of_mind_while_suspending_is_not_lost(tmp_path: Path) -> None:
+    """What the watch shows while a status is under way is looked at afterwards."""
+    rig = Rig(tmp_path)
+    rig.observe(make_body(suspend=True))
+    rig.observe(make_body(generation=2, suspend=False))
+    await rig.until(lambda: rig.phases[-1:] == ["Completed"])
+
+
+async def test_a_namespace_does_not_wait_for_another(tmp_path: Path) -> None:
+    """However many hanging Investigations one namespace has, one of another is captured at once."""
+
+    async def hang() -> None:
+        if len(fetcher.asked) <= 3:
+            await forever()
+
+    fetcher = FakeFetcher({"a": [hang, [1]]})
+    rig = Rig(tmp_path, fetcher, max_investigations=4, max_of_one=3)
+    for number in range(30):
+        rig.observe(make_body(uid=f"loud-{number}"))
+    await rig.until(lambda: len(rig.fetcher.asked) == 3)
+    quiet = make_body(uid="quiet")
+    quiet["metadata"]["namespace"] = "bank"
+    rig.observe(quiet)
+    await rig.until(lambda: any(uid == "quiet" and one.get("phase") == "Completed" for _, one, uid in rig.kubernetes.patches))
+    await rig.supervisor.close()
+
+
+async def test_a_timeout_is_at_most_the_admins(tmp_path: Path) -> None:
+    """It is cut, an Event says so, and the gaps name the time that really ran out."""
+    rig = Rig(tmp_path, FakeFetcher({"a": [forever]}))
+    rig.observe(make_body(timeout="9999w9999w", session={"upload": {"timeout": "9999w"}}))
+    await rig.until(lambda: rig.fetcher.asked)
+    (run,) = rig.supervisor._runs.values()
+    assert run.order.spec.timeout == "3600s"
+    assert run.order.spec.session and run.order.spec.session.upload
+    assert run.order.spec.session.upload.timeout == "3600s"
+    assert [(kind, reason) for kind, reason, _ in rig.events] == [("Normal", "Started"), ("Warning", "TimeoutLimited")]
+    await rig.supervisor.close()
+
+
+TOO_LARGE = error_of(500, "the Kubernetes API answered 500: etcdserver: request is too large")
+
+
+async def test_a_status_that_is_refused_holds_no_place(tmp_path: Path) -> None:
+    """Twenty whose status is never taken: another is captured; nothing of the twenty is, and nothing is tried for ever."""
+    rig = Rig(tmp_path, max_investigations=2)
+    patch = rig.kubernetes.patch_status
+
+    async def refuse(path: str, status: Any, uid: str, resource_version: str | None = None) -> None:
+        if uid.startswith("huge"):
+            raise TOO_LARGE
+        await patch(path, status, uid, resource_version)
+
+    rig.kubernetes.patch_status = refuse  # type: ignore[method-assign]
+    for number in range(20):
+        rig.observe(make_body(uid=f"huge-{number}"))
+    rig.observe(make_body())
+    await rig.settled()
+    assert rig.phases[-1] == "Completed"
+    assert rig.fetcher.asked == ["a"]
+    assert sum(reason == "StatusRefused" for _, reason, _ in rig.events) == 20
+    rig.show()
+    rig.clock.advance(10**6)
+    asked = len(rig.kubernetes.asked)
+    await rig.supervisor.write_again()
+    assert len(rig.kubernetes.asked) == asked
+
+
+async def test_a_last_status_that_could_not_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place is free meanwhile; the next look writes it."""
+    for name in ("WRITE_SECONDS", "PROGRESS_SECONDS"):
+        monkeypatch.setattr(status_module, name, 0.05)
+    go_on = asyncio.Event()
+    rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}), max_investigations=1)
+    rig.observe(make_body())
+    await rig.until(lambda: rig.fetcher.asked)
+    rig.kubernetes.refusals = [Unavailable("away")] * 10**6
+    go_on.set()
+    await rig.settled()
+    assert not rig.supervisor.shared.slots.full("shop")
+    assert rig.phases == ["Running"]
+    rig.kubernetes.refusals.clear()
+    await rig.supervisor.write_again()
+    await rig.settled()
+    assert rig.phases == ["Running", "Completed"]
+    patches = len(rig.kubernetes.patches)
+    await rig.supervisor.write_again()
+    await rig.settled()
+    assert len(rig.kubernetes.patches) == patches
+
+
+async def test_a_last_status_that_got_lost_is_written_again(rig: Rig) -> None:
+    """Whatever took it away: the session on disk knows the end, and nothing is asked again."""
+    rig.observe(make_body())
+    await rig.settled()
+    rig.kubernetes.stored[paths.investigation("shop", "incident")]["status"] = {"phase": "Running", "operator": "flight"}
+    rig.show()
+    await rig.supervisor.write_again()
+    await rig.settled()
+    rig.clock.advance(61)
+    await rig.supervisor.write_again()
+    await rig.settled()
+    assert rig.show()["status"]["phase"] == "Completed"
+    assert rig.fetcher.asked == ["a"]
+    asked = len(rig.kubernetes.asked)
+    rig.clock.advance(61)
+    await rig.supervisor.write_again()
+    assert len(rig.kubernetes.asked) == asked
+
+
+async def test_one_held_by_a_finalizer_is_known(rig: Rig) -> None:
+    """It is being deleted: nothing is begun, and nobody takes the watch for deaf."""
+    body = make_body()
+    body["metadata"]["deletionTimestamp"] = "2026-11-22T12:00:00Z"
+    rig.observe(body)
+    rig.kubernetes.lists = {LISTED: [listed(UID, 3600)]}
+    await rig.supervisor.look_for_unnoticed(())
+    await rig.settled()
+    assert (rig.supervisor.unnoticed, rig.fetcher.asked, rig.kubernetes.patches) == ((), [], [])
+
+
+async def test_two_operators_capture_an_investigation_once(tmp_path: Path) -> None:
+    """Whoever is first; the other says so in a condition and an Event, and leaves it alone from then on."""
+    first = Rig(tmp_path / "a", FakeFetcher({"a": [[1]]}))
+    second = Rig(tmp_path / "b", kubernetes=first.kubernetes, identity="other")
+    first.observe(make_body())
+    second.observe(make_body())
+    await first.settled()
+    await second.settled()
+    assert sorted(first.fetcher.asked + second.fetcher.asked) == ["a"]
+    loser, winner = (second, first) if first.fetcher.asked else (first, second)
+    body = winner.show()
+    assert (body["status"]["operator"], body["status"]["phase"]) == (winner.identity, "Completed")
+    assert [reason for _, reason, _ in loser.events] == ["CapturedElsewhere"]
+    for _ in range(3):
+        loser.show()
+        await loser.settled()
+    assert len(loser.events) == 1
+
+
+async def test_an_investigation_of_another_operator_is_left_alone(rig: Rig) -> None:
+    """Also after a restart; it is said once, and the conditions of the other stay."""
+    await rig.supervisor.shared.identity.get()
+    ready = {"type": "Ready", "status": "False", "reason": "Running", "message": "", "lastTransitionTime": "x"}
+    rig.observe(make_body(status={"phase": "Running", "operator": "another", "conditions": [ready]}))
+    await rig.settled()
+    for _ in range(3):
+        body = rig.show()
+        await rig.settled()
+    assert [(one["type"], one["reason"]) for one in body["status"]["conditions"]] == [
+        ("Ready", "Running"),
+        ("Contested", "CapturedElsewhere"),
+    ]
+    assert (rig.fetcher.asked, len(rig.kubernetes.patches), len(rig.events)) == ([], 1, 1)
+
+
+async def test_a_service_account_that_nobody_checked_is_refused(rig: Rig) -> None:
+    """Before anything is read, with the reason in status and Event."""
+    rig.observe(make_body(serviceAccountName="cluster-admin"))
+    await rig.settled()
+    assert rig.last["phase"] == "Failed"
+    assert rig.last["conditions"][0]["reason"] == "ServiceAccountNotAllowed"
+    assert rig.fetcher.planned == 0
+    assert [reason for _, reason, _ in rig.events] == ["ServiceAccountNotAllowed"]
+
+
+async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is captured unclaimed; the place is given back between the tries."""
+    monkeypatch.setattr(status_module, "WRITE_SECONDS", 0.01)
+    rig = Rig(tmp_path, max_investigations=1)
+    rig.kubernetes.refusals = [Unavailable("away")] * 10**6
+    rig.observe(make_body())
+    await rig.until(lambda: len(rig.kubernetes.asked) > 5)
+    assert rig.fetcher.asked == []
+    rig.kubernetes.refusals.clear()
+    await rig.settled()
+    assert rig.phases[-1] == "Completed"

@@ -23,6 +23,13 @@ A namespace holds no dot, so `NAME.NAMESPACE` is unique to the release. Takes (l
 {{- printf "%s.%s" (join "-" $parts) $root.Release.Namespace }}
 {{- end }}
 
+{{- /* Name of the policy and of its binding. Another scope is another binding: the operator trusts what is older than an
+Investigation, and a binding that is widened would seem to have stood for namespaces that are new in it. */}}
+{{- define "aletheia.impersonationPolicy" -}}
+{{- $scope := ternary (.Values.namespaces | sortAlpha | join "," | sha256sum | trunc 8) "" (not (empty .Values.namespaces)) }}
+{{- include "aletheia.clusterName" (list . "impersonation" $scope) }}
+{{- end }}
+
 {{- define "aletheia.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "aletheia.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -48,12 +48,40 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
     if node.get("type") == "integer":
         node["format"] = "int64"
     if "properties" in node:
-        extra = node.pop("properties_extra", {})
-        node["properties"] = {name: structural(value, definitions) for name, value in node["properties"].items()} | extra
+        node["properties"] = {name: structural(value, definitions) for name, value in node["properties"].items()}
     for key in ("items", "additionalProperties"):
         if isinstance(node.get(key), dict):
             node[key] = structural(node[key], definitions)
     return node
+
+
+def without_inner_defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a spec, with no defaults in objects that may be applied empty; their descriptions say them instead.
+
+    Where `events: {}` is applied client-side and then server-side, the API server takes out the defaults below it, which nobody
+    applied; it would be left with null, and refuse that. Lists and their items are replaced as a whole, so they are spared.
+    """
+    return {**spec, "properties": {name: _without_defaults(node) for name, node in spec["properties"].items()}}
+
+
+def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
+    if "properties" not in node:
+        return node
+    properties = {name: _without_defaults(value) for name, value in node["properties"].items()}
+    if not node.get("required"):
+        properties = {name: _default_in_words(value) for name, value in properties.items()}
+    return {**node, "properties": properties}
+
+
+def _default_in_words(node: dict[str, Any]) -> dict[str, Any]:
+    if "default" not in node:
+        return node
+    spoken = {name: value for name, value in node.items() if name != "default"}
+    default = node["default"]
+    if isinstance(default, (str, int)):  # that of an object follows from its fields
+        said = str(default).lower() if isinstance(default, bool) else str(default)
+        spoken["description"] = f"{node['description']} Default: {said}."
+    return spoken
 
 
 def model_schema(model: type[Model]) -> dict[str, Any]:
@@ -88,7 +116,7 @@ def _column(name: str, path: str, kind: str, description: str, wide: bool = Fals
 
 
 def investigation_crd() -> dict[str, Any]:
-    spec = model_schema(InvestigationSpec)
+    spec = without_inner_defaults(model_schema(InvestigationSpec))
     spec[RULES] = [*spec[RULES], *immutability_rules(spec)]
     status = model_schema(InvestigationStatus)
     status["default"] = {"observedGeneration": -1}  # so that kstatus reads a resource no one has looked at yet as in progress
@@ -122,6 +150,7 @@ def investigation_crd() -> dict[str, Any]:
 
 
 def datasource_crd() -> dict[str, Any]:
+    spec, status = without_inner_defaults(model_schema(DataSourceSpec)), model_schema(DataSourceStatus)
     return _crd(
         "DataSource",
         "datasources",
@@ -133,7 +162,7 @@ def datasource_crd() -> dict[str, Any]:
                     "description": "An endpoint of metrics, traces or logs that Investigations may name, written by an admin.",
                     "type": "object",
                     "required": ["spec"],
-                    "properties": {"spec": model_schema(DataSourceSpec), "status": model_schema(DataSourceStatus)},
+                    "properties": {"spec": spec, "status": status},
                 }
             },
             "subresources": {"status": {}},

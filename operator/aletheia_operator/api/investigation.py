@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from aletheia_operator.api.conditions import Condition
 from aletheia_operator.api.expressions import is_expression
@@ -158,7 +158,7 @@ class LogLimits(Model):
     """
 
     LINE_BYTES: ClassVar[str] = "lineBytes is at most 16Mi"
-    model_config = rules(("quantity(self.lineBytes).compareTo(quantity('16Mi')) <= 0", LINE_BYTES))
+    model_config = rules(("!has(self.lineBytes) || quantity(self.lineBytes).compareTo(quantity('16Mi')) <= 0", LINE_BYTES))
 
     bytes_per_container: ByteQuantity = Field("50Mi", description="Of one run of one container.")
     bytes_per_investigation: ByteQuantity = Field(
@@ -548,20 +548,9 @@ class GapStatus(Model):
 class InvestigationStatus(Model):
     """What became of the Investigation. A projection of the session's manifest."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "properties_extra": {
-                "kopf": {
-                    "type": "object",
-                    "x-kubernetes-preserve-unknown-fields": True,
-                    "description": "The operator framework's own notes.",
-                }
-            }
-        }
-    )
-
     observed_generation: int | None = Field(None, description="The generation that this status speaks of; -1 before the first.")
     phase: Phase | None = Field(None, description="Where the Investigation stands.")
+    operator: str | None = Field(None, description="Identity of the operator that captures it; another one leaves it alone.")
     conditions: list[Condition] | None = Field(
         None,
         description="Ready, Reconciling, Stalled (kstatus) and Succeeded.",

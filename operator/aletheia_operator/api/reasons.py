@@ -123,6 +123,24 @@ class ConditionReason(Reason):
     TIMED_OUT = "TimedOut", "The timeout ran out; what was captured until then is kept."
     CANCELLED = "Cancelled", "Cancelled; what was captured until then is kept."
     INVALID_SPEC = "InvalidSpec", "The spec was refused; the message names the field."
+    SERVICE_ACCOUNT_NOT_ALLOWED = (
+        "ServiceAccountNotAllowed",
+        "Nobody has checked that the creator may read as spec.serviceAccountName: the admission policy is missing or younger"
+        " than the Investigation. Create it again, or ask an admin to install the policy.",
+    )
+    CAPTURED_ELSEWHERE = (
+        "CapturedElsewhere",
+        "Another operator captures this Investigation (status.operator); the scopes of two operators overlap. An admin should"
+        " give each its own namespaces.",
+    )
+    TIMEOUT_LIMITED = (
+        "TimeoutLimited",
+        "spec.timeout is longer than the operator allows; it ends after the longest time that is allowed.",
+    )
+    STATUS_REFUSED = (
+        "StatusRefused",
+        "The API server refuses the status, as when the resource is too large. Nothing is captured. Create a smaller one.",
+    )
     ARTIFACTS_EXPIRED = (
         "ArtifactsExpired",
         "The data was removed, as spec.retention or a limit of the volume asks; the manifest still lists it.",

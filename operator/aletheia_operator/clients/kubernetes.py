@@ -121,11 +121,26 @@ class Kubernetes:
         async with self.stream(path, query, accept=accept) as response:
             return _parse(await _read_capped(response, most_bytes))
 
-    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
-        """JSON merge patch (RFC 7386) of the status of the object with this uid. Raises Rejected where another has its name."""
-        body = {"metadata": {"uid": uid}, "status": status}
+    async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
+        """JSON merge patch (RFC 7386) of the status of the object with this uid.
+
+        Raises Rejected if another object has its name, or if it has changed since `resource_version`.
+        """
+        metadata = {"uid": uid} if resource_version is None else {"uid": uid, "resourceVersion": resource_version}
+        body = {"metadata": metadata, "status": status}
         merge_patch = "application/merge-patch+json"
         async with self.stream(f"{path}/status", method="PATCH", body=body, content_type=merge_patch) as response:
+            await _read_capped(response, MAX_BODY_BYTES)
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in the collection `path`; the object as it was stored, or a review's answer."""
+        async with self.stream(path, method="POST", body=body) as response:
+            return _parse(await _read_capped(response, MAX_BODY_BYTES))
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Delete the object with this uid. Raises Rejected if there is none, or if another has its name."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        async with self.stream(path, method="DELETE", body=options) as response:
             await _read_capped(response, MAX_BODY_BYTES)
 
     async def may(self, attributes: Mapping[str, str]) -> bool:
@@ -133,8 +148,7 @@ class Kubernetes:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         review = body | {"spec": {"resourceAttributes": dict(attributes)}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        async with self.stream(path, method="POST", body=review) as response:
-            answer = _parse(await _read_capped(response, MAX_BODY_BYTES))
+        answer = await self.create(path, review)
         return (answer.get("status") or {}).get("allowed") is True
 
     @asynccontextmanager
@@ -265,7 +279,7 @@ def rule_for(method: str, path: str) -> str:
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
     resource = "/".join(rest[::2])
-    verb = {"GET": "get" if len(rest) > 1 else "list", "PATCH": "patch"}.get(method, method.lower())
+    verb = {"GET": "get" if len(rest) > 1 else "list", "POST": "create"}.get(method, method.lower())
     groups = group or '""'
     named = f", resourceNames: [{rest[1]}]" if rest[0] == "secrets" and len(rest) > 1 else ""
     place = f"a Role of namespace {namespace}" if namespace else "a ClusterRole"

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -18,8 +17,13 @@ from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.handlers import datasources
 from aletheia_operator.handlers.event_loop import LoopWatch
+from aletheia_operator.handlers.events import Events
+from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.run import Shared
+from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
+from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
@@ -66,10 +70,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     kopf.on.startup(registry=registry)(handlers.start)
     kopf.on.cleanup(registry=registry)(handlers.stop)
     kopf.on.probe(registry=registry, id="unnoticed")(handlers.probe)
-    kopf.on.create(*RESOURCE, registry=registry, id="observe")(handlers.observe)
-    kopf.on.resume(*RESOURCE, registry=registry, id="observe")(handlers.observe)
-    kopf.on.update(*RESOURCE, registry=registry, id="observe")(handlers.observe)
-    kopf.on.event(*RESOURCE, registry=registry, id="forget")(handlers.forget)
+    kopf.on.event(*RESOURCE, registry=registry, id="observe")(handlers.observe)
     return registry
 
 
@@ -115,16 +116,28 @@ class _Handlers:
             budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
             operator_namespace=self.settings.scope.operator_namespace,
         )
-        self.supervisor = Supervisor(tools, emit, self.settings.limits.max_investigations)
+        self.events = Events(self._kubernetes, tools.now)
+        self.supervisor = Supervisor(self._shared(tools))
         self.sweeper = Sweeper(
             tools.layout,
             self._kubernetes,
-            emit,
+            self.events.emit,
             tools.now,
             self.settings.scope.namespaces,
             self.settings.retention,
         )
         self._watching = [asyncio.create_task(one) for one in (self._look(), self._sweep(), datasources.watch(tools))]
+
+    def _shared(self, tools: Tools) -> Shared:
+        limits = self.settings.limits
+        return Shared(
+            tools=tools,
+            emit=self.events.emit,
+            slots=FairSlots(limits.max_investigations, limits.namespace_investigations),
+            trust=Trust(self._kubernetes, self.settings.rights),
+            identity=OperatorIdentity(tools.layout, self.settings.scope.identity),
+            max_timeout_seconds=limits.max_timeout_seconds,
+        )
 
     async def _served(self) -> None:
         """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
@@ -145,6 +158,7 @@ class _Handlers:
             for task in self._watching:
                 task.cancel()
             await self.supervisor.close()
+            await self.events.close()
             if self._kubelets is not None:
                 await self._kubelets.close()
             await self._kubernetes.close()
@@ -154,19 +168,21 @@ class _Handlers:
             return kopf.login_with_service_account(**kwargs)
         return kopf.login_with_kubeconfig(**kwargs)
 
-    async def observe(self, body: kopf.Body, **_: Any) -> None:
-        self.supervisor.observe(dict(body))
-
-    async def forget(self, event: kopf.RawEvent, uid: str, body: kopf.Body, **_: Any) -> None:
-        if event["type"] == "DELETED":
-            self.supervisor.forget(uid)
-            await self.supervisor.settled(uid)
-            await self.sweeper.deleted(dict(body))
+    async def observe(self, event: kopf.RawEvent, **_: Any) -> None:
+        """Take over a resource as it is now. For this kind of handler kopf keeps no state on the resource."""
+        body = cast("dict[str, Any]", event["object"])
+        if event["type"] != "DELETED":
+            self.supervisor.observe(body)
+            return
+        uid = body["metadata"]["uid"]
+        self.supervisor.forget(uid)
+        await self.supervisor.settled(uid)
+        await self.sweeper.deleted(body)
 
     async def probe(self, **_: Any) -> int:
         """How many Investigations were overlooked; any makes the probe fail, and the pod restart."""
         if self.supervisor.unnoticed:
-            raise RuntimeError(f"the watch has gone deaf: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
+            raise kopf.PermanentError(f"the watch has gone deaf: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
         return 0
 
     async def _sweep(self) -> None:
@@ -185,6 +201,7 @@ class _Handlers:
         while True:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
             try:
+                await self.supervisor.write_again()
                 await self.supervisor.look_for_unnoticed(self.settings.scope.namespaces)
             except SourceError as e:
                 log.warning("Investigations cannot be listed: %s", e.message)
@@ -193,20 +210,9 @@ class _Handlers:
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """kopf as this operator needs it.
-
-    State lies in the status, which tenants cannot write, and which is patched together with nothing else: a crash between
-    two patches loses no handling. There are no finalizers: a namespace must not hang because the operator is down.
-    """
-    settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage(field="status.kopf.base")
-    settings.persistence.progress_storage = kopf.StatusProgressStorage(field="status.kopf.progress")
+    """Set kopf up to watch alone: it writes nothing, and leaves no finalizer that would hang while the operator is down."""
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.watching.inactivity_timeout = 70
     settings.scanning.disabled = True  # the resource's definition comes with the operator; watching for it needs more rights
     settings.posting.loggers = False
-
-
-def emit(body: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
-    """A Kubernetes Event on the resource."""
-    kopf.event(cast("kopf.Body", body), type=kind, reason=reason, message=message)

@@ -1,121 +1,28 @@
-"""An Investigation's status: a projection of its session's manifest, and the one place that writes it."""
+"""An Investigation's status: a projection of its session's manifest. Pure; `status_writer` writes it."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from aletheia_operator.api import paths
 from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.clients.errors import Rejected, Unavailable, retry_delays
-from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
 from aletheia_operator.text.timestamps import format_time
 
-MAX_ARTIFACTS = 100  # an object in etcd holds about 1 MB; the manifest has all
-MAX_GAPS = 100
-MAX_SUMMARY = 250
+MAX_ARTIFACTS = 20  # every object of a cluster lies in the operator's memory for a moment; the manifest has all
+MAX_GAPS = 20
+MAX_SUMMARY = 120
 MAX_MESSAGE = 600
-PROGRESS_INTERVAL_SECONDS = 1.0
+FEW = 3  # artifacts and gaps of a status that is to be small
+SHORT = 120  # characters of a text of a status that is to be small
+SHORTENED = " (shortened: the API server refused a fuller status; the session has all)"
 
-log = logging.getLogger(__name__)
+CONDITIONS = ("Ready", "Reconciling", "Stalled", "Succeeded")
+"""Conditions that follow from the phase; others stay as they are."""
 
 Status = dict[str, Any]
-
-
-class StatusWriter:
-    """Writes the status of one resource (merge patch of its status subresource), until the API server has taken it."""
-
-    def __init__(self, kubernetes: Kubernetes, body: Mapping[str, Any], now: Callable[[], datetime]) -> None:
-        metadata = body["metadata"]
-        self._kubernetes = kubernetes
-        self._now = now
-        self._path = paths.investigation(metadata["namespace"], metadata["name"])
-        self._uid = metadata["uid"]
-        self.generation = metadata["generation"]
-        self._before: Mapping[str, Any] = body.get("status") or {}
-
-    async def phase(self, phase: str, reason: ConditionReason, message: str | None = None) -> None:
-        """Say where the Investigation stands while there is no session to speak of."""
-        status = of_phase(phase, message or reason.text, self.generation, self._before, self._now(), reason)
-        if phase in TERMINAL_PHASES:
-            status["completionTime"] = format_time(self._now())
-        await self._write(status)
-
-    async def snapshot(self, snapshot: Snapshot) -> None:
-        """Say how the capture stands."""
-        await self._write(of_snapshot(snapshot, self.generation, self._before, self._now()))
-
-    async def acknowledge(self) -> None:
-        """Say that a change after the end was seen; it changes nothing else."""
-        for delay in retry_delays():
-            try:
-                ended = (await self._kubernetes.get(self._path)).get("status") or {}
-            except Unavailable:
-                await asyncio.sleep(delay)
-            except Rejected:  # it is gone
-                return
-            else:
-                conditions = [{**one, "observedGeneration": self.generation} for one in ended.get("conditions") or []]
-                await self._write({"observedGeneration": self.generation, "conditions": conditions})
-                return
-
-    async def expired(self, message: str) -> None:
-        """Say that the data is gone. Ready stays as it is: GitOps tools would take a change for a fault, and create anew."""
-        kind, reason = ConditionReason.ARTIFACTS_EXPIRED.value, ConditionReason.ARTIFACTS_EXPIRED.value
-        conditions = [one for one in self._before.get("conditions") or [] if one["type"] != kind]
-        expired = condition(kind, True, reason, message, self.generation, (), self._now())
-        await self._write({"conditions": [*conditions, expired]})
-
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:
-        """A function that takes snapshots, of which the latest is written at most once an interval."""
-        latest: list[Snapshot] = []
-        news, over = asyncio.Event(), asyncio.Event()
-
-        def report(snapshot: Snapshot) -> None:
-            latest[:] = [snapshot]
-            news.set()
-
-        async def follow() -> None:
-            while not over.is_set():
-                await news.wait()
-                news.clear()
-                if latest and not over.is_set():
-                    await self.snapshot(latest.pop())
-                try:
-                    await asyncio.wait_for(over.wait(), PROGRESS_INTERVAL_SECONDS)
-                except TimeoutError:
-                    continue
-
-        task = asyncio.create_task(follow())
-        try:
-            yield report
-            over.set()
-            news.set()
-            await task  # a write under way must not overtake the next one
-        finally:
-            task.cancel()
-
-    async def _write(self, status: Status) -> None:
-        """Returns also when the resource is gone, or another has its name."""
-        self._before = {**self._before, **status}
-        for delay in retry_delays():
-            try:
-                await self._kubernetes.patch_status(self._path, status, self._uid)
-            except Unavailable as e:
-                log.warning("the status of %s cannot be written, trying again: %s", self._path, e.message)
-                await asyncio.sleep(delay)
-            except Rejected as e:
-                log.warning("the status of %s was refused: %s", self._path, e.message)
-                return
-            else:
-                return
 
 
 def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], now: datetime) -> Status:
@@ -175,7 +82,28 @@ def of_phase(
     conditions = [
         condition(kind, holds, why, message, generation, before.get("conditions") or [], now) for kind, holds in said.items()
     ]
-    return {"observedGeneration": generation, "phase": phase, "conditions": conditions}
+    others = [one for one in before.get("conditions") or [] if one["type"] not in CONDITIONS]
+    return {"observedGeneration": generation, "phase": phase, "conditions": [*conditions, *others]}
+
+
+def shortened(status: Status) -> Status:
+    """The same status with few artifacts and gaps and short texts, for an API server that refused it as too large."""
+    short = {**status}
+    for name, text in (("artifacts", "summary"), ("gaps", "message")):
+        if status.get(name):
+            short[name] = [{**one, text: one_line(one[text], SHORT)} for one in status[name][:FEW]]
+    return short
+
+
+def minimal(status: Status) -> Status:
+    """The least that a person and kstatus need, which says that it is shortened; what was written before is taken out."""
+    kept: Status = {
+        name: status[name] for name in ("observedGeneration", "phase", "operator", "completionTime") if name in status
+    }
+    if session := status.get("session"):
+        kept["session"] = {name: session.get(name) for name in ("id", "path", "manifestSha256")} | {"uploaded": None}
+    conditions = [{**one, "message": one_line(one["message"], SHORT) + SHORTENED} for one in status.get("conditions") or []]
+    return {**kept, "conditions": conditions, "artifacts": None, "gaps": None, "window": None, "progress": None}
 
 
 def condition(

@@ -1,180 +1,182 @@
 """Runs Investigations beside the handlers, which return at once: a long handler would keep kopf from seeing `cancel`.
 
 Level-triggered: `observe` looks at a resource as it is and does what is missing, so it may be called any number of times.
-The session on disk, not this process, remembers what was captured.
+`steps` decides, `run` does. The session on disk, not this process, remembers what was captured.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
-from aletheia_operator.api import InvestigationSpec, parse_duration, paths
-from aletheia_operator.api.investigation import TERMINAL_PHASES
+from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.clients.errors import retry_delays
-from aletheia_operator.handlers.status import StatusWriter, describe
-from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
-from aletheia_operator.session import InvestigationReference, SessionBusy
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.handlers.run import Body, Run, Shared, stand_back
+from aletheia_operator.handlers.status_writer import StatusWriter, Written
+from aletheia_operator.handlers.steps import Known, Step, has_ended, next_step
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5
 UNNOTICED_SECONDS = 60  # an Investigation older than this must have been seen
+LOST_SECONDS = 60  # so long after the end of a capture the watch must have shown its last status
 
-Body = Mapping[str, Any]
-Emit = Callable[[Body, str, str, str], None]  # body, type (Normal or Warning), reason, message
+
+@dataclass
+class _Ended:
+    """An Investigation that ended here, until the watch has shown its last status."""
+
+    namespace: str
+    name: str
+    since: datetime
 
 
 @dataclass
 class Supervisor:
-    """Every Investigation of this process. `emit` posts a Kubernetes Event."""
+    """Every Investigation of this process."""
 
-    tools: Tools
-    emit: Emit
-    max_investigations: int = 20
+    shared: Shared
     unnoticed: tuple[str, ...] = field(init=False, default=())
     """Investigations that exist but were never observed, as of the last look."""
 
     def __post_init__(self) -> None:
-        self._limit = asyncio.Semaphore(self.max_investigations)
         self._known: set[str] = set()
-        self._ended: set[str] = set()
-        self._running: dict[str, tuple[Order, StatusWriter]] = {}
-        self._tasks: dict[asyncio.Task[None], str] = {}  # with the resource's uid
+        self._ended: dict[str, _Ended | None] = {}  # None: the watch has shown it
+        self._runs: dict[str, Run] = {}
+        self._unwritten: dict[str, StatusWriter] = {}
+        self._tasks: dict[str, asyncio.Task[object]] = {}  # at most one for each uid
+        self._latest: dict[str, Body] = {}  # of what came while its task was under way
+        self._stood_back: set[str] = set()
 
     def observe(self, body: Body) -> None:
         """Do what a resource, as it is now, still wants."""
-        metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-        uid = metadata["uid"]
+        uid = body["metadata"]["uid"]
         self._known.add(uid)
-        if uid in self._running:
-            order, writer = self._running[uid]
-            writer.generation = metadata["generation"]
-            if spec.get("cancel"):
-                order.cancelled.set()
-            return
-        writer = StatusWriter(self.tools.kubernetes, body, self.tools.now)
-        if status.get("phase") in TERMINAL_PHASES or uid in self._ended:  # the body may be older than the end
-            if status.get("observedGeneration") != metadata["generation"]:
-                self._start(uid, writer.acknowledge())
-            return
-        if spec.get("suspend") and not spec.get("cancel"):
+        if uid in self._ended and has_ended(body.get("status") or {}):
+            self._ended[uid] = None
+        known = Known(uid in self._runs, uid in self._ended, uid in self._stood_back, self.shared.identity.known)
+        step = next_step(body, known)
+        if step is Step.STEER:
+            self._runs[uid].steer(body)
+            self._latest[uid] = body
+        elif uid in self._tasks:
+            self._latest[uid] = body
+        elif step is not Step.NOTHING:
+            self._take(step, body, uid)
+
+    def _take(self, step: Step, body: Body, uid: str) -> None:
+        writer = StatusWriter(self.shared.tools.kubernetes, body, self.shared.tools.now)
+        if step is Step.ACKNOWLEDGE:
+            self._start(uid, writer.acknowledge())
+        elif step is Step.SUSPEND:
             self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
-            return
-        try:
-            order = Order(
-                owner=InvestigationReference(namespace=metadata["namespace"], name=metadata["name"], uid=uid),
-                created=datetime.fromisoformat(metadata["creationTimestamp"]),
-                spec=InvestigationSpec.from_json(spec),
-            )
-        except ValidationError as e:
-            self._start(uid, self._refuse(body, writer, e))
-            return
-        if spec.get("cancel"):
-            order.cancelled.set()
-        self._running[uid] = order, writer
-        self._start(uid, self._run(body, writer, order))
+        elif step is Step.STAND_BACK:
+            self._stood_back.add(uid)
+            self._start(uid, stand_back(body, writer, self.shared.emit))
+        else:
+            try:
+                run = self._runs[uid] = Run(body, self.shared, writer)
+            except ValidationError as e:
+                self._start(uid, self._refuse(body, writer, e))
+            else:
+                self._start(uid, self._run(uid, run))
 
     def forget(self, uid: str) -> None:
         """The resource is gone: stop its capture."""
         self._known.discard(uid)
-        self._ended.discard(uid)
-        self._running.pop(uid, None)  # a task that never began does not come to its end
-        for task, owner in self._tasks.items():
-            if owner == uid:
-                task.cancel()
+        self._ended.pop(uid, None)
+        self._unwritten.pop(uid, None)
+        self._latest.pop(uid, None)
+        self._stood_back.discard(uid)
+        self._runs.pop(uid, None)  # a task that never began does not come to its end
+        if uid in self._tasks:
+            self._tasks[uid].cancel()
 
     async def settled(self, uid: str) -> None:
         """Wait, for a bounded time, until nothing works on the resource any more."""
-        if tasks := [task for task, owner in self._tasks.items() if owner == uid]:
-            await asyncio.wait(tasks, timeout=SETTLE_SECONDS)
+        if uid in self._tasks:
+            await asyncio.wait([self._tasks[uid]], timeout=SETTLE_SECONDS)
 
     async def close(self) -> None:
         """Stop every capture where it stands; the next process goes on."""
-        tasks = list(self._tasks)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
-        """Compare what exists with what was observed: a watch that has gone deaf shows itself here."""
-        before = self.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
+        """Compare what exists with what was observed: a watch that has gone deaf shows itself here. Raises SourceError."""
+        before = self.shared.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
         unnoticed = []
         for path in paths.investigations(namespaces):
-            async for item in self.tools.kubernetes.list(path, metadata_only=True):
+            async for item in self.shared.tools.kubernetes.list(path, metadata_only=True):
                 metadata = item["metadata"]
                 if metadata["uid"] not in self._known and datetime.fromisoformat(metadata["creationTimestamp"]) < before:
                     unnoticed.append(f"{metadata['namespace']}/{metadata['name']}")
         self.unnoticed = tuple(unnoticed)
 
-    def _start(self, uid: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks[task] = uid
-        task.add_done_callback(self._stopped)
+    async def write_again(self) -> None:
+        """Write the last statuses that could not be written, and those that the API server does not show."""
+        for uid, writer in list(self._unwritten.items()):
+            if uid not in self._tasks:
+                self._start(uid, self._write_again(uid, writer))
+        before = self.shared.tools.now() - timedelta(seconds=LOST_SECONDS)
+        lost = [(uid, one) for uid, one in self._ended.items() if one is not None and one.since < before]
+        for uid, ended in lost:
+            if uid not in self._tasks:
+                await self._look_again(uid, ended)
 
-    def _stopped(self, task: asyncio.Task[None]) -> None:
-        uid = self._tasks.pop(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Investigation %s failed", uid, exc_info=error)
-
-    async def _run(self, body: Body, writer: StatusWriter, order: Order) -> None:
-        uid = order.owner.uid
+    async def _look_again(self, uid: str, ended: _Ended) -> None:
+        """Go on with an Investigation whose last status is not there: the session on disk knows how it ended."""
         try:
-            if self._limit.locked():
-                await writer.phase("Queued", ConditionReason.QUEUED)
-            await self._limit.acquire()
-            with ExitStack() as place:
-                place.callback(self._limit.release)
-                if (body.get("status") or {}).get("phase") != "Running":
-                    self.emit(body, "Normal", "Started", "capturing evidence")
-                log.info("%s/%s: capturing evidence", order.owner.namespace, order.owner.name)
-                async with writer.following() as follow:
+            body = await self.shared.tools.kubernetes.get(paths.investigation(ended.namespace, ended.name))
+        except SourceError as e:
+            log.warning("%s/%s cannot be looked at: %s", ended.namespace, ended.name, e.message)
+            return
+        if body["metadata"]["uid"] != uid or uid not in self._ended:
+            return
+        if not has_ended(body.get("status") or {}):
+            log.warning("%s/%s: its last status is not there, and is written again", ended.namespace, ended.name)
+            del self._ended[uid]
+        self.observe(body)
 
-                    def report(snapshot: Snapshot) -> None:
-                        if snapshot.uploaded is not None:  # its place is another's, who may lose evidence by waiting
-                            place.close()
-                        follow(snapshot)
+    def _start(self, uid: str, work: Coroutine[Any, Any, object]) -> None:
+        task = self._tasks[uid] = asyncio.create_task(work)
+        task.add_done_callback(partial(self._stopped, uid))
 
-                    snapshot = await self._investigate(order, writer, report)
-            if snapshot is not None:
-                await writer.snapshot(snapshot)
-                log.info("%s/%s: %s, %s", order.owner.namespace, order.owner.name, snapshot.manifest.phase, describe(snapshot))
-                self._announce(body, snapshot)
-            self._ended.add(uid)
-        finally:
-            self._running.pop(uid, None)
+    def _stopped(self, uid: str, task: asyncio.Task[object]) -> None:
+        self._tasks.pop(uid, None)
+        self._runs.pop(uid, None)
+        latest = self._latest.pop(uid, None)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            log.error("Investigation %s failed", uid, exc_info=error)
+        elif latest is not None:
+            self.observe(latest)
 
-    async def _investigate(self, order: Order, writer: StatusWriter, report: Callable[[Snapshot], None]) -> Snapshot | None:
-        """The capture, tried until the session volume can be used or the timeout is over; None then, with the status set."""
-        deadline = self.tools.now() + timedelta(seconds=parse_duration(order.spec.timeout))
-        for delay in retry_delays():
-            try:
-                return await investigate(order, self.tools, report)
-            except SessionBusy as e:
-                message = f"session {e} is held by another process"
-            except OSError as e:
-                message = f"the session volume cannot be used: {e.strerror or e}"
-            except Exception:
-                log.exception("Investigation %s/%s failed", order.owner.namespace, order.owner.name)
-                await writer.phase("Failed", ConditionReason.INTERNAL_ERROR)
-                break
-            log.warning("Investigation %s/%s: %s", order.owner.namespace, order.owner.name, message)
-            if order.cancelled.is_set():
-                await writer.phase("Cancelled", ConditionReason.CANCELLED, f"{message}; nothing was captured")
-                break
-            if self.tools.now() >= deadline:
-                await writer.phase("Failed", ConditionReason.SESSION_UNAVAILABLE, message)
-                break
-            await writer.phase("Pending", ConditionReason.SESSION_UNAVAILABLE, f"{message}; trying again")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(order.cancelled.wait(), delay)
-        return None
+    async def _write_again(self, uid: str, writer: StatusWriter) -> None:
+        if await writer.again() is not Written.UNWRITTEN:
+            self._unwritten.pop(uid, None)
+
+    async def _run(self, uid: str, run: Run) -> None:
+        written = await run.run()
+        if written is None:
+            return
+        self._latest.pop(uid, None)  # the last status speaks of it
+        self._has_ended(uid, run.order.owner.namespace, run.order.owner.name, run.writer, written)
+
+    def _has_ended(self, uid: str, namespace: str, name: str, writer: StatusWriter, written: Written) -> None:
+        if written is Written.UNWRITTEN:
+            self._unwritten[uid] = writer
+        shown = written is Written.REFUSED  # it never will be
+        self._ended[uid] = None if shown else _Ended(namespace, name, self.shared.tools.now())
 
     async def _refuse(self, body: Body, writer: StatusWriter, error: ValidationError) -> None:
         faults = [
@@ -182,15 +184,7 @@ class Supervisor:
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         message = "; ".join(faults)[:1000]
-        await writer.phase("Failed", ConditionReason.INVALID_SPEC, message)
-        self.emit(body, "Warning", ConditionReason.INVALID_SPEC.value, message)
-
-    def _announce(self, body: Body, snapshot: Snapshot) -> None:
-        """One Event for each kind of gap, then one for the end."""
-        gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
-        for reason in sorted({gap.reason for gap in gaps}):
-            kind = [gap for gap in gaps if gap.reason == reason]
-            more = f" (and {len(kind) - 1} more)" if len(kind) > 1 else ""
-            self.emit(body, "Warning", reason, f"{kind[0].fetcher} {kind[0].target}: {kind[0].message}{more}")
-        phase = snapshot.manifest.phase
-        self.emit(body, "Normal" if phase == "Completed" else "Warning", phase, describe(snapshot))
+        written = await writer.phase("Failed", ConditionReason.INVALID_SPEC, message)
+        self.shared.emit(body, "Warning", ConditionReason.INVALID_SPEC.value, message)
+        metadata = body["metadata"]
+        self._has_ended(metadata["uid"], metadata["namespace"], metadata["name"], writer, written)

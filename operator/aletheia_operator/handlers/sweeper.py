@@ -15,7 +15,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.handlers.status import StatusWriter
+from aletheia_operator.handlers.status_writer import StatusWriter
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
@@ -118,7 +118,7 @@ class Sweeper:
         if body is None or any(one["type"] == EXPIRED for one in body["status"]["conditions"]):
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
-        await StatusWriter(self.kubernetes, body, self.now).expired(message)
+        await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
         self.emit(body, "Normal", EXPIRED, message)
         log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
 

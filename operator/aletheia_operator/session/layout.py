@@ -18,6 +18,11 @@ class SessionLayout:
     def sessions(self) -> Path:
         return self.root / "sessions"
 
+    @property
+    def volume(self) -> Path:
+        """The volume's own record."""
+        return self.root / "volume.json"
+
     def session(self, session_id: str) -> Path:
         return self.sessions / session_id
 

@@ -1,0 +1,71 @@
+"""Places for captures, shared fairly: namespaces take turns, and none has them all."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+
+Release = Callable[[], None]
+
+
+class FairSlots:
+    """At most `most` places, of which one namespace has at most `most_of_one`.
+
+    A free place goes to the namespace that waits and was served the longest time ago; within it to the first that came.
+    """
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._taken: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
+
+    def full(self, namespace: str) -> bool:
+        """Whether one more of this namespace has to wait."""
+        return bool(self._waiting.get(namespace)) or not self._free(namespace)
+
+    async def acquire(self, namespace: str) -> Release:
+        """Wait for a place. Returns what gives it back, which may be called more than once."""
+        if self.full(namespace):
+            await self._turn(namespace)
+        else:
+            self._taken[namespace] += 1
+        left = [namespace]
+
+        def release() -> None:
+            if left:
+                self._release(left.pop())
+
+        return release
+
+    async def _turn(self, namespace: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(namespace, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the place was given in the same moment
+                self._release(namespace)
+            elif turn in (queue := self._waiting.get(namespace, deque())):
+                queue.remove(turn)
+                if not queue:
+                    del self._waiting[namespace]
+            raise
+
+    def _release(self, namespace: str) -> None:
+        self._taken[namespace] -= 1
+        if not self._taken[namespace]:
+            del self._taken[namespace]
+        while following := next((one for one in self._waiting if self._free(one)), None):
+            self._serve(following)
+
+    def _serve(self, namespace: str) -> None:
+        queue = self._waiting.pop(namespace)
+        turn = queue.popleft()
+        if queue:
+            self._waiting[namespace] = queue  # at the end: the others come first
+        if not turn.done():
+            self._taken[namespace] += 1
+            turn.set_result(None)
+
+    def _free(self, namespace: str) -> bool:
+        return self._taken.total() < self._most and self._taken[namespace] < self._most_of_one

@@ -1,0 +1,255 @@
+"""The one place that writes an Investigation's status, and never for longer than it may.
+
+A status that the API server refuses as too large is written smaller. What could not be written in time is returned as
+UNWRITTEN: whoever asked tries again later, outside of any slot.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from aletheia_operator.api import paths
+from aletheia_operator.api.investigation import TERMINAL_PHASES
+from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.clients.errors import SourceError, retry_delays
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.handlers.status import CONDITIONS, Status, condition, minimal, of_phase, of_snapshot, shortened
+from aletheia_operator.investigate import Snapshot
+from aletheia_operator.text.timestamps import format_time
+
+PROGRESS_INTERVAL_SECONDS = 1.0
+PROGRESS_SECONDS = 5.0  # a report of progress that is not written by then is overtaken anyway
+WRITE_SECONDS = 30.0
+MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: a status that is too large is one of them
+_TOO_LARGE = re.compile("too large|larger than|too long|exceeds", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
+
+
+class Written(Enum):
+    """What became of a status."""
+
+    DONE = "the API server has taken it"
+    GONE = "the resource is gone, or another has its name"
+    REFUSED = "the API server refuses even the smallest"
+    UNWRITTEN = "the API server did not take it in time; it may later"
+
+
+class Claim(Enum):
+    """Why nothing may be captured."""
+
+    GONE = "the resource is gone, or being deleted"
+    REFUSED = "the API server refuses its status"
+    UNAVAILABLE = "the API server does not answer"
+    ELSEWHERE = "another operator captures it"
+
+
+class StatusWriter:
+    """Writes the status of one resource (merge patch of its status subresource)."""
+
+    def __init__(self, kubernetes: Kubernetes, body: Mapping[str, Any], now: Callable[[], datetime]) -> None:
+        metadata = body["metadata"]
+        self._kubernetes = kubernetes
+        self._now = now
+        self._path = paths.investigation(metadata["namespace"], metadata["name"])
+        self._uid = metadata["uid"]
+        self.generation = metadata["generation"]
+        self._before: Mapping[str, Any] = body.get("status") or {}
+        self._last: Status | None = None
+
+    def observe(self, body: Mapping[str, Any]) -> None:
+        """Take over from the resource as it is now what others write: its generation, and conditions that are not ours."""
+        self.generation = body["metadata"]["generation"]
+        own = [one for one in self._before.get("conditions") or [] if one["type"] in CONDITIONS]
+        others = [one for one in (body.get("status") or {}).get("conditions") or [] if one["type"] not in CONDITIONS]
+        self._before = {**self._before, "conditions": [*own, *others]}
+
+    async def claim(self, operator: str) -> str | Claim:
+        """Note that the operator of this identity captures the Investigation, unless another one was noted before.
+
+        Returns the identity of the one that does, or why none can be noted.
+        """
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                return await self._claim(operator)
+        except TimeoutError:
+            return Claim.UNAVAILABLE
+
+    async def phase(
+        self, phase: str, reason: ConditionReason, message: str | None = None, seconds: float | None = None
+    ) -> Written:
+        """Say where the Investigation stands while there is no session to speak of; give up after so many seconds."""
+        status = of_phase(phase, message or reason.text, self.generation, self._before, self._now(), reason)
+        if phase in TERMINAL_PHASES:
+            status["completionTime"] = format_time(self._now())
+        return await self._write(status, seconds)
+
+    async def snapshot(self, snapshot: Snapshot, seconds: float | None = None) -> Written:
+        """Say how the capture stands; give up after so many seconds, by default WRITE_SECONDS."""
+        return await self._write(of_snapshot(snapshot, self.generation, self._before, self._now()), seconds)
+
+    async def again(self) -> Written:
+        """Write once more what could not be written, with the generation as it is now."""
+        if self._last is None:
+            return Written.DONE
+        return await self._write({**self._last, "observedGeneration": self.generation}, PROGRESS_SECONDS)
+
+    async def acknowledge(self) -> Written:
+        """Say that a change after the end was seen; it changes nothing else."""
+
+        def acknowledged(conditions: list[Status]) -> Status:
+            seen = [{**one, "observedGeneration": self.generation} for one in conditions]
+            return {"observedGeneration": self.generation, "conditions": seen}
+
+        return await self._change(acknowledged)
+
+    async def add_condition(self, kind: str, reason: ConditionReason, message: str) -> Written:
+        """Say one thing more, such as that the data has expired.
+
+        Ready stays as it is: GitOps tools would take a change for a fault, and create anew.
+        """
+
+        def added(conditions: list[Status]) -> Status:
+            others = [one for one in conditions if one["type"] != kind]
+            more = condition(kind, True, reason.value, message, self.generation, conditions, self._now())
+            return {"conditions": [*others, more]}
+
+        return await self._change(added)
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:
+        """A function that takes snapshots, of which the latest is written at most once an interval."""
+        latest: list[Snapshot] = []
+        news, over = asyncio.Event(), asyncio.Event()
+
+        def report(snapshot: Snapshot) -> None:
+            latest[:] = [snapshot]
+            news.set()
+
+        async def follow() -> None:
+            while not over.is_set():
+                await news.wait()
+                news.clear()
+                if latest and not over.is_set():
+                    await self.snapshot(latest.pop(), PROGRESS_SECONDS)
+                try:
+                    await asyncio.wait_for(over.wait(), PROGRESS_INTERVAL_SECONDS)
+                except TimeoutError:
+                    continue
+
+        task = asyncio.create_task(follow())
+        try:
+            yield report
+            over.set()
+            news.set()
+            await task  # a write under way must not overtake the next one
+        finally:
+            task.cancel()
+
+    async def _claim(self, operator: str) -> str | Claim:
+        faults = 0
+        for delay in retry_delays():
+            try:
+                found = await self._kubernetes.get(self._path)
+                metadata, before = found["metadata"], found.get("status") or {}
+                if metadata["uid"] != self._uid or metadata.get("deletionTimestamp"):
+                    return Claim.GONE
+                if holder := before.get("operator"):
+                    self._before = before
+                    return str(holder)
+                status = of_phase("Running", ConditionReason.RUNNING.text, self.generation, before, self._now())
+                status["operator"] = operator
+                await self._kubernetes.patch_status(self._path, status, self._uid, metadata.get("resourceVersion"))
+            except SourceError as e:
+                if e.reason == GapReason.NOT_FOUND:
+                    return Claim.GONE
+                if _is_too_large(e) or e.status in (400, 413, 422):
+                    log.warning("%s cannot be claimed: %s", self._path, e.message)
+                    return Claim.REFUSED
+                faults += e.status == 500
+                if faults >= MAX_SERVER_FAULTS:
+                    return Claim.UNAVAILABLE
+                await asyncio.sleep(delay)  # 409: somebody changed it in between
+            else:
+                self._before = {**before, **status}
+                return operator
+        raise AssertionError("there is always one more delay")
+
+    async def _change(self, change: Callable[[list[Status]], Status]) -> Written:
+        """Write what `change` makes of the conditions as they are now, unless somebody writes in between."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                for delay in retry_delays():
+                    try:
+                        found = await self._kubernetes.get(self._path)
+                        metadata, status = found["metadata"], found.get("status") or {}
+                        if metadata["uid"] != self._uid:
+                            return Written.GONE
+                        changed = change(list(status.get("conditions") or []))
+                        version = metadata.get("resourceVersion")
+                        await self._kubernetes.patch_status(self._path, changed, self._uid, version)
+                    except SourceError as e:
+                        if e.reason == GapReason.NOT_FOUND:
+                            return Written.GONE
+                        if _is_too_large(e) or e.status in (400, 413, 422):
+                            return Written.REFUSED
+                        await asyncio.sleep(delay)
+                    else:
+                        return Written.DONE
+        except TimeoutError:
+            pass
+        return Written.UNWRITTEN
+
+    async def _write(self, status: Status, seconds: float | None = None) -> Written:
+        """Write a status, a smaller one where it is refused, for at most so many seconds."""
+        self._before = {**self._before, **status}
+        self._last = status
+        seconds = seconds or WRITE_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._try(status)
+        except TimeoutError:
+            log.warning("the status of %s was not written within %g s", self._path, seconds)
+            return Written.UNWRITTEN
+
+    async def _try(self, status: Status) -> Written:
+        """Write until it is taken. Raises nothing; does not end while the API server is away."""
+        smaller = [minimal(status), shortened(status)]
+        faults = 0
+        for delay in retry_delays():
+            try:
+                await self._kubernetes.patch_status(self._path, status, self._uid)
+            except SourceError as e:
+                code = e.status
+                faults += code == 500
+                log.warning("the status of %s cannot be written: %s", self._path, e.message)
+                if code in (404, 409) or e.reason == GapReason.NOT_FOUND:
+                    if await self._is_gone():
+                        return Written.GONE
+                elif _is_too_large(e) or code in (400, 413, 422) or faults >= MAX_SERVER_FAULTS:
+                    if not smaller:
+                        return Written.REFUSED
+                    status, faults = smaller.pop(), 0
+                    continue
+                await asyncio.sleep(delay)
+            else:
+                self._last = None
+                return Written.DONE
+        raise AssertionError("there is always one more delay")
+
+    async def _is_gone(self) -> bool:
+        """Whether the resource is gone for sure: the API server says so, and not only that something was not found."""
+        try:
+            found = await self._kubernetes.get(self._path)
+        except SourceError as e:
+            return e.reason == GapReason.NOT_FOUND
+        return bool(found["metadata"]["uid"] != self._uid)
+
+
+def _is_too_large(error: SourceError) -> bool:
+    return error.reason == GapReason.TOO_LARGE or (error.status is not None and bool(_TOO_LARGE.search(error.message)))

@@ -1,0 +1,58 @@
+"""Who may name a ServiceAccount where the admission policy is missing, or younger than the Investigation."""
+
+from typing import Any
+
+import pytest
+
+from aletheia_operator.clients.errors import SourceError, Unavailable
+from aletheia_operator.handlers.trust import BINDINGS, POLICIES, Trust
+from aletheia_operator.settings import Rights
+from tests.unit.fakes import FakeKubernetes
+
+POLICY = Rights(impersonation_policy="checks")
+
+
+def cluster(policy: str | None = "2026-11-22T11:00:00Z", binding: str | None = "2026-11-22T11:00:00Z", **spec: Any) -> Any:
+    """The policy and its binding, each with the time of its creation; None: it is missing."""
+    objects = {}
+    for path, created in ((POLICIES, policy), (BINDINGS, binding)):
+        if created is not None:
+            found = {"metadata": {"creationTimestamp": created}, "spec": {"validationActions": ["Deny"], **spec}}
+            objects[f"{path}/checks"] = found
+    return FakeKubernetes(objects).real()
+
+
+def body(account: str | None = "investigator") -> dict[str, Any]:
+    spec = {} if account is None else {"serviceAccountName": account}
+    return {"metadata": {"creationTimestamp": "2026-11-22T12:00:00Z"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("rights", "kubernetes", "account", "word"),
+    [
+        pytest.param(Rights(), FakeKubernetes().real(), None, None, id="none is named"),
+        pytest.param(Rights("investigator"), FakeKubernetes().real(), "investigator", None, id="the admin's own choice"),
+        pytest.param(Rights(trust_creators=True), FakeKubernetes().real(), "x", None, id="the admin trusts creators"),
+        pytest.param(Rights(), FakeKubernetes().real(), "x", "nobody checks", id="nobody checks"),
+        pytest.param(Rights("investigator"), FakeKubernetes().real(), "x", "nobody checks", id="another than the default"),
+        pytest.param(POLICY, cluster(), "x", None, id="the policy is older"),
+        pytest.param(POLICY, cluster(policy=None), "x", "is missing", id="the policy is missing"),
+        pytest.param(POLICY, cluster(binding=None), "x", "is missing", id="its binding is missing"),
+        pytest.param(POLICY, cluster(validationActions=["Audit"]), "x", "does not deny", id="it only audits"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T12:00:01Z"), "x", "created before", id="the policy is younger"),
+        pytest.param(POLICY, cluster(binding="2026-11-22T12:00:01Z"), "x", "created before", id="its binding is younger"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:51Z"), "x", "created before", id="it may not have stood yet"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:50Z"), "x", None, id="it stood just long enough"),
+    ],
+)
+async def test_who_may_name_a_service_account(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:
+    """Refused, with the way out, unless somebody has checked the creator."""
+    refusal = await Trust(kubernetes, rights).refusal(body(account))
+    assert refusal is None if word is None else refusal is not None and word in refusal
+
+
+async def test_what_is_not_known_is_not_allowed() -> None:
+    """A policy that cannot be looked up is no policy, and no refusal either: it is tried again."""
+    kubernetes = FakeKubernetes({f"{POLICIES}/checks": Unavailable("away")}).real()
+    with pytest.raises(SourceError):
+        await Trust(kubernetes, POLICY).refusal(body())

@@ -1,0 +1,42 @@
+"""What the session volume knows of itself: its id, and the cluster that its sessions are of."""
+
+from pathlib import Path
+
+import pytest
+
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.volume import bind_volume, open_volume
+
+
+def test_a_volume_keeps_its_id(tmp_path: Path) -> None:
+    """It is made with the volume's directory, and two volumes never share one."""
+    layout = SessionLayout(tmp_path / "a" / "root")
+    assert open_volume(layout) == open_volume(layout)
+    assert open_volume(layout).id != open_volume(SessionLayout(tmp_path / "b")).id
+
+
+def test_the_first_cluster_is_the_volumes(tmp_path: Path) -> None:
+    """Another cluster that comes later is told whose the sessions are; the id stays."""
+    layout = SessionLayout(tmp_path)
+    volume = open_volume(layout)
+    assert volume.cluster is None
+    assert bind_volume(layout, "uid-1").cluster == "uid-1"
+    assert bind_volume(layout, "uid-2").cluster == "uid-1"
+    assert open_volume(layout).id == volume.id
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"id": 5}', '{"id": "x", "more": 1}'])
+def test_a_damaged_record_is_no_new_volume(content: str, tmp_path: Path) -> None:
+    """Its sessions may be of another cluster: nothing is guessed, and the message says what helps."""
+    layout = SessionLayout(tmp_path)
+    layout.volume.write_text(content)
+    with pytest.raises(OSError, match="damaged"):
+        open_volume(layout)
+    assert layout.volume.read_text() == content
+
+
+def test_a_volume_that_cannot_be_used(tmp_path: Path) -> None:
+    """It is an error of the system, as for every other file."""
+    (tmp_path / "root").write_text("in the way")
+    with pytest.raises(OSError):
+        open_volume(SessionLayout(tmp_path / "root"))
