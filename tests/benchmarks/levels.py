@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from aletheia_operator.logs.forms import recognise
-from aletheia_operator.logs.levels import level_of_word
+from aletheia_operator.logs.levels import LETTERS, level_of_word
 
 TARGET = 0.99
 SHOWN = 3
@@ -31,7 +31,7 @@ def accuracy(labels: Path) -> float:
     """Share of the lines whose level is right; prints it, and the first lines that are wrong."""
     name = labels.name.removesuffix("_structured.csv")
     with labels.open(encoding="utf-8", errors="replace", newline="") as file:
-        expected = [level_of_word(row["Level"]) for row in csv.DictReader(file)]
+        expected = [LETTERS.get(row["Level"]) or level_of_word(row["Level"]) for row in csv.DictReader(file)]
     lines = (labels.parent / f"{name}.log").read_text(encoding="utf-8", errors="replace").split("\n")[: len(expected)]
     began = time.process_time()
     found = [recognise(line.rstrip("\r")).level for line in lines]

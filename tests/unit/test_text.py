@@ -148,9 +148,10 @@ def test_no_line_is_slow_to_recognise(line: str) -> None:
     assert time.process_time() - begin < 1
 
 
-def test_a_line_past_the_limit_has_no_level() -> None:
-    """Very long lines are evidence, but not parsed."""
-    assert recognise("ERROR " + "x" * 100_000).level is None
+def test_a_long_line_has_the_level_of_its_head_but_long_json_is_not_parsed() -> None:
+    """Very long lines are evidence: their beginning is looked at, and no more."""
+    assert recognise("ERROR " + "x" * 100_000).level == "ERROR"
+    assert recognise('{"level":"error","msg":"' + "x" * 100_000 + '"}').level is None
 
 
 def count_error(count: LevelCount, message: str) -> None:

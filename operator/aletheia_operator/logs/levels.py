@@ -15,23 +15,23 @@ LEVELS = {
     "error": "ERROR", "err": "ERROR", "severe": "ERROR", "fail": "ERROR", "failure": "ERROR",
     "fatal": "FATAL", "critical": "FATAL", "crit": "FATAL", "crt": "FATAL", "cri": "FATAL", "panic": "FATAL", "dpanic": "FATAL",
     "emerg": "FATAL", "emergency": "FATAL", "alert": "FATAL", "ftl": "FATAL",
-    # glog, klog, Android, MongoDB, Ruby, Tornado
-    "v": "TRACE", "t": "TRACE", "d": "DEBUG", "i": "INFO", "w": "WARN", "e": "ERROR", "f": "FATAL", "c": "FATAL", "a": "FATAL",
+    # cut to three or four letters: zerolog, log15, logrus, charm, phuslu
+    "trac": "TRACE", "debu": "DEBUG", "erro": "ERROR", "eror": "ERROR", "fata": "FATAL", "pani": "FATAL", "pnc": "FATAL",
+    "audit": "INFO", "shout": "FATAL", "fatal error": "FATAL",
 }  # fmt: skip
+"""By a word in small letters."""
+LETTERS = {
+    "V": "TRACE", "T": "TRACE", "D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR", "F": "FATAL", "C": "FATAL", "A": "FATAL",
+}  # fmt: skip
+"""By the one letter of glog, klog, Android, MongoDB, Ruby, Tornado."""
 SYSLOG = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
 """By a syslog severity, 0 to 7 (RFC 5424, table 2)."""
-_TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\d+")
 
 
 def level_of_word(word: str) -> str | None:
     """TRACE DEBUG INFO WARN ERROR or FATAL; None for any other word."""
     return LEVELS.get(word.strip().lower())
-
-
-def level_of_number(number: int) -> str | None:
-    """By the scale of bunyan and pino: 10 is trace, 60 is fatal."""
-    return _TENS.get(number // 10)
 
 
 class LevelCount:

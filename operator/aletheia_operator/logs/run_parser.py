@@ -106,7 +106,6 @@ class RunParser:
     _ordinal: int = 0
     _after: int = 0  # lines that are still near the last error
     _heads: Heads = field(default_factory=Heads)
-    _serious_head: bool = False
     _shapes: dict[str, _Known] = field(default_factory=dict)  # by the beginnings of lines, with all digits alike
     _entries: list[str] = field(default_factory=list)
     _marks: "array[int]" = field(default_factory=lambda: array("H"))
@@ -231,8 +230,7 @@ class RunParser:
         self._last = last
         self._of_second += of_second
         if head:
-            self._heads.begin(head)
-            self._serious_head = code >= SERIOUS_CODE
+            self._heads.begin(head, code >= SERIOUS_CODE)
 
     def _learn(self, beginning: str, text: str) -> None:
         """Know the lines that begin like this one, if that is enough to know them."""
@@ -319,11 +317,11 @@ class RunParser:
             entry["line_base64"] = base64.b64encode(exact).decode()
         belongs = False
         if formed:
-            self._heads.begin(key)
-            self._serious_head = level in SERIOUS
-        elif (head := self._heads.head_of(line, key)) is not None:
+            self._heads.begin(key, level in SERIOUS)
+        elif (head := self._heads.head_of(line, key, level)) is not None:
             entry["head"] = head
-            belongs = self._serious_head
+            belongs = self._heads.serious
+            level = None  # its head's counts
         if level is not None:
             entry["level"] = level
         if message is not None:

@@ -1,0 +1,130 @@
+"""The last words of programs: lines that say no level, but are an error by their form.
+
+FATAL if the process is gone with certainty, ERROR if something may have caught it. To add one: a beginning in `_BEGINNINGS`, or
+a pattern and its place in `_level_by_pattern`.
+"""
+
+import re
+
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, Recognised, by_key
+
+_BEGINNINGS = {
+    "Traceback (most recent call last)": "ERROR", "Exception in thread ": "ERROR", "Exception ignored in": "WARN",
+    "Unhandled exception. ": "FATAL", "Unhandled exception:": "FATAL", "Unhandled Exception:": "FATAL",
+    "Unhandled exception at ": "FATAL", "Uncaught exception": "ERROR", "Unhandled rejection ": "ERROR",
+    "Unhandled promise rejection": "ERROR", "Uncaught Exception": "ERROR",
+    "panic: ": "FATAL", "fatal error: ": "FATAL", "runtime: out of memory": "FATAL",
+    "runtime: goroutine stack exceeds": "FATAL",
+    "SIGSEGV: segmentation violation": "FATAL", "SIGABRT: abort": "FATAL", "SIGQUIT: quit": "FATAL", "SIGILL: illegal": "FATAL",
+    "unexpected fault address": "FATAL", "SIGBUS: bus error": "FATAL", "SIGFPE: floating-point": "FATAL",
+    "Segmentation fault": "FATAL", "Fatal Python error: ": "FATAL", "Fatal error: ": "FATAL", "Bus error": "FATAL",
+    "Illegal instruction": "FATAL", "Floating point exception": "FATAL", "Aborted (core dumped)": "FATAL",
+    "terminate called ": "FATAL", "libc++abi: terminating": "FATAL", "libc++abi.dylib: terminating": "FATAL",
+    "pure virtual method called": "FATAL",
+    "*** stack smashing detected ***": "FATAL", "*** buffer overflow detected ***": "FATAL",
+    "double free or corruption": "FATAL",
+    "free(): ": "FATAL", "malloc(): ": "FATAL", "malloc_consolidate(): ": "FATAL", "munmap_chunk(): ": "FATAL",
+    "corrupted size vs. prev_size": "FATAL", "corrupted double-linked list": "FATAL", "realloc(): ": "FATAL",
+    "# A fatal error has been detected by the Java Runtime": "FATAL", "Terminating due to java.lang.": "FATAL",
+    "# There is insufficient memory for the Java Runtime": "FATAL", "Aborting due to java.lang.": "FATAL",
+    "java.lang.OutOfMemoryError": "ERROR", "<--- Last few GCs --->": "FATAL", "<--- JS stacktrace --->": "FATAL",
+    "Out of memory: Kill": "ERROR", "Memory cgroup out of memory: Kill": "ERROR", "oom-kill:": "ERROR", "oom_reaper: ": "ERROR",
+    "Kernel panic": "FATAL", "BUG: unable to handle": "FATAL", "BUG: kernel ": "FATAL", "general protection fault": "FATAL",
+    "Oops: ": "FATAL", "OOMKilled": "FATAL", "Out of memory (": "FATAL",
+    "Crash dump is being written to": "FATAL", "Crash dump was written to": "FATAL", "init terminating in do_boot": "FATAL",
+    "Kernel pid terminated": "FATAL", "Runtime terminating during boot": "FATAL", "eheap_alloc: Cannot allocate": "FATAL",
+    '{"Kernel pid terminated"': "FATAL", '{"init terminating in do_boot"': "FATAL", "escript: exception": "ERROR",
+    "Stack overflow.": "FATAL", "Process terminated.": "FATAL", "The application panicked (crashed).": "FATAL",
+    "memory allocation of ": "FATAL", "ERROR: LoadError: ": "ERROR", "Task timed out after ": "ERROR",
+    "terminating with uncaught exception": "FATAL", "thread panicked while ": "FATAL", "fatal runtime error: ": "FATAL",
+}  # fmt: skip
+_WHOLE = {"Killed": "FATAL", "Aborted": "FATAL", "Terminated": None, "Trace/breakpoint trap": "FATAL", "Out of memory": "FATAL"}
+_BY_KEY = by_key(_BEGINNINGS)
+
+_MUST_END = frozenset({"Segmentation fault", "Bus error", "Illegal instruction", "Floating point exception"})  # or in brackets
+_THREAD = re.compile(
+    r"thread (?:'[^'\n]{0,200}' (?:\(\d{1,12}\) )?panicked at |\d{1,12} panic: )|(?:thread|Thread) \S{1,100} panicked at "
+)
+_EXCEPTION = re.compile(
+    r"(?:Uncaught (?:\(in promise\) )?)?(?!(?:Error|Exception|Throwable)(?:$|: $))"
+    r"(?:[A-Za-z_]\w{0,100}+(?:[.:\\/$]{1,2}+\w{1,100}+){1,20}+|[A-Z]\w{0,100}+)"
+    r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)"
+)  # fmt: skip
+_UNCAUGHT = re.compile(r"Uncaught (?:\(in promise\) )?(?:[\w.\\]{0,100}?)(?:Error|Exception): |Error \[\w{1,60}\]: ")
+_RUBY = re.compile(r"[^\s:]{1,300}:\d{1,9}:in [`'][^'\n]{1,200}': [^\n]{0,400} \([A-Z][\w:]{1,100}\)$")
+_RUBY_BUG = re.compile(r"[^\s:]{1,300}:\d{1,9}: \[BUG\] ")
+_SHELL = re.compile(
+    r"[^\s:]{1,300}: line \d{1,6}: {1,8}\d{1,10} (?:Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
+)
+_ASSERTION = re.compile(r"[\w./-]{1,100}: [\w./+-]{1,300}:\d{1,9}: [^\n]{1,300}: Assertion [`'][^\n]{1,400}' failed\.")
+_KERNEL = re.compile(
+    r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:(?:\w[\w./:-]{0,60}(?:\[\d{1,10}\])?): segfault at |(?=[A-Zo<]|BUG|general))(?:"
+    r"(?P<oom>(?:Memory cgroup out of memory|Out of memory): Kill|\w{1,40} invoked oom-killer|oom-kill:)"
+    r"|(?P<panic>Kernel panic|BUG: |Oops: |general protection fault))?"
+)
+_HTTP_PANIC = re.compile(
+    r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[\w./-]{1,80}:\d{1,6}: )?(?:http|http2): panic serving "
+)
+_GO_PANIC = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[\w./-]{1,80}:\d{1,6}: )?panic: ")
+_TIMED_OUT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,15}Z [0-9a-f-]{36} Task timed out after ")
+_RANK = re.compile(r"\[rank\d{1,6}\]: ?")
+
+
+def read_crash(line: str) -> Recognised | None:
+    """A crash's line. It is not `formed`: a traceback may belong to the error that was logged before it."""
+    level = _level(line)
+    return None if level is None else Recognised(level)
+
+
+def _level(line: str) -> str | None:
+    for beginning, level in _BY_KEY.get(line[:KEY_LENGTH], ()):
+        if line.startswith(beginning) and (beginning not in _MUST_END or line[len(beginning) :] in ("", " (core dumped)", ".")):
+            return level
+    first = line[:1]
+    if first == "t" or first == "T":
+        if _THREAD.match(line, 0, HEAD_LENGTH):
+            return "FATAL"
+    elif first == "[":
+        return _level_in_brackets(line)
+    elif first.isdigit():
+        return _level_after_time(line)
+    if len(line) < 30 and (whole := _WHOLE.get(line.rstrip())):
+        return whole
+    return _level_by_pattern(line)
+
+
+def _level_in_brackets(line: str) -> str | None:
+    if line[:5] == "[rank" and (rank := _RANK.match(line)) and line[rank.end() : rank.end() + 5] != "[rank":
+        return _level(line[rank.end() : rank.end() + HEAD_LENGTH])
+    match = _KERNEL.match(line, 0, HEAD_LENGTH)
+    if match is None:
+        return None
+    if match["panic"]:
+        return "FATAL"
+    return "ERROR" if match["oom"] or "segfault at " in match[0] else None
+
+
+def _level_after_time(line: str) -> str | None:
+    if line[4:5] == "/":
+        if _HTTP_PANIC.match(line, 0, HEAD_LENGTH):
+            return "ERROR"
+        return "FATAL" if _GO_PANIC.match(line, 0, HEAD_LENGTH) else None
+    return "ERROR" if line[10:11] == "T" and _TIMED_OUT.match(line, 0, HEAD_LENGTH) else None
+
+
+def _level_by_pattern(line: str) -> str | None:
+    head = line[:HEAD_LENGTH]
+    if "rror" in head or "xception" in head or "hrowable" in head:
+        if _EXCEPTION.match(head) or _UNCAUGHT.match(head):
+            return "ERROR"
+        if head[-1:] == ")" and _RUBY.match(head):
+            return "ERROR"
+    if ": " not in head:
+        return None
+    if ": [BUG] " in head and _RUBY_BUG.match(head):
+        return "FATAL"
+    if ": line " in head and _SHELL.match(head):
+        return "FATAL"
+    if head[-1:] == "." and ": Assertion " in head and _ASSERTION.match(head):
+        return "FATAL"
+    return None

@@ -1,0 +1,97 @@
+"""The order in which forms are asked: by a line's first character, then those that any line may have, the rare ones last."""
+
+import re
+from collections.abc import Callable
+
+from aletheia_operator.logs.forms import access, heads, letters, programs, syslog
+from aletheia_operator.logs.forms.crashes import read_crash
+from aletheia_operator.logs.forms.json_lines import read_json
+from aletheia_operator.logs.forms.logfmt import read_logfmt
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, NOTHING, Recognised
+
+Form = Callable[[str], Recognised | None]
+
+_SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
+_BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
+
+
+def recognise(line: str) -> Recognised:
+    """The level (TRACE DEBUG INFO WARN ERROR FATAL; None if the line does not say), message and fields of a line."""
+    if not line:
+        return NOTHING
+    if "\x1b[" in line:
+        line = _SGR.sub("", line)
+    return _ask(_BY_FIRST, line)
+
+
+def _plain(line: str) -> Recognised:
+    """What a line says that another program's line carries: all but syslog."""
+    return _ask(_OF_INNER, line)
+
+
+def _ask(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:
+    first = line[:1]
+    if first == "{" and (found := read_json(line)) is not NOTHING:
+        return found
+    for form in table.get(first, ()):
+        if answer := form(line):
+            return answer
+    return _rest(line)
+
+
+def _rest(line: str) -> Recognised:
+    """Forms that may begin with anything."""
+    if "=" in line and (found := read_logfmt(line)):
+        return found
+    if found := heads.read_head(line) or programs.read_program(line) or read_crash(line):
+        return found
+    if '{"' in line[:HEAD_LENGTH] and line[-1:] == "}" and (before := _BEFORE_JSON.match(line, 0, HEAD_LENGTH)):
+        return read_json(line[before.end() :])
+    return NOTHING
+
+
+def _syslog(line: str) -> Recognised | None:
+    return syslog.read_syslog(line, _plain)
+
+
+def _iso_syslog(line: str) -> Recognised | None:
+    return syslog.read_iso_syslog(line, _plain)
+
+
+def _indented(line: str) -> Recognised | None:
+    """Frames of Java, Node.js, .NET and Python, sooner than by asking all forms."""
+    return NOTHING if line.lstrip(" \t")[:3] == "at " or line[:8] == '  File "' else None
+
+
+_KLOG = (letters.read_klog, letters.read_ruby, letters.read_letter_tag)
+_OF_INNER: dict[str, tuple[Form, ...]] = {
+    **dict.fromkeys("IWECVFDA", _KLOG),
+    **dict.fromkeys(
+        "0123456789",
+        (
+            heads.read_usual_head,
+            letters.read_after_date,
+            letters.read_redis,
+            programs.read_timed_program,
+            access.read_access,
+        ),
+    ),
+    "[": (
+        heads.read_usual_head,
+        letters.read_after_bracketed_date,
+        letters.read_letter_bracket,
+        access.read_envoy_access,
+        programs.read_php_fpm,
+        syslog.read_xorg,
+    ),
+    "(": (letters.read_after_bracketed_date, letters.read_letter_time, syslog.read_xorg),
+    "N": (programs.read_php_fpm,),
+    " ": (_indented,),
+    "\t": (_indented,),
+}
+_BY_FIRST: dict[str, tuple[Form, ...]] = _OF_INNER | {
+    **dict.fromkeys("JMSO", (_syslog,)),
+    **{letter: (*_OF_INNER[letter], _syslog) for letter in "FDAN"},
+    **{digit: (*_OF_INNER[digit], _iso_syslog) for digit in "0123456789"},
+    "<": (letters.read_letter_time, programs.read_cmtrace, _syslog),
+}

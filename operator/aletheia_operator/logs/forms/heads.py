@@ -1,0 +1,187 @@
+"""Lines with a level in their head: log4j, logback, Python, zap's console, nginx, PostgreSQL, Rust, .NET and most others.
+
+A head is a row of times, numbers, names and brackets, then a level. A word of the message never counts: the row ended there.
+To add a level's word: `logs/levels.py` and the lists below. To add a piece that may stand before a level: `_PIECE`.
+"""
+
+import re
+
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Fields, Recognised
+from aletheia_operator.logs.levels import LETTERS, LEVELS
+
+UPPER = (
+    "TRACE|DEBUG[1-5]?|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|SEVERE|FATAL|CRITICAL|CRIT|INFORMATION|VERBOSE|SUCCESS|FINE(?:R|ST)?"
+    "|FAILURE|D?PANIC|ALERT|EMERG(?:ENCY)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI|AUDIT"
+)
+_ANY = (
+    "trace|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe|fail|fatal"
+    "|critical|crit|panic|dpanic|alert|emerg|emergency|verbose|system|success|inf|wrn|dbg|trc|vrb|ftl|pnc|audit|shout"
+)
+_DELIMITED = (
+    "trace|trce|debug|dbug|info|information|notice|warn|warning|error|err|severe|fail|fatal|critical|crit|panic|verbose"
+    "|fatal error"
+)
+# what shows that a small word is a level: a delimiter, an error's number, a place in the source, a date
+_DELIMITER = (
+    r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}:\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
+    r"|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
+)
+_LEVEL = rf"""
+    (?:
+      [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.])?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-))
+    | \[[\w \#-]{{1,60}}/({UPPER})\]
+    | (?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|,/\[;]|$)
+    | ((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
+    | (LOG)(?=:\s|\s+\[|\s\w+:)
+    )"""
+_PIECE = r"""
+    (?:
+      \d[\d:.,-]{0,40}:(?=(?:LEVEL):)
+    | [\[(<{]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
+    | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[,.]?(?=\s)
+    | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)\]?(?=[\s|])
+    | [|*:▶-]++(?=\s) | \[\#\|
+    | \[[^\[\]]{0,200}+(?:\[[^\[\]]{0,60}+\][^\[\]]{0,60}+){0,8}+\]:?
+    | \([^()]{0,200}+\) | \{[^{}]{0,200}+\} | <[^<>]{0,200}+>
+    | \w{1,40}+(?:=[^\s"]{1,100}(?=\s)|\[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?)
+    | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,]?
+    | \w{1,40}+:(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
+    | main(?=\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \w{1,60}+(?=\sJID-) | \#{1,4}(?=<)
+    | [A-Za-z_]\w{0,60}+(?=\s{1,8}[-|:▶]\s|\||\s{2,12}(?i:DELIMITED):\s|\s?\((?i:ANY)\):)
+    | [A-Za-z_]\w{0,60}+(?=\s(?:LEVEL)\s\[[\w.$-]{1,60}:\d{1,6}\]\s-\s)
+    | [A-Z]{3,20}(?=\s\d{4})
+    | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
+    )"""
+_PIECE = _PIECE.replace("LEVEL", f"(?:{UPPER})").replace("DELIMITED", _DELIMITED.replace(" ", r"\s")).replace("ANY", _ANY)
+_HEAD = re.compile(rf"\s{{0,40}}+((?>{_PIECE}[\s|]*+){{0,16}}?){_LEVEL}[!\]]?", re.VERBOSE)
+# the most usual head, found in a third of the time: a date, a time, numbers, then a level in capitals
+USUAL = re.compile(
+    r"(\[?\d[\d:.,/TZ+-]{0,40}\d\]?Z?(?: \d[\d:.,/TZ+-]{0,40}\]?){0,2}) {1,8}+(\[ ?)?"
+    rf"({UPPER})(?(2)\s{{0,8}}\]|(?=[\s:]))"
+)
+_CLOCK = re.compile(r"\d[:./-]\d|\d{4}")
+# after the level: a thread in brackets, a process id, a logger's dotted or delimited name
+_ORIGIN = re.compile(
+    r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?[\s|>-]*+"
+    r"(?:([A-Za-z_][\w$-]*+(?:(?:[./@]|::)[\w$<>-]++)++|[A-Za-z_][\w$]*+(?=\s-\s|:\s|\s\|))(?::\d{1,9}|\(\d{1,9}\)|\[\d{1,9}\])?"
+    r"\s{0,100}+(?:[:|-]|(?=\t))\s{0,40}+)?[\s:|-]*+"
+)
+_TIME = re.compile(r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?)")
+_STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
+_SCALAR = re.compile(r"\s*+[=:|]?\s*+(?:[\"'\[{(]?[\w.+-]*+[\"'\]})]?,?|=.*+)\s*+\|?$", re.DOTALL)
+_PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
+_REQUEST = re.compile(r"(?:\S{1,300} )(?:HTTP|SIP|RTSP)/\d")
+_AROUND = re.compile(
+    r"\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]"
+)  # log4j's TTCC, vLLM's processes
+_NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
+_new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
+
+
+def read_usual_head(line: str) -> Recognised | None:
+    """The most usual head; what `read_head` would find, sooner."""
+    match = USUAL.match(line, 0, HEAD_LENGTH)
+    if match is None:
+        return None
+    time, _, level = match.groups()
+    if "-" not in time and ":" not in time and not _CLOCK.search(time):
+        return None
+    return _after(line, match.end(), level, time)
+
+
+def read_head(line: str) -> Recognised | None:
+    """Any head."""
+    match = _HEAD.match(line, 0, HEAD_LENGTH)
+    if match is None:
+        return None
+    before, decorated, thread_level, upper, delimited, log = match.groups()
+    word = decorated or thread_level or upper or delimited or log
+    at = match.end()
+    if not (_CLOCK.search(before) if before else None) and not _stands_alone(line, match, before, word):
+        return None
+    if upper and line[at : at + 3] == " | " and (field := _NEXT_FIELD.match(line, at, at + HEAD_LENGTH)):
+        word, at = field[1], field.end()  # the first one is the name of a component
+    return _after(line, at, word, before)
+
+
+def _stands_alone(line: str, match: "re.Match[str]", before: str, word: str) -> bool:
+    """Whether a level without a time before it is one, and no word of a sentence, a setting or a table."""
+    _, decorated, thread_level, upper, delimited, _ = match.groups()
+    at = match.end()
+    rest = line[at : at + HEAD_LENGTH]
+    if before.strip(" -*\t"):
+        return bool(decorated or thread_level or (delimited and rest[:1] != "/") or _shows_level(before, rest))
+    if decorated:
+        return len(word) > 1 and not before and _decorated_alone(line, match, word, rest)
+    if before or thread_level or line[:2].isspace():  # a list, a usage text
+        return False
+    if delimited and rest.lstrip(": \t").lower() in _PROSE_VALUES:
+        return False
+    if upper and word not in _STRONG and rest[:1] not in ":/[" and rest[:2] != "  " and rest[:1] != "\t":
+        return False
+    return not (_is_value(rest, word) or (upper and _REQUEST.match(rest, 1)))
+
+
+def _shows_level(before: str, rest: str) -> bool:
+    """Whether what stands around a level in capitals shows that it is one."""
+    if " - " in before or "|" in before or "▶" in before or "NCCL" in before:
+        return True
+    return (rest[:1] == ":" and before.rstrip()[-1:] in ":)]>") or _AROUND.match(before + "\n" + rest[:8]) is not None
+
+
+def _decorated_alone(line: str, match: "re.Match[str]", word: str, rest: str) -> bool:
+    opening = line[match.start() :].lstrip()[:1]
+    if opening == "|":  # a table
+        return False
+    if opening == "<":  # XML
+        return rest[:1] in (" ", ":") and "</" not in rest
+    return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # or the section of a file of settings
+
+
+def _is_value(rest: str, word: str) -> bool:
+    """Whether `rest`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
+    text = rest.strip()
+    if not text:
+        return not word.isupper()
+    if text[0] == "=":
+        return True
+    value = text.lstrip(":|").strip().strip("|").strip().strip("\"',;")
+    return value.replace(".", "", 1).replace("%", "").isdigit() or value.lower() in _PROSE_VALUES or _only_levels(value)
+
+
+def _only_levels(text: str) -> bool:
+    words = text.split(None, 8)
+    return all(word in _STRONG for word in words)
+
+
+def _after(line: str, at: int, word: str, before: str) -> Recognised:
+    """What follows the level at `at`: where the line comes from, and the message."""
+    origin = _ORIGIN.match(line, at, at + HEAD_LENGTH)
+    assert origin is not None  # every part of it may be absent
+    pid, thread, logger = origin.groups()
+    fields: Fields = {}
+    if before and (time := _TIME.match(before)):
+        fields["time"] = time[1]
+    if pid:
+        fields["pid"] = pid
+    if thread:
+        fields["thread"] = thread
+    if logger:
+        fields["logger"] = logger
+    return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[origin.end() :], fields or None, True))
+
+
+def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int] | None], int] | None:
+    """What a line with the most usual head is, where its fields are, and where its message begins; None for other lines.
+
+    Levels with a digit are other lines too.
+    """
+    match = USUAL.match(line, 0, HEAD_LENGTH)
+    found = read_usual_head(line)
+    if match is None or found is None or not match[3].isalpha():
+        return None
+    time, origin = _TIME.match(match[1]), _ORIGIN.match(line, match.end(), match.end() + HEAD_LENGTH)
+    if origin is None:
+        return None
+    spans = {"time": time and time.span(1), "pid": origin.span(1), "thread": origin.span(2), "logger": origin.span(3)}
+    return found, spans, origin.end()

@@ -1,0 +1,138 @@
+"""Lines that are a JSON object: zap, bunyan, pino, slog, Serilog, Elastic, OpenTelemetry, MongoDB, Monolog, GELF and others.
+
+To add a library: its level's key in `_LEVEL_KEYS`, its message's key in `_MESSAGE_KEYS`, and a scale in `_of_number` if its
+levels are numbers.
+"""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from aletheia_operator.logs.forms.recognised import NOTHING, Fields, Recognised
+from aletheia_operator.logs.levels import LETTERS, LEVELS, SYSLOG, level_of_word
+
+MAX_PARSED = 64 * 1024
+"""Characters; a longer object is evidence, but not worth parsing."""
+
+_LEVEL_KEYS = (
+    "level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level", "logLevel",
+    "LogLevel", "Level", "LEVEL", "SeverityText", "severityText", "severity_text", "Severity", "SEVERITY", "levelName",
+    "log_severity", "severity_number", "SeverityNumber", "severityNumber", "severityLevel", "severity_name", "levelno",
+    "PRIORITY",
+)  # fmt: skip
+_MESSAGE_KEYS = (
+    "msg", "message", "@m", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "body", "Body", "event", "text",
+    "log", "error",
+)  # fmt: skip
+_OF_A_LOG = frozenset({"msg", "message", "time", "timestamp", "ts", "pid", "v", "hostname", "@timestamp", "err"})
+_OPEN_TELEMETRY = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # severity numbers, four of each
+_FROM_DEBUG = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+_FROM_TRACE = ("TRACE", "INFO", "WARN", "ERROR", "FATAL")  # Application Insights: 0 is verbose
+_TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}  # bunyan, pino
+_PYTHON = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL"}
+_MONOLOG = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL", 6: "FATAL"}
+_GOOGLE = {1: "DEBUG", 2: "INFO", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL", 7: "FATAL", 8: "FATAL"}
+_SGR = re.compile(r"\x1b\[[\d;]{0,20}m")
+_STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_json(line: str) -> Recognised:
+    """Level, message and fields of a line that is a JSON object; NOTHING for any other line."""
+    fields = _parse(line)
+    if fields is None:
+        return NOTHING
+    key, level = _level(fields)
+    if level is not None and key:
+        del fields[key]
+    message = None
+    for key in _MESSAGE_KEYS:
+        if isinstance(fields.get(key), str):
+            message = fields.pop(key)
+            break
+    return Recognised(level, message, fields or None, True)
+
+
+def _parse(line: str) -> Fields | None:
+    if len(line) > MAX_PARSED:
+        return None
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        fields = _parse_leniently(line)
+    return fields if isinstance(fields, dict) else None
+
+
+def _parse_leniently(line: str) -> Any:
+    """JSON as Python and JavaScript may write it: with NaN, Infinity, and halves of surrogate pairs, which become U+FFFD."""
+    if line.rstrip()[-1:] != "}" or not ("NaN" in line or "Infinity" in line or "\\u" in line):
+        return None
+    try:
+        fields = json.loads(line)
+        return json.loads(_SURROGATE.sub("\ufffd", json.dumps(fields, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _level(fields: Fields) -> tuple[str, str | None]:
+    """The level, and the key that it stands under at the top, if it does."""
+    for key in _LEVEL_KEYS:
+        if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
+            return key, level
+    return "", _nested_level(fields)
+
+
+def _level_of(key: str, value: Any, fields: Fields) -> str | None:
+    if isinstance(value, str):
+        if level := LEVELS.get(value.lower()):
+            return level
+        if not value.isdecimal():
+            return _of_text(value, fields)
+        value = int(value) if len(value) < 4 else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _of_number(key.lower().replace("_", ""), value, fields)
+    if isinstance(value, dict):  # Loguru
+        return level_of_word(str(value.get("name") or value.get("value") or ""))
+    return None
+
+
+def _of_text(value: str, fields: Fields) -> str | None:
+    word = _STEP.sub("", _SGR.sub("", value[:100]).strip()).rpartition(".")[2]
+    if len(word) == 1:  # a grade, unless all else is a log's
+        return LETTERS.get(word) if word in "DIWEF" and len(_OF_A_LOG.intersection(fields)) > 1 else None
+    return level_of_word(word)
+
+
+def _of_number(key: str, number: int, fields: Fields) -> str | None:
+    """By the scale of the library that the other fields show."""
+    if key == "severitynumber":
+        return _OPEN_TELEMETRY[(number - 1) // 4] if 1 <= number <= 24 else None
+    if key == "severitylevel":
+        return _FROM_TRACE[number] if 0 <= number < len(_FROM_TRACE) else None
+    if key == "levelno":
+        return _PYTHON.get(number // 10)
+    if "reqId" in fields and "app" in fields:  # Nextcloud
+        return _FROM_DEBUG[number] if 0 <= number < len(_FROM_DEBUG) else None
+    if 0 <= number <= 7:
+        syslog = key in ("priority", "severity") or "short_message" in fields or "host" in fields
+        return SYSLOG[number] if syslog else None
+    if key == "severity":
+        return _GOOGLE.get(number // 100)
+    if number >= 100:
+        return _MONOLOG.get(number // 100) if "channel" in fields or "level_name" in fields else None
+    return _TENS.get(number // 10) if not _OF_A_LOG.isdisjoint(fields) else None
+
+
+def _nested_level(fields: Fields) -> str | None:
+    for name in ("log", "record", "attributes"):  # Elastic Common Schema, Loguru, OpenTelemetry
+        if isinstance(inner := fields.get(name), dict) and (level := _level_of("level", inner.get("level"), inner)):
+            return level
+    if isinstance(short := fields.get("s"), str) and "c" in fields and "msg" in fields:  # MongoDB
+        return LETTERS.get(short[:1]) if short[:1] in "DIWEF" else None
+    if isinstance(priority := fields.get("priority"), str) and ("output" in fields or "rule" in fields):  # Falco
+        return level_of_word(priority)
+    if "ts" in fields and "caller" in fields and "msg" in fields:  # Kubernetes: errors have no verbosity
+        return "INFO" if "v" in fields else "ERROR" if "err" in fields else None
+    return "INFO" if "@t" in fields and ("@mt" in fields or "@m" in fields) else None  # Serilog leaves Information out

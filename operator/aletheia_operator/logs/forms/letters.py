@@ -1,0 +1,150 @@
+"""Forms that say their level by one letter: klog and glog, Ruby's logger, Android, MongoDB, etcd, Telegraf, TensorFlow, ….
+
+To add a form: a pattern in `_AFTER_DATE` if a date comes first, else a function and its place in `dispatch`.
+"""
+
+import re
+
+from aletheia_operator.logs.forms.logfmt import read_pairs, unquote
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, Fields, Recognised, named
+from aletheia_operator.logs.levels import LETTERS
+
+_KLOG = re.compile(r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?")
+_KLOG_MESSAGE = re.compile(r'"((?:[^"\\]|\\.)*+)" (?=[A-Za-z_])')
+_RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+\w{1,12} -- ([^:]{0,200}): ")
+_ANDROID_TAG = re.compile(r"([VDIWEFA])/(?:([\w.$ -]{1,100}?) {0,100}\( {0,10}(\d{1,10})\)|([A-Z][\w.$-]{2,100})): ")
+_ESPRESSIF = re.compile(r"([VDIWE]) \((\d{1,12})\) ([\w.-]{1,100}): ")
+_BRACKET = re.compile(r"\[([DIWEFC]) ?([\d:. ,-]{6,30})(?: ([^\]]{1,200}))?\] ")  # Tornado, Jupyter, Optuna, c10d
+_SOURCE = re.compile(r"\[([DIWEF])(?: |:(\w{1,60}):\w{0,60}, )([\w./-]{1,200}:\d{1,9}(?: [^\]]{1,200})?)\] ")  # c10d, ONNX
+_QUOTED_TIME = re.compile(r"\[([DIWEF])\] (\d{4}-\d\d-\d\d[T ][\d:.]{8,20}Z?) ")
+_LETTER_TIME = re.compile(r"[<(]([DIWEFCXN])[>)] ?(\d{4}-\d\d-\d\d[T ][\d:.]{8,20}) (?:- )?")  # Mumble, qBittorrent
+_RANK = re.compile(r"\[rank\d{1,6}\]: ?")
+
+
+def read_klog(line: str) -> Recognised | None:
+    """klog, glog, CockroachDB."""
+    if not (match := _KLOG.match(line, 0, HEAD_LENGTH)):
+        return None
+    letter, time, pid, source = match.groups()
+    message = line[match.end() :]
+    fields: Fields = {"time": time, "pid": pid, "source": source}
+    if message[:1] == '"' and (quoted := _KLOG_MESSAGE.match(message)):
+        pairs, _ = read_pairs(message, quoted.end())
+        if pairs:
+            fields |= pairs
+            message = unquote(f'"{quoted[1]}"')
+    return Recognised(LETTERS[letter], message, fields, True)
+
+
+def read_ruby(line: str) -> Recognised | None:
+    """Ruby's Logger. `A` stands for any level, and so for none."""
+    if line[1:4] == ", [" and (match := _RUBY.match(line, 0, HEAD_LENGTH)):
+        level = LETTERS.get(match[1]) if match[1] not in "AU" else None
+        return named(level, line[match.end() :], time=match[2], program=match[3])
+    return None
+
+
+def read_letter_tag(line: str) -> Recognised | None:
+    """Android's brief form and ESP-IDF's."""
+    if line[1:2] == "/" and (match := _ANDROID_TAG.match(line, 0, HEAD_LENGTH)):
+        return named(LETTERS[match[1]], line[match.end() :], logger=match[2] or match[4], pid=match[3])
+    if line[1:3] == " (" and (match := _ESPRESSIF.match(line, 0, HEAD_LENGTH)):
+        return named(LETTERS[match[1]], line[match.end() :], logger=match[3], time=match[2])
+    return None
+
+
+def read_letter_bracket(line: str) -> Recognised | None:
+    """A letter and a time, or a place in the source, in brackets."""
+    if line[:5] == "[rank" and (rank := _RANK.match(line, 0, HEAD_LENGTH)):
+        found = read_letter_bracket(line[rank.end() :])
+        return found and found._replace(fields=(found.fields or {}) | {"rank": rank[0][5:].partition("]")[0]})
+    if match := _BRACKET.match(line, 0, HEAD_LENGTH):
+        return named(LETTERS[match[1]], line[match.end() :], time=match[2], logger=match[3])
+    if match := _SOURCE.match(line, 0, HEAD_LENGTH):
+        return named(LETTERS[match[1]], line[match.end() :], logger=match[2], source=match[3])
+    if match := _QUOTED_TIME.match(line, 0, HEAD_LENGTH):
+        return named(LETTERS[match[1]], line[match.end() :], time=match[2])
+    return None
+
+
+def read_letter_time(line: str) -> Recognised | None:
+    """A letter in brackets, and at once a date and a time."""
+    if match := _LETTER_TIME.match(line, 0, HEAD_LENGTH):
+        level = {"X": "FATAL", "N": "INFO"}.get(match[1]) or LETTERS[match[1]]
+        return named(level, line[match.end() :], time=match[2])
+    return None
+
+
+_DATE = re.compile(r"(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z| ?[+-]\d\d:?\d\d)?:? {1,8}+")
+_AFTER_DATE = (
+    re.compile(r"(?P<level>[TDINWEC]) \| (?:(?P<logger>[\w./-]{1,200}): )?"),  # capnslog: etcd, Rook
+    re.compile(r"(?P<level>[DIWE])! (?:\[(?P<logger>[^\]]{1,200})\] )?"),  # Telegraf
+    re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
+    re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
+    re.compile(
+        r"(?P<pid>\d{1,10}) {1,8}(?P<thread>\d{1,10}) (?P<level>[VDIWEFA]) (?P<logger>[^:]{1,200}?) {0,40}: ?"
+    ),  # logcat
+    re.compile(r"(?P<pid>\d{1,10}-\d{1,10})[/ ][\w.:?-]{1,200}[ /](?P<level>[VDIWEFA])/(?P<logger>[^:]{1,200}): "),  # logcat
+    re.compile(r"\[(?P<level>[VDIWEF]):(?P<logger>\w{1,60}):\w{0,60}, (?P<source>[^\]]{1,300})\] "),  # ONNX Runtime
+    re.compile(r"(?P<source>[.\w/-]{1,300}:\d{1,9}:[\w.()*]{1,200}) \[(?P<level>[TDIWECF])\] "),  # Gitea
+)
+_CEPH = re.compile(r"([0-9a-f]{8,16}) (-1) ")
+
+
+def read_after_date(line: str) -> Recognised | None:
+    """A date, a time, and what shows the letter's form."""
+    if line[2:3] not in "-/" and line[4:5] not in "-/":
+        return None
+    if not (date := _DATE.match(line, 0, HEAD_LENGTH)):
+        return None
+    at, time = date.end(), date[0].rstrip(" :")
+    for pattern in _AFTER_DATE:
+        if match := pattern.match(line, at, at + HEAD_LENGTH):
+            level = "INFO" if match["level"] == "N" else LETTERS[match["level"]]
+            fields = match.groupdict()
+            del fields["level"]
+            return named(level, line[match.end() :], time=time, **fields)
+    if match := _CEPH.match(line, at, at + HEAD_LENGTH):  # -1 is what it gives errors
+        return named("ERROR", line[match.end() :], time=time, thread=match[1])
+    return None
+
+
+_BRACKETED_DATE = re.compile(
+    r"(?:\(\w{1,30}\) )?\[(\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[.,]?\d{0,9}(?: ?[+-]\d\d:?\d\d)?)"
+    r"(?: ([DIWEFC]) (\d{1,10} \d{1,10})\] (?:\((\w{1,60})\) )?|\] ([TDIWEC]) (?=\[))"
+)
+_CLOCKED = re.compile(r"\[(\d\d:\d\d:\d\d[\d.,]{0,12})\]\[([VDIWEC])\]\[([^\]]{1,200})\]: ")
+_WEBSPHERE = re.compile(
+    r"\[(\d{1,2}/\d{1,2}/\d\d \d{1,2}:\d\d:\d\d:\d{3} \w{2,5})\] ([0-9a-f]{8}) (\S{1,60}) {1,20}([FEWAICDO]) "
+)
+
+_WEBSPHERE_LEVELS = {"A": "INFO", "C": "INFO"}  # audit, configuration; O is what the program wrote
+
+
+def read_after_bracketed_date(line: str) -> Recognised | None:
+    """Ray, GlusterFS, ESPHome, WebSphere."""
+    if match := _BRACKETED_DATE.match(line, 0, HEAD_LENGTH):
+        level = LETTERS[match[2] or match[5]]
+        return named(level, line[match.end() :], time=match[1], thread=match[3], logger=match[4])
+    if match := _CLOCKED.match(line, 0, HEAD_LENGTH):
+        return named(LETTERS[match[2]], line[match.end() :], time=match[1], logger=match[3])
+    if match := _WEBSPHERE.match(line, 0, HEAD_LENGTH):
+        return named(
+            _WEBSPHERE_LEVELS.get(match[4]) or LETTERS.get(match[4]),
+            line[match.end() :],
+            time=match[1],
+            thread=match[2],
+            logger=match[3],
+        )
+    return None
+
+
+_REDIS = re.compile(r"(\d{1,10}):([XCSM]) (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
+_REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
+
+
+def read_redis(line: str) -> Recognised | None:
+    """Redis and Valkey."""
+    if match := _REDIS.match(line, 0, LONG_HEAD):
+        return named(_REDIS_LEVELS[match[4]], line[match.end() :], time=match[3], pid=match[1])
+    return None

@@ -1,0 +1,53 @@
+"""Lines of key=value pairs: logfmt of logrus, slog, go-kit, log15, Heroku."""
+
+import re
+
+import orjson
+
+from aletheia_operator.logs.forms.recognised import LONG_HEAD, Fields, Recognised
+from aletheia_operator.logs.levels import level_of_word
+
+_LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "at")
+_MESSAGE_KEYS = ("msg", "message", "event")
+_PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?:\s++|$)')
+_BEFORE = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++")  # a time, or a name in brackets
+_STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
+
+
+def read_logfmt(line: str) -> Recognised | None:
+    """Level, message and fields of a line that is all pairs, or begins with its level's."""
+    at = before.end() if (before := _BEFORE.match(line, 0, LONG_HEAD)) else 0
+    first = _PAIR.match(line, at)
+    if not first:
+        return None
+    pairs, at = read_pairs(line, at)
+    found = next((key for key in _LEVEL_KEYS if key in pairs), None)
+    if at < len(line) and found != first[1]:  # a sentence with an equals sign
+        return None
+    if len(pairs) < 2 and not found:
+        return None
+    level = level_of_word(_STEP.sub("", pairs[found][:40].rstrip(",;"))) if found else None
+    if found and level:
+        del pairs[found]
+    message = next((pairs.pop(key) for key in _MESSAGE_KEYS if key in pairs), None)
+    return Recognised(level, message, pairs or None, True)
+
+
+def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:
+    """The key=value pairs that follow each other from `at`, and where they end."""
+    pairs: Fields = {}
+    while match := _PAIR.match(line, at):
+        key, value = match.groups()
+        pairs[key] = unquote(value) if value[:1] == '"' else value
+        at = match.end()
+    return pairs, at
+
+
+def unquote(text: str) -> str:
+    """The text between two quotes, with its escapes resolved where they are JSON's."""
+    if "\\" not in text:
+        return text[1:-1]
+    try:
+        return str(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return text[1:-1]

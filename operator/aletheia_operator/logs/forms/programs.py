@@ -1,0 +1,133 @@
+"""Forms of single programs: compilers, package managers, CI systems, desktop libraries, language runtimes' warnings.
+
+To add one: a beginning in `_BEGINNINGS`, or a pattern in `_PATTERNS` with its level in the group `level`.
+"""
+
+import re
+
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, Recognised, by_key, named
+from aletheia_operator.logs.levels import LETTERS, level_of_word
+
+_BEGINNINGS = {
+    "npm ERR!": "ERROR", "npm error ": "ERROR", "npm WARN ": "WARN", "npm warn ": "WARN", "npm notice ": "INFO",
+    "npm http ": "DEBUG", "error Command failed": "ERROR", "error An unexpected error": "ERROR", "error Couldn't": "ERROR",
+    "warning package.json:": "WARN", " ERR_PNPM_": "ERROR", "ERR_PNPM_": "ERROR",
+    "PHP Fatal error: ": "FATAL", "PHP Parse error: ": "FATAL", "PHP Compile error: ": "FATAL", "PHP Core error: ": "FATAL",
+    "PHP Warning: ": "WARN", "PHP Deprecated: ": "WARN", "PHP Notice: ": "INFO", "PHP Recoverable fatal error: ": "ERROR",
+    "=ERROR REPORT====": "ERROR", "=CRASH REPORT====": "ERROR", "=SUPERVISOR REPORT====": "ERROR",
+    "=CRITICAL REPORT====": "FATAL",
+    "=WARNING REPORT====": "WARN", "=NOTICE REPORT====": "INFO", "=INFO REPORT====": "INFO", "=PROGRESS REPORT====": "INFO",
+    "=DEBUG REPORT====": "DEBUG",
+    "│ Error: ": "ERROR", "│ Warning: ": "WARN", "┌ Error: ": "ERROR", "┌ Warning: ": "WARN", "┌ Info: ": "INFO",
+    "┌ Debug: ": "DEBUG", "[ Info: ": "INFO", "[ Warning: ": "WARN", "[ Error: ": "ERROR", "[ Debug: ": "DEBUG",
+    "##[error]": "ERROR", "##[warning]": "WARN", "##[debug]": "DEBUG", "##[notice]": "INFO", "::error": "ERROR",
+    "::warning": "WARN", "::notice": "INFO", "::debug": "DEBUG", "##vso[task.logissue type=error": "ERROR",
+    "##vso[task.logissue type=warning": "WARN",
+    "CMake Error ": "ERROR", "CMake Error: ": "ERROR", "CMake Warning ": "WARN", "CMake Deprecation Warning ": "WARN",
+    "Error from server": "ERROR", "Error occurred during initialization of VM": "ERROR", "Warning message:": "WARN",
+    "Warning messages:": "WARN", "Execution halted": "FATAL", "⨯ Error": "ERROR",
+    "ERROR! ": "ERROR", "standard_init_linux.go:": "ERROR", "Can't locate ": "ERROR", "Bail out!": "FATAL",
+}  # fmt: skip
+_BY_KEY = by_key(_BEGINNINGS)
+
+_WORDS = "emergency|emerg|alert|critical|error|warning|notice|informational|info|debug"
+_PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
+    "E": (
+        re.compile(r"(?P<level>E): (?:Unable|Failed|The |Package|Sub-process|Could|Some |Version|Invalid|Type |Write)"),  # apt
+        re.compile(r"(?P<level>Error) in [^\n:]{1,200}: "),  # R
+    ),
+    "W": (re.compile(r"(?P<level>W): (?:GPG|Failed|The |Some |Target|Possible|http|https|Download|Skipping|An )"),),  # apt
+    "e": (
+        re.compile(r"(?P<level>e): (?:file://|/|[A-Z]:\\)"),  # Kotlin's compiler
+        re.compile(r"(?P<level>error)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),  # rustc, Zig
+        re.compile(r"(?P<level>error)  ?- "),  # Next.js
+        re.compile(
+            r"exec(?:: \"| )[^\n]{1,300}(?P<level>: (?:exec format error|no such file or directory|permission denied))$"
+        ),
+        re.compile(r"exec: \"[^\"\n]{1,300}\"(?P<level>: executable file not found)"),
+    ),
+    "w": (
+        re.compile(r"(?P<level>w): (?:file://|/|[A-Z]:\\)"),
+        re.compile(r"(?P<level>warning)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),
+        re.compile(r"(?P<level>warn)  - "),
+        re.compile(r"(?P<level>warning) (?:[\w@/.-]{1,80} > |\")"),  # yarn
+    ),
+    "i": (re.compile(r"(?P<level>info)(?:\(\w{1,60}\): |  - )"),),
+    "O": (re.compile(r"OpenJDK [\w-]{1,20} (?:\w{1,20} )?VM (?P<level>warning|error): "),),
+    "J": (re.compile(r"Java HotSpot\(TM\) [\w-]{1,20} (?:\w{1,20} )?VM (?P<level>warning|error): "),),
+    "m": (re.compile(r"(?:make|gmake|ninja)(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
+    "g": (re.compile(r"gmake(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
+    "#": (re.compile(r"\#\d{1,6} (?P<level>ERROR|WARN)(?:: | )"),),  # BuildKit
+    "=": (re.compile(r"==\d{1,10}== ?(?P<level>ERROR|Warning|WARNING): "),),  # sanitizers, Valgrind
+    "(": (
+        re.compile(r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),  # GLib
+        re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
+        re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,60}?(?P<level>Warning): "),
+    ),
+    " ": (re.compile(r" (?P<level>[⨯⚠]) "),),  # Next.js
+    "*": (
+        re.compile(r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),
+        re.compile(r"\*\* (?P<level>\((?:[A-Z][\w.]{0,100}|EXIT from [^\n]{1,60}|exit|throw|stop)\)) "),  # Elixir
+    ),
+    "[": (
+        re.compile(  # Chromium
+            r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>INFO|WARNING|ERROR|FATAL):[\w.]{1,80}\(\d{1,6}\)\] "
+        ),
+        re.compile(  # tini, Transformers
+            r"\[(?P<level>FATAL|ERROR|WARN|WARNING|INFO|DEBUG|TRACE)(?: {1,2}\w{1,20} \(\d{1,9}\)|\|[^\[\]]{1,100})\] "
+        ),
+    ),
+}  # fmt: skip
+_FALCO = re.compile(rf"\d\d:\d\d:\d\d\.\d{{9}}: (?P<level>(?i:{_WORDS})) ")
+_AFTER_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?=##\[|::)")  # as GitHub stores its logs
+_WARNINGS = re.compile(r"[\w./ +@<>-]{1,300}:\d{1,9}: (?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): ")
+_CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
+_PHP_MESSAGE = re.compile(r"[^\n]{0,200}?PHP message: (?=PHP )")
+_LEVEL_OF_MARK = {
+    ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
+    ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN", "UnhandledPromiseRejection": "ERROR",
+}  # fmt: skip
+
+
+def read_program(line: str) -> Recognised | None:
+    """A line of one of the programs here."""
+    for beginning, level in _BY_KEY.get(line[:KEY_LENGTH], ()):
+        if line.startswith(beginning):
+            return named(level, None)
+    for pattern in _PATTERNS.get(line[:1], ()):
+        if match := pattern.match(line, 0, HEAD_LENGTH):
+            return named(_level_of(match["level"]), None)
+    if "arning: " in line[:HEAD_LENGTH] and _WARNINGS.match(line, 0, HEAD_LENGTH):  # Python's and Ruby's
+        return named("WARN", None)
+    return None
+
+
+def read_timed_program(line: str) -> Recognised | None:
+    """The same behind a time, and Falco's rules."""
+    if line[2:3] == ":" and (match := _FALCO.match(line)):
+        return named(level_of_word(match["level"]), line[match.end() :], time=line[:18])
+    if line[10:11] == "T" and (match := _AFTER_TIME.match(line)):
+        found = read_program(line[match.end() : match.end() + HEAD_LENGTH])
+        return found and named(found.level, line[match.end() :], time=line[: match.end() - 1])
+    return None
+
+
+def read_php_fpm(line: str) -> Recognised | None:
+    """PHP's own message inside a line of PHP-FPM, which gives all of them the same level."""
+    if "PHP message: PHP " in line[:HEAD_LENGTH] and (match := _PHP_MESSAGE.match(line, 0, HEAD_LENGTH)):
+        found = read_program(line[match.end() :])
+        return found and named(found.level, line[match.end() :])
+    return None
+
+
+def read_cmtrace(line: str) -> Recognised | None:
+    """Logs of Microsoft's Configuration Manager, with the level behind the message."""
+    if line[:7] == "<![LOG[" and (at := line.rfind("]LOG]!>")) > 0 and (match := _CMTRACE.match(line, at)):
+        return named({"1": "INFO", "2": "WARN", "3": "ERROR"}[match[1]], line[7:at])
+    return None
+
+
+def _level_of(mark: str) -> str | None:
+    if mark[:1] == "(":
+        return "ERROR"
+    return _LEVEL_OF_MARK.get(mark) or (LETTERS.get(mark.upper()) if len(mark) == 1 else level_of_word(mark))
