@@ -84,6 +84,29 @@ def _traces(**fields: Any) -> Spec:
     return {"traces": [fields]}
 
 
+def _labels(number: int, size: int) -> dict[str, str]:
+    return {f"{n:03}".ljust(60, "k"): "v" * size for n in range(number)}
+
+
+LONG_SPECS: dict[str, Spec] = {
+    "labels": {"targets": [{"selector": {"matchLabels": _labels(50, 63)}} for _ in range(11)]},
+    "expressions": {
+        "targets": [
+            {"selector": {"matchExpressions": [{"key": "k", "operator": "In", "values": ["v" * 63] * 50} for _ in range(21)]}}
+        ]
+    },
+    "queries of metrics": {"metrics": [{"query": "q" * 8192}] * 8 + [{"query": "q"}]},
+    "parameters": {"metrics": [{"template": "t", "parameters": _labels(10, 250)}] * 22},
+    "tags": {"traces": [{"service": "s", "tags": _labels(20, 1024)}] * 4},
+    "operations": {
+        "traces": [{"service": "s", "operation": "o" * 1024}] * 50,
+        "queries": [{"type": "loki", "query": "q" * 8192}] * 2,
+    },
+    "keys": {"traces": [{"service": "s", "tags": {"k" * 65_537: "v"}}]},
+    "queries": {"queries": [{"type": "loki", "query": "q" * 8192}] * 9},
+}
+"""Each a little more than all texts together may have."""
+
 INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     # what is asked
     InvalidSpec("nothing is asked", {}, "nothing is asked"),
@@ -115,6 +138,25 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("an empty expression", _logs(logs={"container": ""}), "container"),
     InvalidSpec("previous that is no boolean", _logs(logs={"previous": "often"}), "previous"),
     # the window
+    *(
+        InvalidSpec(
+            f"a window {which} {where} the years that sources count", _window(**times), "between the years 1970 and 2999"
+        )
+        for which, where, times in (
+            ("start", "before", {"start": "0001-01-01T00:00:00Z"}),
+            ("start", "just before", {"start": "1969-12-31T23:59:59Z"}),
+            ("start", "by its zone before", {"start": "1970-01-01T00:00:00+14:00"}),
+            ("end", "after", {"start": WINDOW_START, "end": "9999-12-31T23:59:59Z"}),
+            ("end", "just after", {"start": WINDOW_START, "end": "3000-01-01T00:00:00Z"}),
+        )
+    ),
+    InvalidSpec("a time to live below zero", _logs(ttlSecondsAfterFinished=-1), "ttlSecondsAfterFinished"),
+    InvalidSpec("a time to live as a duration", _logs(ttlSecondsAfterFinished="1h"), "ttlSecondsAfterFinished"),
+    # how much is said
+    *(
+        InvalidSpec(f"texts that are too long: {what}", spec, "together longer than 65536 characters")
+        for what, spec in LONG_SPECS.items()
+    ),
     InvalidSpec("an expiry at once", _logs(retention={"artifactsSeconds": 0}), "artifactsSeconds"),
     InvalidSpec("an expiry as a duration", _logs(retention={"artifactsSeconds": "7d"}), "artifactsSeconds"),
     InvalidSpec("an unknown field of the session", _logs(session={"cipher": "rot13"}), "cipher"),
@@ -260,6 +302,9 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
 )
 
 VALID_INVESTIGATIONS: tuple[ValidSpec, ...] = (
+    ValidSpec("as many texts as there may be", {"metrics": [{"query": "q" * 8192}] * 8}),
+    ValidSpec("a time to live", _logs(ttlSecondsAfterFinished=0)),
+    ValidSpec("the first of all windows", _window(start="1970-01-01T00:00:00Z", end="2999-12-31T23:59:59Z")),
     ValidSpec("sealed to an age and an SSH key", _logs(session={"encryption": {"recipients": [RECIPIENT, SSH_RECIPIENT]}})),
     ValidSpec("sealed by a password", _logs(session={"encryption": {"passwordSecretRef": {"name": "incident", "key": "pw"}}})),
     ValidSpec("one pod", LOGS),
@@ -518,6 +563,7 @@ ALLOWED_UPDATES: tuple[AllowedUpdate, ...] = (
     AllowedUpdate("no longer suspended", _changed(suspend=True), _changed(suspend=False)),
     AllowedUpdate("kept longer", _BEFORE, _changed(retention={"artifactsSeconds": 86400, "keep": True})),
     AllowedUpdate("kept no longer", _changed(retention={"keep": True}), _BEFORE),
+    AllowedUpdate("a time to live", _BEFORE, _changed(ttlSecondsAfterFinished=60)),
     AllowedUpdate("cancelled", _BEFORE, _changed(cancel=True)),
     AllowedUpdate("a default spelled out", _without("timeout"), _changed(timeout="10m")),
 )

@@ -99,3 +99,9 @@ def test_the_phase_follows_from_the_evidence(
 ) -> None:
     """An interruption outweighs; otherwise gaps make it partial, and with nothing else failed."""
     assert conclude(artifacts, gaps, interruption) == phase
+
+
+def test_a_window_begins_with_the_years_that_sources_count() -> None:
+    """However far it looks back, it can be asked for and written down."""
+    window, missing = fix_window(WindowSpec.model_validate({"lookback": "9999w9999w9999w9999w9999w"}), CREATED)
+    assert (window.as_texts()[0], missing) == ("1970-01-01T00:00:00Z", None)

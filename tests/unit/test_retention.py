@@ -1,20 +1,26 @@
 """How long sessions stay: expiry, caps, what holds them, and what becomes of them when their resource is gone."""
 
 import asyncio
-from datetime import timedelta
+import copy
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aletheia_operator.api import paths
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.handlers import sweeper as module
+from aletheia_operator.handlers.cluster import CLUSTER
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.lock import locked
-from aletheia_operator.session.retention import over_caps, remove
-from aletheia_operator.session.retention_record import read_retention_record, update_retention_record
+from aletheia_operator.session.retention import expire, remove
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record
 from aletheia_operator.session.verify import verify
+from aletheia_operator.session.volume import open_volume
 from aletheia_operator.settings import Retention
 from tests.support.captures import NOW, Memory, capture
 from tests.unit.fakes import Clock, FakeKubernetes
@@ -31,6 +37,10 @@ class Rig:
         self.clock = Clock(NOW)
         self.bodies = {name: self._body(name) for name in names}
         self.kubernetes = FakeKubernetes(objects={}, lists={})
+        self.cluster: dict[str, Any] = {
+            CLUSTER: {"metadata": {"uid": "this-cluster"}},
+            paths.CRD: {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}},
+        }
         self.events: list[str] = []
         self.sweeper = Sweeper(self.layout, self.kubernetes.real(), self._emit, self.clock, **settings)
         self.ids = {}
@@ -49,15 +59,18 @@ class Rig:
     def sweep(self, listed: list[Any] | None = None) -> None:
         bodies = list(self.bodies.values()) if listed is None else listed
         self.kubernetes.lists = {LISTED: bodies}
-        self.kubernetes.objects = {
-            f"/apis/aletheia.dev/v1alpha1/namespaces/shop/investigations/{name}": body for name, body in self.bodies.items()
-        }
+        self.know()
         asyncio.run(self.sweeper.sweep())
+
+    def know(self) -> None:
+        """The API server answers for what exists, by name."""
+        found = {paths.investigation(body["metadata"]["namespace"], name): body for name, body in self.bodies.items()}
+        self.kubernetes.objects = {**self.cluster, **found}
 
     def delete(self, name: str) -> None:
         """As the watch tells it."""
         body = self.bodies.pop(name)
-        self.kubernetes.objects = {}
+        self.know()
         asyncio.run(self.sweeper.deleted(body))
 
     def there(self) -> set[str]:
@@ -66,6 +79,19 @@ class Rig:
 
     def hold(self, name: str, value: str = "case 4711") -> None:
         self.bodies[name]["metadata"]["annotations"] = {"aletheia.dev/legal-hold": value}
+
+    def import_one(self, name: str) -> str:
+        """Take a session of this volume along, and bring it back; its id."""
+        session = self.layout.session(self.ids[name])
+        archive = self.layout.root / "archive.tar"
+        with archive.open("wb") as file:
+            export_session(session, file.write)
+        remove(self.layout, self.ids[name])
+        with archive.open("rb") as stream:
+            return import_session(self.layout, stream).session_id
+
+    def record(self, name: str) -> RetentionRecord:
+        return read_retention_record(self.layout, self.ids[name])
 
     def retain(self, name: str, **retention: Any) -> None:
         self.bodies[name]["spec"]["retention"] = retention
@@ -192,7 +218,7 @@ def test_what_was_imported_stays(tmp_path: Path) -> None:
 
 def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
     """As many as it takes, none within the grace, none that is held."""
-    rig = Rig(tmp_path, "first", "second", "third", "last", retention=Retention(total_bytes=3 * SIZE, grace_seconds=10))
+    rig = Rig(tmp_path, "first", "second", "third", "last", retention=Retention(total_bytes=4 * SIZE, grace_seconds=10))
     rig.hold("second")
     rig.sweep()
     assert rig.there() == {"first", "second", "third", "last"}
@@ -201,86 +227,188 @@ def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
     assert rig.there() == {"second", "third", "last"}
 
 
-def manifest(name: str, namespace: str, minutes: int, size: int) -> Manifest:
-    return Manifest.model_validate(
-        {
-            "sessionId": name,
-            "investigation": {"namespace": namespace, "name": name, "uid": name},
-            "spec": {},
-            "window": ["a", "b"],
-            "phase": "Completed",
-            "startTime": NOW,
-            "completionTime": NOW + timedelta(minutes=minutes),
-            "operatorVersion": "0",
-            "artifacts": [
-                {
-                    "path": "data/logs/a.json",
-                    "fetcher": "f",
-                    "target": "t",
-                    "count": 1,
-                    "summary": "",
-                    "timeRange": ["a", "b"],
-                    "sizeBytes": size,
-                    "sha256": "0",
-                    "complete": True,
-                }
-            ],
-        }
-    )
+def test_what_is_held_counts_for_the_caps(tmp_path: Path) -> None:
+    """Kept and held sessions dodge no cap: others of the namespace go for them; alone they stay, whatever the cap."""
+    rig = Rig(tmp_path, "held", "kept", "loose", retention=Retention(namespace_bytes=2 * SIZE, grace_seconds=0))
+    rig.hold("held")
+    rig.retain("kept", keep=True)
+    rig.sweep()
+    assert rig.there() == {"held", "kept"}
+    rig.sweep()
+    assert rig.there() == {"held", "kept"}
 
 
-SESSIONS = [
-    manifest("A", "shop", 1, 40),
-    manifest("B", "shop", 2, 40),
-    manifest("C", "bank", 3, 40),
-    manifest("D", "shop", 300, 40),
-]
+def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:
+    """Many expire in one pass, each with its Event, and what comes after them is done too."""
+    rig = Rig(tmp_path, "a", "b", "c", "orphan", retention=Retention(orphan_grace_seconds=0))
+    for name in "abc":
+        rig.retain(name, artifactsSeconds=1)
+    rig.bodies.pop("orphan")
+    rig.clock.advance(60)
+    rig.sweep()
+    assert rig.there() == set()
+    assert rig.events == ["ArtifactsExpired"] * 3
+
+
+def test_a_fault_of_one_session_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised for one, the others get what is due to them."""
+    rig = Rig(tmp_path, "a", "b", "c")
+    for name in "abc":
+        rig.retain(name, artifactsSeconds=1)
+    rig.clock.advance(60)
+
+    def broken(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
+        if session_id == rig.ids["a"]:
+            raise ZeroDivisionError
+        return expire(layout, session_id, now)
+
+    monkeypatch.setattr(module, "expire", broken)
+    rig.sweep()
+    assert rig.there() == {"a"}
+
+
+def test_a_hold_that_comes_after_the_list_holds(tmp_path: Path) -> None:
+    """The resource is read again right before its data is touched, for an expiry and for a cap."""
+    for number, retention in enumerate((Retention(), Retention(total_bytes=1, grace_seconds=0))):
+        rig = Rig(tmp_path / str(number), "evidence", retention=retention)
+        if retention.total_bytes is None:
+            rig.retain("evidence", artifactsSeconds=1)
+        rig.clock.advance(60)
+        listed = copy.deepcopy(list(rig.bodies.values()))
+        rig.hold("evidence")
+        rig.sweep(listed)
+        assert rig.there() == {"evidence"}
+        assert rig.record("evidence").legal_hold == "case 4711"
+
+
+def test_a_hold_is_noted_at_once(tmp_path: Path) -> None:
+    """As soon as the watch shows it: the next moment somebody may delete the session by hand. So is its end."""
+    rig = Rig(tmp_path, "evidence")
+    rig.hold("evidence")
+    asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
+    with pytest.raises(PermissionError):
+        remove(rig.layout, rig.ids["evidence"], by_hand=True)
+    rig.hold("evidence", "false")
+    asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
+    assert rig.record("evidence").legal_hold is None
+
+
+def test_an_imported_session_does_not_follow_an_investigation(tmp_path: Path) -> None:
+    """Though one of its uid still exists, and says that the data expires, or is deleted."""
+    rig = Rig(tmp_path, "traveller", retention=Retention(1, 1, 0, 0))
+    rig.ids["traveller"] = rig.import_one("traveller")
+    rig.retain("traveller", artifactsSeconds=1)
+    rig.clock.advance(10**6)
+    rig.sweep()
+    rig.delete("traveller")
+    rig.sweep()
+    assert rig.there() == {"traveller"}
+
+
+def test_the_volume_of_another_cluster_keeps_its_sessions(tmp_path: Path) -> None:
+    """A restored cluster knows none of them: they stay for good, and later ones of this cluster go as ever."""
+    rig = Rig(tmp_path, "old", "kept-up", retention=Retention(orphan_grace_seconds=0))
+    rig.sweep()
+    assert open_volume(rig.layout).cluster == "this-cluster"
+    rig.cluster[CLUSTER] = {"metadata": {"uid": "restored-cluster"}}
+    rig.bodies.pop("old")
+    for _ in range(3):
+        rig.sweep()
+        rig.clock.advance(10**6)
+    assert rig.there() == {"old", "kept-up"}
+    assert rig.record("old").spared == "the session is of another cluster than this one"
+    assert open_volume(rig.layout).cluster == "restored-cluster"
+    rig.bodies.pop("kept-up")
+    rig.sweep()
+    rig.sweep()
+    assert rig.there() == {"old"}
 
 
 @pytest.mark.parametrize(
-    ("caps", "gone"),
+    "definition",
     [
-        pytest.param(Retention(), [], id="no cap"),
-        pytest.param(Retention(namespace_bytes=120), [], id="just within the cap"),
-        pytest.param(Retention(namespace_bytes=119), ["A"], id="a byte over it"),
-        pytest.param(Retention(namespace_bytes=1), ["C", "A", "B"], id="a tiny cap spares what is within the grace"),
-        pytest.param(Retention(total_bytes=100), ["A", "B"], id="all namespaces together, by age"),
-        pytest.param(Retention(namespace_bytes=80, total_bytes=80), ["A", "B"], id="what one cap frees counts for the other"),
-        pytest.param(Retention(total_bytes=0, grace_seconds=10**6), [], id="all within the grace"),
+        None,
+        {"creationTimestamp": "2020-01-01T00:00:00Z", "deletionTimestamp": "x"},
+        {"creationTimestamp": "2030-01-01T00:00:00Z"},
     ],
+    ids=["gone", "being deleted", "made anew"],
 )
-def test_which_go_for_a_cap(caps: Retention, gone: list[str]) -> None:
-    """The oldest ended first, until the cap holds."""
-    assert [one.session_id for one in over_caps(SESSIONS, caps, NOW + timedelta(minutes=310))] == gone
+def test_deleting_the_definition_removes_no_evidence(definition: Any, tmp_path: Path) -> None:
+    """Every Investigation goes with it, seen or unseen; nobody meant the sessions."""
+    rig = Rig(tmp_path, "seen", "unseen", retention=Retention(orphan_grace_seconds=0))
+    rig.sweep()
+    rig.cluster.pop(paths.CRD)
+    if definition is not None:
+        rig.cluster[paths.CRD] = {"metadata": definition}
+    rig.delete("seen")
+    rig.bodies.clear()
+    for _ in range(3):
+        rig.sweep()
+        rig.clock.advance(10**6)
+    assert rig.there() == {"seen", "unseen"}
+    assert rig.record("seen").spared == "the definition of Investigations was deleted, and every Investigation with it"
 
 
-def test_an_imported_session_is_not_expired_by_the_investigation_of_its_uid(tmp_path: Path) -> None:
-    """It was brought back by hand, perhaps after it expired: what the Investigation says is not about this copy."""
-    rig = Rig(tmp_path / "here", "old", retention=Retention(1, 1, 0, 0))
-    archive = tmp_path / "archive.tar"
-    with archive.open("wb") as file:
-        export_session(rig.layout.session(rig.ids["old"]), file.write)
-    remove(rig.layout, rig.ids["old"], by_hand=True)
-    with archive.open("rb") as stream:
-        import_session(rig.layout, stream)
+def test_many_that_vanish_at_once_keep_their_sessions(tmp_path: Path) -> None:
+    """As after a restore from a backup: nobody has deleted them one by one. One that comes back follows its resource again."""
+    names = [f"inv-{n}" for n in range(12)]
+    rig = Rig(tmp_path, *names, retention=Retention(orphan_grace_seconds=0))
+    rig.sweep()
+    bodies = dict(rig.bodies)
+    rig.bodies = {"inv-0": bodies["inv-0"]}
+    for _ in range(3):
+        rig.sweep()
+        rig.clock.advance(10**6)
+    assert rig.there() == set(names)
+    rig.bodies["inv-1"] = bodies["inv-1"]
+    rig.sweep()
+    assert rig.record("inv-1").spared is None
+    rig.delete("inv-1")
+    assert rig.there() == set(names) - {"inv-1"}
+
+
+def test_many_that_are_seen_to_be_deleted_go(tmp_path: Path) -> None:
+    """`kubectl delete --all` is meant."""
+    names = [f"inv-{n}" for n in range(12)]
+    rig = Rig(tmp_path, *names)
+    for name in names:
+        rig.delete(name)
+    assert rig.there() == set()
+
+
+@pytest.mark.parametrize("path", [CLUSTER, paths.CRD])
+def test_a_cluster_that_cannot_be_looked_up_removes_nothing(path: str, tmp_path: Path) -> None:
+    """Without the rights, or while the API server is away; data still expires, and removal is made up for."""
+    rig = Rig(tmp_path, "orphan", "seen", "old", retention=Retention(orphan_grace_seconds=0))
     rig.retain("old", artifactsSeconds=1)
-    rig.clock.advance(10**6)
-    rig.sweep()
-    rig.delete("old")
-    rig.sweep()
-    assert rig.there() == {"old"}
-
-
-def test_a_hold_by_hand_outlives_sweeps(tmp_path: Path) -> None:
-    """What was said by `aletheia session hold` is not undone by what the Investigation says, nor by its deletion."""
-    rig = Rig(tmp_path, "old", retention=Retention(1, 1, 0, 0))
-    update_retention_record(rig.layout, rig.ids["old"], hold="case 4711")
-    rig.retain("old", artifactsSeconds=1)
-    rig.clock.advance(10**6)
-    rig.sweep()
-    rig.delete("old")
-    rig.sweep()
-    assert rig.there() == {"old"}
-    update_retention_record(rig.layout, rig.ids["old"], hold=None)
+    known = rig.cluster[path]
+    rig.cluster[path] = Rejected("forbidden", GapReason.FORBIDDEN)
+    rig.bodies.pop("orphan")
+    rig.delete("seen")
+    rig.clock.advance(60)
+    for _ in range(2):
+        rig.sweep()
+    assert rig.there() == {"orphan", "seen"}
+    assert rig.record("orphan").spared is None
+    rig.cluster[path] = known
     rig.sweep()
     assert rig.there() == set()
+
+
+def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> None:
+    """As Jobs are; one that runs, or is on hold, stays. What is not there any more is no fault."""
+    rig = Rig(tmp_path, "done", "held", "running")
+    for name in rig.bodies:
+        rig.bodies[name]["spec"]["ttlSecondsAfterFinished"] = 60
+        rig.bodies[name]["status"]["completionTime"] = "2026-11-22T12:00:00Z"
+    rig.bodies["running"]["status"]["phase"] = "Running"
+    rig.hold("held")
+    rig.sweep()
+    assert rig.kubernetes.deleted == []
+    rig.clock.advance(60)
+    rig.sweep()
+    assert rig.kubernetes.deleted == [(paths.investigation("shop", "done"), "uid-done")]
+    listed = list(rig.bodies.values())
+    rig.bodies.pop("done")
+    rig.sweep(listed)
+    assert len(rig.kubernetes.deleted) == 1

@@ -5,7 +5,9 @@ us another way (an older CRD, the command line) is refused in the same words. `t
 """
 
 import re
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
@@ -24,9 +26,15 @@ from aletheia_operator.api.types import (
     rules,
 )
 
-IMMUTABLE = "is immutable but for suspend, cancel and retention: to ask again, create another Investigation"
+IMMUTABLE = (
+    "is immutable but for suspend, cancel, retention and ttlSecondsAfterFinished: to ask again, create another Investigation"
+)
 RFC3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
-MUTABLE_FIELDS = frozenset({"suspend", "cancel", "retention"})
+MUTABLE_FIELDS = frozenset({"suspend", "cancel", "retention", "ttlSecondsAfterFinished"})
+MAX_TEXTS = 65_536
+"""Characters of the texts of a spec that may be long: with its status and annotations it must fit into etcd."""
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+"""Between these a window may lie: sources count from 1970, and a zone moves no time beyond the calendar."""
 
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 LabelKey = Annotated[
@@ -51,7 +59,16 @@ class WindowSpec(Model):
     ONE_OF: ClassVar[str] = "name either lookback or start (with an optional end)"
     END_NEEDS_START: ClassVar[str] = "end needs start; for a span that ends at creation use lookback"
     ORDER: ClassVar[str] = "start must lie before end"
+    YEARS: ClassVar[str] = "start and end must lie between the years 1970 and 2999"
     model_config = rules(
+        (
+            " && ".join(
+                f"(!has(self.{end}) || self.{end} >= timestamp('1970-01-01T00:00:00Z')"
+                f" && self.{end} < timestamp('3000-01-01T00:00:00Z'))"
+                for end in ("start", "end")
+            ),
+            YEARS,
+        ),
         ("has(self.lookback) != has(self.start)", ONE_OF),
         ("!has(self.end) || has(self.start)", END_NEEDS_START),
         ("!has(self.start) || !has(self.end) || self.start < self.end", ORDER),
@@ -68,6 +85,7 @@ class WindowSpec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        require(all(one is None or EARLIEST <= one < LATEST for one in (self.start, self.end)), self.YEARS)
         require(self.end is None or self.start is not None, self.END_NEEDS_START)
         require((self.lookback is None) != (self.start is None), self.ONE_OF)
         require(self.start is None or self.end is None or self.start < self.end, self.ORDER)
@@ -423,6 +441,31 @@ class QueryRequest(Model):
     )
 
 
+def _pairs(where: str) -> str:
+    """CEL: characters of the keys and values of a map."""
+    return f"(has({where}) ? {where}.map(key, size(key) + size({where}[key])).sum() : 0)"
+
+
+_EXPRESSIONS = (
+    "(has(target.selector.matchExpressions) ? target.selector.matchExpressions.map(expression, size(expression.key)"
+    " + (has(expression.values) ? expression.values.map(value, size(value)).sum() : 0)).sum() : 0)"
+)
+TEXTS_RULE = (
+    " + ".join(
+        (
+            "(has(self.targets) ? self.targets.map(target, has(target.selector) ?"
+            f" {_pairs('target.selector.matchLabels')} + {_EXPRESSIONS} : 0).sum() : 0)",
+            "(has(self.metrics) ? self.metrics.map(metric, (has(metric.query) ? size(metric.query) : 0)"
+            f" + {_pairs('metric.parameters')}).sum() : 0)",
+            "(has(self.traces) ? self.traces.map(trace, (has(trace.operation) ? size(trace.operation) : 0)"
+            f" + {_pairs('trace.tags')}).sum() : 0)",
+            "(has(self.queries) ? self.queries.map(one, size(one.query)).sum() : 0)",
+        )
+    )
+    + f" <= {MAX_TEXTS}"
+)
+
+
 class InvestigationSpec(Model):
     """What to capture. Immutable but for suspend, cancel and retention: to ask again, create another Investigation."""
 
@@ -430,6 +473,7 @@ class InvestigationSpec(Model):
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
+    TEXTS: ClassVar[str] = f"selectors, queries, parameters and tags are together longer than {MAX_TEXTS} characters"
     TRACES_NEED_LOGS: ClassVar[str] = "traces fromLogs need logs: those of targets, or queries to Loki"
     model_config = rules(
         ("has(self.targets) || has(self.metrics) || has(self.traces) || has(self.queries)", ASKS),
@@ -441,6 +485,7 @@ class InvestigationSpec(Model):
             " || (has(self.targets) && (has(self.logs) || !(has(self.events) || has(self.objects))))",
             TRACES_NEED_LOGS,
         ),
+        (TEXTS_RULE, TEXTS),
     )
 
     window: WindowSpec = Field(WindowSpec(lookback="1h"), description="The span of time to look at. Default: lookback 1h.")
@@ -466,7 +511,12 @@ class InvestigationSpec(Model):
     )
     session: SessionSpec | None = Field(None, description="How the evidence is kept.")
     retention: RetentionSpec | None = Field(None, description="How long the evidence is kept. May be changed at any time.")
-    timeout: Duration = Field("10m", description="After this time what was not captured becomes a gap.")
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=3153600000)] | None = Field(
+        None,
+        description="So long after its end the Investigation itself is deleted, as Jobs are, and its session with it unless"
+        " retention.keep. Not under a legal hold. Default: it stays. Leave it out in Git: a GitOps tool would create it again.",
+    )
+    timeout: Duration = Field("10m", description="What is not captured after this time becomes a gap. An admin may allow less.")
     suspend: bool = Field(False, description="While true the capture does not start.")
     cancel: bool = Field(False, description="Set to true to stop the capture; what was captured is kept.")
 
@@ -476,9 +526,24 @@ class InvestigationSpec(Model):
         require(self.logs is None or self.targets is not None, self.LOGS_NEED_TARGETS)
         require(self.events is None or self.targets is not None, self.EVENTS_NEED_TARGETS)
         require(self.objects is None or self.targets is not None, self.OBJECTS_NEED_TARGETS)
+        require(sum(map(len, self._texts())) <= MAX_TEXTS, self.TEXTS)
         from_logs = any(request.from_logs is not None for request in self.traces or ())
         require(not from_logs or self.queries is not None or self.of_targets("logs"), self.TRACES_NEED_LOGS)
         return self
+
+    def _texts(self) -> Iterator[str]:
+        """The texts that may be long; TEXTS_RULE adds up the same."""
+        for target in self.targets or ():
+            if target.selector is not None:
+                yield from chain.from_iterable((target.selector.match_labels or {}).items())
+                for expression in target.selector.match_expressions or ():
+                    yield from (expression.key, *(expression.values or ()))
+        for metric in self.metrics or ():
+            yield from (metric.query or "", *chain.from_iterable((metric.parameters or {}).items()))
+        for trace in self.traces or ():
+            yield from (trace.operation or "", *chain.from_iterable((trace.tags or {}).items()))
+        for query in self.queries or ():
+            yield query.query
 
     def of_targets(self, field: Literal["logs", "events", "objects"]) -> bool:
         """Whether this of the targets is asked for: it is named, or there are targets and none of the three is."""

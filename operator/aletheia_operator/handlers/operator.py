@@ -173,6 +173,7 @@ class _Handlers:
         body = cast("dict[str, Any]", event["object"])
         if event["type"] != "DELETED":
             self.supervisor.observe(body)
+            await self.sweeper.observe(body)
             return
         uid = body["metadata"]["uid"]
         self.supervisor.forget(uid)

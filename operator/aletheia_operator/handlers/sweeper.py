@@ -1,37 +1,44 @@
 """Keeps sessions as long as their resources say, and no longer. There are no finalizers: what was missed is found here.
 
-Nothing is removed on a guess: a pass that cannot list every resource does nothing, a session whose resource seems gone is
-asked for once more by name, and only after a grace, unless its deletion was seen.
+`policies` decides; this reads what they need, and does what they say. Nothing is removed on a guess: a pass that cannot list
+every resource does nothing, and a resource is read again right before its session is touched.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.handlers.cluster import Cluster, look_at, move_in
+from aletheia_operator.handlers.policies import (
+    Fate,
+    Resource,
+    Session,
+    exceeded_caps,
+    fate_of,
+    have_vanished,
+    is_to_be_deleted,
+    over_caps,
+)
 from aletheia_operator.handlers.status_writer import StatusWriter
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
-from aletheia_operator.session.retention import expire, over_caps, remove
-from aletheia_operator.session.retention_record import (
-    RetentionRecord,
-    legal_hold_of,
-    read_retention_record,
-    update_retention_record,
-)
+from aletheia_operator.session.retention import expire, remove
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
 
 EXPIRED = ConditionReason.ARTIFACTS_EXPIRED.value
+VANISHED = "most Investigations that have sessions were gone at once"
 
 Body = Mapping[str, Any]
 
@@ -48,33 +55,64 @@ class Sweeper:
     """Empty: all."""
     retention: Retention = field(default_factory=Retention)
     _seen_to_go: set[str] = field(init=False, default_factory=set)
+    _held: set[str] = field(init=False, default_factory=set)
+    """Uids of Investigations under hold, as the watch showed them."""
+    _said: str = field(init=False, default="")
+    """What was said last about the cluster, so that it is said once."""
+
+    async def observe(self, body: Body) -> None:
+        """Note a legal hold that was set or lifted at once: somebody may delete the session before the next pass."""
+        resource = Resource.of(body)
+        if (resource.legal_hold is not None) == (resource.uid in self._held):
+            return
+        try:
+            manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
+            if manifest is not None:
+                await self._remember(manifest, resource)
+        except (OSError, SessionBusy, Unreadable) as e:
+            log.warning("a legal hold is not noted yet: %s", e)
+            return
+        (self._held.add if resource.legal_hold is not None else self._held.discard)(resource.uid)
 
     async def deleted(self, body: Body) -> None:
-        """The resource is gone: so goes its session, unless it is to be kept."""
-        uid = body["metadata"]["uid"]
-        self._seen_to_go.add(uid)
+        """The resource is gone: so goes its session, unless it is to be kept, or perhaps nobody deleted it."""
+        resource = Resource.of(body)
+        self._held.discard(resource.uid)
+        self._seen_to_go.add(resource.uid)
         try:
-            manifest = await asyncio.to_thread(find_session, self.layout, uid)
+            manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
             if manifest is None:
-                self._seen_to_go.discard(uid)
+                self._seen_to_go.discard(resource.uid)
                 return
-            await self._remember(manifest, body)
-            await self._orphan(manifest)
-        except (OSError, SessionBusy, Unreadable) as e:
+            await self._remember(manifest, resource)
+            cluster = await look_at(self.kubernetes, self.layout)
+            await self._settle(Session(manifest, await self._record(manifest), None, True), cluster)
+        except (OSError, SessionBusy, Unreadable, SourceError) as e:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
 
     async def sweep(self) -> None:
         """One pass. Raises SourceError where the resources cannot be listed, OSError where the volume cannot be read."""
         manifests = await asyncio.to_thread(self._manifests)  # before the list: no session is younger than it
         resources = await self._resources()
+        cluster = await look_at(self.kubernetes, self.layout)
+        self._say(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
         await asyncio.to_thread(remove_leftovers, self.layout)
-        for manifest in manifests:
-            body = resources.get(manifest.investigation.uid)
-            try:
-                await (self._orphan(manifest) if body is None else self._keep_as_said(manifest, body))
-            except (OSError, SessionBusy, Unreadable) as e:
-                log.warning("session %s is left as it is: %s", manifest.session_id, e)
-        await self._hold_caps(resources)
+        found = [await self._session(manifest, resources) for manifest in manifests]
+        gone = [one for one in found if self._is_unexplained(one)]
+        vanished = VANISHED if have_vanished(len(gone), sum(not one.record.imported for one in found)) else None
+        for one in found:
+            await self._guarded(one.manifest, self._settle(one, cluster, vanished))
+        if cluster.unknown is None:
+            await move_in(cluster, self.layout)
+        await self._hold_caps(found)
+        for resource in resources.values():
+            if is_to_be_deleted(resource, self.now()):
+                await self._delete(resource)
+
+    def _is_unexplained(self, session: Session) -> bool:
+        """Whether the Investigation is gone, nobody saw it go, and the session would go with it."""
+        seen = session.seen_to_go or session.record.outlives_investigation
+        return session.resource is None and not seen
 
     def _manifests(self) -> list[Manifest]:
         found = (entry.manifest for entry in sessions(self.layout))
@@ -83,88 +121,144 @@ class Sweeper:
     def _handles(self, manifest: Manifest) -> bool:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
 
-    async def _resources(self) -> dict[str, Body]:
-        """Every Investigation by uid, without what is large. Raises SourceError: part of them is as good as none."""
-        resources: dict[str, Body] = {}
+    async def _resources(self) -> dict[str, Resource]:
+        """Every Investigation by uid. Raises SourceError: part of them is as good as none."""
+        resources: dict[str, Resource] = {}
         for path in paths.investigations(self.namespaces):
             async for item in self.kubernetes.list(path):
-                status = item.get("status") or {}
-                resources[item["metadata"]["uid"]] = {
-                    "apiVersion": paths.API_VERSION,
-                    "kind": "Investigation",
-                    "metadata": item["metadata"],
-                    "spec": {"retention": (item.get("spec") or {}).get("retention")},
-                    "status": {"conditions": status.get("conditions") or [], "session": status.get("session") or {}},
-                }
+                resource = Resource.of(item)
+                resources[resource.uid] = resource
         return resources
 
-    async def _keep_as_said(self, manifest: Manifest, body: Body) -> None:
-        record = await self._remember(manifest, body)
-        if record.imported:
-            return
-        seconds = (body["spec"].get("retention") or {}).get("artifactsSeconds")
-        ended = manifest.completion_time
-        due = seconds is not None and ended is not None and ended + timedelta(seconds=seconds) <= self.now()
-        if manifest.expiration_time is not None or (due and record.hold_reason is None):
-            await self._expire(manifest, body)
+    async def _session(self, manifest: Manifest, resources: Mapping[str, Resource]) -> Session:
+        uid = manifest.investigation.uid
+        return Session(manifest, await self._record(manifest), resources.get(uid), uid in self._seen_to_go)
 
-    async def _remember(self, manifest: Manifest, body: Body) -> RetentionRecord:
+    async def _record(self, manifest: Manifest) -> RetentionRecord:
+        return await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
+
+    async def _remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
         """Note on the volume what the resource says; what was said on the volume itself stays."""
-        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **_retention_of(body))
+        changes = resource.record_changes()
+        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
 
-    async def _expire(self, manifest: Manifest, body: Body | None) -> None:
-        """Remove the data and say so; each step again where a crash came before it."""
+    async def _guarded(self, manifest: Manifest, work: Any) -> None:
+        """Do what is to be done about one session; a fault of it costs no other."""
+        try:
+            await work
+        except (OSError, SessionBusy, Unreadable, SourceError) as e:
+            log.warning("session %s is left as it is: %s", manifest.session_id, e)
+        except Exception:
+            log.exception("session %s is left as it is", manifest.session_id)
+
+    async def _settle(self, session: Session, cluster: Cluster, vanished: str | None = None) -> None:
+        """Bring one session to where it should be."""
+        if session.resource is not None and not session.record.imported:
+            session = replace(session, record=await self._remember(session.manifest, session.resource))
+        doubt = vanished or cluster.doubt(session.manifest)
+        fate = fate_of(session, self.now(), self.retention, doubt)
+        if fate is Fate.ORPHAN:
+            session = replace(session, record=await self._orphan(session))
+            fate = fate_of(session, self.now(), self.retention, doubt)
+        if fate is Fate.EXPIRE:
+            await self._expire(session.manifest)
+        elif fate is Fate.KEEP and session.resource is None and session.record.outlives_investigation:
+            self._seen_to_go.discard(session.manifest.investigation.uid)
+        elif fate is Fate.SPARE and cluster.unknown is None:
+            await self._spare(session, doubt or "")
+        elif fate is Fate.REMOVE and cluster.unknown is None:
+            await self._remove(session.manifest)
+
+    async def _orphan(self, session: Session) -> RetentionRecord:
+        """Note that the Investigation is gone; what the manifest says of keeping counts if nobody saw how it went."""
+        manifest = session.manifest
+        asked = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
+        changes = {"orphaned_since": self.now(), "keep": session.record.keep or asked}
+        log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
+        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
+
+    async def _spare(self, session: Session, why: str) -> None:
+        """Keep a session whose Investigation perhaps nobody deleted, for good: a person decides about it."""
+        session_id = session.manifest.session_id
+        if await self._now(session.manifest) is not None:
+            return
+        await asyncio.to_thread(update_retention_record, self.layout, session_id, spared=why)
+        self._seen_to_go.discard(session.manifest.investigation.uid)
+        log.warning("session %s stays though its Investigation is gone, until it is deleted by hand: %s", session_id, why)
+
+    async def _remove(self, manifest: Manifest) -> None:
+        if await self._now(manifest) is not None:
+            return
+        await asyncio.to_thread(remove, self.layout, manifest.session_id)
+        self._seen_to_go.discard(manifest.investigation.uid)
+        log.info("session %s was removed: its Investigation is gone", manifest.session_id)
+
+    async def _now(self, manifest: Manifest) -> Body | None:
+        """The resource as it is now; None if it is gone for sure. Raises SourceError if that cannot be known."""
+        owner = manifest.investigation
+        try:
+            found: Body = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
+        except SourceError as e:
+            if e.reason == GapReason.NOT_FOUND:
+                return None
+            raise
+        return found if found["metadata"]["uid"] == owner.uid else None
+
+    async def _expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
+        """Remove the data and say so; each step again where a crash came before it.
+
+        The resource is read again first: a hold may have been set since it was listed.
+        """
+        body = await self._now(manifest)
+        resource = None if body is None else Resource.of(body)
+        record = await (self._record(manifest) if resource is None else self._remember(manifest, resource))
+        due = fate_of(Session(manifest, record, resource), self.now(), self.retention) is Fate.EXPIRE
+        if not due and (not for_a_cap or record.outlives_investigation):
+            return
         expired = await asyncio.to_thread(expire, self.layout, manifest.session_id, self.now())
-        if body is None or any(one["type"] == EXPIRED for one in body["status"]["conditions"]):
+        if body is None or resource is None or EXPIRED in resource.condition_types:
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
         await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
         self.emit(body, "Normal", EXPIRED, message)
         log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
 
-    async def _orphan(self, manifest: Manifest) -> None:
-        """A session whose resource is not listed: noted, then removed when it is sure and nothing holds it."""
-        record = await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
-        uid, since = manifest.investigation.uid, record.orphaned_since
-        if since is None:
-            since = self.now()
-            keep = record.keep or bool((manifest.spec.get("retention") or {}).get("keep") and uid not in self._seen_to_go)
-            record = await asyncio.to_thread(
-                update_retention_record, self.layout, manifest.session_id, orphaned_since=since, keep=keep
-            )
-            log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
-        if record.outlives_investigation:
-            self._seen_to_go.discard(uid)
-            return
-        sure = uid in self._seen_to_go or self.now() - since >= timedelta(seconds=self.retention.orphan_grace_seconds)
-        if sure and not await self._exists(manifest):
-            await asyncio.to_thread(remove, self.layout, manifest.session_id)
-            self._seen_to_go.discard(uid)
-            log.info("session %s was removed: its Investigation is gone", manifest.session_id)
-
-    async def _exists(self, manifest: Manifest) -> bool:
-        """Whether the resource is there after all; also where that cannot be known."""
-        owner = manifest.investigation
-        try:
-            found = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
-        except Rejected as e:
-            return e.reason != GapReason.NOT_FOUND
-        except SourceError:
-            return True
-        return bool(found["metadata"]["uid"] == owner.uid)
-
-    async def _hold_caps(self, resources: Mapping[str, Body]) -> None:
-        def unheld() -> list[Manifest]:
-            free = [one for one in self._manifests() if one.expiration_time is None]
-            return [one for one in free if not read_retention_record(self.layout, one.session_id).outlives_investigation]
-
+    async def _hold_caps(self, found: Sequence[Session]) -> None:
+        """Let expire what the caps want."""
         if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
             return
-        for manifest in over_caps(await asyncio.to_thread(unheld), self.retention, self.now()):
-            try:
-                await self._expire(manifest, resources.get(manifest.investigation.uid))
-            except (OSError, SessionBusy, Unreadable) as e:
-                log.warning("session %s is left as it is: %s", manifest.session_id, e)
+        fresh = await asyncio.to_thread(self._as_they_are, found)
+        gone = over_caps(fresh, self.retention, self.now())
+        for manifest in gone:
+            await self._guarded(manifest, self._expire(manifest, for_a_cap=True))
+        if exceeded_caps(fresh, gone, self.retention):
+            log.warning("a cap of retention is exceeded by sessions that are kept, on hold or too young to go")
+
+    def _as_they_are(self, found: Sequence[Session]) -> list[Session]:
+        """The sessions after this pass has changed some."""
+        known = {one.manifest.session_id: one for one in found}
+        fresh = []
+        for manifest in self._manifests():
+            record = read_retention_record(self.layout, manifest.session_id)
+            resource = known[manifest.session_id].resource if manifest.session_id in known else None
+            fresh.append(Session(manifest, record, resource))
+        return fresh
+
+    async def _delete(self, resource: Resource) -> None:
+        """Delete a finished Investigation, unless it was put on hold meanwhile; its session follows as for any deletion."""
+        path = paths.investigation(resource.namespace, resource.name)
+        try:
+            if is_to_be_deleted(Resource.of(await self.kubernetes.get(path)), self.now()):
+                await self.kubernetes.delete(path, resource.uid)
+                log.info("%s/%s was deleted: its time to live is over", resource.namespace, resource.name)
+        except SourceError as e:
+            log.warning("%s/%s cannot be deleted: %s", resource.namespace, resource.name, e.message)
+
+    def _say(self, what: str) -> None:
+        """Say something about the whole pass once, not in each."""
+        if what and what != self._said:
+            log.warning("%s", what)
+        self._said = what
 
 
 def _light(manifest: Manifest) -> Manifest:
@@ -172,9 +266,3 @@ def _light(manifest: Manifest) -> Manifest:
     artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
     spec = {"retention": manifest.spec.get("retention")}
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})
-
-
-def _retention_of(body: Body) -> dict[str, Any]:
-    """What the resource says of its session. An annotation with any value but `false` holds it."""
-    keep = bool(((body.get("spec") or {}).get("retention") or {}).get("keep"))
-    return {"keep": keep, "legal_hold": legal_hold_of(body["metadata"]), "orphaned_since": None}

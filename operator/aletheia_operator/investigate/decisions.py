@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from aletheia_operator.api import WindowSpec, parse_duration
+from aletheia_operator.api.investigation import EARLIEST
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.session import Artifact, Gap
@@ -11,9 +12,12 @@ from aletheia_operator.text.timestamps import format_time
 
 
 def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | None]:
-    """The window of an Investigation created at `created`; an end in the future is cut there, and said."""
+    """The window of an Investigation created at `created`; an end in the future is cut there, and said.
+
+    A window that looks back further than 1970 begins there.
+    """
     if spec.lookback is not None:
-        return Window(created - timedelta(seconds=parse_duration(spec.lookback)), created), None
+        return Window(max(EARLIEST, created - timedelta(seconds=parse_duration(spec.lookback))), created), None
     start, end = spec.start or created, spec.end or created
     window = Window(min(start, created), min(end, created))
     last = max(start, end)

@@ -1,8 +1,7 @@
-"""How long data is kept: which sessions a limit lets go, and letting one go."""
+"""Letting data go: a session's data expires, or the session is removed. Whether, is decided elsewhere."""
 
 import shutil
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
@@ -11,32 +10,6 @@ from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, retention_lock
 from aletheia_operator.session.staging import discard_tree, hide_session
-from aletheia_operator.settings import Retention
-
-
-def over_caps(manifests: Iterable[Manifest], caps: Retention, now: datetime) -> list[Manifest]:
-    """Which of these unheld, unexpired sessions to let go so that the caps hold: the oldest ended first. Pure."""
-    kept = sorted(
-        manifests, key=lambda one: (one.completion_time is None, one.completion_time or one.start_time, one.session_id)
-    )
-    gone: list[Manifest] = []
-    for namespace in sorted({one.investigation.namespace for one in kept}):
-        own = [one for one in kept if one.investigation.namespace == namespace]
-        gone += _oldest_over(own, caps.namespace_bytes, caps, now)
-    left = [one for one in kept if one not in gone]
-    return gone + _oldest_over(left, caps.total_bytes, caps, now)
-
-
-def _oldest_over(sessions: Sequence[Manifest], limit: int | None, caps: Retention, now: datetime) -> list[Manifest]:
-    excess = sum(one.size_bytes for one in sessions) - limit if limit is not None else 0
-    gone = []
-    for one in sessions:
-        ended = one.completion_time
-        if excess <= 0 or ended is None or now - ended < timedelta(seconds=caps.grace_seconds):
-            break
-        gone.append(one)
-        excess -= one.size_bytes
-    return gone
 
 
 def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:

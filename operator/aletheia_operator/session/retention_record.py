@@ -46,6 +46,8 @@ class RetentionRecord(Model):
     """Reason given to `aletheia session hold`; None without. Holds like the annotation, and only `release` lifts it."""
     orphaned_since: datetime | None = None
     """When its Investigation was first found to be gone."""
+    spared: str | None = None
+    """Why the session stays though its Investigation is gone: perhaps nobody deleted that. None if there is no such reason."""
 
     @property
     def hold_reason(self) -> str | None:
@@ -55,7 +57,7 @@ class RetentionRecord(Model):
     @property
     def outlives_investigation(self) -> bool:
         """Whether the session stays when its Investigation is deleted."""
-        return self.keep or self.imported or self.hold_reason is not None
+        return self.keep or self.imported or self.spared is not None or self.hold_reason is not None
 
 
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:

@@ -34,6 +34,11 @@ def bind_volume(layout: SessionLayout, cluster: str) -> Volume:
     return volume if volume.cluster else _write(layout, volume.model_copy(update={"cluster": cluster}))
 
 
+def rebind_volume(layout: SessionLayout, cluster: str) -> Volume:
+    """Note another cluster than before; the record as it is then. Raises OSError."""
+    return _write(layout, open_volume(layout).model_copy(update={"cluster": cluster}))
+
+
 def _write(layout: SessionLayout, volume: Volume) -> Volume:
     make_directory(layout.volume.parent)
     replace(layout.volume, orjson.dumps(volume.to_json(), option=orjson.OPT_APPEND_NEWLINE))

@@ -1,0 +1,70 @@
+"""Whether the cluster that the volume's sessions are of still says the truth about their Investigations."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from aletheia_operator.api import paths
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.kubernetes import METADATA_ONLY_OBJECT, Kubernetes
+from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.volume import Volume, bind_volume, open_volume, rebind_volume
+
+log = logging.getLogger(__name__)
+
+CLUSTER = "/api/v1/namespaces/kube-system"
+ANOTHER_CLUSTER = "the session is of another cluster than this one"
+NO_DEFINITION = "the definition of Investigations was deleted, and every Investigation with it"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What was found out in one look."""
+
+    uid: str | None
+    """Of the namespace kube-system; None if it could not be looked up."""
+    volume: Volume
+    defined_at: datetime | None
+    """When the definition of Investigations was made; None if there is none, or if it is being deleted."""
+    unknown: str | None = None
+    """Why it could not be found out."""
+
+    def doubt(self, manifest: Manifest) -> str | None:
+        """Why the Investigation of this session may be gone though nobody deleted it; None if there is no reason."""
+        if self.defined_at is None or self.defined_at > manifest.start_time:
+            return NO_DEFINITION
+        return ANOTHER_CLUSTER if self.volume.cluster not in (None, self.uid) else None
+
+
+async def look_at(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
+    """Find out. What cannot be found out is said in `unknown`. Raises OSError if the volume cannot be read."""
+    volume = await asyncio.to_thread(open_volume, layout)
+    try:
+        found = await kubernetes.get(CLUSTER, accept=METADATA_ONLY_OBJECT)
+        uid = str(found["metadata"]["uid"])
+        defined_at = await _defined_at(kubernetes)
+    except SourceError as e:
+        return Cluster(None, volume, None, e.message)
+    if volume.cluster is None:
+        volume = await asyncio.to_thread(bind_volume, layout, uid)
+    return Cluster(uid, volume, defined_at)
+
+
+async def move_in(cluster: Cluster, layout: SessionLayout) -> None:
+    """Make this cluster the volume's, once the sessions of another one are spared."""
+    if cluster.uid is not None and cluster.volume.cluster != cluster.uid:
+        await asyncio.to_thread(rebind_volume, layout, cluster.uid)
+        log.warning("the session volume was another cluster's; what lies there without an Investigation here stays")
+
+
+async def _defined_at(kubernetes: Kubernetes) -> datetime | None:
+    try:
+        found = await kubernetes.get(paths.CRD, accept=METADATA_ONLY_OBJECT)
+    except SourceError as e:
+        if e.reason == GapReason.NOT_FOUND:
+            return None
+        raise
+    metadata = found["metadata"]
+    return None if metadata.get("deletionTimestamp") else datetime.fromisoformat(metadata["creationTimestamp"])

@@ -1,0 +1,186 @@
+"""What becomes of sessions and of finished resources. Pure: a gatherer (the sweeper) reads, these decide, the sweeper does."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from aletheia_operator.api.investigation import TERMINAL_PHASES
+from aletheia_operator.session import Manifest
+from aletheia_operator.session.retention_record import RetentionRecord, legal_hold_of
+from aletheia_operator.settings import Retention
+
+MASS_LEAST = 10
+"""Fewer sessions whose Investigations vanish at once are no mass."""
+
+
+class Fate(Enum):
+    """What becomes of a session."""
+
+    KEEP = "it stays"
+    EXPIRE = "its data is removed, its manifest stays"
+    ORPHAN = "its Investigation is gone: that is noted"
+    SPARE = "its Investigation is gone, but perhaps nobody deleted it: it stays until it is deleted by hand"
+    REMOVE = "it is removed with all that is in it"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """An Investigation as far as retention needs it; thousands of them lie in memory during a sweep."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    keep: bool
+    artifacts_seconds: int | None
+    ttl_seconds: int | None
+    legal_hold: str | None
+    phase: str | None
+    completion_time: str | None
+    condition_types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Resource":
+        """The resource of a full object."""
+        metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+        retention = spec.get("retention") or {}
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 1),
+            keep=bool(retention.get("keep")),
+            artifacts_seconds=retention.get("artifactsSeconds"),
+            ttl_seconds=spec.get("ttlSecondsAfterFinished"),
+            legal_hold=legal_hold_of(metadata),
+            phase=status.get("phase"),
+            completion_time=status.get("completionTime"),
+            condition_types=tuple(one["type"] for one in status.get("conditions") or []),
+        )
+
+    def record_changes(self) -> dict[str, Any]:
+        """What the resource says of its session, as fields of the retention record. It is there, so nothing is orphaned."""
+        return {"keep": self.keep, "legal_hold": self.legal_hold, "orphaned_since": None, "spared": None}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of the volume, with what is known of its Investigation."""
+
+    manifest: Manifest
+    record: RetentionRecord
+    resource: Resource | None
+    """None: it is not listed."""
+    seen_to_go: bool = False
+    """The watch has shown the deletion."""
+
+
+def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
+    """What becomes of a session.
+
+    `doubt`: why a missing Investigation may not have been deleted by anybody; None if there is no reason to think so.
+    """
+    manifest, record = session.manifest, session.record
+    if record.imported:
+        return Fate.KEEP
+    if session.resource is not None:
+        return Fate.EXPIRE if _is_due(session.resource, manifest, record, now) else Fate.KEEP
+    if record.orphaned_since is None:
+        return Fate.ORPHAN
+    if record.outlives_investigation:
+        return Fate.KEEP
+    if doubt is not None:
+        return Fate.SPARE
+    grace = timedelta(seconds=retention.orphan_grace_seconds)
+    return Fate.REMOVE if session.seen_to_go or now - record.orphaned_since >= grace else Fate.KEEP
+
+
+def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now: datetime) -> bool:
+    """Whether the data is to be removed, or was begun to be removed."""
+    if manifest.expiration_time is not None:
+        return True
+    ended, seconds = manifest.completion_time, resource.artifacts_seconds
+    if ended is None or seconds is None or record.hold_reason is not None or resource.legal_hold is not None:
+        return False
+    return ended + timedelta(seconds=seconds) <= now
+
+
+def have_vanished(gone: int, all_sessions: int) -> bool:
+    """Whether so many Investigations are gone, of all that have sessions, that nobody can have meant it."""
+    return gone >= MASS_LEAST and 2 * gone > all_sessions
+
+
+def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
+    """Whether the Investigation itself is to be deleted (spec.ttlSecondsAfterFinished)."""
+    if resource.ttl_seconds is None or resource.legal_hold is not None or resource.phase not in TERMINAL_PHASES:
+        return False
+    if resource.completion_time is None:
+        return False
+    return datetime.fromisoformat(resource.completion_time) + timedelta(seconds=resource.ttl_seconds) <= now
+
+
+def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) -> list[Manifest]:
+    """Which sessions to let expire so that the caps hold, if they can.
+
+    All data counts, also what is kept, on hold, or still written; only finished sessions that nothing holds go, the oldest
+    first, and none that ended within the grace. For the cap of all namespaces together, the largest namespace gives first, and
+    none that has no more than an equal share of the cap.
+    """
+    kept = [one for one in sessions if one.manifest.expiration_time is None]
+    sizes = Counter[str]()
+    for one in kept:
+        sizes[_namespace(one)] += one.manifest.size_bytes
+    candidates = sorted((one for one in kept if _may_go(one, retention, now)), key=_age, reverse=True)  # the oldest at the end
+    waiting: dict[str, list[Session]] = {}
+    for one in candidates:
+        waiting.setdefault(_namespace(one), []).append(one)
+    gone: list[Manifest] = []
+
+    def let_go(namespace: str) -> None:
+        manifest = waiting[namespace].pop().manifest
+        sizes[namespace] -= manifest.size_bytes
+        gone.append(manifest)
+
+    if retention.namespace_bytes is not None:
+        for namespace in sorted(waiting):
+            while waiting[namespace] and sizes[namespace] > retention.namespace_bytes:
+                let_go(namespace)
+    if retention.total_bytes is not None:
+        share = retention.total_bytes / max(1, len(sizes))
+        while sizes.total() > retention.total_bytes:
+            able = [namespace for namespace, left in waiting.items() if left and sizes[namespace] > share]
+            if not able:
+                break
+            let_go(max(able, key=lambda namespace: (sizes[namespace], namespace)))
+    return gone
+
+
+def exceeded_caps(sessions: Collection[Session], gone: Collection[Manifest], retention: Retention) -> bool:
+    """Whether a cap is exceeded though all that may go has gone: what is left is kept, on hold, or within the grace."""
+    ids = {one.session_id for one in gone}
+    sizes = Counter[str]()
+    for one in sessions:
+        if one.manifest.expiration_time is None and one.manifest.session_id not in ids:
+            sizes[_namespace(one)] += one.manifest.size_bytes
+    over_total = retention.total_bytes is not None and sizes.total() > retention.total_bytes
+    over_one = retention.namespace_bytes is not None and any(size > retention.namespace_bytes for size in sizes.values())
+    return over_total or over_one
+
+
+def _may_go(session: Session, retention: Retention, now: datetime) -> bool:
+    ended = session.manifest.completion_time
+    if ended is None or now - ended < timedelta(seconds=retention.grace_seconds):
+        return False
+    held = session.resource is not None and (session.resource.keep or session.resource.legal_hold is not None)
+    return not held and not session.record.outlives_investigation
+
+
+def _namespace(session: Session) -> str:
+    return session.manifest.investigation.namespace
+
+
+def _age(session: Session) -> tuple[datetime, str]:
+    return session.manifest.completion_time or session.manifest.start_time, session.manifest.session_id

@@ -1,0 +1,282 @@
+"""What becomes of sessions and finished resources: tables of cases, no I/O."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.handlers.policies import (
+    Fate,
+    Resource,
+    Session,
+    exceeded_caps,
+    fate_of,
+    have_vanished,
+    is_to_be_deleted,
+    over_caps,
+)
+from aletheia_operator.session import Manifest
+from aletheia_operator.session.retention_record import RetentionRecord
+from aletheia_operator.settings import Retention
+from tests.unit.fakes import NOW
+
+HOUR = timedelta(hours=1)
+SETTINGS = Retention(orphan_grace_seconds=3600)
+
+
+def manifest(name: str = "A", namespace: str = "shop", age_minutes: float = 60, size: int = 40, **changes: Any) -> Manifest:
+    """A session that ended so many minutes ago."""
+    artifact = {
+        "path": "data/logs/a.json",
+        "fetcher": "f",
+        "target": "t",
+        "count": 1,
+        "summary": "",
+        "timeRange": ["a", "b"],
+        "sizeBytes": size,
+        "sha256": "0",
+        "complete": True,
+    }
+    fields = {
+        "sessionId": name,
+        "investigation": {"namespace": namespace, "name": name, "uid": name},
+        "spec": {},
+        "window": ["a", "b"],
+        "phase": "Completed",
+        "startTime": NOW - timedelta(days=9),
+        "completionTime": NOW - timedelta(minutes=age_minutes),
+        "operatorVersion": "0",
+        "artifacts": [artifact],
+    }
+    return Manifest.model_validate({**fields, **changes})
+
+
+def resource(**changes: Any) -> Resource:
+    fields: dict[str, Any] = {
+        "namespace": "shop",
+        "name": "A",
+        "uid": "A",
+        "generation": 1,
+        "keep": False,
+        "artifacts_seconds": None,
+        "ttl_seconds": None,
+        "legal_hold": None,
+        "phase": "Completed",
+        "completion_time": "2026-11-22T11:00:00Z",
+        "condition_types": (),
+    }
+    return Resource(**{**fields, **changes})
+
+
+LONG_AGO, JUST_NOW = NOW - HOUR, NOW - HOUR + timedelta(seconds=1)
+ORPHAN = RetentionRecord(orphaned_since=LONG_AGO)
+EXPIRED = manifest(expirationTime=NOW)
+
+
+@pytest.mark.parametrize(
+    ("session", "doubt", "fate"),
+    [
+        pytest.param(Session(manifest(), RetentionRecord(), resource()), None, Fate.KEEP, id="its Investigation is there"),
+        pytest.param(Session(manifest(), RetentionRecord(), resource()), "why", Fate.KEEP, id="whatever is in doubt"),
+        pytest.param(
+            Session(manifest(), RetentionRecord(), resource(artifacts_seconds=3600)), None, Fate.EXPIRE, id="its time is over"
+        ),
+        pytest.param(Session(manifest(), RetentionRecord(), resource(artifacts_seconds=3601)), None, Fate.KEEP, id="not yet"),
+        pytest.param(
+            Session(manifest(completionTime=None), RetentionRecord(), resource(artifacts_seconds=1)),
+            None,
+            Fate.KEEP,
+            id="a session that runs does not expire",
+        ),
+        pytest.param(
+            Session(manifest(), RetentionRecord(), resource(artifacts_seconds=1, legal_hold="x")),
+            None,
+            Fate.KEEP,
+            id="its Investigation is on hold",
+        ),
+        pytest.param(
+            Session(manifest(), RetentionRecord(hold="x"), resource(artifacts_seconds=1)),
+            None,
+            Fate.KEEP,
+            id="the session is on hold",
+        ),
+        pytest.param(
+            Session(manifest(), RetentionRecord(keep=True), resource(artifacts_seconds=1)),
+            None,
+            Fate.EXPIRE,
+            id="keep is about deletion, not about expiry",
+        ),
+        pytest.param(Session(EXPIRED, RetentionRecord(), resource()), None, Fate.EXPIRE, id="an expiry is brought to its end"),
+        pytest.param(
+            Session(manifest(), RetentionRecord(imported=True), resource(artifacts_seconds=1)),
+            None,
+            Fate.KEEP,
+            id="an imported one does not follow an Investigation",
+        ),
+        pytest.param(
+            Session(manifest(), RetentionRecord(imported=True, orphaned_since=LONG_AGO), None),
+            None,
+            Fate.KEEP,
+            id="an imported one has none",
+        ),
+        pytest.param(Session(manifest(), RetentionRecord(), None), None, Fate.ORPHAN, id="gone for the first time"),
+        pytest.param(Session(manifest(), RetentionRecord(), None, True), None, Fate.ORPHAN, id="seen to go: noted first"),
+        pytest.param(
+            Session(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None), None, Fate.KEEP, id="gone within the grace"
+        ),
+        pytest.param(Session(manifest(), ORPHAN, None), None, Fate.REMOVE, id="gone for the grace"),
+        pytest.param(
+            Session(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None, True),
+            None,
+            Fate.REMOVE,
+            id="seen to go: without the grace",
+        ),
+        pytest.param(Session(manifest(), ORPHAN, None), "why", Fate.SPARE, id="perhaps nobody deleted it"),
+        pytest.param(Session(manifest(), ORPHAN, None, True), "why", Fate.SPARE, id="also where it was seen to go"),
+        *(
+            pytest.param(
+                Session(manifest(), ORPHAN.model_copy(update=held), None, True),
+                None,
+                Fate.KEEP,
+                id=f"it stays: {next(iter(held))}",
+            )
+            for held in ({"keep": True}, {"hold": "x"}, {"legal_hold": "x"}, {"spared": "x"})
+        ),
+    ],
+)
+def test_the_fate_of_a_session(session: Session, doubt: str | None, fate: Fate) -> None:
+    """By its manifest, its record, its resource and the time."""
+    assert fate_of(session, NOW, SETTINGS, doubt) is fate
+
+
+@pytest.mark.parametrize(
+    ("gone", "all_sessions", "vanished"), [(0, 0, False), (9, 9, False), (10, 10, True), (10, 20, False), (11, 20, True)]
+)
+def test_how_many_are_a_mass(gone: int, all_sessions: int, vanished: bool) -> None:
+    """At least ten, and more than half."""
+    assert have_vanished(gone, all_sessions) is vanished
+
+
+@pytest.mark.parametrize(
+    ("changes", "deleted"),
+    [
+        ({"ttl_seconds": None}, False),
+        ({"ttl_seconds": 3600}, True),
+        ({"ttl_seconds": 3601}, False),
+        ({"ttl_seconds": 0}, True),
+        ({"ttl_seconds": 0, "phase": "Running"}, False),
+        ({"ttl_seconds": 0, "phase": None}, False),
+        ({"ttl_seconds": 0, "completion_time": None}, False),
+        ({"ttl_seconds": 0, "legal_hold": "case"}, False),
+        ({"ttl_seconds": 0, "phase": "Failed"}, True),
+    ],
+)
+def test_when_a_finished_investigation_is_deleted(changes: dict[str, Any], deleted: bool) -> None:
+    """So long after its end as its spec says, unless it is on hold."""
+    assert is_to_be_deleted(resource(**changes), NOW) is deleted
+
+
+def free(name: str, namespace: str, age_minutes: float, size: int = 40) -> Session:
+    return Session(manifest(name, namespace, age_minutes, size), RetentionRecord(), None)
+
+
+def kept(name: str, namespace: str, age_minutes: float, size: int = 40) -> Session:
+    return Session(manifest(name, namespace, age_minutes, size), RetentionRecord(keep=True), None)
+
+
+SESSIONS = [free("A", "shop", 309), free("B", "shop", 308), free("C", "bank", 307), free("D", "shop", 10)]
+RUNNING = Session(manifest("R", "shop", completionTime=None, size=1000), RetentionRecord(), None)
+LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "caps", "gone"),
+    [
+        pytest.param(SESSIONS, Retention(), [], id="no cap"),
+        pytest.param(SESSIONS, Retention(namespace_bytes=120), [], id="just within the cap"),
+        pytest.param(SESSIONS, Retention(namespace_bytes=119), ["A"], id="a byte over it"),
+        pytest.param(SESSIONS, Retention(namespace_bytes=1), ["C", "A", "B"], id="a tiny cap spares what is within the grace"),
+        pytest.param(SESSIONS, Retention(total_bytes=100), ["A", "B"], id="the largest namespace first, there the oldest"),
+        pytest.param(
+            SESSIONS, Retention(namespace_bytes=80, total_bytes=80), ["A", "B"], id="what one cap frees counts for the other"
+        ),
+        pytest.param(SESSIONS, Retention(total_bytes=0, grace_seconds=10**6), [], id="all within the grace"),
+        pytest.param([*SESSIONS, RUNNING], Retention(namespace_bytes=1040), ["A", "B"], id="one that runs counts, and stays"),
+        pytest.param([free("A", "shop", 999), *LOUD], Retention(total_bytes=360), ["L0"], id="the loud pay, not the quiet"),
+        pytest.param(
+            [free("A", "shop", 999), kept("K", "loud", 1, 4000)],
+            Retention(total_bytes=100),
+            [],
+            id="also for what they keep",
+        ),
+        pytest.param(
+            [free("A", "shop", 999, 60), kept("K", "loud", 1, 4000)],
+            Retention(total_bytes=100),
+            ["A"],
+            id="but for what is over their equal share",
+        ),
+        pytest.param([kept("K", "a", 99), free("F", "a", 98)], Retention(namespace_bytes=40), ["F"], id="what is kept counts"),
+        pytest.param(
+            [Session(EXPIRED, RetentionRecord(), None), free("F", "shop", 99)],
+            Retention(total_bytes=40),
+            [],
+            id="expired",
+        ),
+        pytest.param(
+            [Session(manifest("H"), RetentionRecord(), resource(legal_hold="x")), free("F", "shop", 120)],
+            Retention(total_bytes=0),
+            ["F"],
+            id="a hold that is not noted yet holds",
+        ),
+    ],
+)
+def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
+    """The oldest ended first, of the largest namespace first, until the cap holds."""
+    assert [one.session_id for one in over_caps(sessions, caps, NOW)] == gone
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 100), st.integers(0, 300), st.booleans()), max_size=25),
+    st.integers(0, 800),
+    st.integers(0, 400),
+)
+def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]], total: int, one: int) -> None:
+    """Whatever lies there: what goes may go, no more than needed, and a namespace within its equal share loses nothing."""
+    sessions = [(kept if held else free)(str(n), namespace, age, size) for n, (namespace, size, age, held) in enumerate(rows)]
+    caps = Retention(namespace_bytes=None, total_bytes=total, grace_seconds=3600)
+    gone = over_caps(sessions, caps, NOW)
+    by_id = {session.manifest.session_id: session for session in sessions}
+    assert len({manifest.session_id for manifest in gone}) == len(gone)
+    for lost in gone:
+        assert not by_id[lost.session_id].record.keep
+        assert lost.completion_time is not None and NOW - lost.completion_time >= HOUR
+    before = {namespace: sum(size for name, size, _, _ in rows if name == namespace) for namespace in "abc"}
+    namespaces = {row[0] for row in rows}
+    for lost in gone:
+        assert before[lost.investigation.namespace] > total / len(namespaces)
+    if gone:
+        assert sum(before.values()) - sum(lost.size_bytes for lost in gone[:-1]) > total
+    assert exceeded_caps(sessions, gone, caps) == (sum(before.values()) - sum(lost.size_bytes for lost in gone) > total)
+    alone = over_caps(sessions, Retention(namespace_bytes=one, grace_seconds=3600), NOW)
+    for namespace in namespaces:
+        left = before[namespace] - sum(lost.size_bytes for lost in alone if lost.investigation.namespace == namespace)
+        may_go = [
+            session
+            for session in sessions
+            if session.manifest not in alone
+            and not session.record.keep
+            and session.manifest.investigation.namespace == namespace
+            and session.manifest.completion_time
+            and NOW - session.manifest.completion_time >= HOUR
+        ]
+        assert left <= one or not may_go
+
+
+def test_a_resource_is_read_from_its_object() -> None:
+    """With what is not said by default."""
+    assert Resource.of({"metadata": {"namespace": "a", "name": "b", "uid": "c"}}) == Resource(
+        "a", "b", "c", 1, False, None, None, None, None, None, ()
+    )
+    assert isinstance(NOW, datetime)
