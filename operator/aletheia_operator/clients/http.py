@@ -128,6 +128,7 @@ class SafeSession(requests.Session):
         """Of all answers so far: the endpoint's cap is for the question, whatever it is cut into."""
         self._deadline = 0.0
         self._read: list[requests.Response] = []
+        self._aborted = threading.Event()
         self._transport = GuardedAdapter(_context(endpoint))
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._transport)
@@ -138,6 +139,11 @@ class SafeSession(requests.Session):
         """The transport stays as it is: a library that brings its own would go round the checks."""
         if isinstance(adapter, GuardedAdapter):
             super().mount(prefix, adapter)
+
+    def abort(self) -> None:
+        """End what another thread waits for, and every later request: they raise Unavailable."""
+        self._aborted.set()
+        self._transport.cut()
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -188,6 +194,7 @@ class SafeSession(requests.Session):
                         raise self.endpoint.too_large()
                     if time.monotonic() > self._deadline:
                         raise self.endpoint.timed_out()
+                    self._check_aborted()
                     yield chunk
                 if time.monotonic() >= self._deadline:
                     raise self.endpoint.timed_out()
@@ -197,10 +204,15 @@ class SafeSession(requests.Session):
             response.close()
 
     def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        self._check_aborted()
         left = max(0.1, self._deadline - time.monotonic())
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT_SECONDS, left), left))
         kwargs.update(verify=True, cert=None, proxies={})
         return super().send(request, **kwargs)
+
+    def _check_aborted(self) -> None:
+        if self._aborted.is_set():  # while a connection was made, which `cut` does not end
+            raise ConnectionAbortedError("the request was given up")
 
     def _read_error(self, response: requests.Response) -> None:
         """An error's body, so that libraries can quote it; its beginning is enough."""
@@ -214,11 +226,10 @@ class SafeSession(requests.Session):
         self._read.append(response)
 
     def _wait(self, seconds: float) -> bool:
-        """Sleep before another attempt; False where the deadline comes first."""
+        """Sleep before another attempt; False if the deadline comes first, or the session is aborted."""
         if time.monotonic() + seconds >= self._deadline:
             return False
-        time.sleep(seconds)
-        return True
+        return not self._aborted.wait(seconds)
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
