@@ -1,0 +1,138 @@
+"""PromQL as tokens, of which the selectors are known; its string literals. Pure. `promql_grammar` reads it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+STRING = r"\"(?:[^\"\\\n]|\\[^\n])*+\"|'(?:[^'\\\n]|\\[^\n])*+'|`[^`]*+`"
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPE = re.compile(r"\\(?:([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([abfnrtv\\'\"]))")
+_SIMPLE_ESCAPES = dict(zip("abfnrtv\\'\"", "\a\b\f\n\r\t\v\\'\"", strict=True))
+_AT = re.compile(
+    rf"(?:{STRING}|#[^\r\n]*+)|@((?:[ \t\r\n]|#[^\r\n]*+[\r\n])*+)(start|end)[ \t\r\n]*+\([ \t\r\n]*+\)", re.IGNORECASE
+)
+
+
+Kind = Literal["vector", "scalar", "string", "matrix"]
+
+
+class NotUnderstood(ValueError):
+    """The query is not PromQL, or not of the kind that is known here. The text says where."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """`label op "value"`; the value's bytes, usually UTF-8."""
+
+    label: str
+    operator: str
+    value: bytes
+
+    def __str__(self) -> str:
+        label = self.label if _LABEL.fullmatch(self.label) else quoted(self.label.encode())
+        return f"{label}{self.operator}{quoted(self.value)}"
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One reader of series: a metric's name, "" for none, and matchers."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+
+    @property
+    def metric(self) -> str | None:
+        """The one metric that it names; None if it names none, or several by a pattern."""
+        names = [
+            one.value.decode("utf-8", "replace") for one in self.matchers if (one.label, one.operator) == ("__name__", "=")
+        ]
+        return self.name or (names[0] if names else None)
+
+    def text(self, forced: Sequence[Matcher] = ()) -> str:
+        matchers = ",".join(map(str, (*self.matchers, *forced)))
+        return f"{self.name}{{{matchers}}}" if matchers or not self.name else self.name
+
+
+@dataclass
+class Query:
+    """A query as tokens, with its selectors among them."""
+
+    tokens: list[str | Selector] = field(default_factory=list)
+    kind: Kind = "vector"
+
+    @property
+    def selectors(self) -> list[Selector]:
+        return [token for token in self.tokens if isinstance(token, Selector)]
+
+    @property
+    def is_selector(self) -> bool:
+        """Whether it is one selector and nothing else."""
+        return len(self.tokens) == 1 and self.selectors != []
+
+    def text(self, *forced: Matcher) -> str:
+        """The query on one line, without comments, with these matchers in each selector."""
+        parts: list[str] = []
+        for token in self.tokens:
+            text = token if isinstance(token, str) else token.text(forced)
+            if parts and _is_word(text) and (_is_word(parts[-1]) or parts[-1][-1] in ")]}"):
+                parts.append(" ")
+            parts.append(text)
+        return "".join(parts)
+
+
+def quoted(value: bytes) -> str:
+    """A string literal of these bytes that every server reads alike: double quotes, and escapes where they are needed."""
+    parts = []
+    for character in value.decode("utf-8", "surrogateescape"):
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:
+            parts.append(f"\\x{code - 0xDC00:02x}")
+        elif character in '"\\':
+            parts.append("\\" + character)
+        elif character == "\n":
+            parts.append("\\n")
+        else:
+            parts.append(f"\\x{code:02x}" if code < 0x20 or code == 0x7F else character)
+    return '"' + "".join(parts) + '"'
+
+
+def unquoted(literal: str) -> bytes:
+    """The bytes of a string literal. Raises NotUnderstood for an escape that Go does not have."""
+    quote, inner = literal[0], literal[1:-1]
+    if quote == "`":
+        return inner.encode("utf-8", "surrogatepass")
+    parts: list[bytes] = []
+    at = 0
+    while (begin := inner.find("\\", at)) >= 0:
+        match = _ESCAPE.match(inner, begin)
+        if match is None or (match[5] in ("'", '"') and match[5] != quote):
+            raise NotUnderstood(f"an escape in {literal[:40]} is not known")
+        parts += [inner[at:begin].encode("utf-8", "surrogatepass"), _escaped(match)]
+        at = match.end()
+    return b"".join(parts) + inner[at:].encode("utf-8", "surrogatepass")
+
+
+def _escaped(match: re.Match[str]) -> bytes:
+    octal, byte, short, long, simple = match.groups()
+    if simple:
+        return _SIMPLE_ESCAPES[simple].encode()
+    code = int(octal, 8) if octal else int(byte or short or long, 16)
+    if octal or byte:
+        if code > 0xFF:
+            raise NotUnderstood(f"{match[0]} is no byte")
+        return bytes([code])
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        raise NotUnderstood(f"{match[0]} is no character")
+    return chr(code).encode()
+
+
+def pin(text: str, start: int, end: int) -> str:
+    """The query with `@ start()` and `@ end()` as these moments (Unix seconds), which a range query in pieces would move."""
+    moments = {"start": start, "end": end}
+    return _AT.sub(lambda match: match[0] if match[2] is None else f"@{match[1]}{moments[match[2].lower()]}", text)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a token would run together with another one, at its beginning or at its end."""
+    return text != ":" and (text[0].isalnum() or text[0] in '_:."') and (text[-1].isalnum() or text[-1] in '_:."}')

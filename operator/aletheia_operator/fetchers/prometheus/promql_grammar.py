@@ -1,0 +1,337 @@
+"""Reads PromQL as far as its selectors: which words of a query read series. Pure, and linear in the query's length.
+
+Follows Prometheus' lexer and grammar (https://github.com/prometheus/prometheus/blob/main/promql/parser: lex.go,
+generated_parser.y), up to version 3.9 with its experimental parts. It is strict: what it does not know is refused. It decides
+what reads series, and leaves types, precedence and numbers of arguments to the server.
+
+promql-parser, a library, was used before. It refuses or changes valid queries (`1_000`, `@ -1`, back quotes), prints strings
+without escapes, and its walk takes cubic time.
+"""
+
+import re
+
+from aletheia_operator.fetchers.prometheus.promql import STRING, Kind, Matcher, NotUnderstood, Query, Selector, quoted, unquoted
+
+MAX_QUERY_CHARACTERS = 16_384
+MAX_NESTING = 100
+_AGGREGATOR_NAMES = """
+    avg bottomk count count_values group limit_ratio limitk max min quantile stddev stdvar sum topk
+"""
+AGGREGATORS = frozenset(_AGGREGATOR_NAMES.split())
+_FUNCTION_NAMES = """
+    abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max clamp_min
+    cos cosh count_over_time day_of_month day_of_week day_of_year days_in_month deg delta deriv
+    double_exponential_smoothing exp first_over_time floor histogram_avg histogram_count histogram_fraction
+    histogram_quantile histogram_quantiles histogram_stddev histogram_stdvar histogram_sum holt_winters hour idelta
+    increase irate label_join label_replace last_over_time ln log10 log2 mad_over_time max_over_time min_over_time
+    minute month pi predict_linear present_over_time quantile_over_time rad rate resets round scalar sgn sin sinh sort
+    sort_by_label sort_by_label_desc sort_desc sqrt stddev_over_time stdvar_over_time sum_over_time tan tanh time
+    timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time vector year
+"""
+FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+"""`info` is missing on purpose: it reads series that no selector names."""
+_SCALAR_FUNCTIONS = frozenset({"scalar", "time", "pi"})
+_NO_METRICS = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
+_WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
+_OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">="}) | _WORD_OPERATORS
+_MATCH_OPERATORS = frozenset({"=", "!=", "=~", "!~"})
+
+_SKIP = r"(?:[ \t\r\n]+|#[^\r\n]*)+"
+_NUMBER = (
+    r"(?:0[xX][0-9a-fA-F_]++|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9][0-9_]*+)?)(?![A-Za-z0-9_.])"
+)
+_DURATION = r"(?:[0-9]++(?:ms|[smhdwy]))++(?![A-Za-z0-9_.])"
+_PLAIN = re.compile(
+    rf"(?P<skip>{_SKIP})|(?P<string>{STRING})|(?P<number>{_DURATION}|{_NUMBER})|(?P<word>[A-Za-z_:][A-Za-z0-9_:]*+)"
+    r"|(?P<symbol>==|!=|<=|>=|[-+*/%^<>@(),{}\[\]])"
+)
+_IN_BRACES = re.compile(
+    rf"(?P<skip>{_SKIP})|(?P<string>{STRING})|(?P<word>[A-Za-z_][A-Za-z0-9_]*+)|(?P<symbol>=~|!~|!=|=|[,{{}}])"
+)
+_IN_BRACKETS = re.compile(
+    rf"(?P<skip>{_SKIP})|(?P<number>{_DURATION}|{_NUMBER})|(?P<word>[A-Za-z_][A-Za-z0-9_]*+)|(?P<symbol>[-+*/%^(),:\]])"
+)
+
+
+def parse(text: str, max_characters: int = MAX_QUERY_CHARACTERS) -> Query:
+    """Raises NotUnderstood."""
+    if len(text) > max_characters:
+        raise NotUnderstood(f"it is longer than {max_characters} characters")
+    return _Parser(text).parse()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.group = ""
+        self.token = ""
+        """What comes next: its text, and the group of its pattern; "" at the end."""
+        self.depth = 0
+        self.query = Query()
+
+    def parse(self) -> Query:
+        self.advance()
+        self.query.kind = self.expression()
+        if self.group:
+            raise self.unexpected()
+        return self.query
+
+    # --- tokens
+
+    def advance(self, pattern: re.Pattern[str] = _PLAIN) -> None:
+        """Read the next token; `pattern` is for what comes then."""
+        while True:
+            match = pattern.match(self.text, self.at)
+            if match is None:
+                self.group, self.token = "", ""
+                if self.at < len(self.text):
+                    raise NotUnderstood(f"{self.text[self.at :][:20]!r} at character {self.at + 1} is not understood")
+                return
+            self.at = match.end()
+            if match.lastgroup != "skip":
+                self.group, self.token = str(match.lastgroup), match[0]
+                return
+
+    def keep(self, pattern: re.Pattern[str] = _PLAIN) -> str:
+        """Take the next token as it is."""
+        token = self.token
+        self.query.tokens.append(quoted(unquoted(token)) if self.group == "string" else token)
+        self.advance(pattern)
+        return token
+
+    def expect(self, symbol: str, pattern: re.Pattern[str] = _PLAIN) -> None:
+        if not self.is_symbol(symbol):
+            raise self.unexpected()
+        self.keep(pattern)
+
+    def is_symbol(self, symbol: str) -> bool:
+        return self.group == "symbol" and self.token == symbol
+
+    def is_keyword(self, *keywords: str) -> bool:
+        return self.group == "word" and self.token.lower() in keywords
+
+    def unexpected(self) -> NotUnderstood:
+        what = repr(self.token[:20]) if self.group else "the end"
+        return NotUnderstood(f"{what} at character {self.at - len(self.token) + 1} is not expected")
+
+    # --- grammar
+
+    def expression(self) -> Kind:
+        """Operands with operators between. Scalar if all operands are."""
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise NotUnderstood(f"it is nested deeper than {MAX_NESTING} brackets")
+        kinds: list[Kind] = []
+        while True:
+            while self.is_symbol("+") or self.is_symbol("-"):
+                self.keep()
+            kinds.append(self.modified(self.operand()))
+            if self.token.lower() not in _OPERATORS or self.group not in ("symbol", "word"):
+                break
+            self.keep()
+            self.operator_modifiers()
+        self.depth -= 1
+        return kinds[0] if len(kinds) == 1 else "scalar" if set(kinds) == {"scalar"} else "vector"
+
+    def operand(self) -> Kind:
+        if self.group == "number":
+            self.keep()
+            return "scalar"
+        if self.group == "string":
+            self.keep()
+            return "string"
+        if self.is_symbol("("):
+            self.keep()
+            kind = self.expression()
+            self.expect(")")
+            return kind
+        if self.is_symbol("{"):
+            self.selector("")
+            return "vector"
+        if self.group != "word":
+            raise self.unexpected()
+        return self.named()
+
+    def named(self) -> Kind:
+        """What begins with a word: an aggregation, a call, a number or a metric."""
+        word = self.token
+        lower = word.lower()
+        self.advance()
+        if lower in AGGREGATORS and (self.is_symbol("(") or self.is_keyword("by", "without")):
+            self.query.tokens.append(word)
+            self.grouping()
+            self.arguments()
+            self.grouping()
+            return "vector"
+        if self.is_symbol("("):
+            if word not in FUNCTIONS:
+                why = "reads series that no selector names" if word == "info" else "is not a function that is known"
+                raise NotUnderstood(f"{word[:40]}() {why}")
+            self.query.tokens.append(word)
+            self.arguments()
+            return "scalar" if word in _SCALAR_FUNCTIONS else "vector"
+        if lower in ("inf", "nan"):
+            self.query.tokens.append(word)
+            return "scalar"
+        if lower in _NO_METRICS:
+            raise NotUnderstood(f"{word!r} is not expected")
+        self.selector(word)
+        return "vector"
+
+    def grouping(self) -> None:
+        if self.is_keyword("by", "without"):
+            self.keep()
+            self.labels()
+
+    def labels(self) -> None:
+        self.expect("(")
+        while not self.is_symbol(")"):
+            if self.group not in ("word", "string"):
+                raise self.unexpected()
+            self.keep()
+            if not self.is_symbol(")"):
+                self.expect(",")
+        self.keep()
+
+    def arguments(self) -> None:
+        self.expect("(")
+        while not self.is_symbol(")"):
+            self.expression()
+            if self.is_symbol(")"):
+                break
+            self.expect(",")
+            if self.is_symbol(")"):
+                raise self.unexpected()
+        self.keep()
+
+    def operator_modifiers(self) -> None:
+        if self.is_keyword("bool"):
+            self.keep()
+        if self.is_keyword("on", "ignoring"):
+            self.keep()
+            self.labels()
+            if self.is_keyword("group_left", "group_right"):
+                self.keep()
+                if self.is_symbol("("):
+                    self.labels()
+        while self.is_keyword("fill", "fill_left", "fill_right") and self.text[self.at :].lstrip(" \t\r\n").startswith("("):
+            self.keep()
+            self.expect("(")
+            while self.is_symbol("+") or self.is_symbol("-"):
+                self.keep()
+            if self.group != "number" and not self.is_keyword("inf", "nan"):
+                raise self.unexpected()
+            self.keep()
+            self.expect(")")
+
+    def modified(self, kind: Kind) -> Kind:
+        """What may stand behind an operand."""
+        while True:
+            if self.is_symbol("["):
+                kind = self.brackets()
+            elif self.is_keyword("offset"):
+                self.keep()
+                self.offset()
+            elif self.is_symbol("@"):
+                self.keep()
+                self.at_modifier()
+            elif self.is_keyword("anchored", "smoothed"):
+                self.keep()
+            else:
+                return kind
+
+    def brackets(self) -> Kind:
+        """`[5m]`, or `[1h:15s]` of a subquery."""
+        self.keep(_IN_BRACKETS)
+        colons = 0
+        while not self.is_symbol("]"):
+            colons += self.is_symbol(":")
+            if self.group == "word":
+                self.duration_word(_IN_BRACKETS)
+            elif self.group in ("number", "symbol") and colons < 2:
+                self.keep(_IN_BRACKETS)
+            else:
+                raise self.unexpected()
+        self.keep()
+        return "vector" if colons else "matrix"
+
+    def duration_word(self, pattern: re.Pattern[str] = _PLAIN) -> None:
+        """A word in a duration that is calculated: step(), range(), min(...), max(...)."""
+        if self.token.lower() not in ("step", "range", "min", "max"):
+            raise self.unexpected()
+        self.keep(pattern)
+        if not self.is_symbol("("):
+            raise self.unexpected()
+
+    def offset(self) -> None:
+        while self.is_symbol("+") or self.is_symbol("-"):
+            self.keep()
+        if self.group == "number":
+            self.keep()
+            return
+        if self.group == "word":
+            self.duration_word()
+        if not self.is_symbol("("):
+            raise self.unexpected()
+        open_brackets = 0
+        while True:
+            if self.group == "word":
+                self.duration_word()
+                continue
+            if self.group != "number" and self.token not in ("(", ")", ",", "+", "-", "*", "/", "%", "^"):
+                raise self.unexpected()
+            open_brackets += self.is_symbol("(") - self.is_symbol(")")
+            self.keep()
+            if not open_brackets:
+                return
+
+    def at_modifier(self) -> None:
+        while self.is_symbol("+") or self.is_symbol("-"):
+            self.keep()
+        if self.group == "number" or self.is_keyword("inf", "nan"):
+            self.keep()
+        elif self.is_keyword("start", "end"):
+            self.keep()
+            self.expect("(")
+            self.expect(")")
+        else:
+            raise self.unexpected()
+
+    def selector(self, name: str) -> None:
+        matchers: list[Matcher] = []
+        if self.is_symbol("{"):
+            self.advance(_IN_BRACES)
+            while not self.is_symbol("}"):
+                matchers.append(self.matcher())
+                if self.is_keyword("or"):
+                    raise NotUnderstood("a selector has alternatives joined by `or`")
+                if not self.is_symbol("}"):
+                    if not self.is_symbol(","):
+                        raise self.unexpected()
+                    self.advance(_IN_BRACES)
+            self.advance()
+        if name and any(one.label == "__name__" and one.operator == "=" for one in matchers):
+            raise NotUnderstood("a selector has two names of a metric")
+        self.query.tokens.append(Selector(name, tuple(matchers)))
+
+    def matcher(self) -> Matcher:
+        if self.group not in ("word", "string"):
+            raise self.unexpected()
+        is_string = self.group == "string"
+        try:
+            label = unquoted(self.token).decode() if is_string else self.token
+        except UnicodeDecodeError:
+            raise NotUnderstood("the name of a label is not UTF-8") from None
+        self.advance(_IN_BRACES)
+        if is_string and (self.is_symbol(",") or self.is_symbol("}")):
+            return Matcher("__name__", "=", label.encode())
+        operator = self.token
+        if operator not in _MATCH_OPERATORS or self.group != "symbol":
+            raise self.unexpected()
+        self.advance(_IN_BRACES)
+        if self.group != "string":
+            raise self.unexpected()
+        value = unquoted(self.token)
+        self.advance(_IN_BRACES)
+        return Matcher(label, operator, value)
