@@ -1,4 +1,4 @@
-"""Windows longer than one answer, against a real Prometheus with known samples."""
+"""Windows longer than one answer, and what lies between samples, against a real Prometheus with known samples."""
 
 import json
 import subprocess
@@ -36,26 +36,57 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
 
 
 def test_every_sample_of_thirty_days(prometheus: servers.Prometheus) -> None:
-    """Each moment of 30 days at 15 s is there once, with the value that the TSDB holds, also where a series begins late."""
+    """Each moment of 30 days at 15 s is there once, with the value that the TSDB holds, also if a series begins late; the last
+    one is the window's end.
+    """
     metrics = [{"query": "level", "step": "15s"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(START + 0.5, END + 3.9), metrics=metrics)
     assert fetched.missing == []
     held = {entry["metric"]["series"]: entry["values"] for entry in fetched.entries[0]}
-    for series, first in ((0, START + STEP), (1, START + 10 * 86_400)):
-        expected = [[moment, str(value(series, moment))] for moment in range(first, END + 1, STEP)]
-        assert held[str(series)] == expected
+    for series, first in ((0, START), (1, START + 10 * 86_400)):
+        moments = [moment for moment in range(END + 3, START, -STEP) if moment >= first][::-1]
+        assert held[str(series)] == [[moment, str(value(series, moment // STEP * STEP))] for moment in moments]
     assert fetched.documents[0].metadata["samples"] == sum(map(len, held.values()))
 
 
 def test_a_retry_gets_the_same_samples(prometheus: servers.Prometheus) -> None:
-    """Windows that differ by less than a step are asked at the same moments."""
+    """A window is fixed once: its moments are whole steps before its end."""
     metrics = [{"query": "rate(level[1m])", "step": "1m"}]
-    ends = (END + 31, END + 59.5)
     first, second = (
-        fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 3599, end), metrics=metrics) for end in ends
+        fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 3599, END + 7.5), metrics=metrics) for _ in range(2)
     )
     assert first.entries == second.entries
-    assert first.entries[0][0]["values"][0][0] % 60 == 0
+    assert first.entries[0][0]["values"][-1][0] == END + 7
+    assert {(END + 7 - moment) % 60 for moment, _ in first.entries[0][0]["values"]} == {0}
+
+
+@pytest.mark.parametrize("days", [0.5, 2, 8, 30])
+@pytest.mark.parametrize("query", ["level", "level * 2 + 1"])
+def test_extremes_of_a_window_equal_prometheus(prometheus: servers.Prometheus, days: float, query: str) -> None:
+    """Without a step the highest and lowest of all that is stored are what Prometheus computes over the same window."""
+    seconds = int(days * 86_400)
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - seconds, END), metrics=[{"query": query}])
+    assert fetched.missing == []
+    for kind, choose in (("max", max), ("min", min)):
+        inner = f"{query}[{seconds}s]" if query == "level" else f"({query})[{seconds}s:15s]"
+        asked = promtool(prometheus, "instant", "--format=json", f"--time={END}", prometheus.url, f"{kind}_over_time({inner})")
+        theirs = {one["metric"]["series"]: float(one["value"][1]) for one in asked}
+        ours: dict[str, list[float]] = {}
+        for entry in fetched.entries[0]:
+            ours.setdefault(entry["metric"]["series"], []).extend(float(number) for _, number in entry["values"])
+        assert {series: choose(numbers) for series, numbers in ours.items()} == theirs
+    assert fetched.entries[0][0]["values"][-1][0] == END
+
+
+def test_start_and_end_are_those_of_the_window(prometheus: servers.Prometheus) -> None:
+    """`@ start()` and `@ end()` mean the same in every chunk of a long range."""
+    metrics = [{"query": f"level @ {moment}()", "step": "15s"} for moment in ("start", "end")]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 12_000 * STEP, END), metrics=metrics)
+    assert fetched.missing == []
+    for entries, moment in zip(fetched.entries, (END - 12_000 * STEP, END), strict=True):
+        (entry,) = [entry for entry in entries if entry["metric"]["series"] == "0"]
+        assert len(entry["values"]) == 12_001
+        assert {number for _, number in entry["values"]} == {str(value(0, moment))}
 
 
 def promtool(server: servers.Prometheus, *arguments: str) -> Any:

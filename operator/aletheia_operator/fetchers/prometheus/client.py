@@ -1,92 +1,204 @@
-"""Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/): /query_range, /query, /query_exemplars.
+"""Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 
-prometheus-api-client makes the requests. It would read a whole answer into memory and drop its warnings, so its session
-hands it answers whose `json()` is read series by series as they arrive.
+prometheus-api-client makes the requests of /query, /query_range, /labels and /label/NAME/values, and knows their parameters. It
+would read a whole answer into memory and drop its warnings, so its session hands it answers whose `json()` is read as they
+arrive. /query_exemplars and /status/buildinfo, which it does not know, are asked directly.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Self, cast
 
+import orjson
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
 
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import SafeSession, get_json, refusal
+from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.grid import Grid
-from aletheia_operator.fetchers.prometheus.stream import SeriesStream
+from aletheia_operator.fetchers.prometheus.stream import ExemplarStream, SeriesStream
+
+MAX_URL_CHARACTERS = 2_000
+"""A longer question is sent by POST: proxies refuse long URLs, and read-only roles often know GET alone."""
+NO_POST = frozenset({403, 405, 501})
+"""Statuses of servers or proxies that take no POST; the question is repeated as GET."""
+
+MAX_NAMES_BYTES = 2 * 1024 * 1024
+"""Of an answer that lists names, which is parsed whole."""
 
 
 class PrometheusClient:
-    """One endpoint, for one question. All calls block. Use as a context manager."""
+    """One endpoint, for one question. All methods block, and raise Rejected, Unavailable or Stopped.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Use as a context manager: within it, stopping the call ends what is waited for.
+    """
+
+    def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
-        self._session = _StreamingSession(endpoint)
+        self.call = call
+        self._session = _StreamingSession(endpoint, call)
+        # its only retries would be those of an adapter of its own, which the session does not take
         self._client = PrometheusConnect(url=endpoint.base, session=self._session, timeout=endpoint.timeout_seconds)
+        self._open = ExitStack()
 
-    def __enter__(self) -> "PrometheusClient":
+    def __enter__(self) -> Self:
+        self._open.callback(self._session.close)
+        self._open.enter_context(self.call.on_stop(self._session.abort))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session.close()
+        self._open.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all answers so far, which the endpoint's cap is for. Set it back to leave out an answer that broke off."""
+        return self._session.size_bytes
+
+    @size_bytes.setter
+    def size_bytes(self, size_bytes: int) -> None:
+        self._session.size_bytes = size_bytes
 
     def query_range(self, query: str, grid: Grid) -> SeriesStream:
-        """The series of a range query. Raises Rejected or Unavailable, here or while they are read."""
+        """The series of a range query. Raises here, or while they are read."""
         start, end = (datetime.fromtimestamp(moment, UTC) for moment in (grid.start, grid.end))
-        return self._ask(lambda: self._client.custom_query_range(query, start, end, f"{grid.step}s"))
+        return self._series(lambda: self._client.custom_query_range(query, start, end, f"{grid.step}s"))
 
     def query(self, query: str, moment: int) -> SeriesStream:
         """The series of an instant query; `value` in place of `values`."""
-        return self._ask(lambda: self._client.custom_query(query, params={"time": moment}))
+        return self._series(lambda: self._client.custom_query(query, params={"time": moment}))
 
-    def _ask(self, request: Callable[[], Any]) -> SeriesStream:
+    def query_exemplars(self, query: str, window: Window) -> ExemplarStream:
+        """Exemplars of the query's series in the window."""
+        params = {"query": query, "start": window.start.timestamp(), "end": window.end.timestamp()}
+        self.call.check()
+        self._session.read_as = ExemplarStream
         try:
-            return cast("SeriesStream", request())
+            response = self._session.request("GET", f"{self.endpoint.base}/api/v1/query_exemplars", params=params)
+            if response.status_code != 200:
+                raise self.endpoint.failed(self._session.status, self._session.refusal)
+            return cast("ExemplarStream", response.json())
+        except SourceError:
+            self.call.check()
+            raise
+        finally:
+            self._session.read_as = _answer
+
+    def metric_names(self, selector: str | None, window: Window) -> list[str]:
+        """Names of metrics that have series in the window, among those of the selector (None: all). Sorted."""
+        return self._names(lambda params: self._client.get_label_values("__name__", params=params), selector, window)
+
+    def label_names(self, selector: str, window: Window) -> list[str]:
+        """Names of labels that the selector's series have in the window; empty if it has no series. Sorted."""
+        return self._names(lambda params: self._client.get_label_names(params=params), selector, window)
+
+    def _names(self, request: Callable[[dict[str, Any]], Any], selector: str | None, window: Window) -> list[str]:
+        params: dict[str, Any] = {"start": window.start.timestamp(), "end": window.end.timestamp()}
+        if selector is not None:
+            params["match[]"] = selector
+        self._session.read_as = None
+        try:
+            found = self._ask(lambda: request(params))
+        except (KeyError, TypeError) as e:
+            raise self.endpoint.not_of("Prometheus' query API") from e
+        finally:
+            self._session.read_as = _answer
+        if not isinstance(found, list):
+            raise self.endpoint.not_of("Prometheus' query API")
+        return sorted(str(name) for name in found)
+
+    def _series(self, request: Callable[[], Any]) -> SeriesStream:
+        return cast("SeriesStream", self._ask(request))
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        self.call.check()
+        try:
+            return request()
         except PrometheusApiClientException as e:
             raise self.endpoint.failed(self._session.status, self._session.refusal) from e
+        except SourceError:
+            self.call.check()  # a stop looks like a fault of the connection
+            raise
 
 
 class _StreamingSession(SafeSession):
-    status = 0
-    refusal: str | bytes = b""
+    """Answers' `json()` is what `read_as` makes of their pieces; with None it is the JSON itself, which has to be small."""
+
+    def __init__(self, endpoint: Endpoint, call: Call) -> None:
+        super().__init__(endpoint)
+        self.status = 0
+        self.refusal: str | bytes = b""
+        self.read_as: Callable[..., Any] | None = _answer
+        self._call = call
+        self._takes_post = True
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a long question as a form by POST, which the library would put into the URL in any case."""
+        params = kwargs.get("params")
+        if self._takes_post and params and len(str(params.get("query", ""))) > MAX_URL_CHARACTERS:
+            form = {**kwargs, "params": None, "data": params}
+            response = super().request("POST", url, *args, **form)
+            if response.status_code not in NO_POST:
+                return response
+            self._takes_post = False
+        return super().request(method, url, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **kwargs)
         self.status = response.status_code
-        if response.status_code == 200:
-            stream = SeriesStream(self.endpoint, self.chunks(response))
-            response.json = lambda **_: {"data": {"result": stream}}  # type: ignore[method-assign]
-        else:
+        if response.status_code != 200:
             self.refusal = refusal(response, lambda body: str(body["error"]))
+        else:
+            if self.read_as is None:
+                read = _loads(self.endpoint, self._whole_body(response))
+            else:
+                read = self.read_as(self.endpoint, self._checked(self.chunks(response)), self._call.computing)
+            response.json = lambda **_: read  # type: ignore[method-assign]
         return response
 
+    def _whole_body(self, response: requests.Response) -> bytes:
+        """Of at most MAX_NAMES_BYTES."""
+        parts: list[bytes] = []
+        for chunk in self._checked(self.chunks(response)):
+            parts.append(chunk)
+            if sum(map(len, parts)) > MAX_NAMES_BYTES:
+                response.close()
+                raise Rejected("there are too many names", GapReason.TOO_LARGE)
+        return b"".join(parts)
 
-def query_exemplars(endpoint: Endpoint, query: str, window: Window) -> list[Any]:
-    """Exemplars of the query's series: [{"seriesLabels": {...}, "exemplars": [{labels, value, timestamp}, ...]}, ...]."""
-    parameters = [("query", query), ("start", str(window.start.timestamp())), ("end", str(window.end.timestamp()))]
-    answer = get_json(endpoint, "/api/v1/query_exemplars", parameters)
-    body = answer.body if isinstance(answer.body, dict) else {}
-    if answer.status >= 400:
-        raise endpoint.failed(answer.status, str(body.get("error") or ""))
-    data = body.get("data")
-    if body.get("status") != "success" or not isinstance(data, list | None):
-        raise endpoint.not_of("Prometheus' exemplars API")
-    return data or []
+    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            for chunk in chunks:
+                self._call.check()
+                yield chunk
+        except SourceError:
+            self._call.check()
+            raise
 
 
-def version(endpoint: Endpoint) -> str | None:
-    """The server's version; None where it does not tell. Raises where it does not answer queries."""
+def _answer(*stream: Any) -> dict[str, Any]:
+    """What the library looks for in the JSON of an answer: its series."""
+    return {"data": {"result": SeriesStream(*stream)}}
+
+
+def _loads(endpoint: Endpoint, body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as e:
+        raise endpoint.not_json() from e
+
+
+def version(endpoint: Endpoint, call: Call) -> str | None:
+    """The server's version; None if it does not tell. Raises if it does not answer queries. Blocks."""
     answer = get_json(endpoint, "/api/v1/status/buildinfo", [])
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
     if answer.status == 200 and isinstance(data, dict) and data.get("version"):
         return str(data["version"])
-    with PrometheusClient(endpoint) as client:
-        _exhaust(client.query("vector(1)", 0))
+    with PrometheusClient(endpoint, call) as client:
+        for _ in client.query("vector(1)", 0):
+            pass
     return None
-
-
-def _exhaust(stream: SeriesStream) -> None:
-    for _ in cast("Iterator[Any]", iter(stream)):
-        pass

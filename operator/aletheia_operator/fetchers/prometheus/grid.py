@@ -1,4 +1,4 @@
-"""The moments at which a range query looks: multiples of the step, so that every retry gets the same samples. Pure."""
+"""The moments at which a range query looks, up to the window's very end. Pure."""
 
 import math
 from collections.abc import Iterator
@@ -10,8 +10,12 @@ from aletheia_operator.fetchers.base import Window
 
 MAX_POINTS_PER_SERIES = 11_000  # in one answer: the server refuses more
 MAX_CHUNKS = 200
+FINEST_STEP_SECONDS = 15
+"""Default step of short windows, and the resolution of subqueries: a usual scrape interval."""
+RANGE_SECONDS = 300
+"""Default of the range that rates look back over."""
 
-_STEPS = ((3_600, 15), (6 * 3_600, 60), (24 * 3_600, 300), (7 * 86_400, 1_800))  # window shorter than, step; in seconds
+_STEPS = ((6 * 3_600, FINEST_STEP_SECONDS), (24 * 3_600, 60), (7 * 86_400, 300), (32 * 86_400, 900))  # window below, step
 _LONGEST_STEP_SECONDS = 3_600
 
 
@@ -25,29 +29,41 @@ class Grid:
 
     @classmethod
     def of(cls, window: Window, step: int) -> "Grid":
-        """The multiples of the step inside the window; where there is none, the window's last second alone."""
-        start = math.ceil(window.start.timestamp() / step) * step
-        end = math.floor(window.end.timestamp() / step) * step
-        if start > end:
-            start = end = math.floor(window.end.timestamp())
-        return cls(start, end, step)
+        """The moments that lie whole steps before the window's last second, as far as its start.
+
+        A window is fixed once, so a retry looks at the same moments. A window that ends within a millisecond of a full second
+        ends with that second.
+        """
+        end = math.floor(window.end.timestamp() + 0.001)
+        steps = max(0, (end - math.ceil(window.start.timestamp())) // step)
+        return cls(end - steps * step, end, step)
+
+    @property
+    def points(self) -> int:
+        return (self.end - self.start) // self.step + 1
 
     def before(self, seconds: int) -> "Grid":
         """The same moments, so many seconds earlier."""
         return Grid(self.start - seconds, self.end - seconds, self.step)
 
-    def chunks(self) -> Iterator["Grid"]:
-        """Pieces that a server answers, in order; each moment lies in one of them."""
-        length = (MAX_POINTS_PER_SERIES - 1) * self.step
+    def chunks(self, points: int = MAX_POINTS_PER_SERIES) -> Iterator["Grid"]:
+        """Pieces of at most so many moments, in order; each moment lies in one of them."""
+        length = (points - 1) * self.step
         for start in range(self.start, self.end + 1, length + self.step):
             yield Grid(start, min(start + length, self.end), self.step)
 
 
-def step_seconds(step: str | None, window: Window) -> int:
-    """The distance between samples. Raises Rejected where the window would be asked in more than MAX_CHUNKS pieces."""
+def step_seconds(step: str | None, window: Window, range_seconds: int | None = None) -> int:
+    """The distance between samples. Raises Rejected if the window would be asked in more than MAX_CHUNKS pieces.
+
+    Without `step` it adapts to the window, and is at most half of `range_seconds`, the range that the query was given.
+    """
     least = math.ceil(window.seconds / (MAX_POINTS_PER_SERIES * MAX_CHUNKS))
     if step is None:
-        return max(next((step for limit, step in _STEPS if window.seconds < limit), _LONGEST_STEP_SECONDS), least)
+        found = next((step for limit, step in _STEPS if window.seconds < limit), _LONGEST_STEP_SECONDS)
+        if range_seconds is not None:
+            found = min(found, max(FINEST_STEP_SECONDS, range_seconds // 2))
+        return max(found, least)
     seconds = parse_duration(step)
     if seconds < least:
         raise Rejected(
@@ -55,3 +71,11 @@ def step_seconds(step: str | None, window: Window) -> int:
             f" use {least}s or more, or a shorter window"
         )
     return seconds
+
+
+def default_range_seconds(step: int) -> int:
+    """A range that sees every increase between two samples: a step, and the scrape before it that the step begins from.
+
+    As Grafana's `$__rate_interval`, with room for scrape intervals of up to four minutes.
+    """
+    return RANGE_SECONDS if step <= 60 else step + RANGE_SECONDS

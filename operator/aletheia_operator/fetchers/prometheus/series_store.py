@@ -1,25 +1,39 @@
 """Series glued from the answers of several chunks. Samples lie in a scratch file, memory holds where."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
+from aletheia_operator.fetchers.prometheus.stream import LISTS, EndOfSeries, Event
 from aletheia_operator.fetchers.prometheus.summary import Peak
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.encoding import dumps
 
 BATCH_BYTES = 4 * 1024 * 1024
-_LISTS = ("values", "histograms")
-_SINGLES = ("value", "histogram")
-_SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `put` writes them
+PENDING_PARTS = 4
+"""Parts of one series in memory, each of up to half a MiB; further ones go to the scratch file before the labels are known."""
+_SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` writes them
+
+
+@dataclass
+class _Chunk:
+    """What a chunk added, so that it can be taken back."""
+
+    peak: Peak
+    samples: int
+    dropped: int
+    added: list[bytes] = field(default_factory=list)
+    """The key of each stored part, in order."""
 
 
 class Gathered:
-    """Takes the series of one chunk after the other, gives them whole, in the order in which they first came.
+    """Takes the events of one chunk after the other, gives whole series, in the order in which they first came.
 
-    Samples of a series are kept in the order of the chunks; a series past `max_series` is counted and dropped.
+    Samples of a series are kept in the order of the chunks. `dropped` counts series past `max_series`, once for each chunk.
+    After `close` it takes nothing more.
     """
 
     def __init__(self, scratch: Scratch, max_series: int) -> None:
@@ -28,41 +42,64 @@ class Gathered:
         self.samples = 0
         self.peak = Peak()
         self._scratch = scratch
+        self._closed = False
         self._parts: dict[bytes, list[tuple[str, int]]] = {}
-        self._in_chunk: list[bytes] = []
+        self._pending: list[tuple[str, bytes]] = []  # parts of a series whose labels are not known yet
+        self._written: list[tuple[str, int]] = []  # those before them
+        self._pending_samples = 0
+        self._pending_peak = Peak()
+        self._chunk = _Chunk(self.peak, 0, 0)
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def begin_chunk(self) -> None:
         """What comes now is of another chunk."""
-        self._in_chunk = []
+        self._chunk = _Chunk(replace(self.peak), self.samples, self.dropped)
+        self._forget_pending()
 
     def forget_chunk(self) -> None:
-        """The chunk broke off and will be asked again."""
-        for key in self._in_chunk:
+        """Take back what came since `begin_chunk`: it broke off and will be asked again."""
+        for key in self._chunk.added:
             self._parts[key].pop()
             if not self._parts[key]:
                 del self._parts[key]
-        self._in_chunk = []
+        self.peak, self.samples, self.dropped = self._chunk.peak, self._chunk.samples, self._chunk.dropped
+        self.begin_chunk()
 
-    def add(self, series: dict[str, Any]) -> None:
-        key = dumps(series["metric"], sort_keys=True)
-        parts = self._parts.get(key)
-        if parts is None:
-            if len(self._parts) >= self.max_series:
-                self.dropped += 1
-                return
-            parts = self._parts[key] = []
-        for kind in (*_LISTS, *_SINGLES):
-            samples = series.get(kind)
-            if not isinstance(samples, list):
+    def add(self, events: Sequence[Event]) -> None:
+        """Store samples. Raises OSError when the volume is full, ValueError after `close`."""
+        if self._closed:
+            raise ValueError("the series store is closed")
+        for event in events:
+            if isinstance(event, EndOfSeries):
+                self._end(event.labels)
                 continue
-            parts.append((kind, self._scratch.put(dumps(samples))))
-            self._in_chunk.append(key)
-            self.samples += len(samples) if kind in _LISTS else 1
-            if kind in ("values", "value"):
-                self.peak.see(key, samples if kind == "values" else [samples])
+            self._pending.append((event.kind, dumps(event.samples if event.kind in LISTS else event.samples[0])))
+            self._pending_samples += len(event.samples)
+            if len(self._pending) == PENDING_PARTS:
+                self._write_pending()
+            if event.kind in ("values", "value"):
+                self._pending_peak.see(b"", event.samples)
+
+    def _end(self, labels: dict[str, Any]) -> None:
+        key = dumps(labels, sort_keys=True)
+        if key not in self._parts and len(self._parts) >= self.max_series:
+            self.dropped += 1
+        else:
+            self._write_pending()
+            self._parts.setdefault(key, []).extend(self._written)
+            self._chunk.added += [key] * len(self._written)
+            self.samples += self._pending_samples
+            self.peak.take(key, self._pending_peak)
+        self._forget_pending()
+
+    def _write_pending(self) -> None:
+        self._written += [(kind, self._scratch.put(samples)) for kind, samples in self._pending]
+        self._pending = []
+
+    def _forget_pending(self) -> None:
+        self._pending, self._written, self._pending_samples, self._pending_peak = [], [], 0, Peak()
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
         """Entries {"metric": {label: value}, "values": [...]}, a few MiB at a time: JSON that is not parsed again."""
@@ -78,16 +115,16 @@ class Gathered:
             yield batch
 
     def close(self) -> None:
-        """Give the scratch file back."""
-        self._scratch.close()
+        """Give the scratch file back. Calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._scratch.close()
 
     def samples_of(self, key: bytes) -> list[tuple[float, float]]:
-        """Moments (Unix seconds) and values of one series; none where there is no such series."""
-        if key not in self._parts:
-            return []
+        """Moments (Unix seconds) and values of one series; empty if there is no such series."""
         samples: list[tuple[float, float]] = []
         try:
-            for kind, number in self._parts[key]:
+            for kind, number in self._parts.get(key, ()):
                 if kind in ("values", "value"):
                     found = _SAMPLE.findall(self._scratch.get(number))
                     samples += [(float(moment), float(value)) for moment, value in found]
@@ -103,7 +140,7 @@ class Gathered:
         parts = self._parts[key]
         for kind in dict.fromkeys(kind for kind, _ in parts):
             texts = [self._scratch.get(number) for one, number in parts if one == kind]
-            if kind in _LISTS:
+            if kind in LISTS:
                 entry[kind] = orjson.Fragment(b"[" + b",".join(text[1:-1] for text in texts if len(text) > 2) + b"]")
             else:
                 entry[kind] = orjson.Fragment(texts[-1])

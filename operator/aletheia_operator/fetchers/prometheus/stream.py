@@ -1,120 +1,185 @@
-"""Answers of the query API, read series by series: memory holds one series, whatever the size of the answer.
+"""Answers of the query API, read as they arrive into events: samples, and the series that they are of."""
 
-The body is cut where a series begins, and each piece is parsed by orjson. Event parsers (ijson) take five to ten times as
-long as the server takes to answer. `{"metric":` cannot stand inside a string of valid JSON, whose quotes are escaped.
-"""
-
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.fetchers.prometheus.json_text import JsonText
 
-MAX_SERIES_BYTES = 16 * 1024 * 1024
-_BEGIN = re.compile(rb'\{\s{0,8}"metric"\s{0,8}:')
-_LONGEST_BEGIN = 32
+LISTS = ("values", "histograms")
+SINGLES = ("value", "histogram")
+_SAID = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial"})
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Samples of one series, in the order of the server. `kind`: the field that they stood in."""
+
+    kind: str
+    samples: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfSeries:
+    """All samples since the last end are of the series with these labels."""
+
+    labels: dict[str, Any]
+
+
+Event = Samples | EndOfSeries
 
 
 class SeriesStream:
-    """Iterate once for the series: {"metric": {label: value}, "values": [[unix_seconds, "value"], ...]} and the like.
+    """Iterate once for batches of events. Then `envelope` is the answer without its series.
 
-    Then `envelope` is the answer without its series. Iteration raises Unavailable where the body is cut or not the API's,
-    and Rejected for a series larger than MAX_SERIES_BYTES.
+    Iteration raises Unavailable if the body is cut or not the API's, Rejected for a value larger than PIECE_BYTES, and what
+    `chunks` raises, but only after all that came whole. `computing` is entered for each parse.
     """
 
-    def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        chunks: Iterator[bytes],
+        computing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.envelope: dict[str, Any] = {}
         self._endpoint = endpoint
-        self._chunks = chunks
+        self._text = JsonText(endpoint, chunks, computing)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        pieces = self._pieces()
-        head = next(pieces)
-        last = None
-        for piece in pieces:
-            if last is not None:
-                yield self._series(last.rstrip(b", \r\n\t"))
-            last = piece
-        tail = b""
-        if last is not None:
-            series, tail = self._last(last)
-            yield series
-        self._open(head + tail)
-        data = self.envelope["data"]
-        if data.get("resultType") == "scalar":
-            yield {"metric": {}, "value": data["result"]}
+    def __iter__(self) -> Iterator[list[Event]]:
+        text = self._text
+        if text.next() != "{":
+            text.value()
+            raise self._not_ours()
+        data: dict[str, Any] = {}
+        for key in text.members():
+            if key == "data" and text.next() == "{":
+                yield from self._data(data)
+            else:
+                value = text.value()
+                if key in _SAID:
+                    self.envelope[key] = value
+        text.end()
+        if self.envelope.get("status") != "success" or "result" not in data:
+            raise self._not_ours()
+        yield from self._single(data)
 
-    def _pieces(self) -> Iterator[bytes]:
-        """What stands before the first series, then each series; the last one with all that follows."""
-        buffer, searched = bytearray(), 0
-        for chunk in self._chunks:
-            buffer += chunk
-            while match := _BEGIN.search(buffer, searched):
-                yield bytes(buffer[: match.start()])
-                del buffer[: match.start()]
-                searched = 1
-            if len(buffer) > MAX_SERIES_BYTES:
-                message = (
-                    f"DataSource {self._endpoint.name}: a series is larger than {MAX_SERIES_BYTES} bytes; use a longer step"
-                )
-                raise Rejected(message, GapReason.TOO_LARGE)
-            searched = max(searched, len(buffer) - _LONGEST_BEGIN)
-        yield bytes(buffer)
+    def _data(self, data: dict[str, Any]) -> Iterator[list[Event]]:
+        for key in self._text.members():
+            if key != "result":
+                value = self._text.value()
+                if key == "resultType":
+                    data[key] = value
+            elif "result" in data:
+                raise self._not_ours()
+            elif self._text.next() == "[" and self._text.second() in "{]":
+                data["result"] = ...
+                yield from self._all_series()
+            else:
+                data["result"] = self._text.value()
 
-    def _series(self, piece: bytes) -> dict[str, Any]:
-        try:
-            series = _loads(piece)
-        except (ValueError, RecursionError) as e:
-            raise self._cut() from e
+    def _single(self, data: dict[str, Any]) -> Iterator[list[Event]]:
+        """A scalar or a string: [unix_seconds, "value"]."""
+        result = data["result"]
+        if result is ...:
+            return
+        if data.get("resultType") not in ("scalar", "string") or not isinstance(result, list) or len(result) != 2:
+            raise self._not_ours()
+        yield [Samples("value", [result]), EndOfSeries({})]
+
+    def _all_series(self) -> Iterator[list[Event]]:
+        for found in self._text.items():
+            if found is None:
+                yield from self._long_series()
+            else:
+                yield [event for series in found for event in self._series(series)]
+
+    def _series(self, series: Any) -> Iterator[Event]:
+        """The events of a series that was parsed whole."""
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
-            raise self._endpoint.not_of("Prometheus' query API")
-        return series
+            raise self._not_ours()
+        some = False
+        for kind in (*LISTS, *SINGLES):
+            if kind in series:
+                some = True
+                yield self._samples(kind, series[kind] if kind in LISTS else [series[kind]])
+        if not some:
+            raise self._not_ours()
+        yield EndOfSeries(series["metric"])
 
-    def _last(self, piece: bytes) -> tuple[dict[str, Any], bytes]:
-        """The last series, and what stands after it."""
-        end = piece.rfind(b"]}]") + 2  # where it ends, unless a warning has these characters
-        try:
-            return self._series(piece[:end]), piece[end:]
-        except Unavailable:
-            pass  # another form, or cut: the slower parser finds out
-        try:
-            text = piece.decode()
-            _, end = json.JSONDecoder().raw_decode(text)
-        except (ValueError, RecursionError) as e:
-            raise self._cut() from e
-        return self._series(text[:end].encode()), text[end:].encode()
+    def _long_series(self) -> Iterator[list[Event]]:
+        """The events of a series that is taken member by member."""
+        if self._text.next() != "{":
+            raise self._not_ours()
+        labels: Any = None
+        some = False
+        for key in self._text.members():
+            some = some or key in LISTS or key in SINGLES
+            if key in LISTS and self._text.next() == "[":
+                yield [Samples(key, [])]
+                for found in self._text.batches():
+                    yield [self._samples(key, found)]
+            elif key in LISTS or key in SINGLES:
+                yield [self._samples(key, [self._text.value()] if key in SINGLES else self._text.value())]
+            elif key == "metric":
+                labels = self._text.value()
+            else:
+                self._text.value()
+        if not some or not isinstance(labels, dict):
+            raise self._not_ours()
+        yield [EndOfSeries(labels)]
 
-    def _open(self, envelope: bytes) -> None:
-        try:
-            self.envelope = _loads(envelope)
-            ours = self.envelope["status"] == "success" and "result" in self.envelope["data"]
-        except (ValueError, RecursionError) as e:
-            raise self._cut() from e
-        except (KeyError, TypeError) as e:
-            raise self._endpoint.not_of("Prometheus' query API") from e
-        if not ours:
-            raise self._endpoint.not_of("Prometheus' query API")
+    def _samples(self, kind: str, samples: Any) -> Samples:
+        if not isinstance(samples, list) or not all(isinstance(one, list) for one in samples):
+            raise self._not_ours()
+        return Samples(kind, samples)
 
-    def _cut(self) -> Unavailable:
-        return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)
+    def _not_ours(self) -> Unavailable:
+        return self._endpoint.not_of("Prometheus' query API")
 
 
-def _loads(text: bytes) -> Any:
-    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
+class ExemplarStream:
+    """Iterate once for batches of {"seriesLabels": {...}, "exemplars": [...]}. Otherwise as SeriesStream."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        chunks: Iterator[bytes],
+        computing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.envelope: dict[str, Any] = {}
+        self._endpoint = endpoint
+        self._text = JsonText(endpoint, chunks, computing)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        text = self._text
+        if text.next() != "{":
+            text.value()
+            raise self._not_ours()
+        for key in text.members():
+            if key == "data" and text.next() == "[":
+                for series in text.batches():
+                    if not all(isinstance(one, dict) for one in series):
+                        raise self._not_ours()
+                    yield series
+            else:
+                value = text.value()
+                if key in _SAID or (key == "data" and value is not None):
+                    self.envelope[key] = value
+        text.end()
+        if self.envelope.get("status") != "success" or "data" in self.envelope:
+            raise self._not_ours()
+
+    def _not_ours(self) -> Unavailable:
+        return self._endpoint.not_of("Prometheus' exemplars API")
 
 
 def warnings_of(envelope: dict[str, Any]) -> list[str]:
     """What the server says is wrong with its answer: `warnings`, and the partial answers of Thanos and VictoriaMetrics."""
-    said = [str(warning) for warning in envelope.get("warnings") or []]
+    said = _texts(envelope.get("warnings"))
     if envelope.get("isPartial") or envelope.get("partial"):
         said.append("the response is partial: not every store of the server answered")
     return said
@@ -122,4 +187,8 @@ def warnings_of(envelope: dict[str, Any]) -> list[str]:
 
 def infos_of(envelope: dict[str, Any]) -> list[str]:
     """What the server remarks on the query; nothing is missing for it."""
-    return [str(info) for info in envelope.get("infos") or []]
+    return _texts(envelope.get("infos"))
+
+
+def _texts(said: Any) -> list[str]:
+    return [str(one) for one in said] if isinstance(said, list) else [str(said)] if said else []

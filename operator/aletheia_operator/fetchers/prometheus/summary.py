@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,15 @@ SPIKE_DEVIATIONS = 6.0
 LEVEL_DEVIATIONS = 3.0
 LEVEL_SHARE = 0.1
 MAX_COMPARED_SERIES = 1_000
+MAX_COMPARED_SAMPLES = 4_000_000
+"""Of all compared series together, window and baseline."""
+MAX_SORTED = 20_000
+"""Samples that are sorted in one call, which holds the interpreter's lock."""
 METHOD = (
     f"level: median; changed where it differs from the baseline's by more than {LEVEL_DEVIATIONS:g} x 1.4826 x the baseline's"
     f" median absolute deviation and by more than {LEVEL_SHARE:.0%} of the baseline's level; spike: two samples in a row over"
-    f" median + max({SPIKE_DEVIATIONS:g} x 1.4826 x median absolute deviation, half of the median)"
+    f" median + max({SPIKE_DEVIATIONS:g} x 1.4826 x median absolute deviation, half of the median); medians are those of at"
+    f" most {MAX_SORTED} samples, evenly spaced"
 )
 
 Samples = Sequence[tuple[float, float]]
@@ -42,19 +48,29 @@ class Peak:
         except (TypeError, ValueError, OverflowError):
             self.strange = True
 
+    def take(self, key: bytes, other: "Peak") -> None:
+        """Take over the highest sample of another, as one of the series `key`."""
+        self.strange = self.strange or other.strange
+        if other.value > self.value:
+            self.value, self.moment, self.key = other.value, other.moment, key
 
-def summarise(title: str, series: int, peak: Peak, samples_of: Callable[[bytes], Samples]) -> str:
-    """Such as: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC)."""
+
+def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callable[[bytes], Samples]) -> str:
+    """Such as: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
+
+    `peaks`: of the samples, and of what lies between them. The spike is looked for in the series of the first of these.
+    """
     text = f"{title}: {series} series"
-    if peak.strange:  # a server of its own kind: the evidence is kept as it is
+    if any(peak.strange for peak in peaks):  # a server of its own kind: the evidence is kept as it is
         return f"{text}, with samples of an unknown form"
-    if peak.key is None:
+    highest = max(peaks, key=lambda peak: peak.value)
+    if highest.key is None:
         return f"{text}, no samples"
     try:
-        text += f", max {peak.value:.4g} at {clock(peak.moment)}"
+        text += f", max {highest.value:.4g} at {clock(highest.moment)}"
     except (ValueError, OverflowError, OSError):
         return f"{text}, with samples of an unknown form"
-    samples = finite(samples_of(peak.key))
+    samples = finite(samples_of(peaks[0].key)) if peaks[0].key is not None else []
     start = spike_start([value for _, value in samples])
     return text if start is None else f"{text}, spike from {clock(samples[start][0])}"
 
@@ -67,7 +83,7 @@ def spike_start(values: list[float]) -> int | None:
     """
     if not values:
         return None
-    median = statistics.median(values)
+    median = _median(values)
     threshold = median + max(SPIKE_DEVIATIONS * deviation(values, median), abs(median) / 2)
     if max(values) <= threshold:
         return None
@@ -77,7 +93,7 @@ def spike_start(values: list[float]) -> int | None:
 
 def deviation(values: Sequence[float], median: float) -> float:
     """The standard deviation that the median absolute deviation stands for: outliers hardly move it."""
-    return 1.4826 * statistics.median([abs(value - median) for value in values])
+    return 1.4826 * _median([abs(value - median) for value in _spaced(values)])
 
 
 @dataclass(frozen=True)
@@ -96,21 +112,37 @@ class Change:
 
 
 def compare(
-    keys: Iterable[bytes], samples_of: Callable[[bytes], Samples], before_of: Callable[[bytes], Samples]
+    keys: Iterable[bytes],
+    samples_of: Callable[[bytes], Samples],
+    before_of: Callable[[bytes], Samples],
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Change]:
-    """Series that have samples in both, the first MAX_COMPARED_SERIES; see METHOD."""
+    """Series that have samples in both, the first MAX_COMPARED_SERIES; see METHOD. `turn` is entered for each."""
     changes: list[Change] = []
+    samples_left = MAX_COMPARED_SAMPLES
     for key in keys:
-        if len(changes) == MAX_COMPARED_SERIES:
+        if len(changes) == MAX_COMPARED_SERIES or samples_left <= 0:
             break
-        now, before = ([value for _, value in finite(samples(key))] for samples in (samples_of, before_of))
-        if not now or not before:
-            continue
-        level, usual = statistics.median(now), statistics.median(before)
-        difference = abs(level - usual)
-        changed = difference > LEVEL_DEVIATIONS * deviation(before, usual) and difference > LEVEL_SHARE * abs(usual)
-        changes.append(Change(key, level, usual, changed, spike_start(now) is not None, spike_start(before) is not None))
+        with turn():
+            change, looked_at = _change(key, samples_of, before_of)
+        samples_left -= looked_at
+        if change is not None:
+            changes.append(change)
     return changes
+
+
+def _change(
+    key: bytes, samples_of: Callable[[bytes], Samples], before_of: Callable[[bytes], Samples]
+) -> tuple[Change | None, int]:
+    """One series beside its baseline, None if either has no samples; and how many samples these are."""
+    now, before = ([value for _, value in finite(samples(key))] for samples in (samples_of, before_of))
+    looked_at = len(now) + len(before)
+    if not now or not before:
+        return None, looked_at
+    level, usual = _median(now), _median(before)
+    difference = abs(level - usual)
+    changed = difference > LEVEL_DEVIATIONS * deviation(before, usual) and difference > LEVEL_SHARE * abs(usual)
+    return Change(key, level, usual, changed, spike_start(now) is not None, spike_start(before) is not None), looked_at
 
 
 def describe(changes: Sequence[Change], offset: str) -> str:
@@ -124,6 +156,15 @@ def describe(changes: Sequence[Change], offset: str) -> str:
         text += f" ({most.baseline_level:.4g} to {most.level:.4g})"
     spikes, spikes_before = sum(change.spike for change in changes), sum(change.baseline_spike for change in changes)
     return f"{text}, spikes in {spikes} (before: {spikes_before})"
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(_spaced(values))
+
+
+def _spaced(values: Sequence[float]) -> Sequence[float]:
+    """At most MAX_SORTED of the values, evenly spaced."""
+    return values[:: -(-len(values) // MAX_SORTED)] if len(values) > MAX_SORTED else values
 
 
 def finite(samples: Samples) -> list[tuple[float, float]]:

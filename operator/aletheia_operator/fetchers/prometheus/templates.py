@@ -14,9 +14,14 @@ from typing import Any
 
 from aletheia_operator.api import parse_duration
 from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.fetchers.prometheus.grid import RANGE_SECONDS
 
 _PLACES = frozenset({"http", "pods", "namespace", "range"})
+_MATCHERS = _PLACES - {"range"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
+_STRING = r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`"
+_PIECES = re.compile(rf"(?P<string>{_STRING})|(?P<comment>#[^\n]*+)|\$\$|\$(?P<bare>\{{\w+\}}|\w+)")
 
 
 @dataclass(frozen=True)
@@ -150,17 +155,37 @@ class Expression:
 
     convention: str
     promql: str
+    looks_back: bool = False
+    """Whether it sees all that happened since the sample before, by a range that is at least a step."""
 
 
 def check(name: str, parameters: Mapping[str, str], templates: Templates) -> None:
-    """Raises Rejected where there is no such template, or it has no such parameters."""
+    """Raises Rejected if there is no such template, or it has no such parameters."""
     expressions(name, parameters, templates, "namespace", "namespace")
 
 
+def given_range_seconds(parameters: Mapping[str, str]) -> int | None:
+    """The range that a request asks for; None if it asks for none. Raises Rejected if it is no duration."""
+    if "rate_window" not in parameters:
+        return None
+    try:
+        return parse_duration(parameters["rate_window"])
+    except ValueError as e:
+        raise Rejected(f"parameters.rate_window: {e}") from e
+
+
 def expressions(
-    name: str, parameters: Mapping[str, str], templates: Templates, namespace_label: str, namespace: str
+    name: str,
+    parameters: Mapping[str, str],
+    templates: Templates,
+    namespace_label: str,
+    namespace: str,
+    range_seconds: int = RANGE_SECONDS,
 ) -> list[Expression]:
-    """A template's expressions in the order in which they are tried, narrowed to the namespace, parameters escaped."""
+    """A template's expressions in the order in which they are tried, narrowed to the namespace, parameters escaped.
+
+    `range_seconds` is what `$range` stands for if the parameters give no rate_window.
+    """
     if name not in templates:
         raise Rejected(f"template: there is no {name}; there are {', '.join(sorted(templates))}")
     known = set().union(*(_parameters(convention) for convention in templates[name]))
@@ -168,12 +193,13 @@ def expressions(
         raise Rejected(f"parameters: template {name} has no {parameter}; it knows {', '.join(sorted(known)) or 'none'}")
     for parameter in sorted(known - set(parameters) - {"service", "pod", "rate_window"}):
         raise Rejected(f"parameters: template {name} needs {parameter}")
-    try:
-        range_seconds = parse_duration(parameters.get("rate_window", "5m"))
-    except ValueError as e:
-        raise Rejected(f"parameters.rate_window: {e}") from e
+    range_seconds = given_range_seconds(parameters) or range_seconds
     return [
-        Expression(convention.name, _substitute(convention, parameters, namespace_label, namespace, range_seconds))
+        Expression(
+            convention.name,
+            _substitute(convention, parameters, namespace_label, namespace, range_seconds),
+            looks_back="range" in Template(convention.promql).get_identifiers(),
+        )
         for convention in templates[name]
     ]
 
@@ -231,4 +257,22 @@ def _parse_convention(template: str, document: Any) -> Convention:
     promql = str(document["promql"])
     if not Template(promql).is_valid():
         raise ValueError(f"metric templates: {template}: write $$ for a $ that is no parameter")
-    return Convention(str(document["name"]), promql, str(document.get("serviceLabel", "service")))
+    _check_places(template, promql)
+    service_label = str(document.get("serviceLabel", "service"))
+    if not _LABEL.fullmatch(service_label):
+        raise ValueError(f"metric templates: {template}: serviceLabel {service_label!r} is no label name")
+    return Convention(str(document["name"]), promql, service_label)
+
+
+def _check_places(template: str, promql: str) -> None:
+    """Raise ValueError if a parameter stands where its value could be more than text, or matchers stand in a string."""
+    for piece in _PIECES.finditer(promql):
+        string = piece["string"] or piece["comment"] or ""
+        for name in Template(string).get_identifiers():
+            if name in _MATCHERS:
+                raise ValueError(f"metric templates: {template}: ${name} stands for matchers, which belong outside of quotes")
+            if string[0] not in "\"'" and name not in _PLACES:
+                raise ValueError(f"metric templates: {template}: ${name} must stand within \"...\" or '...'")
+        bare = (piece["bare"] or "").strip("{}")
+        if bare and bare not in _PLACES:
+            raise ValueError(f'metric templates: {template}: ${bare} must stand within quotes, as in pod=~"${bare}"')

@@ -87,7 +87,7 @@ def test_a_gzip_bomb(serve: Serve) -> None:
 
     async def bomb(request: web.Request) -> web.Response:
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-        body = b"".join([packer.compress(bytes(2**20)) for _ in range(300)] + [packer.flush()])
+        body = b"".join([packer.compress(b" " * 2**20) for _ in range(300)] + [packer.flush()])
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     assert reasons(ask(serve, bomb, max_response_bytes=2**20).missing) == ["TooLarge"]

@@ -1,0 +1,218 @@
+"""Documents of the answers to one metrics request."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+
+from aletheia_operator.api import MetricsRequest
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.threads import Call
+from aletheia_operator.fetchers.base import Document, Findings, Missing
+from aletheia_operator.fetchers.prometheus import summary
+from aletheia_operator.fetchers.prometheus.grid import Grid
+from aletheia_operator.fetchers.prometheus.ranges import Result
+from aletheia_operator.fetchers.prometheus.summary import Change
+from aletheia_operator.fetchers.prometheus.templates import Expression
+from aletheia_operator.fetchers.spill import Spill
+
+ENTRIES_PER_BATCH = 100
+MAX_REPORTED_CHANGES = 50
+T = TypeVar("T")
+Run = Callable[[Callable[[Call], T]], Awaitable[T]]
+"""Runs a blocking function in a thread for sources."""
+
+
+@dataclass
+class Answer:
+    """All that was learnt from one request."""
+
+    tried: Sequence[Expression]
+    chosen: Expression
+    grid: Grid
+    result: Result
+    unknown: Sequence[str] = ()
+    """Metrics and labels that the server does not know, in words."""
+    baseline: Result | SourceError | None = None
+    """The same of earlier, or why it could not be had. None: it was not asked for."""
+    cancelled: asyncio.CancelledError | None = None
+    """The Investigation ended while this was asked: raised again once what came is written."""
+
+    def close(self) -> None:
+        """Give the scratch files back. Calling it again does nothing."""
+        self.result.close()
+        if isinstance(self.baseline, Result):
+            self.baseline.close()
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is said of an answer, from its statistics."""
+
+    text: str
+    changes: list[Change]
+
+
+def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Described:
+    """Summarise an answer, against its baseline if it has one. Blocks."""
+    result = answer.result
+    with call.computing():
+        peaks = [one.gathered.peak for one in (result, *result.extremes.values())]
+        text = summary.summarise(target, len(result.gathered), peaks, result.gathered.samples_of)
+    if not isinstance(answer.baseline, Result) or offset is None:
+        return Described(text, [])
+    now, before = result.gathered, answer.baseline.gathered
+    changes = summary.compare(now.keys(), now.samples_of, before.samples_of, call.computing)
+    return Described(f"{text}; {summary.describe(changes, offset)}", changes)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Makes documents for one request. `run` is for what takes long."""
+
+    target: str
+    request: MetricsRequest
+    endpoint: Endpoint
+    run: Run[Any]
+
+    @property
+    def offset(self) -> str | None:
+        return self.request.baseline.offset if self.request.baseline else None
+
+    async def of_answer(self, answer: Answer) -> Document:
+        result = answer.result
+        described = await self.run(lambda call: describe(answer, self.target, self.offset, call))
+        missing = self._missing(result)
+        missing += [Missing(self.target, GapReason.EMPTY, message) for message in answer.unknown]
+        metadata: dict[str, Any] = {}
+        if self.request.template is not None:
+            conventions = [expression.convention for expression in answer.tried]
+            chosen = answer.chosen.convention if len(result.gathered) else None
+            metadata |= {"convention": chosen, "conventions_tried": conventions}
+            if not len(result.gathered) and result.broken is None and answer.cancelled is None:
+                missing.append(Missing(self.target, GapReason.NOT_FOUND, self._none_exists(answer.tried)))
+        if isinstance(answer.baseline, SourceError):
+            missing.append(Missing(f"{self.target}, {self.offset} before", answer.baseline.reason, answer.baseline.message))
+        elif answer.baseline is not None:
+            missing += self._missing(answer.baseline, f", {self.offset} before")
+            changed = [one for one in described.changes if one.changed]
+            changed.sort(key=lambda one: -abs(one.level - one.baseline_level))
+            metadata["baseline"] = {
+                "offset": self.offset,
+                "method": summary.METHOD,
+                "compared": len(described.changes),
+                "changed": [one.to_json() for one in changed[:MAX_REPORTED_CHANGES]],
+            }
+        return self._of(answer, answer.grid, result, described.text, missing, metadata)
+
+    async def of_baseline(self, answer: Answer, grid: Grid) -> Document:
+        assert isinstance(answer.baseline, Result)
+        title = f"{self.target}, {self.offset} before"
+        earlier = Answer(answer.tried, answer.chosen, grid, answer.baseline)
+        described = await self.run(lambda call: describe(earlier, title, None, call))
+        missing = self._missing(answer.baseline, f", {self.offset} before")
+        return self._of(earlier, grid, answer.baseline, described.text, missing, {"baseline_offset": self.offset}, "baseline")
+
+    def of_exemplars(self, promql: str, found: Spill, count: int, warnings: Sequence[str]) -> Document:
+        title = f"{self.target}, exemplars"
+        return Document(
+            category="metrics",
+            source="prometheus",
+            name=(*self._name, "exemplars"),
+            metadata={"query": promql, "data_source": self.endpoint.name, "warnings": list(warnings)},
+            batches=_exemplars(found, count),
+            findings=Findings(summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings)),
+        )
+
+    def _of(
+        self,
+        answer: Answer,
+        grid: Grid,
+        result: Result,
+        text: str,
+        missing: list[Missing],
+        metadata: Mapping[str, Any],
+        *suffix: str,
+    ) -> Document:
+        return Document(
+            category="metrics",
+            source="prometheus",
+            name=(*self._name, *suffix),
+            metadata={
+                "query": answer.chosen.promql,
+                "template": self.request.template,
+                "step_seconds": None if self.request.instant else grid.step,
+                "start": grid.start,
+                "end": grid.end,
+                "data_source": self.endpoint.name,
+                "samples": result.gathered.samples,
+                "over_step": list(result.extremes),
+                "warnings": result.warnings,
+                "infos": result.infos,
+                **metadata,
+            },
+            batches=self._entries(result, answer.cancelled),
+            findings=Findings(summary=text, missing=missing),
+        )
+
+    @property
+    def _name(self) -> tuple[str, str]:
+        return "prometheus", self.request.template or self.request.query or ""
+
+    def _missing(self, result: Result, suffix: str = "") -> list[Missing]:
+        target = self.target + suffix
+        missing = _warned(target, result.warnings)
+        if result.broken is not None:
+            missing.append(Missing(target, result.broken.reason, f"{result.broken.message}; what came before is kept"))
+        if any(one.gathered.dropped for one in (result, *result.extremes.values())):
+            message = (
+                f"DataSource {self.endpoint.name}: the answer has more than {result.gathered.max_series} series;"
+                " aggregate in the query, or have maxSeries raised"
+            )
+            missing.append(Missing(target, GapReason.TOO_LARGE, message))
+        if result.extremes_missing is not None:
+            message = f"what lies between the samples could not be asked for: {result.extremes_missing.message}"
+            missing.append(Missing(target, result.extremes_missing.reason, message, severity="note"))
+        return missing
+
+    def _none_exists(self, tried: Sequence[Expression]) -> str:
+        conventions = "; ".join(dict.fromkeys(expression.convention for expression in tried))
+        return (
+            f"no series here for template {self.request.template}, in any convention that it knows: {conventions}."
+            " Check the parameters, or write a query"
+        )
+
+    async def _entries(self, result: Result, cancelled: asyncio.CancelledError | None) -> AsyncGenerator[list[Any], None]:
+        """All entries; then the scratch files are given back."""
+        batches = _all_batches(result)
+        try:
+            while (batch := await self.run(lambda _: next(batches, None))) is not None:
+                yield batch
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            result.close()
+
+
+def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
+    yield from result.gathered.batches()
+    for name, extreme in result.extremes.items():
+        for batch in extreme.gathered.batches():
+            yield [{"metric": entry["metric"], "over_step": name, **entry} for entry in batch]
+
+
+def _warned(target: str, warnings: Sequence[str]) -> list[Missing]:
+    return [Missing(target, GapReason.UNAVAILABLE, f"the server warns: {warning}") for warning in warnings]
+
+
+async def _exemplars(found: Spill, count: int) -> AsyncGenerator[list[Any], None]:
+    try:
+        for first in range(0, count, ENTRIES_PER_BATCH):
+            numbers = range(first, min(first + ENTRIES_PER_BATCH, count))
+            yield await asyncio.to_thread(lambda numbers=numbers: [orjson.Fragment(found.get(number)) for number in numbers])  # type: ignore[misc]
+    finally:
+        found.close()

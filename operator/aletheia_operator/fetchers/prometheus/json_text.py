@@ -1,0 +1,257 @@
+"""JSON read as it arrives: memory and each parse are bounded, whatever its size.
+
+Objects are walked in any order of keys and with any spaces. What repeats, series and samples, is taken many at a time: a piece
+is cut where elements seem to meet, as the ones before did, and given to orjson as an array. If that parses, the cut was right,
+for a prefix of an array that is an array itself ends between two elements; if not, elements are taken one by one. (Event
+parsers take several times as long: docs/datasources/prometheus.md has the measurement.)
+"""
+
+import gc
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import orjson
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+
+PIECE_BYTES = 512 * 1024
+"""Of one parse, which holds the interpreter's lock; also the largest single value."""
+BATCH_ITEMS = 1_000
+LONGEST_SEPARATOR = 256
+"""Of elements of an array, with the line ends and blanks of pretty-printed JSON."""
+_SPACE = re.compile(r"[ \t\r\n]*")
+_VALUE = '{["-0123456789tfnNI'  # the characters that begin a JSON value, or NaN and Infinity
+_SEPARATOR = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+_ENDS = {"{": "}", "[": "]"}
+_scan = json.JSONDecoder(strict=False).raw_decode
+
+
+class JsonText:
+    """A cursor in JSON text. Its characters are the bytes of the UTF-8 text, so that any cut is a valid text.
+
+    Callers must consume each value, by `value`, `members` or `items`, before advancing. All calls raise Unavailable if the
+    text is cut or no JSON, Rejected for a value larger than PIECE_BYTES, and what `chunks` raises, but only after all that came
+    whole. `computing` is entered for each parse.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, chunks: Iterator[bytes], computing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._endpoint = endpoint
+        self._chunks = chunks
+        self._computing = computing
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self._fault: SourceError | None = None
+
+    def next(self) -> str:
+        """The first character of what comes next; "" at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._fill(1):
+                if self._fault is not None:
+                    raise self._fault
+                return ""
+
+    def second(self) -> str:
+        """The first character behind the one that comes next. It is not consumed."""
+        wanted = 2
+        while True:
+            at = _SPACE.match(self._text, self._at + 1).end()  # type: ignore[union-attr]
+            if at < len(self._text):
+                return self._text[at]
+            wanted += at - self._at
+            if wanted > PIECE_BYTES or not self._fill(wanted):
+                raise self._cut()
+
+    def end(self) -> None:
+        """Raise unless the text ends here."""
+        if self.next():
+            raise self._cut()
+
+    def members(self) -> Iterator[str]:
+        """The keys of an object; take each one's value before the next."""
+        self._expect("{")
+        first = True
+        while self.next() != "}":
+            if not first:
+                self._expect(",")
+            first = False
+            key = self.value()
+            if not isinstance(key, str):
+                raise self._cut()
+            self._expect(":")
+            yield key
+        self._at += 1
+
+    def items(self) -> Iterator[list[Any] | None]:
+        """The elements of an array: several that were parsed together, or None for one that the caller has to take."""
+        self._expect("[")
+        first = together = True
+        separator = ","
+        while self.next() != "]":
+            if not first:
+                self._fill(LONGEST_SEPARATOR)
+                match = _SEPARATOR.match(self._text, self._at)
+                separator = match[0] if match else separator
+                self._expect(",")
+                if not self.next():
+                    raise self._cut()
+            first = False
+            found = None
+            if together:
+                try:
+                    found = self._together(separator)
+                except ValueError:
+                    together = False
+            yield found
+        self._at += 1
+
+    def batches(self) -> Iterator[list[Any]]:
+        """The elements of an array whose elements are small: several at a time, all parsed."""
+        singles: list[Any] = []
+        for found in self.items():
+            if found is None:
+                singles.append(self.value())
+            if singles and (found is not None or len(singles) == BATCH_ITEMS):
+                yield singles
+                singles = []
+            if found is not None:
+                yield found
+        if singles:
+            yield singles
+
+    def value(self) -> Any:
+        """What comes next, whole."""
+        if self.next() not in _VALUE or not self.next():
+            raise self._cut()
+        wanted = 4096
+        while True:
+            self._fill(wanted)
+            end = self._end_of_value(wanted)
+            if end is not None:
+                break
+            if wanted >= PIECE_BYTES:
+                message = f"DataSource {self._endpoint.name}: a value is larger than {PIECE_BYTES} bytes"
+                raise Rejected(message, GapReason.TOO_LARGE)
+            if self._ended and len(self._text) - self._at <= wanted:
+                raise self._cut()
+            wanted = min(8 * wanted, PIECE_BYTES)
+        with self._computing():
+            value = self._loads(self._text[self._at : end])
+        self._at = end
+        return value
+
+    def _end_of_value(self, wanted: int) -> int | None:
+        """Where the next value ends, if it is within as many characters as are wanted."""
+        limit = self._at + wanted
+        head = self._text[self._at : limit]
+        try:
+            with self._computing():
+                value, length = _scan(head)
+        except RecursionError as e:
+            raise self._cut() from e
+        except ValueError:
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        goes_on = is_number and length == len(head) and not (self._ended and limit >= len(self._text))
+        return None if goes_on else self._at + length
+
+    def _together(self, separator: str) -> list[Any] | None:
+        """As many of the next elements as make a piece; None if no end is in sight. Raises ValueError for a wrong guess."""
+        self._fill(PIECE_BYTES)
+        begin = self._text[self._at]
+        if begin not in _ENDS:
+            return None
+        cut = self._text.rfind(f"{_ENDS[begin]}{separator}{begin}", self._at, self._at + PIECE_BYTES)
+        if cut < 0:
+            return None
+        try:
+            with self._computing():
+                found: list[Any] = _parse(f"[{self._text[self._at : cut + 1]}]")
+        except RecursionError as e:
+            raise ValueError from e
+        self._at = cut + 1
+        return found
+
+    def _loads(self, text: str) -> Any:
+        try:
+            return _parse(text)
+        except (ValueError, RecursionError) as e:
+            raise self._cut() from e
+
+    def _expect(self, character: str) -> None:
+        if self.next() != character:
+            raise self._cut()
+        self._at += 1
+
+    def _fill(self, wanted: int) -> bool:
+        """Read until so many characters lie ahead; False if the text ends before. A fault of the chunks ends it."""
+        size = len(self._text) - self._at
+        if size >= wanted:
+            return True
+        parts = [self._text[self._at :]]
+        while size < wanted and not self._ended:
+            try:
+                chunk = next(self._chunks, None)
+            except SourceError as e:
+                self._fault, chunk = e, None
+            self._ended = chunk is None
+            if chunk:
+                parts.append(str(chunk, "latin-1"))
+                size += len(chunk)
+        self._text, self._at = "".join(parts), 0
+        return size >= wanted
+
+    def _cut(self) -> SourceError:
+        if self._fault is not None:
+            return self._fault
+        return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)
+
+
+def _parse(text: str) -> Any:
+    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes. Raises ValueError."""
+    content = text.encode("latin-1")
+    try:
+        with _collector_paused:
+            return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
+
+
+class _PausedCollector:
+    """Pauses the garbage collector for a parse.
+
+    It would look several times at each of thousands of new lists, and take three times as long as the parse itself. Any number
+    of threads may be in the context at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._was_enabled = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._threads == 0:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0 and self._was_enabled:
+                gc.enable()
+
+
+_collector_paused = _PausedCollector()

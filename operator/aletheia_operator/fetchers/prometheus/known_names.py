@@ -1,0 +1,104 @@
+"""Whether a server knows the metrics and labels that an empty query names, and which names are near. Blocks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.prometheus.client import PrometheusClient
+from aletheia_operator.fetchers.prometheus.promql import Matcher, NotUnderstood, Selector
+from aletheia_operator.fetchers.prometheus.promql_grammar import parse
+
+MAX_SELECTORS = 5
+"""Of one query, that are looked up."""
+MAX_NAMES = 20_000
+MAX_NAME_CHARACTERS = 200
+NAMES_PER_TURN = 500
+"""Compared at once; a turn takes some milliseconds."""
+NEAREST = 3
+MOST_LABELS = 10
+
+
+@dataclass(frozen=True)
+class Names:
+    """What one server knows in the window, among the series that the tenant may read."""
+
+    client: PrometheusClient
+    window: Window
+    confined: Matcher | None
+    """What every selector must have. None: all series may be read."""
+
+    def unknown(self, promql: str) -> Iterator[str]:
+        """One message for each metric, or label of a metric, that the query names and the server does not know.
+
+        Nothing if the query is not understood, names no metric, or the server does not answer such questions.
+        """
+        try:
+            selectors = parse(promql).selectors
+        except NotUnderstood:
+            return
+        for selector in list(dict.fromkeys(selectors))[:MAX_SELECTORS]:
+            try:
+                message = self._unknown(selector)
+            except SourceError:
+                return
+            if message:
+                yield message
+
+    def _unknown(self, selector: Selector) -> str | None:
+        metric = selector.metric
+        if not metric:
+            return None
+        series = self._series(metric)
+        labels = self.client.label_names(series.text(), self.window)
+        if not labels or not self._readable(series):
+            near = self._nearest(metric)
+            return f"no metric {metric} in the window{self._where}; {near or 'none has a name like it'}"
+        wanted = [one.label for one in selector.matchers if one.operator in ("=", "=~") and one.value not in (b"", b".*")]
+        unknown = next((label for label in wanted if label not in labels and label != "__name__"), None)
+        if unknown is None:
+            return None
+        others = [label for label in labels if label != "__name__"]
+        near = ", ".join(
+            label
+            for label in get_close_matches(unknown, others, NEAREST, 0.5) or others[:MOST_LABELS]
+            if self._readable(self._series(metric, Matcher(label, "!=", b"")))
+        )
+        return f"metric {metric} has no label {unknown}" + (f"; it has {near}" if near else "")
+
+    def _nearest(self, metric: str) -> str:
+        """Metrics with a name like it, in words."""
+        try:
+            names = self.client.metric_names(Selector("", self._forced).text() if self._forced else None, self.window)
+        except SourceError:
+            return "the server lists no names"
+        near = ", ".join(name for name in self._close(metric, names[:MAX_NAMES]) if self._readable(self._series(name)))
+        return f"the nearest are {near}" if near else ""
+
+    def _readable(self, series: Selector) -> bool:
+        """Whether a query finds these series: a server may ignore the matchers when it lists names, but not in a query."""
+        if self.confined is None:
+            return True
+        asked = f"count(last_over_time({series.text()}[{max(1, round(self.window.seconds))}s]))"
+        return any(self.client.query(asked, int(self.window.end.timestamp())))
+
+    def _series(self, metric: str, *matchers: Matcher) -> Selector:
+        return Selector("", (Matcher("__name__", "=", metric.encode()), *matchers, *self._forced))
+
+    def _close(self, wanted: str, names: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        if len(wanted) > MAX_NAME_CHARACTERS:
+            return found
+        for first in range(0, len(names), NAMES_PER_TURN):
+            with self.client.call.computing():
+                found += get_close_matches(wanted, names[first : first + NAMES_PER_TURN], NEAREST, 0.6)
+        return get_close_matches(wanted, found, NEAREST, 0.6)
+
+    @property
+    def _forced(self) -> tuple[Matcher, ...]:
+        return () if self.confined is None else (self.confined,)
+
+    @property
+    def _where(self) -> str:
+        return "" if self.confined is None else f" where {self.confined}"

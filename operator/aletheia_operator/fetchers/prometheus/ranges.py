@@ -1,0 +1,130 @@
+"""One expression over one grid: asked in chunks, glued, with what lies between the samples of long windows. Blocks."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError, Unavailable
+from aletheia_operator.fetchers.prometheus.client import PrometheusClient
+from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_POINTS_PER_SERIES, Grid
+from aletheia_operator.fetchers.prometheus.promql import NotUnderstood, pin
+from aletheia_operator.fetchers.prometheus.promql_grammar import parse
+from aletheia_operator.fetchers.prometheus.series_store import Gathered
+from aletheia_operator.fetchers.prometheus.stream import SeriesStream, infos_of, warnings_of
+from aletheia_operator.scratch import Scratch
+
+CHUNK_ATTEMPTS = 2
+MOST_SUBQUERY_CHUNKS = 40
+EXTREMES = ("max", "min")
+"""What is asked of the time between two samples."""
+
+
+@dataclass
+class Result:
+    """The answer to one expression over one grid."""
+
+    gathered: Gathered
+    warnings: list[str] = field(default_factory=list)
+    infos: list[str] = field(default_factory=list)
+    broken: SourceError | None = None
+    """Why it ends early. None: it is whole."""
+    extremes: dict[str, "Result"] = field(default_factory=dict)
+    """The highest and lowest values since the sample before, by the names in EXTREMES."""
+    extremes_missing: SourceError | None = None
+    """Why these could not be had. None: they were, or were not asked for."""
+
+    def close(self) -> None:
+        """Give the scratch files back. Calling it again does nothing."""
+        for one in (self, *self.extremes.values()):
+            one.gathered.close()
+
+    def see(self, stream: SeriesStream, endpoint: Endpoint) -> None:
+        """Note what the server remarked."""
+        for said, kept in ((warnings_of, self.warnings), (infos_of, self.infos)):
+            new = (endpoint.quoter(one, 500) for one in said(stream.envelope))
+            kept += [text for text in new if text not in kept]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How an expression is asked of one endpoint."""
+
+    client: PrometheusClient
+    scratch: Callable[[], Scratch]
+    instant: bool
+
+    def new_result(self) -> Result:
+        return Result(Gathered(self.scratch(), self.client.endpoint.max_series))
+
+    def fill(self, result: Result, promql: str, grid: Grid) -> None:
+        """All chunks of a grid, in order. After a fault what came before is kept; raises SourceError if nothing did."""
+        pinned = pin(promql, grid.start, grid.end)
+        for chunk in [grid] if self.instant else grid.chunks():
+            try:
+                self._take(result, pinned, chunk)
+            except SourceError as e:
+                if not len(result.gathered):
+                    raise
+                result.broken = e
+                return
+
+    def fill_extremes(self, result: Result, promql: str, grid: Grid, since: datetime) -> None:
+        """The highest and the lowest value of each step, as `extremes` of the result. Faults are noted there."""
+        for name in EXTREMES:
+            extreme = self.new_result()
+            result.extremes[name] = extreme
+            try:
+                for asked, chunk in _between(name, pin(promql, grid.start, grid.end), grid, since):
+                    self._take(extreme, asked, chunk)
+            except SourceError as e:
+                result.extremes_missing = e
+                return
+
+    def _take(self, result: Result, promql: str, chunk: Grid) -> None:
+        """One chunk, asked again if its answer broke off."""
+        before = self.client.size_bytes
+        for attempt in range(1, CHUNK_ATTEMPTS + 1):
+            result.gathered.begin_chunk()
+            client = self.client
+            stream = client.query(promql, chunk.end) if self.instant else client.query_range(promql, chunk)
+            try:
+                for events in stream:
+                    with client.call.computing():
+                        result.gathered.add(events)
+                return
+            except Unavailable as e:
+                if attempt == CHUNK_ATTEMPTS or e.reason is GapReason.TIMED_OUT:
+                    raise
+                result.gathered.forget_chunk()
+                client.size_bytes = before
+            finally:
+                result.see(stream, client.endpoint)
+
+
+def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tuple[str, Grid]]:
+    """The questions for the extremes of each step, and of the time between `since` and the first sample.
+
+    A plain selector is asked for all its samples, other queries for their value every FINEST_STEP_SECONDS, as subqueries in
+    chunks that cost the server no more points than a range query.
+    """
+    resolution = max(FINEST_STEP_SECONDS, math.ceil((grid.end - grid.start) / (MAX_POINTS_PER_SERIES * MOST_SUBQUERY_CHUNKS)))
+    inner, ending, points = f"({promql}\n)", f":{resolution}s]", max(2, MAX_POINTS_PER_SERIES * resolution // grid.step)
+    try:
+        query = parse(promql)
+        if query.is_selector:
+            inner, ending, points = query.text(), "]", MAX_POINTS_PER_SERIES
+        elif query.kind == "scalar":
+            inner = f"vector({query.text()})"
+    except NotUnderstood:
+        pass  # another server's language; the question is put the same way
+    before_first = grid.start - since.timestamp()
+    if before_first > 0:
+        milliseconds = math.ceil(before_first * 1000) + 1  # a range leaves out its very beginning
+        yield f"{name}_over_time({inner}[{milliseconds}ms{ending})", Grid(grid.start, grid.start, grid.step)
+    if grid.points > 1:
+        rest = Grid(grid.start + grid.step, grid.end, grid.step)
+        for chunk in rest.chunks(min(points, MAX_POINTS_PER_SERIES)):
+            yield f"{name}_over_time({inner}[{grid.step}s{ending})", chunk

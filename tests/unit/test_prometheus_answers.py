@@ -1,0 +1,504 @@
+"""Answers in every form that JSON allows, what is missing from them, and sources that are slow for one namespace alone."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Sources
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus.json_text import PIECE_BYTES
+from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, SeriesStream
+from aletheia_operator.fetchers.prometheus.templates import parse_templates
+from tests.support.fetching import Fetched, OneEndpoint, endpoint, fetch, reasons, window
+from tests.support.http import OVER, Handler, Serve, serving
+from tests.unit.fakes import make_sources
+
+END = 1_763_000_000
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    with serving() as serve:
+        yield serve
+
+
+def ask(serve: Serve, handler: Handler, metrics: dict[str, Any], seconds: float = 60, **settings: Any) -> Fetched:
+    source = endpoint(serve(handler), **settings)
+    return fetch(PrometheusFetcher(), source, window(END - seconds, END), metrics=[metrics])
+
+
+def read(body: bytes, piece: int = 100) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The series of an answer that comes in pieces, as they would be stored, and its envelope."""
+    stream = SeriesStream(endpoint("http://localhost"), iter([body[at : at + piece] for at in range(0, len(body), piece)]))
+    found: list[dict[str, Any]] = []
+    samples: dict[str, list[Any]] = {}
+    for event in (event for events in stream for event in events):
+        if isinstance(event, EndOfSeries):
+            found.append({"metric": event.labels, **samples})
+            samples = {}
+        else:
+            samples.setdefault(event.kind, []).extend(event.samples)
+    return found, stream.envelope
+
+
+LABEL_VALUES = st.text(max_size=20) | st.sampled_from(['"},{"metric":{', "]},{", "],[", '"', "\\", "\ud800", "{", "[[1"])
+SERIES = st.fixed_dictionaries(
+    {
+        "metric": st.dictionaries(st.sampled_from(["metric", "values", "a", "__name__"]), LABEL_VALUES, max_size=3),
+        "values": st.lists(
+            st.tuples(st.integers(0, 2**31), st.sampled_from(["1", "NaN", "+Inf", "0.25"])).map(list), max_size=30
+        ),
+    }
+)
+
+
+@given(st.lists(SERIES, max_size=12), st.randoms(use_true_random=False), st.sampled_from([None, 1, "\t"]), st.integers(1, 400))
+def test_any_order_of_keys_and_any_spaces(found: list[dict[str, Any]], random: Any, indent: Any, piece: int) -> None:
+    """What JSON says is the same, however a server writes it and wherever it is cut on its way."""
+
+    def shuffled(value: dict[str, Any]) -> dict[str, Any]:
+        return dict(random.sample(list(value.items()), len(value)))
+
+    data = shuffled({"resultType": "matrix", "result": [shuffled(one) for one in found]})
+    body = shuffled({"status": "success", "data": data, "warnings": ["]},{ partial"], "stats": {"a": [1, {"b": None}]}})
+    compact = (",", ":") if indent is None and random.random() < 0.5 else None
+    series, envelope = read(json.dumps(body, indent=indent, separators=compact).encode(), piece)
+    assert series == found
+    assert envelope == {"status": "success", "warnings": ["]},{ partial"]}
+
+
+@pytest.mark.parametrize("order", [["metric", "values"], ["values", "metric"]])
+@pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
+def test_a_series_larger_than_a_piece(order: list[str], spaces: tuple[str, str]) -> None:
+    """It is taken in parts, also when its labels come last."""
+    values = [[END + number, f"{number}.5"] for number in range(PIECE_BYTES // 8)]
+    series: dict[str, Any] = {"metric": {"metric": "a"}, "values": values}
+    result = [{key: series[key] for key in order}] * 2
+    body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}, separators=spaces).encode()
+    assert len(body) > 4 * PIECE_BYTES
+    assert read(body, 2**18)[0] == [series, series]
+
+
+HISTOGRAM = {"count": "5", "sum": "3.5", "buckets": [[0, "1", "2", "3"], [1, "2", "4", "2"]]}
+
+
+@pytest.mark.parametrize(
+    ("data", "entries"),
+    [
+        ({"resultType": "scalar", "result": [END, "5"]}, [{"metric": {}, "value": [END, "5"]}]),
+        ({"result": [END, "5"], "resultType": "scalar"}, [{"metric": {}, "value": [END, "5"]}]),
+        ({"resultType": "string", "result": [END, "text"]}, [{"metric": {}, "value": [END, "text"]}]),
+        (
+            {"resultType": "vector", "result": [{"value": [END, "1"], "metric": {"metric": "x"}}]},
+            [{"metric": {"metric": "x"}, "value": [END, "1"]}],
+        ),
+        (
+            {"resultType": "matrix", "result": [{"metric": {}, "histograms": [[END, HISTOGRAM]] * 20}] * 2},
+            [{"metric": {}, "histograms": [[END, HISTOGRAM]] * 40}],
+        ),
+        (
+            {"resultType": "vector", "result": [{"metric": {}, "histogram": [END, HISTOGRAM]}]},
+            [{"metric": {}, "histogram": [END, HISTOGRAM]}],
+        ),
+        ({"resultType": "matrix", "result": []}, []),
+    ],
+    ids=["scalar", "scalar, type last", "string", "labels last", "histograms", "a histogram", "nothing"],
+)
+def test_every_kind_of_result(serve: Serve, data: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """What is stored is what the server said."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"status": "success", "data": data} if "query" in request.path else {"status": "error"})
+
+    fetched = ask(serve, answer, {"query": "vector(1)", "instant": True})
+    assert fetched.entries == [entries]
+    assert fetched.missing == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"resultType": "vector", "result": None},
+        {"resultType": "vector"},
+        {"resultType": "vector", "result": {}},
+        {"resultType": "vector", "result": "text"},
+        {"resultType": "vector", "result": [[1, "2"]]},
+        {"resultType": "scalar", "result": [1]},
+        {"resultType": "streams", "result": [{"stream": {}, "values": []}]},
+        {"resultType": "matrix", "result": [{"metric": {}}]},
+        {"resultType": "matrix", "result": [{"values": []}]},
+        {"resultType": "matrix", "result": [{"metric": {}, "values": None}]},
+        {"resultType": "matrix", "result": [{"metric": {}, "values": [5]}]},
+        {"resultType": "matrix", "result": [None]},
+        None,
+        [],
+    ],
+    ids=json.dumps,
+)
+def test_what_is_not_understood_is_no_empty_answer(serve: Serve, data: Any) -> None:
+    """It is InvalidResponse, never "0 series"."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"status": "success", "data": data})
+
+    fetched = ask(serve, answer, {"query": "up", "instant": True})
+    assert reasons(fetched.missing) == ["InvalidResponse"]
+    assert fetched.documents == []
+
+
+def matrix(*series: dict[str, Any], **fields: Any) -> web.Response:
+    return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": list(series)}, **fields})
+
+
+def samples(*numbers: int, **labels: str) -> dict[str, Any]:
+    return {"metric": labels, "values": [[END, str(number)] for number in numbers]}
+
+
+@pytest.mark.parametrize("status", [200, 403, 405, 501])
+def test_a_long_query_is_a_form(serve: Serve, status: int) -> None:
+    """It goes by POST, as URLs of such a length are refused; where POST is not taken, by GET after all."""
+    methods: list[str] = []
+    forms: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        methods.append(request.method)
+        if request.method == "POST" and status != 200:
+            return web.Response(status=status)
+        forms.append({**request.query} if request.method == "GET" else {**await request.post()})
+        return matrix(samples(1))
+
+    query = "+".join(["load"] * 450)
+    fetched = ask(serve, answer, {"query": query, "step": "15s"}, seconds=45_000)
+    assert fetched.missing == []
+    assert methods == (["POST"] if status == 200 else ["POST", "GET"])
+    assert forms == [{"query": query, "start": str(END - 45_000), "end": str(END), "step": "15s"}]
+
+
+def test_a_short_query_is_a_url(serve: Serve) -> None:
+    """Roles that may only read often know no POST."""
+    methods = []
+
+    async def answer(request: web.Request) -> web.Response:
+        methods.append(request.method)
+        return matrix(samples(1))
+
+    assert ask(serve, answer, {"query": "up"}).missing == []
+    assert methods == ["GET"]
+
+
+def test_a_baseline_that_fails_keeps_the_metric(serve: Serve) -> None:
+    """The metric is stored, and the gap names the baseline."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if float(request.query["end"]) < END:
+            return web.json_response({"error": "beyond retention"}, status=422)
+        return matrix(samples(1, 2))
+
+    fetched = ask(serve, answer, {"query": "up", "baseline": {"offset": "24h"}})
+    assert [len(entries) for entries in fetched.entries] == [1]
+    assert [(gap.target, gap.reason.value) for gap in fetched.missing] == [("up, 24h before", "Rejected")]
+    assert "beyond retention" in fetched.missing[0].message
+
+
+def test_warnings_of_every_answer_are_said(serve: Serve) -> None:
+    """Also those of exemplars, of a convention that was empty, and of an answer that then broke off."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["query"])
+        if request.path.endswith("exemplars"):
+            return web.json_response({"status": "success", "data": [], "warnings": ["exemplars of one store are lost"]})
+        if len(asked) == 1:
+            return matrix(warnings=["a store is down"])
+        return matrix(samples(1), warnings=["another store is down"])
+
+    fetched = ask(serve, answer, {"template": "error_rate", "exemplars": True})
+    assert fetched.documents[0].metadata["warnings"] == ["a store is down", "another store is down"]
+    said = [gap.message for gap in fetched.missing]
+    assert said == [
+        f"the server warns: {one}" for one in ("a store is down", "another store is down", "exemplars of one store are lost")
+    ]
+    assert fetched.missing[-1].target == "error_rate, exemplars"
+
+
+def test_a_chunk_that_is_asked_again_counts_once(serve: Serve) -> None:
+    """Its samples, its highest value, its size and its dropped series are those of the second answer alone."""
+    asked: list[str] = []
+    good = [samples(1, 2, n=str(number)) for number in range(300)]
+    size = len(json.dumps(good))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if len(asked) == 1:
+            whole = await_body(matrix(*[samples(99, 98, n=f"x{number}") for number in range(300)]))
+            return web.Response(body=whole[:-30], content_type="application/json")
+        return matrix(*good)
+
+    def await_body(response: web.Response) -> bytes:
+        assert isinstance(response.body, bytes)
+        return response.body
+
+    fetched = ask(serve, answer, {"query": "up"}, max_response_bytes=round(size * 1.5), max_series=300)
+    assert len(asked) == 2
+    assert fetched.missing == []
+    assert fetched.documents[0].metadata["samples"] == 600
+    assert "300 series, max 2 " in fetched.documents[0].findings.summary
+
+
+class Metrics:
+    """A server that knows names of metrics and their labels, of two namespaces."""
+
+    def __init__(self, *, ignores_matchers: bool = False, lists_names: bool = True) -> None:
+        self.known = {
+            "http_requests_total": {"shop": ["code", "service"], "other": ["code", "tenant_secret"]},
+            "http_request_errors_total": {"other": ["code"]},
+            "http_requests_failed": {"shop": ["code"]},
+        }
+        self.ignores_matchers = ignores_matchers
+        self.lists_names = lists_names
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        match = str(request.query.get("match[]", ""))
+        if "query" in request.path:
+            readable = "last_over_time" in request.query["query"] and self.series(request.query["query"])
+            return matrix(*([samples(1)] if readable else []))
+        if not self.lists_names:
+            return web.Response(status=404)
+        found = self.series("" if self.ignores_matchers else match)
+        if request.path.endswith("/labels"):
+            return web.json_response({"status": "success", "data": [label for labels in found.values() for label in labels]})
+        return web.json_response({"status": "success", "data": list(found)})
+
+    def series(self, selector: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, namespaces in self.known.items():
+            for namespace, labels in namespaces.items():
+                if f'__name__="{name}"' not in selector and "__name__" in selector:
+                    continue
+                if "namespace=" in selector and f'namespace="{namespace}"' not in selector:
+                    continue
+                if any(
+                    f'{label}!=""' in selector for one in self.known.values() for some in one.values() for label in some
+                ) and not any(f'{label}!=""' in selector for label in labels):
+                    continue
+                found.setdefault(name, []).extend(["__name__", "namespace", *labels])
+        return found
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("http_request_total", "no metric http_request_total in the window; the nearest are http_requests_total"),
+        ("rate(http_request_total{code='1'}[5m])", "no metric http_request_total"),
+        ("qqq", "no metric qqq in the window; none has a name like it"),
+        ('http_requests_total{servise="x"}', "metric http_requests_total has no label servise; it has service"),
+        ('{__name__="http_request_total"}', "no metric http_request_total"),
+    ],
+)
+def test_an_unknown_name_is_a_gap_with_the_nearest(serve: Serve, query: str, words: str) -> None:
+    """A misspelt metric or label must not look like quiet."""
+    fetched = ask(serve, Metrics(), {"query": query})
+    assert reasons(fetched.missing) == ["Empty"]
+    assert words in fetched.missing[0].message
+    assert fetched.entries == [[]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['http_requests_total{service="none"}', "http_requests_total > 5", '{code="1"}', "absent(1", 'http_requests_total{no=""}'],
+)
+def test_a_known_name_without_series_is_no_gap(serve: Serve, query: str) -> None:
+    """Nor is what names no metric, or is not understood."""
+    assert ask(serve, Metrics(), {"query": query}).missing == []
+
+
+def test_a_server_that_lists_no_names(serve: Serve) -> None:
+    """The empty answer is as the server gave it."""
+    assert ask(serve, Metrics(lists_names=False), {"query": "qqq"}).missing == []
+
+
+@pytest.mark.parametrize("ignores_matchers", [False, True])
+def test_names_of_other_tenants_are_not_told(serve: Serve, ignores_matchers: bool) -> None:
+    """A confined tenant hears names of its own series alone, also from a server that lists names without regard to matchers."""
+    server = Metrics(ignores_matchers=ignores_matchers)
+    fetched = ask(serve, server, {"query": "http_request_errors_total"}, namespace_label="namespace")
+    assert reasons(fetched.missing) == ["Empty"]
+    assert 'no metric http_request_errors_total in the window where namespace="shop"' in fetched.missing[0].message
+    assert "http_requests_total" in fetched.missing[0].message
+    fetched = ask(serve, server, {"query": 'http_requests_total{tenant_secre="x"}'}, namespace_label="namespace")
+    assert reasons(fetched.missing) == ["Empty"]
+    assert "tenant_secret" not in fetched.missing[0].message
+    fetched = ask(serve, server, {"query": "http_request_error_total"}, namespace_label="namespace")
+    assert "http_request_errors_total" not in fetched.missing[0].message
+
+
+@pytest.mark.parametrize(
+    ("promql", "words"),
+    [
+        ("up{$namespace} > $limit", "$limit must stand within quotes"),
+        ('up{$namespace,job="a"} * ${factor}', "$factor must stand within quotes"),
+        ("up{$namespace,job=`$job`}", "$job must stand within"),
+        ("up{$namespace} # $note", "$note must stand within"),
+        ('up{job="$namespace"}', "$namespace stands for matchers"),
+        ("up{job='${http}'}", "$http stands for matchers"),
+        ('up{job="\\"$x\\\\"} or $y{job="z"}', "$y must stand within quotes"),
+        ("up{$namespace} > $", "write $$"),
+    ],
+)
+def test_a_template_that_a_parameter_could_leave_is_refused(promql: str, words: str) -> None:
+    """At load, to the admin, and not when a tenant uses it."""
+    with pytest.raises(ValueError, match="metric templates: mine") as caught:
+        parse_templates({"mine": [{"name": "own", "promql": promql}]})
+    assert words in str(caught.value)
+
+
+def test_a_template_whose_parameters_are_quoted_is_taken() -> None:
+    """In either quotes, beside places for matchers and ranges, with $$ for a dollar."""
+    promql = "label_replace(rate(up{$http,a=\"$a\",b='x$b.*'}[$range]), 'c', '$$1', 'd', '(.*)') or up{$pods}"
+    (template,) = parse_templates({"mine": [{"name": "own", "promql": promql, "serviceLabel": "app"}]})["mine"]
+    assert template.promql == promql
+    with pytest.raises(ValueError, match="is no label name"):
+        parse_templates({"mine": [{"name": "own", "promql": promql, "serviceLabel": 'a="b",c'}]})
+
+
+async def fetch_all(fetcher: PrometheusFetcher, sources: Sources, **spec: Any) -> list[Any]:
+    plan = await fetcher.plan(InvestigationSpec.model_validate(spec), sources)
+    found = []
+    for question in plan.questions:
+        async for document in fetcher.fetch(question, sources):
+            async for batch in document.batches:
+                assert isinstance(batch, list)
+                found += batch
+    return found
+
+
+def end_of_threads() -> bool:
+    """Whether all threads for sources end, within a moment."""
+    threads = [thread for thread in threading.enumerate() if thread.name == "source"]
+    for thread in threads:
+        thread.join(5)
+    return not any(thread.is_alive() for thread in threads)
+
+
+async def test_a_slow_server_of_one_namespace_does_not_delay_another(serve: Serve) -> None:
+    """9 Investigations of 8 queries hang; one of another namespace is answered at once. Cancelled, all of them end at once."""
+
+    hanging = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def hang(request: web.Request) -> web.Response:
+        loop.call_soon_threadsafe(hanging.set)
+        await request.app[OVER].wait()
+        return web.Response()
+
+    async def answer(request: web.Request) -> web.Response:
+        return matrix(samples(1))
+
+    fetcher = PrometheusFetcher()
+    slow = make_sources(
+        data_sources=OneEndpoint(endpoint(serve(hang), name="slow", timeout_seconds=120)), window=window(END - 60, END)
+    )
+    quick = replace(slow, namespace="other", data_sources=OneEndpoint(endpoint(serve(answer), name="slow")))
+    metrics = [{"query": "up"}]
+    tasks = [asyncio.create_task(fetch_all(fetcher, slow, metrics=metrics)) for _ in range(72)]
+    await asyncio.wait_for(hanging.wait(), 10)
+    began = time.monotonic()
+    assert len(await fetch_all(fetcher, quick, metrics=metrics)) == 1
+    assert await asyncio.to_thread(lambda: 5) == 5  # saving has threads of its own
+    assert time.monotonic() - began < 2
+    began = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
+    assert time.monotonic() - began < 2
+    assert end_of_threads()
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+async def test_what_came_before_the_time_was_up_is_kept(serve: Serve, interrupted: bool) -> None:
+    """Chunks that came are written when the Investigation ends; when the process ends, the next one asks again."""
+    hanging = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked: list[str] = []
+
+    async def second_hangs(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if len(asked) > 1:
+            loop.call_soon_threadsafe(hanging.set)
+            await request.app[OVER].wait()
+        return matrix(samples(1, 2))
+
+    source = endpoint(serve(second_hangs), timeout_seconds=120)
+    sources = make_sources(data_sources=OneEndpoint(source), window=window(END - 15_000, END), interrupted=lambda: interrupted)
+    fetcher = PrometheusFetcher()
+    spec = InvestigationSpec.model_validate({"metrics": [{"query": "up", "step": "1s"}]})
+    (question,) = (await fetcher.plan(spec, sources)).questions
+    kept: list[Any] = []
+
+    async def work() -> None:
+        async for document in fetcher.fetch(question, sources):
+            async for batch in document.batches:
+                assert isinstance(batch, list)
+                kept.extend(batch)
+
+    task = asyncio.create_task(work())
+    await asyncio.wait_for(hanging.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert len(kept) == interrupted
+    assert end_of_threads()
+
+
+async def test_a_stop_between_chunks(serve: Serve) -> None:
+    """Of a window in many chunks no further one is asked once nobody waits."""
+    asked: list[str] = []
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query["start"])
+        loop.call_soon_threadsafe(started.set)
+        await asyncio.sleep(0.05)
+        return matrix()
+
+    sources = make_sources(data_sources=OneEndpoint(endpoint(serve(answer))), window=window(END - 1_000_000, END))
+    task = asyncio.create_task(fetch_all(PrometheusFetcher(), sources, metrics=[{"query": "up", "step": "1s"}]))
+    await asyncio.wait_for(started.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(asked) <= 2
+
+
+async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
+    """Neither another namespace's query, nor the event loop, which every unit test watches."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return matrix(samples(1))
+
+    source = OneEndpoint(endpoint(serve(answer), namespace_label="namespace"))
+    sources = make_sources(data_sources=source, window=window(END - 60, END))
+    other = replace(sources, namespace="other")
+    fetcher = PrometheusFetcher()
+    hostile = [" or ".join(["a"] * 1_600), "a>" * 4_000 + "a", ",".join(['a{b=~"(\\\\pL{1000}){100}"}'] * 200), "(" * 8_000]
+    tasks = [asyncio.create_task(fetch_all(fetcher, sources, metrics=[{"query": query}])) for query in hostile * 10]
+    assert len(await asyncio.wait_for(fetch_all(fetcher, other, metrics=[{"query": "up"}]), 5)) == 1
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(
+        isinstance(result, list) or (isinstance(result, SourceError) and result.reason is GapReason.REJECTED)
+        for result in results
+    )
