@@ -112,6 +112,9 @@ async def test_a_cancelled_call_is_stopped_and_waited_for() -> None:
     assert ended.is_set()
     assert isinstance(results[0], asyncio.CancelledError) and isinstance(results[-1], asyncio.CancelledError)
     assert late == []
+    for thread in threading.enumerate():
+        if thread.name == "source":
+            thread.join(PATIENCE_SECONDS)
     assert threads._running == {} and threads._waiting == {}
 
 

@@ -21,6 +21,8 @@ THREADS_PER_KEY = 4
 COMPUTING_THREADS = 2
 """Threads that parse or calculate at once: each delays the event loop by up to `sys.getswitchinterval()`."""
 LINGER_SECONDS = 2.0
+"""Wait for a call that was stopped; then it is left behind."""
+LINGER_ROUNDS = 20
 
 
 class Stopped(Exception):
@@ -61,7 +63,7 @@ class Call:
                 self._actions.remove(action)
 
     def stop(self) -> None:
-        """End the call at its next `check`, and what it waits for at once."""
+        """End the call at its next `check`, and what it waits for at once. May be called again."""
         with self._lock:
             self._stopped.set()
             for action in self._actions:
@@ -101,9 +103,12 @@ class SourceThreads:
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            call.stop()
             if not result.cancel():
-                await asyncio.wait({waiting}, timeout=LINGER_SECONDS)
+                for _ in range(LINGER_ROUNDS):  # again and again: what it waits for may only just begin
+                    call.stop()
+                    await asyncio.wait({waiting}, timeout=LINGER_SECONDS / LINGER_ROUNDS)
+                    if waiting.done():
+                        break
             if waiting.done() and not waiting.cancelled():
                 waiting.exception()  # seen
             raise
