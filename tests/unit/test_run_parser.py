@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from array import array
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from aletheia_operator.logs import run_parser as entries_module
 from aletheia_operator.logs.pool import INLINE_BYTES, Parsers, WorkerEnded
 from aletheia_operator.logs.run import RunCapture
-from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_parser import CONTEXT, RunParser
 from aletheia_operator.logs.spool import Spool
 from aletheia_operator.scratch import Scratch
 
@@ -59,16 +60,94 @@ main.main()
 exit status 2"""
 DOTNET = """info: App.Startup[0]
       started"""
+RUST = """thread 'main' panicked at src/main.rs:3:7:
+index out of bounds: the len is 1
+stack backtrace:
+   0: rust_begin_unwind
+             at /rustc/library/std/src/panicking.rs:1:5
+note: run with `RUST_BACKTRACE=full`"""
+PHP = """PHP Fatal error:  Uncaught Exception: no in /app/a.php:3
+Stack trace:
+#0 /app/b.php(7): run()
+#1 {main}
+  thrown in /app/a.php on line 3"""
+RUBY = """/app/a.rb:3:in `run': no (RuntimeError)
+\tfrom /app/b.rb:7:in `<main>'
+/app/c.rb:9:in 'Integer#/'"""
+RAILS = """F, [2026-11-22T11:30:00.123456 #7] FATAL -- : ActionView::Template::Error (no):
+app/views/a.rb:3:in `block'
+app/models/b.rb:7:in 'B#run'
+I, [2026-11-22T11:30:00.123456 #7]  INFO -- : on"""
+GO_HTTP = """2026/11/22 11:30:00 http: panic serving 10.0.0.1:1: runtime error: index out of range
+goroutine 5 [running]:
+net/http.(*conn).serve.func1(0x1)
+\t/usr/local/go/src/net/http/server.go:1 +0xbf
+panic({0x1, 0x2})"""
+GO_SIGNAL = """panic: runtime error: invalid memory address or nil pointer dereference
+[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x1]
+
+goroutine 1 [running]:"""
+ELIXIR = """11:30:00.123 [error] GenServer App.Worker terminating
+** (RuntimeError) no
+    (app 0.1.0) lib/app.ex:3: App.Worker.handle_call/3
+Last message: :run
+State: %{a: 1}"""
+ERLANG = """=ERROR REPORT==== 22-Nov-2026::11:30:00.123456 ===
+** Generic server app terminating
+** Last message in was run"""
+POSTGRESQL = """2026-11-22 11:30:00.123 UTC [44] ERROR:  duplicate key value violates unique constraint "a"
+2026-11-22 11:30:00.123 UTC [44] DETAIL:  Key (id)=(1) already exists.
+2026-11-22 11:30:00.123 UTC [44] STATEMENT:  INSERT INTO a
+\tVALUES (1)
+2026-11-22 11:30:00.124 UTC [44] LOG:  on"""
+JVM = """# A fatal error has been detected by the Java Runtime Environment:
+#
+#  SIGSEGV (0xb) at pc=0x1, pid=7, tid=8
+# JRE version: 21"""
+UNHANDLED = """Unhandled exception. System.InvalidOperationException: no
+ ---> System.IO.IOException: gone
+   at App.Program.Main() in /app/Program.cs:line 7
+   --- End of inner exception stack trace ---"""
+UNCAUGHT = """TypeError: Cannot read properties of undefined
+    at run (/app/a.js:3:7)
+
+Node.js v22.1.0"""
+TERRAFORM = """│ Error: no
+│
+│   on main.tf line 3
+╵"""
+RANKS = """[rank0]: Traceback (most recent call last):
+[rank0]:   File "/app/a.py", line 3, in <module>
+[rank0]: RuntimeError: no"""
 PLAIN = """nothing here has a form
 ValueError is a word
 and this stands for itself"""
 
 
-@pytest.mark.parametrize(
-    ("text", "continued"),
-    [(JAVA, [1, 2, 3, 4]), (PYTHON, [1, 2, 3, 4]), (GO, [2, 3, 4, 5]), (DOTNET, [1]), (PLAIN, [])],
-    ids=["Java", "Python", "Go", ".NET", "plain text"],
-)
+TRACES = [
+    pytest.param(JAVA, [1, 2, 3, 4], id="Java"),
+    pytest.param(PYTHON, [1, 2, 3, 4], id="Python"),
+    pytest.param(GO, [2, 3, 4, 5], id="Go"),
+    pytest.param(GO_HTTP, [1, 2, 3, 4], id="Go's HTTP server"),
+    pytest.param(GO_SIGNAL, [1, 3], id="Go's signals"),
+    pytest.param(DOTNET, [1], id=".NET"),
+    pytest.param(UNHANDLED, [1, 2, 3], id=".NET's unhandled exceptions"),
+    pytest.param(RUST, [1, 2, 3, 4, 5], id="Rust"),
+    pytest.param(PHP, [1, 2, 3, 4], id="PHP"),
+    pytest.param(RUBY, [1, 2], id="Ruby"),
+    pytest.param(RAILS, [1, 2], id="Rails"),
+    pytest.param(ELIXIR, [1, 2, 3, 4], id="Elixir"),
+    pytest.param(ERLANG, [1, 2], id="Erlang"),
+    pytest.param(POSTGRESQL, [1, 2, 3], id="PostgreSQL"),
+    pytest.param(JVM, [1, 2, 3], id="a crash of the JVM"),
+    pytest.param(UNCAUGHT, [1, 3], id="Node.js"),
+    pytest.param(TERRAFORM, [1, 2, 3], id="Terraform"),
+    pytest.param(RANKS, [1, 2], id="PyTorch's ranks"),
+    pytest.param(PLAIN, [], id="plain text"),
+]
+
+
+@pytest.mark.parametrize(("text", "continued"), TRACES)
 def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
     """Each line of it refers to the first; the lines around stand for themselves."""
     lines = text.split("\n")
@@ -76,6 +155,41 @@ def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
     entries = entries_of(make_parser(), block)
     assert [entry["line"] for entry in entries] == lines
     assert [number for number, entry in enumerate(entries) if entry.get("head") == stamp(0)] == continued
+
+
+CRASHES = [GO, GO_HTTP, GO_SIGNAL, UNHANDLED, RUST, PHP, RUBY, ELIXIR, ERLANG, POSTGRESQL, JVM, UNCAUGHT, RANKS]
+
+
+@pytest.mark.parametrize("text", CRASHES)
+def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
+    """The head has the level, its lines have none of their own, and each is marked as near an error."""
+    lines = text.split("\n")
+    parser = make_parser()
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
+    parsed = [parser.feed(block), parser.end_run()]
+    entries = [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+    marks = [mark for one in parsed for mark in array("H", one.marks)]
+    assert [entry.get("level") for entry in entries if entry.get("level") in ("ERROR", "FATAL")] == [entries[0]["level"]]
+    assert [entry["line"] for entry, mark in zip(entries, marks, strict=True) if "head" in entry and not mark & CONTEXT] == []
+
+
+def test_a_traceback_after_an_info_line_is_an_error_of_its_own() -> None:
+    """A budget keeps it: an unrelated line before it does not take its level away."""
+    text = "INFO:app:on\nTraceback (most recent call last):\n  File 'a.py', line 1\nValueError: no"
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(text.split("\n"))).encode()
+    entries = entries_of(make_parser(), block)
+    assert [entry.get("level") for entry in entries] == ["INFO", "ERROR", None, None]
+    assert [entry.get("head") for entry in entries] == [None, None, stamp(1), stamp(1)]
+
+
+def test_a_traceback_of_an_error_that_was_logged_counts_once() -> None:
+    """The line that the program logged is the error; the traceback below continues it."""
+    text = "ERROR:app:boom\nTraceback (most recent call last):\n  File 'a.py', line 1\nValueError: no"
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(text.split("\n"))).encode()
+    parser = make_parser()
+    entries = entries_of(parser, block)
+    assert [entry.get("level") for entry in entries] == ["ERROR", None, None, None]
+    assert parser.count.levels == {"ERROR": 1}
 
 
 TIMES = st.sampled_from(

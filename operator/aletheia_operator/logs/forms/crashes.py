@@ -51,8 +51,10 @@ _EXCEPTION = re.compile(
     r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)"
 )  # fmt: skip
 _UNCAUGHT = re.compile(r"Uncaught (?:\(in promise\) )?(?:[\w.\\]{0,100}?)(?:Error|Exception): |Error \[\w{1,60}\]: ")
+_ENDS = frozenset({"rror", "tion", "able"})
 _RUBY = re.compile(r"[^\s:]{1,300}:\d{1,9}:in [`'][^'\n]{1,200}': [^\n]{0,400} \([A-Z][\w:]{1,100}\)$")
 _RUBY_BUG = re.compile(r"[^\s:]{1,300}:\d{1,9}: \[BUG\] ")
+_ELIXIR = re.compile(r"\*\* \((?:[A-Z][\w.]{0,100}|EXIT from [^\n]{1,60}|exit|throw|stop)\) ")
 _SHELL = re.compile(
     r"[^\s:]{1,300}: line \d{1,6}: {1,8}\d{1,10} (?:Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
 )
@@ -84,6 +86,8 @@ def _level(line: str) -> str | None:
     if first == "t" or first == "T":
         if _THREAD.match(line, 0, HEAD_LENGTH):
             return "FATAL"
+    elif first == "*":
+        return "ERROR" if _ELIXIR.match(line, 0, HEAD_LENGTH) else None
     elif first == "[":
         return _level_in_brackets(line)
     elif first.isdigit():
@@ -114,13 +118,13 @@ def _level_after_time(line: str) -> str | None:
 
 def _level_by_pattern(line: str) -> str | None:
     head = line[:HEAD_LENGTH]
+    if ": " not in head and head[-4:] not in _ENDS:
+        return None
     if "rror" in head or "xception" in head or "hrowable" in head:
         if _EXCEPTION.match(head) or _UNCAUGHT.match(head):
             return "ERROR"
         if head[-1:] == ")" and _RUBY.match(head):
             return "ERROR"
-    if ": " not in head:
-        return None
     if ": [BUG] " in head and _RUBY_BUG.match(head):
         return "FATAL"
     if ": line " in head and _SHELL.match(head):

@@ -27,28 +27,32 @@ _DELIMITER = (
     r"|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
 )
 _LEVEL = rf"""
-    (?:
+    (?=[A-Za-z_\[(<|])(?:
       [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.])?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-))
     | \[[\w \#-]{{1,60}}/({UPPER})\]
-    | (?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|,/\[;]|$)
-    | ((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
+    | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|,/\[;]|$)
+    | (?=[tdinwesfcpvTDINWESFCPV])((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
     | (LOG)(?=:\s|\s+\[|\s\w+:)
     )"""
 _PIECE = r"""
     (?:
-      \d[\d:.,-]{0,40}:(?=(?:LEVEL):)
+      \d[\d:.,-]{0,40}:(?=[A-Z]{3,12}:)
     | [\[(<{]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[,.]?(?=\s)
     | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)\]?(?=[\s|])
     | [|*:▶-]++(?=\s) | \[\#\|
     | \[[^\[\]]{0,200}+(?:\[[^\[\]]{0,60}+\][^\[\]]{0,60}+){0,8}+\]:?
     | \([^()]{0,200}+\) | \{[^{}]{0,200}+\} | <[^<>]{0,200}+>
-    | \w{1,40}+(?:=[^\s"]{1,100}(?=\s)|\[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?)
+    | \w{1,40}+(?:
+        =[^\s"]{1,100}(?=\s)
+      | \[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?
+      | :(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
+      | (?=\|)
+      | (?=\s)(?=\s{1,8}[-|:▶]\s|\s\((?i:ANY)\):|\s(?:LEVEL)\s\[[\w.$-]{1,60}:\d{1,6}\]\s-\s|\s{2,12}(?i:DELIMITED):\s|\sJID-)
+      | (?=\((?i:ANY)\):)
+      )
     | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,]?
-    | \w{1,40}+:(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
-    | main(?=\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \w{1,60}+(?=\sJID-) | \#{1,4}(?=<)
-    | [A-Za-z_]\w{0,60}+(?=\s{1,8}[-|:▶]\s|\||\s{2,12}(?i:DELIMITED):\s|\s?\((?i:ANY)\):)
-    | [A-Za-z_]\w{0,60}+(?=\s(?:LEVEL)\s\[[\w.$-]{1,60}:\d{1,6}\]\s-\s)
+    | main(?=\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
     | [A-Z]{3,20}(?=\s\d{4})
     | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
     )"""
@@ -59,7 +63,7 @@ USUAL = re.compile(
     r"(\[?\d[\d:.,/TZ+-]{0,40}\d\]?Z?(?: \d[\d:.,/TZ+-]{0,40}\]?){0,2}) {1,8}+(\[ ?)?"
     rf"({UPPER})(?(2)\s{{0,8}}\]|(?=[\s:]))"
 )
-_CLOCK = re.compile(r"\d[:./-]\d|\d{4}")
+_CLOCK = re.compile(r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d\.\d{3}")  # not any number is a time
 # after the level: a thread in brackets, a process id, a logger's dotted or delimited name
 _ORIGIN = re.compile(
     r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?[\s|>-]*+"
@@ -68,12 +72,13 @@ _ORIGIN = re.compile(
 )
 _TIME = re.compile(r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?)")
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
-_SCALAR = re.compile(r"\s*+[=:|]?\s*+(?:[\"'\[{(]?[\w.+-]*+[\"'\]})]?,?|=.*+)\s*+\|?$", re.DOTALL)
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
-_REQUEST = re.compile(r"(?:\S{1,300} )(?:HTTP|SIP|RTSP)/\d")
-_AROUND = re.compile(
-    r"\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]"
-)  # log4j's TTCC, vLLM's processes
+_REQUEST = re.compile(r" \S{1,300} (?:HTTP|SIP|RTSP)/\d")
+_OPENING = re.compile(
+    r":|\t|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
+)  # after a small word that begins a line
+# log4j's TTCC, vLLM's processes
+_AROUND = re.compile(r"\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]")
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
 _new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
 
@@ -84,7 +89,7 @@ def read_usual_head(line: str) -> Recognised | None:
     if match is None:
         return None
     time, _, level = match.groups()
-    if "-" not in time and ":" not in time and not _CLOCK.search(time):
+    if ":" not in time and not _CLOCK.search(time):
         return None
     return _after(line, match.end(), level, time)
 
@@ -94,43 +99,59 @@ def read_head(line: str) -> Recognised | None:
     match = _HEAD.match(line, 0, HEAD_LENGTH)
     if match is None:
         return None
-    before, decorated, thread_level, upper, delimited, log = match.groups()
-    word = decorated or thread_level or upper or delimited or log
+    before, decorated, in_thread, upper, delimited, log = match.groups()
+    word = decorated or in_thread or upper or delimited or log
     at = match.end()
-    if not (_CLOCK.search(before) if before else None) and not _stands_alone(line, match, before, word):
+    if before:
+        if not _CLOCK.search(before) and not _shows_level(line, match, before):
+            return None
+        if decorated and len(word) == 1 and ":" not in before:  # a copyright's C
+            return None
+    elif not _opens(line, match, word):
         return None
     if upper and line[at : at + 3] == " | " and (field := _NEXT_FIELD.match(line, at, at + HEAD_LENGTH)):
         word, at = field[1], field.end()  # the first one is the name of a component
     return _after(line, at, word, before)
 
 
-def _stands_alone(line: str, match: "re.Match[str]", before: str, word: str) -> bool:
-    """Whether a level without a time before it is one, and no word of a sentence, a setting or a table."""
-    _, decorated, thread_level, upper, delimited, _ = match.groups()
-    at = match.end()
-    rest = line[at : at + HEAD_LENGTH]
-    if before.strip(" -*\t"):
-        return bool(decorated or thread_level or (delimited and rest[:1] != "/") or _shows_level(before, rest))
+def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
+    """Whether what stands around a level shows that it is one, though there is no time before it."""
+    _, decorated, in_thread, _, delimited, _ = match.groups()
+    at, before = match.end(), before.rstrip()
+    if not before.strip("-* \t"):  # a list
+        return False
     if decorated:
-        return len(word) > 1 and not before and _decorated_alone(line, match, word, rest)
-    if before or thread_level or line[:2].isspace():  # a list, a usage text
-        return False
-    if delimited and rest.lstrip(": \t").lower() in _PROSE_VALUES:
-        return False
-    if upper and word not in _STRONG and rest[:1] not in ":/[" and rest[:2] != "  " and rest[:1] != "\t":
-        return False
-    return not (_is_value(rest, word) or (upper and _REQUEST.match(rest, 1)))
-
-
-def _shows_level(before: str, rest: str) -> bool:
-    """Whether what stands around a level in capitals shows that it is one."""
-    if " - " in before or "|" in before or "▶" in before or "NCCL" in before:
+        return len(decorated) > 1 and (line[match.start(2) - 1] != "(" or line[at : at + 1] == ":")
+    if delimited:
+        return line[at : at + 1] == ":" or before[-1:] == ":"
+    if in_thread or " - " in before or before[-1:] in "-|▶" or before.endswith("NCCL"):
         return True
-    return (rest[:1] == ":" and before.rstrip()[-1:] in ":)]>") or _AROUND.match(before + "\n" + rest[:8]) is not None
+    return (line[at : at + 1] == ":" and before[-1:] in ":)]>") or _AROUND.match(f"{before}\n{line[at : at + 8]}") is not None
 
 
-def _decorated_alone(line: str, match: "re.Match[str]", word: str, rest: str) -> bool:
-    opening = line[match.start() :].lstrip()[:1]
+def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
+    """Whether a level that begins a line is one, and no word of a sentence, a setting, a request or a table."""
+    _, decorated, in_thread, upper, delimited, _ = match.groups()
+    at = match.end()
+    if decorated:
+        return len(word) > 1 and _opens_decorated(line, match.start(2), at, word)
+    if in_thread or line[:2].isspace():  # a usage text
+        return False
+    following = line[at : at + 1]
+    if upper:
+        if (following and following not in " \t:|[") or line[match.start(4) - 1 : match.start(4)] == ".":
+            return False
+        if word not in _STRONG and following == " " and line[at + 1 : at + 2] != " ":
+            return False
+        if following == " " and "P/" in line and _REQUEST.match(line, at, at + HEAD_LENGTH):
+            return False
+    elif delimited and not _OPENING.match(line, at, at + HEAD_LENGTH):
+        return False
+    return len(line) - at > _LONGEST_VALUE or not _is_value(line[at:].strip(), word)
+
+
+def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
+    opening, rest = line[:at].strip()[:1], line[end : end + HEAD_LENGTH]
     if opening == "|":  # a table
         return False
     if opening == "<":  # XML
@@ -138,20 +159,23 @@ def _decorated_alone(line: str, match: "re.Match[str]", word: str, rest: str) ->
     return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # or the section of a file of settings
 
 
-def _is_value(rest: str, word: str) -> bool:
-    """Whether `rest`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
-    text = rest.strip()
+_LONGEST_VALUE = 60
+
+
+def _is_value(text: str, word: str) -> bool:
+    """Whether `text`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
     if not text:
         return not word.isupper()
     if text[0] == "=":
         return True
-    value = text.lstrip(":|").strip().strip("|").strip().strip("\"',;")
-    return value.replace(".", "", 1).replace("%", "").isdigit() or value.lower() in _PROSE_VALUES or _only_levels(value)
-
-
-def _only_levels(text: str) -> bool:
-    words = text.split(None, 8)
-    return all(word in _STRONG for word in words)
+    value = text.strip(" \t:|\"',;")
+    if " " in value and value[-1:] not in "EGLONR":  # the last letters of levels
+        return False
+    return (
+        value.replace(".", "", 1).replace("%", "").isdigit()
+        or value.lower() in _PROSE_VALUES
+        or all(word in _STRONG for word in value.split())
+    )
 
 
 def _after(line: str, at: int, word: str, before: str) -> Recognised:

@@ -1,6 +1,6 @@
 """Forms that say their level by one letter: klog and glog, Ruby's logger, Android, MongoDB, etcd, Telegraf, TensorFlow, ….
 
-To add a form: a pattern in `_AFTER_DATE` if a date comes first, else a function and its place in `dispatch`.
+To add a form: a pattern before `_patterns_for` if a date comes first, else a function and its place in `dispatch`.
 """
 
 import re
@@ -76,19 +76,22 @@ def read_letter_time(line: str) -> Recognised | None:
 
 
 _DATE = re.compile(r"(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z| ?[+-]\d\d:?\d\d)?:? {1,8}+")
-_AFTER_DATE = (
+_LETTER_FIRST = (
     re.compile(r"(?P<level>[TDINWEC]) \| (?:(?P<logger>[\w./-]{1,200}): )?"),  # capnslog: etcd, Rook
     re.compile(r"(?P<level>[DIWE])! (?:\[(?P<logger>[^\]]{1,200})\] )?"),  # Telegraf
     re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
     re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
+)
+_BRACKET_FIRST = (re.compile(r"\[(?P<level>[VDIWEF]):(?P<logger>\w{1,60}):\w{0,60}, (?P<source>[^\]]{1,300})\] "),)  # ONNX
+_NUMBER_FIRST = (
     re.compile(
         r"(?P<pid>\d{1,10}) {1,8}(?P<thread>\d{1,10}) (?P<level>[VDIWEFA]) (?P<logger>[^:]{1,200}?) {0,40}: ?"
     ),  # logcat
     re.compile(r"(?P<pid>\d{1,10}-\d{1,10})[/ ][\w.:?-]{1,200}[ /](?P<level>[VDIWEFA])/(?P<logger>[^:]{1,200}): "),  # logcat
-    re.compile(r"\[(?P<level>[VDIWEF]):(?P<logger>\w{1,60}):\w{0,60}, (?P<source>[^\]]{1,300})\] "),  # ONNX Runtime
-    re.compile(r"(?P<source>[.\w/-]{1,300}:\d{1,9}:[\w.()*]{1,200}) \[(?P<level>[TDIWECF])\] "),  # Gitea
+    re.compile(r"(?P<thread>[0-9a-f]{8,16}) (?P<level>-1) "),  # Ceph gives errors -1
 )
-_CEPH = re.compile(r"([0-9a-f]{8,16}) (-1) ")
+_SOURCE_FIRST = (re.compile(r"(?P<source>[.\w/-]{1,300}\.go:\d{1,9}:[\w.()*]{1,200}) \[(?P<level>[TDIWECF])\] "),)  # Gitea
+_DATED_LEVELS = LETTERS | {"N": "INFO", "-1": "ERROR"}
 
 
 def read_after_date(line: str) -> Recognised | None:
@@ -97,16 +100,25 @@ def read_after_date(line: str) -> Recognised | None:
         return None
     if not (date := _DATE.match(line, 0, HEAD_LENGTH)):
         return None
-    at, time = date.end(), date[0].rstrip(" :")
-    for pattern in _AFTER_DATE:
+    at = date.end()
+    for pattern in _patterns_for(line, at):
         if match := pattern.match(line, at, at + HEAD_LENGTH):
-            level = "INFO" if match["level"] == "N" else LETTERS[match["level"]]
             fields = match.groupdict()
             del fields["level"]
-            return named(level, line[match.end() :], time=time, **fields)
-    if match := _CEPH.match(line, at, at + HEAD_LENGTH):  # -1 is what it gives errors
-        return named("ERROR", line[match.end() :], time=time, thread=match[1])
+            return named(_DATED_LEVELS[match["level"]], line[match.end() :], time=date[0].rstrip(" :"), **fields)
     return None
+
+
+def _patterns_for(line: str, at: int) -> tuple["re.Pattern[str]", ...]:
+    """Those that the two characters after a time allow."""
+    first, second = line[at : at + 1], line[at + 1 : at + 2]
+    if first == "[":
+        return _BRACKET_FIRST if line[at + 2 : at + 3] == ":" else ()
+    if "0" <= first <= "9":
+        return _NUMBER_FIRST
+    if second in " !12345":
+        return _LETTER_FIRST
+    return _SOURCE_FIRST if line.find(".go:", at, at + HEAD_LENGTH) > 0 else ()
 
 
 _BRACKETED_DATE = re.compile(

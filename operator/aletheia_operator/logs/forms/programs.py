@@ -67,7 +67,6 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     " ": (re.compile(r" (?P<level>[⨯⚠]) "),),  # Next.js
     "*": (
         re.compile(r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),
-        re.compile(r"\*\* (?P<level>\((?:[A-Z][\w.]{0,100}|EXIT from [^\n]{1,60}|exit|throw|stop)\)) "),  # Elixir
     ),
     "[": (
         re.compile(  # Chromium
@@ -106,7 +105,12 @@ def read_timed_program(line: str) -> Recognised | None:
     """The same behind a time, and Falco's rules."""
     if line[2:3] == ":" and (match := _FALCO.match(line)):
         return named(level_of_word(match["level"]), line[match.end() :], time=line[:18])
-    if line[10:11] == "T" and (match := _AFTER_TIME.match(line)):
+    if (
+        line[10:11] == "T"
+        and (at := line.find(" ", 19, 40)) > 0
+        and line[at + 1 : at + 3] in ("##", "::")
+        and (match := _AFTER_TIME.match(line))
+    ):
         found = read_program(line[match.end() : match.end() + HEAD_LENGTH])
         return found and named(found.level, line[match.end() :], time=line[: match.end() - 1])
     return None
@@ -128,6 +132,4 @@ def read_cmtrace(line: str) -> Recognised | None:
 
 
 def _level_of(mark: str) -> str | None:
-    if mark[:1] == "(":
-        return "ERROR"
     return _LEVEL_OF_MARK.get(mark) or (LETTERS.get(mark.upper()) if len(mark) == 1 else level_of_word(mark))

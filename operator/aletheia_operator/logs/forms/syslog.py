@@ -44,7 +44,7 @@ def read_syslog(line: str, recognise: Recogniser) -> Recognised | None:
 
 def read_iso_syslog(line: str, recognise: Recogniser) -> Recognised | None:
     """rsyslog's form with an ISO 8601 time."""
-    if line[10:11] == "T" and (match := _ISO.match(line, 0, LONG_HEAD)):
+    if line[10:11] == "T" and line.find("]: ", 22, LONG_HEAD) > 0 and (match := _ISO.match(line, 0, LONG_HEAD)):
         time, host, program, pid = match.groups()
         return _wrap(None, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
     return None
