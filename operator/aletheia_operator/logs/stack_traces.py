@@ -20,6 +20,7 @@ _CONTINUES = re.compile(
     r"|stack backtrace:|note: (?:run with|Some details)|thread panicked while "  # Rust
     r"|Stack trace:|PHP (?:Stack trace:| {1,4}\d{1,4}\. )|Next \S{1,100}(?:Exception|Error)\b"  # PHP
     r"|[^\s:]{1,300}:\d{1,9}:in [`']"  # Ruby
+    r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
     r"|[│╵] ?|[└┘]"  # boxes of Terraform and Julia
     r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?::\s|$)"

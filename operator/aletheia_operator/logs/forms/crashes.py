@@ -37,7 +37,17 @@ _BEGINNINGS = {
     "Stack overflow.": "FATAL", "Process terminated.": "FATAL", "The application panicked (crashed).": "FATAL",
     "memory allocation of ": "FATAL", "ERROR: LoadError: ": "ERROR", "Task timed out after ": "ERROR",
     "terminating with uncaught exception": "FATAL", "thread panicked while ": "FATAL", "fatal runtime error: ": "FATAL",
+    "Fatal error. ": "FATAL", "Fatal glibc error: ": "FATAL", "Execution error (": "ERROR",
+    "Syntax error compiling at": "ERROR",
+    "Exception: java.": "ERROR",
+    "Task exception was never retrieved": "ERROR", "Program received signal SIG": "FATAL",
+    "qemu: uncaught target signal ": "FATAL", "*** Aborted at ": "FATAL", "*** SIG": "FATAL", "Killed: 9": "FATAL",
+    "signal: killed": "FATAL", "kernel BUG at ": "FATAL", "Internal error: Oops": "FATAL", "Caught signal 11": "FATAL",
+    "[UnhandledPromiseRejection": "ERROR", "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
 }  # fmt: skip
+_OOM_KILLER = re.compile(r"[\w./:-]{1,60} invoked oom-killer: ")
+_JOB = re.compile(r"\[\d{1,4}\][+-]? {1,8}(?:\d{1,10} )?(?:[Kk]illed|[Ss]egmentation fault|[Aa]borted|[Aa]bort|[Bb]us error)\b")
+_LUA = re.compile(r"lua(?:jit|\d(?:\.\d)?)?: [^\s:]{1,300}:\d{1,9}: ")
 _WHOLE = {"Killed": "FATAL", "Aborted": "FATAL", "Terminated": None, "Trace/breakpoint trap": "FATAL", "Out of memory": "FATAL"}
 _BY_KEY = by_key(_BEGINNINGS)
 
@@ -100,6 +110,8 @@ def _level(line: str) -> str | None:
 def _level_in_brackets(line: str) -> str | None:
     if line[:5] == "[rank" and (rank := _RANK.match(line)) and line[rank.end() : rank.end() + 5] != "[rank":
         return _level(line[rank.end() : rank.end() + HEAD_LENGTH])
+    if _JOB.match(line, 0, HEAD_LENGTH):
+        return "FATAL"
     match = _KERNEL.match(line, 0, HEAD_LENGTH)
     if match is None:
         return None
@@ -127,6 +139,10 @@ def _level_by_pattern(line: str) -> str | None:
             return "ERROR"
     if ": [BUG] " in head and _RUBY_BUG.match(head):
         return "FATAL"
+    if " invoked oom-killer: " in head and _OOM_KILLER.match(head):
+        return "ERROR"
+    if head[:3] == "lua" and _LUA.match(head):
+        return "ERROR"
     if ": line " in head and _SHELL.match(head):
         return "FATAL"
     if head[-1:] == "." and ": Assertion " in head and _ASSERTION.match(head):

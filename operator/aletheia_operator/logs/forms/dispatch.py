@@ -63,7 +63,7 @@ def _indented(line: str) -> Recognised | None:
     return NOTHING if line.lstrip(" \t")[:3] == "at " or line[:8] == '  File "' else None
 
 
-_KLOG = (letters.read_klog, letters.read_ruby, letters.read_letter_tag)
+_KLOG = (letters.read_klog, letters.read_ruby, letters.read_letter_tag, letters.read_letter_bracketed_date)
 _OF_INNER: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("IWECVFDA", _KLOG),
     **dict.fromkeys(
@@ -85,7 +85,8 @@ _OF_INNER: dict[str, tuple[Form, ...]] = {
         syslog.read_xorg,
     ),
     "(": (letters.read_after_bracketed_date, letters.read_letter_time, syslog.read_xorg),
-    "N": (programs.read_php_fpm,),
+    "N": (programs.read_php_fpm, letters.read_letter_bracketed_date),
+    "d": (letters.read_ceph,),
     " ": (_indented,),
     "\t": (_indented,),
 }

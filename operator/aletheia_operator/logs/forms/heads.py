@@ -29,14 +29,14 @@ _DELIMITER = (
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:
       [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.])?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-))
-    | \[[\w \#-]{{1,60}}/({UPPER})\]
+    | \[(?:[\w \#-]{{1,60}}/|\s{{0,8}}(?=[A-Z]{{3,12}}\s{{1,8}}\d))({UPPER})(?:\s{{1,8}}\d[\w:.,/+ -]{{4,80}})?\]
     | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|,/\[;]|$)
     | (?=[tdinwesfcpvTDINWESFCPV])((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
     | (LOG)(?=:\s|\s+\[|\s\w+:)
     )"""
 _PIECE = r"""
     (?:
-      \d[\d:.,-]{0,40}:(?=[A-Z]{3,12}:)
+      \d[\d:.,-]{0,40}:(?=[A-Z]{3,12}:) | [A-Za-z_][\w.-]{0,60}+::?(?=(?:LEVEL):)
     | [\[(<{]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[,.]?(?=\s)
     | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)\]?(?=[\s|])
@@ -46,12 +46,12 @@ _PIECE = r"""
     | \w{1,40}+(?:
         =[^\s"]{1,100}(?=\s)
       | \[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?
-      | :(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
+      | (?:\([^()\s]{1,60}\)(?:<[^<>\s]{1,60}>){0,3})?:(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
       | (?=\|)
       | (?=\s)(?=\s{1,8}[-|:▶]\s|\s\((?i:ANY)\):|\s(?:LEVEL)\s\[[\w.$-]{1,60}:\d{1,6}\]\s-\s|\s{2,12}(?i:DELIMITED):\s|\sJID-)
       | (?=\((?i:ANY)\):)
       )
-    | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,]?
+    | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,\]]?
     | main(?=\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
     | [A-Z]{3,20}(?=\s\d{4})
     | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
@@ -74,6 +74,7 @@ _TIME = re.compile(r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Z
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
 _REQUEST = re.compile(r" \S{1,300} (?:HTTP|SIP|RTSP)/\d")
+_STAMP = re.compile(r" \[?(?:\d{4}-\d\d-\d\d|\d\d:\d\d)")
 _OPENING = re.compile(
     r":|\t|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
 )  # after a small word that begins a line
@@ -135,17 +136,19 @@ def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
     at = match.end()
     if decorated:
         return len(word) > 1 and _opens_decorated(line, match.start(2), at, word)
-    if in_thread or line[:2].isspace():  # a usage text
+    if in_thread:
+        return any(map(str.isdigit, match[0]))  # a time in the brackets
+    if line[:2].isspace():  # a usage text
         return False
     following = line[at : at + 1]
     if upper:
         if (following and following not in " \t:|[") or line[match.start(4) - 1 : match.start(4)] == ".":
             return False
         if word not in _STRONG and following == " " and line[at + 1 : at + 2] != " ":
-            return False
+            return _STAMP.match(line, at, at + HEAD_LENGTH) is not None
         if following == " " and "P/" in line and _REQUEST.match(line, at, at + HEAD_LENGTH):
             return False
-    elif delimited and not _OPENING.match(line, at, at + HEAD_LENGTH):
+    elif delimited and (not _OPENING.match(line, at, at + HEAD_LENGTH) or line[:at] == "FAIL"):  # of a test
         return False
     return len(line) - at > _LONGEST_VALUE or not _is_value(line[at:].strip(), word)
 

@@ -20,11 +20,11 @@ _LEVEL_KEYS = (
     "level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level", "logLevel",
     "LogLevel", "Level", "LEVEL", "SeverityText", "severityText", "severity_text", "Severity", "SEVERITY", "levelName",
     "log_severity", "severity_number", "SeverityNumber", "severityNumber", "severityLevel", "severity_name", "levelno",
-    "PRIORITY",
+    "PRIORITY", "L", "sev", "error_severity",
 )  # fmt: skip
 _MESSAGE_KEYS = (
-    "msg", "message", "@m", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "body", "Body", "event", "text",
-    "log", "error",
+    "msg", "message", "@m", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "M", "body", "Body", "event",
+    "text", "log", "error",
 )  # fmt: skip
 _OF_A_LOG = frozenset({"msg", "message", "time", "timestamp", "ts", "pid", "v", "hostname", "@timestamp", "err"})
 _OPEN_TELEMETRY = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # severity numbers, four of each

@@ -13,11 +13,13 @@ _KLOG = re.compile(r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,2
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]|\\.)*+)" (?=[A-Za-z_])')
 _RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+\w{1,12} -- ([^:]{0,200}): ")
 _ANDROID_TAG = re.compile(r"([VDIWEFA])/(?:([\w.$ -]{1,100}?) {0,100}\( {0,10}(\d{1,10})\)|([A-Z][\w.$-]{2,100})): ")
-_ESPRESSIF = re.compile(r"([VDIWE]) \((\d{1,12})\) ([\w.-]{1,100}): ")
+_ESPRESSIF = re.compile(r"([VDIWE]) \((\d{2,12})\) ([\w.-]{1,100}): ")
 _BRACKET = re.compile(r"\[([DIWEFC]) ?([\d:. ,-]{6,30})(?: ([^\]]{1,200}))?\] ")  # Tornado, Jupyter, Optuna, c10d
 _SOURCE = re.compile(r"\[([DIWEF])(?: |:(\w{1,60}):\w{0,60}, )([\w./-]{1,200}:\d{1,9}(?: [^\]]{1,200})?)\] ")  # c10d, ONNX
 _QUOTED_TIME = re.compile(r"\[([DIWEF])\] (\d{4}-\d\d-\d\d[T ][\d:.]{8,20}Z?) ")
 _LETTER_TIME = re.compile(r"[<(]([DIWEFCXN])[>)] ?(\d{4}-\d\d-\d\d[T ][\d:.]{8,20}) (?:- )?")  # Mumble, qBittorrent
+_CUPS = re.compile(r"([DdINWECAX]) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ")
+_CUPS_LEVELS = {"d": "TRACE", "N": "INFO", "X": "FATAL"}
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
 
@@ -41,6 +43,13 @@ def read_ruby(line: str) -> Recognised | None:
     if line[1:4] == ", [" and (match := _RUBY.match(line, 0, HEAD_LENGTH)):
         level = LETTERS.get(match[1]) if match[1] not in "AU" else None
         return named(level, line[match.end() :], time=match[2], program=match[3])
+    return None
+
+
+def read_letter_bracketed_date(line: str) -> Recognised | None:
+    """CUPS."""
+    if line[1:3] == " [" and (match := _CUPS.match(line, 0, HEAD_LENGTH)):
+        return named(_CUPS_LEVELS.get(match[1]) or LETTERS[match[1]], line[match.end() :], time=match[2])
     return None
 
 
@@ -80,6 +89,8 @@ _LETTER_FIRST = (
     re.compile(r"(?P<level>[TDINWEC]) \| (?:(?P<logger>[\w./-]{1,200}): )?"),  # capnslog: etcd, Rook
     re.compile(r"(?P<level>[DIWE])! (?:\[(?P<logger>[^\]]{1,200})\] )?"),  # Telegraf
     re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
+    re.compile(r"(?P<level>[VTDIWEF])(?:/(?P<logger>[\w.$-]{1,100}))?: "),
+    re.compile(r"(?P<level>[VTDIWEF]) (?=\[)"),
     re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
 )
 _BRACKET_FIRST = (re.compile(r"\[(?P<level>[VDIWEF]):(?P<logger>\w{1,60}):\w{0,60}, (?P<source>[^\]]{1,300})\] "),)  # ONNX
@@ -116,7 +127,7 @@ def _patterns_for(line: str, at: int) -> tuple["re.Pattern[str]", ...]:
         return _BRACKET_FIRST if line[at + 2 : at + 3] == ":" else ()
     if "0" <= first <= "9":
         return _NUMBER_FIRST
-    if second in " !12345":
+    if second in " !:/12345":
         return _LETTER_FIRST
     return _SOURCE_FIRST if line.find(".go:", at, at + HEAD_LENGTH) > 0 else ()
 
@@ -152,6 +163,7 @@ def read_after_bracketed_date(line: str) -> Recognised | None:
 
 
 _REDIS = re.compile(r"(\d{1,10}):([XCSM]) (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
+_CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # what it puts before lines for stderr
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 
 
@@ -159,4 +171,12 @@ def read_redis(line: str) -> Recognised | None:
     """Redis and Valkey."""
     if match := _REDIS.match(line, 0, LONG_HEAD):
         return named(_REDIS_LEVELS[match[4]], line[match.end() :], time=match[3], pid=match[1])
+    return None
+
+
+def read_ceph(line: str) -> Recognised | None:
+    """Ceph in a container, whose lines begin with a word that is no level."""
+    if match := _CEPH.match(line):
+        found = read_after_date(line[match.end() : match.end() + LONG_HEAD])
+        return found and named(found.level, line[match.end() :], **(found.fields or {}))
     return None

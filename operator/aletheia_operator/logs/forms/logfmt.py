@@ -26,10 +26,11 @@ def read_logfmt(line: str) -> Recognised | None:
         return None
     if len(pairs) < 2 and not found:
         return None
-    level = level_of_word(_STEP.sub("", pairs[found][:40].rstrip(",;"))) if found else None
-    if found and level:
-        del pairs[found]
     message = next((pairs.pop(key) for key in _MESSAGE_KEYS if key in pairs), None)
+    word = pairs[found][:40] if found else ""
+    level = level_of_word(_STEP.sub("", word if message is None else word.rstrip(",;")))
+    if level and found:
+        del pairs[found]
     return Recognised(level, message, pairs or None, True)
 
 

@@ -27,6 +27,8 @@ _BEGINNINGS = {
     "Error from server": "ERROR", "Error occurred during initialization of VM": "ERROR", "Warning message:": "WARN",
     "Warning messages:": "WARN", "Execution halted": "FATAL", "⨯ Error": "ERROR",
     "ERROR! ": "ERROR", "standard_init_linux.go:": "ERROR", "Can't locate ": "ERROR", "Bail out!": "FATAL",
+    "LibClamAV Error: ": "ERROR", "LibClamAV Warning: ": "WARN", "lerna ERR! ": "ERROR", "lerna WARN ": "WARN",
+    "lerna info ": "INFO", "lerna notice ": "INFO",
 }  # fmt: skip
 _BY_KEY = by_key(_BEGINNINGS)
 
@@ -81,7 +83,7 @@ _FALCO = re.compile(rf"\d\d:\d\d:\d\d\.\d{{9}}: (?P<level>(?i:{_WORDS})) ")
 _AFTER_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?=##\[|::)")  # as GitHub stores its logs
 _WARNINGS = re.compile(r"[\w./ +@<>-]{1,300}:\d{1,9}: (?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): ")
 _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
-_PHP_MESSAGE = re.compile(r"[^\n]{0,200}?PHP message: (?=PHP )")
+_PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] )(?=PHP )")
 _LEVEL_OF_MARK = {
     ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
     ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN", "UnhandledPromiseRejection": "ERROR",
@@ -117,8 +119,8 @@ def read_timed_program(line: str) -> Recognised | None:
 
 
 def read_php_fpm(line: str) -> Recognised | None:
-    """PHP's own message inside a line of PHP-FPM, which gives all of them the same level."""
-    if "PHP message: PHP " in line[:HEAD_LENGTH] and (match := _PHP_MESSAGE.match(line, 0, HEAD_LENGTH)):
+    """PHP's own message behind a time, or inside a line of PHP-FPM, which gives all of them the same level."""
+    if " PHP " in line[:HEAD_LENGTH] and (match := _PHP_MESSAGE.match(line, 0, HEAD_LENGTH)):
         found = read_program(line[match.end() :])
         return found and named(found.level, line[match.end() :])
     return None
