@@ -1,6 +1,7 @@
 """Settings of the unit tests: hypothesis with bounded work, the same cases each time, and nothing written to disk."""
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -36,3 +37,33 @@ async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     watch.stop()
     own = [str(pause) for pause in pauses if pause.own_seconds >= LONG_SECONDS]
     assert not own or request.node.get_closest_marker("blocks_the_loop"), f"the event loop was blocked: {own}"
+
+
+@pytest.fixture(autouse=True)
+def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that logs an error it does not declare: `@pytest.mark.logs_errors("part of the message", ...)`."""
+    marker = request.node.get_closest_marker("logs_errors")
+    declared: tuple[str, ...] = marker.args if marker else ()
+    seen = _Errors()
+    root = logging.getLogger()
+    root.addHandler(seen)
+    try:
+        yield
+    finally:
+        root.removeHandler(seen)
+    undeclared = [message for message in seen.messages if not any(part in message for part in declared)]
+    assert not undeclared, f"errors were logged that the test does not declare with the mark logs_errors: {undeclared[:5]}"
+    missed = [part for part in declared if not any(part in message for message in seen.messages)]
+    assert not missed, f"errors that the test declares with the mark logs_errors were not logged: {missed}"
+
+
+class _Errors(logging.Handler):
+    """Keeps the messages of errors, and of their exceptions."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.messages.append(record.getMessage() + (f": {error!r}" if error else ""))

@@ -139,6 +139,7 @@ async def test_progress_is_reported_step_by_step(tmp_path: Path) -> None:
             {"thing/b": 1},
             [("thing/a", GapReason.INTERNAL_ERROR)],
             id="a fault of our own does not stop the others",
+            marks=pytest.mark.logs_errors("question Fake/a failed: RuntimeError"),
         ),
     ],
 )
@@ -151,6 +152,7 @@ async def test_the_phase_follows_from_evidence_and_gaps(
     on_disk(snapshot)
 
 
+@pytest.mark.logs_errors("question Fake/a failed: RuntimeError")
 async def test_what_came_before_a_fault_of_our_own_is_kept(tmp_path: Path) -> None:
     """Partial evidence is evidence."""
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1, 2], RuntimeError("bug")]})))
@@ -158,6 +160,7 @@ async def test_what_came_before_a_fault_of_our_own_is_kept(tmp_path: Path) -> No
     assert gaps(snapshot) == [("thing/a", GapReason.INTERNAL_ERROR)]
 
 
+@pytest.mark.logs_errors("question Fake/a failed: ConnectionResetError")
 async def test_a_connection_that_breaks_is_not_blamed_on_the_volume(tmp_path: Path) -> None:
     """An OSError of a source is not a failed save."""
     snapshot = await run(
@@ -176,7 +179,13 @@ async def test_an_incomplete_artifact_says_so_itself(tmp_path: Path) -> None:
     assert snapshot.manifest.artifacts[0].complete is False
 
 
-@pytest.mark.parametrize("place", ["plan", "fetch"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("plan", marks=pytest.mark.logs_errors("planning Fake failed")),
+        pytest.param("fetch", marks=pytest.mark.logs_errors("question Fake/a failed")),
+    ],
+)
 async def test_the_text_of_an_unexpected_exception_is_logged_but_not_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
@@ -604,6 +613,7 @@ async def test_where_none_is_named_the_default_service_account_reads(tmp_path: P
     assert "service account reader does not exist" in snapshot.manifest.gaps[0].message
 
 
+@pytest.mark.logs_errors("question Retired/b failed: KeyError")
 async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_path: Path) -> None:
     """A question whose fetcher is gone is a gap, not a crash."""
     first = FakeFetcher({"a": [[1]], "b": [forever]}, name="Retired")

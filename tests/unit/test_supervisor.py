@@ -341,6 +341,7 @@ async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Pa
         await rig.supervisor.close()
 
 
+@pytest.mark.logs_errors("Investigation shop/incident failed")
 async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever investigate raises, a person reads in the status that it is over; the exception's text stays in the log."""
 
