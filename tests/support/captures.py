@@ -64,9 +64,20 @@ def capture(
     order = Order(owner, NOW, InvestigationSpec.model_validate({"targets": [{"pod": "any"}], **(spec or {})}))
     kubernetes = tools.pop("kubernetes", None)
     shared = Tools(
-        SessionLayout(root), cast("Any", kubernetes), cast("Any", None), fetchers=(fetcher,), max_fetches=1, now=now, **tools
+        SessionLayout(root),
+        cast("Any", kubernetes),
+        cast("Any", None),
+        fetchers=(fetcher,),
+        max_fetches=1,
+        now=now,
+        sleep=_no_sleep,
+        **tools,
     )
     return asyncio.run(investigate(order, shared, lambda snapshot: None))
+
+
+async def _no_sleep(seconds: float) -> None:
+    """The window's last second is over at once."""
 
 
 def unfinished(owner: InvestigationReference = OWNER) -> Manifest:
@@ -138,6 +149,7 @@ def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
         fetchers=(fetcher,),
         max_fetches=1,
         now=lambda: NOW,
+        sleep=_no_sleep,
     )
 
     async def run() -> None:

@@ -240,10 +240,14 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
+async def no_sleep(seconds: float) -> None:
+    """The time is over at once."""
+
+
 def make_tools(root: Path, *fetchers: Any, **changes: Any) -> Tools:
     """Tools with a session volume at `root`, these fetchers and a clock that stands still at NOW."""
     kubernetes = changes.pop("kubernetes", None) or FakeKubernetes()
-    settings: dict[str, Any] = {"now": Clock(), **changes}
+    settings: dict[str, Any] = {"now": Clock(), "sleep": no_sleep, **changes}
     return Tools(
         layout=SessionLayout(root), kubernetes=cast("Any", kubernetes), http=Http(), fetchers=tuple(fetchers), **settings
     )

@@ -48,6 +48,7 @@ async def test_names_are_unique_and_valid() -> None:
     assert not any(".." in name or "-." in name for name in names)
 
 
+@pytest.mark.logs_errors("posting an Event failed: OverflowError")
 async def test_a_refused_event_costs_no_other() -> None:
     """Whatever the API server says, or the client raises."""
 

@@ -19,10 +19,10 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
-from aletheia_operator.investigate import Order, Snapshot, Tools, deadline, investigate
+from aletheia_operator.investigate import Snapshot, deadline
 from aletheia_operator.session import EntryBuffer, Session, SessionBusy, Written
+from tests.unit.capturing import cancel, counts, files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import (
-    LONGEST_TEST_SECONDS,
     NOW,
     Clock,
     FakeFetcher,
@@ -35,38 +35,6 @@ from tests.unit.fakes import (
 CANARY = "canary-5f2c9a"
 
 
-async def run(order: Order, tools: Tools, report: Callable[[Snapshot], None] = lambda _: None) -> Snapshot:
-    """The capture, which never takes long."""
-    async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        return await investigate(order, tools, report)
-
-
-def gaps(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Target and reason of each gap."""
-    return [(gap.target, gap.reason) for gap in snapshot.manifest.gaps]
-
-
-def counts(snapshot: Snapshot) -> dict[str, int]:
-    """Entries of each artifact, by its target."""
-    return {artifact.target: artifact.count for artifact in snapshot.manifest.artifacts}
-
-
-def on_disk(snapshot: Snapshot) -> dict[str, Any]:
-    """Each artifact's file as JSON, by its target, checked against its digest and size."""
-    found = {}
-    for artifact in snapshot.manifest.artifacts:
-        content = (Path(snapshot.path) / artifact.path).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.size_bytes, artifact.sha256)
-        found[artifact.target] = json.loads(content)
-    return found
-
-
-def files(snapshot: Snapshot) -> set[str]:
-    """Every file of the session, by its path in it."""
-    session = Path(snapshot.path)
-    return {str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()}
-
-
 async def test_what_was_asked_for_is_captured(tmp_path: Path) -> None:
     """Artifacts in the order of the plan, each saying what was asked and what there is."""
     fetcher = FakeFetcher({"b": [[1], [2, 3]], "a": [[]]})
@@ -77,7 +45,7 @@ async def test_what_was_asked_for_is_captured(tmp_path: Path) -> None:
         "source": "fake",
         "metadata": {
             "thing": "b",
-            "time_range": ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"],
+            "time_range": ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00.999999Z"],
             "collected_at": "2026-11-22T12:00:00Z",
             "count": 3,
             "summary": "3 entries",
@@ -97,7 +65,7 @@ async def test_the_manifest_on_disk_is_the_one_that_is_returned(tmp_path: Path) 
     manifest = json.loads(content)
     assert manifest == snapshot.manifest.to_json()
     assert manifest["spec"]["timeout"] == "5m"
-    assert manifest["window"] == ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"]
+    assert manifest["window"] == ["2026-11-22T11:00:00Z", "2026-11-22T12:00:00.999999Z"]
     assert manifest["startTime"] == manifest["completionTime"] == "2026-11-22T12:00:00Z"
 
 
@@ -301,24 +269,16 @@ async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Pa
             await forever()
 
     order = make_order()
-    fetcher = FakeFetcher({"stubborn": [stubborn], "cancels": [_cancel(order)]})
+    fetcher = FakeFetcher({"stubborn": [stubborn], "cancels": [cancel(order)]})
     snapshot = await run(order, make_tools(tmp_path, fetcher))
     assert snapshot.manifest.phase == "Cancelled"
     assert ("thing/stubborn", GapReason.CANCELLED) in gaps(snapshot)
 
 
-def _cancel(order: Order) -> Callable[[], Any]:
-    async def cancel() -> None:
-        order.cancelled.set()
-        await forever()
-
-    return cancel
-
-
 async def test_a_cancelled_capture_keeps_what_it_has(tmp_path: Path) -> None:
     """What was done, what was under way as far as it came, and a gap for the rest."""
     order = make_order()
-    fetcher = FakeFetcher({"done": [[1]], "under way": [[2], _cancel(order)], "waiting": [[3]]})
+    fetcher = FakeFetcher({"done": [[1]], "under way": [[2], cancel(order)], "waiting": [[3]]})
     snapshot = await run(order, make_tools(tmp_path, fetcher, max_fetches=1))
     assert snapshot.manifest.phase == "Cancelled"
     assert counts(snapshot) == {"thing/done": 1, "thing/under way": 1}
@@ -352,22 +312,6 @@ async def test_a_capture_taken_up_after_its_deadline_ends_at_once(tmp_path: Path
     assert snapshot.manifest.phase == "TimedOut"
     assert counts(snapshot) == {"thing/a": 1}
     assert gaps(snapshot) == [("thing/b", GapReason.TIMED_OUT)]
-
-
-async def interrupted(order: Order, tools: Tools, after: str) -> None:
-    """The capture in a process that is stopped once the question `after` is done."""
-    done = asyncio.Event()
-
-    def report(snapshot: Snapshot) -> None:
-        if any(artifact.target == f"thing/{after}" for artifact in snapshot.manifest.artifacts):
-            done.set()
-
-    task = asyncio.create_task(investigate(order, tools, report))
-    async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        await done.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
 
 
 async def test_a_capture_that_was_interrupted_goes_on(tmp_path: Path) -> None:
@@ -590,7 +534,7 @@ async def test_a_window_that_ends_in_the_future_is_a_gap(tmp_path: Path) -> None
     window = {"start": "2026-11-22T11:30:00Z", "end": "2026-11-22T13:00:00Z"}
     snapshot = await run(make_order(window=window), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     assert gaps(snapshot) == [("window", GapReason.WINDOW_IN_FUTURE)]
-    assert snapshot.manifest.window == ("2026-11-22T11:30:00Z", "2026-11-22T12:00:00Z")
+    assert snapshot.manifest.window == ("2026-11-22T11:30:00Z", "2026-11-22T12:00:00.999999Z")
     assert snapshot.manifest.phase == "PartiallyCompleted"
 
 

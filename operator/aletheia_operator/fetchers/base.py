@@ -18,7 +18,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.batches import Encoded
-from aletheia_operator.text.timestamps import format_time
+from aletheia_operator.text.timestamps import format_time, to_nanoseconds
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Window:
     @property
     def seconds(self) -> float:
         return (self.end - self.start).total_seconds()
+
+    @property
+    def end_nanoseconds(self) -> int:
+        """The last nanosecond of the window since the Unix epoch: all of its last microsecond belongs to it."""
+        return to_nanoseconds(self.end) + 999
 
     def as_texts(self) -> tuple[str, str]:
         return format_time(self.start), format_time(self.end)

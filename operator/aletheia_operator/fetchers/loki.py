@@ -57,7 +57,7 @@ class LokiFetcher:
         request = QueryRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
         limit = request.limit or DEFAULT_LIMIT
-        start, end = to_nanoseconds(sources.window.start), to_nanoseconds(sources.window.end) + 1
+        start, end = to_nanoseconds(sources.window.start), sources.window.end_nanoseconds + 1
         findings = Findings()
         pages = _Pages(sources.http, endpoint, sources.scratch, request.query, start, end, question.target, findings)
         yield Document(

@@ -98,6 +98,15 @@ def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | 
     return Fate.REMOVE if session.seen_to_go or now - record.orphaned_since >= grace else Fate.KEEP
 
 
+def is_abandoned(session: Session, doubt: str | None = None) -> bool:
+    """Whether the manifest says that the capture runs, but none will ever go on with it. `doubt`: as for `fate_of`."""
+    if session.manifest.finished or session.record.imported:
+        return False
+    if session.resource is None:
+        return doubt is None
+    return session.resource.phase in TERMINAL_PHASES
+
+
 def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now: datetime) -> bool:
     """Whether the data is to be removed, or was begun to be removed."""
     if manifest.expiration_time is not None:

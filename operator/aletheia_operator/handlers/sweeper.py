@@ -23,10 +23,12 @@ from aletheia_operator.handlers.policies import (
     exceeded_caps,
     fate_of,
     have_vanished,
+    is_abandoned,
     is_to_be_deleted,
     over_caps,
 )
 from aletheia_operator.handlers.status_writer import StatusWriter
+from aletheia_operator.investigate.abandoned import end_abandoned
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
@@ -156,6 +158,11 @@ class Sweeper:
         if session.resource is not None and not session.record.imported:
             session = replace(session, record=await self._remember(session.manifest, session.resource))
         doubt = vanished or cluster.doubt(session.manifest)
+        if cluster.unknown is None and is_abandoned(session, doubt):
+            phase = session.resource.phase if session.resource is not None else None
+            ended = await asyncio.to_thread(end_abandoned, self.layout, session.manifest.session_id, self.now(), phase)
+            session = replace(session, manifest=_light(ended))
+            log.warning("session %s: its capture had not written its end; it is %s", ended.session_id, ended.phase)
         fate = fate_of(session, self.now(), self.retention, doubt)
         if fate is Fate.ORPHAN:
             session = replace(session, record=await self._orphan(session))

@@ -30,8 +30,8 @@ from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS, Answe
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.chronicle import TIMELINE_KEY, Chronicle
 from aletheia_operator.investigate.deadline import Deadline
-from aletheia_operator.investigate.decisions import conclude, fix_window
-from aletheia_operator.investigate.gaps import gap_of
+from aletheia_operator.investigate.decisions import conclude, fix_window, interruption_of
+from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import make_plan
 from aletheia_operator.investigate.records import Records
@@ -45,9 +45,8 @@ from aletheia_operator.timeline import Timeline
 from aletheia_operator.version import __version__
 
 PLAN_KEY = "plan"
-OWN = "Investigation"
-"""In place of a fetcher, in gaps of the capture itself."""
-INTERRUPTIONS = {reason.value: reason for reason in (GapReason.TIMED_OUT, GapReason.CANCELLED)}
+MAX_WAIT_SECONDS = 1.5
+"""For the end of the window: longer only if our clock is not that of the API server."""
 
 
 async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
@@ -136,7 +135,7 @@ class _Capture:
             cancelled=order.cancelled,
             now=tools.now,
             interrupted=self._record_interruption,
-            interruption=INTERRUPTIONS.get(session.progress.interruption or ""),
+            interruption=interruption_of(session.progress.interruption),
         )
         most = max((one.from_logs.limit for one in order.spec.traces or () if one.from_logs), default=0)
         self._views = Views(Timeline(self._window.start, self._window.end), most)
@@ -185,6 +184,7 @@ class _Capture:
 
     async def ask(self) -> bool:
         """Ask every question that is not answered yet; whatever happens, each is done afterwards."""
+        await self._deadline.run([self._wait_for_the_windows_end()])
         answering = Answering(
             session=self._session,
             tools=self._tools,
@@ -198,6 +198,12 @@ class _Capture:
         )
         await answering.ask(self._questions)
         return True
+
+    async def _wait_for_the_windows_end(self) -> None:
+        """Wait until the second is over in which the resource was created: what happens in it belongs to the window."""
+        left = (self._window.end - self._tools.now()).total_seconds()
+        if left > 0:
+            await self._tools.sleep(min(left, MAX_WAIT_SECONDS))
 
     async def make_timeline(self) -> None:
         """Save the timeline of what was captured."""

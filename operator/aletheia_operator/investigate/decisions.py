@@ -11,23 +11,38 @@ from aletheia_operator.session import Artifact, Gap
 from aletheia_operator.text.timestamps import format_time
 
 
-def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | None]:
-    """The window of an Investigation created at `created`; an end in the future is cut there, and said.
+def last_moment(created: datetime) -> datetime:
+    """The last moment that a window may have: `created` has whole seconds, so it may stand for any moment of its second."""
+    return created.replace(microsecond=0) + timedelta(microseconds=999_999)
 
-    A window that looks back further than 1970 begins there.
+
+def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | None]:
+    """The window of an Investigation created at `created`, a time in whole seconds.
+
+    It begins no earlier than 1970, and ends with that second at the latest. An end in the future is cut there, which is a gap.
     """
+    last = last_moment(created)
     if spec.lookback is not None:
-        return Window(max(EARLIEST, created - timedelta(seconds=parse_duration(spec.lookback))), created), None
-    start, end = spec.start or created, spec.end or created
-    window = Window(min(start, created), min(end, created))
-    last = max(start, end)
-    if last <= created:
+        lookback = min(timedelta(seconds=parse_duration(spec.lookback)), created - EARLIEST)
+        return _window(created - lookback, last), None
+    start, end = spec.start or created, spec.end or last
+    window = _window(min(start, last), min(end, last))
+    if max(start, end) <= last:
         return window, None
     message = (
-        f"the window reaches to {format_time(last)}, but the resource was created at {format_time(created)}:"
+        f"the window reaches to {max(start, end).isoformat()}, but the resource was created at {format_time(created)}:"
         " what came later is not captured; create another Investigation for it"
     )
     return window, Missing("window", GapReason.WINDOW_IN_FUTURE, message)
+
+
+def _window(start: datetime, end: datetime) -> Window:
+    return Window(max(start, EARLIEST), max(end, EARLIEST))
+
+
+def interruption_of(text: str | None) -> GapReason | None:
+    """Why a capture was ended early, from its journal's word; None if it was not."""
+    return next((reason for reason in (GapReason.TIMED_OUT, GapReason.CANCELLED) if reason.value == text), None)
 
 
 def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: GapReason | None) -> str:

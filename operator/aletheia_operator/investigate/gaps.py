@@ -8,6 +8,8 @@ from aletheia_operator.session import Gap
 from aletheia_operator.text.display import one_line
 
 MAX_TARGET = 300
+OWN = "Investigation"
+"""In place of a fetcher, in gaps of the capture itself."""
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 

@@ -1,0 +1,59 @@
+"""Finishing a session that no capture works on any more: its manifest must not say `Running` for ever.
+
+That is so where the manifest could not be saved at the end, and where the Investigation was deleted while it was captured.
+"""
+
+from datetime import datetime
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Missing, Question
+from aletheia_operator.investigate.capture import PLAN_KEY
+from aletheia_operator.investigate.chronicle import TIMELINE_KEY
+from aletheia_operator.investigate.decisions import conclude, interruption_of
+from aletheia_operator.investigate.gaps import OWN, gap_of
+from aletheia_operator.session import Gap, Manifest, Session, SessionLayout
+from aletheia_operator.session.manifest_file import read_manifest
+
+
+def end_abandoned(layout: SessionLayout, session_id: str, now: datetime, phase: str | None = None) -> Manifest:
+    """Write the final manifest from the journal, and return it. One that is there already stays as it is.
+
+    `phase` is what the Investigation's status ended with; None: the Investigation is gone. What the journal does not know is
+    a gap. Blocks. Raises SessionBusy if a capture works on the session after all, OSError, and Unreadable.
+    """
+    with Session(layout, read_manifest(layout, session_id)) as session:
+        if not session.manifest.finished:
+            session.finish(_concluded(session, now, phase))
+        return session.manifest
+
+
+def _concluded(session: Session, now: datetime, phase: str | None) -> Manifest:
+    questions = [Question(**question) for question in (session.progress.plan or {}).get("questions", ())]
+    manifest = session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions)])
+    gaps = [*manifest.gaps]
+    gaps += [_unanswered(question, phase) for question in questions if question.key not in session.done]
+    if session.progress.plan is None and not manifest.gaps:
+        gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase))
+    if (manifest.spec.get("session") or {}).get("upload"):
+        message = "the capture did not come to its upload. The session stays on its volume"
+        gaps.append(gap_of(OWN, Missing("session.upload", GapReason.UPLOAD_FAILED, message)))
+    if phase is not None:
+        message = "the manifest could not be saved when the capture ended; it was written later, from the journal"
+        gaps.append(gap_of(OWN, Missing("manifest.json", GapReason.SAVE_FAILED, message)))
+    interruption = interruption_of(session.progress.interruption) or (GapReason.CANCELLED if phase is None else None)
+    return manifest.model_copy(
+        update={
+            "phase": phase or conclude(manifest.artifacts, gaps, interruption),
+            "completion_time": now,
+            "questions": len(questions),
+            "gaps": gaps,
+        }
+    )
+
+
+def _unanswered(question: Question, phase: str | None) -> Gap:
+    if phase is None:
+        words = "the Investigation was deleted before this was captured"
+        return gap_of(question.fetcher, Missing(question.target, GapReason.CANCELLED, words))
+    words = "what it became was lost: the session volume could not be written"
+    return gap_of(question.fetcher, Missing(question.target, GapReason.SAVE_FAILED, words))

@@ -1,0 +1,71 @@
+"""What several tests of captures share: running one to its end or to an interruption, and reading what it left."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
+from tests.unit.fakes import LONGEST_TEST_SECONDS, forever
+
+
+async def run(order: Order, tools: Tools, report: Callable[[Snapshot], None] = lambda _: None) -> Snapshot:
+    """The capture, which never takes long."""
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        return await investigate(order, tools, report)
+
+
+def gaps(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Target and reason of each gap."""
+    return [(gap.target, gap.reason) for gap in snapshot.manifest.gaps]
+
+
+def counts(snapshot: Snapshot) -> dict[str, int]:
+    """Entries of each artifact, by its target."""
+    return {artifact.target: artifact.count for artifact in snapshot.manifest.artifacts}
+
+
+def on_disk(snapshot: Snapshot) -> dict[str, Any]:
+    """Each artifact's file as JSON, by its target, checked against its digest and size."""
+    found = {}
+    for artifact in snapshot.manifest.artifacts:
+        content = (Path(snapshot.path) / artifact.path).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.size_bytes, artifact.sha256)
+        found[artifact.target] = json.loads(content)
+    return found
+
+
+def files(snapshot: Snapshot) -> set[str]:
+    """Every file of the session, by its path in it."""
+    session = Path(snapshot.path)
+    return {str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()}
+
+
+def cancel(order: Order) -> Callable[[], Any]:
+    """A step that cancels the order, and never ends."""
+
+    async def step() -> None:
+        order.cancelled.set()
+        await forever()
+
+    return step
+
+
+async def interrupted(order: Order, tools: Tools, after: str) -> None:
+    """The capture in a process that is stopped once the question `after` is done."""
+    done = asyncio.Event()
+
+    def report(snapshot: Snapshot) -> None:
+        if any(artifact.target == f"thing/{after}" for artifact in snapshot.manifest.artifacts):
+            done.set()
+
+    task = asyncio.create_task(investigate(order, tools, report))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await done.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

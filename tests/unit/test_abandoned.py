@@ -1,0 +1,152 @@
+"""A capture that nobody goes on with gets its end: no manifest says `Running` for ever."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.handlers.sweeper import Sweeper
+from aletheia_operator.investigate.abandoned import end_abandoned
+from aletheia_operator.session import Manifest, Session, SessionBusy, SessionLayout
+from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.session.retention_record import update_retention_record
+from aletheia_operator.session.verify import verify
+from tests.unit.capturing import interrupted, run
+from tests.unit.fakes import NOW, UID, Clock, FakeFetcher, FakeKubernetes, forever, make_order, make_tools
+
+LATER = NOW.replace(hour=13)
+LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
+CLUSTER: dict[str, Any] = {
+    "/api/v1/namespaces/kube-system": {"metadata": {"uid": "this-cluster"}},
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/investigations.aletheia.dev": {
+        "metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}
+    },
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SessionLayout:
+    """A session volume."""
+    return SessionLayout(tmp_path)
+
+
+def the_session(layout: SessionLayout) -> str:
+    (path,) = (path for path in layout.sessions.iterdir() if not path.name.startswith("."))
+    return path.name
+
+
+async def unsaved(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """A capture whose manifest cannot be saved, with what its status says."""
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "finish", full)
+        return (await run(make_order(), make_tools(layout.root, FakeFetcher({"a": [[1]], "b": [[2]]})))).manifest
+
+
+async def stopped(layout: SessionLayout) -> None:
+    """A capture that was stopped in the midst of a question, and another question waited."""
+    fetcher = FakeFetcher({"a": [[1]], "b": [[2], forever], "c": [[3]]})
+    await interrupted(make_order(), make_tools(layout.root, fetcher, max_fetches=1), after="a")
+
+
+def gaps_of(manifest: Manifest) -> list[tuple[str, str]]:
+    return [(gap.target, gap.reason) for gap in manifest.gaps]
+
+
+async def test_a_manifest_that_could_not_be_saved_is_written_later(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the journal, with the phase that the status has; the session can be verified, exported and expired then."""
+    told = await unsaved(layout, monkeypatch)
+    assert read_manifest(layout, the_session(layout)).phase == "Running"
+    manifest = end_abandoned(layout, the_session(layout), LATER, told.phase)
+    assert (manifest.phase, manifest.completion_time, manifest.questions) == (told.phase, LATER, 2)
+    assert manifest.artifacts == told.artifacts
+    assert gaps_of(manifest) == [("manifest.json", "SaveFailed")]
+    assert verify(layout.session(manifest.session_id)).intact
+    assert end_abandoned(layout, manifest.session_id, NOW, "Failed") == manifest
+
+
+async def test_what_the_journal_does_not_know_is_a_gap(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the volume took no journal either, nothing looks as if it were complete."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "record", lambda self, done: self.done.update({done.key: done}))
+        await unsaved(layout, monkeypatch)
+    manifest = end_abandoned(layout, the_session(layout), LATER, "PartiallyCompleted")
+    assert gaps_of(manifest) == [
+        ("thing/a", "SaveFailed"),
+        ("thing/b", "SaveFailed"),
+        ("manifest.json", "SaveFailed"),
+    ]
+    assert verify(layout.session(manifest.session_id)).intact
+
+
+async def test_a_capture_whose_investigation_is_gone_is_cancelled(layout: SessionLayout) -> None:
+    """What is whole is kept, the rest is said."""
+    await stopped(layout)
+    manifest = end_abandoned(layout, the_session(layout), LATER)
+    assert (manifest.phase, [artifact.target for artifact in manifest.artifacts]) == ("Cancelled", ["thing/a"])
+    assert gaps_of(manifest) == [("thing/b", "Cancelled"), ("thing/c", "Cancelled")]
+    assert {gap.message for gap in manifest.gaps} == {"the Investigation was deleted before this was captured"}
+    assert verify(layout.session(manifest.session_id)).intact
+
+
+async def test_a_capture_that_had_no_plan_says_so(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session in which nothing was done at all is not complete."""
+    begun = asyncio.Event()
+
+    class Planner(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Any:
+            begun.set()
+            await forever()
+
+    task = asyncio.create_task(run(make_order(), make_tools(layout.root, Planner({"a": [[1]]}))))
+    await begun.wait()
+    with pytest.raises(SessionBusy):
+        end_abandoned(layout, the_session(layout), LATER)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    manifest = end_abandoned(layout, the_session(layout), LATER)
+    assert (manifest.phase, gaps_of(manifest)) == ("Cancelled", [("the plan", "Cancelled")])
+
+
+async def test_an_upload_that_never_was_is_a_gap(layout: SessionLayout) -> None:
+    """Who looks into the bucket must not wait for it."""
+    upload: dict[str, Any] = {"session": {"upload": {"dataSourceRef": {"name": "bucket"}}}}
+    await interrupted(make_order(**upload), make_tools(layout.root, FakeFetcher({"a": [[1]], "b": [forever]})), after="a")
+    assert ("session.upload", "UploadFailed") in gaps_of(end_abandoned(layout, the_session(layout), LATER))
+
+
+def sweeper(layout: SessionLayout, *bodies: dict[str, Any]) -> Sweeper:
+    kubernetes = FakeKubernetes(objects=CLUSTER, lists={LISTED: bodies})
+    return Sweeper(layout, kubernetes.real(), lambda *_: None, Clock(LATER))
+
+
+def body(phase: str) -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": "incident", "uid": UID, "generation": 1}
+    return {"metadata": metadata, "spec": {}, "status": {"phase": phase, "conditions": []}}
+
+
+@pytest.mark.parametrize(("phase", "ended"), [("Running", False), ("PartiallyCompleted", True)])
+async def test_the_sweep_ends_what_the_status_has_ended(
+    layout: SessionLayout, phase: str, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A capture that still is to go on is left alone."""
+    await unsaved(layout, monkeypatch)
+    await sweeper(layout, body(phase)).sweep()
+    assert read_manifest(layout, the_session(layout)).finished is ended
+
+
+async def test_the_sweep_ends_what_is_kept_of_a_deleted_investigation(layout: SessionLayout) -> None:
+    """It stays for ever, so it must be readable."""
+    await stopped(layout)
+    update_retention_record(layout, the_session(layout), keep=True)
+    await sweeper(layout).sweep()
+    assert read_manifest(layout, the_session(layout)).phase == "Cancelled"

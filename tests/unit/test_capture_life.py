@@ -1,0 +1,381 @@
+"""A capture from its beginning to its end, over restarts: when it asks, what it owns, and how it goes on."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
+from aletheia_operator.investigate import Budget, Tools, investigate
+from aletheia_operator.investigate.answering import GIVEN_UP
+from aletheia_operator.session import Session, Written
+from tests.unit.capturing import cancel, counts, gaps, interrupted, run
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, FakeFetcher, forever, make_order, make_tools
+
+
+@dataclass
+class Sleeper:
+    """Sleeps by moving a clock, and keeps for how long."""
+
+    clock: Clock
+    slept: list[float] = field(default_factory=list)
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "slept"),
+    [(0.0, 0.999999), (0.25, 0.749999), (0.999999, None), (3.0, None), (-60.0, 1.5)],
+    ids=["at once", "within the second", "at its end", "later", "by a clock that is behind"],
+)
+async def test_questions_are_asked_when_the_window_is_over(tmp_path: Path, late_seconds: float, slept: float | None) -> None:
+    """The second of the creation belongs to the window: before its end a source would not know all of it."""
+    clock = Clock()
+    clock.advance(late_seconds)
+    sleeper, asked = Sleeper(clock), list[datetime]()
+
+    async def note() -> None:
+        asked.append(clock.moment)
+
+    fetcher = FakeFetcher({"a": [note, [1]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher, now=clock, sleep=sleeper))
+    assert snapshot.manifest.phase == "Completed"
+    assert sleeper.slept == ([pytest.approx(slept)] if slept else [])
+    assert late_seconds < 0 or asked[0] >= NOW + timedelta(microseconds=999_999)
+
+
+async def test_the_wait_for_the_windows_end_can_be_cancelled(tmp_path: Path) -> None:
+    """A cancelled Investigation does not wait, and asks nothing."""
+    order = make_order()
+
+    async def sleep(seconds: float) -> None:
+        await cancel(order)()
+
+    fetcher = FakeFetcher({"a": [[1]]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher, sleep=sleep))
+    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Cancelled", [("thing/a", GapReason.CANCELLED)])
+    assert fetcher.asked == []
+
+
+@dataclass
+class Slow:
+    """Stands for a function: says that it was called, and goes on when it is told to."""
+
+    real: Any
+    called: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def method(self) -> Any:
+        def slow(*arguments: Any) -> Any:
+            self.called.set()
+            self.go_on.wait(LONGEST_TEST_SECONDS)
+            return self.real(*arguments)
+
+        return slow
+
+    async def stop_meanwhile(self, tools: Tools) -> None:
+        """Stop a capture while it waits for the function."""
+        task = asyncio.create_task(investigate(make_order(), tools, lambda _: None))
+        await asyncio.to_thread(self.called.wait, LONGEST_TEST_SECONDS)
+        task.cancel()
+        await asyncio.sleep(0)
+        self.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_capture_that_is_stopped_while_its_session_opens_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that opens it cannot be stopped: what it opened is closed."""
+    slow = Slow(Session._recover)
+    monkeypatch.setattr(Session, "_recover", slow.method())
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
+    await slow.stop_meanwhile(tools)
+    assert (await run(make_order(), tools)).manifest.phase == "Completed"
+
+
+async def test_an_account_is_closed_when_the_capture_is_stopped_while_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody works on is counted once, from its manifest."""
+    slow = Slow(Budget.open)
+    monkeypatch.setattr(Budget, "open", slow.method())
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), budget=Budget(max_namespace_bytes=10**6))
+    await slow.stop_meanwhile(tools)
+    assert tools.budget._running == {}
+
+
+async def test_captures_that_have_ended_are_counted_once(tmp_path: Path) -> None:
+    """One that runs on beside them knows what they keep; nothing counts twice, and no account is left open."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await go_on.wait()
+
+    budget = Budget(max_namespace_bytes=10**6)
+    slow = asyncio.create_task(run(make_order("slow"), make_tools(tmp_path, FakeFetcher({"a": [[1], wait]}), budget=budget)))
+    await begun.wait()
+    (account,) = budget._running.values()
+    sizes = []
+    for uid in ("one", "two"):
+        snapshot = await run(make_order(uid), make_tools(tmp_path, FakeFetcher({"a": [["x" * 1000]]}), budget=budget))
+        sizes.append(snapshot.manifest.size_bytes)
+        assert [*budget._running.values()] == [account]
+    assert 2000 < account.others_bytes <= sum(sizes)
+    go_on.set()
+    await slow
+    assert budget._running == {}
+
+
+@dataclass
+class Death:
+    """A step at which the process dies."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await forever()
+
+    async def comes(self, tools: Tools, times: int) -> None:
+        """Run so many processes until they die here: their last words are that a question has begun."""
+        for _ in range(times):
+            self.reached.clear()
+            task = asyncio.create_task(investigate(make_order(), tools, lambda _: None))
+            async with asyncio.timeout(LONGEST_TEST_SECONDS):
+                await self.reached.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            (journal,) = tools.layout.sessions.rglob("journal.ndjson")
+            lines = [line for line in journal.read_bytes().splitlines(keepends=True) if b'"stopped"' not in line]
+            journal.write_bytes(b"".join(lines))
+
+
+@dataclass
+class Planner(FakeFetcher):
+    """Waits for `before_plan` before it plans."""
+
+    before_plan: Any = None
+
+    async def plan(self, spec: Any, sources: Any) -> Plan:
+        if self.before_plan is not None:
+            await self.before_plan()
+        return await super().plan(spec, sources)
+
+
+async def test_a_question_that_killed_the_process_twice_is_given_up(tmp_path: Path) -> None:
+    """The next process goes on with the rest, and says so."""
+    death = Death()
+    await death.comes(make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [death]}), max_fetches=1), times=2)
+    fetcher = FakeFetcher({"b": [[2]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.target, gap.reason, gap.message) == ("thing/b", GapReason.INTERNAL_ERROR, GIVEN_UP)
+    assert (counts(snapshot), fetcher.asked) == ({"thing/a": 1}, [])
+
+
+async def test_a_plan_that_killed_the_process_twice_is_given_up(tmp_path: Path) -> None:
+    """Then there is nothing to ask."""
+    death = Death()
+    await death.comes(make_tools(tmp_path, Planner({"a": [[1]]}, before_plan=death)), times=2)
+    fetcher = FakeFetcher({"a": [[1]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Failed", [("the plan", GapReason.INTERNAL_ERROR)])
+    assert fetcher.planned == 0
+
+
+async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> None:
+    """Of several that were asked when it died one at a time is tried again: the next death tells which it was."""
+    running, most = 0, 0
+
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+
+    death = Death()
+    await death.comes(make_tools(tmp_path, FakeFetcher({str(number): [death] for number in range(4)})), times=1)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({str(number): [work, [1]] for number in range(4)})))
+    assert (snapshot.manifest.phase, len(snapshot.manifest.artifacts), most) == ("Completed", 4, 1)
+
+
+async def test_a_process_that_stops_in_good_order_counts_for_nothing(tmp_path: Path) -> None:
+    """An operator that is restarted often gives nothing up."""
+    for _ in range(4):
+        await interrupted(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [forever]})), after="a")
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]})))
+    assert snapshot.manifest.phase == "Completed"
+
+
+class Leaky(FakeFetcher):
+    """Leaves scratch files open."""
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        await asyncio.to_thread(sources.scratch().put, b"x" * 1000)
+        async for document in super().fetch(question, sources):
+            yield document
+
+
+def scratch_files(root: Path) -> list[str]:
+    """Unlinked files on the volume that this process has open."""
+    links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return [link for link in links if link.startswith(str(root)) and link.endswith(" (deleted)")]
+
+
+@pytest.mark.parametrize("quota", [None, 1], ids=["within the quota", "over quota"])
+async def test_scratch_files_are_closed_with_their_question(tmp_path: Path, quota: int | None) -> None:
+    """Also where the fetcher forgot them, and where the quota is spent before a document is read."""
+    open_files: list[int] = []
+
+    async def look() -> None:
+        open_files.append(len(scratch_files(tmp_path)))
+
+    answers: dict[str, Any] = {str(number): [look, Unavailable("down")] for number in range(10)}
+    tools = make_tools(tmp_path, Leaky(answers), max_fetches=1, budget=Budget(max_session_bytes=quota))
+    await run(make_order(), tools)
+    assert open_files == ([] if quota else [1] * 10)
+    assert scratch_files(tmp_path) == []
+
+
+class Greedy(FakeFetcher):
+    """Gathers a megabyte in scratch files before it gives anything."""
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        scratch = sources.scratch()
+        for _ in range(1000):
+            await asyncio.to_thread(scratch.put, b"x" * 1000)
+        async for document in super().fetch(question, sources):
+            yield document
+
+
+async def test_scratch_files_count_for_the_quota(tmp_path: Path) -> None:
+    """An answer that waits in scratch files is refused once it is larger than what may be kept of it."""
+    tools = make_tools(tmp_path, Greedy({"a": [[1]]}), budget=Budget(max_session_bytes=50_000))
+    snapshot = await run(make_order(), tools)
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.target, gap.reason) == ("thing/a", GapReason.BUDGET_EXCEEDED)
+    assert "the session reached its quota of 50000 bytes" in gap.message
+
+
+async def test_what_waits_in_scratch_files_does_not_count_twice(tmp_path: Path) -> None:
+    """Entries come out of them: a quota that holds an answer once is enough."""
+
+    class Gathering(FakeFetcher):
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            await asyncio.to_thread(sources.scratch().put, b"x" * 30_000)
+            async for document in super().fetch(question, sources):
+                yield document
+
+    entries = ["x" * 2_998] * 10
+    tools = make_tools(tmp_path, Gathering({"a": [[one] for one in entries]}), budget=Budget(max_session_bytes=35_000))
+    snapshot = await run(make_order(), tools)
+    assert (snapshot.manifest.phase, counts(snapshot)) == ("Completed", {"thing/a": 10})
+
+
+async def test_saving_does_not_wait_for_sources_that_hang(tmp_path: Path) -> None:
+    """Threads that wait for a source are others than those that save."""
+    go_on = threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    hanging = asyncio.create_task(asyncio.to_thread(go_on.wait, LONGEST_TEST_SECONDS))
+    await asyncio.sleep(0)
+    try:
+        snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    finally:
+        go_on.set()
+        await hanging
+    assert snapshot.manifest.phase == "Completed"
+
+
+@dataclass
+class WithSomething(FakeFetcher):
+    """Gives what it has when its Investigation is over, as fetchers of logs do; nothing where the process stops."""
+
+    sources: Sources | None = None
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        self.sources = sources
+        async for document in super().fetch(question, sources):
+            yield document
+
+    async def _batches(self, key: str, findings: Findings) -> AsyncGenerator[list[Any], None]:
+        assert self.sources is not None
+        try:
+            await next(iter(self.answers[key]))()  # type: ignore[operator]
+        except asyncio.CancelledError:
+            if not self.sources.interrupted():
+                raise
+        yield ["what it had"]
+
+
+async def test_what_a_source_has_at_the_end_is_kept(tmp_path: Path) -> None:
+    """A fetcher is told that the Investigation is over, and the process is not."""
+    order = make_order()
+    snapshot = await run(order, make_tools(tmp_path, WithSomething({"a": [cancel(order)]})))
+    assert (snapshot.manifest.phase, counts(snapshot)) == ("Cancelled", {"thing/a": 1})
+
+
+async def test_no_more_is_written_at_once_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write takes the volume and a processor: more at once are no faster."""
+    running, most, guard, write = 0, 0, threading.Lock(), Session.write
+    two = threading.Barrier(2)
+
+    def watched(self: Session, *arguments: Any) -> Written:
+        nonlocal running, most
+        with guard:
+            running += 1
+            most = max(most, running)
+        two.wait(LONGEST_TEST_SECONDS)
+        with guard:
+            running -= 1
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Session, "write", watched)
+    tools = make_tools(tmp_path, FakeFetcher({str(number): [[1]] for number in range(20)}), max_fetches=20)
+    await run(make_order(), tools)
+    assert most == 2
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def killed(*_: Any) -> Any:
+    raise KilledError
+
+
+@pytest.mark.parametrize("reason", ["Cancelled", "TimedOut"])
+async def test_a_capture_that_is_killed_after_its_end_keeps_its_phase(
+    tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though all questions were recorded, as while it uploads: the next process says what the first would have said."""
+    clock, order = Clock(), make_order()
+
+    class Late(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            clock.advance(599.9 if reason == "TimedOut" else 0)
+            return await super().plan(spec, sources)
+
+    fetcher = Late({"a": [[1]], "b": [[2], cancel(order) if reason == "Cancelled" else forever]})
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "finish", killed)
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
+            with pytest.raises(KilledError):
+                await investigate(order, make_tools(tmp_path, fetcher, now=clock), lambda _: None)
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher, now=clock))
+    assert (snapshot.manifest.phase, counts(snapshot)) == (reason, {"thing/a": 1, "thing/b": 1})
