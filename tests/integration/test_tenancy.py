@@ -1,12 +1,20 @@
 """Attempts of a tenant to read another namespace's series, against a real Prometheus: refused or confined, all of them."""
 
+import json
+import re
 from collections.abc import Iterator
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus.promql_grammar import parse
+from aletheia_operator.fetchers.prometheus.tenancy import confine
 from tests.cluster import servers
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
+from tests.support.promql import Writer
 
 END = 1_763_000_040
 SECRET = "of-another-namespace"
@@ -94,6 +102,38 @@ def test_refused(prometheus: servers.Prometheus, query: str) -> None:
     fetched = ask(prometheus, query)
     assert fetched.documents == []
     assert reasons(fetched.missing) == ["Rejected"]
+
+
+def format_query(server: servers.Prometheus, query: str) -> str | None:
+    """The query as Prometheus' own parser prints it; None if that refuses it."""
+    form = urlencode({"query": query}).encode()
+    try:
+        with urlopen(f"{server.url}/api/v1/format_query", form, timeout=10) as answer:
+            return str(json.load(answer)["data"])
+    except HTTPError as e:
+        assert e.code == 400
+        return None
+
+
+def test_what_prometheus_parses_is_confined_and_nothing_else_changed(prometheus: servers.Prometheus) -> None:
+    """Of queries in any form: valid ones are never refused, and Prometheus reads the same in both but for the matcher."""
+    valid = 0
+    for seed in range(600):
+        query = Writer(seed).query()
+        theirs = format_query(prometheus, query)
+        if theirs is None:
+            continue
+        valid += 1
+        ours = format_query(prometheus, confine(query, "tenant", "shop"))
+        assert ours is not None, query
+        assert without_space(ours.replace('{tenant="shop"}', "").replace(',tenant="shop"', "")) == without_space(theirs), query
+        assert ours.count('tenant="shop"') == len(parse(query).selectors), query
+    assert valid > 300
+
+
+def without_space(text: str) -> str:
+    """Pretty-printed text breaks its lines by their lengths, which the matcher changes."""
+    return re.sub(r"\s+", "", text)
 
 
 def test_templates_are_confined_too(prometheus: servers.Prometheus) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.api import InvestigationSpec, MetricsRequest
+from aletheia_operator.api import InvestigationSpec, MetricsRequest, parse_duration
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
@@ -21,7 +21,7 @@ from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
-from aletheia_operator.fetchers.prometheus.grid import MAX_CHUNKS, MAX_POINTS_PER_SERIES, Grid, step_seconds
+from aletheia_operator.fetchers.prometheus.grid import Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.series_store import Gathered
 from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, Event, Samples, warnings_of
 from aletheia_operator.fetchers.prometheus.summary import spike_start, summarise
@@ -191,7 +191,7 @@ def window_of(seconds: float) -> Any:
 
 def test_a_step_that_makes_too_many_points_is_refused_with_one_that_does_not() -> None:
     """The limit itself is allowed; the step that is proposed is taken."""
-    most = MAX_POINTS_PER_SERIES * MAX_CHUNKS
+    most = 11_000 * 200
     window = window_of(2 * most + 1)
     assert step_seconds("1s", window_of(most)) == 1
     with pytest.raises(Rejected, match="use 3s or more"):
@@ -208,12 +208,49 @@ def test_chunks_of_a_grid_hold_each_moment_once(start: int, seconds: int, step: 
     moments = [moment for chunk in chunks for moment in range(chunk.start, chunk.end + 1, step)]
     assert moments[-1] == start + seconds
     assert moments == list(range((start + seconds) - seconds // step * step, start + seconds + 1, step))
-    assert all((chunk.end - chunk.start) // step < MAX_POINTS_PER_SERIES for chunk in chunks)
+    assert all((chunk.end - chunk.start) // step < 11_000 for chunk in chunks)
 
 
 def events(series: dict[str, Any]) -> list[Event]:
     samples = [Samples(kind, found) for kind, found in series.items() if kind != "metric"]
     return [*samples, EndOfSeries(series["metric"])]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "step"),
+    [(3_600, "1m", 15), (30 * 86_400, "5m", 150), (30 * 86_400, "1m", 30), (30 * 86_400, "20s", 15), (30 * 86_400, "1d", 900)],
+)
+def test_the_step_adapts_to_a_range_that_was_given(seconds: int, asked: str, step: int) -> None:
+    """So that what happens between two samples is in the range of one, whichever range was asked for."""
+    assert step_seconds(None, window_of(seconds), parse_duration(asked)) == step
+
+
+@pytest.mark.parametrize("step", [15, 60, 61, 300, 900, 3_600, 86_400])
+def test_the_default_range_of_templates_covers_a_step_and_the_scrape_before(step: int) -> None:
+    """An increase is seen from the last sample before the step on."""
+    assert default_range_seconds(step) >= step + (240 if step > 15 else 60)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_templates_ask_for_whole_windows(template: str, loopback: Loopback) -> None:
+    """By a range of more than a step, or else for the extremes of each step."""
+    body = success({"metric": {}, "values": [[1, "1"]]})
+    loopback.answers = [reply_json(body)]
+    sources = make_sources(data_sources=Found(loopback.endpoint()), window=window_of(30 * 86_400))
+    fetcher = PrometheusFetcher()
+    (question,) = (
+        await fetcher.plan(InvestigationSpec.model_validate({"metrics": [{"template": template}]}), sources)
+    ).questions
+    (document,) = [document async for document in fetcher.fetch(question, sources)]
+    queries = {query["query"] for query in loopback.queries()}
+    assert document.metadata["step_seconds"] == 900
+    if document.metadata["over_step"]:
+        assert document.metadata["over_step"] == ["max", "min"]
+        assert {query[:14] for query in queries} == {document.metadata["query"][:14], "max_over_time(", "min_over_time("}
+        assert not re.search(r"\[\d+s\]", document.metadata["query"])
+    else:
+        assert len(queries) == 1
+        assert set(re.findall(r"\[(\d+)s\]", document.metadata["query"])) == {"1200"}
 
 
 def series(*numbers: Any, start: int = 0) -> dict[str, Any]:

@@ -257,6 +257,70 @@ def test_a_chunk_that_is_asked_again_counts_once(serve: Serve) -> None:
     assert "300 series, max 2 " in fetched.documents[0].findings.summary
 
 
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("level", "{name}_over_time(level[{range}])"),
+        ("level{a='b'} # why", '{name}_over_time(level{{a="b"}}[{range}])'),
+        ("level + 1 # why", "{name}_over_time((level + 1 # why\n)[{range}:15s])"),
+        ("5", "{name}_over_time(vector(5)[{range}:15s])"),
+        ("a default b", "{name}_over_time((a default b\n)[{range}:15s])"),
+    ],
+)
+def test_extremes_are_asked_for_each_step(serve: Serve, query: str, asked: str) -> None:
+    """All of the window is in the range of one moment: the beginning in that of the first."""
+    questions: list[tuple[str, int, int]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        questions.append((request.query["query"], int(request.query["start"]), int(request.query["end"])))
+        return matrix(samples(1, 2))
+
+    seconds = 2 * 86_400 + 100
+    fetched = ask(serve, answer, {"query": query}, seconds=seconds)
+    first = END - 2 * 86_400
+    assert questions[0] == (query, first, END)
+    for name in ("max", "min"):
+        own = [question for question in questions if question[0].startswith(name)]
+        assert own[0] == (asked.format(name=name, range="100001ms"), first, first)
+        assert {text for text, _, _ in own[1:]} == {asked.format(name=name, range="300s")}
+        moments = [moment for _, start, end in own[1:] for moment in range(start, end + 1, 300)]
+        assert moments == list(range(first + 300, END + 1, 300))
+        cost = 1 if asked.endswith("[{range}])") else 20
+        assert all((end - start) // 300 * cost < 11_000 for _, start, end in own[1:])
+    assert [entry.get("over_step") for entry in fetched.entries[0]] == [None, "max", "min"]
+    assert fetched.missing == []
+
+
+@pytest.mark.parametrize(
+    ("metrics", "seconds"),
+    [({"query": "up"}, 20_000), ({"query": "up", "step": "1m"}, 90_000), ({"query": "up", "instant": True}, 90_000)],
+)
+def test_extremes_are_not_asked_for_where_nothing_was_thinned_out(serve: Serve, metrics: dict[str, Any], seconds: int) -> None:
+    """In short windows, with a step that was asked for, and at one moment."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query["query"])
+        return matrix(samples(1))
+
+    assert ask(serve, answer, metrics, seconds=seconds).documents[0].metadata["over_step"] == []
+    assert asked == ["up"]
+
+
+def test_extremes_that_cannot_be_had_are_a_note(serve: Serve) -> None:
+    """What was asked for is there, and the note says what may have been overlooked."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if "over_time" in request.query["query"]:
+            return web.json_response({"error": "too many samples"}, status=422)
+        return matrix(samples(1))
+
+    fetched = ask(serve, answer, {"query": "up"}, seconds=90_000)
+    assert [(gap.reason.value, gap.severity) for gap in fetched.missing] == [("Rejected", "note")]
+    assert "between the samples could not be asked for" in fetched.missing[0].message
+    assert len(fetched.entries[0]) == 1
+
+
 class Metrics:
     """A server that knows names of metrics and their labels, of two namespaces."""
 
@@ -269,7 +333,7 @@ class Metrics:
         self.ignores_matchers = ignores_matchers
         self.lists_names = lists_names
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         match = str(request.query.get("match[]", ""))
         if "query" in request.path:
             readable = "last_over_time" in request.query["query"] and self.series(request.query["query"])
@@ -309,7 +373,7 @@ class Metrics:
 )
 def test_an_unknown_name_is_a_gap_with_the_nearest(serve: Serve, query: str, words: str) -> None:
     """A misspelt metric or label must not look like quiet."""
-    fetched = ask(serve, Metrics(), {"query": query})
+    fetched = ask(serve, Metrics().answer, {"query": query})
     assert reasons(fetched.missing) == ["Empty"]
     assert words in fetched.missing[0].message
     assert fetched.entries == [[]]
@@ -321,26 +385,26 @@ def test_an_unknown_name_is_a_gap_with_the_nearest(serve: Serve, query: str, wor
 )
 def test_a_known_name_without_series_is_no_gap(serve: Serve, query: str) -> None:
     """Nor is what names no metric, or is not understood."""
-    assert ask(serve, Metrics(), {"query": query}).missing == []
+    assert ask(serve, Metrics().answer, {"query": query}).missing == []
 
 
 def test_a_server_that_lists_no_names(serve: Serve) -> None:
     """The empty answer is as the server gave it."""
-    assert ask(serve, Metrics(lists_names=False), {"query": "qqq"}).missing == []
+    assert ask(serve, Metrics(lists_names=False).answer, {"query": "qqq"}).missing == []
 
 
 @pytest.mark.parametrize("ignores_matchers", [False, True])
 def test_names_of_other_tenants_are_not_told(serve: Serve, ignores_matchers: bool) -> None:
     """A confined tenant hears names of its own series alone, also from a server that lists names without regard to matchers."""
     server = Metrics(ignores_matchers=ignores_matchers)
-    fetched = ask(serve, server, {"query": "http_request_errors_total"}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": "http_request_errors_total"}, namespace_label="namespace")
     assert reasons(fetched.missing) == ["Empty"]
     assert 'no metric http_request_errors_total in the window where namespace="shop"' in fetched.missing[0].message
     assert "http_requests_total" in fetched.missing[0].message
-    fetched = ask(serve, server, {"query": 'http_requests_total{tenant_secre="x"}'}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": 'http_requests_total{tenant_secre="x"}'}, namespace_label="namespace")
     assert reasons(fetched.missing) == ["Empty"]
     assert "tenant_secret" not in fetched.missing[0].message
-    fetched = ask(serve, server, {"query": "http_request_error_total"}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": "http_request_error_total"}, namespace_label="namespace")
     assert "http_request_errors_total" not in fetched.missing[0].message
 
 

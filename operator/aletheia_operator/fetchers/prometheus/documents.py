@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -124,7 +125,7 @@ class Documents:
             source="prometheus",
             name=(*self._name, "exemplars"),
             metadata={"query": promql, "data_source": self.endpoint.name, "warnings": list(warnings)},
-            batches=_exemplars(found, count),
+            batches=self._exemplars(found, count),
             findings=Findings(summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings)),
         )
 
@@ -197,6 +198,19 @@ class Documents:
         finally:
             result.close()
 
+    async def _exemplars(self, found: Spill, count: int) -> AsyncGenerator[list[Any], None]:
+        """All exemplars; then the scratch file is given back."""
+        try:
+            for first in range(0, count, ENTRIES_PER_BATCH):
+                numbers = range(first, min(first + ENTRIES_PER_BATCH, count))
+                yield await self.run(partial(_pieces, found, numbers))
+        finally:
+            found.close()
+
+
+def _pieces(found: Spill, numbers: range, call: Call) -> list[Any]:
+    return [orjson.Fragment(found.get(number)) for number in numbers]
+
 
 def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
     yield from result.gathered.batches()
@@ -207,12 +221,3 @@ def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
 
 def _warned(target: str, warnings: Sequence[str]) -> list[Missing]:
     return [Missing(target, GapReason.UNAVAILABLE, f"the server warns: {warning}") for warning in warnings]
-
-
-async def _exemplars(found: Spill, count: int) -> AsyncGenerator[list[Any], None]:
-    try:
-        for first in range(0, count, ENTRIES_PER_BATCH):
-            numbers = range(first, min(first + ENTRIES_PER_BATCH, count))
-            yield await asyncio.to_thread(lambda numbers=numbers: [orjson.Fragment(found.get(number)) for number in numbers])  # type: ignore[misc]
-    finally:
-        found.close()

@@ -60,7 +60,9 @@ def parse(text: str, max_characters: int = MAX_QUERY_CHARACTERS) -> Query:
     return _Parser(text).parse()
 
 
-class _Parser:
+class _Tokens:
+    """A cursor in the query, which collects what was taken."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
@@ -69,15 +71,6 @@ class _Parser:
         """What comes next: its text, and the group of its pattern; "" at the end."""
         self.depth = 0
         self.query = Query()
-
-    def parse(self) -> Query:
-        self.advance()
-        self.query.kind = self.expression()
-        if self.group:
-            raise self.unexpected()
-        return self.query
-
-    # --- tokens
 
     def advance(self, pattern: re.Pattern[str] = _PLAIN) -> None:
         """Read the next token; `pattern` is for what comes then."""
@@ -115,7 +108,58 @@ class _Parser:
         what = repr(self.token[:20]) if self.group else "the end"
         return NotUnderstood(f"{what} at character {self.at - len(self.token) + 1} is not expected")
 
-    # --- grammar
+
+class _Selectors(_Tokens):
+    """Selectors and their matchers."""
+
+    def selector(self, name: str) -> None:
+        matchers: list[Matcher] = []
+        if self.is_symbol("{"):
+            self.advance(_IN_BRACES)
+            while not self.is_symbol("}"):
+                matchers.append(self.matcher())
+                if self.is_keyword("or"):
+                    raise NotUnderstood("a selector has alternatives joined by `or`")
+                if not self.is_symbol("}"):
+                    if not self.is_symbol(","):
+                        raise self.unexpected()
+                    self.advance(_IN_BRACES)
+            self.advance()
+        if name and any(one.label == "__name__" and one.operator == "=" for one in matchers):
+            raise NotUnderstood("a selector has two names of a metric")
+        self.query.tokens.append(Selector(name, tuple(matchers)))
+
+    def matcher(self) -> Matcher:
+        if self.group not in ("word", "string"):
+            raise self.unexpected()
+        is_string = self.group == "string"
+        try:
+            label = unquoted(self.token).decode() if is_string else self.token
+        except UnicodeDecodeError:
+            raise NotUnderstood("the name of a label is not UTF-8") from None
+        self.advance(_IN_BRACES)
+        if is_string and (self.is_symbol(",") or self.is_symbol("}")):
+            return Matcher("__name__", "=", label.encode())
+        operator = self.token
+        if operator not in _MATCH_OPERATORS or self.group != "symbol":
+            raise self.unexpected()
+        self.advance(_IN_BRACES)
+        if self.group != "string":
+            raise self.unexpected()
+        value = unquoted(self.token)
+        self.advance(_IN_BRACES)
+        return Matcher(label, operator, value)
+
+
+class _Parser(_Selectors):
+    """The grammar of expressions. Each method takes what its name says, and leaves what comes behind."""
+
+    def parse(self) -> Query:
+        self.advance()
+        self.query.kind = self.expression()
+        if self.group:
+            raise self.unexpected()
+        return self.query
 
     def expression(self) -> Kind:
         """Operands with operators between. Scalar if all operands are."""
@@ -297,41 +341,3 @@ class _Parser:
             self.expect(")")
         else:
             raise self.unexpected()
-
-    def selector(self, name: str) -> None:
-        matchers: list[Matcher] = []
-        if self.is_symbol("{"):
-            self.advance(_IN_BRACES)
-            while not self.is_symbol("}"):
-                matchers.append(self.matcher())
-                if self.is_keyword("or"):
-                    raise NotUnderstood("a selector has alternatives joined by `or`")
-                if not self.is_symbol("}"):
-                    if not self.is_symbol(","):
-                        raise self.unexpected()
-                    self.advance(_IN_BRACES)
-            self.advance()
-        if name and any(one.label == "__name__" and one.operator == "=" for one in matchers):
-            raise NotUnderstood("a selector has two names of a metric")
-        self.query.tokens.append(Selector(name, tuple(matchers)))
-
-    def matcher(self) -> Matcher:
-        if self.group not in ("word", "string"):
-            raise self.unexpected()
-        is_string = self.group == "string"
-        try:
-            label = unquoted(self.token).decode() if is_string else self.token
-        except UnicodeDecodeError:
-            raise NotUnderstood("the name of a label is not UTF-8") from None
-        self.advance(_IN_BRACES)
-        if is_string and (self.is_symbol(",") or self.is_symbol("}")):
-            return Matcher("__name__", "=", label.encode())
-        operator = self.token
-        if operator not in _MATCH_OPERATORS or self.group != "symbol":
-            raise self.unexpected()
-        self.advance(_IN_BRACES)
-        if self.group != "string":
-            raise self.unexpected()
-        value = unquoted(self.token)
-        self.advance(_IN_BRACES)
-        return Matcher(label, operator, value)
