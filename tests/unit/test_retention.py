@@ -413,3 +413,17 @@ def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> N
     rig.bodies.pop("done")
     rig.sweep(listed)
     assert len(rig.kubernetes.deleted) == 1
+
+
+def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:
+    """One that another process has open is left for the next pass; those before and after it are not."""
+    rig = Rig(tmp_path, "a", "b", "c")
+    for name in "abc":
+        rig.retain(name, artifactsSeconds=1)
+    rig.clock.advance(60)
+    busy = sorted(rig.ids, key=lambda name: rig.ids[name])[1]
+    with locked(rig.layout.session(rig.ids[busy])):
+        rig.sweep()
+    assert rig.there() == {busy}
+    rig.sweep()
+    assert rig.there() == set()

@@ -225,16 +225,49 @@ async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
 
 
 async def test_a_deleted_investigation_is_stopped(tmp_path: Path) -> None:
-    """Its capture ends, nothing more is written, and no other is touched."""
-    rig = Rig(tmp_path, FakeFetcher({"a": [forever]}))
+    """Its capture has ended once it is settled, nothing more is written of it, and another goes on to its end."""
+    go_on, stopped = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)  # takes its time, which `settled` waits for
+            stopped.set()
+            raise
+
+    rig = Rig(tmp_path, FakeFetcher({"a": [wait, [1]]}))
     rig.observe(make_body())
     rig.observe(make_body(uid="other"))
     await rig.until(lambda: len(rig.fetcher.asked) == 2)
     rig.supervisor.forget(UID)
-    await rig.until(lambda: UID not in rig.supervisor._runs)
-    assert set(rig.supervisor._runs) == {"other"}
+    await rig.supervisor.settled(UID)
+    assert stopped.is_set()
+    written = len([uid for _, _, uid in rig.kubernetes.patches if uid == UID])
+    go_on.set()
+    await rig.settled()
+    assert [status["phase"] for _, status, uid in rig.kubernetes.patches if uid == "other"][-1] == "Completed"
+    assert len([uid for _, _, uid in rig.kubernetes.patches if uid == UID]) == written
+
+
+async def test_a_closed_supervisor_has_stopped_everything(tmp_path: Path) -> None:
+    """What saves and writes is over before its clients are closed."""
+    stopped: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)
+            stopped.append("")
+            raise
+
+    rig = Rig(tmp_path, FakeFetcher({"a": [wait]}))
+    for number in range(3):
+        rig.observe(make_body(uid=str(number)))
+    await rig.until(lambda: len(rig.fetcher.asked) == 3)
     await rig.supervisor.close()
-    assert "Completed" not in rig.phases
+    assert len(stopped) == 3
 
 
 async def test_an_investigation_that_is_deleted_at_once_is_forgotten(rig: Rig) -> None:
@@ -355,8 +388,8 @@ async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: 
     assert "canary-3e8" not in str(rig.kubernetes.statuses) + str(rig.events)
 
 
-async def test_a_damaged_manifest_ends_the_investigation(rig: Rig) -> None:
-    """A session that cannot be read is said, not hung on."""
+async def test_a_damaged_manifest_is_left_as_it_is(rig: Rig) -> None:
+    """A session that cannot be read is nobody's: the Investigation is captured into another, and the damaged one stays."""
     rig.observe(make_body())
     await rig.settled()
     (session,) = (rig.root / "sessions").iterdir()
@@ -364,7 +397,9 @@ async def test_a_damaged_manifest_ends_the_investigation(rig: Rig) -> None:
     other = Rig(rig.root)
     other.observe(make_body())
     await other.settled()
-    assert other.kubernetes.statuses
+    assert other.last["phase"] == "Completed"
+    assert other.last["session"]["id"] != session.name
+    assert (session / "manifest.json").read_text() == "{"
 
 
 def listed(uid: str, age_seconds: float) -> dict[str, Any]:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 RESOURCE = (GROUP, VERSION, "investigations")
 LOOK_INTERVAL_SECONDS = 30
+LIST_PAGE = 25  # resources that kopf parses at once, on the event loop: each may have 1.5 MB
 IO_THREADS = 64  # a source that hangs holds a thread until its timeout; saving must not wait for it
 
 
@@ -215,5 +216,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = LIST_PAGE
     settings.scanning.disabled = True  # the resource's definition comes with the operator; watching for it needs more rights
     settings.posting.loggers = False

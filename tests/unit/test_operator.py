@@ -1,0 +1,38 @@
+"""How kopf is set up: it watches in small pages, keeps no state on resources, and the probe answers at once."""
+
+from pathlib import Path
+
+import kopf
+import pytest
+
+from aletheia_operator.handlers.operator import _Handlers, configure, registry
+from aletheia_operator.settings import Settings
+
+SETTINGS = Settings(session_root=Path("/sessions"))
+
+
+def test_resources_are_listed_in_small_pages() -> None:
+    """Thousands of finished Investigations, and hostile ones of 1.5 MB, must not lie in memory all at once."""
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    assert settings.watching.chunk_size == 25
+
+
+def test_kopf_keeps_no_state_on_resources() -> None:
+    """Handlers of changes would copy the spec into the status, and could lose a change; event handlers do neither."""
+    made = registry(SETTINGS)
+    assert [handler.id for handler in made._watching.get_all_handlers()] == ["observe"]
+    assert not list(made._changing.get_all_handlers())
+    assert not list(made._spawning.get_all_handlers())
+
+
+async def test_a_deaf_operator_says_so_at_once() -> None:
+    """kopf retries any other exception for a minute, during which /healthz would hang."""
+    handlers = _Handlers(SETTINGS)
+
+    class Deaf:
+        unnoticed = ("shop/incident",)
+
+    handlers.supervisor = Deaf()  # type: ignore[assignment]
+    with pytest.raises(kopf.PermanentError, match="shop/incident"):
+        await handlers.probe()
