@@ -149,6 +149,68 @@ def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hangin
         operator.stop()
 
 
+def test_a_queued_one_is_cancelled_at_once(own_namespace: Kubectl, root: Path, hanging: str) -> None:
+    """It does not wait for the place that it no longer needs; a suspended one leaves the queue."""
+    kubectl = own_namespace
+    operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--max-investigations=1"]).start()
+    try:
+        kubectl.apply(investigation("first", traces=traces_from(hanging)))
+        kubectl.wait("investigation/first", "jsonpath={.status.phase}=Running")
+        for name in ("second", "third"):
+            kubectl.apply(investigation(name, traces=traces_from(hanging)))
+            kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Queued")
+        kubectl("patch", "investigation", "second", "--type=merge", '--patch={"spec": {"cancel": true}}')
+        assert kubectl.ended("second", 15)["status"]["phase"] == "Cancelled"
+        kubectl("patch", "investigation", "third", "--type=merge", '--patch={"spec": {"suspend": true}}')
+        kubectl.wait("investigation/third", "jsonpath={.status.phase}=Pending", 15)
+        assert kubectl.get("investigation", "first")["status"]["phase"] == "Running"
+    finally:
+        operator.stop()
+
+
+def test_two_operators_capture_each_investigation_once(own_namespace: Kubectl, root: Path) -> None:
+    """Whoever is first marks it; the other says that it is contested, and none has it twice."""
+    kubectl = own_namespace
+    others = root.parent / "other"
+    operators = [Operator(kubectl.cluster, volume, [kubectl.namespace]).start() for volume in (root, others)]
+    try:
+        names = [f"shared-{number}" for number in range(8)]
+        kubectl.apply(*(investigation(name, targets=[{"pod": "missing"}], events={}) for name in names))
+        ended = [kubectl.ended(name) for name in names]
+
+        def sessions_of(volume: Path) -> set[str]:
+            return {json.loads(path.read_bytes())["investigation"]["name"] for path in volume.glob("sessions/*/manifest.json")}
+
+        assert sessions_of(root) | sessions_of(others) == set(names)
+        assert not sessions_of(root) & sessions_of(others)
+        volumes = {json.loads((volume / "volume.json").read_bytes())["id"]: volume for volume in (root, others)}
+        for resource in ended:
+            assert resource["metadata"]["name"] in sessions_of(volumes[resource["status"]["operator"]])
+
+        def contested() -> list[str]:
+            found = kubectl.get("investigations")["items"]
+            return [item["metadata"]["name"] for item in found if "Contested" in conditions_of(item)]
+
+        until(lambda: contested() == names, 15, "all are said to be contested")
+    finally:
+        for operator in operators:
+            operator.stop()
+
+
+def test_a_finished_one_is_deleted_after_its_time(own_namespace: Kubectl, root: Path) -> None:
+    """With its session, as Jobs are; one on hold stays."""
+    kubectl = own_namespace
+    operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--sweep-seconds=1"]).start()
+    try:
+        held = investigation("held", targets=[{"pod": "missing"}], events={}, ttlSecondsAfterFinished=1)
+        held["metadata"]["annotations"] = {"aletheia.dev/legal-hold": "case 4711"}
+        kubectl.apply(held, investigation("short", targets=[{"pod": "missing"}], events={}, ttlSecondsAfterFinished=1))
+        until(lambda: kubectl("get", "investigations", "-o", "name") == "investigation.aletheia.dev/held\n", 30, "one is gone")
+        until(lambda: len(list(root.glob("sessions/INC-*"))) == 1, 30, "and its session")
+    finally:
+        operator.stop()
+
+
 def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """`kubectl get inv` shows phase, progress, artifacts, session and age; wide also size and gaps."""
     resource = kubectl.investigate("columns", targets=[{"pod": speaker}], logs={})
