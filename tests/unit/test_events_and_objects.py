@@ -360,6 +360,28 @@ async def test_in_namespace_default_events_of_nodes_count_once() -> None:
     assert await fetch_in_default(nodes=False) == [("web-0", 1)]
 
 
+async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
+    """ConfigMaps as digests, claims, Secrets by name; what does not exist is marked, unless that may not be known."""
+    pod = a_pod("web-222-00000", "web-222")
+    app = pod["spec"]["containers"][0]
+    app["envFrom"] = [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "absent"}}]
+    app["env"] = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    settings = thing("settings") | {"data": {"file": "canary"}}
+    api = a_shop()
+    api.lists = {**api.lists, f"{CORE}/pods": [pod]}
+    api.objects = {**api.objects, f"{CORE}/configmaps/settings": settings, f"{CORE}/persistentvolumeclaims/data": 403}
+    (family, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
+    kept = {(one["kind"], one["metadata"]["name"]): one for one in entries}
+    assert kept["ConfigMap", "settings"]["dataSha256"].keys() == {"file"}
+    assert kept["ConfigMap", "absent"]["exists"] is False
+    assert kept["Secret", "keys"].keys() == {"apiVersion", "kind", "metadata"}
+    assert ("PersistentVolumeClaim", "data") not in kept, "whether it exists is not known"
+    assert "canary" not in str(entries)
+    assert [one.target for one in shared.findings.missing] == ["persistentvolumeclaims"]
+    assert family.findings.missing == []
+
+
 async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     """Nodes, and events in namespace default, need rights outside the namespace; any other missing right is a gap."""
     api = a_shop()

@@ -6,7 +6,7 @@ to it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,7 +18,15 @@ from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Q
 from aletheia_operator.fetchers.kubernetes.families import ORDER, Entry, Families
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
-from aletheia_operator.fetchers.kubernetes.resources import Object, in_batches, missing_of, optional, read_all, read_named
+from aletheia_operator.fetchers.kubernetes.resources import (
+    BATCH,
+    Object,
+    in_batches,
+    missing_of,
+    optional,
+    read_all,
+    read_named,
+)
 from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
 
@@ -128,7 +136,7 @@ class _Collection:
         )
         claims, missing = await claims_of(self.sources, self.targets)
         self.missing += missing
-        await asyncio.to_thread(self._keep_referred, "PersistentVolumeClaim", claims, whole=not missing)
+        await asyncio.to_thread(self._keep_claims, claims, whole=not missing)
         await self._read_config_maps()
         for name, pods in families.references("Secret").items():
             self._keep(families.of_pods(pods), {"apiVersion": "v1", "kind": "Secret", "metadata": self._identity(name)})
@@ -161,25 +169,29 @@ class _Collection:
         await self._gather("EndpointSlice", read_all(self.kubernetes, "EndpointSlice", self.namespace, query), add)
 
     async def _read_config_maps(self) -> None:
-        """Read them one by one: a list would bring every content at once."""
-        found: list[Object] = []
+        """Read them one by one, and keep none as it is: a list would bring every content at once."""
+        absent = dict(self.families.references("ConfigMap"))
+        items = read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), may_list=False)
+        whole = await self._gather("ConfigMap", items, lambda item: self._keep_referred(item, absent), batch=1)
+        if whole:
+            self._mark_absent("ConfigMap", absent)
 
-        def add(item: Object) -> None:
-            make_fit(item)
-            found.append(item)
+    def _keep_claims(self, claims: Iterable[Object], *, whole: bool) -> None:
+        """Keep the claims that pods refer to; `whole`: all that exist are among them."""
+        absent = dict(self.families.references("PersistentVolumeClaim"))
+        for item in claims:
+            self._keep_referred(item, absent)
+        if whole:
+            self._mark_absent("PersistentVolumeClaim", absent)
 
-        names = self.families.references("ConfigMap")
-        items = read_named(self.kubernetes, "ConfigMap", self.namespace, names, may_list=False)
-        whole = await self._gather("ConfigMap", items, add)
-        self._keep_referred("ConfigMap", found, whole=whole)
+    def _keep_referred(self, item: Object, absent: dict[str, set[str]]) -> None:
+        """Keep an object that pods refer to by name, and take it out of `absent`."""
+        if (pods := absent.pop(item["metadata"]["name"], None)) is not None:
+            self._keep(self.families.of_pods(pods), item)
 
-    def _keep_referred(self, kind: str, items: Iterable[Object], *, whole: bool) -> None:
-        """Keep what pods refer to by name; `whole`: what is not among the items does not exist, and is marked so."""
-        absent = dict(self.families.references(kind))
-        for item in items:
-            if (pods := absent.pop(item["metadata"]["name"], None)) is not None:
-                self._keep(self.families.of_pods(pods), item)
-        for name, pods in absent.items() if whole else ():
+    def _mark_absent(self, kind: str, absent: Mapping[str, set[str]]) -> None:
+        """Keep a mark for what pods refer to and that does not exist."""
+        for name, pods in absent.items():
             item = {"apiVersion": "v1", "kind": kind, "metadata": self._identity(name), "exists": False}
             self._keep(self.families.of_pods(pods), item)
 
@@ -190,11 +202,11 @@ class _Collection:
         except SourceError as e:
             self.missing.append(optional("nodes", e))
 
-    async def _gather(self, kind: str, items: AsyncIterator[Object], add: Callable[[Object], None]) -> bool:
-        """Add the items; whether all could be read."""
+    async def _gather(self, kind: str, items: AsyncIterator[Object], add: Callable[[Object], None], batch: int = BATCH) -> bool:
+        """Add the items, so many at once; whether all could be read."""
         try:
-            async for batch in in_batches(items):
-                await asyncio.to_thread(_each, add, batch)
+            async for some in in_batches(items, batch):
+                await asyncio.to_thread(_each, add, some)
         except SourceError as e:
             self.missing.append(missing_of(kind, e))
             return False
