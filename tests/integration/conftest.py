@@ -16,8 +16,10 @@ NAMESPACE = "aletheia-integration"
 def prepared(cluster: Cluster) -> Cluster:
     """The cluster with the project's resource definitions."""
     cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
-    for name in ("investigations", "datasources"):
-        cluster.run_kubectl("wait", f"crd/{name}.aletheia.dev", "--for=condition=Established", "--timeout=30s")
+    # `kubectl wait` fails while they are so new that they have no conditions
+    established = "-o=jsonpath={.items[*].status.conditions[?(@.type=='Established')].status}"
+    crds = ("crd/investigations.aletheia.dev", "crd/datasources.aletheia.dev")
+    until(lambda: cluster.run_kubectl("get", *crds, established) == "True True", 30, "the API server serves them")
     return cluster
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,9 +14,12 @@ import pytest
 import yaml
 
 from tests.cluster import servers
+from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
+from tests.integration.conftest import make_namespace
 from tests.integration.test_traces import span
-from tests.support.operator import Kubectl, Operator, artifact_of, evidence_of, until
+from tests.support.helm import find_helm
+from tests.support.operator import Kubectl, Operator, artifact_of, container, evidence_of, session_of, until
 
 pytestmark = pytest.mark.cluster
 
@@ -30,6 +35,93 @@ def examples(page: str) -> list[dict[str, Any]]:
     found = [resource for block in blocks for resource in yaml.safe_load_all(block)]
     resources: list[dict[str, Any]] = json.loads(json.dumps(found, default=lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
     return resources
+
+
+def section(title: str) -> str:
+    """A section of README.md."""
+    text = (ROOT / "README.md").read_text()
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code of one language in Markdown."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def console(block: str) -> list[tuple[list[str], str]]:
+    """The commands of a console and what each printed."""
+    typed = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    return [(shlex.split(command), printed) for command, printed in typed]
+
+
+def without_chance(printed: str) -> str:
+    """What was printed, without what differs each time: the session, its size, the age, and the width of columns."""
+    text = re.sub(r"INC-[0-9A-F]{4,}", "INC-7F3A", printed)
+    text = re.sub(r"\b[0-9.]+[KM]i\b", "SIZE", text)
+    text = re.sub(r"\b[0-9]+s$", "AGE", text, flags=re.MULTILINE)
+    return re.sub(r" +", " ", text)
+
+
+@pytest.fixture
+def production(prepared: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
+    """Namespace production with the Deployment that README names, an operator, and the chart's roles for people."""
+    kubectl = make_namespace(prepared, "production")
+    helm = find_helm()
+    assert helm is not None
+    chart = [helm, "template", "aletheia", str(ROOT / "charts/aletheia-operator")]
+    chart += ["--namespace=aletheia-system", "--set=image.repository=x"]
+    rendered = subprocess.run(chart, check=True, capture_output=True, text=True).stdout
+    reader = {"kind": "ClusterRole", "name": "aletheia-aletheia-operator-reader.aletheia-system"}
+    roles = [
+        one for one in yaml.safe_load_all(rendered) if one and {"kind": one["kind"], "name": one["metadata"]["name"]} == reader
+    ]
+    assert len(roles) == 1
+    kubectl.apply(*roles, a_deployment("payments", "echo ERROR 500: the ledger does not answer; sleep 3600 & wait"))
+    kubectl("rollout", "status", "deployment/payments", "--timeout=60s")
+    operator = Operator(prepared, tmp_path / "root", [kubectl.namespace]).start()
+    yield kubectl
+    operator.stop()
+    kubectl("delete", "clusterrole", roles[0]["metadata"]["name"])
+    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def test_the_first_example_of_the_readme(production: Kubectl, tmp_path: Path) -> None:
+    """As it stands, with the role that the chart ships, it ends Completed and prints what README says."""
+    investigate = section("Investigate")
+    (grant,) = blocks(investigate, "sh")
+    for line in grant.replace("\\\n", " ").splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "kubectl"
+        production.cluster.run_kubectl(*arguments)
+    file = tmp_path / "investigation.yaml"
+    file.write_text(blocks(investigate, "yaml")[0])
+    (typed,) = blocks(investigate, "console")
+    printed = ""
+    for (program, *arguments), expected in console(typed):
+        assert program == "kubectl"
+        printed = production.cluster.run_kubectl(*(str(file) if one == file.name else one for one in arguments))
+        assert without_chance(printed) == without_chance(expected), printed
+    resource = production.get("investigation", "payments-500s")
+    assert [(gap["severity"], gap["reason"]) for gap in resource["status"]["gaps"]] == [("note", "Forbidden")] * 2
+    read_the_evidence(production, resource)
+
+
+def read_the_evidence(kubectl: Kubectl, resource: Any) -> None:
+    """Run the commands of README that read status and files."""
+    status, _, files = blocks(section("Read the evidence"), "sh")[:3]
+
+    def run_line(command: str, stdin: str = "") -> str:
+        shell = ["sh", "-ec", command]
+        ran = subprocess.run(shell, cwd=session_of(resource), input=stdin, text=True, capture_output=True, check=True)
+        assert ran.stderr == "", command
+        return ran.stdout
+
+    for line in status.splitlines():
+        assert run_line(line.partition("|")[2], json.dumps(resource))
+    present = [f"data/{one}/" for one in ("logs", "events", "objects")] + ["data/timeline.json"]
+    for line in files.replace("\\\n", " ").splitlines():
+        if line.startswith("jq") and any(one in line for one in present):
+            run_line(line)
 
 
 def adapted(page: str, namespace: str, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,19 +197,18 @@ def test_the_example_of_prometheus(kubectl: Kubectl, operator: Operator, tmp_pat
     assert "1 series, max 1 at " in summaries[5]
 
 
+def a_deployment(name: str, script: str) -> dict[str, Any]:
+    """A Deployment of one container `app` that runs a shell script."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container("app", f"trap exit TERM; {script}")]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
 @pytest.fixture
 def checkout(kubectl: Kubectl) -> Iterator[None]:
     """The Deployment that the page on Jaeger names; it logs a trace id."""
-    container = {
-        "name": "app",
-        "image": "docker.io/library/busybox:1.36",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sh", "-c", f"echo ERROR paying failed trace_id={IN_LOGS}; trap exit TERM; sleep 3600 & wait"],
-    }
-    labels = {"app": "checkout"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-    spec = {"selector": {"matchLabels": labels}, "template": template}
-    kubectl.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "checkout"}, "spec": spec})
+    kubectl.apply(a_deployment("checkout", f"echo ERROR paying failed trace_id={IN_LOGS}; sleep 3600 & wait"))
     kubectl("rollout", "status", "deployment/checkout", "--timeout=60s")
     yield
     kubectl("delete", "deployment", "checkout")

@@ -303,6 +303,8 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
     assert resource["status"]["phase"] == "PartiallyCompleted"
     gaps = {(gap["fetcher"], gap["target"]): gap for gap in resource["status"]["gaps"]}
     assert {gap["reason"] for gap in gaps.values()} == {"Forbidden"}
+    notes = {key for key, gap in gaps.items() if gap.get("severity") == "note"}
+    assert notes == {("KubernetesEvents", "events of nodes"), ("KubernetesObjects", "nodes")}
     rules = {
         "events": '{apiGroups: [""], resources: [events], verbs: [list]}',
         "replicasets": "{apiGroups: [apps], resources: [replicasets], verbs: [get]}",
@@ -319,11 +321,48 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
 
 
 def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
-    """Where events of the window's beginning may be gone, that is a gap; the pod that is asked for is there."""
+    """Of events before the oldest that is left nobody can tell: a note, as long as no target is known to have lost one."""
     place.apply(pod("old", "sleep 3600"))
     place.wait("pod/old", "condition=Ready")
     resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
-    assert [(gap["fetcher"], gap["reason"]) for gap in resource["status"]["gaps"]] == [("KubernetesEvents", "EventsExpired")]
+    (note,) = resource["status"]["gaps"]
+    assert (note["fetcher"], note["reason"], note["severity"]) == ("KubernetesEvents", "EventsExpired", "note")
+    assert resource["status"]["phase"] == "Completed"
+
+
+def test_a_misspelt_deployment(place: Kubectl) -> None:
+    """It is said with its namespace and what may have been meant."""
+    place.apply(deployment("ledger", "sleep 3600"))
+    resource = place.investigate("misspelt", targets=[of("legder")])
+    (gap,) = resource["status"]["gaps"]
+    assert (gap["reason"], gap["target"]) == ("NotFound", "deployment/legder")
+    assert f"namespace {place.namespace} has no Deployment legder; the nearest names there: ledger" in gap["message"]
+
+
+def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
+    """What befell the node is kept, though no pod of the target runs on it any more; the pods' long names are known."""
+    name = "a-deployment-of-the-large-shop-with-a-name-longer-than-fifty-eight"
+    labelled = deployment(name, "sleep 3600")
+    labels = {"app": "long"}
+    labelled["spec"]["selector"]["matchLabels"] = labelled["spec"]["template"]["metadata"]["labels"] = labels
+    place.apply(labelled)
+    place("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    (gone,) = place.get("pods", "-l", "app=long")["items"]
+    node = gone["spec"]["nodeName"]
+    place("cordon", node)
+    try:
+        reasons = f"--field-selector=involvedObject.kind=Node,involvedObject.name={node},reason=NodeNotSchedulable"
+        until(lambda: place.cluster.run_kubectl("-n", "default", "get", "events", reasons, "-o", "name"), 60, "it is told")
+    finally:
+        place("uncordon", node)
+    place("scale", f"deployment/{name}", "--replicas=0")
+    until(lambda: not place.get("pods", "-l", "app=long")["items"], 60, "the pod is gone")
+    resource = investigate(place, "gone-with-its-node", of(name), events={}, objects={}, logs={})
+    gaps = {gap["target"]: gap["reason"] for gap in resource["status"]["gaps"]}
+    assert gaps == {f"pod/{gone['metadata']['name']}": "PodGone", f"deployment/{name}": "NoPods"}
+    (events,) = documents(resource, "events")
+    assert [one["node"] for one in events["metadata"]["pods_gone"]] == [node]
+    assert ("Node", node) in {(entry["object"]["kind"], entry["object"]["name"]) for entry in events["data"]}
 
 
 def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:

@@ -1,8 +1,6 @@
 """The Helm chart, rendered by the real helm: what it grants, how its pod is confined, and which values it refuses."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
 from aletheia_operator.settings import Process, Rights, Scope, Settings
+from tests.support.helm import find_helm
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "aletheia-operator"
@@ -23,14 +22,6 @@ KUBE_VERSION = "1.34.0"
 
 Object = dict[str, Any]
 Values = dict[str, Any]
-
-
-def find_helm() -> str | None:
-    """Path of helm: $ALETHEIA_HELM, the one that the test cluster builds, or the one on the PATH."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = Path(os.environ.get("ALETHEIA_CACHE") or caches / "aletheia-operator") / "bin" / "helm"
-    return os.environ.get("ALETHEIA_HELM") or (str(built) if built.is_file() else shutil.which("helm"))
-
 
 HELM = find_helm()
 pytestmark = pytest.mark.skipif(HELM is None, reason="no helm: set ALETHEIA_HELM, or build the test cluster's")
