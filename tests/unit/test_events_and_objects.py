@@ -16,6 +16,7 @@ from aletheia_operator.fetchers.base import Document, Memo, Missing, Sources, Wi
 from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, Events
 from aletheia_operator.fetchers.kubernetes.events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes.members import MAX_BYTES as MEMBER_BYTES
 from aletheia_operator.fetchers.kubernetes.members import Members
 from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetcher
 from aletheia_operator.fetchers.kubernetes.resources import read_named
@@ -380,6 +381,47 @@ async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
     assert "canary" not in str(entries)
     assert [one.target for one in shared.findings.missing] == ["persistentvolumeclaims"]
     assert family.findings.missing == []
+
+
+async def test_large_objects_are_kept_in_little() -> None:
+    """A tenant's pods with annotations of a quarter of a megabyte each do not fill the memory; it is said, once."""
+    api = a_shop(100)
+    pods = [a_pod(f"web-222-{number:05}", "web-222") for number in range(100)]
+    for pod in pods:
+        pod["metadata"]["annotations"] = {"note": "x" * 250_000, "kubernetes.io/config.mirror": "abc"}
+        pod["status"] = {"phase": "Running", "reason": "Evicted"}
+    api.lists = {**api.lists, f"{CORE}/pods": pods}
+    fetchers = [KubernetesEventsFetcher(), KubernetesObjectsFetcher()]
+    documents, entries = await fetch_all(fetchers, api, BY_WORKLOAD, objects={"nodes": False}, events={})
+    gaps = [gap for document in documents for gap in document.findings.missing]
+    assert [(gap.target, gap.reason) for gap in gaps] == [("objects", GapReason.BUDGET_EXCEEDED)]
+    kept = [entry for document, entry in zip(documents, entries, strict=True) if document.category == "objects"]
+    found = [one for one in kept[0] if one["kind"] == "Pod"]
+    assert len(found) == 100
+    assert sum(len(orjson.dumps(one)) for one in found) < MEMBER_BYTES
+    assert found[-1]["spec"]["containers"] == [{"name": "app", "image": "shop:2"}]
+    assert (found[-1]["spec"]["nodeName"], found[-1]["status"]["phase"]) == ("n1", "Running")
+    assert found[-1]["metadata"]["annotations"] == {"kubernetes.io/config.mirror": "abc"}
+
+
+async def test_large_objects_around_the_targets_are_left_out() -> None:
+    """A tenant's services and autoscalers, each with annotations of a quarter of a megabyte, do not fill the memory."""
+    api = a_shop()
+    note = {"note": "x" * 250_000}
+    services = [thing(f"web-{number}") for number in range(100)]
+    scalers = [thing(f"web-{number}") for number in range(100)]
+    for service, scaler in zip(services, scalers, strict=True):
+        service["metadata"]["annotations"] = scaler["metadata"]["annotations"] = note
+        service["spec"] = {"selector": {"app": "web"}}
+        scaler["spec"] = {"scaleTargetRef": {"kind": "Deployment", "name": "web"}}
+    scaling = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+    api.lists = {**api.lists, f"{CORE}/services": services, scaling: scalers}
+    (_, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
+    assert len(orjson.dumps(entries)) < 17 * 2**20
+    assert {(gap.target, gap.reason) for gap in shared.findings.missing} == {
+        ("objects", GapReason.BUDGET_EXCEEDED),
+        ("horizontalpodautoscalers", GapReason.BUDGET_EXCEEDED),
+    }
 
 
 async def test_rights_that_readers_mostly_lack_are_notes() -> None:

@@ -114,7 +114,8 @@ class _Search:
         await asyncio.to_thread(self.subjects.add_members, members)
         if not self.keep:
             return
-        self.missing += [one for one in missing if self.says_absent or one.reason not in ABSENT]
+        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.says_absent else ABSENT))  # another fetcher says these
+        self.missing += [one for one in missing if one.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
         self.subjects.add_autoscalers(autoscalers)

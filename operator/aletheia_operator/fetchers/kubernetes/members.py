@@ -9,7 +9,7 @@ All Kubernetes fetchers of a capture share one `Members`, so that each object is
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -20,7 +20,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.near_names import with_near_names
-from aletheia_operator.fetchers.kubernetes.references import pod_references
+from aletheia_operator.fetchers.kubernetes.references import CONTAINERS, MIRROR, pod_references
 from aletheia_operator.fetchers.kubernetes.resources import (
     FEW,
     Object,
@@ -35,6 +35,7 @@ from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
 from aletheia_operator.fetchers.kubernetes.targets import controller_of, describe, label_query, owners, selector_text
 from aletheia_operator.redact.objects import make_fit
 
+MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods are about half of it
 ABSENT = (GapReason.NOT_FOUND, GapReason.NO_PODS)  # said once, by the first fetcher that is asked of the target
 
 _OWNERS = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "Deployment", "CronJob")  # upwards
@@ -79,7 +80,7 @@ class Member:
 
 @dataclass
 class _Walk:
-    """How far a walk has come."""
+    """How far a walk has come. `size_bytes` is that of the members; `reduced` of them are kept in little."""
 
     members: dict[str, Member] = field(default_factory=dict)  # by uid, in the order of reading
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
@@ -87,10 +88,19 @@ class _Walk:
     above: dict[str, dict[str, str]] = field(default_factory=dict)  # kind → uid → name: owners to be read
     complete: set[str] = field(default_factory=set)  # uids of workloads whose children were read
     parents: dict[str, Object] = field(default_factory=dict)  # uid → workload, in little, whose revisions are to be read
+    size_bytes: int = 0
+    reduced: int = 0
 
     def copy(self) -> "_Walk":
-        above = {kind: dict(names) for kind, names in self.above.items()}
-        return _Walk(dict(self.members), list(self.pods), list(self.missing), above, set(self.complete), dict(self.parents))
+        return replace(
+            self,
+            members=dict(self.members),
+            pods=list(self.pods),
+            missing=list(self.missing),
+            above={kind: dict(names) for kind, names in self.above.items()},
+            complete=set(self.complete),
+            parents=dict(self.parents),
+        )
 
     async def add_all(self, items: AsyncIterator[Object], above: Set[str] | None = None) -> list[Member]:
         """Add the items, or of them those that one of the uids `above` owns. Raises SourceError; what came is added."""
@@ -110,8 +120,13 @@ class _Walk:
         for owner in item["metadata"].get("ownerReferences") or []:
             if owner.get("kind") in _OWNERS and owner.get("apiVersion") == api_version(owner["kind"]):
                 self.above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
-        self.members[uid] = Member.of(item)
-        return self.members[uid]
+        member = Member.of(item)
+        if self.size_bytes + len(member.encoded) > MAX_BYTES:
+            member = replace(member, encoded=orjson.dumps(_in_little(item)))
+            self.reduced += 1
+        self.size_bytes += len(member.encoded)
+        self.members[uid] = member
+        return member
 
     @contextmanager
     def tolerating(self, kind: str) -> Iterator[None]:
@@ -150,6 +165,12 @@ class Members:
                 walk = (await self._read_targets()).copy()
                 await self._read_owners(walk)
                 await self._read_revisions(walk)
+                if walk.reduced:
+                    message = (
+                        f"{walk.reduced} objects are kept in little, without annotations and most of their spec: together they"
+                        f" are larger than {MAX_BYTES // 2**20} MiB. Name fewer targets"
+                    )
+                    walk.missing.append(Missing("objects", GapReason.BUDGET_EXCEEDED, message))
                 self._all_read = walk
             return list(self._all_read.members.values()), list(self._all_read.missing)
 
@@ -222,6 +243,21 @@ async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
 
     key = "members", orjson.dumps([target.to_json() for target in targets])
     return await sources.memo.get(key, make)
+
+
+def _in_little(item: Object) -> Object:
+    """What of an object other evidence needs: who it is, what it belongs to, its containers' names and its status."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    kept = ("name", "namespace", "uid", "creationTimestamp", "labels", "ownerReferences")
+    little: Object = {key: item[key] for key in ("apiVersion", "kind", "status") if key in item}
+    little["metadata"] = {key: metadata[key] for key in kept if key in metadata}
+    if (mirror := (metadata.get("annotations") or {}).get(MIRROR)) is not None:
+        little["metadata"]["annotations"] = {MIRROR: mirror}
+    little["spec"] = {key: spec[key] for key in ("nodeName", "replicas", "selector") if key in spec}
+    for key in CONTAINERS:
+        if spec.get(key):
+            little["spec"][key] = [{"name": one["name"], "image": one.get("image")} for one in spec[key]]
+    return little
 
 
 def _selection(workload: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.api import InvestigationSpec, ObjectsRequest, Target
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
@@ -31,6 +32,7 @@ from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
 
 OBJECTS_PER_BATCH = 100
+MAX_BYTES = 16 * 1024 * 1024  # of what is around the members
 FEW_SERVICES = 100  # so many services' endpoint slices are asked for by name
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -116,6 +118,8 @@ class _Collection:
         self.missing: list[Missing] = []
         self.shared: list[Entry] = []
         self.families = Families([])
+        self._size_bytes = 0
+        self._left_out = 0
 
     async def read(self, *, nodes: bool) -> None:
         """Members first; what refers to pods, or is referred to by them, next; at last what is shared."""
@@ -143,6 +147,7 @@ class _Collection:
         await self._gather("ResourceQuota", read_all(self.kubernetes, "ResourceQuota", self.namespace), self._share)
         if nodes:
             await self._read_nodes()
+        self.missing += self._too_many()
 
     async def _read_services(self) -> dict[str, set[str]]:
         """Names of the services that match a pod, with the families."""
@@ -216,14 +221,32 @@ class _Collection:
         return {"name": name, "namespace": self.namespace}
 
     def _share(self, item: Object) -> None:
-        make_fit(item)
-        self.shared.append(Entry.of(item))
+        if (entry := self._fit(item)) is not None:
+            self.shared.append(entry)
 
-    def _keep(self, roots: Iterable[str], item: Object) -> None:
-        roots = list(roots)
-        if roots:
-            make_fit(item)
-            self.families.add(roots, Entry.of(item))
+    def _keep(self, families: Iterable[str], item: Object) -> None:
+        families = list(families)
+        if families and (entry := self._fit(item)) is not None:
+            self.families.add(families, entry)
+
+    def _fit(self, item: Object) -> Entry | None:
+        """The object as it is kept; None where there is no more room."""
+        make_fit(item)
+        entry = Entry.of(item)
+        if self._size_bytes + len(entry.encoded) > MAX_BYTES:
+            self._left_out += 1
+            return None
+        self._size_bytes += len(entry.encoded)
+        return entry
+
+    def _too_many(self) -> list[Missing]:
+        if not self._left_out:
+            return []
+        message = (
+            f"{self._left_out} objects around the targets were left out: together they are larger than"
+            f" {MAX_BYTES // 2**20} MiB. Name fewer targets"
+        )
+        return [Missing("objects", GapReason.BUDGET_EXCEEDED, message)]
 
 
 def _each(add: Callable[[Object], None], items: Iterable[Object]) -> None:

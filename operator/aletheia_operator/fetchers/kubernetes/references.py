@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a static pod's image in the API."""
 
@@ -39,4 +40,4 @@ def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
 
 def containers_of(pod_spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every container of a pod's spec, init and ephemeral ones too."""
-    return [one for key in ("initContainers", "containers", "ephemeralContainers") for one in pod_spec.get(key) or []]
+    return [one for key in CONTAINERS for one in pod_spec.get(key) or []]

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import orjson
 
 from aletheia_operator.api import Target
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.members import members_of
-from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, read_all, read_named
+from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, plural, read_all, read_named
+
+MAX_BYTES = 8 * 1024 * 1024  # of one kind
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,16 @@ async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[O
 
 
 async def _read(kind: str, items: AsyncIterator[Object], wanted: Callable[[Object], bool]) -> _Answer:
-    found = []
+    found: list[bytes] = []
+    size_bytes = 0
     try:
         async for item in items:
             if wanted(item):
                 found.append(orjson.dumps(item))
+                size_bytes += len(found[-1])
+            if size_bytes > MAX_BYTES:
+                message = f"together they are larger than {MAX_BYTES // 2**20} MiB: what came later is left out"
+                return _Answer(tuple(found), (Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message),))
     except SourceError as e:
         return _Answer(tuple(found), (missing_of(kind, e),))
     return _Answer(tuple(found))

@@ -7,7 +7,10 @@ ControllerRevisions, numbered by a field of their own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
+
+import orjson
 
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.text.display import one_line
@@ -17,17 +20,18 @@ REVISION = "deployment.kubernetes.io/revision"
 
 @dataclass(frozen=True)
 class Revision:
-    """One pod template of a workload."""
+    """One pod template of a workload, to be compared with others.
+
+    `containers` has the digest of each field by container, `annotations` that of each annotation: templates may be large,
+    and hold credentials.
+    """
 
     number: int
     name: str
     created: str
-    containers: Mapping[str, Mapping[str, Any]]
-    annotations: Mapping[str, str]
-
-    @property
-    def images(self) -> dict[str, str]:
-        return {name: str(container.get("image")) for name, container in self.containers.items()}
+    images: Mapping[str, str]
+    containers: Mapping[str, Mapping[str, bytes]]
+    annotations: Mapping[str, bytes]
 
 
 def of_object(item: Mapping[str, Any]) -> Revision | None:
@@ -45,9 +49,19 @@ def of_object(item: Mapping[str, Any]) -> Revision | None:
     if number is None or not str(number).isdecimal():
         return None
     spec = template.get("spec") or {}
-    containers = {one["name"]: dict(one) for key in ("initContainers", "containers") for one in spec.get(key) or []}
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    return Revision(int(number), metadata["name"], metadata["creationTimestamp"], containers, dict(annotations))
+    containers = {one["name"]: one for key in ("initContainers", "containers") for one in spec.get(key) or []}
+    return Revision(
+        number=int(number),
+        name=metadata["name"],
+        created=metadata["creationTimestamp"],
+        images={name: str(container.get("image")) for name, container in containers.items()},
+        containers={name: _digests(container) for name, container in containers.items()},
+        annotations=_digests((template.get("metadata") or {}).get("annotations") or {}),
+    )
+
+
+def _digests(values: Mapping[str, Any]) -> dict[str, bytes]:
+    return {key: sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest() for key, value in values.items()}
 
 
 def rollouts(revisions: Sequence[Revision], window: Window) -> list[dict[str, Any]]:
@@ -67,7 +81,7 @@ def _rollout(revision: Revision, before: Revision | None, window: Window) -> dic
         "name": revision.name,
         "created": revision.created,
         "in_window": window.start <= datetime.fromisoformat(revision.created) <= window.end,
-        "images": revision.images,
+        "images": dict(revision.images),
         "changed": changed,
         "summary": _summary(revision, changed, first=before is None),
     }
@@ -82,7 +96,7 @@ def _changes(before: Revision, after: Revision) -> list[dict[str, Any]]:
             continue
         for field in sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
             change = {"container": name, "field": field}
-            changes.append(change | ({"from": old.get(field), "to": new.get(field)} if field == "image" else {}))
+            changes.append(change | ({"from": before.images[name], "to": after.images[name]} if field == "image" else {}))
     keys = before.annotations.keys() | after.annotations.keys()
     changed = sorted(key for key in keys if before.annotations.get(key) != after.annotations.get(key))
     return changes + [{"annotation": key} for key in changed]
