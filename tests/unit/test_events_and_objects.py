@@ -232,6 +232,19 @@ def test_of_too_many_events_warnings_stay() -> None:
     assert (gap.reason, gap.message[:9]) == (GapReason.BUDGET_EXCEEDED, "2 events ")
 
 
+def test_strangers_do_not_push_out_what_is_wanted() -> None:
+    """Events that may turn out to be wanted, warnings too, give way to those that are."""
+    events = Events(WINDOW)
+    for number in range(MAX_EVENTS):
+        events.add(an_event(f"web-{number}", "FailedCreate", "ReplicaSet", type="Warning"), sure=False)
+    for number in range(10):
+        events.add(an_event(f"web-222-{number:05}", "Pulled"))
+    events.add(an_event("web-last", "FailedCreate", "ReplicaSet", type="Warning"), sure=False)
+    assert len(events.of_kind("Pod")) == 10
+    assert len(events.of_kind("ReplicaSet")) == MAX_EVENTS - 10
+    assert events.dropped == 11
+
+
 async def test_an_event_that_comes_twice_counts_once() -> None:
     """A list that begins anew after it expired, or that overlaps another, brings the same events again."""
     events = Events(WINDOW)

@@ -82,7 +82,8 @@ class Events:
         self.dropped = 0
         self._size_bytes = 0
         self._events: dict[_Key, Event] = {}
-        self._droppable: dict[_Key, None] = {}  # the events that are no warnings
+        self._unsure: dict[_Key, None] = {}
+        self._normal: dict[_Key, None] = {}  # of the others those that are no warnings
         self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
 
     def see(self, event: Object) -> None:
@@ -90,8 +91,8 @@ class Events:
         last = times_of(event)[1]
         self.oldest = min(self.oldest or last, last)
 
-    def add(self, event: Object) -> None:
-        """Keep an event that touches the window, once."""
+    def add(self, event: Object, *, sure: bool = True) -> None:
+        """Keep an event that touches the window, once. `sure`: it is wanted; others give way to it where room is short."""
         first, last, count = times_of(event)
         if last < self.window.start or first > self.window.end or self._was_added(event):
             return
@@ -102,7 +103,7 @@ class Events:
         event["metadata"].pop("managedFields", None)
         raw = orjson.dumps(event)
         known = self._events.get(key)
-        if not self._has_room(said[0], len(raw), is_new=known is None):
+        if not self._has_room(len(raw), sure=sure, warning=said[0] == "Warning", is_new=known is None):
             self.dropped += 1
             return
         self._size_bytes += len(raw)
@@ -111,8 +112,10 @@ class Events:
             known.raw.append(raw)
             return
         host = (event.get("source") or {}).get("host") or None
-        if said[0] != "Warning":
-            self._droppable[key] = None
+        if not sure:
+            self._unsure[key] = None
+        elif said[0] != "Warning":
+            self._normal[key] = None
         self._events[key] = Event(kind, name, key[2], *said, first, last, count, host, related_of(event), involved, [raw])
 
     def _was_added(self, event: Object) -> bool:
@@ -124,18 +127,22 @@ class Events:
         self._added.add(uid)
         return False
 
-    def _has_room(self, event_type: str, size_bytes: int, *, is_new: bool) -> bool:
-        """Whether an event still fits. For a warning, others are dropped until it does."""
+    def _has_room(self, size_bytes: int, *, sure: bool, warning: bool, is_new: bool) -> bool:
+        """Whether an event still fits. For one that is wanted, unsure ones are dropped until it does; for a warning, others."""
         while (is_new and len(self._events) >= MAX_EVENTS) or self._size_bytes + size_bytes > MAX_BYTES:
-            if event_type != "Warning" or not self._droppable:
+            if sure and self._unsure:
+                self._drop(next(reversed(self._unsure)))
+            elif sure and warning and self._normal:
+                self._drop(next(reversed(self._normal)))
+            else:
                 return False
-            self._drop(next(reversed(self._droppable)))
             self.dropped += 1
         return True
 
     def _drop(self, key: _Key) -> None:
         self._size_bytes -= sum(map(len, self._events.pop(key).raw))
-        self._droppable.pop(key, None)
+        self._unsure.pop(key, None)
+        self._normal.pop(key, None)
 
     def keep(self, wanted: set[Subject]) -> None:
         """Drop the events that concern nothing in `wanted`."""

@@ -126,13 +126,13 @@ class _Search:
 
     async def _read_namespace(self) -> bool:
         """Keep the events of subjects, and of what may turn out to be one. Whether all could be read."""
-        may_know = self.subjects.may_know
+        may_know, is_known = self.subjects.may_know, self.subjects.is_known
         try:
             async for event in read_all(self.kubernetes, "Event", self.sources.namespace, {"fieldSelector": NOT_OURS}):
                 self.events.see(event)
-                subject = subject_of(event)
-                if subject[0] not in CLUSTER_KINDS and (may_know(subject) or may_know(related_of(event))):
-                    self.events.add(event)
+                subject, related = subject_of(event), related_of(event)
+                if subject[0] not in CLUSTER_KINDS and (may_know(subject) or may_know(related)):
+                    self.events.add(event, sure=is_known(subject) or is_known(related))
         except SourceError as e:
             what = "events" if self.keep else "which pods came and went"
             self.missing.append(Missing(what, e.reason, e.message))

@@ -92,6 +92,10 @@ class Subjects:
             return True
         return subject[0] in ("Pod", "ReplicaSet", "Job") and self._followed.may_name(subject[1])
 
+    def is_known(self, subject: Subject) -> bool:
+        """Whether a subject is known, or is a pod that carries the name of a followed controller."""
+        return subject in self.known or (subject[0] == "Pod" and bool(self._followed.owner(subject[1])))
+
     def find_gone(self, events: Events) -> dict[str, Gone]:
         """Find the pods that are gone, by name; they, what made them and their nodes become known."""
         self.known |= self._followed.learn(events)
