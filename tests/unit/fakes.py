@@ -23,6 +23,7 @@ from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from aletheia_operator.text.batches import Encoded
+from tests.unit.kubernetes_api import is_selected
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -59,7 +60,9 @@ class FakeKubernetes:
         found = self.objects.get(path, Rejected("the Kubernetes API answered 404: not found", GapReason.NOT_FOUND))
         if isinstance(found, Exception):
             raise found
-        return found
+        if isinstance(found, dict) and "PartialObjectMetadata" in accept:
+            return {"metadata": copy.deepcopy(found["metadata"])}
+        return copy.deepcopy(found)
 
     async def list(
         self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
@@ -68,7 +71,8 @@ class FakeKubernetes:
         for item in self.lists.get(path, ()):
             if isinstance(item, Exception):
                 raise item
-            yield item
+            if is_selected(item, query or {}):
+                yield {"metadata": copy.deepcopy(item["metadata"])} if metadata_only else copy.deepcopy(item)
 
     async def close(self) -> None:
         pass

@@ -38,7 +38,8 @@ def make_pod(name: str = "web-0", owner: str | None = None, uid: str | None = No
         if state is not None:
             status.setdefault(statuses, []).append({"name": container, **state})
     owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
-    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", **owners}, "spec": spec, "status": status}
+    labels = {"app": "shop"}
+    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, **owners}, "spec": spec, "status": status}
 
 
 @pytest.mark.parametrize(
