@@ -1,5 +1,6 @@
 """What log lines say of themselves, by their form. The lines are of this project's own making."""
 
+import orjson
 import pytest
 
 from aletheia_operator.logs.forms import MAX_PARSED, recognise
@@ -126,6 +127,23 @@ def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None
 
 
 PARTS = [
+    (
+        "2026-01-01 00:00:00.123456 E | etcdserver: gone",
+        "gone",
+        {"time": "2026-01-01 00:00:00.123456", "logger": "etcdserver"},
+    ),
+    (
+        "2026-01-01T00:00:00.123+0000 W  CONTROL  [initandlisten] open",
+        "open",
+        {"time": "2026-01-01T00:00:00.123+0000", "logger": "CONTROL", "thread": "initandlisten"},
+    ),
+    ("E (1234) wifi: gone", "gone", {"time": "1234", "logger": "wifi"}),
+    ("2026-01-01 00:00:00 UTC | TRACE | INFO | (a.go:1) | on", "(a.go:1) | on", {"time": "2026-01-01 00:00:00"}),
+    ("2026-01-01 00:00:00,072:ERROR:app.db:gone", "gone", {"time": "2026-01-01 00:00:00,072", "logger": "app.db"}),
+    ('2026-01-01T00:00:00Z {"level":"error","msg":"gone","code":7}', "gone", {"code": 7}),
+    ('{"level":"error","value":NaN,"msg":"half a \\ud83d"}', "half a \ufffd", {"value": None}),
+    ("<3>gone", "gone", None),
+    ("Traceback (most recent call last):", None, None),
     ('{"level":"info","msg":"hello","user":7}', "hello", {"user": 7}),
     ('level=info msg="a \\"b\\"" user=7', 'a "b"', {"user": "7"}),
     (
@@ -163,7 +181,8 @@ PARTS = [
 def test_message_and_fields_are_told_apart(line: str, message: str, fields: dict[str, object]) -> None:
     """What belongs to the message is in the message, and the rest in fields by the form's names."""
     found = recognise(line)
-    assert (found.message, found.fields) == (message, fields)
+    read = orjson.loads(orjson.dumps(found.fields))
+    assert (found.message, read) == (message, fields)
 
 
 @pytest.mark.parametrize(

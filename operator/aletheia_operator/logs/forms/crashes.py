@@ -122,6 +122,8 @@ def _level_in_brackets(line: str) -> str | None:
 
 def _level_after_time(line: str) -> str | None:
     if line[4:5] == "/":
+        if line.find("panic", 0, HEAD_LENGTH) < 0:
+            return None
         if _HTTP_PANIC.match(line, 0, HEAD_LENGTH):
             return "ERROR"
         return "FATAL" if _GO_PANIC.match(line, 0, HEAD_LENGTH) else None

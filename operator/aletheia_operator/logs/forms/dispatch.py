@@ -12,6 +12,7 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, NOTHING, Recogn
 Form = Callable[[str], Recognised | None]
 
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
+_SENTENCE = re.compile(r"(?!fatal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
 _BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
 
 
@@ -36,14 +37,16 @@ def _ask(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:
     for form in table.get(first, ()):
         if answer := form(line):
             return answer
-    return _rest(line)
+    return _rest(line, first)
 
 
-def _rest(line: str) -> Recognised:
+def _rest(line: str, first: str) -> Recognised:
     """Forms that may begin with anything."""
     if "=" in line and (found := read_logfmt(line)):
         return found
-    if found := heads.read_head(line) or programs.read_program(line) or read_crash(line):
+    if not (first.isalpha() and _SENTENCE.match(line)) and (found := heads.read_head(line)):
+        return found
+    if found := programs.read_program(line) or read_crash(line):
         return found
     if '{"' in line[:HEAD_LENGTH] and line[-1:] == "}" and (before := _BEFORE_JSON.match(line, 0, HEAD_LENGTH)):
         return read_json(line[before.end() :])
@@ -63,36 +66,49 @@ def _indented(line: str) -> Recognised | None:
     return NOTHING if line.lstrip(" \t")[:3] == "at " or line[:8] == '  File "' else None
 
 
+def _numbered(line: str) -> Recognised | None:
+    """Lines that begin with a digit: a date, or something else."""
+    if found := heads.read_usual_head(line):
+        return found
+    dated = line[4:5] in "-/" or line[2:3] in "-/"
+    return _first_of(_DATED if dated else _UNDATED, line)
+
+
+def _bracketed(line: str) -> Recognised | None:
+    """Lines that begin with a bracket, by the character in it."""
+    return _first_of(_BY_SECOND.get(line[1:2], ()), line) or (programs.read_php_fpm(line) if "PHP " in line else None)
+
+
+def _first_of(forms: tuple[Form, ...], line: str) -> Recognised | None:
+    for form in forms:
+        if found := form(line):
+            return found
+    return None
+
+
 _KLOG = (letters.read_klog, letters.read_ruby, letters.read_letter_tag, letters.read_letter_bracketed_date)
+_DATED: tuple[Form, ...] = (letters.read_after_date, programs.read_timed_program)
+_UNDATED: tuple[Form, ...] = (letters.read_redis, programs.read_timed_program, access.read_access)
+_BY_SECOND: dict[str, tuple[Form, ...]] = {
+    **dict.fromkeys("0123456789", (heads.read_usual_head, letters.read_after_bracketed_date, access.read_envoy_access)),
+    **dict.fromkeys("VDIWEFCr", (letters.read_letter_bracket,)),
+    " ": (syslog.read_xorg,),
+}
 _OF_INNER: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("IWECVFDA", _KLOG),
-    **dict.fromkeys(
-        "0123456789",
-        (
-            heads.read_usual_head,
-            letters.read_after_date,
-            letters.read_redis,
-            programs.read_timed_program,
-            access.read_access,
-        ),
-    ),
-    "[": (
-        heads.read_usual_head,
-        letters.read_after_bracketed_date,
-        letters.read_letter_bracket,
-        access.read_envoy_access,
-        programs.read_php_fpm,
-        syslog.read_xorg,
-    ),
+    **dict.fromkeys("0123456789", (_numbered,)),
+    "[": (_bracketed,),
     "(": (letters.read_after_bracketed_date, letters.read_letter_time, syslog.read_xorg),
     "N": (programs.read_php_fpm, letters.read_letter_bracketed_date),
     "d": (letters.read_ceph,),
     " ": (_indented,),
     "\t": (_indented,),
 }
+"""By a line's first character. To add a form: its function here, for as few characters as it may begin with."""
 _BY_FIRST: dict[str, tuple[Form, ...]] = _OF_INNER | {
     **dict.fromkeys("JMSO", (_syslog,)),
     **{letter: (*_OF_INNER[letter], _syslog) for letter in "FDAN"},
-    **{digit: (*_OF_INNER[digit], _iso_syslog) for digit in "0123456789"},
+    **dict.fromkeys("0123456789", (_numbered, _iso_syslog)),
     "<": (letters.read_letter_time, programs.read_cmtrace, _syslog),
 }
+"""The same for whole lines, which may be syslog."""

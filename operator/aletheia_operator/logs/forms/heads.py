@@ -66,11 +66,15 @@ USUAL = re.compile(
 _CLOCK = re.compile(r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d\.\d{3}")  # not any number is a time
 # after the level: a thread in brackets, a process id, a logger's dotted or delimited name
 _ORIGIN = re.compile(
-    r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?[\s|>-]*+"
-    r"(?:([A-Za-z_][\w$-]*+(?:(?:[./@]|::)[\w$<>-]++)++|[A-Za-z_][\w$]*+(?=\s-\s|:\s|\s\|))(?::\d{1,9}|\(\d{1,9}\)|\[\d{1,9}\])?"
+    r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?"
+    r"(?:[\s|>-]++|:(?=[A-Za-z_]))?+"
+    r"(?:((?<=:)[A-Za-z_][\w.]*+(?=:[^\s/])|[A-Za-z_][\w$-]*+(?:(?:[./@]|::)[\w$<>-]++)++|[A-Za-z_][\w$]*+(?=\s-\s|:\s|\s\|))"
+    r"(?::\d{1,9}|\(\d{1,9}\)|\[\d{1,9}\])?"
     r"\s{0,100}+(?:[:|-]|(?=\t))\s{0,40}+)?[\s:|-]*+"
 )
-_TIME = re.compile(r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?)")
+_TIME = re.compile(
+    r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
+)
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
 _REQUEST = re.compile(r" \S{1,300} (?:HTTP|SIP|RTSP)/\d")
