@@ -34,16 +34,17 @@ class TraceIds:
 
     def see(self, block: bytes) -> None:
         """Look through entries in their order, encoded, with SEPARATOR between."""
+        end, time, serious = 0, "", False  # of the entry that the last id was in
         for match in _MENTION.finditer(block):
             trace_id = normal(next(group for group in match.groups() if group is not None).decode())
             if trace_id is None or trace_id in self.serious:
                 continue
-            start = block.rfind(SEPARATOR, 0, match.start())
-            start = 0 if start < 0 else start + len(SEPARATOR)
-            time = block[start + KEY.start : start + KEY.stop].decode("ascii", "replace")
-            end = block.find(SEPARATOR, match.end())
+            if match.start() >= end:  # another entry: each is looked through once, however many ids it has
+                start, end = _entry_around(block, end, match)
+                time = block[start + KEY.start : start + KEY.stop].decode("ascii", "replace")
+                serious = any(block.find(level, start, end) >= 0 for level in _SERIOUS)
             self._add(self.seen, trace_id, time)
-            if any(block.find(level, start, None if end < 0 else end) >= 0 for level in _SERIOUS):
+            if serious:
                 self._add(self.serious, trace_id, time)
 
     def _add(self, ids: dict[str, str], trace_id: str, time: str) -> None:
@@ -54,6 +55,13 @@ class TraceIds:
 
     def to_json(self) -> dict[str, Any]:
         return {"most": self.most, "serious": self.serious, "seen": self.seen, "more": self.more}
+
+
+def _entry_around(block: bytes, after: int, match: "re.Match[bytes]") -> tuple[int, int]:
+    """Where the entry of `match` begins and ends; it begins no sooner than `after`."""
+    start = block.rfind(SEPARATOR, after, match.start())
+    end = block.find(SEPARATOR, match.end())
+    return (after if start < 0 else start + len(SEPARATOR)), (len(block) if end < 0 else end)
 
 
 def normal(text: str) -> str | None:
