@@ -168,6 +168,9 @@ KNOWN = [
     pytest.param("<1>1 - - - - - ", "[a\\]", "", id="structured data without an end"),
     pytest.param("a=", '"\\', "", id="quotes"),
     pytest.param("", 'a="b" ', '"', id="pairs"),
+    pytest.param("level=info ", "b=c ", "", id="pairs without quotes"),
+    pytest.param('I0101 00:00:00.0 1 a.go:1] "x" ', "b=c ", "", id="klog's pairs"),
+    pytest.param("", "\x1b[1m", "", id="colours"),
     pytest.param('{"level":', "[", "", id="deep JSON"),
     pytest.param('{"a":NaN,"b":', '{"a":', "1}", id="deep lenient JSON"),
     pytest.param('{"a":NaN,"b":', "9", "}", id="a long number"),
@@ -184,6 +187,13 @@ KNOWN = [
 def test_known_hostile_lines_are_read_soon(read: Callable[[str], object], prefix: str, core: str, suffix: str) -> None:
     """Lines that once took seconds to days, and their like."""
     assert slow_lengths(read, prefix, core, suffix) is None
+
+
+@pytest.mark.parametrize(("prefix", "core", "suffix"), KNOWN)
+def test_the_longest_lines_are_read_soon(prefix: str, core: str, suffix: str) -> None:
+    """1 MiB, which is the longest line that is kept by default."""
+    for read in READERS:
+        assert seconds(read, (prefix + core * (2**20 // len(core)))[: 2**20] + suffix) < 5 * MOST_SECONDS, read.__name__
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)

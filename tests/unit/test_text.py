@@ -151,6 +151,7 @@ def test_no_line_is_slow_to_recognise(line: str) -> None:
 def test_a_long_line_has_the_level_of_its_head_but_long_json_is_not_parsed() -> None:
     """Very long lines are evidence: their beginning is looked at, and no more."""
     assert recognise("ERROR " + "x" * 100_000).level == "ERROR"
+    assert recognise("level=error msg=" + "x" * 100_000).level == "ERROR"
     assert recognise('{"level":"error","msg":"' + "x" * 100_000 + '"}').level is None
 
 

@@ -8,8 +8,7 @@ No pattern here backtracks without a bound: parts that repeat are possessive or 
 """
 
 from aletheia_operator.logs.forms.dispatch import recognise
-from aletheia_operator.logs.forms.json_lines import MAX_PARSED
-from aletheia_operator.logs.forms.recognised import Recognised
+from aletheia_operator.logs.forms.recognised import MAX_PARSED, Recognised
 from aletheia_operator.logs.forms.shapes import LONGEST_SHAPE, Shape, shape_of
 
 __all__ = ["LONGEST_SHAPE", "MAX_PARSED", "Recognised", "Shape", "recognise", "shape_of"]

@@ -10,11 +10,8 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.logs.forms.recognised import NOTHING, Fields, Recognised
+from aletheia_operator.logs.forms.recognised import MAX_PARSED, NOTHING, Fields, Recognised
 from aletheia_operator.logs.levels import LETTERS, LEVELS, SYSLOG, level_of_word
-
-MAX_PARSED = 64 * 1024
-"""Characters; a longer object is evidence, but not worth parsing."""
 
 _LEVEL_KEYS = (
     "level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level", "logLevel",

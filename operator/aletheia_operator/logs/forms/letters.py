@@ -6,7 +6,7 @@ To add a form: a pattern before `_patterns_for` if a date comes first, else a fu
 import re
 
 from aletheia_operator.logs.forms.logfmt import read_pairs, unquote
-from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, Fields, Recognised, named
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_PARSED, Fields, Recognised, named
 from aletheia_operator.logs.levels import LETTERS
 
 _KLOG = re.compile(r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?")
@@ -30,7 +30,7 @@ def read_klog(line: str) -> Recognised | None:
     letter, time, pid, source = match.groups()
     message = line[match.end() :]
     fields: Fields = {"time": time, "pid": pid, "source": source}
-    if message[:1] == '"' and (quoted := _KLOG_MESSAGE.match(message)):
+    if message[:1] == '"' and len(message) <= MAX_PARSED and (quoted := _KLOG_MESSAGE.match(message)):
         pairs, _ = read_pairs(message, quoted.end())
         if pairs:
             fields |= pairs

@@ -4,7 +4,7 @@ import re
 
 import orjson
 
-from aletheia_operator.logs.forms.recognised import LONG_HEAD, Fields, Recognised
+from aletheia_operator.logs.forms.recognised import LONG_HEAD, MAX_PARSED, Fields, Recognised
 from aletheia_operator.logs.levels import level_of_word
 
 _LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "at")
@@ -17,9 +17,11 @@ _STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
 def read_logfmt(line: str) -> Recognised | None:
     """Level, message and fields of a line that is all pairs, or begins with its level's."""
     at = before.end() if (before := _BEFORE.match(line, 0, LONG_HEAD)) else 0
-    first = _PAIR.match(line, at)
+    first = _PAIR.match(line, at, at + MAX_PARSED)
     if not first:
         return None
+    if len(line) > MAX_PARSED:
+        return _read_long(line, at)
     pairs, at = read_pairs(line, at)
     found = next((key for key in _LEVEL_KEYS if key in pairs), None)
     if at < len(line) and found != first[1]:  # a sentence with an equals sign
@@ -32,6 +34,13 @@ def read_logfmt(line: str) -> Recognised | None:
     if level and found:
         del pairs[found]
     return Recognised(level, message, pairs or None, True)
+
+
+def _read_long(line: str, at: int) -> Recognised | None:
+    """The level alone of a line too long to be parsed; None if the head has none."""
+    pairs, _ = read_pairs(line[:LONG_HEAD], at)
+    level = next((level_of_word(_STEP.sub("", pairs[key][:40])) for key in _LEVEL_KEYS if key in pairs), None)
+    return Recognised(level, formed=True) if level else None
 
 
 def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:

@@ -9,6 +9,9 @@ HEAD_LENGTH = 512
 LONG_HEAD = 4096
 """The same for forms whose head holds addresses, paths and structured data."""
 
+MAX_PARSED = 64 * 1024
+"""Characters of a line that is parsed as a whole, as JSON or pairs. Of a longer one only the head is looked at."""
+
 
 class Recognised(NamedTuple):
     """What was recognised in a line."""
