@@ -8,7 +8,8 @@ from aletheia_operator.text.display import one_line
 LEVELS = {
     "trace": "TRACE", "trc": "TRACE", "trce": "TRACE", "finest": "TRACE", "finer": "TRACE", "verbose": "TRACE", "vrb": "TRACE",
     "debug": "DEBUG", "dbg": "DEBUG", "dbug": "DEBUG", "fine": "DEBUG", "config": "DEBUG",
-    **{f"debug{number}": "DEBUG" for number in range(1, 6)},
+    **{f"debug{number}": "DEBUG" for number in range(1, 6)},  # PostgreSQL
+    **{f"trace{number}": "TRACE" for number in range(1, 9)},  # Apache
     "info": "INFO", "information": "INFO", "informational": "INFO", "inf": "INFO", "notice": "INFO", "note": "INFO",
     "log": "INFO", "system": "INFO", "success": "INFO", "default": "INFO",
     "warning": "WARN", "warn": "WARN", "wrn": "WARN",

@@ -70,8 +70,11 @@ def _numbered(line: str) -> Recognised | None:
     """Lines that begin with a digit: a date, or something else."""
     if found := heads.read_usual_head(line):
         return found
-    dated = line[4:5] in "-/" or line[2:3] in "-/"
-    return _first_of(_DATED if dated else _UNDATED, line)
+    if line[4:5] == "-":
+        return letters.read_after_date(line) or programs.read_timed_program(line)
+    if line[4:5] == "/" or line[2:3] in "-/":
+        return letters.read_after_date(line)
+    return _first_of(_UNDATED, line)
 
 
 def _bracketed(line: str) -> Recognised | None:
@@ -87,7 +90,6 @@ def _first_of(forms: tuple[Form, ...], line: str) -> Recognised | None:
 
 
 _KLOG = (letters.read_klog, letters.read_ruby, letters.read_letter_tag, letters.read_letter_bracketed_date)
-_DATED: tuple[Form, ...] = (letters.read_after_date, programs.read_timed_program)
 _UNDATED: tuple[Form, ...] = (letters.read_redis, programs.read_timed_program, access.read_access)
 _BY_SECOND: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("0123456789", (heads.read_usual_head, letters.read_after_bracketed_date, access.read_envoy_access)),

@@ -14,7 +14,7 @@ UPPER = (
     "|FAILURE|D?PANIC|ALERT|EMERG(?:ENCY)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI|AUDIT"
 )
 _ANY = (
-    "trace|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe|fail|fatal"
+    "trace[1-8]?|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe|fail|fatal"
     "|critical|crit|panic|dpanic|alert|emerg|emergency|verbose|system|success|inf|wrn|dbg|trc|vrb|ftl|pnc|audit|shout"
 )
 _DELIMITED = (

@@ -130,6 +130,8 @@ def _nested_level(fields: Fields) -> str | None:
         return LETTERS.get(short[:1]) if short[:1] in "DIWEF" else None
     if isinstance(priority := fields.get("priority"), str) and ("output" in fields or "rule" in fields):  # Falco
         return level_of_word(priority)
+    if isinstance(tags := fields.get("tags"), list) and fields.get("type") == "log" and "message" in fields:  # Kibana 7
+        return next((level for tag in tags[:4] if isinstance(tag, str) and (level := level_of_word(tag))), None)
     if "ts" in fields and "caller" in fields and "msg" in fields:  # Kubernetes: errors have no verbosity
         return "INFO" if "v" in fields else "ERROR" if "err" in fields else None
     return "INFO" if "@t" in fields and ("@mt" in fields or "@m" in fields) else None  # Serilog leaves Information out

@@ -134,7 +134,7 @@ def _patterns_for(line: str, at: int) -> tuple["re.Pattern[str]", ...]:
 
 _BRACKETED_DATE = re.compile(
     r"(?:\(\w{1,30}\) )?\[(\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[.,]?\d{0,9}(?: ?[+-]\d\d:?\d\d)?)"
-    r"(?: ([DIWEFC]) (\d{1,10} \d{1,10})\] (?:\((\w{1,60})\) )?|\] ([TDIWEC]) (?=\[))"
+    r"(?:Z?\] ([TDIWEC]) (?=\[|[\w.-]{1,60}: )| ([DIWEFC]) (\d{1,10} \d{1,10})\] (?:\((\w{1,60})\) )?)"
 )
 _CLOCKED = re.compile(r"\[(\d\d:\d\d:\d\d[\d.,]{0,12})\]\[([VDIWEC])\]\[([^\]]{1,200})\]: ")
 _WEBSPHERE = re.compile(
@@ -145,10 +145,10 @@ _WEBSPHERE_LEVELS = {"A": "INFO", "C": "INFO"}  # audit, configuration; O is wha
 
 
 def read_after_bracketed_date(line: str) -> Recognised | None:
-    """Ray, GlusterFS, ESPHome, WebSphere."""
+    """Ray, GlusterFS, Santa, ESPHome, WebSphere."""
     if match := _BRACKETED_DATE.match(line, 0, HEAD_LENGTH):
-        level = LETTERS[match[2] or match[5]]
-        return named(level, line[match.end() :], time=match[1], thread=match[3], logger=match[4])
+        level = LETTERS[match[2] or match[3]]
+        return named(level, line[match.end() :], time=match[1], thread=match[4], logger=match[5])
     if match := _CLOCKED.match(line, 0, HEAD_LENGTH):
         return named(LETTERS[match[2]], line[match.end() :], time=match[1], logger=match[3])
     if match := _WEBSPHERE.match(line, 0, HEAD_LENGTH):
@@ -162,7 +162,7 @@ def read_after_bracketed_date(line: str) -> Recognised | None:
     return None
 
 
-_REDIS = re.compile(r"(\d{1,10}):([XCSM]) (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
+_REDIS = re.compile(r"(\d{1,10}):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
 _CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # what it puts before lines for stderr
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 

@@ -5,7 +5,7 @@ To add one: a beginning in `_BEGINNINGS`, or a pattern in `_PATTERNS` with its l
 
 import re
 
-from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, Recognised, by_key, named
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, LONG_HEAD, Recognised, by_key, named
 from aletheia_operator.logs.levels import LETTERS, level_of_word
 
 _BEGINNINGS = {
@@ -79,6 +79,11 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
         ),
     ),
 }  # fmt: skip
+_MESSAGE_ID = re.compile(r"[A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ")  # IBM's
+_CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6} [A-Z]{2,5},(?:(?:\"[^\"]{0,200}\"|[^\",]{0,100}),){8,24}?"
+    r"\"?(?P<level>LOG|DEBUG[1-5]|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC)\"?,\"?[0-9A-Z]{5}\"?,"
+)
 _FALCO = re.compile(rf"\d\d:\d\d:\d\d\.\d{{9}}: (?P<level>(?i:{_WORDS})) ")
 _AFTER_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?=##\[|::)")  # as GitHub stores its logs
 _WARNINGS = re.compile(r"[\w./ +@<>-]{1,300}:\d{1,9}: (?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): ")
@@ -98,21 +103,22 @@ def read_program(line: str) -> Recognised | None:
     for pattern in _PATTERNS.get(line[:1], ()):
         if match := pattern.match(line, 0, HEAD_LENGTH):
             return named(_level_of(match["level"]), None)
+    if line[:3].isupper() and (match := _MESSAGE_ID.match(line)):
+        return named("FATAL" if match["level"] == "S" else LETTERS[match["level"]], line[match.end() :])
     if "arning: " in line[:HEAD_LENGTH] and _WARNINGS.match(line, 0, HEAD_LENGTH):  # Python's and Ruby's
         return named("WARN", None)
     return None
 
 
 def read_timed_program(line: str) -> Recognised | None:
-    """The same behind a time, and Falco's rules."""
+    """The same behind a time, Falco's rules, and PostgreSQL's table."""
     if line[2:3] == ":" and (match := _FALCO.match(line)):
         return named(level_of_word(match["level"]), line[match.end() :], time=line[:18])
-    if (
-        line[10:11] == "T"
-        and (at := line.find(" ", 19, 40)) > 0
-        and line[at + 1 : at + 3] in ("##", "::")
-        and (match := _AFTER_TIME.match(line))
-    ):
+    if line[10:11] == " " and line.find(",", 20, 40) > 0 and (match := _CSV.match(line, 0, LONG_HEAD)):
+        return named(level_of_word(match["level"]), None, time=line[: line.find(",", 20)])
+    if (at := line.find(" ", 19, 40)) < 0 or line[at + 1 : at + 3] not in ("##", "::"):
+        return None
+    if match := _AFTER_TIME.match(line):
         found = read_program(line[match.end() : match.end() + HEAD_LENGTH])
         return found and named(found.level, line[match.end() :], time=line[: match.end() - 1])
     return None
