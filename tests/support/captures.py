@@ -58,10 +58,13 @@ def capture(
     spec: Mapping[str, Any] | None = None,
     now: Callable[[], datetime] = lambda: NOW,
     owner: InvestigationReference = OWNER,
+    cancel: bool = False,
     **tools: Any,
 ) -> Snapshot:
-    """One capture to its end, questions in order."""
+    """One capture to its end, questions in order. `cancel`: the fetcher's `cancel` cancels the Investigation."""
     order = Order(owner, NOW, InvestigationSpec.model_validate({"targets": [{"pod": "any"}], **(spec or {})}))
+    if cancel:
+        fetcher.cancel = order.cancelled.set  # type: ignore[attr-defined]
     kubernetes = tools.pop("kubernetes", None)
     shared = Tools(
         SessionLayout(root),

@@ -13,7 +13,10 @@ from aletheia_operator.investigate.abandoned import end_abandoned
 from aletheia_operator.session import Manifest, Session, SessionBusy, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.retention_record import update_retention_record
+from aletheia_operator.session.store import create_session
 from aletheia_operator.session.verify import verify
+from tests.support.captures import Memory, capture, unfinished
+from tests.support.faults import Fault, in_child
 from tests.unit.capturing import interrupted, run
 from tests.unit.fakes import NOW, UID, Clock, FakeFetcher, FakeKubernetes, forever, make_order, make_tools
 
@@ -150,3 +153,34 @@ async def test_the_sweep_ends_what_is_kept_of_a_deleted_investigation(layout: Se
     update_retention_record(layout, the_session(layout), keep=True)
     await sweeper(layout).sweep()
     assert read_manifest(layout, the_session(layout)).phase == "Cancelled"
+
+
+ANSWERS = {"first": [[{"line": "evidence"}]], "second": [[{"line": "more"}]], "last": [[{"line": "the end"}]]}
+
+
+@pytest.mark.parametrize("at", range(1, 121, 7))
+def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
+    """The session verifies, and names all that it has and all that it is without."""
+
+    def killed() -> None:
+        with Fault("kill", at).injected():
+            capture(tmp_path, Memory(ANSWERS))
+
+    if in_child(killed) is None or not list((tmp_path / "sessions").glob("INC-*")):
+        return
+    layout = SessionLayout(tmp_path)
+    finished_before = read_manifest(layout, the_session(layout)).finished
+    manifest = end_abandoned(layout, the_session(layout), LATER)
+    found = verify(layout.session(manifest.session_id))
+    assert found.intact
+    assert found.manifest == manifest
+    if not finished_before:
+        named = {one.target for one in manifest.artifacts} | {gap.target for gap in manifest.gaps if gap.reason == "Cancelled"}
+        assert named in ({"the plan"}, {f"pod/{name}" for name in ANSWERS})
+
+
+def test_a_plan_of_another_version_is_no_plan(layout: SessionLayout) -> None:
+    """The session ends all the same, and the gap names the plan."""
+    session_id = create_session(layout, unfinished()).session_id
+    layout.journal(session_id).write_text('{"plan": {"questions": [{"colour": "red"}]}}\n')
+    assert gaps_of(end_abandoned(layout, session_id, LATER)) == [("the plan", "Cancelled")]

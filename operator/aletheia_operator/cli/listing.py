@@ -73,6 +73,7 @@ def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
         *(["expired"] if manifest.expiration_time else []),
         *(["imported"] if record.imported else ["kept"] if record.keep else []),
         *([f"legal hold ({record.hold_reason})"] if record.hold_reason is not None else []),
+        *([f"spared ({record.spared})"] if record.spared is not None else []),
         *(["orphaned"] if record.orphaned_since else []),
     ]
 

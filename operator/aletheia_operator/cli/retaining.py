@@ -13,7 +13,6 @@ from aletheia_operator.session.manifest_file import Unreadable, read_manifest
 from aletheia_operator.session.retention import remove
 from aletheia_operator.session.retention_record import (
     LEGAL_HOLD,
-    RetentionRecord,
     read_retention_record,
     update_retention_record,
 )
@@ -74,15 +73,11 @@ def release(options: argparse.Namespace) -> int:
             " or release it with --gone if there is no such Investigation any more"
         )
     # known as orphaned anew, so that whatever removes orphans waits its whole grace once more
-    update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
-    said = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{_what_next(record)}"
+    released = update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
+    goes = record.orphaned_since is not None and not released.outlives_investigation
+    what_next = ": its Investigation is gone, so the operator removes it after its grace for orphans" if goes else ""
+    said = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{what_next}"
     return report(options, said, {"session": id, "released": record.hold_reason is not None})
-
-
-def _what_next(record: RetentionRecord) -> str:
-    if record.orphaned_since is not None and not (record.keep or record.imported):
-        return ": its Investigation is gone, so the operator removes it after its grace for orphans"
-    return ""
 
 
 def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str) -> None:

@@ -28,11 +28,11 @@ def end_abandoned(layout: SessionLayout, session_id: str, now: datetime, phase: 
 
 
 def _concluded(session: Session, now: datetime, phase: str | None) -> Manifest:
-    questions = [Question(**question) for question in (session.progress.plan or {}).get("questions", ())]
-    manifest = session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions)])
+    questions = _questions(session)
+    manifest = session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions or ())])
     gaps = [*manifest.gaps]
-    gaps += [_unanswered(question, phase) for question in questions if question.key not in session.done]
-    if session.progress.plan is None and not manifest.gaps:
+    gaps += [_unanswered(question, phase) for question in questions or () if question.key not in session.done]
+    if questions is None and not manifest.gaps:
         gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase))
     if (manifest.spec.get("session") or {}).get("upload"):
         message = "the capture did not come to its upload. The session stays on its volume"
@@ -45,10 +45,18 @@ def _concluded(session: Session, now: datetime, phase: str | None) -> Manifest:
         update={
             "phase": phase or conclude(manifest.artifacts, gaps, interruption),
             "completion_time": now,
-            "questions": len(questions),
+            "questions": len(questions or ()),
             "gaps": gaps,
         }
     )
+
+
+def _questions(session: Session) -> list[Question] | None:
+    """What was planned; None without a plan, or with one that another version of the operator wrote."""
+    try:
+        return [Question(**question) for question in (session.progress.plan or {})["questions"]]
+    except (KeyError, TypeError):
+        return None
 
 
 def _unanswered(question: Question, phase: str | None) -> Gap:

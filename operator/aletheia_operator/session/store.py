@@ -31,7 +31,8 @@ from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
 
-_PASSING_ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EAGAIN)
+_NO_FILE_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""Say that something else than a manifest lies there; every other error is the volume's own."""
 
 
 def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
@@ -47,7 +48,7 @@ def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
             if e.uid == uid:
                 raise OSError(errno.EINVAL, str(e)) from e
         except Unreadable as e:
-            if isinstance(e.__cause__, OSError) and e.__cause__.errno in _PASSING_ERRORS:
+            if isinstance(e.__cause__, OSError) and e.__cause__.errno not in _NO_FILE_ERRORS:
                 raise e.__cause__ from e
         else:
             if manifest.investigation.uid == uid:
