@@ -29,6 +29,7 @@ class Request(BaseHTTPRequestHandler):
         with loopback.guard:
             number = len(loopback.requests)
             loopback.requests.append(self.path)
+            loopback.asked.set()
             loopback.headers.append({name.title(): value for name, value in self.headers.items()})
         self.close_connection = True
         with suppress(OSError):  # the client hung up, as some of the tests want
@@ -73,6 +74,8 @@ class Loopback:
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         """Of each request; names are in title case."""
+        self.asked = threading.Event()
+        """Set with the first request."""
         self.guard = threading.Lock()
         self.over = threading.Event()
         self._server = _Server(("127.0.0.1", 0), Request)

@@ -1,5 +1,6 @@
 """HTTP to DataSources: one answer within its deadline and its cap, from the admin's endpoint alone."""
 
+import asyncio
 import re
 import socket
 import time
@@ -19,6 +20,7 @@ from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
 from aletheia_operator.clients.http import Answer, Http, SafeSession
+from aletheia_operator.clients.json_stream import JsonStream
 from tests.unit import loopback as server
 from tests.unit.certificates import Authority, new_authority
 from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
@@ -348,3 +350,49 @@ async def test_the_server_says_how_long_to_wait(loopback: Loopback) -> None:
     with pytest.raises(Unavailable, match="answered 503: busy"):
         await fetch(loopback.endpoint(timeout_seconds=5))
     assert len(loopback.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [server.hang, server.drip_head, server.drip_body], ids=["waiting", "its head", "its body"])
+async def test_a_cancelled_question_leaves_no_thread(loopback: Loopback, answer: server.Answer) -> None:
+    """Its connection is cut and its thread has ended when the cancellation is through, so nothing writes any more."""
+    loopback.answers = [answer]
+    at_work: list[str] = []
+
+    def read(stream: JsonStream) -> None:
+        at_work.append("reads")
+        try:
+            stream.value()
+        finally:
+            at_work.append("ended")
+
+    asking = asyncio.ensure_future(Http().stream_json(loopback.endpoint(timeout_seconds=60), "/", (), read, str))
+    assert await asyncio.to_thread(loopback.asked.wait, 5)
+    begin = time.monotonic()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert time.monotonic() - begin < 2
+    assert at_work in ([], ["reads", "ended"])
+
+
+async def test_a_question_that_is_cancelled_between_two_tries(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does not wait for the next one."""
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", 20)
+    loopback.answers = [reply(503, b"busy")]
+    asking = asyncio.ensure_future(fetch(loopback.endpoint(timeout_seconds=600)))
+    assert await asyncio.to_thread(loopback.asked.wait, 5)
+    asking.cancel()
+    begin = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert time.monotonic() - begin < 2
+    assert len(loopback.requests) == 1
+
+
+def test_a_stopped_session_connects_no_more(loopback: Loopback) -> None:
+    """Also where it was stopped before its first request."""
+    with SafeSession(loopback.endpoint()) as session:
+        session.abort()
+        with pytest.raises(Unavailable, match=r"broke off|connection"):
+            session.get(loopback.url)
+    assert loopback.requests == []

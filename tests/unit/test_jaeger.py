@@ -1,9 +1,11 @@
 """Jaeger: what a search asks, what counts as an answer, and the one line that says what there is to see."""
 
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
-from aletheia_operator.fetchers.jaeger.traces import Reading, summarise, wanted
+from aletheia_operator.fetchers.jaeger.traces import Reading, sift_of, summarise
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
 from tests.unit.fakes import entries_of, make_sources, make_window
@@ -46,13 +48,13 @@ def request(**fields: Any) -> TracesRequest:
 
 
 PLAIN = [("service", "shop"), ("start", START), ("end", END), ("limit", "20")]
-PLAIN_V3 = [
-    ("query.service_name", "shop"),
-    ("query.start_time_min", "2026-11-22T11:00:00Z"),
-    ("query.start_time_max", "2026-11-22T12:00:00Z"),
-    ("query.num_traces", "20"),
-    ("query.search_depth", "20"),
-]
+PLAIN_V3 = {
+    "query.service_name": "shop",
+    "query.start_time_min": "2026-11-22T11:00:00Z",
+    "query.start_time_max": "2026-11-22T12:00:00Z",
+    "query.num_traces": "20",
+    "query.search_depth": "20",
+}
 
 
 @pytest.mark.parametrize(
@@ -81,19 +83,26 @@ def test_a_search_asks_over_the_window_in_microseconds(asked: TracesRequest, que
         pytest.param(request(service="shop"), PLAIN_V3, id="a service"),
         pytest.param(
             request(service="shop", operation="POST /pay", minDuration="1.5ms", maxDuration="10s", tags={"a": "b"}),
-            [
-                *PLAIN_V3,
-                ("query.operation_name", "POST /pay"),
-                ("query.duration_min", "1.5ms"),
-                ("query.duration_max", "10s"),
-            ],
-            id="all but tags, which it does not know",
+            {
+                **PLAIN_V3,
+                "query.operation_name": "POST /pay",
+                "query.duration_min": "1.5ms",
+                "query.duration_max": "10s",
+                "query.attributes": '{"a":"b"}',
+            },
+            id="an operation, durations, and tags, which late versions look at",
         ),
     ],
 )
-def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: list[tuple[str, str]]) -> None:
-    """Each field of the spec but tags is a parameter of the API v3."""
-    assert api_v3.search(asked, make_window(), 20) == query
+def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: dict[str, str]) -> None:
+    """Each field of the spec is a parameter of the API v3, in the spelling of proto files and in that of JSON."""
+    sent = api_v3.search(asked, make_window(), 20)
+    assert {name: value for name, value in sent if name in query} == query
+    camel = {
+        "query." + re.sub("_(.)", lambda m: m[1].upper(), name.removeprefix("query.")): value for name, value in query.items()
+    }
+    assert {name: value for name, value in sent if name not in query or name in camel} == camel
+    assert len(dict(sent)) == len(sent)
 
 
 def test_long_traces_are_narrowed() -> None:
@@ -113,7 +122,12 @@ def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None
 
 
 def stored(reading: Reading, api: Any = api_v1) -> list[Any]:
-    return [json.loads(api.entry(reading.held, trace)) for trace in reading.traces.values()]
+    found = []
+    for trace in reading.traces.values():
+        text = BytesIO()
+        api.write_entry(text, reading.spill, trace)
+        found.append(json.loads(text.getvalue()))
+    return found
 
 
 def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
@@ -243,7 +257,7 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fo
         resource("pay", otlp("3", "GET /", 0, 5, 2, user=user, retry={"boolValue": True})),
     ]
     reading = reading_of({"result": {}}, api_v3)
-    reading.wanted = wanted(request(service="shop", **asked))
+    reading.sift = sift_of(request(service="shop", **asked))
     body = json.dumps({"result": {"resourceSpans": spans}}).encode()
     api_v3.read(JsonStream(ENDPOINT, iter([body])), ENDPOINT, reading)
     assert reading.matching == found
@@ -434,3 +448,132 @@ async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopba
     assert gap.reason == GapReason.FORBIDDEN
     assert gap.message.endswith("2 of 3 traces were not fetched")
     assert len(loopback.requests) == 3
+
+
+EMPTY = reply_json({"data": []})
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "words"),
+    [
+        pytest.param(
+            ["checkout", "cart", "pay"],
+            {"service": "chekout"},
+            ["Jaeger knows no service chekout; the nearest names: checkout"],
+            id="a misspelt service",
+        ),
+        pytest.param(
+            ["Checkout"],
+            {"service": "checkout"},
+            ["Jaeger knows no service checkout; the nearest names: Checkout"],
+            id="a capital",
+        ),
+        pytest.param(["cart"], {"service": "zzzz"}, ["Jaeger knows no service zzzz"], id="nothing near"),
+        pytest.param([], {"service": "shop"}, ["Jaeger knows no service shop"], id="no service at all"),
+        pytest.param(["shop"], {"service": "shop"}, [], id="a service without traces in the window"),
+    ],
+)
+async def test_a_service_that_jaeger_does_not_know_is_empty(
+    loopback: Loopback, names: list[str], asked: dict[str, str], words: list[str]
+) -> None:
+    """Not complete: a gap says so, with the nearest names. That there were no traces is no gap."""
+    _, document, entries = await document_of(loopback, reply_json({"data": names}), EMPTY, **asked)
+    assert entries == []
+    assert [(gap.reason, gap.message) for gap in document.findings.missing] == [(GapReason.EMPTY, one) for one in words]
+
+
+@pytest.mark.parametrize(
+    ("api", "answers", "path"),
+    [
+        ("v1", (SERVICES, EMPTY, reply_json({"data": ["GET /cart", "POST /pay"]})), "/api/services/shop/operations"),
+        (
+            "v3",
+            (
+                reply_json({"services": ["shop"]}),
+                reply_json({"result": {}}),
+                reply_json({"operations": [{"name": "POST /pay", "spanKind": "server"}, {"name": "POST /pay"}]}),
+            ),
+            "/api/v3/operations?service=shop",
+        ),
+    ],
+    ids=["v1", "v3"],
+)
+async def test_an_operation_that_jaeger_does_not_know_is_empty(
+    loopback: Loopback, api: str, answers: tuple[Answer, ...], path: str
+) -> None:
+    """Of a known service; asked only when nothing was found."""
+    _, document, _ = await document_of(loopback, *answers, api=api, service="shop", operation="POST /pai")
+    (gap,) = document.findings.missing
+    assert gap.reason is GapReason.EMPTY
+    assert gap.message == "service shop has no operation POST /pai; the nearest names: POST /pay"
+    assert loopback.requests[-1] == path
+
+
+async def test_operations_that_cannot_be_listed_are_no_gap(loopback: Loopback) -> None:
+    """The search itself was answered."""
+    for answer in (reply(400, b"no"), reply_json({"data": None}, 404), reply_json([])):
+        loopback.requests.clear()
+        _, document, _ = await document_of(loopback, SERVICES, EMPTY, answer, service="shop", operation="x")
+        assert document.findings.missing == []
+
+
+async def test_a_service_that_is_unlisted_but_has_traces(loopback: Loopback) -> None:
+    """What was found counts, not what the list says."""
+    _, document, entries = await document_of(
+        loopback, reply_json({"data": []}), reply_json({"data": [trace(span())]}), service="shop"
+    )
+    assert (len(entries), document.findings.missing) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "order", [["traceID", "spans", "processes"], ["spans", "processes", "traceID"], ["processes", "traceID", "spans"]]
+)
+def test_members_of_a_trace_in_any_order(order: list[str]) -> None:
+    """The service of a span is known only when its process is."""
+    whole = {**trace(span(5, error=True), span(9, "POST /")), "warnings": ["clock skew"]}
+    turned = {name: whole[name] for name in [*order, "warnings"]}
+    reading = reading_of({"data": [turned, {**turned, "traceID": "cd"}]}, most=1)
+    assert stored(reading) == [whole]
+    assert summarise(reading.traces.values()).startswith("1 traces (1 failing), slowest 0.0 ms: shop POST /")
+
+
+def test_a_trace_that_breaks_off_leaves_nothing() -> None:
+    """Neither counts nor pieces; those before it are whole."""
+    text = json.dumps({"data": [trace(span()), {**trace(span(), span()), "traceID": "cd"}]})
+    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
+    for at in range(text.index('"cd"'), len(text) - 4, 7):
+        reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
+        with pytest.raises(Unavailable):
+            api_v1.read(JsonStream(ENDPOINT, iter([text[:at].encode()])), ENDPOINT, reading)
+        assert set(reading.traces) <= {"ab12", "cd"}
+        assert all(one.pieces for one in reading.traces.values())
+
+
+@pytest.mark.parametrize(
+    ("asked", "matches"),
+    [
+        ({"tags": {"version": "2"}}, True),
+        ({"tags": {"version": "1"}}, False),
+        ({"tags": {"version": "2", "user": "björn"}}, True),
+        ({"tags": {"zone": "a"}}, True),
+        ({"tags": {"zone": "b"}}, False),
+        ({"tags": {"zone": "a", "user": "eve"}}, False),
+        ({"tags": {"message": "boom"}}, True),
+        ({"operation": "GET /"}, True),
+        ({"operation": "GET /x"}, False),
+        ({"minDuration": "2ms"}, False),
+        ({"maxDuration": "1ms"}, True),
+    ],
+)
+def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any], matches: bool) -> None:
+    """All conditions of one span: its own tags come before those of its process, those of its logs before both."""
+    one = span(1_000, version="2", user="björn")
+    one["logs"] = [{"fields": [{"key": "message", "value": "boom"}]}]
+    process = {"serviceName": "shop", "tags": [{"key": "zone", "value": "a"}, {"key": "version", "value": "1"}]}
+    body = {"data": [{"traceID": "ab12", "spans": [one], "processes": {"p1": process}}]}
+    for service, expected in (("shop", matches), ("cart", False)):
+        reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
+        reading.sift = sift_of(request(service=service, **asked))
+        api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
+        assert bool(reading.matching) == expected
+        assert bool(reading.traces["ab12"].pieces) == expected

@@ -42,6 +42,8 @@ class Endpoint:
     max_series: int = 10_000
     namespace_label: str | None = None
     """The label that every PromQL selector must match with the namespace of the Investigation."""
+    namespace: str = field(default="", compare=False)
+    """That the asking Investigation is in; empty: the operator asks for itself."""
     api: str | None = None
     """Which of its APIs the source is asked by; None: whichever answers."""
     bucket: S3Bucket | None = None

@@ -73,28 +73,43 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._connections: list[HTTPConnection] = []
+        self.is_stopped = False
+        """Whether no new connection is made."""
         super().__init__()
+
+    def stop(self) -> None:
+        """End every connection, and make none any more."""
+        self.is_stopped = True
+        self.cut()
 
     def cut(self) -> None:
         """End every connection, also one whose answer is being waited for in another thread."""
-        for connection in self._connections:
+        for connection in list(self._connections):
             with suppress(OSError):
                 if connection.sock is not None:
                     connection.sock.shutdown(socket.SHUT_RDWR)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        opened = self._connections
+        adapter = self
 
         class Connection(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                opened.append(self)
+                adapter._connections.append(self)
                 return connect(self)
+
+            def connect(self) -> None:
+                super().connect()
+                adapter.require_going(self)
 
         class TLSConnection(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                opened.append(self)
+                adapter._connections.append(self)
                 return connect(self)
+
+            def connect(self) -> None:
+                super().connect()
+                adapter.require_going(self)
 
         class Pool(HTTPConnectionPool):
             ConnectionCls = Connection
@@ -103,6 +118,12 @@ class GuardedAdapter(HTTPAdapter):
             ConnectionCls = TLSConnection
 
         self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
+
+    def require_going(self, connection: HTTPConnection) -> None:
+        """Raise OSError, and close the connection, if it was made while `stop` was called."""
+        if self.is_stopped:
+            connection.close()
+            raise ConnectionAbortedError("stopped")
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> tuple[Any, Any]:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)

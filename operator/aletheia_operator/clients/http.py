@@ -25,6 +25,7 @@ from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.clients.retries import retry_after
+from aletheia_operator.clients.threads import Call, SourceThreads
 from aletheia_operator.clients.words import MAX_ERROR_BYTES
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -46,14 +47,19 @@ class Answer:
 
 
 class Http:
-    """Asynchronous HTTP to DataSources."""
+    """Asynchronous HTTP to DataSources, in threads of each namespace's own. A cancelled call cuts its connection."""
+
+    def __init__(self) -> None:
+        self._threads = SourceThreads()
+        self.large = asyncio.Semaphore(1)
+        """Held by who has a large entry in memory, until it was taken: one at a time in this process."""
 
     async def fetch_json(self, endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
         """GET `path` below the endpoint: any status below 500 with a JSON body.
 
         Raises Unavailable (no answer, server error, not JSON) or Rejected (redirect, larger than the cap).
         """
-        return await asyncio.to_thread(get_json, endpoint, path, query)
+        return await self._threads.run(_key(endpoint), lambda call: get_json(endpoint, path, query, call))
 
     async def stream_json(
         self,
@@ -63,17 +69,22 @@ class Http:
         read: Callable[[JsonStream], T],
         said: Callable[[Any], str],
     ) -> T:
-        """GET `path` below the endpoint: what `read` makes of the JSON as it arrives; it is called again where that was cut.
+        """GET `path` below the endpoint: what `read` makes of the JSON as it arrives; it is called again if that was cut.
 
         Raises as `fetch_json`, and for a status other than 200 with what `said` finds in its JSON body.
         """
-        return await asyncio.to_thread(stream_json, endpoint, path, query, read, said)
+        return await self._threads.run(_key(endpoint), lambda call: stream_json(endpoint, path, query, read, said, call))
 
 
-def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
-    """As `Http.fetch_json`. Blocks."""
+def _key(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.namespace, endpoint.name
+
+
+def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], call: Call | None = None) -> Answer:
+    """As `Http.fetch_json`. Blocks; also raises Stopped."""
     endpoint = replace(endpoint, max_response_bytes=min(MAX_WHOLE_BYTES, endpoint.max_response_bytes))
-    with SafeSession(endpoint) as session:
+    call = call or Call()
+    with SafeSession(endpoint) as session, call.on_stop(session.abort):
         response = session.get(endpoint.base + path, params=list(query))
         body = b"".join(session.chunks(response))
     if 300 <= response.status_code < 400:
@@ -87,11 +98,17 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) ->
 
 
 def stream_json(
-    endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], read: Callable[[JsonStream], T], said: Callable[[Any], str]
+    endpoint: Endpoint,
+    path: str,
+    query: Sequence[tuple[str, str]],
+    read: Callable[[JsonStream], T],
+    said: Callable[[Any], str],
+    call: Call | None = None,
 ) -> T:
-    """As `Http.stream_json`. Blocks."""
+    """As `Http.stream_json`. Blocks; also raises Stopped."""
+    call = call or Call()
     for attempt in range(1, STREAM_ATTEMPTS + 1):
-        with SafeSession(endpoint) as session:
+        with SafeSession(endpoint) as session, call.on_stop(session.abort):
             response = session.get(endpoint.base + path, params=list(query))
             if response.status_code != 200:
                 raise endpoint.failed(response.status_code, refusal(response, said))
@@ -143,7 +160,7 @@ class SafeSession(requests.Session):
     def abort(self) -> None:
         """End what another thread waits for, and every later request: they raise Unavailable."""
         self._aborted.set()
-        self._transport.cut()
+        self._transport.stop()
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None

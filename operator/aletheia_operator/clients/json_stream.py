@@ -10,7 +10,8 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, Unavailable
 
-MAX_VALUE_CHARACTERS = 16 * 1024 * 1024
+MAX_VALUE_CHARACTERS = 4 * 1024 * 1024
+"""Of a value that is taken whole: its parsing keeps all other threads waiting."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
 _decode = json.JSONDecoder().raw_decode

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -43,7 +43,8 @@ class KubernetesDataSources:
         if not self._is_open(item):
             message = f"DataSource {name} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
             raise Rejected(message, GapReason.NOT_ALLOWED)
-        return await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name))
+        endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name))
+        return replace(endpoint, namespace=self.namespace)
 
     async def _named(self, name: str) -> dict[str, Any]:
         try:

@@ -1,19 +1,28 @@
 """GET /api/traces and /api/traces/{id}: the API of Jaeger's own UI. Times in microseconds since the Unix epoch.
 
-An entry is a trace as it stands in `data`: {"traceID", "spans": [...], "processes": {...}}.
+An entry is a trace with all that Jaeger sent of it: {"traceID", "processes": {...}, ..., "spans": [...]}.
 """
 
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
-from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.fetchers.jaeger.traces import MAX_ID, MAX_NAME, Mark, Reading, Sift, Span, Trace, write_list
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import to_nanoseconds
 
@@ -21,6 +30,10 @@ NAME = "v1"
 TRACES = "/api/traces"
 SERVICES = "/api/services"
 MAX_ERRORS = 20
+PIECE_BYTES = 512 * 1024
+"""So much of a trace's spans is in memory; traces up to that size that are not looked for never reach the disk."""
+MAX_PROCESSES = 10_000
+MAX_TEXT = 1_000
 
 
 def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
@@ -44,7 +57,7 @@ def search(request: TracesRequest, window: Window, limit: int, least_microsecond
 
 
 def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
-    """Take the traces of an answer, and what Jaeger says of those that it could not read."""
+    """Take the traces of an answer span by span, and what Jaeger says of those that it could not read."""
     found = False
     if stream.kind() != "{":
         raise endpoint.not_of("Jaeger")
@@ -52,28 +65,164 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
         if key == "data" and stream.kind() == "[":
             found = True
             for _ in stream.items():
-                trace = stream.value()
-                if not _is_trace(trace):
-                    raise endpoint.not_of("Jaeger")
-                if not reading.has_room(str(trace["traceID"])):
+                if not _OneTrace(stream, endpoint, reading).read():
                     return
-                kept = reading.add(str(trace["traceID"]), _spans(trace))
-                if kept is not None and (reading.wanted is None or kept.trace_id in reading.matching):
-                    kept.pieces.append(reading.held.put(dumps(trace)))
         elif key == "errors":
-            listed = stream.value()
-            reading.errors += _messages(listed)
+            reading.errors += _messages(stream.value())
         else:
             stream.value()
     if not found:
         raise endpoint.not_of("Jaeger")
 
 
+@dataclass
+class _Part:
+    """The spans of one process of a trace, whose service is not known before the trace's end."""
+
+    spans: int = 0
+    failing: int = 0
+    start: float = math.inf
+    slowest: Span | None = None
+    first_failing: Span | None = None
+    open_tags: set[frozenset[str]] = field(default_factory=set)
+    """What the process must have so that one of its spans is looked for."""
+
+    def add(self, span: Span, sift: Sift | None) -> None:
+        self.spans += 1
+        self.start = min(self.start, span.start)
+        if self.slowest is None or span.duration > self.slowest.duration:
+            self.slowest = span
+        if span.failing:
+            self.failing += 1
+            if self.first_failing is None or span.start < self.first_failing.start:
+                self.first_failing = span
+        if sift is not None and (open_tags := sift.open_tags(span)) is not None:
+            self.open_tags.add(open_tags)
+
+
+class _OneTrace:
+    """Reads one trace: {"traceID", "spans": [...], "processes": {...}, ...}. Memory holds a piece of its spans."""
+
+    def __init__(self, stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
+        self._stream = stream
+        self._endpoint = endpoint
+        self._reading = reading
+        self._fields: dict[str, Any] = {}
+        self._trace = Trace("")
+        self._parts: dict[str, _Part] = {}
+        self._spans: list[bytes] = []
+        self._size = 0
+
+    def read(self) -> bool:
+        """Whether there was room for it. A trace that breaks off leaves nothing."""
+        spans: list[Any] | None = None
+        walked = False
+        if self._stream.kind() != "{":
+            raise self._odd()
+        for key in self._stream.members():
+            if key == "traceID":
+                self._fields[key] = self._stream.value()
+                if not self._reading.has_room(self._id):
+                    return False
+            elif key == "spans" and self._stream.kind() == "[" and "traceID" in self._fields:
+                walked = True
+                for _ in self._stream.items():
+                    self._take(self._stream.value())
+            elif key == "spans":
+                spans = self._stream.value()
+            else:
+                self._fields[key] = self._stream.value()
+        if "traceID" not in self._fields or not (walked or isinstance(spans, list)):
+            raise self._odd()
+        for span in spans or ():
+            self._take(span)
+        if not self._reading.has_room(self._id):
+            return False
+        self._close()
+        return True
+
+    @property
+    def _id(self) -> str:
+        return str(self._fields["traceID"])[:MAX_ID]
+
+    @property
+    def _keeps(self) -> bool:
+        return self._id not in self._reading.whole and self._id not in self._reading.traces
+
+    def _take(self, span: Any) -> None:
+        if not isinstance(span, dict):
+            raise self._odd()
+        part = self._parts.setdefault(str(span.get("processID"))[:MAX_ID], _Part())
+        if len(self._parts) > MAX_PROCESSES:
+            raise self._odd()
+        part.add(_span(span), self._reading.sift)
+        if self._keeps:
+            self._spans.append(dumps(span))
+            self._size += len(self._spans[-1])
+            if self._size > PIECE_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._spans:
+            self._trace.pieces.append(self._reading.keep(self._trace, b",".join(self._spans)))
+            self._spans, self._size = [], 0
+
+    def _close(self) -> None:
+        """Name the processes' services, and keep the trace if it is looked for."""
+        processes = self._fields.get("processes")
+        if not isinstance(processes, dict):
+            raise self._odd()
+        sift = self._reading.sift
+        matches = sift is None
+        keeps = self._keeps
+        for name, part in self._parts.items():
+            process = processes.get(name)
+            service = str(process.get("serviceName", "")) if isinstance(process, dict) else ""
+            self._count(part, service)
+            if sift is not None and part.open_tags:
+                tags = _tags([process.get("tags") if isinstance(process, dict) else None])
+                matches = matches or any(sift.process_has(service, tags, keys) for keys in part.open_tags)
+        self._trace.trace_id = self._id
+        if matches:
+            self._reading.matching.add(self._id)
+            if keeps:
+                self._flush()
+                self._trace.pieces.insert(0, self._reading.keep(self._trace, dumps(self._fields)))
+        if not matches or not keeps:
+            self._trace.pieces = []
+        known = self._reading.traces.setdefault(self._id, self._trace)
+        if known is not self._trace:
+            known.merge(self._trace)
+
+    def _count(self, part: _Part, service: str) -> None:
+        name = one_line(service, MAX_NAME)
+        counted = Trace("", spans=Counter({name: part.spans}), failing=Counter({name: part.failing}), start=part.start)
+        for span in (part.slowest, part.first_failing):
+            if span is not None:
+                mark = Mark(one_line(f"{service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
+                counted.slowest = mark if span is part.slowest else counted.slowest
+                counted.first_failing = mark if span is part.first_failing else counted.first_failing
+        self._trace.merge(counted)
+
+    def _odd(self) -> Unavailable:
+        return self._endpoint.not_of("Jaeger")
+
+
 def services(body: Any) -> list[str] | None:
-    """The names in an answer of SERVICES; None where it is none."""
+    """The names in an answer of SERVICES; None if it is not such an answer."""
     if not isinstance(body, dict) or "data" not in body:
         return None
     return [name for name in body["data"] if isinstance(name, str)] if isinstance(body["data"], list) else []
+
+
+def operations_of(service: str) -> tuple[str, list[tuple[str, str]]]:
+    """Path and query of the names of a service's operations."""
+    return f"/api/services/{quote(service, safe='')}/operations", []
+
+
+def operations(body: Any) -> list[str] | None:
+    """The names in an answer of `operations_of`; None if it is not such an answer."""
+    return services(body)
 
 
 def words(body: Any) -> str:
@@ -86,42 +235,31 @@ def _messages(errors: Any) -> list[str]:
     return [str(error.get("msg") or error) for error in listed[:MAX_ERRORS]]
 
 
-def entry(held: Spill, trace: Trace) -> bytes:
-    """A trace as it is stored."""
-    return held.get(trace.pieces[0])
+def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
+    """Write a trace as it is stored: all that Jaeger sent of it, its spans last."""
+    head, *pieces = trace.pieces
+    write_list(text, spill.get(head), "spans", (partial(_copy, text, spill, piece) for piece in pieces))
 
 
-def _is_trace(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and "traceID" in value
-        and isinstance(value.get("processes"), dict)
-        and isinstance(value.get("spans"), list)
-        and all(isinstance(span, dict) for span in value["spans"])
-    )
+def _copy(text: BytesIO, spill: Spill, piece: int) -> None:
+    text.write(spill.get(piece))
 
 
-def _spans(trace: dict[str, Any]) -> list[Span]:
-    return [_span(span, trace["processes"].get(str(span.get("processID")))) for span in trace["spans"]]
-
-
-def _span(span: dict[str, Any], process: Any) -> Span:
-    start, duration = span.get("startTime"), span.get("duration")
+def _span(span: dict[str, Any]) -> Span:
+    """Without what its process knows."""
+    start, duration, logs = span.get("startTime"), span.get("duration"), span.get("logs")
+    fields = [log.get("fields") for log in (logs if isinstance(logs, list) else []) if isinstance(log, dict)]
     return Span(
-        service=str(process.get("serviceName", "")) if isinstance(process, dict) else "",
-        operation=str(span.get("operationName", "")),
-        start=start if isinstance(start, int) else float("inf"),
+        operation=str(span.get("operationName", ""))[:MAX_TEXT],
+        start=start if isinstance(start, int) else math.inf,
         duration=duration if isinstance(duration, int) else 0,
         failing=is_failing(span),
-        tags=_tags(span, process),
+        tags=_tags([span.get("tags"), *fields]),
     )
 
 
-def _tags(span: dict[str, Any], process: Any) -> dict[str, str]:
-    """Of the process, the span and its logs, as text: where Jaeger looks for tags."""
-    logs = span.get("logs")
-    lists = [process.get("tags") if isinstance(process, dict) else None, span.get("tags")]
-    lists += [log.get("fields") for log in (logs if isinstance(logs, list) else []) if isinstance(log, dict)]
+def _tags(lists: Iterable[Any]) -> dict[str, str]:
+    """Tags as text. Jaeger looks for tags in the process, the span and its logs; later ones replace earlier ones."""
     found: dict[str, str] = {}
     for listed in lists:
         for tag in listed if isinstance(listed, list) else []:

@@ -1,21 +1,25 @@
 """GET /api/v3/traces and /api/v3/traces/{id} (https://www.jaegertracing.io/docs/latest/apis/): OTLP as JSON, one or more
 {"result": {"resourceSpans": [...]}}. Times are RFC 3339 in the query, nanoseconds in the answer.
 
-An answer has the spans of all its traces together. An entry is one trace: {"resourceSpans": [...]} with what is its own. The
-API knows no tags: what they ask is asked of the spans that come.
+An answer has the spans of all its traces together. An entry is one trace: {"resourceSpans": [...]} with what is its own. Only
+late versions look at tags (`query.attributes`), so what they ask is asked of the spans that come, too.
 """
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
 from itertools import groupby
 from typing import Any, NamedTuple
+
+import orjson
 
 from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
-from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace
+from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace, write_list
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
@@ -29,22 +33,26 @@ _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
 
 def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
-    """The query parameters of a search, perhaps narrowed to traces with a span at least so long; tags cannot be asked for."""
-    query = [
-        ("query.service_name", request.service or ""),
-        ("query.start_time_min", format_time(window.start)),
-        ("query.start_time_max", format_time(window.end)),
-        ("query.num_traces", str(limit)),
-        ("query.search_depth", str(limit)),  # what later versions call it
-    ]
-    if request.operation:
-        query.append(("query.operation_name", request.operation))
-    least = at_least(request.min_duration, least_microseconds)
-    if least is not None:
-        query.append(("query.duration_min", least))
-    if request.max_duration:
-        query.append(("query.duration_max", request.max_duration))
-    return query
+    """The query parameters of a search, perhaps narrowed to traces with a span at least so long; versions differ in names."""
+    fields = {
+        "service_name": request.service or "",
+        "start_time_min": format_time(window.start),
+        "start_time_max": format_time(window.end),
+        "num_traces": str(limit),
+        "search_depth": str(limit),  # what later versions call it
+        "operation_name": request.operation,
+        "duration_min": at_least(request.min_duration, least_microseconds),
+        "duration_max": request.max_duration,
+        "attributes": orjson.dumps(request.tags).decode() if request.tags else None,  # earlier versions pass over it
+    }
+    asked = [(name, value) for name, value in fields.items() if value is not None]
+    return [(f"query.{spelt}", value) for name, value in asked for spelt in dict.fromkeys((name, _camel(name)))]
+
+
+def _camel(name: str) -> str:
+    """A field's name in the JSON form of protobuf, which a gateway made from Jaeger's proto files takes as well."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
@@ -108,7 +116,7 @@ class _Scope:
         trace_id = str(span["traceId"]).lower()
         if not self.reading.has_room(trace_id):
             return
-        trace = self.reading.add(trace_id, [_span(span, self.tags)])
+        trace = self.reading.add(trace_id, _span(span, self.tags))
         if trace is not self._trace or self._size > PIECE_BYTES:
             self._hold()
             self._trace = trace
@@ -118,11 +126,11 @@ class _Scope:
 
     def close(self) -> None:
         self._hold()
-        self.head.number = self.reading.held.put(dumps(self.head.fields))
+        self.head.number = self.reading.spill.put(dumps(self.head.fields))
 
     def _hold(self) -> None:
         if self._trace is not None and self._spans:
-            number = self.reading.held.put(b",".join(self._spans))
+            number = self.reading.keep(self._trace, b",".join(self._spans))
             self._trace.pieces.append(_Piece(self.resource, self.head, number))
         self._spans, self._size = [], 0
 
@@ -151,7 +159,7 @@ def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> 
     except (KeyError, TypeError, AttributeError) as e:
         raise endpoint.not_of("Jaeger's API v3") from e
     finally:
-        resource.number = reading.held.put(dumps(resource.fields))
+        resource.number = reading.spill.put(dumps(resource.fields))
 
 
 def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
@@ -168,28 +176,41 @@ def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
         scope.close()
 
 
-def entry(held: Spill, trace: Trace) -> bytes:
-    """A trace as it is stored: its spans below their scopes and resources, as they came."""
-    resources = []
-    for resource, of_resource in groupby(trace.pieces, key=lambda piece: piece.resource.number):
-        scopes = []
-        for scope, pieces in groupby(of_resource, key=lambda piece: piece.scope.number):
-            spans = b",".join(held.get(piece.number) for piece in pieces)
-            scopes.append(_with(held.get(scope), b'"spans":[', spans))
-        resources.append(_with(held.get(resource), b'"scopeSpans":[', b",".join(scopes)))
-    return b'{"resourceSpans":[' + b",".join(resources) + b"]}"
+def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
+    """Write a trace as it is stored: its spans below their scopes and resources, as they came."""
 
+    def write_resource(number: int, pieces: list[_Piece]) -> None:
+        scopes = [(scope, list(group)) for scope, group in groupby(pieces, key=lambda piece: piece.scope.number)]
+        write_list(text, spill.get(number), "scopeSpans", (partial(write_scope, *one) for one in scopes))
 
-def _with(element: bytes, key: bytes, content: bytes) -> bytes:
-    """A JSON object with one more member, which is a list."""
-    return element[:-1] + (b"," if element != b"{}" else b"") + key + content + b"]}"
+    def write_scope(number: int, pieces: list[_Piece]) -> None:
+        write_list(text, spill.get(number), "spans", (partial(write_spans, piece.number) for piece in pieces))
+
+    def write_spans(number: int) -> None:
+        text.write(spill.get(number))
+
+    resources = [(number, list(group)) for number, group in groupby(trace.pieces, key=lambda piece: piece.resource.number)]
+    write_list(text, b"{}", "resourceSpans", (partial(write_resource, *one) for one in resources))
 
 
 def services(body: Any) -> list[str] | None:
-    """The names in an answer of SERVICES, which is empty where there are none; None where it is no such answer."""
+    """The names in an answer of SERVICES, which is {} if there are none; None if it is not such an answer."""
     if not isinstance(body, dict) or (body and not isinstance(body.get("services"), list)):
         return None
     return [name for name in body.get("services", []) if isinstance(name, str)]
+
+
+def operations_of(service: str) -> tuple[str, list[tuple[str, str]]]:
+    """Path and query of the names of a service's operations."""
+    return "/api/v3/operations", [("service", service)]
+
+
+def operations(body: Any) -> list[str] | None:
+    """The names in an answer of `operations_of`; None if it is not such an answer."""
+    listed = body.get("operations", []) if isinstance(body, dict) else None
+    if not isinstance(listed, list):
+        return None
+    return list(dict.fromkeys(str(one.get("name")) for one in listed if isinstance(one, dict)))
 
 
 def words(body: Any) -> str:

@@ -51,8 +51,10 @@ class JaegerFetcher:
                 traces, metadata, missing = await _from_logs(asked, request.from_logs.limit, sources)
             else:
                 traces, metadata = await _search(asked, request.limit or DEFAULT_LIMIT)
+                if not traces and asked.broken is None:
+                    missing = [(GapReason.EMPTY, words) for words in await asked.unknown()]
         except BaseException:
-            asked.held.close()
+            asked.spill.close()
             raise
         yield Document(
             category="traces",

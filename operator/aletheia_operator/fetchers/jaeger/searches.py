@@ -1,9 +1,11 @@
-"""One Jaeger, asked over the API that it speaks; what it answers lies in `Spill`."""
+"""The searches of one question at one Jaeger, over the API that it speaks; what it answers lies in a `Spill`."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import ModuleType
 
 from aletheia_operator.api import TracesRequest
@@ -15,9 +17,11 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger import api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
-from aletheia_operator.fetchers.jaeger.traces import Reading, Trace, Wanted, wanted
+from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, Trace, sift_of
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.nearest import hint
 
 APIS: dict[str, ModuleType] = {api_v1.NAME: api_v1, api_v3.NAME: api_v3}
 BATCH_BYTES = 1024 * 1024
@@ -63,7 +67,7 @@ class Asked:
     """That Jaeger knows."""
     request: TracesRequest
     window: Window
-    held: Spill
+    spill: Spill
     known: dict[str, Trace] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     """Those that came with all that the answer has of them."""
@@ -75,7 +79,7 @@ class Asked:
         """The latest traces of the window that match, at most `limit`; see `selection.Asking`."""
         span = window or self.window
         if self.api is api_v3 and self.request.tags:  # which it has no words for: all traces are read
-            sift = wanted(self.request, least_microseconds)
+            sift = sift_of(self.request, least_microseconds)
             return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
         query = self.api.search(self.request, span, limit, least_microseconds)
         reading = await self._ask(self.api.TRACES, query, limit, go_on=bool(self.known))
@@ -88,7 +92,7 @@ class Asked:
         first that the traces so far have; over v3, which knows no tags, all traces of the service are read. Where there are
         more than `limit`, the latest of those that come first.
         """
-        ours = wanted(self.request)
+        ours = sift_of(self.request)
         if self.api is api_v3:
             return await self._walk(self.request, self.window, limit, ours, failing=True)
         near = Counter[str]()
@@ -122,12 +126,12 @@ class Asked:
         request: TracesRequest,
         window: Window,
         limit: int,
-        sift: Wanted,
+        sift: Sift,
         *,
         failing: bool = False,
         least_microseconds: int | None = None,
     ) -> list[Trace]:
-        """The traces of a search that have a span which passes `sift`, the latest first; only failing ones, where asked for.
+        """The traces of a search that have a span which passes `sift`, the latest first; with `failing` only those.
 
         The window is halved where an answer is full, or too large.
         """
@@ -149,17 +153,17 @@ class Asked:
                 self._say(GapReason.BUDGET_EXCEEDED, what)
             matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
             matching.sort(key=lambda trace: trace.start, reverse=True)
-            found |= {trace.trace_id: trace for trace in matching if trace.failing or not failing}
+            found |= {trace.trace_id: trace for trace in matching if trace.is_failing or not failing}
         return list(found.values())[:limit]
 
     async def _ask(
-        self, path: str, query: list[tuple[str, str]], most: int, wanted: Wanted | None = None, *, go_on: bool = False
+        self, path: str, query: list[tuple[str, str]], most: int, sift: Sift | None = None, *, go_on: bool = False
     ) -> Reading:
         """One answer. Where it broke off after something came, or where we `go_on` without, that is noted."""
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
-            readings.append(Reading(self.held, self.whole, most, wanted))
+            readings.append(Reading(self.spill, self.whole, most, sift))
             self.api.read(stream, self.endpoint, readings[-1])
             return readings[-1]
 
@@ -167,10 +171,10 @@ class Asked:
             reading = await self.http.stream_json(self.endpoint, path, query, read, self.api.words)
         except (Unavailable, Rejected) as e:
             if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # what later versions call an empty answer
-                return Reading(self.held, self.whole)
+                return Reading(self.spill, self.whole)
             if not go_on and (not readings or not readings[-1].traces):
                 raise
-            reading, self.broken = readings[-1] if readings else Reading(self.held, self.whole), e
+            reading, self.broken = readings[-1] if readings else Reading(self.spill, self.whole), e
         for error in reading.errors:
             self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.quoter(error, MAX_SAID)}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
@@ -179,23 +183,54 @@ class Asked:
             self.whole |= new.keys()
         return reading
 
+    async def unknown(self) -> list[str]:
+        """What of the request's names Jaeger does not know, with the nearest that it knows; asked when nothing was found."""
+        service, operation = self.request.service or "", self.request.operation
+        if service not in self.services:
+            near = await asyncio.to_thread(hint, service, self.services)
+            return [f"Jaeger knows no service {one_line(service)}{near}"]
+        if operation is None:
+            return []
+        path, query = self.api.operations_of(service)
+        try:
+            answer = await self.http.fetch_json(self.endpoint, path, query)
+        except SourceError:  # the search itself was answered
+            return []
+        names = self.api.operations(answer.body) if answer.status < 400 else None
+        if names is None or operation in names:
+            return []
+        near = await asyncio.to_thread(hint, operation, names)
+        return [f"service {one_line(service)} has no operation {one_line(operation)}{near}"]
+
     def _say(self, reason: GapReason, error: str) -> None:
         if (reason, error) not in self.errors:
             self.errors.append((reason, error))
 
     async def batches(self, traces: Iterable[Trace]) -> AsyncGenerator[Encoded, None]:
-        """The traces as they are stored; then what was held is given back."""
-        batch: list[bytes] = []
+        """The traces as they are stored, about a MiB at a time; a larger one alone, and of these one in the whole process."""
+        batch: list[Trace] = []
         try:
             for trace in traces:
-                batch.append(self.api.entry(self.held, trace))
-                if sum(map(len, batch)) >= BATCH_BYTES:
-                    yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+                if batch and sum(one.size_bytes for one in [*batch, trace]) > BATCH_BYTES:
+                    yield await asyncio.to_thread(self._encode, batch)
                     batch = []
+                if trace.size_bytes > BATCH_BYTES:
+                    async with self.http.large:  # until it is taken
+                        yield await asyncio.to_thread(self._encode, [trace])
+                else:
+                    batch.append(trace)
             if batch:
-                yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+                yield await asyncio.to_thread(self._encode, batch)
         finally:
-            self.held.close()
+            self.spill.close()
+
+    def _encode(self, traces: list[Trace]) -> Encoded:
+        text = BytesIO()  # so that a large trace is in memory once
+        for number, trace in enumerate(traces):
+            if number:
+                text.write(SEPARATOR)
+            self.api.write_entry(text, self.spill, trace)
+        return Encoded(text.getvalue(), bytes(len(traces)))
 
 
 def said(asked: Asked) -> list[tuple[GapReason, str]]:
