@@ -162,7 +162,10 @@ def test_json_of_another_shape_is_not_taken_for_an_answer(body: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [None, 5, "text", [], {}, {"data": []}, {"result": {"resourceSpans": [5]}}, {"result": {"resourceSpans": [None]}},
+    [None, 5, "text", [], {}, {"data": []}, {"result": {"resourceSpans": [5]}},
+     {"result": 5}, {"result": "none"}, {"result": []},
+     {"result": {"resourceSpans": {}}}, {"result": {"resourceSpans": "x"}}, {"result": {"spans": []}},
+     {"result": {"data": 1}}, {"result": {"resourceSpans": [None]}},
      {"result": {"resourceSpans": [{"scopeSpans": 5}]}}, {"result": {"resourceSpans": [{"scopeSpans": [5]}]}},
      {"result": {"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}},
      {"result": {"resourceSpans": [{"scopeSpans": [{"spans": [5]}]}]}}],

@@ -63,21 +63,28 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
             answered = answered or key in ("result", "error")
             if key == "result" and stream.kind() == "{":
                 _read_result(stream, endpoint, reading)
+            elif key == "result" and stream.value() is not None:
+                raise endpoint.not_of("Jaeger's API v3")
             elif key == "error":
                 reading.errors.append(words({"error": stream.value()}))
-            else:
+            elif key != "result":
                 stream.value()
     if stream.kind() or not answered:
         raise endpoint.not_of("Jaeger's API v3")
 
 
 def _read_result(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
+    """{} and {"resourceSpans": null} are empty results; what has other members alone is none."""
+    names = set[str]()
     for key in stream.members():
-        if key != "resourceSpans" or stream.kind() != "[":
-            stream.value()
-            continue
-        for _ in stream.items():
-            _read_resource(stream, endpoint, reading)
+        names.add(key)
+        if key == "resourceSpans" and stream.kind() == "[":
+            for _ in stream.items():
+                _read_resource(stream, endpoint, reading)
+        elif stream.value() is not None and key == "resourceSpans":
+            raise endpoint.not_of("Jaeger's API v3")
+    if names and "resourceSpans" not in names:
+        raise endpoint.not_of("Jaeger's API v3")
 
 
 @dataclass

@@ -1,0 +1,110 @@
+"""One answer of GET /loki/api/v1/query_range, read as it arrives.
+
+https://grafana.com/docs/loki/latest/reference/loki-http-api/: {"status": "success", "data": {"resultType": "streams", "result":
+[{"stream": {label: value}, "values": [[nanoseconds, line, ...], ...]}, ...]}}.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.encoding import dumps
+
+
+class Line(NamedTuple):
+    """Sorts by time, then in the order of the answer."""
+
+    moment: int
+    """Nanoseconds since the Unix epoch."""
+    stream: int
+    position: int
+    number: int
+    """Of its text, in the page's `Spill`."""
+
+
+@dataclass
+class Page:
+    """The lines of one answer; their texts lie in a `Spill`."""
+
+    spill: Spill
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    """Of each stream."""
+    lines: list[Line] = field(default_factory=list)
+    broken: SourceError | None = None
+    """Why it ends early."""
+
+    def digest(self, line: Line) -> bytes:
+        """Equal for lines that cannot be told apart but by their time."""
+        labels = dumps(sorted(self.labels[line.stream].items()))
+        return hashlib.blake2b(labels + b"\0" + self.spill.get(line.number), digest_size=16).digest()
+
+    def text(self, line: Line) -> str:
+        return str(orjson.loads(self.spill.get(line.number)))
+
+
+def words(body: Any) -> str:
+    """What a refusal says if it is JSON, uncut; Loki itself answers in plain text."""
+    return str(body.get("message") or body.get("error") or "")
+
+
+def read(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
+    """Take the lines of an answer, at most `most`. Raises SourceError if it is not an answer with log lines."""
+    kind, found = None, False
+    if stream.kind() != "{":
+        raise endpoint.not_of("Loki")
+    for key in stream.members():
+        if key == "data" and stream.kind() == "{":
+            kind, found = _read_data(stream, endpoint, page, most)
+        elif stream.value() != "success" and key == "status":
+            raise endpoint.not_of("Loki: it is no success")
+    if kind is None or not found:
+        raise endpoint.not_of("Loki")
+
+
+def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> tuple[Any, bool]:
+    """The kind of the result, and whether there is a list of streams."""
+    kind, found = None, False
+    for name in stream.members():
+        if name == "resultType":
+            kind = stream.value()
+            if kind != "streams":
+                raise Rejected("query: it computes a metric; a query for log lines is expected")
+        elif name == "result" and stream.kind() == "[":
+            found = True
+            for _ in stream.items():
+                _read_stream(stream, endpoint, page, most)
+        else:
+            stream.value()
+    return kind, found
+
+
+def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
+    number = len(page.labels)
+    page.labels.append({})
+    seen = set[str]()
+    if stream.kind() != "{":
+        raise endpoint.not_of("Loki")
+    for key in stream.members():
+        if key == "values" and stream.kind() == "[":
+            seen.add(key)
+            for position, _ in enumerate(stream.items()):
+                try:
+                    moment, line, *_more = stream.value()
+                    page.lines.append(Line(int(moment), number, position, page.spill.put(dumps(str(line)))))
+                except (TypeError, ValueError) as e:
+                    raise endpoint.not_of("Loki") from e
+                if len(page.lines) > most:
+                    raise endpoint.not_of("Loki: it has more lines than were asked for")
+        elif key == "stream" and stream.kind() == "{":
+            seen.add(key)
+            page.labels[number] = stream.value()
+        else:
+            stream.value()
+    if seen != {"stream", "values"}:
+        raise endpoint.not_of("Loki")

@@ -1,0 +1,115 @@
+"""The Loki fetcher: from a query to its document."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.investigation import QueryRequest
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.http import Http
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.loki.answer import Line, Page
+from aletheia_operator.fetchers.loki.labels import unknown_labels
+from aletheia_operator.fetchers.loki.pages import Pages
+from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.text.batches import SEPARATOR, SERIOUS, Encoded
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.timestamps import format_nanoseconds, to_nanoseconds
+
+DEFAULT_LIMIT = 10_000
+BATCH_LINES = 1_000
+BATCH_BYTES = 1024 * 1024
+
+
+class LokiFetcher:
+    """Log lines of a LogQL query over the window."""
+
+    name = "Loki"
+    source_type = "loki"
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        asked = [request for request in spec.queries or [] if request.type == self.source_type]
+        questions = []
+        for number, request in enumerate(asked):
+            reference = request.data_source_ref.name if request.data_source_ref else None
+            arguments = {"request": request.to_json(), "data_source": reference}
+            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments, gives_logs=True))
+        return Plan(tuple(questions))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        """Yield the lines of one query, in the order of their times.
+
+        Entries: {"timestamp": RFC 3339 with nanoseconds, "labels": {name: value}, "line": text, "level": level or null}.
+        """
+        request = QueryRequest.from_json(question.arguments["request"])
+        endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
+        limit = request.limit or DEFAULT_LIMIT
+        start, end = to_nanoseconds(sources.window.start), sources.window.end_nanoseconds + 1
+        findings = Findings()
+        pages = Pages(sources.http, endpoint, sources.scratch, request.query, start, end, question.target, findings)
+        yield Document(
+            category="logs",
+            source="loki",
+            name=("loki", request.query),
+            metadata={"query": request.query, "limit": limit, "data_source": endpoint.name},
+            batches=_entries(pages, limit),
+            findings=findings,
+        )
+
+    async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
+        """The server's version. Raises SourceError if it does not answer."""
+        answer = await http.fetch_json(endpoint, "/loki/api/v1/status/buildinfo", [])
+        if answer.status >= 400:
+            raise endpoint.failed(answer.status, "")
+        version = answer.body.get("version") if isinstance(answer.body, dict) else None
+        return str(version) if version else None
+
+
+async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
+    """The lines of all pages, at most `limit`."""
+    levels = LevelCount()
+    start = pages.start
+    try:
+        async with aclosing(pages.walk()) as walk:
+            async for page, lines in walk:
+                left = limit - levels.lines
+                parts = _encode(page, lines[:left], levels)
+                while (part := await asyncio.to_thread(next, parts, None)) is not None:
+                    yield part
+                if len(lines) > left:
+                    pages.miss(f"the query has more lines than its limit of {limit}; narrow it, or raise the limit")
+                    return
+                if page.broken is not None:
+                    raise page.broken
+        if not levels.lines:
+            unknown = await unknown_labels(pages.http, pages.endpoint, pages.query, start, pages.end)
+            pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, one) for one in unknown]
+    finally:
+        pages.findings.summary = levels.summary()
+
+
+def _encode(page: Page, lines: list[Line], levels: LevelCount) -> Iterator[Encoded]:
+    """Lines as they are stored, in batches of about a MiB."""
+    batch, size = [], 0
+    for line in lines:
+        batch.append(_entry(page, line, levels))
+        size += len(batch[-1])
+        if size >= BATCH_BYTES or len(batch) >= BATCH_LINES:
+            yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+            batch, size = [], 0
+    if batch:
+        yield Encoded(SEPARATOR.join(batch), bytes(len(batch)))
+
+
+def _entry(page: Page, line: Line, levels: LevelCount) -> bytes:
+    text = page.text(line)
+    recognised = recognise(text)
+    levels.add(recognised.level)
+    if recognised.level in SERIOUS:
+        levels.add_message(text if recognised.message is None else recognised.message)
+    time, labels = format_nanoseconds(line.moment), page.labels[line.stream]
+    return dumps({"timestamp": time, "labels": labels, "line": text, "level": recognised.level})

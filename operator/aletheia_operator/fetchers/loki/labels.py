@@ -1,0 +1,75 @@
+"""Which labels of a query's stream selector Loki does not know, asked when the query found nothing.
+
+Speaks GET /loki/api/v1/labels and /loki/api/v1/label/{name}/values. Times are nanoseconds since the Unix epoch.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import re2
+
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.http import Http
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.nearest import hint
+
+LOOK_BACK_NANOSECONDS = 7 * 24 * 3600 * 10**9
+"""A value that was there so long before the window is known: that it is silent now is an answer."""
+MAX_MATCHERS = 10
+_STRING = r'("(?:[^"\\]|\\.)*"|`[^`]*`)'
+_SELECTOR = re2.compile(r"\{((?:[^{}\"`]|" + _STRING + r")*)\}")
+_MATCHER = re2.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*" + _STRING)
+
+
+def matchers_of(query: str) -> list[tuple[str, str, str]]:
+    """Name, operator and value of each matcher in the first stream selector of a LogQL query; [] if there is none."""
+    selector = _SELECTOR.search(query)
+    if selector is None:
+        return []
+    return [(name, operator, _value(text)) for name, operator, text in _MATCHER.findall(selector[1])[:MAX_MATCHERS]]
+
+
+def _value(text: str) -> str:
+    if text.startswith("`"):
+        return text[1:-1]
+    try:
+        return str(orjson.loads(text))
+    except orjson.JSONDecodeError:  # an escape that Go has and JSON has not
+        return text[1:-1]
+
+
+async def unknown_labels(http: Http, endpoint: Endpoint, query: str, start: int, end: int) -> list[str]:
+    """Say of each label that must be there, and of each value that is named exactly, that Loki does not know it.
+
+    With the nearest names; [] if Loki knows all, or does not say.
+    """
+    wanted = [one for one in matchers_of(query) if one[1] in ("=", "=~") and one[2]]
+    span = [("start", str(start - LOOK_BACK_NANOSECONDS)), ("end", str(end))]
+    names = await _list(http, endpoint, "/loki/api/v1/labels", span) if wanted else None
+    if names is None:
+        return []
+    said = []
+    for name, operator, value in wanted:
+        if name not in names:
+            said.append(f"Loki knows no label {name}{await asyncio.to_thread(hint, name, names)}")
+        elif operator == "=":
+            values = await _list(http, endpoint, f"/loki/api/v1/label/{quote(name, safe='')}/values", span)
+            if values is not None and value not in values:
+                near = await asyncio.to_thread(hint, value, values)
+                said.append(f"Loki knows no value {one_line(value)} of label {name}{near}")
+    return said
+
+
+async def _list(http: Http, endpoint: Endpoint, path: str, query: list[tuple[str, str]]) -> list[str] | None:
+    """The names in an answer; None if there is no such answer."""
+    try:
+        answer = await http.fetch_json(endpoint, path, query)
+    except SourceError:
+        return None
+    body: Any = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
+    if body.get("status") != "success" or not isinstance(body.get("data", []), list):
+        return None
+    return [str(one) for one in body.get("data", [])]

@@ -1,0 +1,248 @@
+"""Loki: every line once, however the pages fall; what a server refuses, does not know or answers wrongly is said."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Endpoint
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Document
+from aletheia_operator.fetchers.loki import LokiFetcher, pages
+from aletheia_operator.fetchers.loki.labels import matchers_of
+from aletheia_operator.text.timestamps import to_nanoseconds
+from tests.unit.fakes import entries_of, make_sources, make_window
+from tests.unit.loopback import Answer, Loopback, Request, reply, reply_json
+
+START = to_nanoseconds(make_window().start)
+Row = tuple[int, str, str]
+"""Moment after START, stream, line."""
+
+
+@dataclass
+class Server:
+    """Answers as Loki does: the earliest `limit` lines of [start, end), by stream."""
+
+    rows: Sequence[Row]
+    most: int = 5_000
+    """Its max_entries_limit_per_query."""
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Values by label."""
+    refused: int = 0
+
+    def __call__(self, request: Request) -> None:
+        if "/label" in request.path:
+            name = request.path.split("/label/")[1].split("/")[0] if "/label/" in request.path else ""
+            listed = self.names.get(name, []) if name else list(self.names)
+            return reply_json({"status": "success", "data": listed})(request)
+        query = request.server.loopback.queries()[-1]
+        limit = int(query["limit"])
+        if limit > self.most:
+            self.refused += 1
+            words = f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {self.most})"
+            return reply(400, words.encode())(request)
+        start, end = int(query["start"]), int(query["end"])
+        found = [row for row in sorted(self.rows, key=lambda row: row[0]) if start <= START + row[0] < end][:limit]
+        streams: dict[str, list[list[str]]] = {}
+        for moment, stream, line in found:
+            streams.setdefault(stream, []).append([str(START + moment), line])
+        result = [{"stream": {"pod": stream}, "values": values} for stream, values in streams.items()]
+        return reply_json({"status": "success", "data": {"resultType": "streams", "result": result}})(request)
+
+
+@dataclass
+class One:
+    endpoint: Endpoint
+
+    async def find(self, kind: str, name: str | None) -> Endpoint:
+        return self.endpoint
+
+
+async def ask(loopback: Loopback, answer: Answer, **query: Any) -> tuple[Document, list[Any]]:
+    """The document of one query, and its entries as far as they came."""
+    loopback.answers = [answer]
+    settings = {"max_response_bytes": query.pop("max_response_bytes", 2**25)}
+    sources = make_sources(data_sources=One(loopback.endpoint(**settings)))
+    request = {"type": "loki", "query": '{app="shop"}', **query}
+    (question,) = (await LokiFetcher().plan(InvestigationSpec.model_validate({"queries": [request]}), sources)).questions
+    (document,) = [one async for one in LokiFetcher().fetch(question, sources)]
+    return document, await entries_of(document)
+
+
+def lines_of(entries: Sequence[Any]) -> Counter[tuple[str, str, str]]:
+    return Counter((entry["timestamp"], entry["labels"]["pod"], entry["line"]) for entry in entries)
+
+
+def expected(rows: Sequence[Row]) -> Counter[tuple[str, str, str]]:
+    found = Counter[tuple[str, str, str]]()
+    for moment, stream, line in rows:
+        found[f"2026-11-22T11:00:00.{moment:09d}Z", stream, line] += 1
+    return found
+
+
+async def test_equal_lines_at_a_pages_border_are_all_there(loopback: Loopback) -> None:
+    """1,014 lines of which some are equal and stand where a page ends: none is lost, none is there twice."""
+    rows = [(number // 20, "a", f"line {number % 7}") for number in range(1_014)]
+    document, entries = await ask(loopback, Server(rows))
+    assert lines_of(entries) == expected(rows)
+    assert document.findings.missing == []
+    assert len(loopback.requests) == 2
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 4), st.sampled_from("ab"), st.sampled_from("xy")), max_size=60),
+    size=st.integers(13, 20),
+)
+def test_any_lines_in_any_pages(rows: list[Row], size: int) -> None:
+    """Wherever the borders of pages fall, as long as a page holds one moment."""
+    most = max(Counter(row[0] for row in rows).values(), default=0)
+    with pytest.MonkeyPatch.context() as patch, Loopback() as loopback:
+        patch.setattr(pages.Pages, "size", size)
+        patch.setattr(pages.Pages.__init__, "__defaults__", (size, max(size, most + 1)))
+        document, entries = asyncio.run(ask(loopback, Server(rows)))
+    assert lines_of(entries) == expected(rows)
+    assert [gap for gap in document.findings.missing if gap.reason is not GapReason.EMPTY] == []
+
+
+@pytest.mark.parametrize("most", [1, 3, 500, 999])
+async def test_a_server_that_answers_fewer_lines(loopback: Loopback, most: int) -> None:
+    """The page is halved until it is not refused, and stays so."""
+    rows = [(number, "a", f"line {number}") for number in range(40 if most < 10 else 1_200)]
+    server = Server(rows, most)
+    document, entries = await ask(loopback, server)
+    if most > 1:
+        assert lines_of(entries) == expected(rows)
+        assert document.findings.missing == []
+    assert server.refused <= 10
+
+
+async def test_a_page_that_is_too_large_is_halved(loopback: Loopback) -> None:
+    """Lines that are over the DataSource's cap together come in smaller pages."""
+    rows = [(number, "a", "x" * 1_000 + str(number)) for number in range(300)]
+    document, entries = await ask(loopback, Server(rows), max_response_bytes=100_000)
+    assert lines_of(entries) == expected(rows)
+    assert document.findings.missing == []
+
+
+async def test_lines_that_no_page_can_hold(loopback: Loopback) -> None:
+    """Are a gap; it is not asked for ever."""
+    rows = [(number, "a", "x" * 30_000) for number in range(20)]
+    with pytest.raises(SourceError) as caught:
+        await ask(loopback, Server(rows), max_response_bytes=20_000)
+    assert caught.value.reason is GapReason.TOO_LARGE
+    assert len(loopback.requests) < 12
+
+
+async def test_more_lines_of_one_moment_than_the_server_answers(loopback: Loopback) -> None:
+    """Those that it gives are there, and all later ones; the gap names the moment."""
+    rows = [*((5, "a", f"flood {number}") for number in range(700)), *((6, "a", f"later {number}") for number in range(10))]
+    document, entries = await ask(loopback, Server(rows, most=500))
+    found = [entry["line"] for entry in entries]
+    assert len(set(found)) == len(found) == 510
+    (gap,) = document.findings.missing
+    assert "have the same time" in gap.message
+
+
+async def test_a_query_that_is_refused(loopback: Loopback) -> None:
+    """With Loki's words, once."""
+    with pytest.raises(SourceError, match="answered 400: parse error at line 1") as caught:
+        await ask(loopback, reply(400, b"parse error at line 1, col 5: syntax error"))
+    assert caught.value.reason is GapReason.REJECTED
+    assert len(loopback.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None, 5, [], {}, {"status": "success"}, {"status": "success", "data": None}, {"status": "success", "data": []},
+        {"status": "error", "data": {"resultType": "streams", "result": []}},
+        {"status": "success", "data": {"resultType": "streams"}},
+        {"status": "success", "data": {"result": []}},
+        {"status": "success", "data": {"resultType": "streams", "result": None}},
+        {"status": "success", "data": {"resultType": "streams", "result": "none"}},
+        {"status": "success", "data": {"resultType": "streams", "result": {}}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"values": []}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": [], "values": []}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}, "values": None}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}, "values": [["now", "x"]]}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}, "values": [["1"]]}]}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}, "values": [5]}]}},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+async def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopback, body: Any) -> None:
+    """What was not understood is never "0 logs"."""
+    with pytest.raises(SourceError, match="not that of Loki") as caught:
+        await ask(loopback, reply_json(body))
+    assert caught.value.reason is GapReason.INVALID_RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        pytest.param('{app="shop"}', [], id="all is known: silence is an answer"),
+        pytest.param('{app="shp"}', ["Loki knows no value shp of label app; the nearest names: shop"], id="a misspelt value"),
+        pytest.param('{ap="shop"}', ["Loki knows no label ap; the nearest names: app"], id="a misspelt label"),
+        pytest.param('{ap=~"shop.*"}', ["Loki knows no label ap; the nearest names: app"], id="a label of a pattern"),
+        pytest.param('{app=~"shp.*"} |= "app"', [], id="a pattern may match nothing"),
+        pytest.param('{app="shop", zone!="a", x!~"b"}', [], id="what must not be there"),
+        pytest.param('{app="shop", zone=""}', [], id="an empty value"),
+        pytest.param("{app=`shop`}", [], id="back quotes"),
+    ],
+)
+async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, query: str, said: list[str]) -> None:
+    """A gap with the nearest names, where nothing was found."""
+    document, entries = await ask(loopback, Server([], names={"app": ["shop", "cart"], "pod": ["web-1"]}), query=query)
+    assert entries == []
+    assert [(gap.reason, gap.message) for gap in document.findings.missing] == [(GapReason.EMPTY, one) for one in said]
+
+
+async def test_labels_are_not_asked_for_when_there_are_lines(loopback: Loopback) -> None:
+    """The query was understood."""
+    await ask(loopback, Server([(1, "a", "x")]), query='{ap="shp"}')
+    assert not any("/label" in path for path in loopback.requests)
+
+
+async def test_labels_that_cannot_be_listed_are_no_gap(loopback: Loopback) -> None:
+    """An older Loki, or one that refuses: the query itself was answered."""
+    for labels in (reply(404, b"no"), reply_json([]), reply_json({"status": "error"}), reply(200, b"<html>")):
+
+        def answer(request: Request, labels: Answer = labels) -> None:
+            (labels if "/label" in request.path else Server([]))(request)
+
+        document, _ = await ask(loopback, answer)
+        assert document.findings.missing == []
+
+
+@pytest.mark.parametrize(
+    ("query", "matchers"),
+    [
+        ('{a="b"}', [("a", "=", "b")]),
+        ('sum(rate({a="b", c=~`d.*`} |= "{x=1}" [5m]))', [("a", "=", "b"), ("c", "=~", "d.*")]),
+        ('{a="with } brace and \\" quote"}', [("a", "=", 'with } brace and " quote')]),
+        ('{a="go\\.escape"}', [("a", "=", "go\\.escape")]),
+        ("{", []),
+        ("", []),
+        ("{}", []),
+    ],
+)
+def test_the_matchers_of_a_query(query: str, matchers: list[tuple[str, str, str]]) -> None:
+    """Of its first stream selector."""
+    assert matchers_of(query) == matchers
+
+
+async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
+    """A page of long lines is read, told apart and encoded elsewhere: the watch of every asynchronous test would fail."""
+    rows = [(number, "a", "ERROR a" + "$" * 9_000 + str(number)) for number in range(900)]
+    _, entries = await ask(loopback, Server(rows))
+    assert len(entries) == 900
