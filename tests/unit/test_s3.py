@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api.datasource import S3Bucket
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.s3 import MAX_PARTS, PART_BYTES, Bucket, part_size
+from tests.unit.loopback import Answer, Loopback, hang_up, reply
 
 HOSTS: list[tuple[str, dict[str, Any], str]] = [
     ("https://s3.eu-central-1.amazonaws.com", {"region": "eu-central-1"}, "https://s3.eu-central-1.amazonaws.com/incidents"),
@@ -19,6 +21,18 @@ HOSTS: list[tuple[str, dict[str, Any], str]] = [
         {"region": "eu-central-1", "pathStyle": False},
         "https://incidents.s3.eu-central-1.amazonaws.com/",
     ),
+    ("https://s3.amazonaws.com", {"region": "eu-central-1"}, "https://s3.eu-central-1.amazonaws.com/incidents"),
+    (
+        "https://s3.amazonaws.com",
+        {"region": "eu-central-1", "pathStyle": False},
+        "https://incidents.s3.eu-central-1.amazonaws.com/",
+    ),
+    ("https://s3.eu-central-1.amazonaws.com", {}, "https://s3.eu-central-1.amazonaws.com/incidents"),
+    ("https://s3.dualstack.us-west-2.amazonaws.com", {}, "https://s3.dualstack.us-west-2.amazonaws.com/incidents"),
+    ("https://s3.us-gov-west-1.amazonaws.com", {}, "https://s3.us-gov-west-1.amazonaws.com/incidents"),
+    ("https://s3.cn-north-1.amazonaws.com.cn", {}, "https://s3.cn-north-1.amazonaws.com.cn/incidents"),
+    ("https://ceph.example.com", {"bucket": "in.cidents", "pathStyle": False}, "https://ceph.example.com/in.cidents"),
+    ("https://bücher.example", {}, "https://xn--bcher-kva.example/incidents"),
     ("http://minio.storage:9000", {}, "http://minio.storage:9000/incidents"),
     ("https://ceph.example.com/", {"pathStyle": False}, "https://incidents.ceph.example.com/"),
     ("http://[::1]:9000", {}, "http://[::1]:9000/incidents"),
@@ -47,6 +61,58 @@ def test_which_host_is_asked(endpoint: str, s3: dict[str, Any], url: str, monkey
     ((asked, allowed),) = seen
     assert asked == url
     assert origin_of(asked) == allowed
+
+
+def test_a_region_that_contradicts_the_endpoint() -> None:
+    """An AWS endpoint's name says its region: requests signed for another one would be refused with less clear words."""
+    with pytest.raises(Rejected, match=r"its endpoint is in eu-central-1, but s3.region is eu-west-1") as caught:
+        bucket("https://s3.eu-central-1.amazonaws.com", region="eu-west-1").check()
+    assert caught.value.reason is GapReason.NO_DATA_SOURCE
+
+
+def error(status: int, code: str, **headers: str) -> Answer:
+    body = f"<Error><Code>{code}</Code><Message>said canary-secret</Message></Error>".encode()
+    return reply(status, body, Content_Type="application/xml", **headers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason", "words"),
+    [
+        (error(400, "ExpiredToken"), Unavailable, GapReason.FORBIDDEN, r"answered 400: ExpiredToken: said \*\*\*"),
+        (error(400, "RequestTimeout"), Unavailable, GapReason.UNAVAILABLE, "RequestTimeout"),
+        (error(409, "OperationAborted"), Unavailable, GapReason.UNAVAILABLE, "OperationAborted"),
+        (error(409, "ConditionalRequestConflict"), Unavailable, GapReason.UNAVAILABLE, "ConditionalRequestConflict"),
+        (error(409, "BucketNotEmpty"), Rejected, GapReason.REJECTED, "BucketNotEmpty"),
+        (error(503, "SlowDown"), Unavailable, GapReason.UNAVAILABLE, "SlowDown"),
+        (error(403, "AccessDenied"), Rejected, GapReason.FORBIDDEN, "AccessDenied"),
+        (error(404, "NoSuchBucket"), Rejected, GapReason.NOT_FOUND, "NoSuchBucket"),
+        (error(400, "InvalidArgument"), Rejected, GapReason.REJECTED, "InvalidArgument"),
+        (error(501, "NotImplemented"), Rejected, GapReason.REJECTED, "NotImplemented"),
+        (
+            error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-3"),
+            Rejected,
+            GapReason.NO_DATA_SOURCE,
+            "the bucket is in region eu-west-3: set s3.region",
+        ),
+        (error(307, "TemporaryRedirect"), Rejected, GapReason.INVALID_RESPONSE, "redirects are not followed"),
+        (reply(200, b"<html>", Content_Type="application/xml"), Unavailable, GapReason.INVALID_RESPONSE, "not that of S3"),
+        (reply(500, b"oops canary-secret"), Unavailable, GapReason.UNAVAILABLE, r"oops \*\*\*"),
+        (hang_up, Unavailable, GapReason.UNAVAILABLE, "without an answer"),
+    ],
+)
+def test_what_s3_says_is_one_of_our_errors(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
+) -> None:
+    """By its code where that says more than the HTTP status; the cause is kept, the secret is not."""
+    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
+    loopback.answers = [answer]
+    credentials = Credentials(access_key=("id", "canary-secret", None), secrets=("canary-secret",))
+    place = S3Bucket.from_json({"bucket": "incidents"})
+    one = Bucket(loopback.endpoint(bucket=place, credentials=credentials))
+    with pytest.raises(kind, match=words) as caught:
+        one.begin("a/key")
+    assert (caught.value.reason, type(caught.value)) == (reason, kind)
+    assert "canary" not in caught.value.message
 
 
 @pytest.mark.parametrize(

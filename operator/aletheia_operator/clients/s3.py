@@ -8,6 +8,7 @@ time: they share a connection.
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +21,9 @@ import urllib3
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import SafeSession
+from aletheia_operator.text.display import one_line
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -30,6 +32,22 @@ PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a list of a thousand parts has half of one
 CHECKSUM = "x-amz-checksum-sha256"
+DEFAULT_REGION = "us-east-1"
+_AWS_REGION = re.compile(r"^s3[.-](?:[a-z-]+[.-])?(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-[0-9])\.amazonaws\.com")
+_PASSING_CODES = frozenset(
+    {
+        "RequestTimeout",
+        "OperationAborted",
+        "ConditionalRequestConflict",
+        "SlowDown",
+        "InternalError",
+        "ServiceUnavailable",
+        "Busy",
+    }
+)
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: worth another try, whatever their HTTP status."""
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+"""A temporary key is over: another one may be in the Secret soon."""
 
 
 def part_size(size_bytes: int) -> int:
@@ -39,7 +57,7 @@ def part_size(size_bytes: int) -> int:
 
 
 class Bucket:
-    """The bucket of a DataSource. Raises Rejected (NoDataSource) where it cannot be one."""
+    """The bucket of a DataSource. Its calls raise Rejected (NoDataSource) if the DataSource cannot be one."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         assert endpoint.bucket is not None
@@ -47,13 +65,13 @@ class Bucket:
         self.name = endpoint.bucket.bucket
 
     def check(self) -> None:
-        """Raises where the bucket does not exist or may not be used."""
+        """Raise SourceError if the bucket does not exist or may not be used."""
         with self._faults():
             if not self._client.bucket_exists(self.name):
                 raise Rejected(f"DataSource {self.endpoint.name}: there is no bucket {self.name}", GapReason.NOT_FOUND)
 
     def put(self, key: str, content: bytes, sha256: str) -> str:
-        """Store an object of at most one part, which the server holds against the digest if it knows how to; as `attested`."""
+        """Store an object of at most one part. The server checks its digest if it can; returns what `attested` does."""
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with self._faults():
             stored = self._client.put_object(
@@ -68,10 +86,7 @@ class Bucket:
         return _digest_of(stored.http_headers.get(CHECKSUM))
 
     def attested(self, key: str, size_bytes: int) -> str | None:
-        """The digest (SHA-256, hex) that the server says it took of the object; empty where it says none.
-
-        None where there is no object of this size.
-        """
+        """Server-reported SHA-256 (hex); '' if not reported; None if the object is absent or of another size."""
         try:
             with self._faults():
                 found = self._client.stat_object(self.name, key, extra_headers={"x-amz-checksum-mode": "ENABLED"})
@@ -90,7 +105,7 @@ class Bucket:
         return bytes(response.data)
 
     def begun(self, key: str) -> dict[str, dict[int, str]]:
-        """Multipart uploads of this key that were broken off: id to the ETags of their parts; none where none may be listed."""
+        """Unfinished multipart uploads of this key: id to the ETags of its parts by number; {} if they may not be listed."""
         try:
             with self._faults():
                 listed = self._client._list_multipart_uploads(self.name, prefix=key)
@@ -128,7 +143,7 @@ class Bucket:
             self._client._complete_multipart_upload(self.name, key, upload_id, parts)
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Give a multipart upload up, and the space of its parts back."""
+        """Abort a multipart upload, which frees the space of its parts."""
         with self._faults():
             self._client._abort_multipart_upload(self.name, key, upload_id)
 
@@ -137,8 +152,9 @@ class Bucket:
         from minio import Minio  # takes a third of a second, which only those who upload spend
 
         assert self.endpoint.bucket is not None
-        key_id, secret, token = self.endpoint.credentials.access_key or ("", "", None)
+        key_id, secret, token = self.endpoint.current.access_key or ("", "", None)
         url = urlsplit(self.endpoint.base)
+        transport = _Transport(self.endpoint)
         try:
             client = Minio(
                 url.netloc,
@@ -146,20 +162,33 @@ class Bucket:
                 secret,
                 token,
                 secure=url.scheme.lower() == "https",
-                region=self.endpoint.bucket.region,
-                http_client=_Transport(self.endpoint),
+                region=self._region(url.hostname or ""),
+                http_client=transport,
             )
+            if self.endpoint.bucket.path_style:
+                client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+            else:
+                client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+            transport.allow(client.get_presigned_url("GET", self.name, "x"))  # as it will address the bucket's objects
         except ValueError as e:
-            raise Rejected(f"DataSource {self.endpoint.name}: {e}", GapReason.NO_DATA_SOURCE) from None
-        if self.endpoint.bucket.path_style:
-            client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
-        else:
-            client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+            raise Rejected(f"DataSource {self.endpoint.name}: {e}", GapReason.NO_DATA_SOURCE) from e
         return client
+
+    def _region(self, host: str) -> str:
+        """The region that requests are signed for: that of an AWS endpoint's name, else the DataSource's."""
+        assert self.endpoint.bucket is not None
+        named = _AWS_REGION.search(host)
+        region = self.endpoint.bucket.region
+        if named is None or named[1] == region:
+            return region
+        if region != DEFAULT_REGION:
+            message = f"DataSource {self.endpoint.name}: its endpoint is in {named[1]}, but s3.region is {region}"
+            raise Rejected(message, GapReason.NO_DATA_SOURCE)
+        return str(named[1])
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """The library's errors as ours."""
+        """Raises the library's errors as ours."""
         from minio.error import InvalidResponseError, S3Error, ServerError
 
         try:
@@ -167,26 +196,36 @@ class Bucket:
         except SourceError:
             raise
         except S3Error as e:
-            raise self.endpoint.failed(e.response.status, f"{e.code}: {e.message}") from None
+            raise self._of_code(e.code or "", self.endpoint.failed(e.response.status, f"{e.code}: {e.message}")) from e
         except ServerError as e:
-            raise self.endpoint.failed(e.status_code, "no reason is given") from None
+            raise self.endpoint.failed(e.status_code, "") from e
         except (InvalidResponseError, SyntaxError) as e:  # SyntaxError: what xml.etree raises
             raise self.endpoint.not_of("S3") from e
         except ValueError as e:
-            raise Rejected(f"DataSource {self.endpoint.name}: {self.endpoint.quoter(str(e))}") from None
+            raise Rejected(f"DataSource {self.endpoint.name}: {self.endpoint.quoter(str(e))}") from e
+
+    def _of_code(self, code: str, error: SourceError) -> SourceError:
+        """The error, where S3's code says more than the HTTP status."""
+        if code in _PASSING_CODES:
+            return Unavailable(error.message, GapReason.UNAVAILABLE, error.status)
+        if code in _EXPIRED_CODES:
+            return Unavailable(error.message, GapReason.FORBIDDEN, error.status)
+        return error
 
 
 class _Transport(urllib3.PoolManager):
-    """minio-py's way to the network: a session that is held to the DataSource. One request at a time."""
+    """The transport of minio-py: a session that asks the DataSource alone. One request at a time."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
-        assert endpoint.bucket is not None
-        if not endpoint.bucket.path_style:
-            url = urlsplit(endpoint.base)
-            endpoint = replace(endpoint, url=f"{url.scheme}://{endpoint.bucket.bucket}.{url.netloc}")
         self._endpoint = replace(endpoint, max_response_bytes=MAX_ANSWER_BYTES + PART_BYTES)
         self._session = SafeSession(self._endpoint)
+
+    def allow(self, url: str) -> None:
+        """Ask the host of this URL in place of the endpoint's: the bucket may be in its name, or its region."""
+        parts = urlsplit(url)
+        self._endpoint = replace(self._endpoint, url=f"{parts.scheme}://{parts.netloc}")
+        self._session.endpoint = self._endpoint
 
     def clear(self) -> None:
         self._session.close()
@@ -199,6 +238,10 @@ class _Transport(urllib3.PoolManager):
         response = self._session.send(request)
         body = b"".join(self._session.chunks(response))
         status, kind = response.status_code, response.headers.get("Content-Type", "")
+        region = response.headers.get("x-amz-bucket-region")
+        if 300 <= status < 400 and region:
+            message = f"DataSource {self._endpoint.name}: the bucket is in region {one_line(region, 40)}: set s3.region"
+            raise Rejected(message, GapReason.NO_DATA_SOURCE, status)
         if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
             raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(
@@ -207,7 +250,7 @@ class _Transport(urllib3.PoolManager):
 
 
 def _digest_of(checksum: str | None) -> str:
-    """SHA-256 in hex of a checksum header; empty where it is none of the whole object (of a multipart upload: `...-N`)."""
+    """SHA-256 in hex of a checksum header; '' if it is missing or not of the whole object (multipart uploads: `...-N`)."""
     try:
         digest = base64.b64decode(checksum or "", validate=True)
     except ValueError:
