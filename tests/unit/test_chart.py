@@ -650,7 +650,10 @@ def test_crds_are_the_generated_ones() -> None:
         assert policies == ({"keep"} if keep else {None})
 
 
-def test_data_sources_are_hooks() -> None:
+DATA_SOURCES_ARE_KNOWN = ("--api-versions", "aletheia.dev/v1alpha1/DataSource")
+
+
+def test_data_sources_are_hooks_of_the_first_install() -> None:
     """A DataSource is made after its CRD on install, upgrade and rollback, removed before uninstall, numbers whole."""
     objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]})
     for source in (PROMETHEUS, JAEGER, S3):
@@ -662,9 +665,42 @@ def test_data_sources_are_hooks() -> None:
     assert int(the(objects, "Job")["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
 
 
-def test_nothing_waits_for_crds_that_are_there() -> None:
-    """The Job that waits for the CRDs runs only where the API server does not know them yet."""
-    assert not of_kind(render({"dataSources": [PROMETHEUS]}, "--api-versions", "aletheia.dev/v1alpha1/DataSource"), "Job")
+def test_data_sources_are_resources_of_the_release_afterwards() -> None:
+    """Where the API server knows the kind nothing is a hook, so that an upgrade patches and never makes them anew."""
+    objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]}, *DATA_SOURCES_ARE_KNOWN)
+    found = {item["metadata"]["name"]: item for item in of_kind(objects, "DataSource")}
+    assert len(of_kind(objects, "DataSource")) == len(found) == 3
+    for source in (PROMETHEUS, JAEGER, S3):
+        item = found[source["name"]]
+        assert item["spec"] == {key: value for key, value in source.items() if key != "name"}
+        assert item["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+        marks = {"meta.helm.sh/release-name": "flight", "meta.helm.sh/release-namespace": "aletheia"}
+        assert item["metadata"]["annotations"] == marks
+    assert not of_kind(objects, "Job")
+
+
+@pytest.mark.parametrize(
+    ("reference", "volume"),
+    [
+        ({"configMap": "kubelet-ca"}, {"configMap": {"name": "kubelet-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}),
+        (
+            {"secret": "pki", "key": "kubelet.pem"},
+            {"secret": {"secretName": "pki", "items": [{"key": "kubelet.pem", "path": "ca.crt"}]}},
+        ),
+    ],
+    ids=["ConfigMap", "Secret"],
+)
+def test_the_kubelets_ca_is_mounted(reference: Values, volume: Object) -> None:
+    """Where the operator is told to look for it; without the option there is neither."""
+    values = {"nodeLogs": {"enabled": True, "certificateAuthorityFrom": reference}}
+    pod = operator_pod(values)
+    (flag,) = [one for one in operator_arguments(values) if one.startswith("--kubelet-certificate-authority=")]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "kubelet-ca"]
+    assert flag.removeprefix("--kubelet-certificate-authority=") == mount["mountPath"] + "/ca.crt"
+    assert {"name": "kubelet-ca", **volume} in pod["volumes"]
+    for other in ({"nodeLogs": {"enabled": True}}, {"nodeLogs": {"certificateAuthorityFrom": reference}}):
+        assert not any(one["name"] == "kubelet-ca" for one in operator_pod(other)["volumes"])
+        assert not any("certificate-authority" in one for one in operator_arguments(other))
 
 
 def test_data_sources_have_the_crds_fields() -> None:
@@ -689,6 +725,11 @@ def test_network_policy() -> None:
 
 REFUSED: list[tuple[str, Values, str]] = [
     ("an unknown value", {"replicas": 2}, "replicas"),
+    (
+        "two CAs of the kubelets",
+        {"nodeLogs": {"certificateAuthorityFrom": {"configMap": "a", "secret": "b"}}},
+        "/nodeLogs/certificateAuthorityFrom",
+    ),
     ("a misspelt one", {"persistence": {"enabeld": True}}, "enabeld"),
     ("a size without a unit", {"persistence": {"size": 10}}, "/persistence/size"),
     ("a size that is none", {"persistence": {"size": "ten Gi"}}, "/persistence/size"),
