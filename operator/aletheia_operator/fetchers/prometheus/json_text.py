@@ -1,9 +1,9 @@
 """JSON read as it arrives: memory and each parse are bounded, whatever its size.
 
 Objects are walked in any order of keys and with any spaces. What repeats, series and samples, is taken many at a time: a piece
-is cut where elements seem to meet, as the ones before did, and given to orjson as an array. If that parses, the cut was right,
-for a prefix of an array that is an array itself ends between two elements; if not, elements are taken one by one. (Event
-parsers take several times as long: docs/datasources/prometheus.md has the measurement.)
+is cut where elements seem to end, or to meet as the ones before did, and given to orjson as an array. If that parses, the cut
+was right, for a prefix of an array that is an array itself ends between two elements; if not, elements are taken one by one.
+(Event parsers take several times as long: docs/datasources/prometheus.md has the measurement.)
 """
 
 import gc
@@ -172,15 +172,25 @@ class JsonText:
         begin = self._text[self._at]
         if begin not in _ENDS:
             return None
-        cut = self._text.rfind(f"{_ENDS[begin]}{separator}{begin}", self._at, self._at + PIECE_BYTES)
-        if cut < 0:
-            return None
+        limit = self._at + PIECE_BYTES
+        rest = self._text.find(f"{_ENDS[begin]}]", self._at, limit)
+        meeting = self._text.rfind(f"{_ENDS[begin]}{separator}{begin}", self._at, limit)
+        if rest >= 0:
+            try:
+                return self._parsed_up_to(rest + 1)
+            except ValueError:  # it was the end of something inside of an element
+                if meeting < 0:
+                    raise
+        return None if meeting < 0 else self._parsed_up_to(meeting + 1)
+
+    def _parsed_up_to(self, end: int) -> list[Any]:
+        """The elements that end there, consumed. Raises ValueError if none does."""
         try:
             with self._computing():
-                found: list[Any] = _parse(f"[{self._text[self._at : cut + 1]}]")
+                found: list[Any] = _parse(f"[{self._text[self._at : end]}]")
         except RecursionError as e:
             raise ValueError from e
-        self._at = cut + 1
+        self._at = end
         return found
 
     def _loads(self, text: str) -> Any:
