@@ -1,4 +1,4 @@
-"""Keys and passwords from files or the terminal: never from the command line, which every process can read."""
+"""Reads keys and passwords from files or the terminal, never from the command line, which every process can read."""
 
 import argparse
 import getpass
@@ -13,7 +13,7 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 
 
 class Refused(Exception):
-    """What was asked cannot be done; the message says why and what would help."""
+    """The command cannot be done; the message says why and what would help."""
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:

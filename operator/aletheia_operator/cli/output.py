@@ -1,4 +1,4 @@
-"""What people and programs see: tables and lines made inert, or JSON. Only a terminal gets cells that are cut."""
+"""Prints tables and lines without control characters, or JSON. Cells are cut for a terminal alone."""
 
 import json
 import shutil
@@ -39,12 +39,12 @@ def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """With all that is not ASCII escaped: content may come from attackers."""
+    """Print JSON with everything but ASCII escaped: content may come from attackers."""
     print(json.dumps(value, indent=2))
 
 
 def say(message: str) -> None:
-    """To stderr: stdout may be an archive."""
+    """Print a line to stderr: stdout may be an archive."""
     print(one_line(message, 1000), file=sys.stderr)
 
 

@@ -37,11 +37,11 @@ class AgeError(Exception):
 
 
 class WrongKey(AgeError):
-    """Not with this key or password."""
+    """This key or password does not open it."""
 
 
 class Damaged(AgeError):
-    """Not whole, or not as it was written."""
+    """It is cut off, or was altered."""
 
 
 class Unsealable(AgeError, ValueError):
@@ -64,7 +64,7 @@ def check_recipient(text: str) -> None:
 def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Sequence[str]) -> None:
     """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are.
 
-    Raises ValueError for a public key that is none, Unsealable if the library breaks down.
+    Raises ValueError for a text that is no public key, Unsealable if the library breaks down.
     """
     import pyrage
 
@@ -78,7 +78,7 @@ def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Seque
 
 
 def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
-    """Open a stream with identities (of `parse_identities`), flat memory; only authenticated bytes are written.
+    """Decrypt a stream with identities (from `parse_identities`), flat memory; only authenticated bytes are written.
 
     What was written before a fault showed is genuine but not whole: discard it. Raises AgeError.
     """
@@ -119,7 +119,7 @@ def parse_identities(text: str) -> list[Any]:
 
 
 def lock(secret: bytes, password: str) -> str:
-    """The small secret under a password, as an armored age file.
+    """Encrypt a small secret to a password; an armored age file.
 
     The age specification's scrypt recipient: https://github.com/C2SP/C2SP/blob/main/age.md#the-scrypt-recipient-type
     """
@@ -135,7 +135,7 @@ def lock(secret: bytes, password: str) -> str:
 
 
 def unlock(armored: str, password: str) -> bytes:
-    """What `lock`, or `age -p`, locked. Raises AgeError."""
+    """Decrypt what `lock` or `age -p` encrypted. Raises AgeError."""
     import pyrage
 
     cipher = dearmor(armored)
@@ -199,7 +199,7 @@ def _is_panic(error: BaseException) -> bool:
 
 
 def _with_checked_header(cipher: BinaryIO) -> Iterable[bytes]:
-    """The stream, once its header is seen to be one: the library would read a hostile one into memory without bound."""
+    """Check that the stream begins with a header of bounded size: the library would read any size into memory."""
     head = b""
     while b"\n--- " not in head and len(head) < MAX_HEADER_BYTES and (more := cipher.read(4096)):
         head += more
@@ -219,8 +219,10 @@ def _scrypt(password: str, salt: bytes) -> bytes:
 
 def _hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
     """HKDF-SHA-256 (RFC 5869), 32 bytes."""
-    extracted = hmac.digest(salt or bytes(32), key, "sha256")
-    return hmac.digest(extracted, info + b"\x01", "sha256")
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), 32, salt, info).derive(key)
 
 
 def _base64(content: bytes) -> bytes:
@@ -228,7 +230,7 @@ def _base64(content: bytes) -> bytes:
 
 
 class _Source:
-    """Blocks as the file that the library reads; it keeps the error that the library would turn into words."""
+    """Lets the library read blocks as a file. Keeps their error, which the library would turn into words."""
 
     def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:
         self._blocks = iter(blocks)
@@ -249,7 +251,7 @@ class _Source:
 
 
 class _Sink:
-    """The file that the library writes; it keeps the error likewise."""
+    """Lets the library write to a function as to a file. Keeps its error likewise."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

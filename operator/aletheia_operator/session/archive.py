@@ -1,7 +1,7 @@
 """Sessions as one stream: a tar archive (POSIX.1-2001) of manifest.json, then every data file in the manifest's order.
 
-Import takes nothing on trust: it reads regular files alone, only those that the manifest lists, once each and in order,
-holds each against its size and digest, and keeps all of it or nothing.
+Import trusts nothing: it reads only regular files that the manifest lists, once each and in order, checks size and digest of
+each, and keeps all of them or none.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from aletheia_operator.session.verify import verify
 def export_session(directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
     """Write the archive of the session in a directory, flat memory. Raises ArchiveError, Unreadable, OSError.
 
-    Every file is held against the manifest as it is read; where one differs the archive breaks off and cannot be imported.
+    Each file is checked against the manifest while it is read. If one differs, the archive ends there and cannot be imported.
     """
     manifest, content = read_session(directory)
     if not manifest.finished:
@@ -98,7 +98,7 @@ def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | No
 
 @contextmanager
 def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path | None]:
-    """A directory that becomes the session once its files are in it, if nothing went wrong.
+    """Give a directory for the session's files; at the end of the context it becomes the session.
 
     None if the same session is there already, whole; then the files are only to be checked.
     """
@@ -171,7 +171,7 @@ def _checked_manifest(content: bytes, session_id: str) -> Manifest:
     if manifest.session_id != session_id:
         raise ArchiveError("its manifest is of another session than its name says")
     if not manifest.finished or manifest.expiration_time is not None:
-        raise ArchiveError("its manifest is of a capture that has not ended, or whose data has expired")
+        raise ArchiveError("its capture has not ended, or its data has expired: there is nothing to import")
     return manifest
 
 

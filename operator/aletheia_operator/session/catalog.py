@@ -1,4 +1,4 @@
-"""Every session of a volume."""
+"""Lists the sessions of a volume."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Entry:
 
 
 def sessions(layout: SessionLayout) -> Iterator[Entry]:
-    """The sessions of a volume in the order of their ids; none where there is no volume yet. Raises OSError."""
+    """Yield the sessions of a volume in the order of their ids; none if there is no volume yet. Raises OSError."""
     if not layout.sessions.is_dir():
         return
     for path in sorted(layout.sessions.iterdir()):

@@ -1,4 +1,4 @@
-"""Copying bytes while they are hashed: the hash is made in a thread of its own beside the I/O."""
+"""Copies bytes and hashes them in a second thread meanwhile."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,9 +9,9 @@ BLOCK_BYTES = 256 * 1024
 
 
 def copy_hashed(source: BinaryIO, size: int, write: Callable[[memoryview], object]) -> tuple[int, str]:
-    """Read `size` bytes, or as many as there are, and hand each block to `write`, which must be done with it when it returns.
+    """Read up to `size` bytes and pass each block to `write`; the number of bytes read, and their SHA-256 in hex.
 
-    How many there were, and their SHA-256 in hex.
+    `write` must not keep the block: its memory is used again.
     """
     digest = hashlib.sha256()
     buffers = (bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES))  # one is hashed while the other is filled

@@ -1,4 +1,4 @@
-"""Names of sessions and files. Pure."""
+"""Makes the names of sessions and files. Pure."""
 
 import hashlib
 import re
@@ -12,12 +12,12 @@ _DIGEST_DIGITS = 8
 
 
 def generate_timestamp(now: datetime | None = None) -> str:
-    """The moment as used in file names: `2025-10-21T14-30-45`, UTC. Default: the present."""
+    """Format a time for file names: `2025-10-21T14-30-45`, UTC. `now` None: the current time."""
     return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S")
 
 
 def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """A file name made of `text`: letters and digits of any script, `-`, `_`, and `.` inside; all else becomes one `_`.
+    """Make a file name of `text`: letters and digits of any script, `-`, `_`, `.` inside stay; others become one `_`.
 
     At most `max_bytes` bytes of UTF-8 (at least 16); a longer name is cut and ends in a digest of the whole. Never empty,
     never `.` or `..`, never hidden.
@@ -29,7 +29,7 @@ def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str], bool]) -> str:
-    """A free file name `{part}_{part}_..._{timestamp}.json`."""
+    """Make a file name `{part}_{part}_..._{timestamp}.json`, with a number at its end if `is_taken` says so."""
     stem = f"{sanitize_filename('_'.join(parts))}_{generate_timestamp(now)}"
     name, number = f"{stem}.json", 2
     while is_taken(name):
@@ -38,8 +38,7 @@ def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str],
 
 
 def session_id(uid: str, digits: int) -> str:
-    """The id of an Investigation's session: `INC-` and hex digits that follow
-    from its uid, so that a retry finds it."""
+    """Derive a session's id from its Investigation's uid, so that a retry finds it: `INC-` and so many hex digits."""
     return "INC-" + hashlib.sha256(uid.encode()).hexdigest()[:digits].upper()
 
 

@@ -1,8 +1,8 @@
 """Sealing: a session's files are encrypted before they touch the disk.
 
-Each sealed session has a key of its own. Files are encrypted to its public half, and to the recipients where there are any;
-the secret half lies in the manifest, itself locked by the password or encrypted to the recipients. So there is one password
-derivation a session, `age -d` opens the files, and resealing replaces the manifest alone.
+Each sealed session has a key of its own. Files are encrypted to its public half and to the recipients, if any. The secret
+half is in the manifest, itself encrypted by the password or to the recipients. So a session needs one password derivation,
+`age -d` opens the files, and resealing replaces the manifest alone.
 """
 
 import io
@@ -29,19 +29,19 @@ class Encryption(Model):
 
 
 def seal_by_password(password: str) -> Encryption:
-    """A new session key, locked by the password."""
+    """Make a session key, encrypted by the password."""
     secret, public = age.new_identity()
     return Encryption(recipients=[public], identity=age.lock(secret.encode(), password), locked_by="password")
 
 
 def seal_to_recipients(recipients: Sequence[str]) -> Encryption:
-    """A new session key, locked to these public keys. Raises ValueError where one of them is none."""
+    """Make a session key, encrypted to these public keys. Raises ValueError if one of them cannot be used."""
     secret, public = age.new_identity()
     return Encryption(recipients=[public, *recipients], identity=_lock_to(recipients, secret), locked_by="recipients")
 
 
 def reseal(encryption: Encryption, key: str, *, password: str | None = None, recipients: Sequence[str] = ()) -> Encryption:
-    """The same session key (`open_with_*` returned it) under another lock: a password, else recipients."""
+    """Encrypt the same session key (from `open_by_...`) anew: by a password, or to recipients if that is None."""
     if password is not None:
         return encryption.model_copy(update={"identity": age.lock(key.encode(), password), "locked_by": "password"})
     return encryption.model_copy(update={"identity": _lock_to(recipients, key), "locked_by": "recipients"})

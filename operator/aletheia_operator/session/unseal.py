@@ -1,4 +1,4 @@
-"""Opening sealed sessions: the key, then each file, whole or not at all."""
+"""Decrypts sealed sessions, and changes what opens them."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, open_by_id
 
 
 def open_key(encryption: Encryption, *, password: str | None, identities: Sequence[Any]) -> str:
-    """The session's secret key. Raises age.AgeError."""
+    """Decrypt the session's secret key: with the password, or with identities if that is None. Raises age.AgeError."""
     if password is not None:
         return open_by_password(encryption, password)
     return open_by_identities(encryption, identities)
@@ -30,7 +30,7 @@ def plain_path(artifact: Artifact) -> str:
 def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Callable[[bytes], object]) -> None:
     """Decrypt one file of a session with its secret key, flat memory. Raises age.AgeError, OSError.
 
-    What was written before a fault showed is genuine but not whole.
+    If it fails, what was written before is genuine but not whole.
     """
     descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -46,7 +46,10 @@ def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path)
     The folder appears when all of it is there. If one file cannot be opened to its end, nothing is left of any.
     """
     made = target.with_name(f"{target.name}.part")
-    made.mkdir(mode=0o700)
+    try:
+        made.mkdir(mode=0o700)
+    except FileExistsError as e:
+        raise FileExistsError(e.errno, "left by a decryption that was broken off: remove it first", str(made)) from e
     try:
         for artifact in manifest.artifacts:
             path = made / plain_path(artifact)

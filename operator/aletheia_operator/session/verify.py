@@ -1,4 +1,4 @@
-"""Holds a session against its manifest: what is missing, what is there besides, what was altered."""
+"""Compares a session with its manifest: which files are missing, extra, or altered."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ from aletheia_operator.session.manifest_file import read_session
 
 _KEPT = ("manifest.json", "custody.json")
 OWN_FILES = frozenset({*_KEPT, *(temporary(Path(name)).name for name in _KEPT)})
-"""Also what a killed process left of writing one of them anew."""
+"""Also the temporary files that a process leaves if it is killed while it replaces one of them."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What holding a session against its manifest showed; paths below its directory, sorted."""
+    """The outcome for one session; paths are relative to its directory, sorted."""
 
     manifest: Manifest
     manifest_sha256: str
@@ -33,7 +33,10 @@ class Verification:
 
 
 def verify(directory: Path) -> Verification:
-    """Prove every hash of the session in a directory. Raises Unreadable."""
+    """Check every file of the session in a directory, digests included. Raises Unreadable.
+
+    Of an expired session no file may be left; of one that is being captured every file is extra.
+    """
     manifest, content = read_session(directory)
     artifacts = {} if manifest.expiration_time else {artifact.path: artifact for artifact in manifest.artifacts}
     present = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()}
