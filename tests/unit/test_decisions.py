@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aletheia_operator.api import WindowSpec
-from aletheia_operator.api.investigation import EARLIEST
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.times import EARLIEST
 from aletheia_operator.investigate.decisions import conclude, fix_window, last_moment
 from aletheia_operator.session import Artifact, Gap
 from aletheia_operator.text.timestamps import NANOSECONDS, to_nanoseconds

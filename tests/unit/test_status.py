@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api import InvestigationStatus
-from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
 from aletheia_operator.handlers import status_writer as module
 from aletheia_operator.handlers.status import (

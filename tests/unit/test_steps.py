@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.api.investigation import TERMINAL_PHASES
+from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.handlers.steps import Known, Step, next_step
 
 NEW: dict[str, Any] = {}

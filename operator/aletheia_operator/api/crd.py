@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from aletheia_operator.api.datasource import DataSourceSpec, DataSourceStatus
-from aletheia_operator.api.investigation import InvestigationSpec, InvestigationStatus, immutability_rules
+from aletheia_operator.api.investigation import InvestigationSpec, immutability_rules
+from aletheia_operator.api.status import InvestigationStatus
 from aletheia_operator.api.types import GROUP, VERSION, Model
 
 HEADER = "# Generated from operator/aletheia_operator/api by `make generate`; do not edit.\n"

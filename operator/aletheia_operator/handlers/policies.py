@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from aletheia_operator.api.investigation import TERMINAL_PHASES
+from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord, legal_hold_of
 from aletheia_operator.settings import Retention

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size

@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Any
 
 from aletheia_operator.api import paths
-from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.status import CONDITIONS, Status, condition, minimal, of_phase, of_snapshot, shortened

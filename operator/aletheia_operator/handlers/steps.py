@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from aletheia_operator.api.investigation import TERMINAL_PHASES
 from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.api.status import TERMINAL_PHASES
 
 Body = Mapping[str, Any]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from aletheia_operator.api import WindowSpec, parse_duration
-from aletheia_operator.api.investigation import EARLIEST
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.times import EARLIEST
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.session import Artifact, Gap
 from aletheia_operator.text.timestamps import format_time

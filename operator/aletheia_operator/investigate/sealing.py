@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 
-from aletheia_operator.api.investigation import EncryptionSpec, SecretKeyReference
+from aletheia_operator.api.keeping import EncryptionSpec, SecretKeyReference
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.identity import Identity

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aletheia_operator.api.investigation import ArtifactStatus, GapStatus, UploadStatus
+from aletheia_operator.api.status import ArtifactStatus, GapStatus, UploadStatus
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.seal import Encryption
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 
 from aletheia_operator.api import InvestigationSpec
-from aletheia_operator.api.investigation import QueryRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.requests import QueryRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
