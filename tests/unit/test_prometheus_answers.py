@@ -21,9 +21,10 @@ from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.json_text import PIECE_BYTES
 from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, SeriesStream
 from aletheia_operator.fetchers.prometheus.templates import parse_templates
+from aletheia_operator.scratch import Scratch
 from tests.support.fetching import Fetched, OneEndpoint, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving
-from tests.unit.fakes import make_sources
+from tests.unit.fakes import make_scratch, make_sources
 
 END = 1_763_000_000
 
@@ -308,16 +309,19 @@ def test_extremes_are_not_asked_for_where_nothing_was_thinned_out(serve: Serve, 
 
 
 def test_extremes_that_cannot_be_had_are_a_note(serve: Serve) -> None:
-    """What was asked for is there, and the note says what may have been overlooked."""
+    """What was asked for is there, and notes say what may have been overlooked."""
 
     async def answer(request: web.Request) -> web.Response:
+        if "max_over_time" in request.query["query"]:
+            return matrix(warnings=["a store is down"])
         if "over_time" in request.query["query"]:
             return web.json_response({"error": "too many samples"}, status=422)
         return matrix(samples(1))
 
     fetched = ask(serve, answer, {"query": "up"}, seconds=90_000)
-    assert [(gap.reason.value, gap.severity) for gap in fetched.missing] == [("Rejected", "note")]
-    assert "between the samples could not be asked for" in fetched.missing[0].message
+    assert [(gap.reason.value, gap.severity) for gap in fetched.missing] == [("Unavailable", "note"), ("Rejected", "note")]
+    assert "a store is down" in fetched.missing[0].message
+    assert "between the samples could not be asked for" in fetched.missing[1].message
     assert len(fetched.entries[0]) == 1
 
 
@@ -566,3 +570,49 @@ async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
         isinstance(result, list) or (isinstance(result, SourceError) and result.reason is GapReason.REJECTED)
         for result in results
     )
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+async def test_nothing_is_left_wherever_it_is_cancelled(serve: Serve, interrupted: bool) -> None:
+    """At each step of a question with chunks, extremes, a baseline and exemplars: no thread, no scratch file."""
+    loop = asyncio.get_running_loop()
+    begun: list[str] = []
+    stops: list[tuple[int, asyncio.Event]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        begun.append(request.path)
+        for number, reached in stops:
+            if len(begun) > number:
+                loop.call_soon_threadsafe(reached.set)
+        if request.path.endswith("exemplars"):
+            return web.json_response({"status": "success", "data": [{"seriesLabels": {}, "exemplars": [{"value": "1"}]}]})
+        return matrix(samples(1, 2))
+
+    files: list[Scratch] = []
+
+    def scratch() -> Scratch:
+        files.append(make_scratch())
+        return files[-1]
+
+    source = OneEndpoint(endpoint(serve(answer)))
+    span = window(END - 2 * 86_400 - 7, END)
+    sources = make_sources(data_sources=source, window=span, scratch=scratch, interrupted=lambda: interrupted)
+    fetcher = PrometheusFetcher()
+    metrics = [{"query": "up", "baseline": {"offset": "24h"}, "exemplars": True}]
+    whole = await fetch_all(fetcher, sources, metrics=metrics)
+    assert len(whole) == 5  # samples, two extremes, baseline, exemplars
+    requests, cancelled = len(begun), 0
+    for step in range(2 * requests):
+        begun.clear()
+        stops[:] = [(step // 2, asyncio.Event())]
+        task = asyncio.create_task(fetch_all(fetcher, sources, metrics=metrics))
+        await asyncio.wait_for(stops[0][1].wait(), 10)
+        for _ in range(step % 2 * 20):
+            await asyncio.sleep(0)
+        task.cancel()
+        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        cancelled += isinstance(outcome, asyncio.CancelledError)
+        assert isinstance(outcome, asyncio.CancelledError) or (isinstance(outcome, list) and len(outcome) == len(whole))
+        assert end_of_threads()
+        assert {file.descriptor for file in files} == {-1}
+    assert cancelled > requests

@@ -100,6 +100,7 @@ class SourceThreads:
 
         self._submit(key, work)
         waiting = asyncio.wrap_future(result)
+        waiting.add_done_callback(_seen)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
@@ -109,8 +110,6 @@ class SourceThreads:
                     await asyncio.wait({waiting}, timeout=LINGER_SECONDS / LINGER_ROUNDS)
                     if waiting.done():
                         break
-            if waiting.done() and not waiting.cancelled():
-                waiting.exception()  # seen
             raise
         finally:
             with self._lock:
@@ -155,3 +154,9 @@ class SourceThreads:
                 if not self._running[key]:
                     del self._running[key]
                 self._start()
+
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    """Mark an exception as seen: asyncio would log it if the task that waited was cancelled."""
+    if not future.cancelled():
+        future.exception()

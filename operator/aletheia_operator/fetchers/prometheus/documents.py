@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 
@@ -175,6 +175,8 @@ class Documents:
                 " aggregate in the query, or have maxSeries raised"
             )
             missing.append(Missing(target, GapReason.TOO_LARGE, message))
+        between = dict.fromkeys(warning for one in result.extremes.values() for warning in one.warnings)
+        missing += _warned(target, [warning for warning in between if warning not in result.warnings], "note")
         if result.extremes_missing is not None:
             message = f"what lies between the samples could not be asked for: {result.extremes_missing.message}"
             missing.append(Missing(target, result.extremes_missing.reason, message, severity="note"))
@@ -219,5 +221,5 @@ def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
             yield [{"metric": entry["metric"], "over_step": name, **entry} for entry in batch]
 
 
-def _warned(target: str, warnings: Sequence[str]) -> list[Missing]:
-    return [Missing(target, GapReason.UNAVAILABLE, f"the server warns: {warning}") for warning in warnings]
+def _warned(target: str, warnings: Sequence[str], severity: Literal["gap", "note"] = "gap") -> list[Missing]:
+    return [Missing(target, GapReason.UNAVAILABLE, f"the server warns: {warning}", severity) for warning in warnings]
