@@ -48,20 +48,21 @@ def up(kubeconfig: Path | None, operator_image: str | None, servers_image: str |
         assert rig is not None  # a named cluster comes with named images
         return own.load(rig, built)
 
-    def scene() -> None:
-        servers = image(servers_image, images.SERVERS)
+    servers = image(servers_image, images.SERVERS)
+
+    def observability() -> None:
         with steps.step("Prometheus and Jaeger are ready"):
             start_observability(cluster, servers)
-        with steps.step("the shop is open"):
-            start_shop(cluster, servers)
-        wait_for_incident(cluster, steps)
 
     def operator() -> None:
         operator = image(operator_image, images.OPERATOR)
         with steps.step("the operator is ready"):
             install_operator(cluster, operator)
 
-    steps.together(scene, operator)
+    steps.together(observability, operator)
+    with steps.step("the shop is open"):  # last: each further crash of the ledger takes the logs of a run with it
+        start_shop(cluster, servers)
+    wait_for_incident(cluster, steps)
     # its logs are those of two runs only while it runs
     steps.until("the ledger runs again", 90, partial(incident.ledger_restarted, cluster))
     status = investigate.ask(cluster, steps, ROOT)
