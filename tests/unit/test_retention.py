@@ -11,7 +11,7 @@ import pytest
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.handlers import sweeper as module
+from aletheia_operator.handlers import settling as module
 from aletheia_operator.handlers.cluster import CLUSTER
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout

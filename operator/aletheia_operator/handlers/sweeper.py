@@ -1,45 +1,38 @@
 """Keeps sessions as long as their resources say, and no longer. There are no finalizers: what was missed is found here.
 
-`policies` decides; this reads what they need, and does what they say. Nothing is removed on a guess: a pass that cannot list
-every resource does nothing, and a resource is read again right before its session is touched.
+`policies` decides, `settling` does it for one session, this goes through all. Nothing is removed on a guess: a pass that cannot
+list every resource does nothing.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from aletheia_operator.api import paths
-from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.handlers.cluster import Cluster, look_at, move_in
+from aletheia_operator.handlers.cluster import look_at, move_in
 from aletheia_operator.handlers.policies import (
-    Fate,
     Resource,
     Session,
     exceeded_caps,
-    fate_of,
     have_vanished,
-    is_abandoned,
     is_to_be_deleted,
     over_caps,
 )
-from aletheia_operator.handlers.status_writer import StatusWriter
-from aletheia_operator.investigate.abandoned import end_abandoned
+from aletheia_operator.handlers.settling import Settler, light
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
-from aletheia_operator.session.retention import expire, remove
-from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
 
-EXPIRED = ConditionReason.ARTIFACTS_EXPIRED.value
 VANISHED = "most Investigations that have sessions were gone at once"
 
 Body = Mapping[str, Any]
@@ -56,11 +49,13 @@ class Sweeper:
     namespaces: Sequence[str] = ()
     """Empty: all."""
     retention: Retention = field(default_factory=Retention)
-    _seen_to_go: set[str] = field(init=False, default_factory=set)
     _held: set[str] = field(init=False, default_factory=set)
     """Uids of Investigations under hold, as the watch showed them."""
     _said: str = field(init=False, default="")
     """What was said last about the cluster, so that it is said once."""
+
+    def __post_init__(self) -> None:
+        self._settler = Settler(self.layout, self.kubernetes, self.emit, self.now, self.retention)
 
     async def observe(self, body: Body) -> None:
         """Note a legal hold that was set or lifted at once: somebody may delete the session before the next pass."""
@@ -70,7 +65,7 @@ class Sweeper:
         try:
             manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
             if manifest is not None:
-                await self._remember(manifest, resource)
+                await self._settler.remember(manifest, resource)
         except (OSError, SessionBusy, Unreadable) as e:
             log.warning("a legal hold is not noted yet: %s", e)
             return
@@ -80,15 +75,15 @@ class Sweeper:
         """The resource is gone: so goes its session, unless it is to be kept, or perhaps nobody deleted it."""
         resource = Resource.of(body)
         self._held.discard(resource.uid)
-        self._seen_to_go.add(resource.uid)
+        self._settler.seen_to_go.add(resource.uid)
         try:
             manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
             if manifest is None:
-                self._seen_to_go.discard(resource.uid)
+                self._settler.seen_to_go.discard(resource.uid)
                 return
-            await self._remember(manifest, resource)
+            await self._settler.remember(manifest, resource)
             cluster = await look_at(self.kubernetes, self.layout)
-            await self._settle(Session(manifest, await self._record(manifest), None, True), cluster)
+            await self._settler.settle(Session(manifest, await self._settler.record(manifest), None, True), cluster)
         except (OSError, SessionBusy, Unreadable, SourceError) as e:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
 
@@ -103,7 +98,7 @@ class Sweeper:
         gone = [one for one in found if self._is_unexplained(one)]
         vanished = VANISHED if have_vanished(len(gone), sum(not one.record.imported for one in found)) else None
         for one in found:
-            await self._guarded(one.manifest, self._settle(one, cluster, vanished))
+            await self._guarded(one.manifest, self._settler.settle(one, cluster, vanished))
         if cluster.unknown is None:
             await move_in(cluster, self.layout)
         await self._hold_caps(found)
@@ -118,7 +113,7 @@ class Sweeper:
 
     def _manifests(self) -> list[Manifest]:
         found = (entry.manifest for entry in sessions(self.layout))
-        return [_light(manifest) for manifest in found if manifest is not None and self._handles(manifest)]
+        return [light(manifest) for manifest in found if manifest is not None and self._handles(manifest)]
 
     def _handles(self, manifest: Manifest) -> bool:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
@@ -134,15 +129,7 @@ class Sweeper:
 
     async def _session(self, manifest: Manifest, resources: Mapping[str, Resource]) -> Session:
         uid = manifest.investigation.uid
-        return Session(manifest, await self._record(manifest), resources.get(uid), uid in self._seen_to_go)
-
-    async def _record(self, manifest: Manifest) -> RetentionRecord:
-        return await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
-
-    async def _remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
-        """Note on the volume what the resource says; what was said on the volume itself stays."""
-        changes = resource.record_changes()
-        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
+        return Session(manifest, await self._settler.record(manifest), resources.get(uid), uid in self._settler.seen_to_go)
 
     async def _guarded(self, manifest: Manifest, work: Any) -> None:
         """Do what is to be done about one session; a fault of it costs no other."""
@@ -153,83 +140,6 @@ class Sweeper:
         except Exception:
             log.exception("session %s is left as it is", manifest.session_id)
 
-    async def _settle(self, session: Session, cluster: Cluster, vanished: str | None = None) -> None:
-        """Bring one session to where it should be."""
-        if session.resource is not None and not session.record.imported:
-            session = replace(session, record=await self._remember(session.manifest, session.resource))
-        doubt = vanished or cluster.doubt(session.manifest)
-        if cluster.unknown is None and is_abandoned(session, doubt):
-            phase = session.resource.phase if session.resource is not None else None
-            ended = await asyncio.to_thread(end_abandoned, self.layout, session.manifest.session_id, self.now(), phase)
-            session = replace(session, manifest=_light(ended))
-            log.warning("session %s: its capture had not written its end; it is %s", ended.session_id, ended.phase)
-        fate = fate_of(session, self.now(), self.retention, doubt)
-        if fate is Fate.ORPHAN:
-            session = replace(session, record=await self._orphan(session))
-            fate = fate_of(session, self.now(), self.retention, doubt)
-        if fate is Fate.EXPIRE:
-            await self._expire(session.manifest)
-        elif fate is Fate.KEEP and session.resource is None and session.record.outlives_investigation:
-            self._seen_to_go.discard(session.manifest.investigation.uid)
-        elif fate is Fate.SPARE and cluster.unknown is None:
-            await self._spare(session, doubt or "")
-        elif fate is Fate.REMOVE and cluster.unknown is None:
-            await self._remove(session.manifest)
-
-    async def _orphan(self, session: Session) -> RetentionRecord:
-        """Note that the Investigation is gone; what the manifest says of keeping counts if nobody saw how it went."""
-        manifest = session.manifest
-        asked = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
-        changes = {"orphaned_since": self.now(), "keep": session.record.keep or asked}
-        log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
-        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
-
-    async def _spare(self, session: Session, why: str) -> None:
-        """Keep a session whose Investigation perhaps nobody deleted, for good: a person decides about it."""
-        session_id = session.manifest.session_id
-        if await self._now(session.manifest) is not None:
-            return
-        await asyncio.to_thread(update_retention_record, self.layout, session_id, spared=why)
-        self._seen_to_go.discard(session.manifest.investigation.uid)
-        log.warning("session %s stays though its Investigation is gone, until it is deleted by hand: %s", session_id, why)
-
-    async def _remove(self, manifest: Manifest) -> None:
-        if await self._now(manifest) is not None:
-            return
-        await asyncio.to_thread(remove, self.layout, manifest.session_id)
-        self._seen_to_go.discard(manifest.investigation.uid)
-        log.info("session %s was removed: its Investigation is gone", manifest.session_id)
-
-    async def _now(self, manifest: Manifest) -> Body | None:
-        """The resource as it is now; None if it is gone for sure. Raises SourceError if that cannot be known."""
-        owner = manifest.investigation
-        try:
-            found: Body = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
-        except SourceError as e:
-            if e.reason == GapReason.NOT_FOUND:
-                return None
-            raise
-        return found if found["metadata"]["uid"] == owner.uid else None
-
-    async def _expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
-        """Remove the data and say so; each step again where a crash came before it.
-
-        The resource is read again first: a hold may have been set since it was listed.
-        """
-        body = await self._now(manifest)
-        resource = None if body is None else Resource.of(body)
-        record = await (self._record(manifest) if resource is None else self._remember(manifest, resource))
-        due = fate_of(Session(manifest, record, resource), self.now(), self.retention) is Fate.EXPIRE
-        if not due and (not for_a_cap or record.outlives_investigation):
-            return
-        expired = await asyncio.to_thread(expire, self.layout, manifest.session_id, self.now())
-        if body is None or resource is None or EXPIRED in resource.condition_types:
-            return
-        message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
-        await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
-        self.emit(body, "Normal", EXPIRED, message)
-        log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
-
     async def _hold_caps(self, found: Sequence[Session]) -> None:
         """Let expire what the caps want."""
         if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
@@ -237,7 +147,7 @@ class Sweeper:
         fresh = await asyncio.to_thread(self._as_they_are, found)
         gone = over_caps(fresh, self.retention, self.now())
         for manifest in gone:
-            await self._guarded(manifest, self._expire(manifest, for_a_cap=True))
+            await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
         if exceeded_caps(fresh, gone, self.retention):
             log.warning("a cap of retention is exceeded by sessions that are kept, on hold or too young to go")
 
@@ -266,10 +176,3 @@ class Sweeper:
         if what and what != self._said:
             log.warning("%s", what)
         self._said = what
-
-
-def _light(manifest: Manifest) -> Manifest:
-    """What a pass needs of a manifest, artifacts as one of their size: thousands of sessions must fit in memory."""
-    artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
-    spec = {"retention": manifest.spec.get("retention")}
-    return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})

@@ -1,0 +1,138 @@
+"""Brings one session to where it should be: `policies` decides, this reads what they need and does what they say.
+
+A resource is read again right before its session's data is touched: it may have been put on hold since it was listed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from aletheia_operator.api import paths
+from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.handlers.cluster import Cluster
+from aletheia_operator.handlers.policies import Fate, Resource, Session, fate_of, is_abandoned
+from aletheia_operator.handlers.status_writer import StatusWriter
+from aletheia_operator.investigate.abandoned import end_abandoned
+from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.retention import expire, remove
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.settings import Retention
+
+log = logging.getLogger(__name__)
+
+EXPIRED = ConditionReason.ARTIFACTS_EXPIRED.value
+
+Body = Mapping[str, Any]
+
+
+@dataclass
+class Settler:
+    """Settles sessions of the volume. `emit` posts a Kubernetes Event.
+
+    Its methods raise SessionBusy, Unreadable and OSError for the volume, SourceError for the API.
+    """
+
+    layout: SessionLayout
+    kubernetes: Kubernetes
+    emit: Callable[[Body, str, str, str], None]
+    now: Callable[[], datetime]
+    retention: Retention
+    seen_to_go: set[str] = field(default_factory=set)
+    """Uids of Investigations that the watch showed to be deleted, until their sessions are settled."""
+
+    async def settle(self, session: Session, cluster: Cluster, vanished: str | None = None) -> None:
+        """Bring one session to where it should be."""
+        if session.resource is not None and not session.record.imported:
+            session = replace(session, record=await self.remember(session.manifest, session.resource))
+        doubt = vanished or cluster.doubt(session.manifest)
+        if cluster.unknown is None and is_abandoned(session, doubt):
+            phase = session.resource.phase if session.resource is not None else None
+            ended = await asyncio.to_thread(end_abandoned, self.layout, session.manifest.session_id, self.now(), phase)
+            session = replace(session, manifest=light(ended))
+            log.warning("session %s: its capture had not written its end; it is %s", ended.session_id, ended.phase)
+        fate = fate_of(session, self.now(), self.retention, doubt)
+        if fate is Fate.ORPHAN:
+            session = replace(session, record=await self._orphan(session))
+            fate = fate_of(session, self.now(), self.retention, doubt)
+        if fate is Fate.EXPIRE:
+            await self.expire(session.manifest)
+        elif fate is Fate.KEEP and session.resource is None and session.record.outlives_investigation:
+            self.seen_to_go.discard(session.manifest.investigation.uid)
+        elif fate is Fate.SPARE and cluster.unknown is None:
+            await self._spare(session, doubt or "")
+        elif fate is Fate.REMOVE and cluster.unknown is None:
+            await self._remove(session.manifest)
+
+    async def remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
+        """Note on the volume what the resource says; what was said on the volume itself stays."""
+        changes = resource.record_changes()
+        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
+
+    async def record(self, manifest: Manifest) -> RetentionRecord:
+        return await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
+
+    async def _orphan(self, session: Session) -> RetentionRecord:
+        """Note that the Investigation is gone; what the manifest says of keeping counts if nobody saw how it went."""
+        manifest = session.manifest
+        asked = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
+        changes = {"orphaned_since": self.now(), "keep": session.record.keep or asked}
+        log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
+        return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
+
+    async def _spare(self, session: Session, why: str) -> None:
+        """Keep a session whose Investigation perhaps nobody deleted, for good: a person decides about it."""
+        session_id = session.manifest.session_id
+        if await self._now(session.manifest) is not None:
+            return
+        await asyncio.to_thread(update_retention_record, self.layout, session_id, spared=why)
+        self.seen_to_go.discard(session.manifest.investigation.uid)
+        log.warning("session %s stays though its Investigation is gone, until it is deleted by hand: %s", session_id, why)
+
+    async def _remove(self, manifest: Manifest) -> None:
+        if await self._now(manifest) is not None:
+            return
+        await asyncio.to_thread(remove, self.layout, manifest.session_id)
+        self.seen_to_go.discard(manifest.investigation.uid)
+        log.info("session %s was removed: its Investigation is gone", manifest.session_id)
+
+    async def _now(self, manifest: Manifest) -> Body | None:
+        """The resource as it is now; None if it is gone for sure. Raises SourceError if that cannot be known."""
+        owner = manifest.investigation
+        try:
+            found: Body = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
+        except SourceError as e:
+            if e.reason == GapReason.NOT_FOUND:
+                return None
+            raise
+        return found if found["metadata"]["uid"] == owner.uid else None
+
+    async def expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
+        """Remove the data and say so; each step again where a crash came before it.
+
+        The resource is read again first: a hold may have been set since it was listed.
+        """
+        body = await self._now(manifest)
+        resource = None if body is None else Resource.of(body)
+        record = await (self.record(manifest) if resource is None else self.remember(manifest, resource))
+        due = fate_of(Session(manifest, record, resource), self.now(), self.retention) is Fate.EXPIRE
+        if not due and (not for_a_cap or record.outlives_investigation):
+            return
+        expired = await asyncio.to_thread(expire, self.layout, manifest.session_id, self.now())
+        if body is None or resource is None or EXPIRED in resource.condition_types:
+            return
+        message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
+        await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
+        self.emit(body, "Normal", EXPIRED, message)
+        log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
+
+
+def light(manifest: Manifest) -> Manifest:
+    """What a pass needs of a manifest, artifacts as one of their size: thousands of sessions must fit in memory."""
+    artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
+    spec = {"retention": manifest.spec.get("retention")}
+    return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})
