@@ -36,12 +36,14 @@ def statuses(kubectl: Kubectl) -> dict[str, Any]:
 
 
 def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: Path) -> None:
-    """20 Investigations and 10 SIGKILLs: all Completed, one session each, every file whole and listed, no answer kept twice."""
+    """20 Investigations and 10 SIGKILLs: all end, one session each, every file whole and listed, no answer kept twice."""
     kubectl = own_namespace
     answered: Counter[str] = Counter()
 
     async def slow(request: web.Request) -> web.Response:
         """A Prometheus that takes its time, so that kills fall into the middle."""
+        if not request.path.endswith("query_range"):
+            return web.Response(status=404)
         query = (await request.post() if request.method == "POST" else request.query)["query"]
         await asyncio.sleep(0.15)
         answered[str(query)] += 1
@@ -85,16 +87,21 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             operator.stop()
 
         after = statuses(kubectl)
-        assert Counter(status["phase"] for status in after.values()) == {"Completed": INVESTIGATIONS}
-        sessions = sorted(path.name for path in (root / "sessions").iterdir())
+        # a question in whose midst the process died twice is given up, and says so; the rest goes on
+        given_up = {name: [gap["reason"] for gap in status["gaps"]] for name, status in after.items() if status["gaps"]}
+        assert all(set(reasons) == {"InternalError"} for reasons in given_up.values()), given_up
+        phases = {name: "PartiallyCompleted" if name in given_up else "Completed" for name in names}
+        assert {name: status["phase"] for name, status in after.items()} == phases
+        sessions = sorted(path.name for path in (root / "sessions").glob("INC-*"))
         assert sessions == sorted(status["session"]["id"] for status in after.values())
         for resource in kubectl.get("investigations")["items"]:
             manifest = check_session(session_of(resource))
             assert manifest["investigation"]["uid"] == resource["metadata"]["uid"]
             asked = [(artifact["fetcher"], artifact["target"]) for artifact in manifest["artifacts"]]
-            assert len(asked) == len(set(asked)) == 9
+            assert len(asked) == len(set(asked)) == 9 - len(given_up.get(resource["metadata"]["name"], []))
             moments = read_document(resource, TIMELINE)["data"]
-            assert {moment["object"] for moment in moments} == {f"pod/pod-{number}" for number in range(3)}
+            logs = {target for fetcher, target in asked if fetcher == "KubernetesLogs"}
+            assert {moment["object"] for moment in moments} == logs
         # asked again is only what a kill took away before it was saved: at most what was under way, 5 x 2 a kill
         assert sum(answered.values()) <= INVESTIGATIONS * 5 + KILLS * 10
 

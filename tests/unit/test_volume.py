@@ -1,6 +1,8 @@
 """What the session volume knows of itself: its id, and the cluster that its sessions are of."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -13,6 +15,21 @@ def test_a_volume_keeps_its_id(tmp_path: Path) -> None:
     layout = SessionLayout(tmp_path / "a" / "root")
     assert open_volume(layout) == open_volume(layout)
     assert open_volume(layout).id != open_volume(SessionLayout(tmp_path / "b")).id
+
+
+def test_all_who_begin_at_once_have_the_same_id(tmp_path: Path) -> None:
+    """Many captures of one process start together, and so may two operators: each must find its marks again later."""
+    for number in range(20):
+        layout = SessionLayout(tmp_path / str(number))
+        start = Barrier(8)
+
+        def begin(layout: SessionLayout = layout, start: Barrier = start) -> str:
+            start.wait(5)
+            return open_volume(layout).id
+
+        with ThreadPoolExecutor(8) as threads:
+            ids = [future.result(5) for future in [threads.submit(begin) for _ in range(8)]]
+        assert set(ids) == {open_volume(layout).id}
 
 
 def test_the_first_cluster_is_the_volumes(tmp_path: Path) -> None:

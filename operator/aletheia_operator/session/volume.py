@@ -1,5 +1,7 @@
 """What the session volume knows of itself (`volume.json`): its own id, and the cluster that its sessions are of."""
 
+import fcntl
+import os
 from uuid import uuid4
 
 import orjson
@@ -20,26 +22,40 @@ class Volume(Model):
 
 def open_volume(layout: SessionLayout) -> Volume:
     """The volume's record, which is made if there is none. Raises OSError, also for a record that cannot be read."""
-    try:
-        return Volume.model_validate_json(layout.volume.read_bytes())
-    except FileNotFoundError:
-        return _write(layout, Volume(id=str(uuid4())))
-    except ValidationError as e:
-        raise OSError(f"{layout.volume} is damaged: delete it if its sessions are of this cluster") from e
+    return _read(layout) or _change(layout)
 
 
 def bind_volume(layout: SessionLayout, cluster: str) -> Volume:
     """Note the cluster, if none was noted before; the record as it is then. Raises OSError."""
     volume = open_volume(layout)
-    return volume if volume.cluster else _write(layout, volume.model_copy(update={"cluster": cluster}))
+    return volume if volume.cluster else _change(layout, cluster=cluster)
 
 
 def rebind_volume(layout: SessionLayout, cluster: str) -> Volume:
     """Note another cluster than before; the record as it is then. Raises OSError."""
-    return _write(layout, open_volume(layout).model_copy(update={"cluster": cluster}))
+    return _change(layout, cluster=cluster)
 
 
-def _write(layout: SessionLayout, volume: Volume) -> Volume:
-    make_directory(layout.volume.parent)
-    replace(layout.volume, orjson.dumps(volume.to_json(), option=orjson.OPT_APPEND_NEWLINE))
-    return volume
+def _read(layout: SessionLayout) -> Volume | None:
+    try:
+        return Volume.model_validate_json(layout.volume.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as e:
+        raise OSError(f"{layout.volume} is damaged: delete it if its sessions are of this cluster") from e
+
+
+def _change(layout: SessionLayout, **changes: str) -> Volume:
+    """Change the record, or make it; nobody else does meanwhile, for all who begin at once must have the same id."""
+    root = layout.volume.parent
+    make_directory(root)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = _read(layout)
+        after = (before or Volume(id=str(uuid4()))).model_copy(update=changes)
+        if after != before:
+            replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))
+        return after
+    finally:
+        os.close(descriptor)
