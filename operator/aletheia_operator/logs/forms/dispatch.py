@@ -12,7 +12,8 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, NOTHING, Recogn
 Form = Callable[[str], Recognised | None]
 
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
-_SENTENCE = re.compile(r"(?!fatal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
+_SENTENCE = re.compile(r"(?![Ff]atal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
+_SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # as command line tools put before their words
 _BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
 
 
@@ -48,6 +49,8 @@ def _rest(line: str, first: str) -> Recognised:
         return found
     if found := programs.read_program(line) or read_crash(line):
         return found
+    if not first.isascii() and (symbol := _SYMBOL.match(line)):
+        return heads.read_head(line[symbol.end() :]) or NOTHING
     if '{"' in line[:HEAD_LENGTH] and line[-1:] == "}" and (before := _BEFORE_JSON.match(line, 0, HEAD_LENGTH)):
         return read_json(line[before.end() :])
     return NOTHING
@@ -111,6 +114,6 @@ _BY_FIRST: dict[str, tuple[Form, ...]] = _OF_INNER | {
     **dict.fromkeys("JMSO", (_syslog,)),
     **{letter: (*_OF_INNER[letter], _syslog) for letter in "FDAN"},
     **dict.fromkeys("0123456789", (_numbered, _iso_syslog)),
-    "<": (letters.read_letter_time, programs.read_cmtrace, _syslog),
+    "<": (letters.read_letter_time, programs.read_marked_up, _syslog),
 }
 """The same for whole lines, which may be syslog."""

@@ -23,20 +23,20 @@ _DELIMITED = (
 )
 # what shows that a small word is a level: a delimiter, an error's number, a place in the source, a date
 _DELIMITER = (
-    r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}:\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
+    r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}[:-]\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
     r"|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
 )
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:
       [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.])?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-))
     | \[(?:[\w \#-]{{1,60}}/|\s{{0,8}}(?=[A-Z]{{3,12}}\s{{1,8}}\d))({UPPER})(?:\s{{1,8}}\d[\w:.,/+ -]{{4,80}})?\]
-    | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|,/\[;]|$)
+    | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|\[;]|,\S|/[\w -]{{1,60}}\]|$)
     | (?=[tdinwesfcpvTDINWESFCPV])((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
     | (LOG)(?=:\s|\s+\[|\s\w+:)
     )"""
 _PIECE = r"""
     (?:
-      \d[\d:.,-]{0,40}:(?=[A-Z]{3,12}:) | [A-Za-z_][\w.-]{0,60}+::?(?=(?:LEVEL):)
+      \d[\d:.,TZ+-]{0,40}[:,;](?=[A-Z]{3,12}[:,;]) | [A-Za-z_][\w.-]{0,60}+::?(?=(?:LEVEL):)
     | [\[(<{]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[,.]?(?=\s)
     | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)\]?(?=[\s|])
@@ -63,7 +63,9 @@ USUAL = re.compile(
     r"(\[?\d[\d:.,/TZ+-]{0,40}\d\]?Z?(?: \d[\d:.,/TZ+-]{0,40}\]?){0,2}) {1,8}+(\[ ?)?"
     rf"({UPPER})(?(2)\s{{0,8}}\]|(?=[\s:]))"
 )
-_CLOCK = re.compile(r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d\.\d{3}")  # not any number is a time
+_CLOCK = re.compile(
+    r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d{8}T\d{6}|\d\.\d{3}"
+)  # not any number is a time
 # after the level: a thread in brackets, a process id, a logger's dotted or delimited name
 _ORIGIN = re.compile(
     r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?"
@@ -77,13 +79,15 @@ _TIME = re.compile(
 )
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
-_REQUEST = re.compile(r" \S{1,300} (?:HTTP|SIP|RTSP)/\d")
-_STAMP = re.compile(r" \[?(?:\d{4}-\d\d-\d\d|\d\d:\d\d)")
+_REQUEST = re.compile(r" \S{0,299}[^\s:] (?:HTTP|SIP|RTSP)/\d")
+_STAMP = re.compile(r" (?:- |\| )?\[?(?:\d\d-\d\d\||(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:|\d\d:\d\d)")
 _OPENING = re.compile(
     r":|\t|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
 )  # after a small word that begins a line
-# log4j's TTCC, vLLM's processes
-_AROUND = re.compile(r"\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]")
+# log4j's TTCC, vLLM's processes, a name in brackets
+_AROUND = re.compile(
+    r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]"
+)
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
 _new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
 
@@ -94,7 +98,9 @@ def read_usual_head(line: str) -> Recognised | None:
     if match is None:
         return None
     time, _, level = match.groups()
-    if ":" not in time and not _CLOCK.search(time):
+    if (":" not in time and not _CLOCK.search(time)) or (
+        level == "TRACE" and _REQUEST.match(line, match.end(), 2 * HEAD_LENGTH)
+    ):
         return None
     return _after(line, match.end(), level, time)
 
@@ -107,10 +113,14 @@ def read_head(line: str) -> Recognised | None:
     before, decorated, in_thread, upper, delimited, log = match.groups()
     word = decorated or in_thread or upper or delimited or log
     at = match.end()
+    if upper == "TRACE" and _REQUEST.match(line, at, at + HEAD_LENGTH):  # HTTP's method
+        return None
     if before:
         if not _CLOCK.search(before) and not _shows_level(line, match, before):
             return None
-        if decorated and len(word) == 1 and ":" not in before:  # a copyright's C
+        if decorated and len(word) == 1 and (":" not in before or line[match.start(2) - 1] == "("):  # a copyright's C
+            return None
+        if upper and line[match.start(4) - 1] == "." and line[at : at + 1] != ":":  # the name of a constant
             return None
     elif not _opens(line, match, word):
         return None

@@ -89,7 +89,7 @@ _LETTER_FIRST = (
     re.compile(r"(?P<level>[TDINWEC]) \| (?:(?P<logger>[\w./-]{1,200}): )?"),  # capnslog: etcd, Rook
     re.compile(r"(?P<level>[DIWE])! (?:\[(?P<logger>[^\]]{1,200})\] )?"),  # Telegraf
     re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
-    re.compile(r"(?P<level>[VTDIWEF])(?:/(?P<logger>[\w.$-]{1,100}))?: "),
+    re.compile(r"(?P<level>[VTDIWEF])/(?P<logger>[\w.$-]{1,100}): "),
     re.compile(r"(?P<level>[VTDIWEF]) (?=\[)"),
     re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
 )
@@ -134,7 +134,7 @@ def _patterns_for(line: str, at: int) -> tuple["re.Pattern[str]", ...]:
 
 _BRACKETED_DATE = re.compile(
     r"(?:\(\w{1,30}\) )?\[(\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[.,]?\d{0,9}(?: ?[+-]\d\d:?\d\d)?)"
-    r"(?:Z?\] ([TDIWEC]) (?=\[|[\w.-]{1,60}: )| ([DIWEFC]) (\d{1,10} \d{1,10})\] (?:\((\w{1,60})\) )?)"
+    r"(?:\] ([TDIWEC]) (?=\[)|Z\] ([DIWE]) (?=[\w.-]{1,60}: )| ([DIWEFC]) (\d{1,10} \d{1,10})\] (?:\((\w{1,60})\) )?)"
 )
 _CLOCKED = re.compile(r"\[(\d\d:\d\d:\d\d[\d.,]{0,12})\]\[([VDIWEC])\]\[([^\]]{1,200})\]: ")
 _WEBSPHERE = re.compile(
@@ -147,10 +147,11 @@ _WEBSPHERE_LEVELS = {"A": "INFO", "C": "INFO"}  # audit, configuration; O is wha
 def read_after_bracketed_date(line: str) -> Recognised | None:
     """Ray, GlusterFS, Santa, ESPHome, WebSphere."""
     if match := _BRACKETED_DATE.match(line, 0, HEAD_LENGTH):
-        level = LETTERS[match[2] or match[3]]
-        return named(level, line[match.end() :], time=match[1], thread=match[4], logger=match[5])
+        level = LETTERS[match[2] or match[3] or match[4]]
+        return named(level, line[match.end() :], time=match[1], thread=match[5], logger=match[6])
     if match := _CLOCKED.match(line, 0, HEAD_LENGTH):
-        return named(LETTERS[match[2]], line[match.end() :], time=match[1], logger=match[3])
+        level = "DEBUG" if match[2] == "C" else LETTERS[match[2]]  # ESPHome's C is its configuration
+        return named(level, line[match.end() :], time=match[1], logger=match[3])
     if match := _WEBSPHERE.match(line, 0, HEAD_LENGTH):
         return named(
             _WEBSPHERE_LEVELS.get(match[4]) or LETTERS.get(match[4]),

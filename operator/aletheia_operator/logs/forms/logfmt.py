@@ -8,7 +8,9 @@ from aletheia_operator.logs.forms.recognised import LONG_HEAD, MAX_PARSED, Field
 from aletheia_operator.logs.levels import level_of_word
 
 _LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "at")
-_MESSAGE_KEYS = ("msg", "message", "event")
+_WRITTEN_LARGE = frozenset({"Level", "LEVEL", "Severity", "SEVERITY", "LogLevel", "LOGLEVEL"})
+_MESSAGE_KEYS = ("msg", "message", "event", "Msg", "MSG", "Message", "MESSAGE")
+_TIME_KEYS = ("time", "ts", "t", "timestamp")
 _PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?:\s++|$)')
 _BEFORE = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++")  # a time, or a name in brackets
 _STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
@@ -23,10 +25,12 @@ def read_logfmt(line: str) -> Recognised | None:
     if len(line) > MAX_PARSED:
         return _read_long(line, at)
     pairs, at = read_pairs(line, at)
-    found = next((key for key in _LEVEL_KEYS if key in pairs), None)
-    if at < len(line) and found != first[1]:  # a sentence with an equals sign
+    found = next((key for key in _LEVEL_KEYS if key in pairs), None) or next(
+        (key for key in pairs if key in _WRITTEN_LARGE), None
+    )
+    if at < len(line) and not (found and first[1] in (found, *_TIME_KEYS)):  # a sentence with an equals sign
         return None
-    if len(pairs) < 2 and not found:
+    if len(pairs) < 2 and (not found or found == "at"):
         return None
     message = next((pairs.pop(key) for key in _MESSAGE_KEYS if key in pairs), None)
     word = pairs[found][:40] if found else ""

@@ -35,7 +35,10 @@ _BY_KEY = by_key(_BEGINNINGS)
 _WORDS = "emergency|emerg|alert|critical|error|warning|notice|informational|info|debug"
 _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "E": (
-        re.compile(r"(?P<level>E): (?:Unable|Failed|The |Package|Sub-process|Could|Some |Version|Invalid|Type |Write)"),  # apt
+        re.compile(  # apt
+            r"(?P<level>E): (?:Unable|Failed|The (?:repo|package|method|list|value|update)|Package|Sub-process|Could|Version"
+            r"|Invalid|Type |Write)"
+        ),
         re.compile(r"(?P<level>Error) in [^\n:]{1,200}: "),  # R
     ),
     "W": (re.compile(r"(?P<level>W): (?:GPG|Failed|The |Some |Target|Possible|http|https|Download|Skipping|An )"),),  # apt
@@ -59,8 +62,8 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "J": (re.compile(r"Java HotSpot\(TM\) [\w-]{1,20} (?:\w{1,20} )?VM (?P<level>warning|error): "),),
     "m": (re.compile(r"(?:make|gmake|ninja)(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
     "g": (re.compile(r"gmake(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
-    "#": (re.compile(r"\#\d{1,6} (?P<level>ERROR|WARN)(?:: | )"),),  # BuildKit
-    "=": (re.compile(r"==\d{1,10}== ?(?P<level>ERROR|Warning|WARNING): "),),  # sanitizers, Valgrind
+    "#": (re.compile(r"\#\d{1,6} (?P<level>ERROR|WARN|WARNING)(?:: | )"),),  # BuildKit
+    "=": (re.compile(r"==\d{1,10}== ?(?P<level>ERROR|Error|Warning|WARNING|INFO): "),),  # sanitizers, Valgrind
     "(": (
         re.compile(r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),  # GLib
         re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
@@ -72,7 +75,8 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     ),
     "[": (
         re.compile(  # Chromium
-            r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>INFO|WARNING|ERROR|FATAL):[\w.]{1,80}\(\d{1,6}\)\] "
+            r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>VERBOSE|INFO|WARNING|ERROR|FATAL)\d{0,2}"
+            r":[\w.]{1,80}\(\d{1,6}\)\] "
         ),
         re.compile(  # tini, Transformers
             r"\[(?P<level>FATAL|ERROR|WARN|WARNING|INFO|DEBUG|TRACE)(?: {1,2}\w{1,20} \(\d{1,9}\)|\|[^\[\]]{1,100})\] "
@@ -87,6 +91,7 @@ _CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
 _FALCO = re.compile(rf"\d\d:\d\d:\d\d\.\d{{9}}: (?P<level>(?i:{_WORDS})) ")
 _AFTER_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?=##\[|::)")  # as GitHub stores its logs
 _WARNINGS = re.compile(r"[\w./ +@<>-]{1,300}:\d{1,9}: (?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): ")
+_LOG4J = re.compile(r'[^>\n]{0,400}?\blevel="(?P<level>[A-Z]{3,8})"')
 _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
 _PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] )(?=PHP )")
 _LEVEL_OF_MARK = {
@@ -132,8 +137,10 @@ def read_php_fpm(line: str) -> Recognised | None:
     return None
 
 
-def read_cmtrace(line: str) -> Recognised | None:
-    """Logs of Microsoft's Configuration Manager, with the level behind the message."""
+def read_marked_up(line: str) -> Recognised | None:
+    """log4j's XML, and logs of Microsoft's Configuration Manager, which have the level behind the message."""
+    if line[:13] == "<log4j:event " and (match := _LOG4J.match(line, 13, HEAD_LENGTH)):
+        return named(level_of_word(match["level"]), None)
     if line[:7] == "<![LOG[" and (at := line.rfind("]LOG]!>")) > 0 and (match := _CMTRACE.match(line, at)):
         return named({"1": "INFO", "2": "WARN", "3": "ERROR"}[match[1]], line[7:at])
     return None
