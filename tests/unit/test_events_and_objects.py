@@ -437,6 +437,19 @@ async def test_large_objects_around_the_targets_are_left_out() -> None:
     }
 
 
+async def test_a_pod_that_refers_to_thousands_of_names() -> None:
+    """Each costs the API server a request: a part is read, the rest is said, and is not taken for absent."""
+    pod = a_pod("web-222-00000", "web-222")
+    app = pod["spec"]["containers"][0]
+    app["envFrom"] = [{"configMapRef": {"name": f"settings-{number:04}"}} for number in range(2000)]
+    api = a_shop()
+    api.lists = {**api.lists, f"{CORE}/pods": [pod]}
+    (_, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
+    assert sum("/configmaps/" in path for path in api.asked) == 500
+    assert sum(one["kind"] == "ConfigMap" for one in entries) == 500
+    assert [(gap.target, gap.reason) for gap in shared.findings.missing] == [("configmaps", GapReason.BUDGET_EXCEEDED)]
+
+
 async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     """Nodes, and events in namespace default, need rights outside the namespace; any other missing right is a gap."""
     api = a_shop()

@@ -40,7 +40,7 @@ class GapReason(Reason):
     EVENTS_EXPIRED = (
         "EventsExpired",
         "The window begins before the oldest event that the API server may still have: it drops them after an hour, unless"
-        " its --event-ttl says otherwise.",
+        " its --event-ttl says otherwise. A gap where a target is known to have lost one, else a note.",
     )
     SERVICE_ACCOUNT_MISSING = (
         "ServiceAccountMissing",

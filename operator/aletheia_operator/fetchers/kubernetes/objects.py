@@ -7,7 +7,7 @@ to it.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -25,6 +25,7 @@ from aletheia_operator.fetchers.kubernetes.resources import (
     in_batches,
     missing_of,
     optional,
+    plural,
     read_all,
     read_named,
 )
@@ -33,8 +34,11 @@ from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
 
 OBJECTS_PER_BATCH = 100
 MAX_BYTES = 16 * 1024 * 1024  # of what is around the members
+MAX_NAMED = 500  # objects of a kind that are read one by one
 FEW_SERVICES = 100  # so many services' endpoint slices are asked for by name
 SERVICE_NAME = "kubernetes.io/service-name"
+
+T = TypeVar("T")
 
 
 class KubernetesObjectsFetcher:
@@ -175,7 +179,7 @@ class _Collection:
 
     async def _read_config_maps(self) -> None:
         """Read them one by one, and keep none as it is: a list would bring every content at once."""
-        absent = dict(self.families.references("ConfigMap"))
+        absent = dict(self._few("ConfigMap", self.families.references("ConfigMap")))
         items = read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), may_list=False)
         whole = await self._gather("ConfigMap", items, lambda item: self._keep_referred(item, absent), batch=1)
         if whole:
@@ -201,11 +205,19 @@ class _Collection:
             self._keep(self.families.of_pods(pods), item)
 
     async def _read_nodes(self) -> None:
+        names = [name for name, _ in self._few("Node", dict.fromkeys(self.families.nodes))]
         try:
-            async for node in read_named(self.kubernetes, "Node", None, self.families.nodes, may_list=False):
+            async for node in read_named(self.kubernetes, "Node", None, names, may_list=False):
                 self._share(node)
         except SourceError as e:
             self.missing.append(optional("nodes", e))
+
+    def _few(self, kind: str, named: Mapping[str, T]) -> list[tuple[str, T]]:
+        """The first of these names, in order: each costs the API server a request, and tenants write them."""
+        if len(named) > MAX_NAMED:
+            message = f"{len(named)} are referred to, of which {MAX_NAMED} were read. Name fewer targets"
+            self.missing.append(Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message))
+        return sorted(named.items(), key=lambda one: one[0])[:MAX_NAMED]
 
     async def _gather(self, kind: str, items: AsyncIterator[Object], add: Callable[[Object], None], batch: int = BATCH) -> bool:
         """Add the items, so many at once; whether all could be read."""
