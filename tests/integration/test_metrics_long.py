@@ -15,6 +15,8 @@ END = 1_763_000_010
 STEP = 15
 DAYS = 30
 START = END - DAYS * 86_400
+RESTARTS = [START + 3 * 86_400 + number * (86_400 + 61) for number in range(27)]
+"""Moments at which a counter grows by one, at every phase of a default step."""
 
 
 def value(series: int, moment: int) -> int:
@@ -28,6 +30,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
     lines = ["# TYPE level gauge"]
     for series, first in ((0, START), (1, START + 10 * 86_400)):
         lines += [f'level{{series="{series}"}} {value(series, moment)} {moment}' for moment in range(first, END + 1, STEP)]
+    lines.append("# TYPE kube_pod_container_status_restarts counter")
+    for moment in range(START + 7, END + 1, 4 * STEP):
+        restarts = sum(restart <= moment for restart in RESTARTS)
+        labels = 'namespace="shop",pod="web-0",container="app"'
+        lines.append(f"kube_pod_container_status_restarts_total{{{labels}}} {restarts} {moment}")
     lines += ["# EOF", ""]
     flags = ["--web.external-url=http://prometheus.example/team/a/", "--enable-feature=exemplar-storage"]
     directory = tmp_path_factory.mktemp("long")
@@ -76,6 +83,22 @@ def test_extremes_of_a_window_equal_prometheus(prometheus: servers.Prometheus, d
             ours.setdefault(entry["metric"]["series"], []).extend(float(number) for _, number in entry["values"])
         assert {series: choose(numbers) for series, numbers in ours.items()} == theirs
     assert fetched.entries[0][0]["values"][-1][0] == END
+
+
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_an_event_of_one_scrape_shows_in_a_template(prometheus: servers.Prometheus, days: int) -> None:
+    """Each increase of a counter within the window is above zero in a sample of at most a step after its scrape."""
+    begin = END - days * 86_400
+    metrics = [{"template": "restarts"}]
+    fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(begin, END), metrics=metrics)
+    assert fetched.missing == []
+    (entry,) = fetched.entries[0]
+    step = fetched.documents[0].metadata["step_seconds"]
+    scrape = 4 * STEP
+    restarts = [restart for restart in RESTARTS if begin < restart < END - scrape]
+    assert restarts
+    for restart in restarts:
+        assert any(float(number) > 0 for moment, number in entry["values"] if restart < moment <= restart + scrape + step)
 
 
 def test_start_and_end_are_those_of_the_window(prometheus: servers.Prometheus) -> None:

@@ -616,3 +616,18 @@ async def test_nothing_is_left_wherever_it_is_cancelled(serve: Serve, interrupte
         assert end_of_threads()
         assert {file.descriptor for file in files} == {-1}
     assert cancelled > requests
+
+
+async def test_a_large_answer_does_not_hold_up_the_event_loop(serve: Serve) -> None:
+    """Parsing, storing, statistics and comparison of 20 MB, while every unit test watches the event loop."""
+    some = ",".join(f'[{END - number},"{number % 977}.5"]' for number in range(100_000, 0, -1))
+    series = [f'{{"metric":{{"n":"{number}"}},"values":[{some}]}}' for number in range(8)]
+    body = f'{{"status":"success","data":{{"resultType":"matrix","result":[{",".join(series)}]}}}}'.encode()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    source = OneEndpoint(endpoint(serve(answer)))
+    sources = make_sources(data_sources=source, window=window(END - 60, END))
+    metrics = [{"query": "up", "baseline": {"offset": "24h"}}]
+    assert len(await fetch_all(PrometheusFetcher(), sources, metrics=metrics)) == 16
