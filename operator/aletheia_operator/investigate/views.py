@@ -5,6 +5,7 @@ fails never costs evidence: the fault is logged once for each capture, and what 
 """
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ class Views:
     unsearched: set[str] = field(default_factory=set)
     """Targets whose logs were not searched for trace ids to their end, because of a fault."""
 
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
     def view(self, question: Question, document: Document) -> "View":
         """A view of one document of a question."""
         trace_ids = None
@@ -47,9 +50,11 @@ class Views:
 
     def failed(self, targets: set[str], target: str) -> None:
         """Add the target, and log the exception that is being handled unless one of this capture was logged."""
-        if not self.unseen and not self.unsearched:
+        with self._lock:
+            is_first = not self.unseen and not self.unsearched
+            targets.add(target)
+        if is_first:
             log.exception("the entries of %s could not be looked through; further such faults are not logged", target)
-        targets.add(target)
 
 
 @dataclass
@@ -95,7 +100,7 @@ def pieces(block: bytes, most: int = PIECE_BYTES) -> Iterator[bytes]:
     while len(block) - start > most:
         end = block.rfind(SEPARATOR, start, start + most)
         if end < 0:
-            end = block.find(SEPARATOR, start + most)
+            end = block.find(SEPARATOR, start + most + 1 - len(SEPARATOR))
         if end < 0:
             break
         yield block[start:end]

@@ -249,24 +249,13 @@ class Session:
             if planted.is_symlink():  # never made by us, and followed it would lead outside
                 planted.unlink()
         self.progress = journal.read(self.layout.journal(self.manifest.session_id), self._is_whole)
-        listed = {artifact.path for done in self.done.values() for artifact in done.artifacts}
+        self._names = {self.path / artifact.path for done in self.done.values() for artifact in done.artifacts}
         for file in (self.path / "data").rglob("*"):
-            if file.is_dir() and not file.is_symlink():
-                continue
-            if str(file.relative_to(self.path)) in listed:
-                self._names.add(file)
-            else:
+            if file not in self._names and (file.is_symlink() or not file.is_dir()):
                 file.unlink()
 
     def _is_whole(self, artifact: Artifact) -> bool:
-        """Whether the artifact is there as it was promised, with the last step made up for where a crash came before it."""
-        path = self.path / artifact.path
-        if _has_digest(path, artifact.sha256):
-            return True
-        if not _has_digest(temporary(path), artifact.sha256):
-            return False
-        _publish(path)
-        return True
+        return _is_whole(self.path / artifact.path, artifact.sha256)
 
     def _append_to_journal(self, line: dict[str, Any], sync: bool = True) -> None:
         with self._guard:
@@ -284,6 +273,16 @@ def _publish(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "the committed file is gone", str(path))
     sync_directory(path.parent)
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    """Whether an artifact is there as the journal says. One that has not got its name yet gets it. Raises OSError."""
+    if _has_digest(path, sha256):
+        return True
+    if not _has_digest(temporary(path), sha256):
+        return False
+    _publish(path)
+    return True
 
 
 def _has_digest(path: Path, sha256: str) -> bool:
