@@ -86,6 +86,8 @@ class Scratch:
                     self.descriptor = os.dup(file.fileno())
             write_all(self.descriptor, block)
             self._ends.append(self._ends[-1] + len(block))
+            if self.owner is not None:
+                self.owner.grow(self, len(block))
             return number
 
     def get(self, number: int) -> bytes:
@@ -171,6 +173,7 @@ class Scratches:
         self._room = room
         self._token = token or uuid.uuid4().hex
         self._open: dict[int, Scratch] = {}
+        self._size_bytes = 0
         self._lock = threading.Lock()
         self._closed = False
         _OWNERS[self._token] = self
@@ -185,8 +188,13 @@ class Scratches:
     @property
     def size_bytes(self) -> int:
         """Bytes of the scratches that are open in this process, without those that a worker process has at present."""
+        return self._size_bytes
+
+    def grow(self, scratch: Scratch, size_bytes: int) -> None:
+        """Count what was written to one of the scratches."""
         with self._lock:
-            return sum(scratch.size_bytes for scratch in self._open.values())
+            if id(scratch) in self._open:
+                self._size_bytes += size_bytes
 
     def require_room(self, size_bytes: int) -> None:
         """Raise OSError where so many bytes more are too many."""
@@ -198,6 +206,7 @@ class Scratches:
         with self._lock:
             if not self._closed:
                 self._open[id(scratch)] = scratch
+                self._size_bytes += scratch.size_bytes
                 return True
         scratch.discard()
         return False
@@ -205,7 +214,8 @@ class Scratches:
     def forget(self, scratch: Scratch) -> None:
         """A scratch was closed in this process."""
         with self._lock:
-            self._open.pop(id(scratch), None)
+            if self._open.pop(id(scratch), None) is not None:
+                self._size_bytes -= scratch.size_bytes
 
     def close(self) -> None:
         """Close every scratch for good. What comes later is refused."""

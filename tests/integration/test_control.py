@@ -102,7 +102,7 @@ def test_suspended_until_told(kubectl: Kubectl, operator: Operator, speaker: str
     kubectl("patch", "investigation", "waiting", "--type=merge", '--patch={"spec": {"suspend": false}}')
     ended = kubectl.ended("waiting")
     assert ended["status"]["phase"] == "Completed"
-    assert ended["status"]["window"][1] == resource["metadata"]["creationTimestamp"]
+    assert ended["status"]["window"][1] == end_of(resource["metadata"]["creationTimestamp"])
     assert ended["status"]["observedGeneration"] == 2
 
 
@@ -227,7 +227,7 @@ def test_a_window_that_ends_in_the_future_is_cut_and_said(kubectl: Kubectl, oper
     """The window is fixed at creation; what lies after is a gap, not a promise."""
     window = {"start": "2026-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
     resource = kubectl.investigate("future", window=window, targets=[{"pod": speaker}], logs={})
-    assert resource["status"]["window"] == ["2026-01-01T00:00:00Z", resource["metadata"]["creationTimestamp"]]
+    assert resource["status"]["window"] == ["2026-01-01T00:00:00Z", end_of(resource["metadata"]["creationTimestamp"])]
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["WindowInFuture"]
 
 

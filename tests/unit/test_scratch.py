@@ -1,0 +1,146 @@
+"""Scratch files belong to the task that made them: whatever happens, they are closed with it, and counted until then."""
+
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from aletheia_operator.logs.pool import INLINE_BYTES, Parsers
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.spool import Spool
+from aletheia_operator.scratch import Scratch, Scratches
+
+
+def open_files(directory: Path) -> int:
+    """How many unlinked files of the directory this process has open."""
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.is_symlink():
+            links.append(os.readlink(entry))
+    return sum(link.startswith(str(directory)) and link.endswith(" (deleted)") for link in links)
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_blocks_come_back_until_the_owner_closes(tmp_path: Path, encrypted: bool) -> None:
+    """Then reading and writing are refused, and no new file is made."""
+    owner = Scratches(tmp_path, encrypted)
+    first, second = owner(), owner()
+    blocks = [bytes([number]) * 1000 for number in range(5)]
+    numbers = [first.put(block) for block in blocks]
+    second.put(b"other")
+    assert [first.get(number) for number in numbers] == blocks
+    assert [bytes(first.read(number, bytearray(first.size(number)))) for number in numbers] == blocks
+    assert owner.size_bytes == first.size_bytes + second.size_bytes >= 5005
+    assert open_files(tmp_path) == 2
+    owner.close()
+    assert (open_files(tmp_path), owner.size_bytes) == (0, 0)
+    for refused in (lambda: first.put(b"x"), lambda: first.get(0), lambda: owner()):
+        with pytest.raises(OSError, match=r"closed|Bad file descriptor"):
+            refused()
+    assert open_files(tmp_path) == 0
+
+
+def test_a_scratch_is_closed_with_its_last_holder(tmp_path: Path) -> None:
+    """Its bytes count no more."""
+    owner = Scratches(tmp_path, False)
+    scratch = owner()
+    scratch.put(b"x" * 1000)
+    scratch.hold()
+    scratch.close()
+    assert (open_files(tmp_path), owner.size_bytes) == (1, 1000)
+    scratch.close()
+    assert (open_files(tmp_path), owner.size_bytes) == (0, 0)
+
+
+def test_a_thread_that_writes_on_is_refused(tmp_path: Path) -> None:
+    """Never does it write into a file that got the same number meanwhile."""
+    owner = Scratches(tmp_path, False)
+    scratch, writing, errors = owner(), threading.Event(), list[OSError]()
+
+    def write() -> None:
+        try:
+            while True:
+                scratch.put(b"scratch" * 1000)
+                writing.set()
+        except OSError as e:
+            errors.append(e)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait(10)
+    owner.close()
+    others = [os.open(tmp_path / f"other-{number}", os.O_RDWR | os.O_CREAT) for number in range(20)]
+    thread.join(10)
+    assert len(errors) == 1
+    assert all(os.fstat(other).st_size == 0 for other in others)
+    for other in others:
+        os.close(other)
+
+
+def test_a_refusal_by_the_owners_quota_writes_nothing(tmp_path: Path) -> None:
+    """What was written before stays readable."""
+
+    def room(size_bytes: int) -> None:
+        if owner.size_bytes + size_bytes > 1500:
+            raise OSError("no room")
+
+    owner = Scratches(tmp_path, False, room)
+    scratch = owner()
+    scratch.put(b"x" * 1000)
+    with pytest.raises(OSError, match="no room"):
+        scratch.put(b"y" * 1000)
+    assert (scratch.get(0), owner.size_bytes) == (b"x" * 1000, 1000)
+    owner.close()
+
+
+def sent(scratch: Scratch) -> tuple[Scratch, int]:
+    """What comes back from another process, and its file."""
+    descriptor = os.dup(scratch.descriptor)
+    scratch.release()
+    return pickle.loads(pickle.dumps(scratch)), descriptor
+
+
+def test_what_comes_back_from_another_process_has_its_owner_again(tmp_path: Path) -> None:
+    """And is closed with it."""
+    owner = Scratches(tmp_path, True)
+    scratch = owner()
+    scratch.put(b"content")
+    back, descriptor = sent(scratch)
+    back.take(descriptor)
+    assert (back.get(0), back.owner, owner.size_bytes) == (b"content", owner, back.size_bytes)
+    owner.close()
+    assert open_files(tmp_path) == 0
+
+
+def test_what_comes_back_too_late_is_closed(tmp_path: Path) -> None:
+    """The task was over meanwhile."""
+    owner = Scratches(tmp_path, True)
+    scratch = owner()
+    scratch.put(b"content")
+    descriptor = os.dup(scratch.descriptor)
+    scratch.release()
+    owner.close()
+    back = pickle.loads(pickle.dumps(scratch))
+    back.take(descriptor)
+    assert open_files(tmp_path) == 0
+
+
+async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: Path) -> None:
+    """Also one that the worker made anew, when it thinned the log out."""
+    owner = Scratches(tmp_path, False)
+    parser = RunParser("app", False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", "api", 2**20)
+    run = Parsers().run(parser, Spool(owner, max_bytes=1_500_000))
+    line = b"2026-11-22T11:30:00.%09dZ " + b"words " * 20 + b"\n"
+    lines = b"".join(line % number for number in range(4000))
+    assert 6 * len(lines) > INLINE_BYTES  # a worker gets it
+    for _ in range(6):
+        await run.feed(lines)
+    capture = await run.settle()
+    assert capture.spool.over_budget
+    assert capture.spool.file.owner is owner
+    assert open_files(tmp_path) == 1
+    assert owner.size_bytes == capture.spool.file.size_bytes > 0
+    owner.close()
+    assert open_files(tmp_path) == 0
