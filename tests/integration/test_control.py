@@ -48,6 +48,11 @@ def traces_from(name: str) -> list[dict[str, object]]:
     return [{"service": "shop", "dataSourceRef": {"name": name}}]
 
 
+def end_of(created: str) -> str:
+    """The end of a window: that of the second of the creation."""
+    return created.replace("Z", ".999999Z")
+
+
 def conditions_of(resource: dict[str, dict[str, list[dict[str, str]]]]) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in resource["status"]["conditions"]}
 
