@@ -1,6 +1,7 @@
 """A capture from its beginning to its end, over restarts: when it asks, what it owns, and how it goes on."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,7 +19,7 @@ from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, 
 from aletheia_operator.investigate import Budget, Tools, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import Session, Written
-from tests.unit.capturing import cancel, counts, gaps, interrupted, run
+from tests.unit.capturing import cancel, counts, gaps, run
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, FakeFetcher, forever, make_order, make_tools
 
 
@@ -150,8 +151,11 @@ class Death:
         self.reached.set()
         await forever()
 
-    async def comes(self, tools: Tools, times: int) -> None:
-        """Run so many processes until they die here: their last words are that a question has begun."""
+    async def comes(self, tools: Tools, times: int, in_good_order: bool = False) -> None:
+        """Run so many processes until they die here: their last words are that a question has begun.
+
+        `in_good_order`: they are stopped, and say so.
+        """
         for _ in range(times):
             self.reached.clear()
             task = asyncio.create_task(investigate(make_order(), tools, lambda _: None))
@@ -160,6 +164,8 @@ class Death:
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
+            if in_good_order:
+                continue
             (journal,) = tools.layout.sessions.rglob("journal.ndjson")
             lines = [line for line in journal.read_bytes().splitlines(keepends=True) if b'"stopped"' not in line]
             journal.write_bytes(b"".join(lines))
@@ -217,8 +223,8 @@ async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> No
 
 async def test_a_process_that_stops_in_good_order_counts_for_nothing(tmp_path: Path) -> None:
     """An operator that is restarted often gives nothing up."""
-    for _ in range(4):
-        await interrupted(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [forever]})), after="a")
+    death = Death()
+    await death.comes(make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [death]})), times=4, in_good_order=True)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]})))
     assert snapshot.manifest.phase == "Completed"
 
@@ -379,3 +385,48 @@ async def test_a_capture_that_is_killed_after_its_end_keeps_its_phase(
                 await investigate(order, make_tools(tmp_path, fetcher, now=clock), lambda _: None)
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher, now=clock))
     assert (snapshot.manifest.phase, counts(snapshot)) == (reason, {"thing/a": 1, "thing/b": 1})
+
+
+async def test_a_manifest_that_cannot_be_saved_at_once_is_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passing fault of the volume is no gap."""
+    tries, finish = list[bool](), Session.finish
+
+    def fails_once(self: Session, manifest: Any) -> str:
+        tries.append(True)
+        if len(tries) == 1:
+            raise OSError(errno.EIO, "an error")
+        return finish(self, manifest)
+
+    monkeypatch.setattr(Session, "finish", fails_once)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    assert (snapshot.manifest.phase, snapshot.manifest.gaps, len(tries)) == ("Completed", [], 2)
+    assert snapshot.manifest_sha256 is not None
+
+
+class Several(FakeFetcher):
+    """Yields a document for each of its steps, and another one that says that it was asked for."""
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        async for document in super().fetch(question, sources):
+            yield document
+        self.asked.append("more")
+        async for document in super().fetch(question, sources):
+            yield document
+
+
+async def test_nothing_more_is_asked_for_once_a_document_was_broken_off(tmp_path: Path) -> None:
+    """What is in flight at the end is saved; further documents would only keep it waiting."""
+    order = make_order()
+    fetcher = Several({"a": [[1], cancel(order)]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher))
+    assert (snapshot.manifest.phase, counts(snapshot), fetcher.asked) == ("Cancelled", {"thing/a": 1}, ["a"])
+
+
+def test_an_account_that_is_closed_twice_counts_once(tmp_path: Path) -> None:
+    """Whoever opened it closes it, and the end of the capture does."""
+    budget, layout = Budget(), make_tools(tmp_path).layout
+    ended, runs_on = (budget.open(layout, "shop", session_id, 0) for session_id in ("INC-0001", "INC-0002"))
+    ended.kept_bytes = 100
+    budget.close(ended)
+    budget.close(ended)
+    assert runs_on.others_bytes == 100

@@ -64,9 +64,6 @@ class Answering:
             await self._look_for_trace_ids()
         slots = Slots(waiting, self.tools.max_fetches)
         await self.deadline.run([self._answer(question, slots) for question in waiting])
-        for question in waiting:
-            if question.key not in done:  # its task was over before it began
-                await self._done(question, Answer(missing=[self.deadline.missing(question.target)]))
 
     async def _answer(self, question: Question, slots: Slots) -> None:
         """One question to its end."""
