@@ -54,7 +54,8 @@ class WindowSpec(Model):
 
     lookback: Duration | None = Field(
         None,
-        description="How far back from the resource's creation, such as 15m, 2h or 1d12h. The window ends at creation.",
+        description="How far back from the resource's creation, such as 15m, 2h or 1d12h. The window ends with"
+        " the second of the creation.",
     )
     start: Time | None = Field(None, description="First moment of the window, RFC 3339 with a zone.")
     end: Time | None = Field(
