@@ -17,7 +17,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, investigate
 from aletheia_operator.investigate.views import pieces
-from aletheia_operator.session import age
+from aletheia_operator.session import Session, age
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import verify
 from aletheia_operator.text.batches import SEPARATOR
@@ -67,7 +67,8 @@ class Pods:
         await asyncio.to_thread(scratch.put, json.dumps(errors(pod)).encode())
         if pod in self.hangs:
             await forever()
-        yield json.loads(await asyncio.to_thread(scratch.get, 0))
+        for entry in json.loads(await asyncio.to_thread(scratch.get, 0)):
+            yield [entry]
 
 
 async def _none() -> AsyncGenerator[Entries, None]:
@@ -160,6 +161,25 @@ async def test_a_timeline_has_what_an_earlier_process_captured(tmp_path: Path) -
     assert snapshot.manifest.gaps == []
 
 
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+async def test_a_timeline_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends between the timeline and the manifest leaves it to the next one as it is."""
+
+    def killed(*_: Any) -> Any:
+        raise KilledError
+
+    with monkeypatch.context() as kill:
+        kill.setattr(Session, "finish", killed)
+        with pytest.raises(KilledError):
+            await run(make_order(), make_tools(tmp_path, Pods()))
+    snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
+    assert moments(snapshot) == BOTH
+    assert snapshot.manifest.gaps == []
+
+
 async def test_a_timeline_without_what_cannot_be_read_again_says_so(tmp_path: Path) -> None:
     """The rest is there, and the gap names the file."""
     await stopped(tmp_path, Pods(hangs=["web-1"]), **SEALED)
@@ -175,7 +195,10 @@ async def test_a_timeline_that_fails_costs_no_evidence(
 ) -> None:
     """It is logged once, however many documents it fails for, and the timeline names all of them."""
 
-    def fails(self: Any, *_: Any) -> None:
+    seen: list[int] = []
+
+    def fails(self: Any, entry: Any, index: int) -> None:
+        seen.append(index)
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(ErrorWatch, "see", fails)
@@ -185,6 +208,7 @@ async def test_a_timeline_that_fails_costs_no_evidence(
     assert gaps(snapshot) == [("pod/web-0", "InternalError"), ("pod/web-1", "InternalError")]
     assert {gap.fetcher for gap in snapshot.manifest.gaps} == {"Timeline"}
     assert sum("could not be looked through" in record.message for record in caplog.records) == 1
+    assert seen == [0, 0], "what failed is not tried again"
 
 
 @pytest.mark.logs_errors("could not be looked through; further such faults are not logged: RuntimeError")
