@@ -103,7 +103,7 @@ _OF_INNER: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("IWECVFDA", _KLOG),
     **dict.fromkeys("0123456789", (_numbered,)),
     "[": (_bracketed,),
-    "(": (letters.read_after_bracketed_date, letters.read_letter_time, syslog.read_xorg),
+    "(": (letters.read_after_bracketed_date, letters.read_letter_time, letters.read_sssd, syslog.read_xorg),
     "N": (programs.read_php_fpm, letters.read_letter_bracketed_date),
     "d": (letters.read_ceph,),
     " ": (_indented,),

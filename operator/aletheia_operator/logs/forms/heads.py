@@ -24,7 +24,7 @@ _DELIMITED = (
 # what shows that a small word is a level: a delimiter, an error's number, a place in the source, a date
 _DELIMITER = (
     r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}[:-]\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
-    r"|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
+    r"|\s(?:\w{1,40}\s)?\[?[\w/-]{1,80}\.[a-z]{1,4}:\d{1,6}[\]\s]|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
 )
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:

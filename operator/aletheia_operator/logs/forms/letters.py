@@ -91,6 +91,7 @@ _LETTER_FIRST = (
     re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
     re.compile(r"(?P<level>[VTDIWEF])/(?P<logger>[\w.$-]{1,100}): "),
     re.compile(r"(?P<level>[VTDIWEF]) (?=\[)"),
+    re.compile(r"(?P<level>[TDIWEF]) (?P<thread>[\w-]{1,60}) (?P<source>[\w/-]{1,100}\.[a-z]{1,4}:\d{1,6}) "),  # lnav
     re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
 )
 _BRACKET_FIRST = (re.compile(r"\[(?P<level>[VDIWEF]):(?P<logger>\w{1,60}):\w{0,60}, (?P<source>[^\]]{1,300})\] "),)  # ONNX
@@ -160,6 +161,20 @@ def read_after_bracketed_date(line: str) -> Recognised | None:
             thread=match[2],
             logger=match[3],
         )
+    return None
+
+
+_SSSD = re.compile(
+    r"\(([\w: -]{15,40})\):? \[(\w{1,20}(?:\[[^\]\n]{1,100}\]{1,2})?)\] \[(\w{1,80})\] \(0x([0-9a-f])([0-9a-f])([0-9a-f])0\): "
+)
+_SSSD_LEVELS = {"001": "FATAL", "002": "FATAL", "004": "ERROR", "008": "WARN", "010": "INFO"}
+
+
+def read_sssd(line: str) -> Recognised | None:
+    """SSSD, which has its level as one bit."""
+    if match := _SSSD.match(line, 0, HEAD_LENGTH):
+        level = _SSSD_LEVELS.get(match[4] + match[5] + match[6], "TRACE" if match[4] >= "4" else "DEBUG")
+        return named(level, line[match.end() :], time=match[1], logger=match[2])
     return None
 
 
