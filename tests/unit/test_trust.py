@@ -41,8 +41,8 @@ def body(account: str | None = "investigator") -> dict[str, Any]:
         pytest.param(POLICY, cluster(validationActions=["Audit"]), "x", "does not deny", id="it only audits"),
         pytest.param(POLICY, cluster(policy="2026-11-22T12:00:01Z"), "x", "created before", id="the policy is younger"),
         pytest.param(POLICY, cluster(binding="2026-11-22T12:00:01Z"), "x", "created before", id="its binding is younger"),
-        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:51Z"), "x", "created before", id="it may not have stood yet"),
-        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:50Z"), "x", None, id="it stood just long enough"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:56Z"), "x", "created before", id="it may not have stood yet"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T11:59:55Z"), "x", None, id="it stood just long enough"),
     ],
 )
 async def test_who_may_name_a_service_account(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:

@@ -211,6 +211,19 @@ class _Handlers:
                 log.exception("looking for overlooked Investigations failed")
 
 
+class NoState(kopf.DiffBaseStorage):
+    """Nothing is kept of a resource, and nothing of it is copied at each event, which takes a while for large ones."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Set kopf up to watch alone: it writes nothing, and leaves no finalizer that would hang while the operator is down."""
     settings.networking.connect_timeout = 10
@@ -219,3 +232,4 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.chunk_size = LIST_PAGE
     settings.scanning.disabled = True  # the resource's definition comes with the operator; watching for it needs more rights
     settings.posting.loggers = False
+    settings.persistence.diffbase_storage = NoState()

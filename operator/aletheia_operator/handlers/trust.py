@@ -17,7 +17,7 @@ from aletheia_operator.settings import Rights
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-POLICY_DELAY = timedelta(seconds=10)
+POLICY_DELAY = timedelta(seconds=5)
 """So long after its creation a policy may not yet stand in every API server."""
 
 
