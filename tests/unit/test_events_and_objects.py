@@ -450,6 +450,28 @@ async def test_a_pod_that_refers_to_thousands_of_names() -> None:
     assert [(gap.target, gap.reason) for gap in shared.findings.missing] == [("configmaps", GapReason.BUDGET_EXCEEDED)]
 
 
+async def test_forged_times_end_nothing() -> None:
+    """Tenants write events and their times: the first and the last second that there are, and counts, cost no other event."""
+    forged: Object = {"firstTimestamp": "0001-01-01T00:00:01Z", "lastTimestamp": "9999-12-31T23:59:59Z", "count": 2**31 - 1}
+    pod = a_pod("web-222-00000", "web-222")
+    pod["status"] = {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-22T11:00:00Z"}]}
+    pod["status"]["containerStatuses"] = [{"name": "app", "state": {"running": {"startedAt": "0001-01-01T00:00:01Z"}}}]
+    api = a_shop()
+    api.lists = {
+        **api.lists,
+        f"{CORE}/pods": [pod],
+        f"{CORE}/events": [
+            an_event("web-222-00000", "Started", **forged),
+            an_event("web-222-00000", "Scheduled", at="11:00:00"),
+            an_event("web-111-aaaaa", "TaintManagerEviction", **forged),
+        ],
+        IN_DEFAULT: [an_event("n2", "NodeNotReady", "Node", **forged), an_event("n3", "NodeNotReady", "Node")],
+    }
+    (document, _), (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1))
+    assert {one["object"]["name"] for one in entries} == {"web-222-00000", "web-111-aaaaa", "n2", "n3"}
+    assert [one["first"][:4] for one in document.metadata["pods_gone"]] == ["0001"]
+
+
 async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     """Nodes, and events in namespace default, need rights outside the namespace; any other missing right is a gap."""
     api = a_shop()

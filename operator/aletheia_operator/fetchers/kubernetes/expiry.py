@@ -44,9 +44,10 @@ class Due:
         for event in events:
             if event.uid not in (self.uid, ""):
                 continue
-            if self.told_by and event.reason in self.told_by and event.first - NEAR <= self.at <= event.last + NEAR:
+            began, ended = self.at - event.first, event.last - self.at  # as differences: a time may be of the year 1
+            if self.told_by and event.reason in self.told_by and began >= -NEAR and ended >= -NEAR:
                 return True
-            if not self.told_by and -NEAR <= event.first - self.at <= SOON:
+            if not self.told_by and -SOON <= began <= NEAR:
                 return True
         return False
 

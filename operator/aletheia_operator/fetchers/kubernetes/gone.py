@@ -61,7 +61,7 @@ class Gone:
         if event.get("reason") != "NodeNotReady" or self.first is None or self.last is None:
             return False
         first, last, _ = times_of(event)
-        return first <= self.last and last >= self.first - EVICTED_AFTER
+        return first <= self.last and self.first - last <= EVICTED_AFTER
 
     def to_json(self) -> dict[str, Any]:
         return {
