@@ -84,6 +84,7 @@ class Scratch:
             if self.descriptor < 0:
                 with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
                     self.descriptor = os.dup(file.fileno())
+            os.lseek(self.descriptor, self._ends[-1], os.SEEK_SET)  # a write that failed may have left something behind that
             write_all(self.descriptor, block)
             self._ends.append(self._ends[-1] + len(block))
             if self.owner is not None:
@@ -108,6 +109,10 @@ class Scratch:
     def size(self, number: int) -> int:
         """Bytes of a block as it is stored."""
         return self._ends[number + 1] - self._ends[number]
+
+    def another(self) -> "Scratch":
+        """Make an empty scratch in the same place, of the same owner."""
+        return Scratch(self.directory, self.encrypted) if self.owner is None else self.owner()
 
     def hold(self) -> None:
         """Add a holder, which must call `close` too."""

@@ -231,7 +231,7 @@ def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
         assert [entry["line"] for entry in document["data"]] == lines
         return document["metadata"]["via"], [f"{gap['reason']}: {gap['message']}" for gap in resource["status"].get("gaps", [])]
 
-    by_api, from_node = {"container/app": "api"}, {"container/app": "node"}
+    by_api, from_node = {"container/app (run 0)": "api"}, {"container/app (run 0)": "node"}
     assert look("files-not-enabled", "auto") == (by_api, [])
     # kind's kubelets sign their own certificates
     node_logs = {"enabled": True, "insecureTLS": verification(shop, tmp_path) == ["--kubelet-insecure-tls"]}

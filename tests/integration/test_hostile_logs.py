@@ -77,7 +77,7 @@ def test_a_line_of_50_mb(kubelet: FakeKubelet, operator: Operator) -> None:
     """Its beginning is kept and the cut is said; the lines around it are whole."""
     lines = stamped([b"before", b"x" * 50_000_000, b"after"], BEGUN)
     _, document, gaps = look(kubelet, operator, "long-line", whole(lines))
-    assert gaps == {("pod/long-line container/hostile", "LineTruncated")}
+    assert gaps == {("pod/long-line container/hostile (run 0)", "LineTruncated")}
     assert lines_of(document, "hostile") == ["before", "x" * 2**20, "after"]
     assert [entry.get("truncated") for entry in document["data"] if entry["container"] == "hostile"] == [None, True, None]
 
@@ -115,7 +115,7 @@ def test_a_flood_that_never_ends(kubelet: FakeKubelet, operator: Operator) -> No
         kubelet, operator, "flood", flood(300), timeout="6s", logs={"limits": {"bytesPerContainer": "2Mi"}}
     )
     assert resource["status"]["phase"] == "TimedOut"
-    container = "pod/flood container/hostile"
+    container = "pod/flood container/hostile (run 0)"
     assert gaps == {(container, "BudgetExceeded"), (container, "LogIncomplete"), ("pod/flood", "TimedOut")}
     assert seconds_taken(resource) < 15
     kept, dropped = document["metadata"]["kept"], document["metadata"]["dropped"]
@@ -176,7 +176,7 @@ def test_a_stream_that_does_not_come(
     """One that is silent, hangs or trickles is left when the time is up, with what came."""
     resource, document, gaps = look(kubelet, operator, name, log, timeout="4s")
     assert resource["status"]["phase"] == "TimedOut"
-    assert gaps == {(f"pod/{name} container/hostile", "LogIncomplete"), (f"pod/{name}", "TimedOut")}
+    assert gaps == {(f"pod/{name} container/hostile (run 0)", "LogIncomplete"), (f"pod/{name}", "TimedOut")}
     assert seconds_taken(resource) < 10
     came = lines_of(document, "hostile")
     assert came == [line.decode() for line in before[: len(came)]]
@@ -230,7 +230,7 @@ def test_a_stream_that_is_cut_for_ever(kubelet: FakeKubelet, operator: Operator,
     texts = [b"line %d" % one for one in range(number)]
     name = f"cut-for-ever-{number}"
     _, document, gaps = look(kubelet, operator, name, stuck(stamped(texts, BEGUN), number // 2))
-    assert gaps == {(f"pod/{name} container/hostile", "LogIncomplete")}
+    assert gaps == {(f"pod/{name} container/hostile (run 0)", "LogIncomplete")}
     assert 0 < len(lines_of(document, "hostile")) <= number // 2 + 1
 
 
@@ -254,7 +254,7 @@ def test_a_kubelet_that_fails(kubelet: FakeKubelet, operator: Operator) -> None:
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert lines_of(document, "hostile") == [line.decode() for line in GOOD]
     resource, document, gaps = look(kubelet, operator, "fails-always", failing([], times=10**6))
-    assert gaps == {("pod/fails-always container/hostile", "Unavailable")}
+    assert gaps == {("pod/fails-always container/hostile (run 0)", "Unavailable")}
     assert "the kubelet is not well" in resource["status"]["gaps"][0]["message"]
 
 
@@ -288,6 +288,6 @@ def test_a_pod_that_is_deleted_while_it_is_read(kubelet: FakeKubelet, operator: 
     kubelet.run("deleted", {"hostile": deleting}, BEGUN)
     resource = kubelet.kubectl.investigate("deleted", targets=[{"pod": "deleted"}], logs={"via": "api"})
     assert [(gap["target"], gap["reason"]) for gap in resource["status"]["gaps"]] == [
-        ("pod/deleted container/hostile", "NotFound")
+        ("pod/deleted container/hostile (run 0)", "NotFound")
     ]
     assert lines_of(artifact_of(resource), "hostile")[:10] == [f"line {number}" for number in range(10)]

@@ -40,7 +40,7 @@ def test_errors_stay_and_the_rest_is_sampled_evenly(kubectl: Kubectl, operator: 
     limits = {"bytesPerContainer": "64Ki"}
     resource, document = look(kubectl, "budget", limits=limits)
     assert [(gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [
-        ("BudgetExceeded", "pod/noisy container/noisy")
+        ("BudgetExceeded", "pod/noisy container/noisy (run 0)")
     ]
     entries = document["data"]
     assert [entry["timestamp"] for entry in entries] == sorted(entry["timestamp"] for entry in entries)

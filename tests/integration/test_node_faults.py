@@ -1,6 +1,7 @@
 """Log files from a node that fails: the API takes over without loss or doubles, and rotation is seen through."""
 
 import gzip
+import json
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -90,7 +91,6 @@ async def failing(request: web.Request) -> AsyncGenerator[bytes, None]:
         ("no-files", {}, "no log file"),
         ("strange-names", {"../../../../etc/shadow": b"", "0.log/..": b"", "%2e%2e": b"", "": b""}, "no log file"),
         ("endless-listing", {f"{number}.log": b"" for number in range(50_000)}, "too long"),
-        ("no-gzip", {f"{FIRST}.gz": b"no gzip", "0.log": in_file(LINES)}, "damaged"),
     ],
 )
 def test_a_node_that_fails(kubelet: FakeKubelet, name: str, files: Files, words: str) -> None:
@@ -98,8 +98,74 @@ def test_a_node_that_fails(kubelet: FakeKubelet, name: str, files: Files, words:
     resource, document = look(kubelet, name, dict(files))
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable"]
     assert words in resource["status"]["gaps"][0]["message"]
-    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
     assert lines_of(document) == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("no-gzip", b"no gzip", "is damaged"),
+        ("cut-gzip", gzip.compress(in_file(LINES[:4000]))[:-1000], "is cut short"),
+    ],
+)
+def test_a_rotated_file_that_is_damaged(kubelet: FakeKubelet, name: str, content: bytes, words: str) -> None:
+    """What can be read of it is there, with all other files, and the gap says so: the API would have less."""
+    resource, document = look(kubelet, name, {f"{FIRST}.gz": content, "0.log": in_file(LINES[4000:])})
+    (gap,) = resource["status"]["gaps"]
+    assert (gap["target"], gap["reason"]) == (f"pod/{name} container/app (run 0)", "LogIncomplete")
+    assert f"{FIRST}.gz {words}" in gap["message"]
+    lines = lines_of(document)
+    assert lines[-5000:] == TEXTS[4000:]
+    assert lines[:-5000] == TEXTS[: len(lines) - 5000]
+
+
+def test_a_file_that_is_there_with_and_without_compression(kubelet: FakeKubelet) -> None:
+    """As it is for a moment while the kubelet compresses it: its lines are there once."""
+    first = in_file(LINES[:4000])
+    files: Files = {FIRST: first, f"{FIRST}.gz": gzip.compress(first), "0.log": in_file(LINES[4000:])}
+    resource, document = look(kubelet, "both", files)
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert lines_of(document) == TEXTS
+
+
+def as_docker(lines: list[bytes]) -> bytes:
+    """The lines as Docker's json-file has them."""
+    records = []
+    for line in lines:
+        time, _, text = line.decode().partition(" ")
+        records.append(json.dumps({"log": f"{text}\n", "stream": "stderr", "time": time}) + "\n")
+    return "".join(records).encode()
+
+
+def test_files_of_another_runtime(kubelet: FakeKubelet) -> None:
+    """Docker's are read; those in a form that nobody knows are left to the API."""
+    resource, document = look(kubelet, "docker", {"0.log": as_docker(LINES)})
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert lines_of(document) == TEXTS
+    assert {entry["stream"] for entry in document["data"]} == {"stderr"}
+    resource, document = look(kubelet, "unknown", {"0.log": b"\n".join(TEXTS)})
+    assert "neither in CRI's nor in Docker's form" in resource["status"]["gaps"][0]["message"]
+    assert lines_of(document) == TEXTS
+
+
+def test_every_run_on_the_node_is_read(kubelet: FakeKubelet) -> None:
+    """Each as its own, the last line without an end included; one that is missing between them is a gap."""
+    files: Files = {
+        "0.log": in_file(LINES[:10])[:-1],
+        "1.log": in_file(LINES[10:20]),
+        "3.log": in_file(LINES[20:30]),
+    }
+    resource, document = look(kubelet, "runs", files)
+    assert [(entry["run"], entry["line"].encode()) for entry in document["data"]] == [
+        *((0, text) for text in TEXTS[:10]),
+        *((1, text) for text in TEXTS[10:20]),
+        *((3, text) for text in TEXTS[20:30]),
+    ]
+    assert [bool(entry.get("previous")) for entry in document["data"]] == [True] * 20 + [False] * 10
+    assert [(gap["target"], gap["reason"]) for gap in resource["status"]["gaps"]] == [
+        ("pod/runs container/app (run 2)", "LogUnavailable")
+    ]
 
 
 def test_a_node_that_leads_elsewhere(kubelet: FakeKubelet) -> None:
@@ -132,7 +198,7 @@ def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
     """After the read timeout the API has every line once, those that the node gave included."""
     resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
     assert resource["status"]["phase"] == "Completed", resource["status"]
-    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
     assert lines_of(document) == TEXTS
 
 
@@ -148,7 +214,7 @@ def test_auto_falls_back_without_a_word(kubelet: FakeKubelet) -> None:
     """Where nobody asked for the node, its failure is no gap."""
     resource, document = look(kubelet, "auto", {"0.log": cut_in_the_midst}, logs={"via": "auto"})
     assert resource["status"]["phase"] == "Completed", resource["status"]
-    assert document["metadata"]["via"] == {"container/app": "api"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
     assert lines_of(document) == TEXTS
 
 
@@ -174,7 +240,7 @@ def test_a_log_that_is_rotated_while_it_is_read(seen_through: FakeKubelet) -> No
     seen_through.listing = listing
     resource, document = look(seen_through, "rotated", files)
     assert resource["status"]["phase"] == "Completed", resource["status"]
-    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "node"}
     assert lines_of(document) == TEXTS
     assert len(listings) == 4, "a second pair, since the first did not agree"
 
@@ -192,7 +258,7 @@ def test_a_file_that_is_compressed_before_it_is_read(kubelet: FakeKubelet) -> No
     files[FIRST] = compressed_meanwhile
     resource, document = look(kubelet, "compressed", files)
     assert resource["status"]["phase"] == "Completed", resource["status"]
-    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "node"}
     assert lines_of(document) == TEXTS
 
 
@@ -247,7 +313,7 @@ def test_files_without_an_end(
     with memory.watched():
         resource, document = look(kubelet, name, files, **spec)
     assert {gap["reason"] for gap in resource["status"]["gaps"]} == reasons
-    assert document["metadata"]["via"] == {"container/app": "node"}
+    assert document["metadata"]["via"] == {"container/app (run 0)": "node"}
     assert memory.peak < MOST_BYTES
     if name == "bomb":
         assert [len(line) for line in lines_of(document)] == [6, 2**20, 5]

@@ -63,7 +63,9 @@ def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
     found = numbers(node)
     assert found == list(range(1, len(found) + 1))
     assert len(found) > ROTATED_LINES
-    assert [(gap["target"], gap["reason"]) for gap in api["status"]["gaps"]] == [("pod/writer container/app", "LogRotated")]
+    assert [(gap["target"], gap["reason"]) for gap in api["status"]["gaps"]] == [
+        ("pod/writer container/app (run 0)", "LogRotated")
+    ]
     assert not evidence_of(api) or numbers(api)[0] > ROTATED_LINES, "just after a rotation there may be nothing at all"
     for resource in (node, api):
         check_session(session_of(resource))

@@ -19,7 +19,9 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
-from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.logs.pool import ParsedRun, Parsers
+from aletheia_operator.logs.position import Position
+from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from aletheia_operator.text.batches import Encoded
@@ -92,10 +94,10 @@ class FakeKubernetes:
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         self.asked.append((path, dict(query or {})))
-        script = () if "tailLines" in (query or {}) else self.logs.pop(0)
+        script = () if {"tailLines", "limitBytes"} & set(query or {}) else self.logs.pop(0)
         if script and isinstance(script[0], Exception):
             raise script[0]
-        yield _Response(_Content(script))
+        yield Response(Content(script))
 
     def real(self) -> Kubernetes:
         """This fake as the type it stands for."""
@@ -153,24 +155,26 @@ class FakeKubelet(FakeKubernetes):
         asked = dict(query or {})
         since = asked.get("sinceTime", "").removesuffix("Z").encode()
         answer: Script = [line for line in self.lines[asked["container"]] if line >= since]
-        reads = sum("tailLines" not in query for _, query in self.asked)
+        reads = sum(path.endswith("/log") and not {"tailLines", "limitBytes"} & set(query) for path, query in self.asked)
         if "tailLines" in asked:
             answer = answer[-int(asked["tailLines"]) :]
+        elif "limitBytes" in asked:
+            answer = [b"".join(line for line in answer if isinstance(line, bytes))[: int(asked["limitBytes"])]]
         elif reads < len(self.breaks):
             size_bytes, error = self.breaks[reads]
             whole = b"".join(chunk for chunk in answer if isinstance(chunk, bytes))
             answer = [whole[:size_bytes], *([error] if error else [])]
         self.asked.append((path, asked))
-        yield _Response(_Content(answer))
+        yield Response(Content(answer))
 
 
 @dataclass
-class _Response:
-    content: "_Content"
+class Response:
+    content: "Content"
 
 
 @dataclass
-class _Content:
+class Content:
     script: Script
 
     async def iter_any(self) -> AsyncIterator[bytes]:
@@ -275,6 +279,49 @@ async def entries_of(document: Document) -> list[Any]:
     return entries
 
 
+class InlineRun:
+    """A run that is parsed in this process, as a worker would; `faults` raise instead, one for each call of `feed`."""
+
+    def __init__(self, order: RunOrder, faults: list[Exception]) -> None:
+        self.capture = RunCapture(order)
+        self.position = Position()
+        self.faults = faults
+
+    async def feed(self, lines: bytes) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.position = self.capture.feed(lines)
+
+    async def drain(self) -> None:
+        pass
+
+    async def ask(self, operation: str) -> None:
+        self.position = getattr(self.capture, operation)()
+
+    async def end(self) -> RunResult:
+        result = self.capture.end()
+        self.position = result.position
+        return result
+
+    def close(self) -> None:
+        self.capture.spool.close()
+
+
+@dataclass
+class InlineParsers(Parsers):
+    """Parsers without processes; `opened` says for each run whether it was to be alone, and plain."""
+
+    faults: list[Exception] = field(default_factory=list)
+    opened: list[tuple[bool, bool]] = field(default_factory=list)
+
+    def warm(self) -> None:
+        pass
+
+    async def open(self, order: RunOrder, *, alone: bool = False) -> ParsedRun:
+        self.opened.append((alone, order.settings.plain))
+        return cast("ParsedRun", InlineRun(order, self.faults))
+
+
 make_scratch = partial(Scratch, Path(tempfile.gettempdir()), False)
 
 
@@ -288,9 +335,31 @@ def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> So
         "http": Http(),
         "data_sources": None,
         "window": make_window(),
-        "parsers": Parsers(),
+        "parsers": InlineParsers(),
         "scratch": make_scratch,
         "interrupted": lambda: False,
         **changes,
     }
     return Sources(namespace="shop", kubernetes=identity, **settings)
+
+
+RUNNING: dict[str, Any] = {"state": {"running": {}}}
+PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+
+
+def make_pod(name: str = "web-0", owner: str | None = None, uid: str | None = None, **containers: Any) -> dict[str, Any]:
+    """A pod with these containers (`init_`, `debug_` prefixes make them init and ephemeral) and their statuses."""
+    spec: dict[str, Any] = {"nodeName": "node-1", "containers": []}
+    status: dict[str, Any] = {"phase": "Running"}
+    for container, state in (containers or {"app": RUNNING}).items():
+        kind, statuses = "containers", "containerStatuses"
+        if container.startswith("init_"):
+            kind, statuses = "initContainers", "initContainerStatuses"
+        elif container.startswith("debug_"):
+            kind, statuses = "ephemeralContainers", "ephemeralContainerStatuses"
+        spec.setdefault(kind, []).append({"name": container})
+        if state is not None:
+            status.setdefault(statuses, []).append({"name": container, **state})
+    owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
+    labels = {"app": "shop"}
+    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, **owners}, "spec": spec, "status": status}

@@ -1,6 +1,9 @@
 """One container's log, read again from its last line until nothing new comes: each line once, and what is missing said."""
 
 import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,12 +11,12 @@ import pytest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.fetchers.kubernetes.logs_by_api import read_by_api
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, Run, RunLog
+from aletheia_operator.fetchers.kubernetes.containers import Run
+from aletheia_operator.fetchers.kubernetes.logs_by_api import read_by_api, source_of
+from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
-from aletheia_operator.logs.pool import Parsers
-from tests.unit.fakes import FakeKubelet, FakeKubernetes, Script, make_scratch, make_window
+from tests.unit.fakes import Content, FakeKubelet, FakeKubernetes, InlineParsers, Response, Script, make_scratch, make_window
 
 PATH = "/api/v1/namespaces/shop/pods/web-0/log"
 RESET = Unavailable("the Kubernetes API cannot be reached: ClientPayloadError")
@@ -33,22 +36,29 @@ class Reading:
     ) -> None:
         self.kubernetes = FakeKubernetes(logs=list(logs))
         self.log = RunLog(
-            run=run or Run("app"),
+            run=run or Run("app", 0),
             window=window or make_window(),
             limits=LogLimits(2**30, 2**30, max_line_bytes),
             scratch=make_scratch,
-            parsers=Parsers(),
-            form="api",
+            parsers=InlineParsers(),
             target="pod/web-0",
         )
         self.entries: list[dict[str, Any]] = []
         self.count = LevelCount()
+        self.restarted = False
 
     async def read(self) -> "Reading":
-        await read_by_api(self.log, self.kubernetes.real(), PATH)
-        self.count = (await self.log.finish()).count
-        for encoded in merge([self.log.spool.blocks()]):
+        async def restarted() -> bool:
+            return self.restarted
+
+        await read_by_api(self.log, source_of(self.kubernetes.real(), PATH, self.log.run), restarted)
+        await self.log.end()
+        assert self.log.result is not None
+        self.count = self.log.result.count
+        self.log.result.spool.finish(2**30)
+        for encoded in merge([self.log.result.spool.blocks()]):
             self.entries += json.loads(b"[" + encoded.block + b"]")
+        self.log.close()
         assert self.kubernetes.logs == [], "an answer was left unread"
         return self
 
@@ -67,6 +77,27 @@ class Reading:
     @property
     def since(self) -> list[str]:
         return [query["sinceTime"] for _, query in self.kubernetes.asked]
+
+
+@dataclass
+class PartsKubelet(FakeKubelet):
+    """Shows the log's last record by `tail`, and by `rest` to those who ask from its second on; `head` is its beginning."""
+
+    tail: bytes = b""
+    rest: bytes = b""
+    head: bytes = b""
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        asked = dict(query or {})
+        lines = self.lines["app"]
+        since = asked.get("sinceTime", "").removesuffix("Z").encode()
+        answer = [line for line in lines if line >= since or not line[:1].isdigit()]
+        if "tailLines" in asked:
+            answer = [self.tail]
+        elif "limitBytes" in asked and self.head:
+            answer = [self.head]
+        yield Response(Content(answer))
 
 
 ABC = [at(1, "a"), at(2, "b"), at(3, "c")]
@@ -144,12 +175,30 @@ async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
     assert sorted(reading.lines) == ["a", "b", "late"]
 
 
-async def test_a_log_that_is_rotated_between_two_looks_loses_no_line() -> None:
-    """The second look begins behind what was read: none of its lines is taken for one that was."""
+async def test_a_log_that_is_rotated_between_two_looks_is_said() -> None:
+    """The second look begins behind all that was read: none of its lines is lost, and what lay between may be."""
     later = [at(2, "c"), at(2.1, "d"), at(2.2, "e")]
-    reading = await Reading([at(1, "a"), at(1.5, "b")], later, later).read()
+    reading = await Reading([at(1, "a"), at(1.5, "b"), RESET], later, later, later).read()
     assert reading.lines == list("abcde")
+    assert reading.reasons == [GapReason.LOG_ROTATED]
+    assert "between 2026-11-22T11:30:01.500000000Z and 2026-11-22T11:30:02.000000000Z" in reading.missing[0].message
+
+
+async def test_a_look_that_shows_a_line_again_goes_on_from_there() -> None:
+    """The node has put lines aside that were read; as long as one of them is still there, nothing lies between."""
+    later = [at(1.5, "b"), at(2, "c")]
+    reading = await Reading([at(1, "a"), at(1.5, "b"), RESET], later, later).read()
+    assert reading.lines == list("abc")
     assert reading.missing == []
+
+
+async def test_another_run_is_not_taken_for_the_rest_of_this_one() -> None:
+    """The container restarted between two looks: the reading stops, to be gone on with where the API has the run now."""
+    reading = Reading([at(1, "a"), RESET], [at(9, "of the next run")])
+    reading.restarted = True
+    await reading.read()
+    assert reading.lines == ["a"]
+    assert not reading.log.complete
 
 
 async def test_the_window_cuts_at_both_ends() -> None:
@@ -161,12 +210,70 @@ async def test_the_window_cuts_at_both_ends() -> None:
     assert reading.since == ["2026-11-22T11:30:01Z"]
 
 
+WINDOW = make_window("2026-11-22T11:30:00+00:00", "2026-11-22T11:30:03+00:00")
+
+
 async def test_reading_stops_where_the_window_is_surely_over() -> None:
     """A line in disorder just behind the end still comes; the endless rest of the log is not read."""
-    window = make_window("2026-11-22T11:30:00+00:00", "2026-11-22T11:30:03+00:00")
     far = AssertionError("the log was read past the window")
-    reading = await Reading([at(3.5, "late"), at(2.9, "in time"), at(4.1, "over"), far], window=window).read()
+    flood = b"".join(at(5, "x" * 200) for _ in range(1200))
+    reading = await Reading([at(3.5, "late"), at(2.9, "in time"), flood, far], window=WINDOW).read()
     assert reading.lines == ["in time"]
+
+
+@pytest.mark.parametrize("ahead", [1, 100], ids=["one line", "some lines"])
+async def test_lines_that_a_clock_stamped_ahead_end_nothing(ahead: int) -> None:
+    """The clock was set back after them: what follows is in the window, at the looks after the first too."""
+    lines = [at(1, "a"), *[at(1700, "ahead")] * ahead, at(1.5, "b"), at(2, "c" * 200_000), at(2.5, "d")]
+    reading = await Reading(lines, [lines[-2], lines[-1]], window=WINDOW).read()
+    assert [line[0] for line in reading.lines] == list("abcd")
+    assert reading.missing == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"2031-01-01T00:00:00.000000000Z INFO of the future",
+        b"\xff\xfe2031-01-01T00:00:00.000000000Z",
+        b"\xff" * 30 + b"Z",
+        b"2031-01-01T00:00:0\xff.000000000Z",
+        b"9999-99-99T99:99:99.999999999Z x",
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 31, 40], ids=lambda cut: f"cut {cut} bytes into the line")
+async def test_what_a_line_says_does_not_end_the_reading(text: bytes, cut: int) -> None:
+    """A time in the midst of a line is the application's, wherever the network cuts."""
+    hostile = at(1, "")[:-1] + text + b"\n"
+    content = at(0.5, "before") + hostile + b"".join(at(2, f"line {number}") for number in range(50))
+    at_byte = len(at(0.5, "before")) + cut
+    reading = await Reading([content[:at_byte], content[at_byte:]], [at(2, f"line {number}") for number in range(50)]).read()
+    assert len(reading.lines) == 52
+    assert reading.missing == []
+
+
+PART = 16 * 1024
+
+
+async def test_a_last_line_that_was_written_in_parts_is_whole() -> None:
+    """The log's last record has the time of the line's last part; asked for from there, the API shows it without a time."""
+    long = at(2, "x" * (3 * PART) + "end")
+    reading = Reading()
+    reading.kubernetes = PartsKubelet(lines={"app": [at(1, "a"), long]}, tail=at(2.5, "xend"), rest=b"xend\n")
+    await reading.read()
+    assert [len(line) for line in reading.lines] == [1, 3 * PART + 3]
+    assert reading.missing == []
+
+
+async def test_the_rest_of_a_line_from_before_the_window_is_not_the_nodes_words() -> None:
+    """Its first part is older than what was asked for, so it comes without a time, before other lines or alone."""
+    for following in ([], [at(2, "b")]):
+        reading = Reading()
+        kubelet = PartsKubelet(lines={"app": [b"unable to x\n", *following]}, tail=at(2, "b"), rest=b"")
+        kubelet.head = b"2026-11-22T10:00:00.000000000Z xxx"
+        reading.kubernetes = kubelet
+        await reading.read()
+        assert reading.lines == [line.split(b" ", 1)[1].decode().strip() for line in following]
+        assert reading.missing == []
 
 
 async def test_times_in_another_zone_are_given_in_utc() -> None:
@@ -176,6 +283,7 @@ async def test_times_in_another_zone_are_given_in_utc() -> None:
     assert first == {
         "timestamp": "2026-11-22T11:30:01.500000000Z",
         "container": "app",
+        "run": 0,
         "timestamp_raw": "2026-11-22T17:00:01.5+05:30",
         "line": "a",
     }
@@ -218,7 +326,7 @@ async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
     assert reading.lines == ["a"]
     (gap,) = reading.missing
     assert gap.reason == GapReason.LOG_INCOMPLETE
-    assert gap.target == "pod/web-0 container/app"
+    assert gap.target == "pod/web-0 container/app (run 0)"
     assert "after 2026-11-22T11:30:01.000000000Z" in gap.message
 
 
@@ -258,25 +366,25 @@ async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:
     [
         pytest.param(
             Rejected("the Kubernetes API answered 403: no", GapReason.FORBIDDEN),
-            Run("app"),
+            Run("app", 0),
             GapReason.FORBIDDEN,
             id="forbidden",
         ),
         pytest.param(
             Rejected("the Kubernetes API answered 404: pods not found", GapReason.NOT_FOUND),
-            Run("app"),
+            Run("app", 0),
             GapReason.NOT_FOUND,
             id="the pod is gone",
         ),
         pytest.param(
             Rejected('answered 400: container "app" in pod "web-0" is waiting to start: CrashLoopBackOff'),
-            Run("app"),
+            Run("app", 0),
             GapReason.CONTAINER_NOT_STARTED,
             id="the container waits",
         ),
         pytest.param(
             Rejected('answered 400: previous terminated container "app" in pod "web-0" not found'),
-            Run("app", previous=True),
+            Run("app", 0, previous=True),
             GapReason.LOG_UNAVAILABLE,
             id="the run before is gone",
         ),
@@ -300,7 +408,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
     """The kubelet says with HTTP 200 why there is no log."""
     words = b"unable to retrieve container logs for containerd://abc\x1b[2J"
     reading = await Reading([words]).read()
-    assert reading.entries == [{"timestamp": None, "container": "app", "line": words.decode()}]
+    assert reading.entries == [{"timestamp": None, "container": "app", "run": 0, "line": words.decode()}]
     (gap,) = reading.missing
     assert gap.reason == GapReason.LOG_UNAVAILABLE
     assert gap.message == "unable to retrieve container logs for containerd://abc [2J"
@@ -308,7 +416,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
 
 async def test_the_run_before_is_asked_for_and_marked() -> None:
     """Its entries can be told from those of the present run."""
-    reading = await Reading([at(1, "a")], [at(1, "a")], run=Run("app", previous=True)).read()
+    reading = await Reading([at(1, "a")], [at(1, "a")], run=Run("app", 0, previous=True)).read()
     assert reading.entries[0]["previous"] is True
     assert {query["previous"] for _, query in reading.kubernetes.asked} == {"true"}
     assert {query["timestamps"] for _, query in reading.kubernetes.asked} == {"true"}

@@ -1,29 +1,24 @@
 """Entries out of a run's lines: both forms, stack traces, and worker processes that change nothing."""
 
 import json
-import os
-import signal
 from array import array
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.logs import run_parser as entries_module
-from aletheia_operator.logs.pool import INLINE_BYTES, Parsers, WorkerEnded
-from aletheia_operator.logs.run import RunCapture
-from aletheia_operator.logs.run_parser import CONTEXT, RunParser
-from aletheia_operator.logs.spool import Spool
-from aletheia_operator.scratch import Scratch
+from aletheia_operator.logs import known_shapes
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.framing import Form
+from aletheia_operator.logs.marks import CONTEXT
+from aletheia_operator.logs.run_parser import RunParser
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
 
 
-def make_parser(form: Literal["api", "cri"] = "api", max_line_bytes: int = 2**20) -> RunParser:
-    return RunParser("app", False, START, END, form, max_line_bytes)
+def make_parser(form: Form = "api", max_line_bytes: int = 2**20, **settings: Any) -> RunParser:
+    return RunParser(RunSettings("app", 0, False, START, END, max_line_bytes, form, **settings))
 
 
 def stamp(number: int) -> str:
@@ -237,19 +232,18 @@ MESSAGES = st.sampled_from(
 LINES = st.lists(st.tuples(TIMES, LEVELS, ORIGINS, ORIGINS, MESSAGES).map(" ".join), min_size=1, max_size=12)
 
 
-@given(LINES, st.integers(0, 9), st.sampled_from(["api", "cri"]))
-def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Literal["api", "cri"]) -> None:
+@given(LINES, st.integers(0, 9), st.sampled_from(["api", "file"]))
+def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Form) -> None:
     """Whatever a parser has learned of other lines, an entry depends on its own line and on the traces around it."""
     others = [line.translate({ord("7"): str(digit), ord("1"): str(digit)}) for line in lines]
-    between = " " if form == "api" else " stdout F "
+    between = " " if form == "api" else " stderr F "
     block = "".join(f"{short(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
     learning, alone = make_parser(form), make_parser(form)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entries_module, "_MOST_SHAPES", 0)
-        expected = [*alone.feed(block).block.split(b"\n"), *alone.end_run().block.split(b"\n")]
-    learned = [*learning.feed(block).block.split(b"\n"), *learning.end_run().block.split(b"\n")]
-    assert learned == expected
-    assert (learning.position, learning.seen, learning.count.summary()) == (alone.position, alone.seen, alone.count.summary())
+        patch.setattr(known_shapes, "MOST_SHAPES", 0)
+        expected = [alone.feed(block), alone.end_run()]
+    assert [learning.feed(block), learning.end_run()] == expected, "entries and marks"
+    assert (learning.position, learning.count.summary()) == (alone.position, alone.count.summary())
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
@@ -268,15 +262,21 @@ def test_parts_of_a_line_are_joined_as_the_kubelet_does() -> None:
         b"2026-11-22T11:30:00.4Z stderr F \n"
         b"2026-11-22T11:30:00.5Z stdout F \xff\n"
     )
-    first, second, third = entries_of(make_parser("cri"), block)
-    assert first == {"timestamp": "2026-11-22T11:30:00.100000000Z", "container": "app", "line": "one 🔥 end"}
-    assert (second["timestamp"], second["line"]) == ("2026-11-22T11:30:00.400000000Z", "")
+    first, second, third = entries_of(make_parser("file"), block)
+    assert first == {
+        "timestamp": "2026-11-22T11:30:00.100000000Z",
+        "container": "app",
+        "run": 0,
+        "stream": "stdout",
+        "line": "one 🔥 end",
+    }
+    assert (second["timestamp"], second["stream"], second["line"]) == ("2026-11-22T11:30:00.400000000Z", "stderr", "")
     assert (third["line"], third["line_base64"]) == ("\ufffd", "/w==")
 
 
 def test_an_endless_line_of_parts_takes_flat_memory() -> None:
     """50 MB in parts of 16 KiB are kept up to the limit."""
-    parser = make_parser("cri", max_line_bytes=2**16)
+    parser = make_parser("file", max_line_bytes=2**16)
     part = b"2026-11-22T11:30:00.100000000Z stdout P " + b"x" * 2**14 + b"\n"
     for _ in range(3200):
         parser.feed(part)
@@ -293,62 +293,131 @@ def test_fields_nested_too_deeply_are_left_to_the_line() -> None:
     assert entry["level"] == "ERROR"
 
 
-LARGE = [
-    "".join(f"{stamp(number)} ERROR boom {number}\n" for number in range(first, first + 2000)).encode()
-    for first in range(0, 16_000, 2000)
-]
+def test_parts_of_both_streams_may_alternate() -> None:
+    """A line of stderr within one of stdout is a line of its own."""
+    block = (
+        b"2026-11-22T11:30:00.100000000Z stdout P one \n"
+        b"2026-11-22T11:30:00.200000000Z stderr P bo\n"
+        b"2026-11-22T11:30:00.300000000Z stdout F two\n"
+        b"2026-11-22T11:30:00.400000000Z stderr F om\n"
+        b"2026-11-22T11:30:00.500000000Z stdout P never en\n"
+    )
+    entries = entries_of(make_parser("file"), block)
+    assert [(entry["stream"], entry["line"]) for entry in entries] == [
+        ("stdout", "one two"),
+        ("stderr", "boom"),
+        ("stdout", "never en"),
+    ]
+    assert entries[2]["partial"] is True
 
 
-def make_spool(tmp_path: Path, max_bytes: int = 2**30) -> Spool:
-    return Spool(partial(Scratch, tmp_path, True), max_bytes)
+def docker(second: float, log: str, stream: str = "stdout") -> bytes:
+    record = {"log": log, "stream": stream, "time": f"2026-11-22T11:30:{second:012.9f}Z"}
+    return json.dumps(record).encode() + b"\n"
 
 
-@pytest.mark.parametrize("max_bytes", [2**30, 50_000], ids=["all", "within a budget"])
-async def test_a_worker_keeps_what_this_process_would(tmp_path: Path, max_bytes: int) -> None:
-    """A run that is long enough to go to a worker gives the same entries and counts; it may come back and go there again."""
-    assert sum(map(len, LARGE)) > 2 * INLINE_BYTES
-    run = Parsers(processes=1).run(make_parser(), make_spool(tmp_path, max_bytes))
-    for block in LARGE:
-        await run.feed(block)
-    await run.settle()
-    for block in LARGE:
-        await run.feed(block)
-    capture = await run.settle()
-    capture.end_run()
-    here = RunCapture(make_parser(), make_spool(tmp_path, max_bytes))
-    for block in [*LARGE, *LARGE]:
-        here.feed(block)
-    here.end_run()
-    assert [one.block for one in capture.spool.blocks()] == [one.block for one in here.spool.blocks()]
-    assert capture.spool.file.is_open == (max_bytes > 1_000_000)
-    assert (capture.spool.total, capture.spool.kept) == (here.spool.total, here.spool.kept)
-    assert capture.parser.count.summary() == here.parser.count.summary()
-    assert run.position == here.position
-    assert not os.listdir(tmp_path)
+def test_dockers_files_are_read_too() -> None:
+    """Lines, parts of lines, both streams, characters that JSON escapes; what comes of it looks as of any runtime."""
+    block = docker(1, 'ERROR "quoted" \\ \u2028 🔥\n', "stderr") + docker(2, "one ") + docker(3, "two\n") + docker(4, "\n")
+    first, second, third = entries_of(make_parser("file"), block)
+    assert first == {
+        "timestamp": "2026-11-22T11:30:01.000000000Z",
+        "container": "app",
+        "run": 0,
+        "stream": "stderr",
+        "level": "ERROR",
+        "message": '"quoted" \\ \u2028 🔥',
+        "line": 'ERROR "quoted" \\ \u2028 🔥',
+    }
+    assert (second["timestamp"], second["line"]) == ("2026-11-22T11:30:02.000000000Z", "one two")
+    assert third["line"] == ""
 
 
-async def test_a_volume_that_refuses_a_worker_is_an_error_here(tmp_path: Path) -> None:
-    """The worker goes on with its other runs."""
-    parsers = Parsers(processes=1)
-    lost = parsers.run(make_parser(), Spool(partial(Scratch, tmp_path / "gone", False), 2**30))
-    other = parsers.run(make_parser(), make_spool(tmp_path))
-    with pytest.raises(FileNotFoundError):
-        for _ in range(4):
-            for block in LARGE:
-                await other.feed(block)
-                await lost.feed(block)
-    capture = await other.settle()
-    assert capture.position.lines >= len(LARGE)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a line of a runtime that nobody knows",
+        '{"log": 7, "time": "2026-11-22T11:30:01Z"}',
+        '{"log": "no time"}',
+        "[1]",
+        "{",
+        "",
+        "\0" * 100,
+        "2026-11-22T11:30:01.000000000Z",
+        "2026-11-22T11:30:01.000000000Z text without a stream",
+        "2026-02-31T11:30:01.000000000Z stdout F of a day that is none",
+        "２026-11-22T11:30:01.000000000Z stdout F digits of another script",
+    ],
+)
+def test_a_line_in_no_known_form_is_kept(line: str) -> None:
+    """Where it stands, without a time; outside of the window it is left out as its neighbours are."""
+    around = "2026-11-22T{}.000000000Z stdout F ERROR: app: neighbour\n"
+    block = around.format("11:30:00") + line + "\n" + around.format("12:30:00") + line + "\n"
+    entries = entries_of(make_parser("file"), block.encode())
+    assert [entry["line"] for entry in entries] == ["ERROR: app: neighbour", line]
+    assert entries[1]["timestamp"] is None
+    parser = make_parser("file")
+    assert [entry["line"] for entry in entries_of(parser, f"{line}\n".encode())] == [line]
+    assert (parser.position.untimed, parser.position.first) == (1, "")
 
 
-async def test_a_worker_that_is_killed_is_noticed(tmp_path: Path) -> None:
-    """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
-    parsers = Parsers(processes=1)
-    run = parsers.run(make_parser(), make_spool(tmp_path))
-    for block in LARGE:
-        await run.feed(block)
-    (pid,) = parsers.pids
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(WorkerEnded):
-        for _ in range(100):
-            await run.feed(LARGE[0])
+def test_bytes_without_a_time_are_kept_exactly() -> None:
+    """What is no text either has its bytes beside it."""
+    (entry,) = entries_of(make_parser("file"), b"\xff\xfe no form\n")
+    assert (entry["timestamp"], entry["line_base64"]) == (None, "//4gbm8gZm9ybQ==")
+
+
+def test_lines_of_a_plain_run_are_not_looked_at() -> None:
+    """Every line is there, exact, without level, message and fields."""
+    lines = ["2026-11-22 15:21:07,123 ERROR [main] app: boom", '{"level":"error","msg":"x"}', "ERROR: a: b"] * 3
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
+    entries = entries_of(make_parser(plain=True), block)
+    assert [entry["line"] for entry in entries] == lines
+    assert all(set(entry) == {"timestamp", "container", "run", "line"} for entry in entries)
+
+
+KNOWN = [f"2026-11-22 15:21:07,123 {level} [main] app: line" for level in ("INFO", "ERROR", "INFO")]
+
+
+@pytest.mark.parametrize("form", ["api", "file"])
+def test_a_further_look_skips_what_was_read(form: Form) -> None:
+    """Lines of the same second are neither lost nor doubled, known shapes or not, and new ones come behind."""
+    between = " " if form == "api" else " stdout F "
+    lines = [f"{stamp(number)}{between}{text}\n".encode() for number, text in enumerate([*KNOWN, *KNOWN, "plain", "plain"])]
+    later = f"{stamp(900)}{between}{KNOWN[0]}\n".encode()
+    parser = make_parser(form)
+    blocks = [parser.feed(b"".join(lines))]
+    parser.read_again()
+    assert parser.position.skip == len(lines)
+    blocks += [parser.feed(b"".join([*lines[:3]])), parser.feed(b"".join([*lines[3:], later])), parser.end_run()]
+    entries = [entry for one in blocks if one.block for entry in json.loads(b"[" + one.block + b"]")]
+    assert [entry["timestamp"] for entry in entries] == [*(stamp(number) for number in range(8)), stamp(900)]
+    assert parser.position.lines == 9
+
+
+def test_a_look_that_begins_behind_what_was_read_is_detached() -> None:
+    """Nothing of it is taken, until what lies between is given up."""
+    parser = make_parser()
+    parser.feed(f"{stamp(1)} a\n".encode())
+    parser.read_again()
+    later = f"{stamp(5000)} INFO x: b\n{stamp(5001)} INFO x: c\n".encode() * 2
+    assert parser.feed(later).block == b""
+    assert parser.feed(later).block == b""
+    assert parser.position.detached == stamp(5000)
+    parser.accept()
+    assert parser.position.detached == ""
+    parsed = [parser.feed(later), parser.end_run()]
+    assert b"".join(one.block for one in parsed).count(b"timestamp") == 5
+
+
+def test_lines_behind_the_window_are_counted_in_a_row() -> None:
+    """One of the window between begins the count anew, whether its shape is known or not."""
+    parser = make_parser()
+    past = b"2026-11-22T12:00:00.000000001Z INFO app: x\n"
+    parser.feed(past * 3)
+    assert parser.position.past == 3
+    parser.feed(past + f"{stamp(1)} INFO app: x\n".encode())
+    assert parser.position.past == 0
+    parser.feed(past * 2)
+    assert parser.position.past == 2
+    assert parser.position.latest == parser.position.last == "2026-11-22T12:00:00.000000001Z"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aletheia_operator.logs.pool import INLINE_BYTES, Parsers
-from aletheia_operator.logs.run_parser import RunParser
-from aletheia_operator.logs.spool import Spool
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.logs.run import RunOrder
 from aletheia_operator.scratch import Scratch, Scratches
 
 
@@ -130,14 +130,15 @@ def test_what_comes_back_too_late_is_closed(tmp_path: Path) -> None:
 async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: Path) -> None:
     """Also one that the worker made anew, when it thinned the log out."""
     owner = Scratches(tmp_path, False)
-    parser = RunParser("app", False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", "api", 2**20)
-    run = Parsers().run(parser, Spool(owner, max_bytes=1_500_000))
+    settings = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
+    parsers = Parsers(processes=1)
+    run = await parsers.open(RunOrder(settings, owner(), 1_500_000, 100))
     line = b"2026-11-22T11:30:00.%09dZ " + b"words " * 20 + b"\n"
     lines = b"".join(line % number for number in range(4000))
-    assert 6 * len(lines) > INLINE_BYTES  # a worker gets it
     for _ in range(6):
         await run.feed(lines)
-    capture = await run.settle()
+    capture = await run.end()
+    await parsers.close()
     assert capture.spool.over_budget
     assert capture.spool.file.owner is owner
     assert open_files(tmp_path) == 1

@@ -1,114 +1,19 @@
 """From targets to pods, and from pods to the runs of containers whose logs are read."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from aletheia_operator.api import InvestigationSpec, LogsRequest, Target
+from aletheia_operator.api import InvestigationSpec, Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.fetchers.base import Plan
-from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher, container_runs
+from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.members import Members
-from aletheia_operator.fetchers.kubernetes.run_log import Run
 from aletheia_operator.fetchers.kubernetes.targets import describe, label_query
-from tests.unit.fakes import FakeKubelet, FakeKubernetes, entries_of, make_sources
+from tests.unit.fakes import PULLING, RUNNING, FakeKubelet, FakeKubernetes, entries_of, make_pod, make_sources
 
 PODS = "/api/v1/namespaces/shop/pods"
-RUNNING: dict[str, Any] = {"state": {"running": {}}}
-TERMINATED = {"state": {"terminated": {"exitCode": 1}}}
-RESTARTED = {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}}
-START = datetime(2026, 11, 22, 11, tzinfo=UTC)
-CRASH_LOOPING = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}
-PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
-
-
-def make_pod(name: str = "web-0", owner: str | None = None, uid: str | None = None, **containers: Any) -> dict[str, Any]:
-    """A pod with these containers (`init_`, `debug_` prefixes make them init and ephemeral) and their statuses."""
-    spec: dict[str, Any] = {"nodeName": "node-1", "containers": []}
-    status: dict[str, Any] = {"phase": "Running"}
-    for container, state in (containers or {"app": RUNNING}).items():
-        kind, statuses = "containers", "containerStatuses"
-        if container.startswith("init_"):
-            kind, statuses = "initContainers", "initContainerStatuses"
-        elif container.startswith("debug_"):
-            kind, statuses = "ephemeralContainers", "ephemeralContainerStatuses"
-        spec.setdefault(kind, []).append({"name": container})
-        if state is not None:
-            status.setdefault(statuses, []).append({"name": container, **state})
-    owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
-    labels = {"app": "shop"}
-    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "labels": labels, **owners}, "spec": spec, "status": status}
-
-
-@pytest.mark.parametrize(
-    ("containers", "runs"),
-    [
-        pytest.param({"app": RUNNING}, [Run("app")], id="running"),
-        pytest.param({"app": TERMINATED}, [Run("app")], id="ended"),
-        pytest.param({"app": RESTARTED}, [Run("app", previous=True), Run("app")], id="restarted, so two runs, the older first"),
-        pytest.param({"app": CRASH_LOOPING}, [Run("app")], id="crash-looping, so the present log is that of the last run"),
-        pytest.param(
-            {"app": PULLING},
-            [Run("app", not_started="the container never started: ImagePullBackOff: no such image")],
-            id="never started",
-        ),
-        pytest.param(
-            {"app": None}, [Run("app", not_started="the container never started: Running")], id="without a status yet"
-        ),
-        pytest.param(
-            {"init_db": TERMINATED, "app": RUNNING, "debug_sh": RUNNING},
-            [Run("init_db"), Run("app"), Run("debug_sh")],
-            id="init, then plain, then ephemeral containers",
-        ),
-        pytest.param(
-            {"app": RUNNING, "proxy": RESTARTED}, [Run("app"), Run("proxy", previous=True), Run("proxy")], id="a sidecar"
-        ),
-        pytest.param(
-            {"init_db": {"state": {"terminated": {"startedAt": "2026-11-22T11:30:00Z"}}, "restartCount": 1}},
-            [Run("init_db", previous=True), Run("init_db", started_at="2026-11-22T11:30:00Z")],
-            id="restarted, and the node has removed the run before",
-        ),
-        pytest.param(
-            {"init_db": {"state": {"terminated": {"startedAt": "2026-11-22T10:30:00Z"}}, "restartCount": 1}},
-            [Run("init_db", started_at="2026-11-22T10:30:00Z")],
-            id="restarted before the window, so the run before had no line in it",
-        ),
-    ],
-)
-def test_runs_follow_from_the_containers_states(containers: dict[str, Any], runs: list[Run]) -> None:
-    """Each run that has a log is read; for each container that never started there is a reason."""
-    assert container_runs(make_pod(**containers), None, LogsRequest(), START) == runs
-
-
-def test_without_previous_only_the_present_runs_are_read() -> None:
-    """`logs.previous: false`; a container that waits still has its last run's log."""
-    pod = make_pod(app=RESTARTED, proxy=CRASH_LOOPING)
-    assert container_runs(pod, None, LogsRequest(previous=False), START) == [Run("app"), Run("proxy")]
-
-
-def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
-    """A name that the pod does not have is not silently nothing."""
-    runs = container_runs(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, LogsRequest(), START)
-    assert runs == [Run("proxy"), Run("typo", not_started="the pod has no container typo")]
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        pytest.param({"phase": "Pending"}, "Pending", id="not scheduled"),
-        pytest.param(
-            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted: low on memory", id="evicted"
-        ),
-        pytest.param({}, "no status yet", id="brand-new"),
-    ],
-)
-def test_a_pod_without_container_statuses_says_why(status: dict[str, str], words: str) -> None:
-    """The pod's own reason stands in for the container's."""
-    pod = {**make_pod(), "status": status}
-    (run,) = container_runs(pod, None, LogsRequest(), START)
-    assert run.not_started == f"the container never started: {words}"
 
 
 @pytest.mark.parametrize(
@@ -222,10 +127,10 @@ async def test_a_pod_that_two_targets_select_is_asked_once() -> None:
     by_label = {"selector": {"matchLabels": {"app": "shop"}}}
     plan = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, {**by_label, "containers": ["proxy"]})
     (question,) = plan.questions
-    assert [run["container"] for run in question.arguments["runs"]] == ["app", "proxy"]
+    assert [one["container"] for one in question.arguments["containers"]] == ["app", "proxy"]
     assert question.target == "pod/web-0"
     everything = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, by_label)
-    assert [run["container"] for run in everything.questions[0].arguments["runs"]] == ["app", "proxy", "other"]
+    assert [one["container"] for one in everything.questions[0].arguments["containers"]] == ["app", "proxy", "other"]
 
 
 async def test_what_a_target_cannot_have_does_not_hide_the_others() -> None:
@@ -266,7 +171,7 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
         "app": [b"2026-11-22T11:30:01.000000000Z ERROR a\n", b"2026-11-22T11:30:03.000000000Z c\n"],
         "proxy": [b"2026-11-22T11:30:02.000000000Z b\n"],
     }
-    sources = make_sources(FakeKubelet(lines=lines))
+    sources = make_sources(FakeKubelet({f"{PODS}/web-0": pod}, lines=lines))
     (document,) = [one async for one in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
     entries = await entries_of(document)
     assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]
@@ -275,7 +180,7 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
     assert document.findings.summary == "3 logs (1 ERROR), top error: 'a' (1x)"
     assert document.findings.metadata == {
         "levels": {"ERROR": 1},
-        "via": {"container/app": "api", "container/proxy": "api"},
+        "via": {"container/app (run 0)": "api", "container/proxy (run 0)": "api"},
         "kept": {"ERROR": 1, "none": 2},
         "dropped": {},
     }

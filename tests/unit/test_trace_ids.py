@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.run_parser import RunParser
 from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds, first
@@ -17,7 +18,7 @@ LONG, SHORT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 def parsed(*lines: str, container: str = "app", second: int = 0) -> bytes:
     """Entries as the log parser makes them, a second apart."""
-    parser = RunParser(container, False, "", "9999", "api", 16_384)
+    parser = RunParser(RunSettings(container, 0, False, "", "9999", 16_384))
     stamped = [f"2026-11-22T12:00:{second + number:02d}.000000000Z {line}\n" for number, line in enumerate(lines)]
     blocks = [parser.feed("".join(stamped).encode()).block, parser.end_run().block]
     return SEPARATOR.join(block for block in blocks if block)

@@ -1,207 +1,197 @@
-"""Parses runs of containers: short ones here, long ones in worker processes, which end when there is nothing more to do.
+"""Parses runs of containers in worker processes, which are started when needed and end when there is nothing more to do.
 
-A worker keeps the entries of its runs on the session volume itself: only lines go there, and the file comes back at the end.
+Nothing of a log is looked at in this process: a worker may hang, or die, over a hostile line, and costs only its own runs. A
+worker keeps the entries of its runs on the session volume itself: only lines go there, and the file comes back at the end.
 """
 
 import asyncio
-import fcntl
 import os
-import socket
-import sys
-from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
-from aletheia_operator.logs.frames import HEADER, content, frame
-from aletheia_operator.logs.run import RunCapture
-from aletheia_operator.logs.run_parser import RunParser
-from aletheia_operator.logs.spool import Spool
+from aletheia_operator.logs.position import Position
+from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerProcess
 
-INLINE_BYTES = 256 * 1024
-"""Of a run that are parsed in this process; a longer run goes to a worker."""
-IDLE_SECONDS = 15.0
-_PIPE_BYTES = 512 * 1024
-
-
-class WorkerEnded(Exception):
-    """A worker process ended before its work was done, such as when memory was short."""
+REQUEST_SECONDS = 30.0
+"""That a worker may take for a block of lines before it is killed."""
+SLOWEST_BYTES_PER_SECOND = 10 * 1024 * 1024  # at which entries are thinned out
+PARSER_FAILURES = (WorkerEnded, WorkerFault)
 
 
 @dataclass
 class Parsers:
-    """The worker processes, started when first needed. All calls are of one event loop."""
+    """The worker processes. All calls are of one event loop."""
 
     processes: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
+    request_seconds: float = REQUEST_SECONDS
     merging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Whose turn it is to read back what was parsed: done by all at once it would take memory, and no less time."""
-    _workers: list["_Worker"] = field(init=False, default_factory=list)
+    """Limits how many runs are read back at the same time: more would take memory, and no less time."""
+    _workers: list[WorkerProcess] = field(init=False, default_factory=list)
     _ids: "count[int]" = field(init=False, default_factory=count)
-    _starting: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _starting: asyncio.Task[WorkerProcess] | None = field(init=False, default=None)
+    _alone: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
-    def run(self, parser: RunParser, spool: Spool) -> "ParsedRun":
-        return ParsedRun(self, RunCapture(parser, spool))
+    def warm(self) -> None:
+        """Start a worker if there is none, so that the first run need not wait for it."""
+        if not self._alive() and self._starting is None:
+            self._start()
+
+    async def open(self, order: RunOrder, *, alone: bool = False) -> "ParsedRun":
+        """Begin to parse a run: in the least busy worker, or in one that has no other run. Raises WorkerEnded."""
+        if alone:
+            return await self._open_alone(order)
+        workers = self._alive()
+        while len(workers) < self.processes and not (workers and not min(len(worker.runs) for worker in workers)):
+            started = await self._started()
+            workers = self._alive()
+            if not started.alive:
+                raise WorkerEnded
+        worker = min(workers, key=lambda worker: len(worker.runs))
+        return ParsedRun(worker, next(self._ids), order)
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that live."""
-        return [worker.pid for worker in self._workers if worker.alive]
-
-    async def assign(self, capture: RunCapture) -> tuple["_Worker", int]:
-        """The least busy worker, with the run in it."""
-        async with self._starting:
-            self._workers = [worker for worker in self._workers if worker.alive]
-            if len(self._workers) < self.processes:
-                self._workers.append(await _Worker.start())
-            worker = min(self._workers, key=lambda worker: len(worker.runs))
-            run = next(self._ids)
-            worker.runs.add(run)
-        await worker.open(run, capture)
-        return worker, run
-
-
-class _Worker:
-    def __init__(self, process: asyncio.subprocess.Process, files: socket.socket) -> None:
-        assert process.stdin is not None
-        self.runs: set[int] = set()
-        self.alive = True
-        self._process = process
-        self._files = files
-        self._requests = process.stdin
-        self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._sending = asyncio.Lock()
-        self._reader = asyncio.create_task(self._read())
-        self._idle: asyncio.TimerHandle | None = None
-
-    @classmethod
-    async def start(cls) -> "_Worker":
-        pipe = asyncio.subprocess.PIPE
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "aletheia_operator.logs.worker", str(theirs.fileno())),
-                stdin=pipe,
-                stdout=pipe,
-                pass_fds=[theirs.fileno()],
-            )
-        assert process.stdin is not None
-        fcntl.fcntl(process.stdin.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        return cls(process, ours)
+        """Of the workers that live."""
+        return [worker.pid for worker in self._alive()]
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def runs(self) -> int:
+        """How many runs are being parsed."""
+        return sum(len(worker.runs) for worker in self._alive())
 
-    async def open(self, run: int, capture: RunCapture) -> None:
-        """Hand a run over, with its file. Raises WorkerEnded."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-        async with self._sending:
-            self._write(("open", run, capture))
-            capture.send_file(self._files)
-            await self._drain()
+    async def close(self) -> None:
+        """End all workers, and wait until they are gone."""
+        if self._starting is not None:
+            with suppress(OSError):
+                await self._starting
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            await worker.ended()
 
-    async def request(self, operation: str, run: int, *arguments: Any) -> "asyncio.Future[Any]":
-        """Send a request; its answer is to come. Raises WorkerEnded."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        async with self._sending:
-            self._write((operation, run, *arguments))
-            self._waiting.append(answer)
-            await self._drain()
-        return answer
+    def _alive(self) -> list[WorkerProcess]:
+        self._workers = [worker for worker in self._workers if worker.alive]
+        return self._workers
 
-    def close(self, run: int) -> None:
-        self.runs.discard(run)
-        if not self.runs:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._stop)
+    def _start(self) -> asyncio.Task[WorkerProcess]:
+        async def start() -> WorkerProcess:
+            try:
+                worker = await WorkerProcess.start(self.request_seconds)
+                self._workers.append(worker)
+                return worker
+            finally:
+                self._starting = None
 
-    def _stop(self) -> None:
-        if not self.runs:
-            self.alive = False
-            self._requests.close()
+        self._starting = asyncio.create_task(start())
+        self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._starting
 
-    def _write(self, message: Any) -> None:
-        if not self.alive:
-            raise WorkerEnded
-        self._requests.write(frame(message))
-
-    async def _drain(self) -> None:
+    async def _started(self) -> WorkerProcess:
+        """A worker that is just started; several who wait get the same one. Raises WorkerEnded."""
         try:
-            await self._requests.drain()
-        except ConnectionError as e:
+            return await asyncio.shield(self._starting or self._start())
+        except OSError as e:
             raise WorkerEnded from e
 
-    async def _read(self) -> None:
-        answers = self._process.stdout
-        assert answers is not None
+    async def _open_alone(self, order: RunOrder) -> "ParsedRun":
+        await self._alone.acquire()
         try:
-            while True:
-                (size,) = HEADER.unpack(await answers.readexactly(HEADER.size))
-                self._answer(content(await answers.readexactly(size)))
-        except asyncio.IncompleteReadError:
-            self.alive = False
-            for waiting in self._waiting:
-                if not waiting.done():
-                    waiting.set_exception(WorkerEnded())
-            await self._process.wait()
-        finally:
-            self._files.close()
+            worker = await WorkerProcess.start(self.request_seconds)
+        except BaseException as e:
+            self._alone.release()
+            if isinstance(e, OSError):
+                raise WorkerEnded from e
+            raise
+        try:
+            return ParsedRun(worker, next(self._ids), order, self._end_alone)
+        except WorkerEnded:
+            self._end_alone(worker)
+            raise
 
-    def _answer(self, answer: Any) -> None:
-        waiting = self._waiting.popleft()
-        if isinstance(answer, RunCapture):
-            answer.receive_file(self._files)
-        if waiting.done():  # nobody waits for it any more
-            if isinstance(answer, RunCapture):
-                answer.spool.close()
-        elif isinstance(answer, Exception):
-            waiting.set_exception(answer)
-        else:
-            waiting.set_result(answer)
+    def _end_alone(self, worker: WorkerProcess) -> None:
+        worker.stop()
+        self._alone.release()
 
 
 class ParsedRun:
-    """One run being parsed. `capture` is up to date before the first `feed` and after `settle`."""
+    """One run being parsed. `position` may be a block behind until `drain`."""
 
-    def __init__(self, parsers: Parsers, capture: RunCapture) -> None:
-        self.capture = capture
-        self.position = capture.position
-        self._parsers = parsers
-        self._fed = 0
-        self._worker: tuple[_Worker, int] | None = None
-        self._answer: asyncio.Future[Any] | None = None
+    def __init__(
+        self, worker: WorkerProcess, number: int, order: RunOrder, on_close: Callable[[WorkerProcess], None] | None = None
+    ) -> None:
+        self.position = Position()
+        self._worker = worker
+        self._number = number
+        self._order = order
+        self._on_close = on_close
+        self._answer: Answer | None = None  # of the last block
+        self._result: Answer | None = None
+        self._taken = False
+        try:
+            worker.request("open", number, order)
+        finally:
+            order.scratch.close()  # the worker has a copy, which comes back with the result
+        worker.add(number)
 
     async def feed(self, lines: bytes) -> None:
-        """Parse whole lines; `position` may be a call behind. Raises WorkerEnded, and OSError where the volume is full."""
-        self._fed += len(lines)
-        if self._worker is None and self._fed > INLINE_BYTES:
-            self._worker = await self._parsers.assign(self.capture)
-        if self._worker is None:
-            self.capture.feed(lines)
-            self.position = self.capture.position
-            return
-        worker, run = self._worker
-        await self.drain()
-        self._answer = await worker.request("feed", run, lines)
+        """Parse whole lines; only the last of all may lack its end. They are parsed even if the call is cancelled.
+
+        Raises WorkerEnded and WorkerFault, and OSError if the volume is full.
+        """
+        try:
+            await self.drain()  # so that a quick source does not fill the memory
+        finally:
+            # thinning takes longer the more there is
+            more = self._order.max_bytes / SLOWEST_BYTES_PER_SECOND
+            self._answer = self._worker.request("feed", self._number, lines, more_seconds=more)
+        await self._worker.drain()
 
     async def drain(self) -> None:
-        """Wait until `position` is that of all lines that were fed. Raises WorkerEnded and OSError."""
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            self.position = await answer
+        """Wait until `position` is that of all lines that were fed. Raises as `feed`."""
+        if self._answer is not None:
+            position = await asyncio.shield(self._answer)
+            self._answer, self.position = None, position
 
-    async def settle(self) -> RunCapture:
-        """The run as it is now; later lines are parsed here again. Raises WorkerEnded and OSError."""
-        if self._worker is not None:
-            worker, run = self._worker
-            self._worker, self._fed = None, 0
-            try:
-                answer = await worker.request("close", run)
-                try:
-                    await self.drain()
-                finally:
-                    self.capture = await answer
-            finally:
-                worker.close(run)
-        return self.capture
+    async def ask(self, operation: str) -> None:
+        """Do `read_again`, `accept` or `no_words` (see RunParser) after what was fed. Raises as `feed`."""
+        await self.drain()
+        self.position = await self._worker.request(operation, self._number)
+
+    async def end(self) -> RunResult:
+        """What the run became; nothing more can be fed. After a cancellation it can be asked again. Raises as `feed`."""
+        if self._result is None:
+            with suppress(OSError):  # the result says so too
+                await self.drain()
+            self._result = self._worker.request("end", self._number)
+        result: RunResult = await asyncio.shield(self._result)
+        self.position = result.position
+        self._taken = True
+        self._leave()
+        return result
+
+    def close(self) -> None:
+        """Let the worker forget the run. What it became is lost, unless `end` gave it."""
+        if self._result is None:
+            with suppress(WorkerEnded):
+                self._result = self._worker.request("drop", self._number)
+        elif not self._result.done():
+            self._result.cancel()
+        elif not self._taken:
+            _give_back(self._result)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._number in self._worker.runs:
+            self._worker.remove(self._number)
+            if self._on_close is not None:
+                self._on_close(self._worker)
+
+
+def _give_back(answer: Answer) -> None:
+    """Close the file of a run that came back too late."""
+    if not answer.cancelled() and answer.exception() is None and isinstance(answer.result(), RunResult):
+        answer.result().spool.close()

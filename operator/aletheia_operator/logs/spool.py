@@ -1,16 +1,17 @@
 """What is kept of one run of a container: all of it, or what matters most within a budget.
 
 Entries wait in a file. When they are more than the budget, errors and fatals stay first, then the lines around them, then an
-even sample of the rest. Which lines stay depends on the log and the budget alone, not on how the log arrived.
+even sample of the rest. The run's last lines always stay: they tell how it ended. Which lines stay depends on the log and the
+budget alone, not on how the log arrived.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 
-from aletheia_operator.logs.run_parser import BUCKETS, CONTEXT, Parsed, codes_of, count_codes
+from aletheia_operator.logs.marks import BUCKETS, CONTEXT, Parsed, codes_of, count_codes
 from aletheia_operator.scratch import Scratch, Stored
 from aletheia_operator.text.batches import SEPARATOR, SERIOUS_CODE, Encoded
 
@@ -20,29 +21,33 @@ _CLASSES = tuple(
     _SERIOUS if code & 7 >= SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
 )  # by the low bits of a mark
 _SLACK = 2  # the file may hold so many budgets before it is thinned out
+LAST_LINES = 20  # that stay whatever the budget, the last one whatever its length
+LAST_BYTES = 256 * 1024
+_SMALL_BYTES = 64 * 1024  # that may stay in memory until the run is read back
 
 
 @dataclass
 class Spool:
     """Entries of one run in their order. `sample_percent` is what is wanted of lines that are no errors, nor near one."""
 
-    scratch: Callable[[], Scratch]
+    file: Scratch
     max_bytes: int
     sample_percent: int = 100
     size_bytes: int = 0
-    """Of the entries kept so far."""
+    """Of the entries kept so far, but for the last ones."""
     total: Counter[int] = field(default_factory=Counter)
     """Entries that came, by level code."""
     kept: Counter[int] = field(default_factory=Counter)
-
+    """Entries that stayed, by level code; complete after `finish`."""
     over_budget: bool = False
 
     def __post_init__(self) -> None:
         self._first_bucket_out = [BUCKETS, BUCKETS, BUCKETS * self.sample_percent // 100]
+        self._last: list[tuple[int, bytes]] = []  # marks and entries, which go through `_keep` when others follow
+        self._last_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
-        self.file = self.scratch()
         self.size_bytes, self.kept = 0, Counter()
         self._numbers: list[tuple[int, int]] = []  # of a block's marks, and of its entries
         self._blocks: list[bytes] = []
@@ -54,16 +59,41 @@ class Spool:
         if not parsed.marks:
             return
         self.total.update(count_codes(parsed.marks))
-        self._keep(array("H", parsed.marks), parsed.block)
+        marks = array("H", parsed.marks)
+        block, last = _split_last(parsed.block, len(marks))
+        self._last += zip(marks[len(marks) - len(last) :], last, strict=True)
+        self._last_bytes += sum(map(len, last))
+        older = 0
+        while len(self._last) - older > LAST_LINES or (len(self._last) - older > 1 and self._last_bytes > LAST_BYTES):
+            self._last_bytes -= len(self._last[older][1])
+            older += 1
+        if len(last) < len(marks):  # then all that waited until now is older
+            before = len(self._last) - len(last)
+            self._keep_each(self._last[:before])
+            self._keep(marks[: len(marks) - len(last)], block)
+            self._keep_each(self._last[before:older])
+        else:
+            self._keep_each(self._last[:older])
+        del self._last[:older]
         if self.size_bytes > _SLACK * self.max_bytes:
             self._thin(self.max_bytes)
 
+    def end(self) -> None:
+        """Nothing more comes: put what waits into the file, but for a little. Raises OSError."""
+        if self._waiting_bytes > _SMALL_BYTES:
+            self._write()
+
     def finish(self, max_bytes: int) -> None:
-        """Keep at most so many bytes."""
+        """Keep at most so many bytes, and the last lines. Raises OSError."""
         if self.size_bytes > max_bytes:
             self._thin(max_bytes)
+        if self._last:
+            marks = array("H", (mark for mark, _ in self._last))
+            self._put(marks, SEPARATOR.join([entry for _, entry in self._last]))
+            self._last = []
 
     def blocks(self) -> Iterator[Encoded]:
+        """What stayed, after `finish`. Raises OSError."""
         for marks, number in self._numbers:
             yield Stored(self.file.get(number), codes_of(self.file.get(marks)), self.file, number)
         if self._blocks:
@@ -72,19 +102,30 @@ class Spool:
     def close(self) -> None:
         self.file.close()
 
+    def _keep_each(self, entries: list[tuple[int, bytes]]) -> None:
+        if entries:
+            marks = array("H", (mark for mark, _ in entries))
+            self._keep(marks, SEPARATOR.join([entry for _, entry in entries]))
+
     def _keep(self, marks: "array[int]", block: bytes) -> None:
         if min(self._first_bucket_out) < BUCKETS:
             marks, block = self._selected(marks, block)
             if not marks:
                 return
+        self._put(marks, block)
+
+    def _put(self, marks: "array[int]", block: bytes) -> None:
         self.kept.update(count_codes(marks.tobytes()))
         self.size_bytes += len(block) + len(SEPARATOR)
         self._blocks.append(block)
         self._marks += marks
         self._waiting_bytes += len(block)
         if self._waiting_bytes >= _BLOCK_BYTES:
-            self._numbers.append((self.file.put(self._marks.tobytes()), self.file.put(SEPARATOR.join(self._blocks))))
-            self._blocks, self._marks, self._waiting_bytes = [], array("H"), 0
+            self._write()
+
+    def _write(self) -> None:
+        self._numbers.append((self.file.put(self._marks.tobytes()), self.file.put(SEPARATOR.join(self._blocks))))
+        self._blocks, self._marks, self._waiting_bytes = [], array("H"), 0
 
     def _selected(self, marks: "array[int]", block: bytes) -> tuple["array[int]", bytes]:
         out = [self._first_bucket_out[_CLASSES[code]] for code in range(16)]
@@ -106,10 +147,13 @@ class Spool:
         self.over_budget = True
         self._first_bucket_out = self._thresholds(max_bytes)
         old = copy(self)
+        self.file = self.file.another()
         self._begin()
-        for marks, block in old._frames():
-            self._keep(marks, block)
-        old.close()
+        try:
+            for marks, block in old._frames():
+                self._keep(marks, block)
+        finally:
+            old.file.close()
 
     def _thresholds(self, max_bytes: int) -> list[int]:
         """For each class the first bucket that no longer fits."""
@@ -127,6 +171,14 @@ class Spool:
             if bucket < before:
                 left = 0
         return out
+
+
+def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
+    """A block without its last entries, and these: as many as may have to stay."""
+    if entries <= LAST_LINES:
+        return b"", block.split(SEPARATOR)
+    older, *last = block.rsplit(SEPARATOR, LAST_LINES)
+    return older, last
 
 
 def share(sizes: list[int], max_bytes: int) -> list[int]:

@@ -1,45 +1,71 @@
-"""One worker process: reads requests from its standard input, answers each on its standard output, ends with the input.
+"""One worker process: reads requests from a socket, answers each there, and ends when no more come.
 
-Requests: ("open", run id, RunCapture), no answer; ("feed", run id, lines), answered by the Position or the OSError that the
-volume gave; ("close", run id), answered by the RunCapture as it is then. A run's open file goes over the socket whose number
-is the argument, before what it belongs to is used.
+Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `accept`, `no_words`,
+`end` and `drop`. Each is answered, in their order: by a Position, by the RunResult of `end`, by None, or by the error that it
+raised, which ends no other run. A result's open file goes over another socket, before the answer. The sockets' numbers are the
+arguments.
 """
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from aletheia_operator.logs.frames import HEADER, content, frame
-from aletheia_operator.logs.run import RunCapture
-from aletheia_operator.logs.run_parser import Position
+from aletheia_operator.logs.run import RunCapture, RunResult, WorkerFault
+
+
+class Runs:
+    """The runs of one worker."""
+
+    def __init__(self, files: socket.socket) -> None:
+        self._runs: dict[int, RunCapture] = {}
+        self._files = files
+
+    def answer(self, operation: str, run: int, *arguments: Any) -> bytes:
+        """Do what is asked; the framed answer."""
+        try:
+            match operation:
+                case "open":
+                    self._runs[run] = RunCapture(*arguments)
+                    return frame(None)
+                case "drop":
+                    if (dropped := self._runs.pop(run, None)) is not None:
+                        dropped.spool.close()
+                    return frame(None)
+                case "end":
+                    return self._end(run)
+                case "feed" | "read_again" | "accept" | "no_words":
+                    return frame(getattr(self._runs[run], operation)(*arguments))
+            return frame(WorkerFault(f"no such operation: {operation}"))
+        except OSError as e:
+            return frame(OSError(e.errno, e.strerror))
+        except Exception as e:
+            if (lost := self._runs.pop(run, None)) is not None:
+                lost.spool.close()
+            return frame(WorkerFault(type(e).__name__))  # no more than that: its text may quote the log
+
+    def _end(self, run: int) -> bytes:
+        capture = self._runs.pop(run)
+        try:
+            result: RunResult = capture.end()
+            answer = frame(result)
+            if result.spool.file.is_open:
+                socket.send_fds(self._files, [b"f"], [result.spool.file.descriptor])
+        finally:
+            capture.spool.file.release()
+        return answer
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, files: socket.socket) -> None:
-    runs: dict[int, RunCapture] = {}
+    """Answer requests until they end."""
+    runs = Runs(files)
     while header := requests.read(HEADER.size):
-        operation, run, *payload = content(requests.read(HEADER.unpack(header)[0]))
-        answer: Any
-        if operation == "open":
-            runs[run] = payload[0]
-            runs[run].receive_file(files)
-            continue
-        if operation == "close":
-            answer = runs.pop(run)
-            answered = frame(answer)
-            answer.send_file(files)
-        else:
-            answered = frame(_feed(runs[run], *payload))
-        answers.write(answered)
+        answers.write(runs.answer(*content(requests.read(HEADER.unpack(header)[0]))))
         answers.flush()
 
 
-def _feed(capture: RunCapture, lines: bytes) -> Position | OSError:
-    try:
-        capture.feed(lines)
-    except OSError as e:
-        return OSError(e.errno, e.strerror)
-    return capture.position
-
-
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer, socket.socket(fileno=int(sys.argv[1])))
+    requests, files = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    with suppress(ConnectionError):  # the operator is gone
+        serve(requests.makefile("rb"), requests.makefile("wb"), files)

@@ -1,125 +1,219 @@
-"""Logs by way of the pods/log API.
+"""Logs by way of the API server: a run of a container, read again from its last line until nothing new comes.
 
 Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API knows no end of a log's
 window and only whole seconds of its start: both are cut while parsing.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.kubernetes.run_log import Run, RunLog
+from aletheia_operator.fetchers.kubernetes.containers import Run
+from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
+from aletheia_operator.logs.framing import SECOND_LENGTH, sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
-from aletheia_operator.logs.run_parser import sort_key
-from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds
+from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds, to_nanoseconds
 
 MAX_BROKEN_READS = 3  # in a row, without a new line
-ROTATED_BYTES = 10 * 1024 * 1024  # least size at which a kubelet rotates by default (containerLogMaxSize)
+ROTATED_BYTES = 768 * 1024  # that must be missing, by the log's rate, before a rotation is inferred
 BUSY_LINES = 2000
-_SECOND_LENGTH = len("2026-11-22T15:21:11")
+YOUNG_SECONDS = 2.0  # a file that began so little ago does not show its log's rate
 _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
+_FIRST_LINE_BYTES = 64
+_PART_BYTES = 8 * 1024  # runtimes write longer lines in parts
 
 
-async def read_by_api(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
+@dataclass(frozen=True)
+class LogSource:
+    """Where the API has the log of a run. `previous`: as its `previous=true`."""
+
+    kubernetes: Kubernetes
+    path: str
+    container: str
+    previous: bool
+
+    def query(self, **more: str) -> dict[str, str]:
+        query = {"container": self.container, "timestamps": "true"}
+        return query | ({"previous": "true"} if self.previous else {}) | more
+
+    async def glance(self, most: int, **more: str) -> bytes:
+        """The beginning of an answer that is short by its nature. Raises SourceError."""
+        async with self.kubernetes.stream(self.path, self.query(**more)) as response:
+            parts, size = [], 0
+            async for chunk in response.content.iter_any():
+                parts.append(chunk)
+                size += len(chunk)
+                if size > most:
+                    break
+        return b"".join(parts)
+
+    async def first_time(self, since: str | None = None) -> str:
+        """The time of the first line, of those from the second `since` on; empty if there is none. Raises SourceError."""
+        more = {"limitBytes": str(_FIRST_LINE_BYTES)} | ({"sinceTime": f"{since}Z"} if since else {})
+        return _time_of(await self.glance(_FIRST_LINE_BYTES, **more)) or ""
+
+
+async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Awaitable[bool]]) -> None:
     """Read a run within the window, again from its last line while it breaks off. What is missing is said in the log.
 
     A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells,
-    and where that breaks off too, the log's last line.
+    and if that breaks off too, the log's last line. A look that does not go on from what was read shows another run, or
+    a log that was rotated meanwhile: `restarted` tells. The log of a container that restarted is left incomplete.
     """
-    broken, since = 0, log.start[:_SECOND_LENGTH]
+    if log.position.lines:
+        await log.ask("read_again")
+    broken, since = 0, log.position.since or log.start[:SECOND_LENGTH]
     while True:
-        position, fragment = log.position, log.fragment
+        lines, fragment = log.position.lines, log.fragment
         error: SourceError | None = None
         try:
-            async with kubernetes.stream(path, {**_query(log.run), "sinceTime": f"{since}Z"}) as response:
+            async with source.kubernetes.stream(source.path, source.query(sinceTime=f"{since}Z")) as response:
                 await log.read(response.content.iter_chunked(BLOCK_BYTES))
-            await log.look_at_fragment(position != log.position)
+            await log.look_at_fragment(log.position.lines > lines)
             if log.past_the_end:
-                return
-            news = (position, fragment) != (log.position, log.fragment)
+                break
+            if log.position.detached:
+                if await restarted():
+                    return
+                await _say_hole(log)
+                continue
+            if log.position.latest > log.stop:
+                break
+            news = (lines, fragment) != (log.position.lines, log.fragment)
             busy = log.position.lines >= BUSY_LINES and not log.fragment
-            goes_on = await _goes_on(log, kubernetes, path) if busy or (not news and await _may_be_cut(log)) else None
+            goes_on = await _goes_on(log, source) if busy or (not news and _may_be_cut(log)) else None
             if busy and goes_on is False:
-                return
-            if goes_on and not news:
+                break
+            if goes_on and not news and not await _ends_with_a_part(log, source):
                 error = Unavailable("the stream ends before the log does")
+        except ParserFailed:
+            raise
         except Unavailable as e:
             error = e
-            await log.look_at_fragment(position != log.position)
+            await log.look_at_fragment(log.position.lines > lines)
         except Rejected as e:
             if e.reason == GapReason.SAVE_FAILED:
                 raise
-            log.say(*_explain(e, log.run))
+            log.say(*_explain(e, source.previous))
+            log.complete = True
             return
-        news = (position, fragment) != (log.position, log.fragment)
+        news = (lines, fragment) != (log.position.lines, log.fragment)
         broken = 0 if news else broken + 1
         if not news and (error is None or broken >= MAX_BROKEN_READS):
             break
-        since = await log.read_again() or since
+        await log.ask("read_again")
+        since = log.position.since or since
     await log.feed_fragment()
     if error is not None:
         last = log.position.last
         reason = GapReason.LOG_INCOMPLETE if last else error.reason
         log.say(reason, f"the log broke off{f' after {last}' if last else ''}: {error.message}")
+    await _look_at_words(log, source)
+    log.complete = True
 
 
-async def _may_be_cut(log: RunLog) -> bool:
+async def _say_hole(log: RunLog) -> None:
+    position = log.position
+    log.say(
+        GapReason.LOG_ROTATED,
+        "the node rotated the log while it was read: what came between"
+        f" {position.latest} and {position.detached} may be missing",
+    )
+    await log.ask("accept")
+
+
+async def _look_at_words(log: RunLog, source: LogSource) -> None:
+    """Tell the node's words from the rest of a line that began before the window: there the log has lines."""
+    if log.position.words is not None:
+        try:
+            if await source.first_time():
+                await log.ask("no_words")
+        except ParserFailed:
+            raise
+        except SourceError:
+            return
+
+
+def _may_be_cut(log: RunLog) -> bool:
     """Whether a look that brought nothing new looks like one that was cut: within a line, or before what was read already."""
-    parser = await log.settle()
-    return bool(log.fragment) or parser.skip > 0 or (log.position.lines == 0 and parser.words is None)
+    position = log.position
+    return bool(log.fragment) or position.skip > 0 or (position.lines == 0 and position.words is None)
 
 
-async def _goes_on(log: RunLog, kubernetes: Kubernetes, path: str) -> bool | None:
-    """Whether the log's last line is later than all that was read; None where it does not tell.
+async def _goes_on(log: RunLog, source: LogSource) -> bool | None:
+    """Whether lines of the window may follow on all that was read; None if the log's last line does not tell.
 
     Of a busy log that is cheaper to ask than its last seconds again.
     """
-    tail = await _glance(kubernetes, path, {**_query(log.run), "tailLines": "1"})
-    stamp, _, _ = tail.partition(b" ")
-    key = sort_key(stamp.decode("ascii", "replace"))
-    fragment = sort_key(log.fragment.partition(b" ")[0].decode("ascii", "replace")) or ""
-    return None if key is None else key >= log.start and key > max(log.position.last, fragment)
+    key = _time_of(await source.glance(_TAIL_BYTES, tailLines="1"))
+    if key is None:
+        return None
+    latest = _time_of(log.fragment) or log.position.latest
+    return key >= log.start and key > latest and latest <= log.stop
 
 
-async def _glance(kubernetes: Kubernetes, path: str, query: dict[str, str], most: int = _TAIL_BYTES) -> bytes:
-    """The beginning of an answer that is short by its nature."""
-    async with kubernetes.stream(path, query) as response:
-        parts, size = [], 0
-        async for chunk in response.content.iter_any():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > most:
-                break
-    return b"".join(parts)
+async def _ends_with_a_part(log: RunLog, source: LogSource) -> bool:
+    """Whether the log's last record is the end of the line that was read last, which its runtime wrote in parts.
+
+    The record has a time of its own, the line that of its first part.
+    """
+    time, _, text = (await source.glance(_TAIL_BYTES, tailLines="1")).partition(b" ")
+    latest = log.position.latest
+    if not latest or _time_of(time) is None:
+        return False
+    answer = await source.glance(_HEAD_BYTES, sinceTime=f"{latest[:SECOND_LENGTH]}Z")
+    line = answer[answer.rfind(b"\n", 0, len(answer) - 1) + 1 :]
+    return len(line) > max(len(text), _PART_BYTES) and line.endswith(text) and _time_of(line) == latest
 
 
-async def check_rotation(log: RunLog, kubernetes: Kubernetes, path: str) -> None:
-    """Say so where the node has rotated away what the window begins with.
+def _time_of(line: bytes) -> str | None:
+    return sort_key(line.partition(b" ")[0].decode("ascii", "replace"))
+
+
+async def check_rotation(log: RunLog, source: LogSource) -> None:
+    """Say so if the node has rotated away what the window begins with.
 
     The API shows the present file alone and no sign of rotation, so it is inferred: the container ran before the file's first
-    line, for longer than it takes at the log's rate to fill a file. Where even the file's first line lies behind the window,
-    the rate is that of its beginning.
+    line, for longer than it takes at the log's rate to fill a file. If even the file's first line lies behind the window,
+    or the file is too young to show it, the rate is that of its beginning.
     """
-    started, size = log.run.started_at, log.spool.size_bytes
-    all_behind = size == 0 and log.position.last > log.start
-    if started is None or (size < ROTATED_BYTES // 100 and not all_behind):
+    started, position = log.run.started_at, log.position
+    begun, wanted = parse_nanoseconds((started or "").encode()), parse_nanoseconds(log.start.encode())
+    if begun is None or wanted is None or not position.first:
         return
-    most = _HEAD_BYTES if all_behind else 64
+    read_from = parse_nanoseconds(position.first.encode())
+    if read_from is None or read_from - max(begun, wanted) < NANOSECONDS:
+        return  # no room for lines before
     try:
-        head = await _glance(kubernetes, path, {**_query(log.run), "limitBytes": str(most)}, most)
+        begins = parse_nanoseconds((await source.first_time()).encode())
+        if begins is None or begins <= max(begun, wanted):
+            return
+        rate = await _rate(log, source, begins)
     except SourceError:
         return
-    if all_behind and (size := len(head)) < ROTATED_BYTES // 100:
-        return
-    last_line = head.rpartition(b"\n")[0].rpartition(b"\n")[2]  # that is whole
-    final = last_line.partition(b" ")[0] if all_behind else log.position.last.encode()
-    begins, begun = parse_nanoseconds(head.partition(b" ")[0]), parse_nanoseconds(started.encode())
-    last, wanted = parse_nanoseconds(final), parse_nanoseconds(log.start.encode())
-    if begins is None or begun is None or last is None or wanted is None or begins <= max(begun, wanted):
-        return
-    seconds = max((last - begins) / NANOSECONDS, 0.1 if all_behind else 1.0)
-    if size / seconds * ((begins - begun) / NANOSECONDS) >= ROTATED_BYTES:
-        say_rotated(log, head.partition(b" ")[0].decode(), started)
+    if rate * (begins - begun) / NANOSECONDS >= ROTATED_BYTES:
+        say_rotated(log, position.first, started or "")
+
+
+async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
+    """Bytes a second of a log that the API shows from this moment on."""
+    size, last = log.size_bytes, parse_nanoseconds(log.position.last.encode()) or begins
+    seconds = (last - begins) / NANOSECONDS
+    if seconds < YOUNG_SECONDS:
+        age = (to_nanoseconds(datetime.now(UTC)) - begins) / NANOSECONDS
+        if 0 <= age < YOUNG_SECONDS:
+            await asyncio.sleep(YOUNG_SECONDS - age)
+        head = await source.glance(_HEAD_BYTES, limitBytes=str(_HEAD_BYTES))
+        lines = head.rpartition(b"\n")[0]
+        size = len(lines)
+        last = parse_nanoseconds((_time_of(lines.rpartition(b"\n")[2]) or "").encode()) or begins
+        seconds = (last - begins) / NANOSECONDS
+    return size / max(seconds, 1.0)
 
 
 def say_rotated(log: RunLog, first: str, started: str) -> None:
@@ -130,14 +224,14 @@ def say_rotated(log: RunLog, first: str, started: str) -> None:
     )
 
 
-def _query(run: Run) -> dict[str, str]:
-    query = {"container": run.container, "timestamps": "true"}
-    return query | {"previous": "true"} if run.previous else query
-
-
-def _explain(error: Rejected, run: Run) -> tuple[GapReason, str]:
+def _explain(error: Rejected, previous: bool) -> tuple[GapReason, str]:
     if "is waiting to start" in error.message:
         return GapReason.CONTAINER_NOT_STARTED, error.message
-    if run.previous and "previous terminated container" in error.message:
+    if previous and "previous terminated container" in error.message:
         return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
     return error.reason, error.message
+
+
+def source_of(kubernetes: Kubernetes, path: str, run: Run) -> LogSource:
+    """Where the API has this run."""
+    return LogSource(kubernetes, path, run.container, run.previous)

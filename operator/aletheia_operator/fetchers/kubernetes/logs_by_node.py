@@ -1,7 +1,8 @@
 """Logs by way of the node: the files of a container, rotated ones and those of runs before included.
 
 The kubelet keeps them as /var/log/pods/{namespace}_{pod}_{uid}/{container}/{restart}.log; a rotated one has the time of its
-rotation as suffix, and but for the latest is compressed (kubernetes: pkg/kubelet/logs/container_log_manager.go).
+rotation as suffix, and but for the latest is compressed (kubernetes: pkg/kubelet/logs/container_log_manager.go). Of the
+containers that ended it keeps one or two, and removes the others with their files.
 """
 
 import html
@@ -12,21 +13,35 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers.kubernetes.logs_by_api import say_rotated
 from aletheia_operator.fetchers.kubernetes.run_log import DISORDER_NANOSECONDS, RunLog
+from aletheia_operator.logs.framing import sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
-from aletheia_operator.logs.run_parser import sort_key
-from aletheia_operator.text.timestamps import format_nanoseconds, parse_nanoseconds
+from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds
 
 MAX_LISTING_BYTES = 1024 * 1024
 MAX_ATTEMPTS = 3  # while the kubelet rotates
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
+MOST_FILES = 5  # of a run, of which a kubelet removes the oldest by default (containerLogMaxFiles)
 _PROBE_BYTES = 64 * 1024
 _INFLATED_BYTES = 256 * 1024
 _LINK = re.compile(r'href="([^"]{1,1024})"')
-_FILE = re.compile(r"(\d{1,9})\.log(?:\.(\d{8}-\d{6})(\.gz)?)?")
+_FILE = re.compile(r"(\d{1,9})\.log(?:\.(\d{8}-\d{6})(\.gz)?)?", re.ASCII)
+_UID = re.compile(r"[0-9a-fA-F-]{1,64}")
+
+
+class DamagedFile(Unavailable):
+    """A compressed file ends before its content does."""
+
+
+def directory_uid(uid: str, mirror: str | None) -> str:
+    """What a pod's directory has in place of a uid: a static pod's is its annotation `kubernetes.io/config.mirror`.
+
+    Whoever may write annotations could name another pod's directory by it, so nothing but a hash is taken from there.
+    """
+    return mirror if mirror is not None and _UID.fullmatch(mirror) else uid
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +71,7 @@ class Directory:
         return cls(kubelets, address, f"/logs/pods/{quote(f'{namespace}_{pod}_{uid}/{container}')}/")
 
     async def files(self) -> list[LogFile]:
-        """Every log file, oldest first. Raises SourceError."""
+        """Every log file, oldest first; once, if it is there with and without compression. Raises SourceError."""
         content = b""
         async with self.kubelets.open(self.address, self.path) as response:
             async for chunk in response.content.iter_any():
@@ -64,15 +79,16 @@ class Directory:
                 if len(content) > MAX_LISTING_BYTES:
                     raise Rejected("the kubelet's listing of log files is too long", GapReason.TOO_LARGE)
         names = {unquote(html.unescape(link)) for link in _LINK.findall(content.decode("utf-8", "replace"))}
-        found = [(name, _FILE.fullmatch(name)) for name in names]
-        return sorted(LogFile(int(match[1]), match[2] or "~", name) for name, match in found if match)
+        found = [(name, _FILE.fullmatch(name)) for name in sorted(names)]  # with `.gz` behind without
+        files = [LogFile(int(match[1]), match[2] or "~", name) for name, match in found if match]
+        return sorted({file.identity: file for file in files}.values())
 
     async def chunks(self, file: LogFile, start: str) -> AsyncIterator[bytes]:
         """The file's content, from a line that was written before `start`, or from the beginning."""
         path = self.path + quote(file.name)
         if file.name.endswith(".gz"):
             async with self.kubelets.open(self.address, path) as response:
-                async for chunk in _inflated(response.content.iter_any()):
+                async for chunk in _inflated(response.content.iter_any(), file.name):
                     yield chunk
             return
         async with self.kubelets.open(self.address, path) as response:
@@ -99,49 +115,45 @@ class Directory:
         low, high = 0, size
         while high - low > SEEK_BYTES:
             middle = (low + high) // 2
-            stamp = await self._first_stamp(path, middle)
+            stamp = await self._greatest_stamp(path, middle)
             if stamp is None or stamp >= before:
                 high = middle
             else:
                 low = middle
         return low
 
-    async def _first_stamp(self, path: str, offset: int) -> str | None:
-        """Time of the first whole line from `offset` on."""
+    async def _greatest_stamp(self, path: str, offset: int) -> str | None:
+        """The greatest time of the whole lines behind `offset`; one alone may come of a clock that was set."""
         async with self.kubelets.open(self.address, path, offset, offset + _PROBE_BYTES) as response:
             content = await response.content.read(_PROBE_BYTES)
-        for line in content.split(b"\n")[1:]:
-            stamp = line.partition(b" ")[0].decode("ascii", "replace")
-            if key := sort_key(stamp):
-                return key
-        return None
+        keys = (sort_key(line.partition(b" ")[0].decode("ascii", "replace")) for line in content.split(b"\n")[1:])
+        return max((key for key in keys if key), default=None)
 
 
-async def read_by_node(log: RunLog, directory: Directory) -> None:
-    """Read a run within the window from its files. Raises SourceError where that cannot be done: then nothing is known of it.
+async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) -> None:
+    """Read a run within the window from its files, as they were listed. Raises SourceError if that cannot be done.
 
-    The files are listed again at the end: where the kubelet rotated meanwhile, what was read may lack a file.
+    The files are listed again at the end: if the kubelet rotated meanwhile, what was read may lack a file.
     """
     for _ in range(MAX_ATTEMPTS):
-        files = await directory.files()
-        all_read = await _read_files(log, directory, _of_run(files, log))
-        after = await directory.files()
+        all_read = await _read_files(log, directory, files)
+        after = [file for file in await directory.files() if file.restart == log.run.number]
+        if not after:  # the kubelet has removed the container meanwhile
+            if not all_read:
+                log.say(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
+            return _finish(log, files)
         if all_read and [file.identity for file in files] == [file.identity for file in after]:
-            _check_rotation(log, (await log.settle()).first, files)
-            return
-        await log.begin_again()
+            return _finish(log, files)
+        log.begin_again()
+        files = after
     raise Unavailable("the kubelet rotates this log faster than it can be read")
 
 
-def _of_run(files: list[LogFile], log: RunLog) -> list[LogFile]:
-    """Files of the run: the latest restart's, or all those before."""
-    if not files:
-        raise Rejected("the node has no log file of this container", GapReason.NOT_FOUND)
-    latest = files[-1].restart
-    chosen = [file for file in files if (file.restart < latest) == log.run.previous]
-    if not chosen:
-        raise Rejected("the node has no log file of the run before the last restart", GapReason.NOT_FOUND)
-    return chosen
+def _finish(log: RunLog, files: list[LogFile]) -> None:
+    if log.position.untimed and not log.position.first:
+        raise Rejected("the node's file of this log is neither in CRI's nor in Docker's form", GapReason.INVALID_RESPONSE)
+    _check_rotation(log, files)
+    log.complete = True
 
 
 async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -> bool:
@@ -149,31 +161,48 @@ async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -
     for file in files:
         try:
             await log.read(directory.chunks(file, log.start))
-        except Rejected as e:
+        except DamagedFile as e:
+            last = log.position.last
+            log.say(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
+        except SourceError as e:
             if e.reason != GapReason.NOT_FOUND:
                 raise
             return False  # compressed or removed meanwhile
+        await log.feed_rest()
         if log.past_the_end:
             break
     return True
 
 
-def _check_rotation(log: RunLog, first: str, files: list[LogFile]) -> None:
-    started = log.run.started_at
-    own = [file for file in files if (file.restart == files[-1].restart) != log.run.previous]
-    if started is None or not first or not any(file.rotated != "~" for file in own):
+def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
+    """Say so if the kubelet has removed the run's first files, and the window begins with these.
+
+    There is no sign of that in the files that are left, so it is inferred: the container ran before the first line, and there
+    are as many files as a kubelet leaves, or the time before would have filled another one at the log's rate.
+    """
+    started, first = log.run.started_at, log.position.first
+    if started is None or first <= log.start or not any(file.rotated != "~" for file in files):
         return
     begins, begun = parse_nanoseconds(first.encode()), parse_nanoseconds(started.encode())
-    if begins is not None and begun is not None and first > log.start and begins - begun > 60 * 10**9:
+    last = parse_nanoseconds(log.position.last.encode())
+    if begins is None or begun is None or last is None:
+        return
+    silent = begins - begun
+    if silent > 2 * NANOSECONDS and (len(files) >= MOST_FILES or silent >= (last - begins) / len(files)):
         say_rotated(log, first, started)
 
 
-async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _inflated(chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
+    """The content of a gzip file. Raises DamagedFile, after all that could be read of it."""
     inflate = zlib.decompressobj(wbits=31)
     try:
         async for chunk in chunks:
             while chunk:
                 yield inflate.decompress(chunk, _INFLATED_BYTES)
-                chunk = inflate.unconsumed_tail
+                chunk = inflate.unconsumed_tail or inflate.unused_data
+                if inflate.eof and chunk:  # another member
+                    inflate = zlib.decompressobj(wbits=31)
     except zlib.error as e:
-        raise Unavailable("a compressed log file is damaged", GapReason.INVALID_RESPONSE) from e
+        raise DamagedFile(f"the compressed log file {name} is damaged", GapReason.INVALID_RESPONSE) from e
+    if not inflate.eof:
+        raise DamagedFile(f"the compressed log file {name} is cut short", GapReason.INVALID_RESPONSE)

@@ -1,0 +1,282 @@
+"""The logs of one container: each of its runs that belongs to the window, from the node or by the API."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.base import Missing, Window
+from aletheia_operator.fetchers.kubernetes.containers import (
+    ContainerState,
+    Run,
+    lost_runs,
+    parse,
+    wanted_runs,
+)
+from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api, source_of
+from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
+from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
+from aletheia_operator.logs.framing import SECOND_LENGTH
+from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
+
+log = logging.getLogger(__name__)
+
+MAX_PARSER_FAILURES = 3  # then a run is given up
+MAX_LOST_RUNS = 10  # that have a gap each
+RECENT_NANOSECONDS = 2 * NANOSECONDS  # of lag between a kubelet and the status that the API server has
+
+
+@dataclass
+class ContainerLogs:
+    """The runs of one container. `planned` is its state when the questions were made: what ran later lies behind the window."""
+
+    planned: ContainerState
+    target: str
+    window: Window
+    previous: bool
+    """Whether runs before the latest are asked for."""
+    new_log: Callable[[Run], RunLog]
+    kubernetes: Kubernetes
+    path: str
+    """Of the pod's log in the API."""
+    fresh_state: Callable[[], Awaitable[ContainerState | None]]
+    """Asks for the container's state; None if it cannot be had."""
+    explain_api: Callable[[str], None]
+    """Notes why a log that should be read from the node was not."""
+    logs: dict[int | None, RunLog] = field(default_factory=dict)
+    known: int = 0
+    """How many runs there are at least, by all that was seen."""
+    told: list[Run] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    """What is missing of the container as a whole."""
+
+    @property
+    def least(self) -> int:
+        """The number of the first run that is asked for, whatever its time."""
+        return 0 if self.previous else self.planned.restarts
+
+    @property
+    def in_order(self) -> list[RunLog]:
+        return [self.logs[number] for number in sorted(self.logs, key=lambda number: -1 if number is None else number)]
+
+    @property
+    def by_api(self) -> bool:
+        """Whether a run was read by the API, which knows containers by name alone."""
+        return any(one.via == "api" for one in self.logs.values())
+
+    def see(self, state: ContainerState) -> None:
+        """Take note of what the API server says of the container's runs."""
+        self.known = max(self.known, state.restarts + 1 if state.ran else 0)
+        self.told += [run for run in state.runs if run not in self.told]
+
+    async def read(self, state: ContainerState, directory: Directory | None, turn: asyncio.Semaphore | None) -> None:
+        """Read every run that there is, from the node if it can be. `turn` limits how many are read from one node at a time."""
+        self.see(state)
+        if directory is not None and turn is not None:
+            try:
+                async with turn:
+                    failed = await self._read_by_node(state, directory)
+            except SourceError as e:
+                self.explain_api(e.message)
+            else:
+                for number, error in failed.items():
+                    self.explain_api(error.message)
+                    await self._replace_by_api(state, number, error)
+                return
+        await self.read_by_api(state)
+
+    async def read_by_api(self, state: ContainerState) -> None:
+        """Read the runs that the API has a log of. Read again what another run's log may have taken the place of."""
+        self.see(state)
+        wanted = wanted_runs(state.by_api, self.window, previous=self.previous, least=self.least)
+        await self._check_identities(state)
+        async with asyncio.TaskGroup() as group:
+            for run in wanted:
+                known = self.logs.get(run.number)
+                if known is None or not known.complete:
+                    group.create_task(self._read_run_by_api(known or self._log_of(run), run))
+
+    async def is_stale(self, state: ContainerState) -> bool:
+        """Whether what the API gave is of a later run than the state knows: the kubelet tells the API server a little late."""
+        for one in self.logs.values():
+            finished, first = parse(one.run.finished_at), one.position.first
+            if one.via == "api" and finished and first > format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS):
+                return True
+        latest = self.logs.get(state.latest.number) if state.latest is not None else None
+        if latest is None or latest.via != "api" or latest.missing:
+            return False
+        recent = format_nanoseconds(to_nanoseconds(self.window.end) - RECENT_NANOSECONDS)
+        if latest.position.first and latest.position.first < recent:
+            return False
+        before = state.before
+        try:
+            first = await LogSource(self.kubernetes, self.path, state.container, previous=True).first_time()
+        except SourceError:
+            return False
+        finished = parse(before.finished_at) if before else None
+        return bool(first) and (finished is None or first > format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS))
+
+    def lost(self) -> list[Missing]:
+        """A gap for each run that is known to have been and was not had; of many, one for all but the latest."""
+        had = [one.run for one in self.logs.values()]
+        begun = [
+            Run(one.run.container, one.run.number, started_at=f"{one.position.first[:SECOND_LENGTH]}Z")
+            for one in self.logs.values()
+            if one.position.first
+        ]
+        numbers = lost_runs(self.known, had, [*self.told, *begun], self.window, self.least)
+        old, latest = numbers[:-MAX_LOST_RUNS], numbers[-MAX_LOST_RUNS:]
+        which = [f"runs {old[0]} to {old[-1]}"] if old else []
+        return [self._lost(one) for one in [*which, *(f"run {number}" for number in latest)]]
+
+    def _lost(self, which: str) -> Missing:
+        return Missing(
+            f"{self.target} container/{self.planned.container} ({which})",
+            GapReason.LOG_UNAVAILABLE,
+            f"{which} of container {self.planned.container} may lie in the window, and the log is gone: a node keeps"
+            " that of the last run or two",
+        )
+
+    async def guarded(self, work: Coroutine[Any, Any, None], what: RunLog | None = None) -> None:
+        """Do the work; its faults are this container's, or this run's, alone."""
+        target = f"{self.target} {f'container/{self.planned.container}' if what is None else what.run}"
+        missing = None
+        try:
+            await work
+        except SourceError as e:
+            missing = Missing(target, e.reason, e.message)
+        except Exception:
+            log.exception("reading the log of %s failed", target)
+            missing = Missing(target, GapReason.INTERNAL_ERROR, "a fault of the operator's own; its log has the details")
+        if missing is not None and what is None:
+            self.missing.append(missing)
+        elif missing is not None and what is not None:
+            what.say(missing.reason, missing.message)
+            what.complete = True
+
+    async def end(self, one: RunLog) -> None:
+        """Get what a run became. If its parser ended meanwhile, the run is read again by the API, or given up."""
+        for _ in range(MAX_PARSER_FAILURES):
+            try:
+                await one.end()
+            except ParserFailed:
+                self._begin_carefully(one)
+                await self.guarded(self._read_run_by_api(one, one.run), one)
+            else:
+                return
+        one.begin_again()
+        one.say(GapReason.INTERNAL_ERROR, "the operator's log parser failed again and again over this log")
+
+    def _log_of(self, run: Run) -> RunLog:
+        one = self.logs[run.number] = self.new_log(run)
+        self.known = max(self.known, (run.number or 0) + 1)
+        return one
+
+    async def _parsed(self, one: RunLog, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Read a run. If the parser fails over it, read it again in a worker of its own, and at last without levels."""
+        for failures in range(1, MAX_PARSER_FAILURES + 1):
+            try:
+                await read()
+                if one.plain:
+                    one.say(
+                        GapReason.INTERNAL_ERROR, "the operator's log parser failed over this log: it has no levels", "note"
+                    )
+                return
+            except ParserFailed:
+                if failures == MAX_PARSER_FAILURES:
+                    raise
+                self._begin_carefully(one)
+
+    def _begin_carefully(self, one: RunLog) -> None:
+        one.begin_again()
+        one.alone, one.plain = True, one.alone
+
+    async def _read_run_by_api(self, one: RunLog, run: Run) -> None:
+        async def restarted() -> bool:
+            return await self._restarted(run)
+
+        async def read() -> None:
+            source = source_of(self.kubernetes, self.path, run)
+            await read_by_api(one, source, restarted)
+            if one.complete:
+                await check_rotation(one, source)
+
+        one.via = "api"
+        await self.guarded(self._parsed(one, read), one)
+
+    async def _restarted(self, run: Run) -> bool:
+        """Whether a run is no longer where the API had it; the API server may know it a little late."""
+        for _ in range(10):
+            state = await self.fresh_state()
+            if state is None:
+                return False
+            now = state.run(run.number)
+            if now is None or now.previous != run.previous:
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _check_identities(self, state: ContainerState) -> None:
+        """After a restart: keep what was read of the runs that were meant, forget what was read of others instead."""
+        for number, one in list(self.logs.items()):
+            if one.via != "api" or (one.missing and not one.position.first):
+                continue
+            run, first = state.run(number), one.position.first
+            if run is not None:
+                source = source_of(self.kubernetes, self.path, run)
+                try:
+                    shown = await source.first_time(one.start[:SECOND_LENGTH])
+                except SourceError:
+                    continue
+                if shown == first or (first and shown > first):  # the same, or it was rotated since
+                    continue
+                one.begin_again("api")
+            elif any(later.started_at and first and first >= later.started_at[:SECOND_LENGTH] for later in state.runs):
+                one.close()
+                del self.logs[number]
+            elif not one.complete:
+                one.say(GapReason.LOG_INCOMPLETE, "the container restarted again before this run was read to its end")
+                one.complete = True
+
+    async def _read_by_node(self, state: ContainerState, directory: Directory) -> dict[int, SourceError]:
+        """Read every run of which there are files; what could not be read, by the runs' numbers. Raises SourceError."""
+        files = await directory.files()
+        if not files:
+            raise Rejected("the node has no log file of this container", GapReason.NOT_FOUND)
+        by_run: dict[int, list[LogFile]] = {}
+        for file in files:
+            by_run.setdefault(file.restart, []).append(file)
+        self.known = max(self.known, max(by_run) + 1)
+        times = {run.number: run for run in state.runs}
+        latest = max(state.restarts, max(by_run))
+        runs = [times.get(number) or Run(state.container, number, previous=number < latest) for number in sorted(by_run)]
+        failed: dict[int, SourceError] = {}
+        for run in wanted_runs(runs, self.window, previous=self.previous, least=self.least):
+            assert run.number is not None
+            one = self._log_of(run)
+            one.via = "node"
+            one.begin_again("file")
+            own = by_run[run.number]
+
+            async def read(one: RunLog = one, own: list[LogFile] = own) -> None:
+                await read_by_node(one, directory, own)
+
+            try:
+                await self._parsed(one, read)
+            except SourceError as e:
+                failed[run.number] = e
+        return failed
+
+    async def _replace_by_api(self, state: ContainerState, number: int, error: SourceError) -> None:
+        """Read a run by the API that could not be read from the node; if the API has it not, say why it is missing."""
+        one, run = self.logs[number], state.run(number)
+        one.begin_again("api")
+        if run is None:
+            one.say(error.reason, error.message)
+            one.complete = True
+        else:
+            await self._read_run_by_api(one, run)

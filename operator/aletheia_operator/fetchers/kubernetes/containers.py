@@ -1,0 +1,200 @@
+"""Which containers of a pod, and which of their runs, have a log that belongs to a window. Pure.
+
+A run of a container has the number of its restart, which is also the name of its log file on the node: the first is run 0. The
+API server knows the times of two runs at most: `state` and `lastState` (core/v1 ContainerStatus).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from aletheia_operator.api import LogsRequest
+from aletheia_operator.api.expressions import compile_expression
+from aletheia_operator.fetchers.base import Window
+
+_SECOND = timedelta(seconds=1)  # times of a status have whole seconds
+_KINDS = (
+    ("initContainers", "initContainerStatuses"),
+    ("containers", "containerStatuses"),
+    ("ephemeralContainers", "ephemeralContainerStatuses"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a container. `number`: None if the container's status does not tell. Times: None if not known."""
+
+    container: str
+    number: int | None = None
+    previous: bool = False
+    """It is not the latest run that the API server knows."""
+    started_at: str | None = None
+    finished_at: str | None = None
+    """It ended then, or before."""
+
+    def __str__(self) -> str:
+        number = "" if self.number is None else f"run {self.number}"
+        notes = ", ".join(note for note in (number, "previous" if self.previous else "") if note)
+        return f"container/{self.container}" + (f" ({notes})" if notes else "")
+
+    def ended_before(self, moment: datetime) -> bool:
+        """Whether it surely ended before."""
+        finished = parse(self.finished_at)
+        return finished is not None and finished + _SECOND < moment
+
+    def began_after(self, moment: datetime) -> bool:
+        """Whether it surely began after."""
+        started = parse(self.started_at)
+        return started is not None and started > moment
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """What the API server says of a container's runs.
+
+    `latest`: the run that pods/log shows. `before`: the one that it shows with `previous=true`, if the node still has it.
+    """
+
+    container: str
+    restarts: int = 0
+    latest: Run | None = None
+    before: Run | None = None
+    waits: bool = False
+    """It is waiting to be started: the API has no log of the run before the latest."""
+    not_started: str | None = None
+    """Why there was no run at all."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ContainerState":
+        runs = {name: value[name] and Run(**value[name]) for name in ("latest", "before")}
+        return cls(**{**value, **runs})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs with known times, oldest first."""
+        return [run for run in (self.before, self.latest) if run is not None]
+
+    @property
+    def ran(self) -> bool:
+        """Whether there was a run."""
+        return self.latest is not None or self.restarts > 0
+
+    def run(self, number: int | None) -> Run | None:
+        """The run of this number, if the API has its log."""
+        return next((run for run in self.by_api if run.number == number), None)
+
+    @property
+    def by_api(self) -> list[Run]:
+        """The runs that the API has a log of, as far as the status tells."""
+        return [run for run in self.runs if not (self.waits and run is self.before)]
+
+    def same_runs(self, other: "ContainerState") -> bool:
+        """Whether no run came to it since."""
+        return (self.restarts, self.ran) == (other.restarts, other.ran) and bool(self.latest) == bool(other.latest)
+
+
+def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, least: int) -> list[Run]:
+    """Those that may have lines in the window. Without `previous` only runs from number `least` on."""
+    return [
+        run
+        for run in runs
+        if not run.ended_before(window.start)
+        and not run.began_after(window.end)
+        and (previous or (not run.previous if run.number is None else run.number >= least))
+    ]
+
+
+def lost_runs(known: int, had: Iterable[Run], told: Iterable[Run], window: Window, least: int = 0) -> list[int]:
+    """Numbers, from `least` and below `known`, of runs that may lie in the window and were not `had`.
+
+    `told`: what is known of the times of runs.
+    """
+    runs = [*told, *had]
+    begun = [run.number for run in runs if run.number is not None and _began_before(run, window.start)]
+    over = [run.number for run in runs if run.number is not None and run.ended_before(window.start)]
+    later = [run.number for run in runs if run.number is not None and run.began_after(window.end)]
+    first = max([least, *begun, *(number + 1 for number in over)])
+    end = min([known, *later])
+    numbers = {run.number for run in had}
+    return [number for number in range(first, end) if number not in numbers]
+
+
+def _began_before(run: Run, moment: datetime) -> bool:
+    started = parse(run.started_at)
+    return started is not None and started + _SECOND <= moment
+
+
+def asked_containers(pod: Mapping[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[ContainerState]:
+    """The pod's containers that are asked for, in the pod's order. `wanted`: names that a target gives; None: all."""
+    found, known = [], set()
+    states = container_states(pod)
+    for specs, _ in _KINDS:
+        of_kind = {"initContainers": request.init_containers, "ephemeralContainers": request.ephemeral_containers}.get(
+            specs, True
+        )
+        for container in pod["spec"].get(specs) or []:
+            name = container["name"]
+            known.add(name)
+            asked = of_kind if wanted is None else name in wanted
+            if asked and is_selected(name, _status_of(pod, name), request):
+                found.append(states[name])
+    missing = sorted((wanted or set()) - known)
+    return found + [ContainerState(name, not_started=f"the pod has no container {name}") for name in missing]
+
+
+def is_selected(name: str, status: Mapping[str, Any] | None, request: LogsRequest) -> bool:
+    """Whether a container's name and state are among those that are asked for."""
+    if request.container is not None and not compile_expression(request.container).search(name):
+        return False
+    if any(compile_expression(expression).search(name) for expression in request.exclude_container or ()):
+        return False
+    state = next(iter((status or {}).get("state") or {}), "waiting")
+    return request.container_states is None or state in request.container_states
+
+
+def container_states(pod: Mapping[str, Any]) -> dict[str, ContainerState]:
+    """What a pod's status says of each of its containers."""
+    names = [container["name"] for specs, _ in _KINDS for container in pod["spec"].get(specs) or []]
+    return {name: _state_of(name, _status_of(pod, name), pod.get("status") or {}) for name in names}
+
+
+def _status_of(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    status = pod.get("status") or {}
+    return next((one for _, kind in _KINDS for one in status.get(kind) or [] if one["name"] == name), None)
+
+
+def _state_of(name: str, container: Mapping[str, Any] | None, pod_status: Mapping[str, Any]) -> ContainerState:
+    restarts = int((container or {}).get("restartCount") or 0)
+    state = (container or {}).get("state") or {}
+    last = ((container or {}).get("lastState") or {}).get("terminated")
+    present = state["running"] if "running" in state else state.get("terminated")
+    before = Run(name, restarts - 1 if restarts else None, previous=True)
+    if present is not None:
+        latest = Run(name, restarts, False, present.get("startedAt"), present.get("finishedAt"))
+        if last is not None:
+            before = replace(before, started_at=last.get("startedAt"), finished_at=last.get("finishedAt"))
+        elif restarts:  # the node has removed that container, and perhaps its log
+            before = replace(before, finished_at=present.get("startedAt"))
+        return ContainerState(name, restarts, latest, before if last is not None or restarts else None)
+    if last is not None:  # it waits to be restarted: the log that the API has is that of the last run
+        latest = Run(name, restarts, False, last.get("startedAt"), last.get("finishedAt"))
+        before = replace(before, finished_at=last.get("startedAt"))
+        return ContainerState(name, restarts, latest, before if restarts else None, waits=True)
+    if restarts:
+        return ContainerState(name, restarts, waits=True)
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
+    detail = waiting.get("message") or pod_status.get("message")
+    return ContainerState(name, not_started=f"the container never started: {reason}" + (f": {detail}" if detail else ""))
+
+
+def parse(time: str | None) -> datetime | None:
+    """A status' time; None if there is none, or it is not one."""
+    try:
+        return None if time is None else datetime.fromisoformat(time)
+    except ValueError:
+        return None

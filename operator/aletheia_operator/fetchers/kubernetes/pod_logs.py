@@ -1,0 +1,293 @@
+"""The logs of one pod: every run of its containers read to its end, then all in one order of time.
+
+What is read, by the API or from the node, waits in spools until every run is through; then it is merged.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.base import Findings, Missing, Question, Sources
+from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
+from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
+from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
+from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.logs.merge import merge
+from aletheia_operator.logs.spool import share
+from aletheia_operator.text.batches import LEVEL_CODES, Encoded
+
+log = logging.getLogger(__name__)
+
+MAX_ROUNDS = 4  # of reading a container that restarts meanwhile
+STALE_TRIES = 25
+STALE_SECONDS = 0.2  # between two tries: a kubelet tells the API server within a second or two
+
+
+class PodLogs:
+    """Reads the logs of one pod. `batches` gives the entries, and completes `findings`."""
+
+    def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, findings: Findings) -> None:
+        self.question = question
+        self.sources = sources
+        self.kubernetes = kubernetes
+        self.findings = findings
+        self.pod: str = question.arguments["pod"]
+        self.limits = LogLimits(**question.arguments["limits"])
+        self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
+        self.containers = [self._container(ContainerState.from_json(one)) for one in question.arguments["containers"]]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the containers that are asked for."""
+        return sorted(container.planned.container for container in self.containers)
+
+    @property
+    def logs(self) -> list[RunLog]:
+        """Of every run, in the order of the pod's containers."""
+        return [log for container in self.containers for log in container.in_order]
+
+    async def batches(self) -> AsyncGenerator[Encoded, None]:
+        """The entries. When the Investigation is over before all was read, what was read comes all the same."""
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            try:
+                await self._read_all()
+            except asyncio.CancelledError as e:
+                if not self.sources.interrupted():
+                    raise
+                cancelled = e
+                self._say_unfinished()
+            await self._conclude()
+            merging = self.sources.parsers.merging
+            try:
+                await merging.acquire()
+            except asyncio.CancelledError as e:
+                if not self.sources.interrupted():
+                    raise
+                cancelled = e
+                await merging.acquire()
+            try:
+                spools = [log.result.spool for log in self.logs if log.result is not None]
+                merged = merge([spool.blocks() for spool in spools]) if spools else iter(())
+                while (block := await asyncio.to_thread(next, merged, None)) is not None:
+                    yield block
+            finally:
+                merging.release()
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            for log in self.logs:
+                log.close()
+
+    def _container(self, planned: ContainerState) -> ContainerLogs:
+        async def fresh_state() -> ContainerState | None:
+            return ((await self._states()) or {}).get(planned.container)
+
+        return ContainerLogs(
+            planned=planned,
+            target=self.question.target,
+            window=self.sources.window,
+            previous=self.question.arguments["previous"],
+            new_log=self._log,
+            kubernetes=self.kubernetes,
+            path=f"{self._pod_path}/log",
+            fresh_state=fresh_state,
+            explain_api=self._explain_api,
+        )
+
+    def _log(self, run: Run) -> RunLog:
+        return RunLog(
+            run=run,
+            window=self.sources.window,
+            limits=self.limits,
+            scratch=self.sources.scratch,
+            parsers=self.sources.parsers,
+            target=self.question.target,
+        )
+
+    async def _read_all(self) -> None:
+        """Read every container; again those that restarted meanwhile, so that each run is what it is said to be."""
+        directories = await self._directories()
+        kubelets = self.sources.kubelets
+        async with asyncio.TaskGroup() as group:
+            for one in self.containers:
+                directory = directories.get(one.planned.container)
+                turn = kubelets.turn(directory.address) if kubelets is not None and directory is not None else None
+                group.create_task(one.guarded(one.read(one.planned, directory, turn)))
+        try:
+            await self._follow_restarts()
+        except Exception:
+            log.exception("whether containers of %s restarted cannot be told", self.question.target)
+            self._miss(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
+        async with asyncio.TaskGroup() as group:
+            for one in self.containers:
+                for run in one.in_order:
+                    group.create_task(one.end(run))
+
+    async def _follow_restarts(self) -> None:
+        """Read again what a restart has moved to another place meanwhile, and what it brought."""
+        states = {one.planned.container: one.planned for one in self.containers}
+        for _ in range(MAX_ROUNDS):
+            changed = await self._changed([one for one in self.containers if one.by_api or not one.planned.ran], states)
+            if not changed:
+                break
+            async with asyncio.TaskGroup() as group:
+                for one in changed:
+                    group.create_task(one.guarded(one.read_by_api(states[one.planned.container])))
+
+    async def _changed(self, containers: list[ContainerLogs], states: dict[str, ContainerState]) -> list[ContainerLogs]:
+        """Those that restarted since `states`, which is brought up to date."""
+        if not containers:
+            return []
+        now = await self._states()
+        if now is None:
+            return []
+        for _ in range(STALE_TRIES):
+            stale = [
+                one
+                for one in containers
+                if now[one.planned.container].same_runs(states[one.planned.container])
+                and await one.is_stale(now[one.planned.container])
+            ]
+            if not stale:
+                break
+            await asyncio.sleep(STALE_SECONDS)
+            now = await self._states() or now
+        changed = [one for one in containers if not now[one.planned.container].same_runs(states[one.planned.container])]
+        states |= {one.planned.container: now[one.planned.container] for one in containers}
+        return changed
+
+    async def _states(self) -> dict[str, ContainerState] | None:
+        """The containers' states at present; None if the pod that was meant is gone, or cannot be had."""
+        try:
+            pod = await self.kubernetes.get(self._pod_path)
+        except SourceError:
+            return None
+        uid, found = self.question.arguments["uid"], pod["metadata"].get("uid")
+        if found != uid:
+            self._miss(
+                self.question.target,
+                GapReason.POD_REPLACED,
+                f"the pod with uid {uid} was replaced by one of the same name, uid {found}: the log may be the new pod's",
+            )
+            return None
+        states = container_states(pod)
+        return {one.planned.container: states.get(one.planned.container, one.planned) for one in self.containers}
+
+    async def _directories(self) -> dict[str, Directory]:
+        """Where the node has the containers' files; empty if they may not, or cannot, be read."""
+        via, node, kubelets = self.question.arguments["via"], self.question.node, self.sources.kubelets
+        if via == "api" or node is None:
+            return {}
+        if kubelets is None:
+            self._explain_api("an admin has not allowed it (chart value nodeLogs.enabled)")
+            return {}
+        try:
+            await self._authorize()
+            address = await kubelets.address(node)
+        except SourceError as e:
+            self._explain_api(e.message)
+            return {}
+        uid = self.question.arguments["directory_uid"]
+        return {
+            name: Directory.of(kubelets, address, self.sources.namespace, self.pod, uid, name)
+            for name in (one.planned.container for one in self.containers if one.planned.ran)
+        }
+
+    async def _authorize(self) -> None:
+        """Ask the API server whether the Investigation's identity may read this pod's log. Raises SourceError."""
+        attributes = {
+            "namespace": self.sources.namespace,
+            "verb": "get",
+            "resource": "pods",
+            "subresource": "log",
+            "name": self.pod,
+        }
+        if not await self.kubernetes.may(attributes):
+            raise Rejected(f"this identity may not get pods/log of pod {self.pod}", GapReason.FORBIDDEN)
+
+    def _explain_api(self, why: str) -> None:
+        if self.question.arguments["via"] == "node":
+            self._miss(self.question.target, GapReason.NODE_LOGS_UNAVAILABLE, f"read by the pods/log API instead: {why}")
+
+    def _say_unfinished(self) -> None:
+        """Name the runs that were not read to their end when the Investigation was over."""
+        for one in self.containers:
+            for run in wanted_runs(one.planned.by_api, one.window, previous=one.previous, least=one.least):
+                if run.number not in one.logs:
+                    one.logs[run.number] = self._log(run)
+            for log in one.in_order:
+                if not log.complete:
+                    last = log.position.last
+                    until = f"when it had been read to {last}" if last else "before its first line came"
+                    log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
+
+    async def _conclude(self) -> None:
+        """Budgets, gaps and summary, once nothing more comes."""
+        for one in self.containers:
+            if one.planned.not_started is not None and not one.logs:
+                target = f"{self.question.target} container/{one.planned.container}"
+                self._miss(target, GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
+        count = LevelCount()
+        logs = self.logs
+        for log in logs:
+            try:
+                await log.end()
+            except SourceError as e:  # the Investigation is over: there is no time to read it again
+                log.say(e.reason, e.message)
+            self.findings.missing += [missing for missing in log.missing if missing not in self.findings.missing]
+            if log.result is not None:
+                count.merge(log.result.count)
+        for one in self.containers:
+            self.findings.missing += one.missing
+            self.findings.missing += one.lost()
+        total, kept = await self._fit([log for log in logs if log.result is not None])
+        self.findings.summary = count.summary()
+        self.findings.metadata |= {
+            "levels": dict(count.levels),
+            "via": {str(log.run): log.via for log in sorted(logs, key=lambda log: str(log.run)) if log.via},
+            "kept": _by_level(kept),
+            "dropped": _by_level(total - kept),
+        }
+
+    async def _fit(self, logs: list[RunLog]) -> tuple[Counter[int], Counter[int]]:
+        """Thin out what is over the budgets; how many entries there were, and how many are kept, by level code."""
+        total, kept = Counter[int](), Counter[int]()
+        spools = [(log, log.result.spool) for log in logs if log.result is not None]
+        shares = share([spool.size_bytes for _, spool in spools], self.limits.bytes_per_pod)
+        for (log, spool), max_bytes in zip(spools, shares, strict=True):
+            try:
+                await asyncio.to_thread(spool.finish, min(max_bytes, self.limits.bytes_per_container))
+            except OSError as e:
+                message = f"the session volume refused the write: {e.strerror or e}"
+                self._miss(f"{log.target} {log.run}", GapReason.SAVE_FAILED, message)
+            total += spool.total
+            kept += spool.kept
+            if spool.over_budget and spool.total != spool.kept:
+                self._say_dropped(log, spool.total, spool.kept)
+        return total, kept
+
+    def _say_dropped(self, log: RunLog, total: Counter[int], kept: Counter[int]) -> None:
+        what = ", ".join(f"{number} {level}" for level, number in _by_level(total - kept).items())
+        self._miss(
+            f"{self.question.target} {log.run}",
+            GapReason.BUDGET_EXCEEDED,
+            f"{kept.total()} of {total.total()} lines were kept, errors first and an even sample of the rest; dropped: {what}."
+            " Raise spec.logs.limits, or narrow the window",
+        )
+
+    def _miss(self, target: str, reason: GapReason, message: str) -> None:
+        missing = Missing(target, reason, message)
+        if missing not in self.findings.missing:
+            self.findings.missing.append(missing)
+
+
+def _by_level(codes: Counter[int]) -> dict[str, Any]:
+    """Counts by level, the worst first; `none` for lines without."""
+    return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}

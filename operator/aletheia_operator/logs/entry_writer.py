@@ -1,0 +1,120 @@
+"""Makes entries of lines: what a line says of itself, and what it belongs to, as JSON."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.forms.recognised import NOTHING
+from aletheia_operator.logs.framing import Form, Line, decode
+from aletheia_operator.logs.known_shapes import CODE_OF
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.logs.marks import MarkedEntries, Parsed, count_codes
+from aletheia_operator.logs.stack_traces import Heads
+from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS
+
+_dumps = orjson.dumps
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run's parser is told. Times are RFC 3339 UTC with nine digits; lines outside of start and end are left out."""
+
+    container: str
+    run: int | None
+    previous: bool
+    start: str
+    end: str
+    max_line_bytes: int
+    form: Form = "api"
+    plain: bool = False
+    """Do not recognise levels, messages and fields."""
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What every entry begins with, after its time."""
+        head: dict[str, Any] = {"container": self.container}
+        if self.run is not None:
+            head["run"] = self.run
+        return head | ({"previous": True} if self.previous else {})
+
+
+@dataclass
+class EntryWriter:
+    """Collects the entries of one run, in its order."""
+
+    settings: RunSettings
+    count: LevelCount = field(default_factory=LevelCount)
+    heads: Heads = field(default_factory=Heads)
+    out: MarkedEntries = field(default_factory=MarkedEntries)
+    truncated_at: str | None = None
+
+    def __post_init__(self) -> None:
+        self.head = self.settings.head
+
+    def add_line(self, line: Line, whole: bool) -> None:
+        """Add a line. `whole`: its end is there."""
+        key, raw, text, exact, stream = line
+        most = self.settings.max_line_bytes
+        truncated = len(text) * 4 > most and len(text.encode() if exact is None else exact) > most
+        if truncated:
+            self.truncated_at = self.truncated_at or key
+            cut = (text.encode() if exact is None else exact)[:most]
+            text, exact = (cut.decode("utf-8", "ignore"), None) if exact is None else decode(cut)
+        level, message, fields, formed = NOTHING if self.settings.plain else recognise(text)
+        entry: dict[str, Any] = {"timestamp": key, **self.head}
+        if stream is not None:
+            entry["stream"] = stream
+        if raw is not key and raw[-1:] != "Z":
+            entry["timestamp_raw"] = raw
+        if truncated:
+            entry["truncated"] = True
+        if not whole:
+            entry["partial"] = True
+        if exact is not None:
+            entry["line_base64"] = base64.b64encode(exact).decode()
+        belongs = False
+        if formed:
+            self.heads.begin(key, level in SERIOUS)
+        elif (head := self.heads.head_of(text, key, level)) is not None:
+            entry["head"] = head
+            belongs = self.heads.serious
+            level = None  # its head's counts
+        if level is not None:
+            entry["level"] = level
+        if message is not None:
+            entry["message"] = message
+        if fields is not None:
+            entry["fields"] = fields
+        entry["line"] = text
+        if level in SERIOUS:
+            self.count.add_message(text if message is None else message)
+        self.out.add(_encode(entry), CODE_OF[level], belongs)
+
+    def add_untimed(self, text: str, exact: bytes | None) -> None:
+        """Add a line that has no time."""
+        entry: dict[str, Any] = {"timestamp": None, **self.head}
+        raw = text.encode() if exact is None else exact
+        if len(raw) > self.settings.max_line_bytes:
+            text, exact = decode(raw[: self.settings.max_line_bytes])
+            entry["truncated"] = True
+        if exact is not None:
+            entry["line_base64"] = base64.b64encode(exact).decode()
+        entry["line"] = text
+        self.out.add(_dumps(entry).decode(), 0, False)
+
+    def take(self, held: int) -> Parsed:
+        """Remove and return all entries but the last `held`, and count their levels."""
+        parsed = self.out.take(held)
+        for code, number in count_codes(parsed.marks).items():
+            self.count.add(LEVEL_CODES[code] or None, number)
+        return parsed
+
+
+def _encode(entry: dict[str, Any]) -> str:
+    try:
+        return _dumps(entry).decode()
+    except TypeError:  # fields nested too deeply; the line has them
+        return _dumps({key: value for key, value in entry.items() if key != "fields"}).decode()

@@ -1,0 +1,140 @@
+"""What stands around the text of a log line: its time, its stream, and whether more of it follows.
+
+Three forms. The pods/log API: `TIME text`. The files of a CRI runtime: `TIME STREAM TAG text`, where the tag P marks a part of
+a line (kubernetes/design-proposals-archive: node/kubelet-cri-logging.md). Docker's json-file, which cri-dockerd leaves in their
+place: `{"log": "text\\n", "stream": "stdout", "time": "..."}`, where a part has no line feed at its end.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import orjson
+
+from aletheia_operator.text.timestamps import format_nanoseconds, parse_nanoseconds
+
+Form = Literal["api", "file"]
+CANONICAL_LENGTH = len("2026-11-22T15:21:11.072842937Z")
+SECOND_LENGTH = len("2026-11-22T15:21:11")
+BEFORE_TEXT = {"api": frozenset({"Z "}), "file": frozenset({"Z stdout F ", "Z stderr F "})}
+"""What stands between a time with nine digits and the text of a whole line."""
+TEXT_AT = {"api": CANONICAL_LENGTH + 1, "file": CANONICAL_LENGTH + len(" stdout F ")}
+STREAM = slice(CANONICAL_LENGTH + 1, CANONICAL_LENGTH + len(" stdout"))
+_STREAMS = frozenset({"stdout", "stderr"})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", re.ASCII)
+_CRI = re.compile(r"(\S{20,35}) (stdout|stderr) ([FP](?::[!-~]*)?) ?")
+
+
+class Line(NamedTuple):
+    """One line. `key` is its time as UTC with nine digits, `raw` its time as written, `exact` its bytes if not UTF-8."""
+
+    key: str
+    raw: str
+    text: str
+    exact: bytes | None
+    stream: str | None
+
+
+@dataclass
+class _Parts:
+    """A line that the runtime wrote in parts, as far as it came."""
+
+    key: str
+    raw: str
+    size: int = 0
+    texts: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class Framing:
+    """Takes lines of one run apart, and joins those that the runtime wrote in parts."""
+
+    form: Form
+    max_line_bytes: int
+    parts: dict[str | None, _Parts] = field(default_factory=dict)
+    """Unfinished lines by stream: parts of stdout and stderr may alternate."""
+
+    def read(self, text: str, exact: bytes | None) -> Line | Literal[False] | None:
+        """Take a line apart. None: more of it is to come. False: it is in none of the known forms, so it has no time."""
+        if self.form == "api":
+            raw, _, rest = text.partition(" ")
+            key = sort_key(raw)
+            return False if key is None else Line(key, raw, rest, exact and exact[len(raw) + 1 :], None)
+        if text[:1] == "{":
+            return self._docker(text, exact)
+        match = _CRI.match(text)
+        key = sort_key(match[1]) if match else None
+        if match is None or key is None:
+            return False
+        at = match.end()
+        part = text[at:].encode() if exact is None else exact[at:]  # all before is ASCII
+        return self._join(key, match[1], part, match[2], partial=match[3][0] == "P")
+
+    def unfinished(self) -> Iterator[Line]:
+        """Remove and yield the lines whose last part has not come."""
+        parts, self.parts = self.parts, {}
+        for stream, one in sorted(parts.items(), key=lambda item: item[1].key):
+            yield Line(one.key, one.raw, *decode(b"".join(one.texts)), stream)
+
+    def _docker(self, text: str, exact: bytes | None) -> Line | Literal[False] | None:
+        try:
+            record = orjson.loads(text if exact is None else exact)
+        except orjson.JSONDecodeError:
+            return False
+        log, time, stream = (record.get(name) for name in ("log", "time", "stream"))
+        key = sort_key(time) if isinstance(log, str) and isinstance(time, str) else None
+        if key is None:
+            return False
+        part = log.encode()
+        stream = stream if stream in _STREAMS else None
+        return self._join(key, time, part.removesuffix(b"\n"), stream, partial=part[-1:] != b"\n")
+
+    def _join(self, key: str, raw: str, part: bytes, stream: str | None, *, partial: bool) -> Line | None:
+        before = self.parts.get(stream)
+        if before is None:
+            if not partial:
+                return Line(key, raw, *decode(part), stream)
+            before = self.parts[stream] = _Parts(key, raw)
+        if before.size <= self.max_line_bytes:
+            before.texts.append(part)
+            before.size += len(part)
+        if partial:
+            return None
+        del self.parts[stream]
+        return Line(before.key, before.raw, *decode(b"".join(before.texts)), stream)  # a part may end within a character
+
+
+def sort_key(stamp: str) -> str | None:
+    """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
+    if _TIME.fullmatch(stamp):
+        if parse_nanoseconds(f"{stamp[:SECOND_LENGTH]}Z".encode()) is None:
+            return None
+        return stamp if len(stamp) == CANONICAL_LENGTH else f"{stamp[:-1]:0<29}Z"
+    moment = parse_nanoseconds(stamp.encode("ascii", "replace"))
+    try:
+        return None if moment is None else format_nanoseconds(moment)
+    except OverflowError:  # in UTC it lies before the year 1, or after 9999
+        return None
+
+
+def decode(raw: bytes) -> tuple[str, bytes | None]:
+    """Bytes as text, and the bytes themselves if they are not UTF-8."""
+    try:
+        return raw.decode(), None
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace"), raw
+
+
+def decode_lines(block: bytes) -> tuple[list[str], dict[int, bytes]]:
+    """The lines of a block as text, and the bytes of those that are not UTF-8, by their number."""
+    try:
+        return block.decode().split("\n"), {}
+    except UnicodeDecodeError:
+        lines, broken = [], {}
+        for number, raw in enumerate(block.split(b"\n")):
+            line, exact = decode(raw)
+            lines.append(line)
+            if exact is not None:
+                broken[number] = exact
+        return lines, broken

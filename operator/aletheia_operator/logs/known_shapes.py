@@ -1,0 +1,56 @@
+"""Shapes of lines that a run has shown before: most logs have lines of few shapes, and those become entries by a template."""
+
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import orjson
+
+from aletheia_operator.logs.forms import shape_of
+from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Form, sort_key
+from aletheia_operator.text.batches import LEVEL_CODES
+
+MOST_SHAPES = 1000  # of a run: a log has few, a hostile one any number
+_ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
+ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
+"""Makes lines of the same shape equal: every digit becomes 0, and what JSON escapes becomes NUL."""
+CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
+
+
+class KnownShape(NamedTuple):
+    """How lines of a shape become entries: a template, and the parts of the line that go into it.
+
+    The line's time is its first `stamp` characters and `zeros`: nodes leave zeros at the end out.
+    """
+
+    stamp: int
+    zeros: str
+    code: int
+    template: str
+    parts: Callable[[str], tuple[str, ...]]
+
+
+class KnownShapes(dict[str, KnownShape]):
+    """Known shapes by the beginning of their lines, up to the first ": ", with all digits alike."""
+
+    def learn(self, beginning: str, text: str, form: Form, head: Mapping[str, Any]) -> None:
+        """Know the lines that begin like this one, if that is enough to know them. `head`: what every entry begins with."""
+        raw = text.partition(" ")[0]
+        text_at = len(raw) + TEXT_AT[form] - CANONICAL_LENGTH
+        if text[len(raw) - 1 : text_at] not in BEFORE_TEXT[form] or len(self) >= MOST_SHAPES:
+            return
+        key, shape = sort_key(raw), shape_of(text[text_at:])
+        if key is None or shape is None or raw[SECOND_LENGTH] != ".":
+            return
+        level, fields, message_at = shape
+        zeros = key[len(raw) - 1 :] if len(raw) < len(key) else ""
+        stamp = CANONICAL_LENGTH - len(zeros)
+        names = ",".join(f'"{name}":"%s"' for name, _ in fields)
+        shift = len(raw) - CANONICAL_LENGTH
+        stream = {"stream": text[STREAM.start + shift : STREAM.stop + shift]} if form == "file" else {}
+        common = orjson.dumps({**head, **stream, "level": level}).decode()
+        template = f'{{"timestamp":"%s{zeros}",{common[1:-1].replace("%", "%%")},"message":"%s",'
+        template += (f'"fields":{{{names}}},' if fields else "") + '"line":"%s"}'
+        inner = (slice(text_at + part.start, text_at + part.stop) for _, part in fields)
+        outer = slice(stamp), slice(text_at + message_at, None), *inner, slice(text_at, None)
+        self[beginning] = KnownShape(stamp, zeros, CODE_OF[level], template, itemgetter(*outer))

@@ -1,0 +1,82 @@
+"""Entries on their way out of a parser, each with a mark that says how much it matters."""
+
+import sys
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from operator import or_
+
+from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, SERIOUS_CODE
+
+CONTEXT_LINES = 5  # that are kept with an error, before it and after it
+CONTEXT = 8  # bit of a mark: near an error
+BUCKETS = 4096
+_LOW_BYTE = 0 if sys.byteorder == "little" else array("H").itemsize - 1
+_CODE_OF_MARK = bytes(mark & 7 for mark in range(256))
+_BETWEEN = SEPARATOR.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Entries of a run in its order. `marks` has 16 bits for each: level code, CONTEXT, and from bit 4 on its bucket.
+
+    Entries of the first n of BUCKETS buckets are an even sample of all, n/BUCKETS of them (the van der Corput sequence).
+    """
+
+    block: bytes
+    marks: bytes
+
+
+def _reversed_bits(number: int) -> int:
+    return int(f"{number:012b}"[::-1], 2)
+
+
+_BUCKET_OF = array("H", (_reversed_bits(number) << 4 for number in range(BUCKETS)))
+
+
+@dataclass
+class MarkedEntries:
+    """Collects entries; the last few stay until it is known whether an error follows them."""
+
+    entries: list[str] = field(default_factory=list)
+    marks: "array[int]" = field(default_factory=lambda: array("H"))
+    near: int = 0
+    """Entries to come that are still near the last error."""
+    _ordinal: int = 0
+
+    def add(self, entry: str, code: int, belongs: bool) -> None:
+        """Add an entry of this level code. `belongs`: it continues an error, such as a line of its stack trace."""
+        mark = code
+        if code >= SERIOUS_CODE:
+            for before in range(max(0, len(self.marks) - CONTEXT_LINES), len(self.marks)):
+                self.marks[before] |= CONTEXT
+            self.near = CONTEXT_LINES
+        elif self.near:
+            self.near -= 1
+            mark |= CONTEXT
+        elif belongs:
+            mark |= CONTEXT
+        self.marks.append(mark)
+        self.entries.append(entry)
+
+    def take(self, held: int) -> Parsed:
+        """Remove and return all entries but the last `held`."""
+        upto = max(0, len(self.entries) - held)
+        first = self._ordinal % BUCKETS
+        buckets = _BUCKET_OF * ((first + upto) // BUCKETS + 1)
+        marks = array("H", map(or_, self.marks, buckets[first : first + upto]))
+        self._ordinal += upto
+        parsed = Parsed(_BETWEEN.join(self.entries[:upto]).encode(), marks.tobytes())
+        del self.entries[:upto], self.marks[:upto]
+        return parsed
+
+
+def codes_of(marks: bytes) -> bytes:
+    """The level code of each mark."""
+    return marks[_LOW_BYTE :: array("H").itemsize].translate(_CODE_OF_MARK)
+
+
+def count_codes(marks: bytes) -> Counter[int]:
+    """How many marks have each level code."""
+    codes = codes_of(marks)
+    return Counter({code: number for code in range(len(LEVEL_CODES)) if (number := codes.count(code))})

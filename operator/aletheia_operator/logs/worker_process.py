@@ -1,0 +1,181 @@
+"""A worker process as the operator sees it: requests go in, answers come back in their order, with open files beside them."""
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.logs.frames import HEADER, content, frame
+from aletheia_operator.logs.run import RunResult
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 15.0
+_BUFFER_BYTES = 512 * 1024
+Answer = asyncio.Future[Any]
+
+
+class WorkerEnded(Exception):
+    """A worker process ended, or was killed, before its work was done."""
+
+
+class WorkerProcess:
+    """One worker. It ends by itself when it has had no runs for a while; one that takes too long for a request is killed."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        answers: asyncio.StreamReader,
+        requests: asyncio.StreamWriter,
+        files: socket.socket,
+        request_seconds: float,
+    ) -> None:
+        self.runs: set[int] = set()
+        self.alive = True
+        self._process = process
+        self._answers = answers
+        self._requests = requests
+        self._files = files
+        self._waiting: deque[tuple[Answer, float]] = deque()  # each with the seconds that it may take
+        self._request_seconds = request_seconds
+        self._idle: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self._reader = asyncio.create_task(self._read())
+        self._begin_idling()
+
+    @classmethod
+    async def start(cls, request_seconds: float) -> "WorkerProcess":
+        """Start a process. Raises OSError."""
+        (ours, theirs), (our_files, their_files) = socket.socketpair(), socket.socketpair()
+        try:
+            with theirs, their_files:
+                numbers = [theirs.fileno(), their_files.fileno()]
+                command = [sys.executable, "-m", "aletheia_operator.logs.worker", *map(str, numbers)]
+                process = await asyncio.to_thread(
+                    subprocess.Popen, command, stdin=subprocess.DEVNULL, pass_fds=numbers, env=_environment()
+                )
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                ours.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+            answers, requests = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()  # a process that is there already ends with it
+            our_files.close()
+            raise
+        return cls(process, answers, requests, our_files, request_seconds)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def request(self, operation: str, run: int, *arguments: Any, more_seconds: float = 0) -> Answer:
+        """Send a request; its answer is to come. `more_seconds`: that it may take beyond the usual. Raises WorkerEnded."""
+        if not self.alive:
+            raise WorkerEnded
+        answer: Answer = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_look_at)
+        self._requests.write(frame((operation, run, *arguments)))
+        self._waiting.append((answer, self._request_seconds + more_seconds))
+        if len(self._waiting) == 1:
+            self._watch()
+        return answer
+
+    async def drain(self) -> None:
+        """Wait until there is room for more requests. Raises WorkerEnded."""
+        try:
+            await self._requests.drain()
+        except ConnectionError as e:
+            raise WorkerEnded from e
+
+    def add(self, run: int) -> None:
+        """A run is to be parsed here."""
+        self.runs.add(run)
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def remove(self, run: int) -> None:
+        """Nothing more comes of a run."""
+        self.runs.discard(run)
+        if not self.runs and self._idle is None:
+            self._begin_idling()
+
+    def stop(self) -> None:
+        """Take no more requests; the process ends when it has answered those that it has."""
+        self.alive = False
+        if self._idle is not None:
+            self._idle.cancel()
+        self._requests.close()
+
+    async def ended(self) -> None:
+        """Wait until the process is gone."""
+        await asyncio.wait({self._reader})
+
+    def _begin_idling(self) -> None:
+        self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.stop)
+
+    def _watch(self) -> None:
+        """Begin to measure the time of the request that is answered next."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        if self._waiting:
+            self._stuck = asyncio.get_running_loop().call_later(self._waiting[0][1], self._kill)
+
+    def _kill(self) -> None:
+        log.error("log parser %d did not answer for %.0f s and is killed", self.pid, self._waiting[0][1])
+        self._process.kill()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                (size,) = HEADER.unpack(await self._answers.readexactly(HEADER.size))
+                self._take(content(await self._answers.readexactly(size)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except asyncio.CancelledError:
+            self._process.kill()
+            raise
+        except Exception:  # what it sent cannot be understood, so nothing that follows can be
+            log.exception("log parser %d gave an answer that is none, and is killed", self.pid)
+            self._process.kill()
+        finally:
+            self.alive = False
+            waiting, self._waiting = self._waiting, deque()
+            self._watch()
+            for answer, _ in waiting:
+                if not answer.done():
+                    answer.set_exception(WorkerEnded())
+            self._requests.close()
+            self._files.close()
+        await asyncio.to_thread(self._process.wait)
+
+    def _take(self, received: Any) -> None:
+        if isinstance(received, RunResult) and received.spool.file.is_open:
+            _, (descriptor,), _, _ = socket.recv_fds(self._files, 1, 1)
+            received.spool.file.take(descriptor)
+        answer, _ = self._waiting.popleft()
+        self._watch()
+        if answer.done():  # nobody waits for it any more
+            if isinstance(received, RunResult):
+                received.spool.close()
+        elif isinstance(received, Exception):
+            answer.set_exception(received)
+        else:
+            answer.set_result(received)
+
+
+def _environment() -> dict[str, str]:
+    """This process' environment, in which this package is found wherever it was loaded from."""
+    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def _look_at(answer: Answer) -> None:
+    """Take note of an answer's error: where nobody waits for the answer, that is no fault."""
+    if not answer.cancelled():
+        answer.exception()

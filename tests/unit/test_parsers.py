@@ -1,0 +1,239 @@
+"""Worker processes parse logs: they change nothing, cost only their own runs when they fail, and leave nothing behind."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.worker_process import WorkerEnded
+from aletheia_operator.scratch import Scratches
+from tests.unit.fakes import LONGEST_TEST_SECONDS
+
+SETTINGS = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
+
+
+def block(first: int, lines: int = 2000) -> bytes:
+    return "".join(
+        f"2026-11-22T11:30:{number // 1000 % 60:02}.{number % 1000:03}000000Z ERROR boom {number}\n"
+        for number in range(first, first + lines)
+    ).encode()
+
+
+BLOCKS = [block(first) for first in range(0, 16_000, 2000)]
+
+
+def make_order(directory: Path, max_bytes: int = 2**30, encrypted: bool = False) -> RunOrder:
+    return RunOrder(SETTINGS, Scratches(directory, encrypted)(), max_bytes, 100)
+
+
+def here(order: RunOrder) -> RunResult:
+    """What this process makes of BLOCKS."""
+    capture = RunCapture(order)
+    for one in BLOCKS:
+        capture.feed(one)
+    return capture.end()
+
+
+def kept(result: RunResult) -> bytes:
+    result.spool.finish(result.spool.max_bytes)
+    return b",\n".join(one.block for one in result.spool.blocks())
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+async def parsers() -> AsyncIterator[Parsers]:
+    """Workers that are all gone at the end, with every descriptor."""
+    before = descriptors()
+    parsers = Parsers(processes=1, request_seconds=LONGEST_TEST_SECONDS)
+    yield parsers
+    assert parsers.runs == 0, "a run was not given back"
+    await parsers.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("max_bytes", [2**30, 50_000], ids=["all", "within a budget"])
+async def test_a_worker_keeps_what_this_process_would(
+    parsers: Parsers, tmp_path: Path, max_bytes: int, encrypted: bool
+) -> None:
+    """The same entries, counts and position; the file comes back to the owner of the scratch that was given, without a name."""
+    order = make_order(tmp_path, max_bytes, encrypted)
+    run = await parsers.open(order)
+    for one in BLOCKS:
+        await run.feed(one)
+    result = await run.end()
+    assert result.spool.file.owner is order.scratch.owner
+    expected = here(make_order(tmp_path, max_bytes, encrypted))
+    assert kept(result) == kept(expected)
+    assert (result.spool.total, result.spool.kept) == (expected.spool.total, expected.spool.kept)
+    assert result.count.summary() == expected.count.summary()
+    assert run.position == result.position == expected.position
+    assert not os.listdir(tmp_path)
+    for one_result in (result, expected):
+        one_result.spool.close()
+
+
+async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers: Parsers, tmp_path: Path) -> None:
+    """A cancelled `feed` has its lines parsed all the same, and a cancelled `end` can be asked again."""
+    run = await parsers.open(make_order(tmp_path))
+    for one in BLOCKS:
+        task = asyncio.create_task(run.feed(one))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+    for _ in range(3):
+        task = asyncio.create_task(run.end())  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+    result = await run.end()
+    assert result.position.lines == 16_000
+    assert kept(result).count(b'"boom') == 16_000
+    result.spool.close()
+
+
+async def test_a_run_that_is_given_up_while_it_comes_back_leaves_nothing(parsers: Parsers, tmp_path: Path) -> None:
+    """Its file is closed when it arrives, before or after it is given up."""
+    for wait in (False, True):
+        run = await parsers.open(make_order(tmp_path))
+        for one in BLOCKS:
+            await run.feed(one)
+        task = asyncio.create_task(run.end())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        if wait:
+            other = await parsers.open(make_order(tmp_path))
+            (await other.end()).spool.close()  # answered behind the first
+        run.close()
+    run = await parsers.open(make_order(tmp_path))
+    await run.feed(BLOCKS[0])
+    run.close()
+    run.close()
+
+
+async def test_a_volume_that_refuses_is_an_error_of_its_run_alone(parsers: Parsers, tmp_path: Path) -> None:
+    """What was kept before comes back with the reason; the worker goes on with its other runs."""
+    lost, other = await parsers.open(make_order(tmp_path / "gone")), await parsers.open(make_order(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        for one in BLOCKS:
+            await other.feed(one)
+            await lost.feed(one)
+    result = await lost.end()
+    assert result.refused == "No such file or directory"
+    whole = await other.end()
+    assert kept(whole).count(b'"boom') >= 2000
+    for one_result in (result, whole):
+        one_result.spool.close()
+
+
+async def test_a_fault_in_a_worker_costs_only_its_run(parsers: Parsers, tmp_path: Path) -> None:
+    """Whatever it is asked for, it answers with an error and lives; the lost run's file is closed."""
+    bad, good = await parsers.open(make_order(tmp_path)), await parsers.open(make_order(tmp_path))
+    (pid,) = parsers.pids
+    with pytest.raises(WorkerFault):
+        await bad._worker.request("feed", 10**6, b"")
+    with pytest.raises(WorkerFault):
+        await bad._worker.request("no such thing", 0)
+    with pytest.raises(WorkerFault):
+        await bad._worker.request("feed", bad._number, "no bytes")
+    with pytest.raises(WorkerFault):
+        await bad.feed(BLOCKS[0])
+        await bad.drain()
+    bad.close()
+    await good.feed(BLOCKS[0])
+    result = await good.end()
+    assert result.position.lines == 2000
+    assert parsers.pids == [pid]
+    result.spool.close()
+
+
+async def test_a_worker_that_is_killed_is_noticed_and_replaced(parsers: Parsers, tmp_path: Path) -> None:
+    """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
+    run = await parsers.open(make_order(tmp_path))
+    await run.feed(BLOCKS[0])
+    (pid,) = parsers.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerEnded):
+        for _ in range(100):
+            await run.feed(BLOCKS[0])
+    run.close()
+    again = await parsers.open(make_order(tmp_path))
+    assert parsers.pids != [pid]
+    (await again.end()).spool.close()
+
+
+@pytest.mark.logs_errors("did not answer for")
+async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
+    """Over its time limit; the others' runs go on."""
+    parsers = Parsers(processes=2, request_seconds=0.5)
+    hanging = await parsers.open(make_order(tmp_path))
+    (pid,) = parsers.pids
+    os.kill(pid, signal.SIGSTOP)
+    other = await parsers.open(make_order(tmp_path))
+    assert len(parsers.pids) == 2, "a busy worker is not waited for while there may be another"
+    with pytest.raises(WorkerEnded):
+        await asyncio.wait_for(hanging.end(), LONGEST_TEST_SECONDS)
+    await other.feed(BLOCKS[0])
+    result = await other.end()
+    assert result.position.lines == 2000
+    result.spool.close()
+    hanging.close()
+    await parsers.close()
+
+
+async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Parsers, tmp_path: Path) -> None:
+    """Which dies without the others, and ends with the run."""
+    other = await parsers.open(make_order(tmp_path))
+    runs = [await parsers.open(make_order(tmp_path), alone=True) for _ in range(2)]
+    third = asyncio.create_task(parsers.open(make_order(tmp_path), alone=True))
+    await asyncio.sleep(0.05)
+    assert not third.done(), "at most two of these at a time"
+    runs[0]._worker._process.kill()
+    with pytest.raises(WorkerEnded):
+        await runs[0].end()
+    runs[0].close()
+    (await (await third).end()).spool.close()
+    (await runs[1].end()).spool.close()
+    (await other.end()).spool.close()
+
+
+async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that has had nothing to do for a while gives its memory back."""
+    monkeypatch.setattr("aletheia_operator.logs.worker_process.IDLE_SECONDS", 0.2)
+    parsers = Parsers(processes=2)
+    parsers.warm()
+    parsers.warm()
+    run = await parsers.open(make_order(tmp_path))
+    (pid,) = parsers.pids
+    worker = run._worker
+    (await run.end()).spool.close()
+    await asyncio.wait_for(worker.ended(), LONGEST_TEST_SECONDS)
+    assert parsers.pids == []
+    assert str(pid) not in os.listdir("/proc")
+    await parsers.close()
+
+
+async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
+    """Each gets its own back."""
+
+    async def one(number: int) -> None:
+        run = await parsers.open(make_order(tmp_path))
+        await run.feed(block(number, lines=number % 50 + 1))
+        result = await run.end()
+        assert result.position.lines == number % 50 + 1
+        assert b'"line":"ERROR boom %d"' % number in kept(result)
+        result.spool.close()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(500):
+            group.create_task(one(number))

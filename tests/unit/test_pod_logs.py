@@ -1,0 +1,300 @@
+"""A pod's log while it changes: containers restart, parsers fail, time runs out. Nothing is lost in silence, or misnamed."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.fetchers.base import Document, Missing
+from aletheia_operator.fetchers.kubernetes import pod_logs
+from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
+from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.logs.run import WorkerFault
+from aletheia_operator.logs.worker_process import WorkerEnded
+from aletheia_operator.text.batches import Encoded
+from tests.unit.fakes import (
+    Content,
+    FakeKubernetes,
+    InlineParsers,
+    Response,
+    Script,
+    entries_of,
+    forever,
+    make_pod,
+    make_sources,
+    make_window,
+)
+
+POD = "/api/v1/namespaces/shop/pods/web-0"
+Hook = Callable[["Container"], None]
+
+
+def line(second: float, text: str) -> bytes:
+    return f"{time(int(second))[:-1]}.{round(second % 1 * 1e9):09}Z {text}\n".encode()
+
+
+def time(second: int) -> str:
+    minutes = 30 + second // 60
+    return f"2026-11-22T{11 + minutes // 60}:{minutes % 60:02}:{second % 60:02}Z"
+
+
+@dataclass
+class Container:
+    """A container as the kubelet has it. The API server's status may be some restarts behind."""
+
+    runs: list[list[bytes]]
+    """Lines of each run; run n begins n * 100 seconds after 11:30, and ends 50 seconds later."""
+    present: int
+    behind: int = 0
+    waits: bool = False
+    gone: bool = False
+    cuts: list[int] = field(default_factory=list)
+    """The next answers end after so many bytes."""
+
+    def status(self, present: int) -> dict[str, Any]:
+        def ended(number: int) -> dict[str, Any]:
+            return {"terminated": {"startedAt": time(100 * number), "finishedAt": time(100 * number + 50), "exitCode": 1}}
+
+        found: dict[str, Any] = {"restartCount": present}
+        if self.waits:
+            return found | {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended(present)}
+        found["state"] = {"running": {"startedAt": time(100 * present)}}
+        return found | ({"lastState": ended(present - 1)} if present else {})
+
+    def restart(self) -> None:
+        self.present += 1
+
+    def lines(self, previous: bool) -> list[bytes]:
+        number = self.present - previous
+        if number < 0:
+            raise Rejected('answered 400: previous terminated container "app" in pod "web-0" not found')
+        return self.runs[number]
+
+
+@dataclass
+class Kubelet(FakeKubernetes):
+    """Answers for one pod; `hooks` are called before the log requests of their numbers."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    hooks: dict[int, Hook] = field(default_factory=dict)
+    waits: set[str] = field(default_factory=set)
+    """Containers from which nothing comes after the first lines."""
+    requests: int = 0
+    uid: str = "uid-web-0"
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
+        states: dict[str, Any] = {name: one.status(one.present - one.behind) for name, one in self.containers.items()}
+        for one in self.containers.values():
+            if one.gone:
+                raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
+            one.behind = max(0, one.behind - 1)
+        return make_pod("web-0", None, self.uid, **states)
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        asked = dict(query or {})
+        container = self.containers[asked["container"]]
+        if (hook := self.hooks.get(self.requests)) is not None:
+            hook(container)
+        self.requests += 1
+        if container.gone:
+            raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
+        since = asked.get("sinceTime", "").removesuffix("Z").encode()
+        whole = b"".join(one for one in container.lines("previous" in asked) if one >= since)
+        if "tailLines" in asked:
+            whole = whole.splitlines(keepends=True)[-1] if whole else b""
+        elif "limitBytes" in asked:
+            whole = whole[: int(asked["limitBytes"])]
+        elif container.cuts:
+            whole = whole[: container.cuts.pop(0)]
+        answer: Script = [whole] if whole else []
+        yield Response(Hanging(answer) if asked["container"] in self.waits else Content(answer))
+
+
+class Hanging(Content):
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        async for chunk in super().iter_any():
+            yield chunk
+        await forever()
+
+
+def run_lines(number: int, count: int = 3) -> list[bytes]:
+    return [line(100 * number + one + 0.5, f"run {number} line {one}") for one in range(count)]
+
+
+def restarting(runs: int, present: int, **more: Any) -> Container:
+    return Container([run_lines(number) for number in range(runs)], present, **more)
+
+
+async def fetch(kubelet: Kubelet, **changes: Any) -> Document:
+    """The document of a pod whose plan is made before anything happens."""
+    sources = make_sources(kubelet, **changes)
+    spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "logs": {"via": "api"}})
+    (question,) = (await KubernetesLogsFetcher().plan(spec, sources)).questions
+    (document,) = [one async for one in KubernetesLogsFetcher().fetch(question, sources)]
+    return document
+
+
+def check_runs(entries: list[dict[str, Any]], gaps: list[Missing], container: Container, restarts: int) -> None:
+    """Every line is of the run that it says, once; each run up to this one is whole, or named by a gap."""
+    had: dict[int, list[str]] = {}
+    for entry in entries:
+        had.setdefault(entry["run"], []).append(entry["line"])
+    named = " ".join(f"{gap.target}: {gap.message}" for gap in gaps)
+    for number in range(restarts + 1):
+        expected = [one.split(b" ", 1)[1].decode().strip() for one in container.runs[number]]
+        assert had.get(number, []) == expected or str(number) in named, (number, had, named)
+        assert set(had.get(number, [])) <= set(expected), f"lines of another run under number {number}"
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2], ids=lambda number: f"status {number} restarts behind")
+@pytest.mark.parametrize("request_number", [None, 0, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize("present", [0, 1, 2])
+@pytest.mark.parametrize("cut", [None, 20, 60, 100])
+async def test_a_restart_while_it_is_read_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, present: int, restarts: int, request_number: int | None, behind: int, cut: int | None
+) -> None:
+    """At whatever request it comes, once or twice, whatever the API server knows of it, whole or cut answers."""
+    monkeypatch.setattr(pod_logs, "STALE_SECONDS", 0)
+    container = restarting(8, present, cuts=[] if cut is None else [cut])
+
+    def restart(one: Container) -> None:
+        one.present += restarts
+        one.behind = min(behind, restarts)
+
+    kubelet = Kubelet(containers={"app": container}, hooks={} if request_number is None else {request_number: restart})
+    now = f"{time(100 * present + 98)[:-1]}+00:00"  # what begins later, begins behind the window
+    document = await fetch(kubelet, window=make_window(end=now))
+    entries = await entries_of(document)
+    check_runs(entries, document.findings.missing, container, present)
+
+
+async def test_a_container_that_restarted_between_plan_and_read() -> None:
+    """The run of the plan is the previous one by now, and read as such; the new one comes too."""
+    container = restarting(3, 0)
+    document = await fetch(Kubelet(containers={"app": container}, hooks={0: Container.restart}))
+    entries = await entries_of(document)
+    assert [(entry["run"], entry["line"]) for entry in entries] == [
+        (number, f"run {number} line {one}") for number in (0, 1) for one in range(3)
+    ]
+    assert document.findings.missing == []
+
+
+async def test_seven_restarts_in_the_window() -> None:
+    """Two runs are there, and each of the six before them is a gap."""
+    document = await fetch(Kubelet(containers={"app": restarting(8, 7)}))
+    assert {entry["run"] for entry in await entries_of(document)} == {6, 7}
+    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+        (f"pod/web-0 container/app (run {number})", GapReason.LOG_UNAVAILABLE) for number in range(6)
+    ]
+
+
+async def test_a_container_that_waits_after_seven_restarts() -> None:
+    """The API has its last run alone."""
+    document = await fetch(Kubelet(containers={"app": restarting(8, 7, waits=True)}))
+    assert {entry["run"] for entry in await entries_of(document)} == {7}
+    assert [gap.target for gap in document.findings.missing] == [
+        f"pod/web-0 container/app (run {number})" for number in range(7)
+    ]
+
+
+async def test_a_crash_loop_does_not_fill_the_status() -> None:
+    """The latest of its runs are a gap each, the others one."""
+    document = await fetch(
+        Kubelet(containers={"app": restarting(48, 47, waits=True)}), window=make_window(end="2026-11-22T23:00:00+00:00")
+    )
+    await entries_of(document)
+    targets = [gap.target for gap in document.findings.missing]
+    assert targets[0] == "pod/web-0 container/app (runs 0 to 36)"
+    assert targets[1:] == [f"pod/web-0 container/app (run {number})" for number in range(37, 47)]
+
+
+async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
+    """Each names its container and run."""
+    container = restarting(2, 1)
+
+    def remove(one: Container) -> None:
+        one.gone = True
+
+    document = await fetch(Kubelet(containers={"app": container}, hooks={0: remove}))
+    assert await entries_of(document) == []
+    assert {(gap.target, gap.reason) for gap in document.findings.missing} == {
+        ("pod/web-0 container/app (run 0, previous)", GapReason.NOT_FOUND),
+        ("pod/web-0 container/app (run 1)", GapReason.NOT_FOUND),
+    }
+
+
+@pytest.mark.logs_errors("reading the log of pod/web-0 container/bad (run 0) failed")
+async def test_one_bad_container_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the operator's own over one of them is its gap; what the other said is there."""
+
+    def explode(one: Container) -> None:
+        if one is bad:
+            raise ZeroDivisionError
+
+    bad, good = restarting(1, 0), restarting(1, 0)
+    kubelet = Kubelet(containers={"bad": bad, "good": good}, hooks=dict.fromkeys(range(20), explode))
+    document = await fetch(kubelet)
+    assert {entry["container"] for entry in await entries_of(document)} == {"good"}
+    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+        ("pod/web-0 container/bad (run 0)", GapReason.INTERNAL_ERROR)
+    ]
+
+
+@pytest.mark.parametrize("fault", [WorkerEnded(), WorkerFault("KeyError")], ids=["died", "met a fault"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_parser_that_fails_is_given_the_run_again(fault: Exception, times: int) -> None:
+    """Alone, then without looking for levels; then the run is a gap."""
+    parsers = InlineParsers(faults=[fault] * times)
+    document = await fetch(Kubelet(containers={"app": restarting(1, 0)}), parsers=parsers)
+    lines = [entry["line"] for entry in await entries_of(document)]
+    assert parsers.opened[:3] == [(False, False), (True, False), (True, True)][: min(times + 1, 3)]
+    gaps = [(gap.target, gap.reason, gap.severity) for gap in document.findings.missing]
+    note = ("pod/web-0 container/app (run 0)", GapReason.INTERNAL_ERROR, "note" if times == 2 else "gap")
+    assert gaps == ([] if times == 1 else [note])
+    assert len(lines) == (0 if times == 3 else 3)
+
+
+@pytest.mark.parametrize("steps", range(1, 400, 23))
+async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
+    """Cancelled after any number of steps of the event loop: every line that is said to be read is there, and nothing leaks."""
+    parsers = Parsers(processes=1)
+    before = len(os.listdir("/proc/self/fd"))
+    many = Container([[line(one / 100, f"line {one}") for one in range(4000)]], 0)
+    kubelet = Kubelet(containers={"app": many, "other": restarting(2, 1)}, waits={"app"})
+    document = await fetch(kubelet, parsers=parsers, interrupted=lambda: True)
+    entries: list[Any] = []
+    task = asyncio.create_task(collect(document, entries))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    app = [entry for entry in entries if entry["container"] == "app"]
+    (gap,) = [gap for gap in document.findings.missing if gap.target == "pod/web-0 container/app (run 0)"]
+    assert gap.reason == GapReason.LOG_INCOMPLETE
+    if app:
+        assert app[-1]["timestamp"] in gap.message
+    else:
+        assert "before its first line came" in gap.message
+    kept = document.findings.metadata["kept"].get("none", 0)
+    assert kept == len(entries)
+    assert parsers.runs == 0
+    await parsers.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def collect(document: Document, entries: list[Any]) -> None:
+    """Take the entries, as far as they come."""
+    async for batch in document.batches:
+        assert isinstance(batch, Encoded)
+        entries += json.loads(b"[" + batch.block + b"]")

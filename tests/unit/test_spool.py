@@ -1,0 +1,102 @@
+"""What is kept of a run: errors, what is around them, an even sample, and always its last lines."""
+
+import errno
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.spool import LAST_BYTES, LAST_LINES, Spool, share
+from aletheia_operator.scratch import Scratch
+from tests.unit.fakes import make_scratch
+
+START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
+
+
+def lines_kept(lines: list[str], max_bytes: int, cuts: list[int], sample_percent: int = 100) -> tuple[list[str], Spool]:
+    """What a spool keeps of lines that come in pieces, cut at these numbers."""
+    parser = RunParser(RunSettings("app", 0, True, START, END, 2**20))
+    spool = Spool(make_scratch(), max_bytes, sample_percent)
+    edges = sorted({0, len(lines), *(cut % (len(lines) + 1) for cut in cuts)})
+    stamped = [f"2026-11-22T11:30:{number // 1000:02}.{number % 1000:03}000000Z {line}\n" for number, line in enumerate(lines)]
+    for first, last in pairwise(edges):
+        spool.add(parser.feed("".join(stamped[first:last]).encode()))
+    spool.add(parser.end_run())
+    spool.end()
+    spool.finish(max_bytes)
+    entries = [entry for one in spool.blocks() for entry in json.loads(b"[" + one.block + b"]")]
+    spool.close()
+    return [entry["line"] for entry in entries], spool
+
+
+@given(
+    st.lists(st.sampled_from(["INFO app: x", "ERROR app: y", "plain", "z" * 3000]), max_size=300),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.sampled_from([0, 1000, 20_000, 2**30]),
+    st.sampled_from([0, 50, 100]),
+)
+def test_what_is_kept_depends_on_the_log_and_the_budget_alone(
+    lines: list[str], cuts: list[int], max_bytes: int, sample_percent: int
+) -> None:
+    """However it arrived: in order, the last lines among it, and counted right."""
+    numbered = [f"{line} {number}" for number, line in enumerate(lines)]
+    kept, spool = lines_kept(numbered, max_bytes, cuts, sample_percent)
+    assert kept == lines_kept(numbered, max_bytes, [], sample_percent)[0]
+    assert kept == [line for line in numbered if line in set(kept)]
+    assert kept[len(kept) - min(len(numbered), LAST_LINES) :] == numbered[-LAST_LINES:]
+    assert (spool.total.total(), spool.kept.total()) == (len(numbered), len(kept))
+    if max_bytes == 2**30 and sample_percent == 100:
+        assert kept == numbered
+
+
+def test_the_last_words_of_a_crash_stay() -> None:
+    """A flood of errors fills the budget; how the run ended is there all the same."""
+    lines = [*(f"ERROR app: {number}" for number in range(5000)), "shutting down", "bye"]
+    kept, spool = lines_kept(lines, 5000, [1000, 2000])
+    assert kept[-LAST_LINES:] == lines[-LAST_LINES:]
+    assert spool.over_budget
+    assert spool.size_bytes < 5000 + LAST_LINES * 300
+
+
+@pytest.mark.parametrize("size", [LAST_BYTES // 3, LAST_BYTES * 2])
+def test_long_last_lines_have_a_bound(size: int) -> None:
+    """As many as fit, but always the very last."""
+    lines = [f"{number} {'x' * size}" for number in range(30)]
+    kept, _ = lines_kept(lines, 1, [5, 17])
+    assert kept == lines[-max(1, LAST_BYTES // (size + 150)) :]
+
+
+def test_an_even_share() -> None:
+    """None is cut below its share, and what the small ones leave goes to the others."""
+    assert share([10, 100, 100], 90) == [10, 40, 40]
+    assert share([], 10) == []
+
+
+def test_a_sealed_spool_never_uses_a_key_twice(tmp_path: Path) -> None:
+    """Thinned out, it begins with another key: blocks are numbered from zero again."""
+    scratch = Scratch(tmp_path, encrypted=True)
+    assert scratch.another()._key != scratch._key
+
+
+def test_a_block_behind_one_that_was_not_written_whole_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The volume was full in its midst; later there is room again."""
+    scratch = Scratch(tmp_path, encrypted=False)
+    scratch.put(b"first")
+
+    def write_half(descriptor: int, content: bytes) -> None:
+        os.write(descriptor, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aletheia_operator.scratch.write_all", write_half)
+        with pytest.raises(OSError, match="no space"):
+            scratch.put(b"second")
+    number = scratch.put(b"third")
+    assert (scratch.get(0), scratch.get(number)) == (b"first", b"third")
+    scratch.close()
