@@ -213,6 +213,13 @@ async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
     assert rig.fetcher.planned == 0
 
 
+async def test_a_suspended_spec_that_is_refused_says_so_at_once(rig: Rig) -> None:
+    """It could never begin, so it does not pretend to wait."""
+    rig.observe(make_body(suspend=True, timeout="soon"))
+    await rig.settled()
+    assert (rig.phases, rig.last["conditions"][0]["reason"]) == (["Failed"], "InvalidSpec")
+
+
 async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
     """With the first of each kind and how many there are more."""
     rig = Rig(tmp_path, FakeFetcher({"a": [Unavailable("down")], "b": [Unavailable("down")], "c": [[1]]}))

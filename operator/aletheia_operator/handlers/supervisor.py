@@ -74,18 +74,21 @@ class Supervisor:
         writer = StatusWriter(self.shared.tools.kubernetes, body, self.shared.tools.now)
         if step is Step.ACKNOWLEDGE:
             self._start(uid, writer.acknowledge())
-        elif step is Step.SUSPEND:
-            self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
-        elif step is Step.STAND_BACK:
+            return
+        if step is Step.STAND_BACK:
             self._stood_back.add(uid)
             self._start(uid, stand_back(body, writer, self.shared.emit))
+            return
+        try:
+            run = Run(body, self.shared, writer)  # also of a suspended one: that it can never begin is said at once
+        except ValidationError as e:
+            self._start(uid, self._refuse(body, writer, e))
+            return
+        if step is Step.SUSPEND:
+            self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
         else:
-            try:
-                run = self._runs[uid] = Run(body, self.shared, writer)
-            except ValidationError as e:
-                self._start(uid, self._refuse(body, writer, e))
-            else:
-                self._start(uid, self._run(uid, run))
+            self._runs[uid] = run
+            self._start(uid, self._run(uid, run))
 
     def forget(self, uid: str) -> None:
         """The resource is gone: stop its capture."""
