@@ -90,8 +90,14 @@ def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: 
     assert not any(one.encode() in everything + json.dumps(resource["status"]).encode() for one in [*KNOWN, UNKNOWN])
 
 
-def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path) -> None:
-    """Killed between logs and traces of a sealed session, with its pod gone since: the same traces are fetched."""
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+def test_after_a_kill_and_without_the_pod(
+    jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path, sealed: bool
+) -> None:
+    """Killed between logs and traces, with its pod gone since: the same traces are fetched.
+
+    A sealed session cannot be searched for ids after a restart, nor may they lie in plain: that is a gap.
+    """
     kubectl = own_namespace
     asked: list[str] = []
 
@@ -113,7 +119,7 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
                 targets=[{"pod": "says-trace-ids"}],
                 logs={},
                 traces=[{"fromLogs": {"limit": 10}, "dataSourceRef": {"name": "it-hangs"}}],
-                session={"encryption": {"recipients": [RECIPIENT]}},
+                session={"encryption": {"recipients": [RECIPIENT]}} if sealed else {},
             )
         )
         until(lambda: asked, 30, "the traces are asked for, so the logs are done")
@@ -127,5 +133,6 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
         operator.stop()
         kubectl("delete", "datasource", "it-hangs")
     counts = {one["fetcher"]: one["count"] for one in resource["status"]["artifacts"] if one["fetcher"] != "Timeline"}
-    assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 4}
-    assert "NotFound" in [gap["reason"] for gap in resource["status"]["gaps"]]
+    assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 0 if sealed else 4}
+    gap = next(gap for gap in resource["status"]["gaps"] if gap["target"] == "traces/from logs")
+    assert gap["reason"] == ("Unavailable" if sealed else "NotFound")

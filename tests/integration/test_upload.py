@@ -289,13 +289,13 @@ def test_killed_at_every_request(
 
         def killed(number: int, root: Path = root, requests: Path = requests, owner: Any = owner) -> None:
             with Requests(requests, number, after):
-                archive.capture(root, Memory(ANSWERS, "KubernetesMemory"), owner=owner)
+                archive.capture(root, Memory(ANSWERS, "kubernetes"), owner=owner)
 
         if before_that is not None:
             assert in_child(partial(killed, before_that)) == signal.SIGKILL
         if in_child(partial(killed, at)) is None:
             break
-        memory = Memory(ANSWERS, "KubernetesMemory")
+        memory = Memory(ANSWERS, "kubernetes")
         with Requests(requests) as all_of_them:
             snapshot = archive.capture(root, memory, owner=owner)
         sent = all_of_them.sent

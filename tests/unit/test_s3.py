@@ -91,7 +91,7 @@ def error(status: int, code: str, **headers: str) -> Answer:
         (
             error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-3"),
             Rejected,
-            GapReason.NO_DATA_SOURCE,
+            GapReason.INVALID_RESPONSE,
             "the bucket is in region eu-west-3: set s3.region",
         ),
         (error(307, "TemporaryRedirect"), Rejected, GapReason.INVALID_RESPONSE, "redirects are not followed"),

@@ -21,7 +21,7 @@ import urllib3
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.http import SafeSession
 from aletheia_operator.text.display import one_line
 
@@ -240,8 +240,8 @@ class _Transport(urllib3.PoolManager):
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         region = response.headers.get("x-amz-bucket-region")
         if 300 <= status < 400 and region:
-            message = f"DataSource {self._endpoint.name}: the bucket is in region {one_line(region, 40)}: set s3.region"
-            raise Rejected(message, GapReason.NO_DATA_SOURCE, status)
+            said = f"redirects are not followed; the bucket is in region {one_line(region, 40)}: set s3.region"
+            raise error_of(status, f"DataSource {self._endpoint.name} answered {status}: {said}")
         if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
             raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(

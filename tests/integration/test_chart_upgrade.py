@@ -1,0 +1,98 @@
+"""DataSources of the chart over installs and upgrades, with a real helm and API server: the same objects, kept and changed.
+
+The operator itself does not run: its pods are not waited for.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import ROOT, run
+
+pytestmark = pytest.mark.cluster
+CHART = ROOT / "charts" / "aletheia-operator"
+FIRST = {"name": "it-upgrade-a", "type": "prometheus", "endpoint": "http://a:9090"}
+SECOND = {"name": "it-upgrade-b", "type": "loki", "endpoint": "http://b:3100"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """The release `flight` in a namespace of its own."""
+
+    cluster: Cluster
+    namespace: str
+
+    def helm(self, *arguments: str, sources: Sequence[dict[str, Any]] | None = None) -> str:
+        command: list[str | Path] = [self.cluster.helm, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        values = yaml.safe_dump({"dataSources": list(sources or []), "crds": {"install": False}})
+        return run(command if sources is None else [*command, "--values=-"], stdin=values, timeout_seconds=120)
+
+    def upgrade(self, *sources: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The DataSources after an upgrade, by name."""
+        self.helm("upgrade", "flight", str(CHART), sources=sources)
+        listed = json.loads(self.cluster.run_kubectl("get", "datasources", "-o", "json"))["items"]
+        return {one["metadata"]["name"]: one for one in listed if one["metadata"]["name"].startswith("it-upgrade-")}
+
+
+def install_first(release: Release, directory: Path) -> None:
+    """Install FIRST as the first install does: by hooks. The definitions are there already, so the hooks are rendered apart."""
+    rendered = release.helm("template", "flight", str(CHART), sources=[FIRST])
+    hooks = [one for one in yaml.safe_load_all(rendered) if one and one["kind"] == "DataSource"]
+    assert all("helm.sh/hook" in one["metadata"]["annotations"] for one in hooks)
+    (directory / "templates").mkdir()
+    (directory / "Chart.yaml").write_text("apiVersion: v2\nname: aletheia-operator\nversion: 0.0.1\n")
+    (directory / "templates" / "hooks.yaml").write_text(yaml.safe_dump_all(hooks))
+    release.helm("install", "flight", str(directory))
+
+
+@pytest.fixture
+def release(prepared: Cluster, tmp_path: Path) -> Iterator[Release]:
+    """A release whose DataSource the hook of a first install made."""
+    release = Release(prepared, f"it-upgrade-{secrets.token_hex(3)}")
+    prepared.run_kubectl("create", "namespace", release.namespace)
+    install_first(release, tmp_path)
+    yield release
+    release.helm("uninstall", "flight", "--ignore-not-found")
+    prepared.run_kubectl("delete", "namespace", release.namespace, "--wait=false")
+
+
+def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: one["metadata"]["uid"] for name, one in found.items()}
+
+
+def test_data_sources_stay_the_same_objects_over_upgrades(release: Release) -> None:
+    """One that the first install's hook made is taken over; upgrades patch, keep and remove; uninstall leaves none."""
+    uid = release.cluster.run_kubectl("get", "datasource", "it-upgrade-a", "-o", "jsonpath={.metadata.uid}")
+
+    changed = release.upgrade(FIRST | {"timeout": "7s"})
+    assert uids(changed) == {"it-upgrade-a": uid}
+    assert changed["it-upgrade-a"]["spec"]["timeout"] == "7s"
+
+    both = release.upgrade(FIRST, SECOND)
+    assert uids(both) == {"it-upgrade-a": uid, "it-upgrade-b": both["it-upgrade-b"]["metadata"]["uid"]}
+    assert both["it-upgrade-a"]["spec"]["timeout"] == "30s"
+    assert uids(release.upgrade(FIRST, SECOND)) == uids(both)
+
+    one = release.upgrade(SECOND)
+    assert uids(one) == {"it-upgrade-b": both["it-upgrade-b"]["metadata"]["uid"]}
+
+    release.helm("uninstall", "flight")
+    assert "it-upgrade-" not in release.cluster.run_kubectl("get", "datasources", "-o", "name")
+
+
+def test_a_hooks_data_source_that_is_no_longer_asked_for_is_removed(release: Release) -> None:
+    """By the first upgrade, although it was no part of the release."""
+    assert release.upgrade() == {}
+
+
+def test_what_the_first_install_made_is_removed_with_it(release: Release) -> None:
+    """Also without an upgrade in between."""
+    release.helm("uninstall", "flight")
+    assert "it-upgrade-" not in release.cluster.run_kubectl("get", "datasources", "-o", "name")
