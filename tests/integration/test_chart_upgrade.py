@@ -30,7 +30,12 @@ class Release:
     namespace: str
 
     def helm(self, *arguments: str, sources: Sequence[dict[str, Any]] | None = None) -> str:
-        command: list[str | Path] = [self.cluster.helm, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        command: list[str | Path] = [
+            self.cluster.helm,
+            f"--kubeconfig={self.cluster.kubeconfig}",
+            f"--namespace={self.namespace}",
+            *arguments,
+        ]
         values = yaml.safe_dump({"dataSources": list(sources or []), "crds": {"install": False}})
         return run(command if sources is None else [*command, "--values=-"], stdin=values, timeout_seconds=120)
 

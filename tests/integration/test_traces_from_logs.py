@@ -91,9 +91,7 @@ def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: 
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
-def test_after_a_kill_and_without_the_pod(
-    jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path, sealed: bool
-) -> None:
+def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path, sealed: bool) -> None:
     """Killed between logs and traces, with its pod gone since: the same traces are fetched.
 
     A sealed session cannot be searched for ids after a restart, nor may they lie in plain: that is a gap.

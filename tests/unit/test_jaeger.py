@@ -580,3 +580,14 @@ def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any],
         api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
         assert bool(reading.matching) == expected
         assert bool(reading.traces["ab12"].pieces) == expected
+
+
+def test_a_large_trace_that_is_not_looked_for_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its spans went to the spill before that was known."""
+    monkeypatch.setattr(api_v1, "PIECE_BYTES", 10)
+    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
+    reading.sift = sift_of(request(service="cart"))
+    body = {"data": [trace(span(), span()), {**trace(span(), span(), service="cart"), "traceID": "cd"}]}
+    api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
+    assert {name: bool(one.pieces) for name, one in reading.traces.items()} == {"ab12": False, "cd": True}
+    assert reading.matching == {"cd"}

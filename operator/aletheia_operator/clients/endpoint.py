@@ -1,4 +1,4 @@
-"""Where a DataSource listens, what it may cost, what it is told of us, and the errors that it can cause."""
+"""One DataSource: its URL, limits, credentials, and the errors that asking it can cause."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ from aletheia_operator.clients.words import Quoter
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the endpoint is shown. Never printed: no field has a representation."""
+    """What authenticates us to the endpoint. Never printed: no field is part of the representation."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Name and value, such as Authorization."""
     ca_pem: str | None = field(default=None, repr=False)
-    """Certificates that sign the endpoint's. None: the system's."""
+    """Certificates of the CAs that sign the endpoint's. None: the system's."""
     client_pem: str | None = field(default=None, repr=False)
-    """Certificate chain and key that we show."""
+    """Our certificate chain and key. None: we show none."""
     access_key: tuple[str, str, str | None] | None = field(default=None, repr=False)
     """Of S3: the key's id, its secret, and the token of a temporary one."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Every value that must not be repeated, also where the server does."""
+    """Values that no message may repeat, although the server may."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The Kubernetes API with the rights of an Investigation: as its service account, else as the operator."""
+"""The Kubernetes API with the rights of an Investigation: its service account's, or the operator's if it names none."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 
 @dataclass
 class Identity:
-    """The Kubernetes API as the Investigation's service account, checked once to exist; else as the operator."""
+    """Makes the client for one Investigation. It checks once that the service account exists: the API server does not."""
 
     operator: Kubernetes
     namespace: str
@@ -20,7 +20,7 @@ class Identity:
     _refused: Rejected | None = field(init=False, default=None)
 
     async def kubernetes(self) -> Kubernetes:
-        """Raises Rejected (ServiceAccountMissing) where the service account does not exist."""
+        """The client. Raises Rejected (ServiceAccountMissing) if the service account does not exist, and SourceError."""
         if self.service_account is None:
             return self.operator
         async with self._lock:

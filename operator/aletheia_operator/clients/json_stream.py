@@ -18,9 +18,9 @@ _decode = json.JSONDecoder().raw_decode
 
 
 class JsonStream:
-    """A cursor in JSON text. Whoever meets a value takes it, by `value`, `members` or `items`, before going on.
+    """A cursor in JSON text. Callers must consume each value, by `value`, `members` or `items`, before advancing.
 
-    All calls raise Unavailable where the text is cut or no JSON, and Rejected for a value over MAX_VALUE_CHARACTERS.
+    All calls raise Unavailable if the text is cut or not JSON, and Rejected for a value over MAX_VALUE_CHARACTERS.
     """
 
     def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
@@ -31,7 +31,7 @@ class JsonStream:
         self._at = 0
 
     def kind(self) -> str:
-        """The first character of what comes next; empty at the end."""
+        """The first character of the next value; '' at the end."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text):
@@ -40,7 +40,7 @@ class JsonStream:
                 return ""
 
     def members(self) -> Iterator[str]:
-        """The keys of an object; take each one's value before the next."""
+        """Yield the keys of an object. Consume the value of each before the next."""
         self._expect("{")
         first = True
         while self.kind() != "}":
@@ -55,7 +55,7 @@ class JsonStream:
         self._at += 1
 
     def items(self) -> Iterator[None]:
-        """Once for each element of an array; take it before the next."""
+        """Yield once for each element of an array. Consume it before the next."""
         self._expect("[")
         first = True
         while self.kind() != "]":
@@ -66,7 +66,7 @@ class JsonStream:
         self._at += 1
 
     def value(self) -> Any:
-        """What comes next, whole."""
+        """Parse the next value whole."""
         self.kind()
         while True:
             try:
@@ -84,7 +84,7 @@ class JsonStream:
             return value
 
     def _grow(self) -> bool:
-        """Read as much again as is held of a value; False at the end."""
+        """Read as many characters again as there are of a value; False at the end."""
         held = len(self._text) - self._at
         if held > MAX_VALUE_CHARACTERS:
             message = f"DataSource {self._endpoint.name}: a value is larger than {MAX_VALUE_CHARACTERS} characters"
@@ -97,7 +97,7 @@ class JsonStream:
         self._at += 1
 
     def _more(self, characters: int) -> bool:
-        """Read so many more, where there are; False at the end."""
+        """Read at least so many more characters; False at the end."""
         parts, size, ended = [self._text[self._at :]], 0, False
         while size < characters and not ended:
             chunk = next(self._chunks, None)
