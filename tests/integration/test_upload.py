@@ -29,7 +29,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.clients import http, s3
 from aletheia_operator.clients.http import SafeSession
-from aletheia_operator.investigate import Snapshot, upload
+from aletheia_operator.investigate import Snapshot, uploader
 from aletheia_operator.session import InvestigationReference, age
 from aletheia_operator.session.names import session_id
 from aletheia_operator.session.verify import verify
@@ -75,8 +75,8 @@ def bucket(server: servers.S3, request: pytest.FixtureRequest) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Smaller parts, and no waiting between tries."""
     monkeypatch.setattr(s3, "PART_BYTES", PART)
-    monkeypatch.setattr(upload, "PART_BYTES", PART)
-    monkeypatch.setattr(upload, "retry_delays", lambda: iter([0.001] * 100))
+    monkeypatch.setattr(uploader, "PART_BYTES", PART)
+    monkeypatch.setattr(uploader, "retry_delays", lambda: iter([0.001] * 100))
     monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.001)
 
 
@@ -567,10 +567,10 @@ def test_a_volume_that_cannot_be_read(
 ) -> None:
     """EIO while a file is read for its upload is a gap; nothing looks like a copy."""
 
-    def fails(content: upload.Content, offset: int, length: int) -> bytes:
+    def fails(content: uploader.Content, offset: int, length: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(upload.Content, "read", fails)
+    monkeypatch.setattr(uploader.Content, "read", fails)
     reason, message = the_gap(Archive(server, bucket.name).capture(tmp_path))
     assert reason == "UploadFailed"
     assert "the session volume cannot be read: Input/output error" in message

@@ -20,7 +20,7 @@ from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
-from aletheia_operator.investigate.upload import Uploader
+from aletheia_operator.investigate.uploader import Uploader
 from aletheia_operator.session import Manifest
 from aletheia_operator.settings import Rights
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeFetcher, FakeInvestigations, forever, make_tools

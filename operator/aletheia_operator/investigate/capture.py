@@ -7,7 +7,7 @@ seal      encryption, before anything is captured                           seal
 plan      what there is to ask                                              planning
 ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
 timeline  what happened, out of what was captured                           chronicle, views
-upload    to object storage                                                 uploading, upload
+upload    to object storage                                                 uploading, uploader
 finish    the manifest                                                      here
 
 A capture that was broken off goes on: the session's journal has the plan and what is done. Nothing asked for is dropped
@@ -154,7 +154,7 @@ class _Capture:
         )
 
     async def seal(self) -> bool:
-        """Seal the session as the spec asks. False if that failed: nothing may be captured that would lie there unsealed."""
+        """Seal the session as the spec asks. False if that failed: nothing may be captured unsealed."""
         self._report()
         wanted = self._order.spec.session.encryption if self._order.spec.session else None
         if wanted is None or self._session.seal is not None:

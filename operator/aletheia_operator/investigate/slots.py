@@ -1,4 +1,4 @@
-"""Whose turn it is to be asked: a node or a server that hangs leaves room for the others."""
+"""Limits concurrent questions, so that a node or a server that hangs leaves room for the others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ from aletheia_operator.fetchers.base import Question
 
 
 class Slots:
-    """At most `most` questions at once, and where there are several sources, at most half of them to one."""
+    """At most `most` questions at once; if there are several sources, at most half of `most` to each."""
 
     def __init__(self, questions: Sequence[Question], most: int) -> None:
         sources = {_source(question) for question in questions}

@@ -16,19 +16,19 @@ from aletheia_operator.fetchers.base import DataSources, Missing
 from aletheia_operator.investigate.gaps import INTERNAL_ERROR
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.records import Records
-from aletheia_operator.investigate.upload import SOURCE_TYPE, GivenUp, Uploader
+from aletheia_operator.investigate.uploader import SOURCE_TYPE, GivenUp, Uploader
 from aletheia_operator.session import Manifest, Session
 from aletheia_operator.session.manifest_file import manifest_bytes
 
 log = logging.getLogger(__name__)
 
 UPLOAD_REASONS = frozenset({GapReason.NO_DATA_SOURCE, GapReason.NOT_ALLOWED, GapReason.CANCELLED})
-"""That say by themselves why a session was not uploaded; anything else is UploadFailed."""
+"""Kept as the reason of the gap; any other reason becomes UploadFailed."""
 
 
 @dataclass(frozen=True)
 class Uploading:
-    """Uploads one session as its spec asks. `sent` is told how many files lie there."""
+    """Uploads one session as its spec asks. `sent` is called with the number of files that are uploaded."""
 
     order: Order
     session: Session
@@ -38,7 +38,7 @@ class Uploading:
     sent: Callable[[int], None]
 
     async def upload(self, manifest: Manifest) -> tuple[Manifest, Missing | None]:
-        """The manifest as it lies in object storage, if that was asked for; or the gap that says why it does not."""
+        """Upload if that was asked for. Returns the manifest as it was uploaded, or the given one with the gap that says why not."""
         wanted = self.order.spec.session.upload if self.order.spec.session else None
         if wanted is None:
             return manifest, None
@@ -79,7 +79,7 @@ class _Limit:
         return (self.end - self.tools.now()).total_seconds()
 
     async def wait(self, seconds: float) -> None:
-        """Sleep so long. Raises GivenUp where the time is over, or would be after it."""
+        """Sleep for a number of seconds. Raises GivenUp if the time is over, or would be afterwards."""
         left = self.left_seconds
         if seconds and left > 0:
             with suppress(TimeoutError):

@@ -47,7 +47,7 @@ class EntryBuffer:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._blocks: list[tuple[Scratch, int]] = []  # that are stored, in order
-        self._held: dict[int, Scratch] = {}  # scratches of others that must stay open until `close`
+        self._borrowed: dict[int, Scratch] = {}  # scratches of others that must stay open until `close`
 
     def add(self, batch: Encoded) -> None:
         """Add entries. Raises OSError."""
@@ -76,11 +76,11 @@ class EntryBuffer:
 
     def close(self) -> None:
         """Give up the entries."""
-        held, self._held = [*self._held.values()], {}
+        scratches, self._borrowed = [*self._borrowed.values()], {}
         if self._scratch is not None:
-            held.append(self._scratch)
+            scratches.append(self._scratch)
             self._scratch = None
-        for scratch in held:
+        for scratch in scratches:
             scratch.close()
 
     def _flush(self) -> None:
@@ -91,9 +91,9 @@ class EntryBuffer:
             self._pending, self._pending_bytes = [], 0
 
     def _refer(self, stored: Stored) -> None:
-        if id(stored.scratch) not in self._held:
+        if id(stored.scratch) not in self._borrowed:
             stored.scratch.hold()
-            self._held[id(stored.scratch)] = stored.scratch
+            self._borrowed[id(stored.scratch)] = stored.scratch
         self._blocks.append((stored.scratch, stored.number))
 
 

@@ -58,7 +58,7 @@ class Done:
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any]) -> "Done":
-        """Raises ValueError, KeyError or TypeError where it is no such line."""
+        """Parse a line. Raises ValueError, KeyError or TypeError if it is damaged."""
         return cls(
             line["key"],
             tuple(Artifact.model_validate(artifact) for artifact in line["artifacts"]),
@@ -83,7 +83,7 @@ class Progress:
     def take_up(self, line: Any, is_whole: Callable[[Artifact], bool]) -> None:
         """Apply one line. A question counts as done only if `is_whole` holds for all of its artifacts.
 
-        Raises ValueError, KeyError or TypeError where it is none of ours.
+        Raises ValueError, KeyError or TypeError for a damaged line.
         """
         if "plan" in line:
             self.plan = line["plan"]

@@ -22,7 +22,7 @@ class StagingBusy(OSError):
 def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
     """An empty directory beside the sessions, removed at the end unless `publish` moved it.
 
-    `name` says for what: what a killed process left is taken over by whoever does the same again.
+    `name`: what is staged. A directory of that name that a killed process left is emptied and used again.
     """
     make_directory(layout.sessions)
     path = layout.sessions / f"{_PREFIX}{name}"
@@ -39,7 +39,7 @@ def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
 
 
 def publish(path: Path, target: Path) -> bool:
-    """Move a staged directory to its place; False where something lies there."""
+    """Move a staged directory to `target`. False if something is there already."""
     for directory, _, _ in os.walk(path):
         sync_directory(Path(directory))
     try:
@@ -53,7 +53,7 @@ def publish(path: Path, target: Path) -> bool:
 
 
 def hide_session(layout: SessionLayout, session_id: str) -> Path:
-    """Take a session away in one step, so that no one meets half of it; where its files now wait for their removal."""
+    """Take a session away in one step, so that nobody sees half of it. Returns where its files wait for removal."""
     trash = layout.sessions / f"{_PREFIX}removed-{session_id}"
     shutil.rmtree(trash, ignore_errors=True)
     os.rename(layout.session(session_id), trash)

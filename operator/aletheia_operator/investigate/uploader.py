@@ -1,7 +1,7 @@
-"""A finished session on its way to object storage: each file under its own name, manifest.json last.
+"""Sends a finished session to object storage: each file under its own name, manifest.json last.
 
-What lies there already, as its digest shows, is not sent again, so an upload that was broken off goes on. A copy without
-manifest.json is not whole. Every file is proven when it was sent: by the SHA-256 that the server held it against, or else by
+A file that the bucket has already, with the same digest, is not sent again, so an interrupted upload goes on. A copy without
+manifest.json is not complete. Every file is verified after it was sent: by the SHA-256 that the server checked, or by
 reading it back.
 """
 
@@ -39,17 +39,17 @@ class GivenUp(Rejected):
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes of one file, read in pieces: from `path`, or `held` in memory."""
+    """Bytes of one file, read in pieces: from the file at `path`, or from `memory` if that is None."""
 
     size_bytes: int
     sha256: str
     path: Path | None = None
-    held: bytes = b""
+    memory: bytes = b""
 
     def read(self, offset: int, length: int) -> bytes:
-        """At most so many bytes. Raises OSError."""
+        """Read at most `length` bytes. Raises OSError."""
         if self.path is None:
-            return self.held[offset : offset + length]
+            return self.memory[offset : offset + length]
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             file.seek(offset)
@@ -58,7 +58,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Uploader:
-    """Sends one session; `wait` sleeps so long, or raises GivenUp."""
+    """Sends one session. `wait` sleeps for a number of seconds, or raises GivenUp."""
 
     find: Callable[[], Coroutine[Any, Any, Endpoint]]
     """The DataSource with its credentials as they are now. Raises SourceError."""
@@ -66,7 +66,7 @@ class Uploader:
     """Of the uploads of this process: each holds one part in memory."""
     wait: Callable[[float], Coroutine[Any, Any, None]]
     sent: Callable[[int], None]
-    """Is told how many files lie there."""
+    """Called with the number of files that are uploaded."""
     resumes: bool = False
     """An earlier process may have sent some of it."""
 
@@ -108,7 +108,7 @@ class Uploader:
     async def _send(
         self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], looks: bool
     ) -> Manifest:
-        """Send what does not lie there; `looks` says whether anything may."""
+        """Send the files that the bucket does not have. `looks`: whether it may have some, so look before sending."""
         place = bucket.endpoint.bucket
         assert place is not None
         if place.max_session_bytes is not None and manifest.size_bytes > place.max_session_bytes:
@@ -127,15 +127,15 @@ class Uploader:
         self.sent(len(manifest.artifacts))
         upload = Upload(data_source=bucket.endpoint.name, url=f"s3://{place.bucket}/{folder}/")
         final = manifest.model_copy(update={"upload": upload})
-        held = encode(final)
-        content = Content(len(held), hashlib.sha256(held).hexdigest(), held=held)
+        encoded = encode(final)
+        content = Content(len(encoded), hashlib.sha256(encoded).hexdigest(), memory=encoded)
         await self._put(bucket, f"{folder}/manifest.json", content, looks)
         return final
 
     async def _put(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
-        """One object, unless it is there already. Raises SourceError, also where what lies there then is not what was sent."""
+        """Send one object, unless the bucket has it. Raises SourceError, also if the bucket has something else afterwards."""
         try:
-            if looks and await self._lies_there(bucket, key, content):
+            if looks and await self._is_there(bucket, key, content):
                 return
         except GivenUp:
             raise
@@ -146,7 +146,7 @@ class Uploader:
         else:
             if await self._in_thread(_put, bucket, key, content) == content.sha256:
                 return
-        if not await self._lies_there(bucket, key, content):
+        if not await self._is_there(bucket, key, content):
             message = f"DataSource {bucket.endpoint.name}: what it has as {key} is not what was sent, as the digest shows"
             raise Unavailable(message, GapReason.INVALID_RESPONSE)
 
@@ -181,7 +181,7 @@ class Uploader:
         except SourceError as e:
             log.warning("parts of %s stay at DataSource %s: %s", key, bucket.endpoint.name, e.message)
 
-    async def _lies_there(self, bucket: Bucket, key: str, content: Content) -> bool:
+    async def _is_there(self, bucket: Bucket, key: str, content: Content) -> bool:
         """Whether the server has the object as it is here."""
         attested = await self._in_thread(bucket.attested, key, content.size_bytes)
         if attested != "":
