@@ -38,7 +38,7 @@ class Uploading:
     sent: Callable[[int], None]
 
     async def upload(self, manifest: Manifest) -> tuple[Manifest, Missing | None]:
-        """Upload if that was asked for. Returns the manifest as it was uploaded, or the given one with the gap that says why not."""
+        """Upload if that was asked for: the manifest as it was uploaded, or the given one with the gap that says why not."""
         wanted = self.order.spec.session.upload if self.order.spec.session else None
         if wanted is None:
             return manifest, None
