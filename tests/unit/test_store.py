@@ -26,6 +26,7 @@ from aletheia_operator.session import (
     create_session,
     encoded,
     find_session,
+    journal,
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
@@ -449,3 +450,35 @@ def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
     """Absence is no error."""
     with pytest.raises(NoManifest):
         read_manifest(layout, "INC-0000")
+
+
+BEGUN, STOPPED, DONE = b'{"begun":"a"}\n', b'{"stopped":"a"}\n', b'{"key":"a","artifacts":[],"gaps":[]}\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "deaths"),
+    [
+        ([], 0),
+        ([BEGUN], 1),
+        ([BEGUN, BEGUN], 2),
+        ([BEGUN, STOPPED], 0),
+        ([BEGUN, STOPPED, BEGUN], 1),
+        ([BEGUN, DONE], 0),
+        ([BEGUN, BEGUN, DONE, BEGUN], 1),
+        ([BEGUN, b'{"begun":"b"}\n', DONE], 0),
+    ],
+    ids=[
+        "never asked",
+        "died",
+        "died twice",
+        "stopped",
+        "stopped, then died",
+        "done",
+        "done, then asked again",
+        "another died",
+    ],
+)
+def test_the_journal_tells_how_often_the_process_died_with_a_question(tmp_path: Path, lines: list[bytes], deaths: int) -> None:
+    """A question that has begun, and was neither done nor left in good order, was the last of its process."""
+    (tmp_path / "journal.ndjson").write_bytes(b"".join(lines))
+    assert journal.read(tmp_path / "journal.ndjson", lambda artifact: True).deaths["a"] == deaths
