@@ -80,10 +80,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Sources:
-    """Whom a fetcher may ask, and on whose behalf.
+    """The sources that a fetcher may ask, with the identity to use.
 
     `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
-    `scratch()` is for what an answer holds in pieces; the fetcher closes it.
+    `scratch()` makes a file for an answer that does not fit into memory. The fetcher closes it once it is read; files that are left
+    are closed with the question.
     """
 
     namespace: str
@@ -93,9 +94,9 @@ class Sources:
     data_sources: DataSources
     parsers: Parsers
     scratch: Callable[[], Scratch]
-    """A place for what does not fit into memory, on the session volume."""
+    """Makes a scratch file on the session volume. Raises OSError if the quota is spent or the question is over."""
     interrupted: Callable[[], bool]
-    """Whether a cancelled fetch should still give what it has: the Investigation is over, not the process."""
+    """Whether a cancelled fetch should still yield what it has: True if the Investigation is over, False if the process stops."""
     kubelets: Kubelets | None = None
     """None: an admin has not allowed log files to be read from nodes."""
     now: Callable[[], datetime] = utc_now
