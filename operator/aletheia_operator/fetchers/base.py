@@ -83,8 +83,8 @@ class Sources:
     """The sources that a fetcher may ask, with the identity to use.
 
     `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
-    `scratch()` makes a file for an answer that does not fit into memory. The fetcher closes it once it is read; files that are left
-    are closed with the question.
+    `scratch()` makes a file for an answer that does not fit into memory. The fetcher closes it once it is read; files
+    that are left are closed with the question.
     """
 
     namespace: str
@@ -96,7 +96,7 @@ class Sources:
     scratch: Callable[[], Scratch]
     """Makes a scratch file on the session volume. Raises OSError if the quota is spent or the question is over."""
     interrupted: Callable[[], bool]
-    """Whether a cancelled fetch should still yield what it has: True if the Investigation is over, False if the process stops."""
+    """Whether a cancelled fetch should still yield what it has: the Investigation is over, but the process goes on."""
     kubelets: Kubelets | None = None
     """None: an admin has not allowed log files to be read from nodes."""
     now: Callable[[], datetime] = utc_now
