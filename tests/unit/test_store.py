@@ -482,3 +482,27 @@ def test_the_journal_tells_how_often_the_process_died_with_a_question(tmp_path: 
     """A question that has begun, and was neither done nor left in good order, was the last of its process."""
     (tmp_path / "journal.ndjson").write_bytes(b"".join(lines))
     assert journal.read(tmp_path / "journal.ndjson", lambda artifact: True).deaths["a"] == deaths
+
+
+def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> None:
+    """A process that looked before another one finished the session finds it finished, and removes nothing."""
+    with open_session(layout) as session:
+        looked = session.manifest
+        artifact = save(session, 1)
+        session.record(Done("a", (artifact,)))
+        session.finish(session.manifest_so_far(["a"]).model_copy(update={"phase": "Completed", "completion_time": NOW}))
+        before = files(session.path)
+    with Session(layout, looked) as session:
+        assert (session.manifest.finished, session.manifest.artifacts) == (True, [artifact])
+        assert files(session.path) == before
+
+
+def test_a_session_closes_the_scratch_files_that_are_left(layout: SessionLayout) -> None:
+    """And makes none afterwards: nobody would close them."""
+    session = open_session(layout)
+    scratch = session.scratches()()
+    scratch.put(b"x")
+    session.close()
+    for refused in (lambda: scratch.put(b"y"), session.scratches):
+        with pytest.raises(OSError, match="closed"):
+            refused()
