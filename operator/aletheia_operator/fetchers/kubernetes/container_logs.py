@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
@@ -253,7 +253,9 @@ class ContainerLogs:
         self.known = max(self.known, max(by_run) + 1)
         times = {run.number: run for run in state.runs}
         latest = max(state.restarts, max(by_run))
-        runs = [times.get(number) or Run(state.container, number, previous=number < latest) for number in sorted(by_run)]
+        runs = [
+            replace(times.get(number) or Run(state.container, number), previous=number < latest) for number in sorted(by_run)
+        ]
         failed: dict[int, SourceError] = {}
         for run in wanted_runs(runs, self.window, previous=self.previous, least=self.least):
             assert run.number is not None

@@ -5,6 +5,7 @@ rotation as suffix, and but for the latest is compressed (kubernetes: pkg/kubele
 containers that ended it keeps one or two, and removes the others with their files.
 """
 
+import asyncio
 import html
 import re
 import zlib
@@ -21,7 +22,7 @@ from aletheia_operator.logs.framing import sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds
 
-MAX_LISTING_BYTES = 1024 * 1024
+MAX_LISTING_BYTES = 256 * 1024
 MAX_ATTEMPTS = 3  # while the kubelet rotates
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
 MOST_FILES = 5  # of a run, of which a kubelet removes the oldest by default (containerLogMaxFiles)
@@ -181,7 +182,7 @@ def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
     are as many files as a kubelet leaves, or the time before would have filled another one at the log's rate.
     """
     started, first = log.run.started_at, log.position.first
-    if started is None or first <= log.start or not any(file.rotated != "~" for file in files):
+    if started is None or first <= log.start or log.missing or not any(file.rotated != "~" for file in files):
         return
     begins, begun = parse_nanoseconds(first.encode()), parse_nanoseconds(started.encode())
     last = parse_nanoseconds(log.position.last.encode())
@@ -198,7 +199,7 @@ async def _inflated(chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[by
     try:
         async for chunk in chunks:
             while chunk:
-                yield inflate.decompress(chunk, _INFLATED_BYTES)
+                yield await asyncio.to_thread(inflate.decompress, chunk, _INFLATED_BYTES)  # a little may become very much
                 chunk = inflate.unconsumed_tail or inflate.unused_data
                 if inflate.eof and chunk:  # another member
                     inflate = zlib.decompressobj(wbits=31)

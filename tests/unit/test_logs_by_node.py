@@ -1,0 +1,267 @@
+"""Log files of a node: every run of a container, while the kubelet rotates, compresses and removes them."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import unquote
+
+import pytest
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.fetchers.base import Document
+from aletheia_operator.fetchers.kubernetes import logs_by_node
+from aletheia_operator.fetchers.kubernetes.logs import MIRROR, KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
+from tests.unit.fakes import Content, FakeKubelet, InlineParsers, entries_of, make_pod, make_sources
+
+POD = "/api/v1/namespaces/shop/pods/web-0"
+NODE = "/api/v1/nodes/node-1"
+FIRST, SECOND = "20261122-113100", "20261122-113200"
+
+
+def line(second: float, text: str, stream: str = "stdout", end: str = "\n") -> bytes:
+    whole = int(second)
+    stamp = f"2026-11-22T11:{30 + whole // 60:02}:{whole % 60:02}.{round(second % 1 * 1e9):09}Z"
+    return f"{stamp} {stream} F {text}{end}".encode()
+
+
+def lines(first: int, last: int) -> bytes:
+    return b"".join(line(number / 10, f"line {number}") for number in range(first, last))
+
+
+@dataclass
+class Answer(Content):
+    """A file's content as the kubelet sends it."""
+
+    content_length: int = 0
+
+    @property
+    def content(self) -> "Answer":
+        return self
+
+    async def read(self, size: int) -> bytes:
+        return b"".join(one for one in self.script if isinstance(one, bytes))[:size]
+
+
+@dataclass
+class Node:
+    """The kubelet's file server for one container; `hooks` are called before the listings of their numbers."""
+
+    files: dict[str, bytes | Exception]
+    hooks: Mapping[int, Callable[["Node"], None]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    listings: int = 0
+
+    def turn(self, address: str) -> Any:
+        return asyncio.Semaphore(3)
+
+    async def address(self, node: str) -> str:
+        return "https://node"
+
+    @asynccontextmanager
+    async def open(self, address: str, path: str, first: int | None = None, last: int | None = None) -> AsyncIterator[Answer]:
+        self.asked.append(path)
+        name = unquote(path.rpartition("/")[2])
+        if not name:
+            if (hook := self.hooks.get(self.listings)) is not None:
+                hook(self)
+            self.listings += 1
+            links = "".join(f'<a href="{one}">{one}</a>\n' for one in sorted(self.files))
+            yield Answer([links.encode()], len(links))
+            return
+        content = self.files.get(name, Rejected("the kubelet answered 404", GapReason.NOT_FOUND))
+        if isinstance(content, Exception):
+            raise content
+        part = content[first or 0 : None if last is None else last + 1]
+        yield Answer([part], len(part))
+
+
+def status(restarts: int = 0, started: str = "2026-11-22T11:30:00Z", **more: Any) -> dict[str, Any]:
+    return {"restartCount": restarts, "state": {"running": {"startedAt": started}}, **more}
+
+
+async def fetch(node: Node, state: dict[str, Any], api: bytes = b"", annotations: dict[str, str] | None = None) -> Document:
+    """The pod's document, read from the node; by the API there is `api`."""
+    pod = make_pod(app=state)
+    pod["metadata"]["annotations"] = annotations or {}
+
+    class Api(FakeKubelet):
+        async def may(self, attributes: Mapping[str, str]) -> bool:
+            return True
+
+    kubernetes = Api({POD: pod}, lines={"app": [api] if api else []})
+    sources = make_sources(kubernetes, kubelets=cast("Any", node), parsers=InlineParsers())
+    spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "logs": {"via": "node"}})
+    (question,) = (await KubernetesLogsFetcher().plan(spec, sources)).questions
+    (document,) = [one async for one in KubernetesLogsFetcher().fetch(question, sources)]
+    return document
+
+
+async def look(
+    node: Node, state: dict[str, Any], api: bytes = b""
+) -> tuple[list[tuple[int, str]], list[tuple[str, GapReason]]]:
+    """Entries as run and line, gaps as target and reason."""
+    document = await fetch(node, state, api)
+    entries = [(entry["run"], entry["line"]) for entry in await entries_of(document)]
+    return entries, [(gap.target.removeprefix("pod/web-0 "), gap.reason) for gap in document.findings.missing]
+
+
+def expected(run: int, first: int, last: int) -> list[tuple[int, str]]:
+    return [(run, f"line {number}") for number in range(first, last)]
+
+
+async def test_each_file_is_a_run_of_its_own() -> None:
+    """A last line without its end is not joined with the next run's first; a run without a file is a gap."""
+    node = Node({"0.log": lines(0, 3) + line(0.3, "cut", end=""), "2.log": lines(10, 13)})
+    entries, gaps = await look(node, status(3, "2026-11-22T11:30:05Z"))
+    assert entries == [*expected(0, 0, 3), (0, "cut"), *expected(2, 10, 13)]
+    assert gaps == [("container/app (run 1)", GapReason.LOG_UNAVAILABLE), ("container/app (run 3)", GapReason.LOG_UNAVAILABLE)]
+
+
+async def test_files_of_a_container_that_waits_are_read() -> None:
+    """Whatever the status knows of them."""
+    state = {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    entries, gaps = await look(Node({"1.log": lines(0, 2), "2.log": lines(5, 7)}), state)
+    assert entries == [*expected(1, 0, 2), *expected(2, 5, 7)]
+    assert gaps == [("container/app (run 0)", GapReason.LOG_UNAVAILABLE)]
+
+
+async def test_a_run_that_failed_on_the_node_costs_no_other() -> None:
+    """The API has the latest; one that it has not is a gap of its own."""
+    broken = Unavailable("the kubelet answered 500")
+    api = b"2026-11-22T11:30:09.000000000Z by the API\n"
+    node = Node({"0.log": broken, "1.log": lines(0, 2), "2.log": broken})
+    state = status(2, "2026-11-22T11:30:08Z", lastState={"terminated": {"startedAt": "2026-11-22T11:30:00Z"}})
+    entries, gaps = await look(node, state, api)
+    assert entries == [*expected(1, 0, 2), (2, "by the API")]
+    assert gaps == [
+        ("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE),
+        ("container/app (run 0, previous)", GapReason.UNAVAILABLE),
+    ]
+
+
+def rotate(node: Node) -> None:
+    """The present file is put aside, with lines that came meanwhile, and a new one begun."""
+    before = node.files["0.log"]
+    assert isinstance(before, bytes)
+    node.files[f"0.log.{FIRST}"] = before + lines(5, 7)
+    node.files["0.log"] = lines(7, 9)
+
+
+async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
+    """The run is read anew, from the files that there are then."""
+    entries, gaps = await look(Node({"0.log": lines(0, 5)}, {1: rotate}), status())
+    assert (entries, gaps) == (expected(0, 0, 9), [])
+
+
+def remove(node: Node) -> None:
+    del node.files["0.log"]
+
+
+@pytest.mark.parametrize(("listing", "kept"), [(1, True), (0, False)], ids=["after it was read", "before it was listed"])
+async def test_a_run_that_the_node_removes(listing: int, kept: bool) -> None:
+    """What was read of it is there; what was not is a gap."""
+    node = Node({"0.log": lines(0, 3), "1.log": lines(5, 8)}, {listing: remove})
+    entries, gaps = await look(node, status(1, "2026-11-22T11:30:00Z"))
+    assert entries == [*(expected(0, 0, 3) if kept else []), *expected(1, 5, 8)]
+    assert gaps == ([] if kept else [("container/app (run 0)", GapReason.LOG_UNAVAILABLE)])
+
+
+async def test_a_run_that_is_removed_before_its_file_is_read() -> None:
+    """It was listed, so it is known."""
+    node = Node({"0.log": Rejected("the kubelet answered 404", GapReason.NOT_FOUND), "1.log": lines(5, 8)}, {1: remove})
+    entries, gaps = await look(node, status(1, "2026-11-22T11:30:00Z"))
+    assert entries == expected(1, 5, 8)
+    assert gaps == [("container/app (run 0, previous)", GapReason.LOG_INCOMPLETE)]
+
+
+async def test_a_file_is_read_once_with_and_without_compression() -> None:
+    """As the kubelet leaves it for a moment."""
+    first = lines(0, 5)
+    node = Node({f"0.log.{FIRST}": first, f"0.log.{FIRST}.gz": gzip.compress(first), "0.log": lines(5, 8)})
+    assert await look(node, status()) == (expected(0, 0, 8), [])
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, 200], ids=lambda cut: f"{cut} bytes missing")
+async def test_a_compressed_file_that_is_cut_short_is_said(cut: int) -> None:
+    """The other files are read all the same."""
+    node = Node({f"0.log.{FIRST}.gz": gzip.compress(lines(0, 500))[:-cut], "0.log": lines(500, 503)})
+    entries, gaps = await look(node, status())
+    assert entries[-3:] == expected(0, 500, 503)
+    assert gaps == [("container/app (run 0)", GapReason.LOG_INCOMPLETE)]
+
+
+async def test_members_of_a_compressed_file_are_all_read() -> None:
+    """The format allows several."""
+    node = Node({f"0.log.{FIRST}.gz": gzip.compress(lines(0, 5)) + gzip.compress(lines(5, 9)), "0.log": b""})
+    assert await look(node, status()) == (expected(0, 0, 9), [])
+
+
+@pytest.mark.parametrize(
+    ("files", "begins", "seconds", "rotated"),
+    [
+        pytest.param(1, 30, 2, False, id="never rotated, so it was silent until then"),
+        pytest.param(5, 30, 100, True, id="as many files as a kubelet keeps, within the run's first minute"),
+        pytest.param(5, 1, 2, False, id="from the beginning"),
+        pytest.param(2, 30, 2, True, id="silent for longer than its files took"),
+        pytest.param(2, 3, 100, False, id="silent for a moment"),
+    ],
+)
+async def test_what_was_rotated_away_is_said(files: int, begins: int, seconds: int, rotated: bool) -> None:
+    """Inferred from the time before the first line, the number of files and the log's rate."""
+    content = {f"0.log.20261122-11{30 + number}00": line(begins + seconds * number, "x") for number in range(files - 1)}
+    node = Node({**content, "0.log": line(begins + seconds * files, "y")})
+    _, gaps = await look(node, status())
+    assert gaps == ([("container/app (run 0)", GapReason.LOG_ROTATED)] if rotated else [])
+
+
+async def test_a_file_in_no_known_form_is_left_to_the_api() -> None:
+    """Nothing of it is dropped."""
+    api = b"2026-11-22T11:30:09.000000000Z by the API\n"
+    entries, gaps = await look(Node({"0.log": b"no form\nnone\n"}), status(), api)
+    assert entries == [(0, "by the API")]
+    assert gaps == [("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE)]
+
+
+async def test_a_window_is_found_in_a_large_file_whatever_a_single_line_is_stamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a clock stamped far back, or ahead, does not lead astray."""
+    monkeypatch.setattr(logs_by_node, "SEEK_BYTES", 2048)
+    monkeypatch.setattr(logs_by_node, "_PROBE_BYTES", 1024)
+    parts = []
+    for number in range(1800):
+        parts.append(line(number, f"line {number}").replace(b"T11:", b"T10:" if number < 1000 else b"T11:"))
+        if number % 50 == 25:
+            parts.append(b"2026-11-22T01:00:00.000000000Z stdout F stray\n")
+            parts.append(b"2026-11-22T23:00:00.000000000Z stdout F stray\n")
+    node = Node({"0.log": b"".join(parts)})
+    document = await fetch(node, status(started="2026-11-22T10:00:00Z"))
+    found = [entry["line"] for entry in await entries_of(document)]
+    assert found == [f"line {number}" for number in range(1000, 1800)]
+
+
+@pytest.mark.parametrize(
+    ("mirror", "uid"),
+    [
+        (None, "the-uid"),
+        ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
+        ("x/../kube-system_etcd-node_0123", "the-uid"),
+        ("..", "the-uid"),
+        ("abc/", "the-uid"),
+        ("abc\n", "the-uid"),
+        ("%2e%2e", "the-uid"),
+        ("", "the-uid"),
+    ],
+)
+async def test_no_annotation_leads_out_of_the_pods_directory(mirror: str | None, uid: str) -> None:
+    """Hex digits and dashes alone are taken from it."""
+    assert directory_uid("the-uid", mirror) == uid
+    node = Node({"0.log": lines(0, 1)})
+    document = await fetch(node, status(), annotations={} if mirror is None else {MIRROR: mirror})
+    await entries_of(document)
+    directory = "uid-web-0" if uid == "the-uid" else uid
+    assert {unquote(path).rpartition("/")[0] for path in node.asked} == {f"/logs/pods/shop_web-0_{directory}/app"}
