@@ -74,10 +74,13 @@ class Kind(Cluster):
         run([self.kind, "delete", "cluster", f"--name={CONTEXT_PREFIX}{self.name}", f"--kubeconfig={self.kubeconfig}"])
 
 
-def start(name: str, kubeconfig: Path | None = None, log_max_size: str | None = None) -> Cluster:
+def start(
+    name: str, kubeconfig: Path | None = None, log_max_size: str | None = None, restart_period: str | None = None
+) -> Cluster:
     """The cluster of this kubeconfig, or else the running or newly started cluster of this name.
 
-    `log_max_size`: from which size on the node without Docker rotates a container's log.
+    `log_max_size`: from which size on the node without Docker rotates a container's log. `restart_period`: the longest
+    time that it waits before it restarts a container, such as `2s`.
 
     Raises RigError, naming what is missing, where no cluster can be had.
     """
@@ -88,7 +91,11 @@ def start(name: str, kubeconfig: Path | None = None, log_max_size: str | None = 
         return Cluster(name, "kubeconfig", kubeconfig.resolve(), bin_dir() / "kubectl", bin_dir() / "helm")
     if reason := missing():
         raise RigError(reason)
-    return _start_kind(name) if images.docker_answers() else _start_node(name, log_max_size)
+    return (
+        _start_kind(name)
+        if images.docker_answers()
+        else _start_node(name, LOG_MAX_SIZE=log_max_size or "", RESTART_PERIOD=restart_period or "")
+    )
 
 
 def missing() -> str:
@@ -138,7 +145,7 @@ def _kind_kubeconfig(name: str) -> Path:
     return cache_dir() / "kind" / name / "kubeconfig"
 
 
-def _start_node(name: str, log_max_size: str | None) -> Node:
+def _start_node(name: str, **settings: str) -> Node:
     with ThreadPoolExecutor(1) as aside:
         if not (bin_dir() / "kube").exists():
             aside.submit(
@@ -146,7 +153,7 @@ def _start_node(name: str, log_max_size: str | None) -> Node:
             )  # waits for the network, mostly, while Go has the processors; what fails is tried again
         programs.node()
     with step(f"starting node {name}"):
-        kubeconfig = Path(_node(name, "up", LOG_MAX_SIZE=log_max_size or "").strip())
+        kubeconfig = Path(_node(name, "up", **settings).strip())
     return Node(name, "node", kubeconfig, bin_dir() / "kubectl", bin_dir() / "helm")
 
 

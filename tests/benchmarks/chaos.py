@@ -1,0 +1,34 @@
+"""Five minutes of chaos, held against the truth: `python -m tests.benchmarks.chaos`. Fails if a line is lost without a gap."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+from tests.benchmarks.setting import setting
+from tests.cluster import provider
+from tests.integration.test_node_logs import verification
+from tests.support.chaos import run_chaos
+from tests.support.operator import Operator
+
+NAMESPACE = "aletheia-benchmark-chaos"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=7, help="of what is deleted and killed when")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        cluster = provider.start("chaos", log_max_size="1Mi", restart_period="2s")
+        stack.callback(cluster.stop)
+        kubectl, directory = setting(stack, cluster.kubeconfig, NAMESPACE)
+        arguments = ["--node-logs", *verification(kubectl, directory)]
+        operator = Operator(kubectl.cluster, directory / "volume", [NAMESPACE], arguments).start()
+        stack.callback(operator.stop)
+        outcome = run_chaos(kubectl, operator, options.seconds, options.seed)
+    print(outcome)
+    return 1 if outcome.lost or outcome.misnamed or outcome.doubled else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
