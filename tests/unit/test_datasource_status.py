@@ -1,5 +1,6 @@
 """The status of a DataSource: when it is looked at, and what is said of it."""
 
+import base64
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.loki import LokiFetcher
-from aletheia_operator.handlers.datasources import CHECK_INTERVAL, check, is_due
+from aletheia_operator.handlers.datasources import CHECK_INTERVAL, check, is_due, look
 from tests.unit.fakes import NOW, FakeKubernetes, make_tools
 
 
@@ -91,3 +93,27 @@ async def test_a_spec_that_is_invalid(tmp_path: Path) -> None:
     status = await status_of(tmp_path, fetcher, item)
     assert status["conditions"][0]["reason"] == "NoDataSource"
     assert fetcher.asked == []
+
+
+@pytest.mark.logs_errors("checking DataSource broken failed")
+async def test_a_fault_of_one_check_leaves_the_others_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with the DataSource's name; the status of the others is written."""
+    broken = source()
+    broken["metadata"] = {"name": "broken", "generation": 2}  # without a uid
+    kubernetes = FakeKubernetes(lists={paths.DATA_SOURCES: [broken, source()]})
+    await look(make_tools(tmp_path, Probed(), kubernetes=kubernetes))
+    assert [path for path, _, _ in kubernetes.patches] == [f"{paths.DATA_SOURCES}/logs"]
+    assert "checking DataSource broken failed" in caplog.text
+
+
+async def test_a_version_does_not_repeat_a_credential(tmp_path: Path) -> None:
+    """A server may say as its version what it was shown; it is taken out before the version is cut."""
+    item = source()
+    item["spec"]["auth"] = {"bearer": {"name": "login", "key": "token"}}
+    canary = "canary-0123456789"
+    secret = {"data": {"token": base64.b64encode(canary.encode()).decode()}}
+    kubernetes = FakeKubernetes({"/api/v1/namespaces/operators/secrets/login": secret})
+    fetcher = Probed(version="v" * 95 + canary)
+    await check(item, make_tools(tmp_path, fetcher, kubernetes=kubernetes, operator_namespace="operators"))
+    (status,) = kubernetes.statuses
+    assert status["version"] == "v" * 95 + "***"

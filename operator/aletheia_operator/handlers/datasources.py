@@ -38,13 +38,28 @@ async def watch(tools: Tools) -> None:
     """Check without end what is due."""
     while True:
         try:
-            found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
-            await asyncio.gather(*(check(item, tools) for item in found if is_due(item, tools.now())))
+            await look(tools)
         except SourceError as e:
             log.warning("DataSources cannot be checked: %s", e.message)
         except Exception:
             log.exception("checking DataSources failed")
         await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+
+
+async def look(tools: Tools) -> None:
+    """Check once what is due, all at the same time. A fault of one check is logged, and leaves the others alone."""
+    found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
+    async with asyncio.TaskGroup() as group:
+        for item in found:
+            if is_due(item, tools.now()):
+                group.create_task(_check_or_log(item, tools))
+
+
+async def _check_or_log(item: Item, tools: Tools) -> None:
+    try:
+        await check(item, tools)
+    except Exception:
+        log.exception("checking DataSource %s failed", item["metadata"]["name"])
 
 
 def is_due(item: Item, now: datetime) -> bool:
