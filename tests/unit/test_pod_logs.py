@@ -108,7 +108,8 @@ class Kubelet(FakeKubernetes):
         if container.gone:
             raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
         since = asked.get("sinceTime", "").removesuffix("Z").encode()
-        whole = b"".join(one for one in container.lines("previous" in asked) if one >= since)
+        lines = container.lines("previous" in asked and not container.waits)
+        whole = b"".join(one for one in lines if one >= since or not one[:1].isdigit())
         if "tailLines" in asked:
             whole = whole.splitlines(keepends=True)[-1] if whole else b""
         elif "limitBytes" in asked:
@@ -216,6 +217,28 @@ async def test_a_crash_loop_does_not_fill_the_status() -> None:
     targets = [gap.target for gap in document.findings.missing]
     assert targets[0] == "pod/web-0 container/app (runs 0 to 36)"
     assert targets[1:] == [f"pod/web-0 container/app (run {number})" for number in range(37, 47)]
+
+
+async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
+    """The kubelet says that the previous run is gone, and a moment later shows the next one in its place."""
+    container = restarting(3, 1)
+
+    def remove(one: Container) -> None:
+        one.runs[0] = [b"unable to retrieve container logs for containerd://abc"]
+
+    def end(one: Container) -> None:
+        one.waits, one.runs[0] = True, one.runs[1]
+
+    for number in range(1, 8):
+        container = restarting(3, 1)
+        kubelet = Kubelet(containers={"app": container}, hooks={0: remove, number: end})
+        document = await fetch(kubelet, window=make_window(end="2026-11-22T11:33:18+00:00"))
+        entries = await entries_of(document)
+        assert [entry["line"] for entry in entries if entry["run"] == 1 and entry["timestamp"]] == [
+            f"run 1 line {one}" for one in range(3)
+        ]
+        assert [entry for entry in entries if entry["run"] == 0 and entry["timestamp"]] == []
+        assert any("(run 0" in gap.target for gap in document.findings.missing), number
 
 
 async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:

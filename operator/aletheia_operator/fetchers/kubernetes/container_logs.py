@@ -238,8 +238,8 @@ class ContainerLogs:
             elif any(later.started_at and first and first >= later.started_at[:SECOND_LENGTH] for later in state.runs):
                 one.close()
                 del self.logs[number]
-            elif not one.complete:
-                one.say(GapReason.LOG_INCOMPLETE, "the container restarted again before this run was read to its end")
+            elif not one.complete or not first:
+                one.say(GapReason.LOG_INCOMPLETE, "the container restarted before this run was surely read to its end")
                 one.complete = True
 
     async def _read_by_node(self, state: ContainerState, directory: Directory) -> dict[int, SourceError]:

@@ -93,8 +93,8 @@ class ContainerState:
         return [run for run in self.runs if not (self.waits and run is self.before)]
 
     def same_runs(self, other: "ContainerState") -> bool:
-        """Whether no run came to it since."""
-        return (self.restarts, self.ran) == (other.restarts, other.ran) and bool(self.latest) == bool(other.latest)
+        """Whether the API shows the same runs in the same places."""
+        return (self.restarts, self.ran, self.waits) == (other.restarts, other.ran, other.waits)
 
 
 def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, least: int) -> list[Run]:

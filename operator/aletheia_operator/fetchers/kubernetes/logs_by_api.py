@@ -25,6 +25,7 @@ YOUNG_SECONDS = 2.0  # a file that began so little ago does not show its log's r
 _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
 _FIRST_LINE_BYTES = 64
+_WORDS_OF_KUBELETS = ("unable to retrieve container logs for ", "failed to ", "rpc error: ")
 _PART_BYTES = 8 * 1024  # runtimes write longer lines in parts
 
 
@@ -128,8 +129,11 @@ async def _say_hole(log: RunLog) -> None:
 
 
 async def _look_at_words(log: RunLog, source: LogSource) -> None:
-    """Tell the node's words from the rest of a line that began before the window: there the log has lines."""
-    if log.position.words is not None:
+    """Tell the node's words from the rest of a line that began before the window: there the log has lines.
+
+    What a kubelet says when the log is gone is not asked about: meanwhile it may show another run in its place.
+    """
+    if log.position.words is not None and not log.position.words.startswith(_WORDS_OF_KUBELETS):
         try:
             if await source.first_time():
                 await log.ask("no_words")

@@ -125,6 +125,9 @@ class PodLogs:
         except Exception:
             log.exception("whether containers of %s restarted cannot be told", self.question.target)
             self._miss(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
+        for run in self.logs:
+            if not run.complete:
+                run.say(GapReason.LOG_INCOMPLETE, "the container restarted while this run was read")
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 for run in one.in_order:
