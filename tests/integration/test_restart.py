@@ -87,9 +87,10 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             operator.stop()
 
         after = statuses(kubectl)
-        # a question in whose midst the process died twice is given up, and says so; the rest goes on
+        # a question in whose midst the process died twice is given up, and says so; of one death at most one is to blame
         given_up = {name: [gap["reason"] for gap in status["gaps"]] for name, status in after.items() if status["gaps"]}
         assert all(set(reasons) == {"InternalError"} for reasons in given_up.values()), given_up
+        assert sum(map(len, given_up.values())) < KILLS, given_up
         phases = {name: "PartiallyCompleted" if name in given_up else "Completed" for name in names}
         assert {name: status["phase"] for name, status in after.items()} == phases
         sessions = sorted(path.name for path in (root / "sessions").glob("INC-*"))

@@ -16,7 +16,7 @@ import pytest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
-from aletheia_operator.investigate import Budget, Tools, investigate
+from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import Session, Written
 from tests.unit.capturing import cancel, counts, gaps, run
@@ -192,6 +192,67 @@ async def test_a_question_that_killed_the_process_twice_is_given_up(tmp_path: Pa
     (gap,) = snapshot.manifest.gaps
     assert (gap.target, gap.reason, gap.message) == ("thing/b", GapReason.INTERNAL_ERROR, GIVEN_UP)
     assert (counts(snapshot), fetcher.asked) == ({"thing/a": 1}, [])
+
+
+UIDS = [f"{number}1111111-2222-3333-4444-555555555555" for number in range(3)]
+
+
+class Hang:
+    """A source that does not answer; `asked` counts those who wait for it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Semaphore(0)
+
+    async def __call__(self) -> None:
+        self.asked.release()
+        await forever()
+
+
+async def die_together(tools: Tools, source: Hang, under_way: int) -> None:
+    """Run a capture for each of UIDS, until so many questions and no more are under way; then the process dies."""
+    tasks = [asyncio.create_task(investigate(make_order(uid), tools, lambda _: None)) for uid in UIDS]
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        for _ in range(under_way):
+            await source.asked.acquire()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert source.asked.locked(), "further ones are under way"
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for journal in tools.layout.sessions.rglob("journal.ndjson"):
+        lines = [line for line in journal.read_bytes().splitlines(keepends=True) if b'"stopped"' not in line]
+        journal.write_bytes(b"".join(lines))
+
+
+async def test_only_one_capture_pays_for_a_second_death(tmp_path: Path) -> None:
+    """Questions of several captures were under way when the process died: they are asked one at a time, so one is to blame."""
+    source = Hang()
+    await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
+    await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, 1)
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
+    snapshots = [await run(make_order(uid), tools) for uid in UIDS]
+    assert sorted([gap.message for gap in one.manifest.gaps] for one in snapshots) == [[], [], [GIVEN_UP]]
+
+
+async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked beside it after a while; a death then is not held against it."""
+    source = Hang()
+    await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
+    monkeypatch.setattr(answering, "SUSPECT_WAIT_SECONDS", 0.01)
+    await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
+    snapshots = [await run(make_order(uid), tools) for uid in UIDS]
+    assert sorted([gap.message for gap in one.manifest.gaps] for one in snapshots) == [[], [], [GIVEN_UP]]
+
+
+async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_path: Path) -> None:
+    """A stop in good order while it waited for its turn does not make up for a later death."""
+    death = Death()
+    tools = make_tools(tmp_path, FakeFetcher({"a": [death], "b": [[1]]}), max_fetches=1)
+    await death.comes(tools, times=1, in_good_order=True)
+    (journal,) = tools.layout.sessions.rglob("journal.ndjson")
+    assert journal.read_bytes().count(b'"stopped"') == 1
 
 
 async def test_a_plan_that_killed_the_process_twice_is_given_up(tmp_path: Path) -> None:

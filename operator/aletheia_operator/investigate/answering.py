@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MOST_DEATHS = 2
 """A question during which the process died so often is not asked again."""
+SUSPECT_WAIT_SECONDS = 30
+"""A question during which the process died once waits at most so long to be the only such one."""
 GIVEN_UP = "given up: the operator's process ended twice while it was asked, perhaps short of memory"
 
 
@@ -47,7 +49,6 @@ class Answering:
         self._fetchers: Mapping[str, Fetcher] = {fetcher.name: fetcher for fetcher in self.tools.fetchers}
         self._logs_left = 0
         self._logs_done = asyncio.Event()
-        self._suspects = asyncio.Semaphore(1)
         self._trace_ids: tuple[list[str], bool] = [], False
         self._blind = False  # whether logs are done of which no trace ids are known
 
@@ -75,15 +76,10 @@ class Answering:
             if question.after_logs:
                 await self._logs_done.wait()
                 self._say_blind(question, answer)
-            if deaths:  # alone among its like: should the process die again, it is known by which
-                async with self._suspects, slots.turn(question):
-                    await self._fetch(question, answer)
-            else:
-                async with slots.turn(question):
-                    await self._fetch(question, answer)
+            async with slots.turn(question), self._counted(question, suspect=bool(deaths)):
+                await self._fetch(question, answer)
         except asyncio.CancelledError:
             if self.deadline.interruption is None:  # the process stops: the next one goes on
-                await self.records.keep(self.session.record_stopped, question.key)
                 raise
             answer.missing.append(self.deadline.missing(question.target))
         except _GivenUp:
@@ -100,9 +96,33 @@ class Answering:
         if question.gives_logs and not self._logs_left:
             await self._look_for_trace_ids()
 
+    @asynccontextmanager
+    async def _counted(self, question: Question, suspect: bool) -> AsyncIterator[None]:
+        """Record that the question is asked, so that a death of the process counts against it.
+
+        After a death each question that was under way is a suspect. Suspects of all captures are asked one at a time, so
+        that a second death counts against the one that caused it, and no other tenant's. A suspect that waited too long for
+        that is asked uncounted: evidence does not wait for another's slow source.
+        """
+        if suspect:
+            try:
+                await asyncio.wait_for(self.tools.suspects.acquire(), SUSPECT_WAIT_SECONDS)
+            except TimeoutError:
+                yield
+                return
+        try:
+            await self.records.keep(self.session.record_begun, question.key)
+            yield
+        except asyncio.CancelledError:
+            if self.deadline.interruption is None:  # the process stops in good order
+                await self.records.keep(self.session.record_stopped, question.key)
+            raise
+        finally:
+            if suspect:
+                self.tools.suspects.release()
+
     async def _fetch(self, question: Question, answer: Answer) -> None:
         """Save each document that the question's fetcher yields."""
-        await self.records.keep(self.session.record_begun, question.key)
         fetcher = self._fetchers[question.fetcher]
         scratches = self.session.scratches(self.account.require_room)
         try:

@@ -46,6 +46,8 @@ class Tools:
     parsers: Parsers = field(default_factory=Parsers)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Limits concurrent artifact writes."""
+    suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Lets one question at a time be asked, of all captures, of those during which the process died before."""
     max_fetches: int = Limits.max_fetches
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = Limits.max_artifact_bytes
