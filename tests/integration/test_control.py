@@ -53,6 +53,11 @@ def end_of(created: str) -> str:
     return created.replace("Z", ".999999Z")
 
 
+def end_of_second(resource: dict[str, dict[str, str]]) -> str:
+    """The end of the second in which a resource was created, as windows end."""
+    return resource["metadata"]["creationTimestamp"].removesuffix("Z") + ".999999Z"
+
+
 def conditions_of(resource: dict[str, dict[str, list[dict[str, str]]]]) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in resource["status"]["conditions"]}
 
