@@ -232,6 +232,17 @@ def test_of_too_many_events_warnings_stay() -> None:
     assert (gap.reason, gap.message[:9]) == (GapReason.BUDGET_EXCEEDED, "2 events ")
 
 
+def test_a_summary_says_what_warns_most() -> None:
+    """By their counts, not by their number; without warnings it is the number of events alone."""
+    events = Events(WINDOW)
+    events.add(an_event("web-0", "Pulled", count=90))
+    assert events.summary() == "1 events"
+    events.add(an_event("web-0", "Unhealthy", type="Warning", message="a"))
+    events.add(an_event("web-0", "Unhealthy", type="Warning", message="b"))
+    events.add(an_event("web-0", "BackOff", type="Warning", count=12))
+    assert events.summary() == "4 events (3 Warning), most: BackOff (12x)"
+
+
 def test_strangers_do_not_push_out_what_is_wanted() -> None:
     """Events that may turn out to be wanted, warnings too, give way to those that are."""
     events = Events(WINDOW)

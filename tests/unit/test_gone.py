@@ -139,6 +139,14 @@ POD = a_pod("web-0", "none")
 LONG_AGO = an_event("web-0", "Started", at="08:00:00", lastTimestamp="2026-11-22T11:59:00Z")
 
 
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-11-22T08:00:00Z"}
+
+
+def told(at: str) -> Object:
+    """An event of the pod that was first written at a time of the day, and is repeated until now."""
+    return an_event("web-0", "Unhealthy", at=at, lastTimestamp="2026-11-22T11:59:00Z")
+
+
 def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing]:
     """What a window of so many hours says of expired events."""
     found = Events(Window(NOW - timedelta(hours=hours), NOW))
@@ -170,6 +178,15 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
             [started(POD, "08:00:00")],
             "gap",
             id="an event of another pod of that name",
+        ),
+        pytest.param([told("08:00:01")], [scheduled(POD, "08:00:00")], "note", id="told a second later, and still repeated"),
+        pytest.param([told("08:05:00")], [scheduled(POD, "08:00:00")], "gap", id="the first that is left came minutes later"),
+        pytest.param([told("07:59:00")], [scheduled(POD, "08:00:00")], "gap", id="of before it was scheduled"),
+        pytest.param(
+            [an_event("any", "Pulled")],
+            [a_pod("web-0", "none") | {"kind": "Pod", "status": {"conditions": [UNSCHEDULED]}}],
+            "note",
+            id="never scheduled",
         ),
         pytest.param([], [replica_set("web-1", 1, "shop:1") | {"kind": "ReplicaSet"}], "note", id="scaled to none"),
     ],
