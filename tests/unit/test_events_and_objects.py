@@ -161,6 +161,28 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
     assert {gap.reason for gap in lost.findings.missing} == {GapReason.POD_GONE}
 
 
+async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> None:
+    """It began before, and was deleted between the window's end and the question: its log is gone, and that is said."""
+    api = a_shop()
+    api.lists = {
+        **api.lists,
+        f"{CORE}/events": [
+            an_event("web-111-abcde", "Scheduled", at="10:30:00"),
+            an_event("web-111-abcde", "Started", at="10:31:00"),
+            an_event("web-111-abcde", "Killing", at="12:00:05"),
+            an_event("web-111-fghij", "Killing", at="10:30:00"),
+            an_event("web-111-klmno", "Scheduled", at="12:00:05"),
+            an_event("web-222-00000", "Started", at="10:31:00"),
+            an_event("web-222-00000", "Unhealthy", at="12:00:05"),
+        ],
+    }
+    documents, entries = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={}, logs={})
+    assert [gap.target for document in documents for gap in document.findings.missing if gap.reason == GapReason.POD_GONE] == [
+        "pod/web-111-abcde"
+    ]
+    assert all(not one for one in entries), "these events lie outside of the window"
+
+
 async def test_an_earlier_pod_of_the_same_name() -> None:
     """A pod that was asked for by name and made anew within the window: the log that is there is not all of it."""
     api = KubernetesApi(

@@ -84,6 +84,8 @@ class Events:
         self._events: dict[_Key, Event] = {}
         self._unsure: dict[_Key, None] = {}
         self._normal: dict[_Key, None] = {}  # of the others those that are no warnings
+        self._before: dict[tuple[str, str], Event] = {}  # of each pod, by its name and uid, the last event before the window
+        self._after: dict[tuple[str, str], Event] = {}  # and the first behind it
         self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
 
     def see(self, event: Object) -> None:
@@ -94,7 +96,10 @@ class Events:
     def add(self, event: Object, *, sure: bool = True) -> None:
         """Keep an event that touches the window, once. `sure`: it is wanted; others give way to it where room is short."""
         first, last, count = times_of(event)
-        if last < self.window.start or first > self.window.end or self._was_added(event):
+        if last < self.window.start or first > self.window.end:
+            self._note_outside(event, first, last, count)
+            return
+        if self._was_added(event):
             return
         kind, name = subject_of(event)
         involved = event["involvedObject"]
@@ -117,6 +122,24 @@ class Events:
         elif said[0] != "Warning":
             self._normal[key] = None
         self._events[key] = Event(kind, name, key[2], *said, first, last, count, host, related_of(event), involved, [raw])
+
+    def _note_outside(self, event: Object, first: datetime, last: datetime, count: int) -> None:
+        """Remember how close to the window a pod has events."""
+        kind, name = subject_of(event)
+        side = self._before if last < self.window.start else self._after
+        involved = event["involvedObject"]
+        uid = involved.get("uid") or ""
+        known = side.get((name, uid))
+        if kind != "Pod" or (known is None and len(side) >= MAX_EVENTS):
+            return
+        if known is None or (known.last < last if side is self._before else known.first > first):
+            said = (event.get("type") or "", event.get("reason") or "", event.get("message") or "")
+            host = (event.get("source") or {}).get("host") or None
+            side[name, uid] = Event(kind, name, uid, *said, first, last, count, host, related_of(event), involved, [])
+
+    def around(self) -> list[Event]:
+        """The last event before the window and the first behind it, of each pod that has both: it lived all the while."""
+        return [event for key in self._before if key in self._after for event in (self._before[key], self._after[key])]
 
     def _was_added(self, event: Object) -> bool:
         uid = event["metadata"].get("uid")

@@ -192,7 +192,7 @@ def find_gone(
             found[name] = one
         return found[name]
 
-    for event in events.of_kind("Pod"):
+    for event in (*events.of_kind("Pod"), *events.around()):
         if event.name in present and event.uid in (present[event.name], ""):
             continue
         if (one := gone(event.name)) is not None:
