@@ -226,10 +226,10 @@ def _captured(outcome: Outcome, session: Path) -> dict[tuple[str, str, int], set
 
 
 def _reasons(gaps: list[Any], one: Writer) -> Iterator[str]:
-    """Of the gaps that name this run; one of a pod that is gone, or was replaced, stands for all its runs."""
+    """Of the gaps that name this run; one of a pod that is gone, was replaced or was given up stands for all its runs."""
     for gap in gaps:
         target = gap["target"]
-        if target == f"pod/{one.pod}" and gap["reason"] in ("PodGone", "PodReplaced", "NotFound"):
+        if target == f"pod/{one.pod}" and gap["reason"] in ("PodGone", "PodReplaced", "NotFound", "InternalError"):
             yield gap["reason"]
         if target.startswith(f"pod/{one.pod} container/{one.container} (") and one.run in _runs_named(target):
             yield gap["reason"]
