@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 from tests.benchmarks.setting import setting
 from tests.cluster import provider
-from tests.integration.test_node_logs import verification
 from tests.support.chaos import run_chaos
+from tests.support.logs import verification
 from tests.support.operator import Operator
 
 NAMESPACE = "aletheia-benchmark-chaos"

@@ -12,7 +12,7 @@ import yaml
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import RigError
 from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm
-from tests.integration.test_node_logs import verification
+from tests.support.logs import verification
 from tests.support.operator import Kubectl, investigation, pod, until
 
 pytestmark = pytest.mark.e2e

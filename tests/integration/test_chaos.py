@@ -8,8 +8,8 @@ import pytest
 from tests.cluster import provider
 from tests.cluster.rig import ROOT
 from tests.integration.conftest import make_namespace
-from tests.integration.test_node_logs import verification
 from tests.support.chaos import run_chaos
+from tests.support.logs import verification
 from tests.support.operator import Operator
 
 pytestmark = pytest.mark.cluster

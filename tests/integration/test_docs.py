@@ -17,9 +17,9 @@ from tests.cluster import servers
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
 from tests.integration.conftest import make_namespace
-from tests.integration.test_traces import span
 from tests.support.helm import find_helm
 from tests.support.operator import Kubectl, Operator, artifact_of, container, evidence_of, session_of, until
+from tests.support.traces import span
 
 pytestmark = pytest.mark.cluster
 

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from tests.cluster.provider import Cluster
 from tests.integration.conftest import make_namespace
-from tests.integration.test_logs import as_kubectl_prints, kubectl_logs
 from tests.support.http import OVER
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, since, stamped, whole
+from tests.support.logs import as_kubectl_prints, kubectl_logs
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, session_of
 from tests.support.processes import Memory
 

@@ -1,45 +1,14 @@
 """Logs on disk against `kubectl logs`: the same lines, byte for byte."""
 
-import base64
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.logs import STRANGE, as_kubectl_prints, kubectl_logs
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, evidence_of, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
-
-STRANGE = r"""
-printf 'plain\n'
-printf '\n\n'
-printf 'täglich 日本語 🚀 عربى\n'
-printf '{"level":"error","msg":"quote \\" and backslash \\\\ in JSON"}\n'
-printf 'control \001 \033[31mred\033[0m tab\tbell\007\n'
-printf 'invalid \377\376 utf-8 \303\n'
-printf 'carriage\r return\r\n'
-printf '   leading and trailing spaces   \n'
-head -c 1048576 /dev/zero | tr '\0' x; printf '\n'
-head -c 40000 /dev/zero | tr '\0' y; printf '\n'
-printf 'to stderr\n' >&2
-printf 'NUL \000 inside\n'
-printf 'no newline at the end'
-"""
-
-
-def as_kubectl_prints(entries: list[dict[str, Any]]) -> bytes:
-    """What `kubectl logs --timestamps` would have printed of these entries."""
-    printed = b""
-    for entry in entries:
-        line = base64.b64decode(entry["line_base64"]) if "line_base64" in entry else entry["line"].encode()
-        printed += entry["timestamp"].encode() + b" " + line + (b"" if entry.get("partial") else b"\n")
-    return printed
-
-
-def kubectl_logs(kubectl: Kubectl, *arguments: str) -> bytes:
-    command = [kubectl.cluster.kubectl, f"--kubeconfig={kubectl.cluster.kubeconfig}", "-n", kubectl.namespace, "logs"]
-    return subprocess.run([*map(str, command), "--timestamps", *arguments], capture_output=True, check=True, timeout=60).stdout
 
 
 def test_strange_lines_are_kept_byte_for_byte(kubectl: Kubectl, operator: Operator) -> None:

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from tests.cluster.provider import Cluster
 from tests.integration.conftest import make_namespace
-from tests.integration.test_node_logs import verification
 from tests.support.http import OVER, serving
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, in_file, stamped, whole
+from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, session_of
 from tests.support.processes import Memory
 

@@ -1,8 +1,6 @@
 """Logs by way of the node's files: the same entries as by the API, and more where the API has none."""
 
-import base64
 import ssl
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import pytest
 import yaml
 
 from tests.integration.conftest import make_namespace
-from tests.integration.test_logs import STRANGE
+from tests.support.logs import STRANGE, verification
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of
 
 pytestmark = pytest.mark.cluster
@@ -31,22 +29,6 @@ def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iter
     operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
     yield operator
     operator.stop()
-
-
-def verification(kubectl: Kubectl, directory: Path) -> list[str]:
-    """The cluster's CA where it signs the kubelet's certificate, as it does on the rig's own node."""
-    config = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())
-    authority = directory / "ca.crt"
-    authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
-    address = kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
-    context = ssl.create_default_context(cafile=str(authority))
-    try:
-        urllib.request.urlopen(f"https://{address}:10250/healthz", context=context, timeout=10)
-    except urllib.error.HTTPError:
-        return [f"--kubelet-certificate-authority={authority}"]
-    except urllib.error.URLError:
-        return ["--kubelet-insecure-tls"]
-    return [f"--kubelet-certificate-authority={authority}"]
 
 
 def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[Any, Any]:

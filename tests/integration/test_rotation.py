@@ -8,8 +8,7 @@ import pytest
 from tests.cluster import provider
 from tests.cluster.rig import ROOT
 from tests.integration.conftest import make_namespace
-from tests.integration.test_logs import kubectl_logs
-from tests.integration.test_node_logs import verification
+from tests.support.logs import kubectl_logs, verification
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, evidence_of, pod, session_of, until
 
 pytestmark = pytest.mark.cluster

@@ -14,24 +14,11 @@ from aletheia_operator.fetchers.jaeger import JaegerFetcher, searches
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, reasons, window
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
+from tests.support.traces import ask, in_order, span
 
 pytestmark = pytest.mark.cluster
 
 TRACES = 30
-
-
-def span(trace: str, name: str, start_ns: int, milliseconds: int, parent: str = "", failing: bool = False) -> dict[str, Any]:
-    return {
-        "traceId": trace,
-        "spanId": secrets.token_hex(8),
-        "parentSpanId": parent,
-        "name": name,
-        "kind": 2,
-        "startTimeUnixNano": str(start_ns),
-        "endTimeUnixNano": str(start_ns + milliseconds * 1_000_000),
-        "attributes": [{"key": "user", "value": {"stringValue": "björn 日本 \x07"}}],
-        "status": {"code": 2, "message": "connection refused"} if failing else {},
-    }
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +40,6 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         kubectl.apply(data_source("it-jaeger", "jaeger", server.url, default=True))
         yield server
         kubectl("delete", "datasource", "it-jaeger")
-
-
-def ask(server: servers.Jaeger, path: str = "", **query: str) -> list[Any]:
-    """The traces that Jaeger's API returns, by id, with their spans in order."""
-    with urllib.request.urlopen(f"{server.url}/api/traces{path}?{urlencode(query)}", timeout=10) as answer:
-        return in_order(json.load(answer)["data"])
-
-
-def in_order(traces: list[Any]) -> list[Any]:
-    """Jaeger's answers differ in order from one to the next; traces and spans are sets."""
-    for trace in traces:
-        trace["spans"].sort(key=lambda one: one["spanID"])
-        processes = {key: trace["processes"][key] for key in sorted(trace["processes"])}
-        names = {key: f"p-{process['serviceName']}" for key, process in processes.items()}
-        trace["processes"] = {names[key]: process for key, process in processes.items()}
-        for one in trace["spans"]:
-            one["processID"] = names[one["processID"]]
-    return sorted(traces, key=lambda trace: str(trace["traceID"]))
 
 
 def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
@@ -149,8 +118,8 @@ def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for one in resource_spans:
         (service,) = [item["value"]["stringValue"] for item in one["resource"]["attributes"] if item["key"] == "service.name"]
-        for span in (span for scope in one["scopeSpans"] for span in scope["spans"]):
-            found.setdefault(span["traceId"], []).append([service, span])
+        for found_span in (each for scope in one["scopeSpans"] for each in scope["spans"]):
+            found.setdefault(found_span["traceId"], []).append([service, found_span])
     return {key: sorted(spans, key=str) for key, spans in found.items()}
 
 

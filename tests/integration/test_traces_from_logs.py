@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from tests.cluster import servers
-from tests.integration.test_traces import span
 from tests.support.http import OVER, serving
 from tests.support.operator import Kubectl, Operator, artifact_of, data_source, investigation, pod, session_of, until
+from tests.support.traces import span
 
 pytestmark = pytest.mark.cluster
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.cluster import servers
-from tests.integration.test_traces import ask, in_order
 from tests.support.operator import Kubectl, Operator, artifact_of, data_source, pod, until
+from tests.support.traces import ask, in_order
 
 pytestmark = pytest.mark.cluster
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.cluster.provider import Cluster
 from tests.integration.conftest import make_namespace
-from tests.integration.test_logs import as_kubectl_prints, kubectl_logs
-from tests.integration.test_node_logs import verification
+from tests.support.logs import as_kubectl_prints, kubectl_logs, verification
 from tests.support.operator import (
     TIMELINE,
     Kubectl,

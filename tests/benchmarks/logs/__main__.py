@@ -20,8 +20,8 @@ from pathlib import Path
 from tests.benchmarks.setting import at_once, setting, timed
 from tests.cluster import programs
 from tests.cluster.rig import bin_dir
-from tests.integration.test_node_logs import verification
 from tests.support.kubelet import fake_kubelet, stamped, whole
+from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, investigation, pod, until
 from tests.support.processes import Memory
 
