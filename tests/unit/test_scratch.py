@@ -10,7 +10,9 @@ import pytest
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.logs.run import RunOrder
-from aletheia_operator.scratch import Scratch, Scratches
+from aletheia_operator.scratch import Scratch, Scratches, Stored
+from aletheia_operator.session import EntryBuffer
+from aletheia_operator.text.batches import SEPARATOR, Encoded
 
 
 def open_files(directory: Path) -> int:
@@ -144,4 +146,26 @@ async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: 
     assert open_files(tmp_path) == 1
     assert owner.size_bytes == capture.spool.file.size_bytes > 0
     owner.close()
+    assert open_files(tmp_path) == 0
+
+
+def stored(scratch: Scratch, *entries: bytes) -> Stored:
+    """Entries that lie in a scratch already."""
+    block = SEPARATOR.join(entries)
+    return Stored(block, bytes(len(entries)), scratch, scratch.put(block))
+
+
+def test_entries_that_lie_in_a_scratch_stay_readable_until_they_are_written(tmp_path: Path) -> None:
+    """Their owner may close it before; in order with those that were added between; then all files are closed."""
+    theirs, ours = Scratches(tmp_path, False), Scratches(tmp_path, False)
+    scratch, entries = theirs(), EntryBuffer(ours)
+    entries.add(Encoded(b"1", b"\0"))
+    entries.add(stored(scratch, b"2", b"3"))
+    entries.add(Encoded(b"4", b"\0"))
+    entries.add(stored(scratch, b"5"))
+    scratch.close()
+    assert b"".join(bytes(block) for block in entries.blocks()) == SEPARATOR.join([b"1", b"2", b"3", b"4", b"5"])
+    assert (entries.count, entries.size_bytes) == (5, 13)
+    assert open_files(tmp_path) == 2
+    entries.close()
     assert open_files(tmp_path) == 0
