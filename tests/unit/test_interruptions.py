@@ -21,14 +21,14 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.investigate import Budget, Order, Snapshot, Tools, investigate
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.verify import verify
 from tests.support.faults import in_child
-from tests.unit.fakes import FakeKubelet, make_order, make_tools
+from tests.unit.fakes import make_order, make_tools
 
 PODS = ("web-0", "web-1")
 MOST_STEPS = 1500
@@ -75,34 +75,51 @@ async def _none() -> AsyncGenerator[list[Any], None]:
     yield []
 
 
-def kubernetes() -> FakeKubelet:
-    """Two pods with two containers each, of which one has restarted."""
-    pods = {}
-    for number, name in enumerate(PODS):
-        statuses: list[dict[str, Any]] = [
+@dataclass
+class Pods:
+    """Logs of pods with several runs each, which are read at the same time into scratch files, and then given in turn.
+
+    When the Investigation is over, what was read comes all the same, as of the real fetcher of logs.
+    """
+
+    name: str = "Pods"
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        return Plan(tuple(Question(self.name, f"Pods/{pod}", f"pod/{pod}", {}, gives_logs=True) for pod in PODS))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        pod = question.target.removeprefix("pod/")
+        yield Document("logs", "kubernetes", ("kubernetes", pod), {"pod": pod}, self._logs(sources), Findings("logs"))
+
+    async def _logs(self, sources: Sources) -> AsyncGenerator[list[Any], None]:
+        scratches = [sources.scratch() for _ in range(3)]
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, scratch in enumerate(scratches):
+                    group.create_task(self._read(scratch, number))
+        except asyncio.CancelledError as e:
+            if not sources.interrupted():
+                raise
+            cancelled = e
+        for scratch in scratches:
+            if scratch.is_open:
+                yield json.loads(await asyncio.to_thread(scratch.get, 0))
+        if cancelled is not None:
+            raise cancelled
+
+    async def _read(self, scratch: Scratch, number: int) -> None:
+        await asyncio.sleep(0)
+        lines = [
             {
-                "name": "app",
-                "restartCount": 1,
-                "containerID": "c2",
-                "state": {"running": {"startedAt": "2026-11-22T11:20:00Z"}},
-            },
-            {
-                "name": "side",
-                "restartCount": 0,
-                "containerID": "c3",
-                "state": {"running": {"startedAt": "2026-11-22T10:00:00Z"}},
-            },
+                "timestamp": f"2026-11-22T11:30:{second:02}.000000000Z",
+                "container": f"app-{number}",
+                "level": "ERROR",
+                "line": f"trace_id={'a' * 31}{number} went wrong",
+            }
+            for second in range(30)
         ]
-        ended = {"exitCode": 1, "finishedAt": "2026-11-22T11:19:00Z", "startedAt": "2026-11-22T10:00:00Z", "containerID": "c1"}
-        statuses[0]["lastState"] = {"terminated": ended}
-        pods[f"/api/v1/namespaces/shop/pods/{name}"] = {
-            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{number}"},
-            "spec": {"nodeName": "n1", "containers": [{"name": "app"}, {"name": "side"}]},
-            "status": {"containerStatuses": statuses},
-        }
-    stamps = [f"2026-11-22T11:30:{second:02}.000000000Z" for second in range(30)]
-    lines = [f"{stamp} ERROR trace_id={'a' * 31}{number % 10} went wrong\n".encode() for number, stamp in enumerate(stamps)]
-    return FakeKubelet(objects=pods, lines={"app": lines, "side": lines[:3]})
+        await asyncio.to_thread(scratch.put, json.dumps(lines).encode())
 
 
 class SteppingLoop(asyncio.SelectorEventLoop):
@@ -156,8 +173,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         budget = Budget(max_session_bytes=10**9, max_namespace_bytes=10**9)
-        fetchers = (FETCHERS[0], Rude())
-        self.tools = make_tools(self.root, *fetchers, kubernetes=kubernetes(), budget=budget)
+        self.tools = make_tools(self.root, Pods(), Rude(), budget=budget)
 
     def run(self, at: int = 0, interrupt: Callable[[SteppingLoop], None] = lambda loop: None) -> tuple[Snapshot | None, int]:
         """One capture in a loop of its own; its end, None if it was stopped, and how many steps it took."""
@@ -267,7 +283,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert {gap.target for gap in snapshot.manifest.gaps} == {"thing/broken"}, snapshot.manifest.gaps
     found = evidence(rig.session)
     assert len(found) == 9, found.keys()
-    assert sum(len(found[f"kubernetes_{pod}_shop"]) for pod in PODS) > 2 * 33
+    assert sum(len(found[f"kubernetes_{pod}"]) for pod in PODS) == 2 * 90
     return found
 
 
