@@ -12,7 +12,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
-from aletheia_operator.fetchers.kubernetes.logs_by_api import read_by_api, source_of
+from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, read_by_api
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
@@ -51,7 +51,9 @@ class Reading:
         async def restarted() -> bool:
             return self.restarted
 
-        await read_by_api(self.log, source_of(self.kubernetes.real(), PATH, self.log.run), restarted)
+        await read_by_api(
+            self.log, LogSource(self.kubernetes.real(), PATH, self.log.run.container, self.log.run.previous), restarted
+        )
         await self.log.end()
         assert self.log.result is not None
         self.count = self.log.result.count

@@ -14,20 +14,18 @@ from aletheia_operator.fetchers.kubernetes.containers import (
     ContainerState,
     Run,
     lost_runs,
-    parse,
     wanted_runs,
 )
-from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api, source_of
+from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
+from aletheia_operator.fetchers.kubernetes.run_identity import forget_others, is_stale
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH
-from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
 log = logging.getLogger(__name__)
 
 MAX_PARSER_FAILURES = 3  # then a run is given up
 MAX_LOST_RUNS = 10  # that have a gap each
-RECENT_NANOSECONDS = 2 * NANOSECONDS  # of lag between a kubelet and the status that the API server has
 
 
 @dataclass
@@ -93,7 +91,8 @@ class ContainerLogs:
         """Read the runs that the API has a log of. Read again what another run's log may have taken the place of."""
         self.see(state)
         wanted = wanted_runs(state.by_api, self.window, previous=self.previous, least=self.least)
-        await self._check_identities(state)
+        for number in await forget_others(self.logs, state, self._source):
+            del self.logs[number]
         async with asyncio.TaskGroup() as group:
             for run in wanted:
                 known = self.logs.get(run.number)
@@ -101,24 +100,8 @@ class ContainerLogs:
                     group.create_task(self._read_run_by_api(known or self._log_of(run), run))
 
     async def is_stale(self, state: ContainerState) -> bool:
-        """Whether what the API gave is of a later run than the state knows: the kubelet tells the API server a little late."""
-        for one in self.logs.values():
-            finished, first = parse(one.run.finished_at), one.position.first
-            if one.via == "api" and finished and first > format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS):
-                return True
-        latest = self.logs.get(state.latest.number) if state.latest is not None else None
-        if latest is None or latest.via != "api" or latest.missing:
-            return False
-        recent = format_nanoseconds(to_nanoseconds(self.window.end) - RECENT_NANOSECONDS)
-        if latest.position.first and latest.position.first < recent:
-            return False
-        before = state.before
-        try:
-            first = await LogSource(self.kubernetes, self.path, state.container, previous=True).first_time()
-        except SourceError:
-            return False
-        finished = parse(before.finished_at) if before else None
-        return bool(first) and (finished is None or first > format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS))
+        """Whether what the API gave is of a later run than the state knows."""
+        return await is_stale(self.logs.values(), state, self.window, self._source)
 
     def lost(self) -> list[Missing]:
         """A gap for each run that is known to have been and was not had; of many, one for all but the latest."""
@@ -171,6 +154,9 @@ class ContainerLogs:
         one.begin_again()
         one.say(GapReason.INTERNAL_ERROR, "the operator's log parser failed again and again over this log")
 
+    def _source(self, run: Run) -> LogSource:
+        return LogSource(self.kubernetes, self.path, run.container, run.previous)
+
     def _log_of(self, run: Run) -> RunLog:
         one = self.logs[run.number] = self.new_log(run)
         self.known = max(self.known, (run.number or 0) + 1)
@@ -200,7 +186,7 @@ class ContainerLogs:
             return await self._restarted(run)
 
         async def read() -> None:
-            source = source_of(self.kubernetes, self.path, run)
+            source = self._source(run)
             await read_by_api(one, source, restarted)
             if one.complete:
                 await check_rotation(one, source)
@@ -219,28 +205,6 @@ class ContainerLogs:
                 return True
             await asyncio.sleep(0.2)
         return False
-
-    async def _check_identities(self, state: ContainerState) -> None:
-        """After a restart: keep what was read of the runs that were meant, forget what was read of others instead."""
-        for number, one in list(self.logs.items()):
-            if one.via != "api" or (one.missing and not one.position.first):
-                continue
-            run, first = state.run(number), one.position.first
-            if run is not None:
-                source = source_of(self.kubernetes, self.path, run)
-                try:
-                    shown = await source.first_time(one.start[:SECOND_LENGTH])
-                except SourceError:
-                    continue
-                if shown == first or (first and shown > first):  # the same, or it was rotated since
-                    continue
-                one.begin_again("api")
-            elif any(later.started_at and first and first >= later.started_at[:SECOND_LENGTH] for later in state.runs):
-                one.close()
-                del self.logs[number]
-            elif not one.complete or not first:
-                one.say(GapReason.LOG_INCOMPLETE, "the container restarted before this run was surely read to its end")
-                one.complete = True
 
     async def _read_by_node(self, state: ContainerState, directory: Directory) -> dict[int, SourceError]:
         """Read every run of which there are files; what could not be read, by the runs' numbers. Raises SourceError."""

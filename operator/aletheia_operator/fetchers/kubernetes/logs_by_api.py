@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH, sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
@@ -234,8 +233,3 @@ def _explain(error: Rejected, previous: bool) -> tuple[GapReason, str]:
     if previous and "previous terminated container" in error.message:
         return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
     return error.reason, error.message
-
-
-def source_of(kubernetes: Kubernetes, path: str, run: Run) -> LogSource:
-    """Where the API has this run."""
-    return LogSource(kubernetes, path, run.container, run.previous)

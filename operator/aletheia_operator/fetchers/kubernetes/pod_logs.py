@@ -5,9 +5,7 @@ What is read, by the API or from the node, waits in spools until every run is th
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
@@ -15,12 +13,11 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Findings, Missing, Question, Sources
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
+from aletheia_operator.fetchers.kubernetes.log_summary import conclude
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
-from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
-from aletheia_operator.logs.spool import share
-from aletheia_operator.text.batches import LEVEL_CODES, Encoded
+from aletheia_operator.text.batches import Encoded
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +60,7 @@ class PodLogs:
                     raise
                 cancelled = e
                 self._say_unfinished()
-            await self._conclude()
+            await conclude(self.question.target, self.containers, self.limits, self.findings)
             merging = self.sources.parsers.merging
             try:
                 await merging.acquire()
@@ -231,66 +228,7 @@ class PodLogs:
                     until = f"when it had been read to {last}" if last else "before its first line came"
                     log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
 
-    async def _conclude(self) -> None:
-        """Budgets, gaps and summary, once nothing more comes."""
-        for one in self.containers:
-            if one.planned.not_started is not None and not one.logs:
-                target = f"{self.question.target} container/{one.planned.container}"
-                self._miss(target, GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
-        count = LevelCount()
-        logs = self.logs
-        for log in logs:
-            try:
-                await log.end()
-            except SourceError as e:  # the Investigation is over: there is no time to read it again
-                log.say(e.reason, e.message)
-            self.findings.missing += [missing for missing in log.missing if missing not in self.findings.missing]
-            if log.result is not None:
-                count.merge(log.result.count)
-        for one in self.containers:
-            self.findings.missing += one.missing
-            self.findings.missing += one.lost()
-        total, kept = await self._fit([log for log in logs if log.result is not None])
-        self.findings.summary = count.summary()
-        self.findings.metadata |= {
-            "levels": dict(count.levels),
-            "via": {str(log.run): log.via for log in sorted(logs, key=lambda log: str(log.run)) if log.via},
-            "kept": _by_level(kept),
-            "dropped": _by_level(total - kept),
-        }
-
-    async def _fit(self, logs: list[RunLog]) -> tuple[Counter[int], Counter[int]]:
-        """Thin out what is over the budgets; how many entries there were, and how many are kept, by level code."""
-        total, kept = Counter[int](), Counter[int]()
-        spools = [(log, log.result.spool) for log in logs if log.result is not None]
-        shares = share([spool.size_bytes for _, spool in spools], self.limits.bytes_per_pod)
-        for (log, spool), max_bytes in zip(spools, shares, strict=True):
-            try:
-                await asyncio.to_thread(spool.finish, min(max_bytes, self.limits.bytes_per_container))
-            except OSError as e:
-                message = f"the session volume refused the write: {e.strerror or e}"
-                self._miss(f"{log.target} {log.run}", GapReason.SAVE_FAILED, message)
-            total += spool.total
-            kept += spool.kept
-            if spool.over_budget and spool.total != spool.kept:
-                self._say_dropped(log, spool.total, spool.kept)
-        return total, kept
-
-    def _say_dropped(self, log: RunLog, total: Counter[int], kept: Counter[int]) -> None:
-        what = ", ".join(f"{number} {level}" for level, number in _by_level(total - kept).items())
-        self._miss(
-            f"{self.question.target} {log.run}",
-            GapReason.BUDGET_EXCEEDED,
-            f"{kept.total()} of {total.total()} lines were kept, errors first and an even sample of the rest; dropped: {what}."
-            " Raise spec.logs.limits, or narrow the window",
-        )
-
     def _miss(self, target: str, reason: GapReason, message: str) -> None:
         missing = Missing(target, reason, message)
         if missing not in self.findings.missing:
             self.findings.missing.append(missing)
-
-
-def _by_level(codes: Counter[int]) -> dict[str, Any]:
-    """Counts by level, the worst first; `none` for lines without."""
-    return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}

@@ -1,0 +1,76 @@
+"""What is known of a pod's logs once all was read: what is kept within the budgets, what is missing, and the summary."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.fetchers.base import Findings, Missing
+from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
+from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
+from aletheia_operator.logs.levels import LevelCount
+from aletheia_operator.logs.spool import Spool, share
+from aletheia_operator.text.batches import LEVEL_CODES
+
+
+async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, findings: Findings) -> None:
+    """Get what every run became, thin out what is over the budgets, and complete the findings."""
+    logs = [log for one in containers for log in one.in_order]
+    missing = [
+        Missing(f"{target} container/{one.planned.container}", GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
+        for one in containers
+        if one.planned.not_started is not None and not one.logs
+    ]
+    count = LevelCount()
+    for log in logs:
+        try:
+            await log.end()
+        except SourceError as e:  # the Investigation is over: there is no time to read it again
+            log.say(e.reason, e.message)
+        missing += log.missing
+        if log.result is not None:
+            count.merge(log.result.count)
+    for one in containers:
+        missing += one.missing + one.lost()
+    total, kept = await _fit(logs, limits, missing)
+    findings.missing += [one for number, one in enumerate(missing) if one not in findings.missing + missing[:number]]
+    findings.summary = count.summary()
+    findings.metadata |= {
+        "levels": dict(count.levels),
+        "via": {str(log.run): log.via for log in sorted(logs, key=lambda log: str(log.run)) if log.via},
+        "kept": _by_level(kept),
+        "dropped": _by_level(total - kept),
+    }
+
+
+async def _fit(logs: Sequence[RunLog], limits: LogLimits, missing: list[Missing]) -> tuple[Counter[int], Counter[int]]:
+    """Thin out what is over the budgets; how many entries there were, and how many are kept, by level code."""
+    total, kept = Counter[int](), Counter[int]()
+    spools = [(log, log.result.spool) for log in logs if log.result is not None]
+    shares = share([spool.size_bytes for _, spool in spools], limits.bytes_per_pod)
+    for (log, spool), max_bytes in zip(spools, shares, strict=True):
+        try:
+            await asyncio.to_thread(spool.finish, min(max_bytes, limits.bytes_per_container))
+        except OSError as e:
+            message = f"the session volume refused the write: {e.strerror or e}"
+            missing.append(Missing(f"{log.target} {log.run}", GapReason.SAVE_FAILED, message))
+        total += spool.total
+        kept += spool.kept
+        if spool.over_budget and spool.total != spool.kept:
+            missing.append(_dropped(log, spool))
+    return total, kept
+
+
+def _dropped(log: RunLog, spool: Spool) -> Missing:
+    what = ", ".join(f"{number} {level}" for level, number in _by_level(spool.total - spool.kept).items())
+    message = (
+        f"{spool.kept.total()} of {spool.total.total()} lines were kept, errors first and an even sample of the rest;"
+        f" dropped: {what}. Raise spec.logs.limits, or narrow the window"
+    )
+    return Missing(f"{log.target} {log.run}", GapReason.BUDGET_EXCEEDED, message)
+
+
+def _by_level(codes: Counter[int]) -> dict[str, int]:
+    """Counts by level, the worst first; `none` for lines without."""
+    return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}
