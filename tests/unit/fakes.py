@@ -255,7 +255,7 @@ async def no_sleep(seconds: float) -> None:
 def make_tools(root: Path, *fetchers: Any, **changes: Any) -> Tools:
     """Tools with a session volume at `root`, these fetchers and a clock that stands still at NOW."""
     kubernetes = changes.pop("kubernetes", None) or FakeKubernetes()
-    settings: dict[str, Any] = {"now": Clock(), "sleep": no_sleep, **changes}
+    settings: dict[str, Any] = {"now": Clock(), "sleep": no_sleep, "parsers": InlineParsers(), **changes}
     return Tools(
         layout=SessionLayout(root), kubernetes=cast("Any", kubernetes), http=Http(), fetchers=tuple(fetchers), **settings
     )

@@ -54,6 +54,8 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
 
     Raises OSError if the session volume cannot be used at all, and SessionBusy if another process works on the session.
     """
+    if order.spec.of_targets("logs"):
+        tools.parsers.warm()  # a process starts while the session is made
     async with _opened(order, tools) as session:
         if session.manifest.finished:
             return await in_thread(tools.saving, _finished_before, session)

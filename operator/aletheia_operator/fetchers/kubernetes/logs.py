@@ -45,8 +45,6 @@ class KubernetesLogsFetcher:
                 before = wanted.get(uid, set())
                 wanted[uid] = None if names is None or before is None else before | names
         limits = pod_limits(request, len(pods))
-        if pods:
-            sources.parsers.warm()
         questions = [
             self._question(pod, asked_containers(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
         ]
