@@ -14,6 +14,7 @@ COMPLETED = {"phase": "Completed", "observedGeneration": 2}
 OLD = {"phase": "Completed", "observedGeneration": 1}
 OURS, THEIRS = {"operator": "us"}, {"operator": "them"}
 US = Known(operator="us")
+GONE = Known(stood_back=True, operator="us", other_is_gone=True)
 DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
 
 
@@ -41,6 +42,8 @@ DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
         pytest.param({}, COMPLETED, DELETED, US, Step.NOTHING, id="one that ended and is held by a finalizer"),
         pytest.param({}, {**RUNNING, **THEIRS}, {}, US, Step.STAND_BACK, id="another operator captures it"),
         pytest.param({}, {**RUNNING, **THEIRS}, {}, Known(stood_back=True, operator="us"), Step.NOTHING, id="said once"),
+        pytest.param({}, {**RUNNING, **THEIRS}, {}, GONE, Step.START, id="the other operator is gone: it is taken over"),
+        pytest.param({}, {**COMPLETED, **THEIRS}, {}, GONE, Step.NOTHING, id="also when it is gone, what it ended has ended"),
         pytest.param({}, {**OLD, **THEIRS}, {}, US, Step.NOTHING, id="another operator acknowledges what it captured"),
         pytest.param({}, {**RUNNING, **THEIRS}, {}, Known(), Step.START, id="who we are is not known yet: the claim decides"),
     ],

@@ -76,6 +76,9 @@ class InvestigationStatus(Model):
     observed_generation: int | None = Field(None, description="The generation that this status speaks of; -1 before the first.")
     phase: Phase | None = Field(None, description="Where the Investigation stands.")
     operator: str | None = Field(None, description="Identity of the operator that captures it; another one leaves it alone.")
+    operator_time: AwareDatetime | None = Field(
+        None, description="When that operator said last that it still captures; another one takes over if it no longer does."
+    )
     conditions: list[Condition] | None = Field(
         None,
         description="Ready, Reconciling, Stalled (kstatus) and Succeeded.",

@@ -1,9 +1,12 @@
 """Who this operator is: what it writes into `status.operator` of what it captures."""
 
 import asyncio
+import logging
 
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.volume import open_volume
+from aletheia_operator.session.volume import note_operator, open_volume
+
+log = logging.getLogger(__name__)
 
 
 class OperatorIdentity:
@@ -11,11 +14,20 @@ class OperatorIdentity:
 
     def __init__(self, layout: SessionLayout, name: str | None = None) -> None:
         self._layout = layout
-        self.known = name or ""
+        self._name = name
+        self.known = ""
         """Empty until the volume could be read."""
 
     async def get(self) -> str:
         """The identity. Raises OSError while the volume cannot be read."""
         if not self.known:
-            self.known = (await asyncio.to_thread(open_volume, self._layout)).id
+            self.known = await asyncio.to_thread(self._look_up)
         return self.known
+
+    def _look_up(self) -> str:
+        identity = self._name or open_volume(self._layout).id
+        try:
+            note_operator(self._layout, identity)
+        except OSError as e:  # only a successor under another name would use it
+            log.warning("the session volume does not note who works on it: %s", e)
+        return identity

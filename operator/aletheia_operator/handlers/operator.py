@@ -203,6 +203,7 @@ class _Handlers:
         while True:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
             try:
+                await self.supervisor.beat()
                 await self.supervisor.write_again()
                 await self.supervisor.look_for_unnoticed(self.settings.scope.namespaces)
             except SourceError as e:

@@ -12,9 +12,10 @@ from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.marks import Mark
 from aletheia_operator.handlers.slots import FairSlots, Release
 from aletheia_operator.handlers.status import describe
-from aletheia_operator.handlers.status_writer import PROGRESS_SECONDS, Claim, StatusWriter, Written
+from aletheia_operator.handlers.status_writer import CONTESTED, PROGRESS_SECONDS, Claim, StatusWriter, Written
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
 from aletheia_operator.session import InvestigationReference, SessionBusy
@@ -41,13 +42,17 @@ class Shared:
 
 
 class Run:
-    """One Investigation from its observation to its end. Raises pydantic.ValidationError for a spec that is refused."""
+    """One Investigation from its observation to its end. Raises pydantic.ValidationError for a spec that is refused.
 
-    def __init__(self, body: Body, shared: Shared, writer: StatusWriter) -> None:
+    `expired`: the mark of an operator that is gone, which may be overwritten.
+    """
+
+    def __init__(self, body: Body, shared: Shared, writer: StatusWriter, expired: Mark | None = None) -> None:
         metadata = body["metadata"]
         self._body = body
         self._shared = shared
         self.writer = writer
+        self._expired = expired
         self.order = Order(
             owner=InvestigationReference(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]),
             created=datetime.fromisoformat(metadata["creationTimestamp"]),
@@ -68,8 +73,11 @@ class Run:
         else:
             self._suspended.clear()
 
-    async def run(self) -> Written | None:
-        """Run to the end. Returns what became of the last status; None if the Investigation does not end here, or not now."""
+    async def run(self) -> Written | Mark | None:
+        """Run to the end. Returns what became of the last status; None if the Investigation does not end now.
+
+        Returns the mark of the other operator if one captures it.
+        """
         again_seconds = AGAIN_SECONDS
         while True:
             release = await self._place()
@@ -92,8 +100,7 @@ class Run:
                 again_seconds = min(2 * again_seconds, MOST_AGAIN_SECONDS)
                 continue
             if outcome is Claim.ELSEWHERE:
-                await stand_back(self._body, self.writer, self._shared.emit)
-                return None
+                return self.writer.mark
             return self._said(Written.REFUSED if outcome is Claim.REFUSED else Written.GONE)
 
     def _said(self, written: Written) -> Written:
@@ -162,7 +169,7 @@ class Run:
     async def _claim(self) -> "Ending | Claim | None":
         """Mark the Investigation as this operator's; why it may not be captured, None if it may. Raises OSError."""
         identity = await self._shared.identity.get()
-        holder = await self.writer.claim(identity)
+        holder = await self.writer.claim(identity, self._expired)
         if isinstance(holder, Claim):
             return holder
         if holder != identity:
@@ -216,7 +223,7 @@ async def stand_back(body: Body, writer: StatusWriter, emit: Emit) -> None:
     """Say in the status and by an Event that another operator captures the Investigation."""
     reason = ConditionReason.CAPTURED_ELSEWHERE
     emit(body, "Warning", reason.value, reason.text)
-    await writer.add_condition("Contested", reason, reason.text)
+    await writer.add_condition(CONTESTED, reason, reason.text)
 
 
 @dataclass(frozen=True)

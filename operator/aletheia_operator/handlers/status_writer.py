@@ -18,6 +18,7 @@ from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.handlers.marks import Mark, mark_of
 from aletheia_operator.handlers.status import CONDITIONS, Status, condition, minimal, of_phase, of_snapshot, shortened
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.timestamps import format_time
@@ -26,6 +27,8 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 PROGRESS_SECONDS = 5.0  # a report of progress that is not written by then is overtaken anyway
 WRITE_SECONDS = 30.0
 MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: a status that is too large is one of them
+CONTESTED = "Contested"
+"""Type of the condition that says that another operator captures the Investigation."""
 _TOO_LARGE = re.compile("too large|larger than|too long|exceeds", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ class Written(Enum):
     """What became of a status."""
 
     DONE = "the API server has taken it"
-    GONE = "the resource is gone, or another has its name"
+    GONE = "the resource is gone, another has its name, or another operator has taken it over"
     REFUSED = "the API server refuses even the smallest"
     UNWRITTEN = "the API server did not take it in time; it may later"
 
@@ -61,6 +64,9 @@ class StatusWriter:
         self.generation = metadata["generation"]
         self._before: Mapping[str, Any] = body.get("status") or {}
         self._last: Status | None = None
+        self._operator: str | None = None
+        self.mark: Mark | None = mark_of(self._before)
+        """The mark of the operator that captures, as it was seen last."""
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take over from the resource as it is now what others write: its generation, and conditions that are not ours."""
@@ -69,16 +75,36 @@ class StatusWriter:
         others = [one for one in (body.get("status") or {}).get("conditions") or [] if one["type"] not in CONDITIONS]
         self._before = {**self._before, "conditions": [*own, *others]}
 
-    async def claim(self, operator: str) -> str | Claim:
+    async def claim(self, operator: str, expired: Mark | None = None) -> str | Claim:
         """Note that the operator of this identity captures the Investigation, unless another one was noted before.
 
-        Returns the identity of the one that does, or why none can be noted.
+        `expired`: the mark of an operator that is gone, which is overwritten if it is still there; None: none is.
+        Returns the identity of the one that captures, or why none can be noted.
         """
+        self._operator = operator
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                return await self._claim(operator)
+                return await self._claim(operator, expired)
         except TimeoutError:
             return Claim.UNAVAILABLE
+
+    async def beat(self) -> bool:
+        """Say that this operator still captures the Investigation. False if another operator has taken it over."""
+        if self._operator is None:
+            return True
+        try:
+            async with asyncio.timeout(PROGRESS_SECONDS):
+                found = await self._kubernetes.get(self._path)
+                status = found.get("status") or {}
+                if found["metadata"]["uid"] != self._uid or status.get("phase") in TERMINAL_PHASES:
+                    return True
+                mark = mark_of(status)
+                if mark is not None and mark.operator != self._operator:
+                    return False
+                await self._kubernetes.patch_status(self._path, {"operatorTime": format_time(self._now())}, self._uid)
+        except (SourceError, TimeoutError) as e:
+            log.warning("%s: that it is still captured cannot be said: %s", self._path, getattr(e, "message", "no answer"))
+        return True
 
     async def phase(
         self, phase: str, reason: ConditionReason, message: str | None = None, seconds: float | None = None
@@ -97,6 +123,8 @@ class StatusWriter:
         """Write once more what could not be written, with the generation as it is now."""
         if self._last is None:
             return Written.DONE
+        if self._operator is not None and await self._is_taken_over():
+            return Written.GONE
         return await self._write({**self._last, "observedGeneration": self.generation}, PROGRESS_SECONDS)
 
     async def acknowledge(self) -> Written:
@@ -151,7 +179,7 @@ class StatusWriter:
         finally:
             task.cancel()
 
-    async def _claim(self, operator: str) -> str | Claim:
+    async def _claim(self, operator: str, expired: Mark | None) -> str | Claim:
         faults = 0
         for delay in retry_delays():
             try:
@@ -159,11 +187,15 @@ class StatusWriter:
                 metadata, before = found["metadata"], found.get("status") or {}
                 if metadata["uid"] != self._uid or metadata.get("deletionTimestamp"):
                     return Claim.GONE
-                if holder := before.get("operator"):
+                self.mark = mark_of(before)
+                if self.mark is not None and (self.mark.operator == operator or self.mark != expired):
                     self._before = before
-                    return str(holder)
+                    return self.mark.operator
+                if self.mark is not None:
+                    log.warning("%s is taken over: %s gave no sign of life", self._path, self.mark.operator)
+                    before = _uncontested(before)
                 status = of_phase("Running", ConditionReason.RUNNING.text, self.generation, before, self._now())
-                status["operator"] = operator
+                status |= {"operator": operator, "operatorTime": format_time(self._now())}
                 await self._kubernetes.patch_status(self._path, status, self._uid, metadata.get("resourceVersion"))
             except SourceError as e:
                 if e.reason == GapReason.NOT_FOUND:
@@ -242,6 +274,15 @@ class StatusWriter:
                 return Written.DONE
         raise AssertionError("there is always one more delay")
 
+    async def _is_taken_over(self) -> bool:
+        """Whether another operator captures the Investigation now; False if the API server does not answer."""
+        try:
+            async with asyncio.timeout(PROGRESS_SECONDS):
+                mark = mark_of((await self._kubernetes.get(self._path)).get("status") or {})
+        except (SourceError, TimeoutError):
+            return False
+        return mark is not None and mark.operator != self._operator
+
     async def _is_gone(self) -> bool:
         """Whether the resource is gone for sure: the API server says so, and not only that something was not found."""
         try:
@@ -249,6 +290,11 @@ class StatusWriter:
         except SourceError as e:
             return e.reason == GapReason.NOT_FOUND
         return bool(found["metadata"]["uid"] != self._uid)
+
+
+def _uncontested(status: Mapping[str, Any]) -> Status:
+    """The status without the condition by which this operator stood back."""
+    return {**status, "conditions": [one for one in status.get("conditions") or [] if one["type"] != CONTESTED]}
 
 
 def _is_too_large(error: SourceError) -> bool:

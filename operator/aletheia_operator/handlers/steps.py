@@ -34,6 +34,8 @@ class Known:
     """It was said already that another operator captures it."""
     operator: str = ""
     """Identity of this operator; empty while it is not known."""
+    other_is_gone: bool = False
+    """The operator that marked it has given no sign of life for long."""
 
 
 def next_step(body: Body, known: Known) -> Step:
@@ -42,7 +44,7 @@ def next_step(body: Body, known: Known) -> Step:
     if known.active:
         return Step.STEER
     holder = status.get("operator")
-    if known.operator and holder not in (None, known.operator):
+    if known.operator and holder not in (None, known.operator) and not (known.other_is_gone and not has_ended(status)):
         return Step.NOTHING if has_ended(status) or known.stood_back else Step.STAND_BACK
     if has_ended(status) or known.ended:
         return Step.ACKNOWLEDGE if status.get("observedGeneration") != metadata["generation"] else Step.NOTHING

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.handlers.marks import Mark, OtherMarks, is_left_here
 from aletheia_operator.handlers.run import Body, Run, Shared, stand_back
 from aletheia_operator.handlers.status_writer import StatusWriter, Written
 from aletheia_operator.handlers.steps import Known, Step, has_ended, next_step
@@ -52,7 +53,7 @@ class Supervisor:
         self._unwritten: dict[str, StatusWriter] = {}
         self._tasks: dict[str, asyncio.Task[object]] = {}  # at most one for each uid
         self._latest: dict[str, Body] = {}  # of what came while its task was under way
-        self._stood_back: set[str] = set()
+        self.others = OtherMarks()
 
     def observe(self, body: Body) -> None:
         """Do what a resource, as it is now, still wants."""
@@ -60,7 +61,14 @@ class Supervisor:
         self._known.add(uid)
         if uid in self._ended and has_ended(body.get("status") or {}):
             self._ended[uid] = None
-        known = Known(uid in self._runs, uid in self._ended, uid in self._stood_back, self.shared.identity.known)
+        self.others.follow(uid, body, self.shared.identity.known)
+        known = Known(
+            active=uid in self._runs,
+            ended=uid in self._ended,
+            stood_back=self.others.knows(uid),
+            operator=self.shared.identity.known,
+            other_is_gone=self.others.expired(uid) is not None,
+        )
         step = next_step(body, known)
         if step is Step.STEER:
             self._runs[uid].steer(body)
@@ -76,11 +84,12 @@ class Supervisor:
             self._start(uid, writer.acknowledge())
             return
         if step is Step.STAND_BACK:
-            self._stood_back.add(uid)
-            self._start(uid, stand_back(body, writer, self.shared.emit))
+            self._start(uid, self._stand_back(uid, body, writer))
             return
         try:
-            run = Run(body, self.shared, writer)  # also of a suspended one: that it can never begin is said at once
+            run = Run(
+                body, self.shared, writer, self.others.expired(uid)
+            )  # also of a suspended one: that it can never begin is said at once
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))
             return
@@ -88,7 +97,7 @@ class Supervisor:
             self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
         else:
             self._runs[uid] = run
-            self._start(uid, self._run(uid, run))
+            self._start(uid, self._run(uid, body, run))
 
     def forget(self, uid: str) -> None:
         """The resource is gone: stop its capture."""
@@ -96,7 +105,7 @@ class Supervisor:
         self._ended.pop(uid, None)
         self._unwritten.pop(uid, None)
         self._latest.pop(uid, None)
-        self._stood_back.discard(uid)
+        self.others.forget(uid)
         self._runs.pop(uid, None)  # a task that never began does not come to its end
         if uid in self._tasks:
             self._tasks[uid].cancel()
@@ -135,6 +144,39 @@ class Supervisor:
             if uid not in self._tasks:
                 await self._look_again(uid, ended)
 
+    async def beat(self) -> None:
+        """Say of every capture that it goes on, and take over those of operators that are gone."""
+        async with asyncio.TaskGroup() as group:
+            for uid, run in list(self._runs.items()):
+                group.create_task(self._beat(uid, run))
+        for body in self.others.to_take_over():
+            if body["metadata"]["uid"] not in self._tasks:
+                self.observe(body)
+
+    async def _beat(self, uid: str, run: Run) -> None:
+        if await run.writer.beat() or self._runs.get(uid) is not run:
+            return
+        log.error("Investigation %s was taken over by another operator, and is not captured here any more", uid)
+        self._tasks[uid].cancel()
+
+    async def _stand_back(self, uid: str, body: Body, writer: StatusWriter) -> None:
+        """Leave the Investigation to the operator that marked it, unless that one left it on this one's volume and is gone."""
+        if writer.mark is None:
+            return
+        said = self.others.knows(uid)
+        self.others.see(uid, body, writer.mark)
+        try:
+            left_here = await asyncio.to_thread(is_left_here, self.shared.tools.layout, uid, writer.mark.operator)
+        except OSError as e:
+            log.warning("whether Investigation %s was left on this volume is not known: %s", uid, e)
+            left_here = False
+        if left_here:
+            self.others.expire(uid)
+            self._latest.setdefault(uid, body)  # looked at when this task is over
+            return
+        if not said:
+            await stand_back(body, writer, self.shared.emit)
+
     async def _look_again(self, uid: str, ended: _Ended) -> None:
         """Go on with an Investigation whose last status is not there: the session on disk knows how it ended."""
         try:
@@ -168,10 +210,13 @@ class Supervisor:
         if await writer.again() is not Written.UNWRITTEN:
             self._unwritten.pop(uid, None)
 
-    async def _run(self, uid: str, run: Run) -> None:
+    async def _run(self, uid: str, body: Body, run: Run) -> None:
         written = await run.run()
-        if written is None:
+        if isinstance(written, Mark):
+            await self._stand_back(uid, body, run.writer)
+        if written is None or isinstance(written, Mark):
             return
+        self.others.forget(uid)
         self._latest.pop(uid, None)  # the last status speaks of it
         self._has_ended(uid, run.order.owner.namespace, run.order.owner.name, run.writer, written)
 

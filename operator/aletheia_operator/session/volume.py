@@ -11,6 +11,8 @@ from aletheia_operator.api.types import Model
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import SessionLayout
 
+MOST_OPERATORS = 100
+
 
 class Volume(Model):
     """The volume's own record."""
@@ -18,6 +20,8 @@ class Volume(Model):
     id: str
     cluster: str | None = None
     """Uid of the namespace kube-system, which is a cluster's own; None until it was looked up."""
+    operators: tuple[str, ...] = ()
+    """Identities of the operators that worked on this volume, the latest last."""
 
 
 def open_volume(layout: SessionLayout) -> Volume:
@@ -36,6 +40,12 @@ def rebind_volume(layout: SessionLayout, cluster: str) -> Volume:
     return _change(layout, cluster=cluster)
 
 
+def note_operator(layout: SessionLayout, identity: str) -> Volume:
+    """Note an operator that works on this volume; the record as it is then. Raises OSError."""
+    volume = open_volume(layout)
+    return volume if volume.operators[-1:] == (identity,) else _change(layout, operator=identity)
+
+
 def _read(layout: SessionLayout) -> Volume | None:
     try:
         return Volume.model_validate_json(layout.volume.read_bytes())
@@ -45,7 +55,7 @@ def _read(layout: SessionLayout) -> Volume | None:
         raise OSError(f"{layout.volume} is damaged: delete it if its sessions are of this cluster") from e
 
 
-def _change(layout: SessionLayout, **changes: str) -> Volume:
+def _change(layout: SessionLayout, operator: str | None = None, **changes: str) -> Volume:
     """Change the record, or make it; nobody else does meanwhile, for all who begin at once must have the same id."""
     root = layout.volume.parent
     make_directory(root)
@@ -54,6 +64,9 @@ def _change(layout: SessionLayout, **changes: str) -> Volume:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         before = _read(layout)
         after = (before or Volume(id=str(uuid4()))).model_copy(update=changes)
+        if operator is not None:
+            others = [one for one in after.operators if one != operator]
+            after = after.model_copy(update={"operators": (*others, operator)[-MOST_OPERATORS:]})
         if after != before:
             replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))
         return after

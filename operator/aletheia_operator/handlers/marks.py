@@ -1,0 +1,103 @@
+"""Which operator captures an Investigation (`status.operator`), and whether that one still lives (`status.operatorTime`).
+
+The operator that captures writes the time now and then. Another one takes over what it has seen unchanged for long enough: it
+measures that by its own clock, so clocks need not agree. What a dead operator left on this one's own volume is taken at once.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aletheia_operator.api.status import TERMINAL_PHASES
+from aletheia_operator.session import SessionBusy, SessionLayout, find_session
+from aletheia_operator.session.lock import locked
+from aletheia_operator.session.volume import open_volume
+
+EXPIRY_SECONDS = 900.0
+"""An operator that wrote no time for so long is taken for gone: it writes one every half a minute while it captures."""
+
+Body = Mapping[str, Any]
+
+
+class Mark(NamedTuple):
+    """An operator's mark on an Investigation."""
+
+    operator: str
+    time: str | None
+    """When that operator wrote last that it still captures."""
+
+
+def mark_of(status: Mapping[str, Any]) -> Mark | None:
+    """The mark in a status; None if no operator has marked it."""
+    operator = status.get("operator")
+    return None if not operator else Mark(str(operator), status.get("operatorTime"))
+
+
+@dataclass
+class _Seen:
+    mark: Mark
+    since: float
+    body: Body
+
+
+class OtherMarks:
+    """Marks of other operators on Investigations that have not ended, by uid. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+
+    def see(self, uid: str, body: Body, mark: Mark) -> None:
+        """Note the mark as it is now; it counts from the first moment at which it was seen so."""
+        before = self._seen.get(uid)
+        since = before.since if before is not None and before.mark == mark else self._clock()
+        self._seen[uid] = _Seen(mark, since, body)
+
+    def follow(self, uid: str, body: Body, operator: str) -> None:
+        """Note what became of a mark that was seen before; `operator` is this one, whose own marks are not noted."""
+        status = body.get("status") or {}
+        mark = mark_of(status)
+        if uid not in self._seen or mark is None:
+            return
+        if mark.operator == operator or status.get("phase") in TERMINAL_PHASES:
+            self.forget(uid)
+        else:
+            self.see(uid, body, mark)
+
+    def forget(self, uid: str) -> None:
+        self._seen.pop(uid, None)
+
+    def knows(self, uid: str) -> bool:
+        return uid in self._seen
+
+    def expire(self, uid: str) -> None:
+        """Take the mark for that of an operator that is gone."""
+        self._seen[uid].since = float("-inf")
+
+    def expired(self, uid: str) -> Mark | None:
+        """The mark, if its operator is gone; None if it may live, or if there is no mark."""
+        seen = self._seen.get(uid)
+        return seen.mark if seen is not None and self._clock() - seen.since >= EXPIRY_SECONDS else None
+
+    def to_take_over(self) -> list[Body]:
+        """The Investigations of operators that are gone, as they were seen last."""
+        return [seen.body for uid, seen in self._seen.items() if self.expired(uid) is not None]
+
+
+def is_left_here(layout: SessionLayout, uid: str, operator: str) -> bool:
+    """Whether the operator worked on this volume, and left the session of the Investigation here unfinished.
+
+    False while a process works on the session. Blocks. Raises OSError.
+    """
+    volume = open_volume(layout)
+    if operator not in (volume.id, *volume.operators):
+        return False
+    manifest = find_session(layout, uid)
+    if manifest is None or manifest.finished:
+        return False
+    try:
+        with locked(layout.session(manifest.session_id)):
+            return True
+    except SessionBusy:
+        return False
