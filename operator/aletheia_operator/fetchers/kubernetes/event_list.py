@@ -7,7 +7,7 @@ core/v1 serves what was written as core/v1 (`firstTimestamp`, `lastTimestamp`, `
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
 MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
 EVENTS_PER_BATCH = 500
 
+ENDING = timedelta(seconds=30)  # that a pod usually has to end in (terminationGracePeriodSeconds), and writes meanwhile
 Subject = tuple[str, str]  # kind, name
 _Key = tuple[str, ...]
 
@@ -138,8 +139,16 @@ class Events:
             side[name, uid] = Event(kind, name, uid, *said, first, last, count, host, related_of(event), involved, [])
 
     def around(self) -> list[Event]:
-        """The last event before the window and the first behind it, of each pod that has both: it lived all the while."""
-        return [event for key in self._before if key in self._after for event in (self._before[key], self._after[key])]
+        """Events outside of the window that show that a pod lived in it: before and behind it, or so shortly before that the
+        pod may still have been ending.
+        """
+        found = []
+        for key, before in self._before.items():
+            if key in self._after:
+                found += [before, self._after[key]]
+            elif self.window.start - before.last <= ENDING:
+                found.append(before)
+        return found
 
     def _was_added(self, event: Object) -> bool:
         uid = event["metadata"].get("uid")
