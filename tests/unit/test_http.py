@@ -65,7 +65,7 @@ async def test_a_passing_fault_is_asked_again(loopback: Loopback) -> None:
         pytest.param(reply(200, b""), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", id="an empty answer"),
         pytest.param(reply(200, b'"\\ud800"'), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", id="half a surrogate pair"),
         pytest.param(
-            reply(200, b"[" * 200_000), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", id="JSON that is very deep"
+            reply(200, b"[" * 90_000), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", id="JSON that is very deep"
         ),
         pytest.param(
             reply(404, b"nothing\xff"), Rejected, GapReason.NOT_FOUND, "answered 404: nothing\ufffd", id="404 in text"
@@ -396,3 +396,17 @@ def test_a_stopped_session_connects_no_more(loopback: Loopback) -> None:
         with pytest.raises(Unavailable, match=r"broke off|connection"):
             session.get(loopback.url)
     assert loopback.requests == []
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 600_000 + b"1]", b'["' + b"x" * 3_000_000 + b'"]'], ids=["many", "large"])
+async def test_an_answer_that_is_costly_to_parse_whole(loopback: Loopback, body: bytes) -> None:
+    """Is refused unparsed: 8 MiB of empty lists took a quarter of a GiB, and no other thread ran for a third of a second."""
+    loopback.answers = [reply(200, body)]
+    tracemalloc.start()
+    try:
+        with pytest.raises(Rejected) as caught:
+            await fetch(loopback.endpoint(max_response_bytes=2**25))
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert caught.value.reason is GapReason.TOO_LARGE

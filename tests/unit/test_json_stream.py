@@ -98,3 +98,35 @@ def test_brackets_without_end() -> None:
     """Nesting that would exhaust the stack is no JSON."""
     with pytest.raises(Unavailable):
         stream(b"[" * 200_000, 4096).value()
+
+
+@pytest.mark.parametrize("element", ["[]", "{}", "1", '{"a":1}'])
+def test_a_value_of_very_many_elements(element: str) -> None:
+    """Is refused long before its text is too large: 4 MiB of empty lists took half a second and a hundred MiB."""
+    text = b"[" + element.encode() + f",{element}".encode() * 1_000_000
+    taken = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal taken
+        for at in range(0, len(text), 65_536):
+            taken += 65_536
+            yield text[at : at + 65_536]
+
+    with pytest.raises(Rejected) as caught:
+        JsonStream(ENDPOINT, chunks()).value()
+    assert caught.value.reason is GapReason.TOO_LARGE
+    assert taken < 450_000 * (len(element) + 1)
+
+
+def test_a_long_text_is_one_element() -> None:
+    """As a statement of a database in a span."""
+    text = json.dumps(["x, " * 50_000, "y" * 2_000_000])
+    assert stream(text.encode(), 65_536).value() == json.loads(text)
+
+
+def test_a_value_that_just_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of a value is read than the largest one has."""
+    monkeypatch.setattr(json_stream, "MAX_VALUE_CHARACTERS", 100)
+    assert stream(b'"' + b"x" * 98 + b'"', 1).value() == "x" * 98
+    with pytest.raises(Rejected):
+        stream(b'"' + b"x" * 110 + b'"', 1).value()

@@ -23,7 +23,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
 from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
-from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.json_stream import JsonStream, elements
 from aletheia_operator.clients.retries import retry_after
 from aletheia_operator.clients.threads import Call, SourceThreads
 from aletheia_operator.clients.words import MAX_ERROR_BYTES
@@ -32,8 +32,10 @@ CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
 STREAM_ATTEMPTS = 2  # of an answer that was cut on its way
 BACKOFF_SECONDS = 0.3
-MAX_WHOLE_BYTES = 8 * 1024 * 1024
+MAX_WHOLE_BYTES = 2 * 1024 * 1024
 """Largest answer that is parsed in one call: the parser lets no other thread run meanwhile, so this bounds every pause."""
+MAX_WHOLE_ELEMENTS = 100_000
+"""Of such an answer: 2 MiB of empty lists would take 60 MiB of memory."""
 _CHUNK_BYTES = 2**18
 T = TypeVar("T")
 
@@ -90,10 +92,21 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], ca
     if 300 <= response.status_code < 400:
         raise endpoint.failed(response.status_code, "")
     try:
-        return Answer(response.status_code, orjson.loads(body))
-    except orjson.JSONDecodeError as e:
+        return Answer(response.status_code, parse_whole(endpoint, body))
+    except Unavailable as e:
         if response.status_code >= 400:
             raise endpoint.failed(response.status_code, body) from e
+        raise
+
+
+def parse_whole(endpoint: Endpoint, body: bytes) -> Any:
+    """JSON of at most MAX_WHOLE_BYTES. Raises Unavailable if it is none, Rejected if it has too many elements."""
+    if elements(body.decode("latin-1")) > MAX_WHOLE_ELEMENTS:
+        message = f"DataSource {endpoint.name}: the answer has more than {MAX_WHOLE_ELEMENTS} elements"
+        raise Rejected(message, GapReason.TOO_LARGE)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as e:
         raise endpoint.not_json() from e
 
 

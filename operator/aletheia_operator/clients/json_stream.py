@@ -12,15 +12,25 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 
 MAX_VALUE_CHARACTERS = 4 * 1024 * 1024
 """Of a value that is taken whole: its parsing keeps all other threads waiting."""
+MAX_ELEMENTS = 200_000
+"""Lists, objects and their members in such a value: each takes time and memory that its text does not tell."""
+COUNTED_CHARACTERS = 64 * 1024
+"""A shorter value cannot have too many elements."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
 _decode = json.JSONDecoder().raw_decode
 
 
+def elements(text: str) -> int:
+    """How many lists, objects and members JSON text has at most."""
+    return text.count(",") + text.count("[") + text.count("{")
+
+
 class JsonStream:
     """A cursor in JSON text. Callers must consume each value, by `value`, `members` or `items`, before advancing.
 
-    All calls raise Unavailable if the text is cut or not JSON, and Rejected for a value over MAX_VALUE_CHARACTERS.
+    All calls raise Unavailable if the text is cut or not JSON, and Rejected for a value over MAX_VALUE_CHARACTERS, or of more
+    than about MAX_ELEMENTS.
     """
 
     def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
@@ -87,9 +97,10 @@ class JsonStream:
         """Read as many characters again as there are of a value; False at the end."""
         held = len(self._text) - self._at
         if held > MAX_VALUE_CHARACTERS:
-            message = f"DataSource {self._endpoint.name}: a value is larger than {MAX_VALUE_CHARACTERS} characters"
-            raise Rejected(message, GapReason.TOO_LARGE)
-        return self._more(max(1, held))
+            raise self._too_large(f"{MAX_VALUE_CHARACTERS} characters")
+        if held > COUNTED_CHARACTERS and elements(self._text[self._at :]) > MAX_ELEMENTS:
+            raise self._too_large(f"{MAX_ELEMENTS} elements")
+        return self._more(min(max(1, held), MAX_VALUE_CHARACTERS - held + 1))
 
     def _expect(self, character: str) -> None:
         if self.kind() != character:
@@ -110,6 +121,9 @@ class JsonStream:
         if size:
             self._text, self._at = "".join(parts), 0
         return size > 0
+
+    def _too_large(self, than: str) -> Rejected:
+        return Rejected(f"DataSource {self._endpoint.name}: a value is larger than {than}", GapReason.TOO_LARGE)
 
     def _cut(self) -> Unavailable:
         return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)

@@ -217,7 +217,8 @@ def operations(body: Any) -> list[str] | None:
     listed = body.get("operations", []) if isinstance(body, dict) else None
     if not isinstance(listed, list):
         return None
-    return list(dict.fromkeys(str(one.get("name")) for one in listed if isinstance(one, dict)))
+    names = [one.get("name") for one in listed if isinstance(one, dict)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def words(body: Any) -> str:

@@ -4,17 +4,15 @@ Speaks GET on the collection of the target's kind, as metadata alone.
 """
 
 import asyncio
-from difflib import get_close_matches
 
 from aletheia_operator.api import Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.kubernetes.resources import collection
+from aletheia_operator.text.nearest import nearest
 
 MAX_NAMES = 500  # are compared
-MAX_NEAR = 3
-SIMILARITY = 0.6  # of 1
 
 
 async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace: str, target: Target) -> SourceError:
@@ -33,6 +31,6 @@ async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace:
                 break
     except SourceError:
         names = []
-    near = await asyncio.to_thread(get_close_matches, name, names, MAX_NEAR, SIMILARITY)
+    near = await asyncio.to_thread(nearest, name, names)
     hint = f"; the nearest names there: {', '.join(near)}" if near else ""
     return Rejected(f"namespace {namespace} has no {kind} {name}{hint}. {error.message}", GapReason.NOT_FOUND)

@@ -72,4 +72,4 @@ async def _list(http: Http, endpoint: Endpoint, path: str, query: list[tuple[str
     body: Any = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
     if body.get("status") != "success" or not isinstance(body.get("data", []), list):
         return None
-    return [str(one) for one in body.get("data", [])]
+    return [one for one in body.get("data", []) if isinstance(one, str)]

@@ -10,14 +10,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, Self, cast
 
-import orjson
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError
-from aletheia_operator.clients.http import SafeSession, get_json, refusal
+from aletheia_operator.clients.http import MAX_WHOLE_BYTES, SafeSession, get_json, parse_whole, refusal
 from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.grid import Grid
@@ -27,9 +26,6 @@ MAX_URL_CHARACTERS = 2_000
 """A longer question is sent by POST: proxies refuse long URLs, and read-only roles often know GET alone."""
 NO_POST = frozenset({403, 405, 501})
 """Statuses of servers or proxies that take no POST; the question is repeated as GET."""
-
-MAX_NAMES_BYTES = 2 * 1024 * 1024
-"""Of an answer that lists names, which is parsed whole."""
 
 
 class PrometheusClient:
@@ -109,7 +105,7 @@ class PrometheusClient:
             self._session.read_as = _answer
         if not isinstance(found, list):
             raise self.endpoint.not_of("Prometheus' query API")
-        return sorted(str(name) for name in found)
+        return sorted(name for name in found if isinstance(name, str))
 
     def _series(self, request: Callable[[], Any]) -> SeriesStream:
         return cast("SeriesStream", self._ask(request))
@@ -154,18 +150,18 @@ class _StreamingSession(SafeSession):
             self.refusal = refusal(response, lambda body: str(body["error"]))
         else:
             if self.read_as is None:
-                read = _loads(self.endpoint, self._whole_body(response))
+                read = parse_whole(self.endpoint, self._whole_body(response))
             else:
                 read = self.read_as(self.endpoint, self._checked(self.chunks(response)), self._call.computing)
             response.json = lambda **_: read  # type: ignore[method-assign]
         return response
 
     def _whole_body(self, response: requests.Response) -> bytes:
-        """Of at most MAX_NAMES_BYTES."""
+        """Of at most MAX_WHOLE_BYTES."""
         parts: list[bytes] = []
         for chunk in self._checked(self.chunks(response)):
             parts.append(chunk)
-            if sum(map(len, parts)) > MAX_NAMES_BYTES:
+            if sum(map(len, parts)) > MAX_WHOLE_BYTES:
                 response.close()
                 raise Rejected("there are too many names", GapReason.TOO_LARGE)
         return b"".join(parts)
@@ -183,13 +179,6 @@ class _StreamingSession(SafeSession):
 def _answer(*stream: Any) -> dict[str, Any]:
     """What the library looks for in the JSON of an answer: its series."""
     return {"data": {"result": SeriesStream(*stream)}}
-
-
-def _loads(endpoint: Endpoint, body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as e:
-        raise endpoint.not_json() from e
 
 
 def version(endpoint: Endpoint, call: Call) -> str | None:

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.promql import Matcher, NotUnderstood, Selector
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
+from aletheia_operator.text.nearest import SIMILARITY, likely, nearest
 
 MAX_SELECTORS = 5
 """Of one query, that are looked up."""
 MAX_NAMES = 20_000
-MAX_NAME_CHARACTERS = 200
 NAMES_PER_TURN = 500
 """Compared at once; a turn takes some milliseconds."""
-NEAREST = 3
+LABEL_SIMILARITY = 0.5  # of 1
 MOST_LABELS = 10
 
 
@@ -62,7 +61,7 @@ class Names:
         others = [label for label in labels if label != "__name__"]
         near = ", ".join(
             label
-            for label in get_close_matches(unknown, others, NEAREST, 0.5) or others[:MOST_LABELS]
+            for label in self._close(unknown, others, LABEL_SIMILARITY) or others[:MOST_LABELS]
             if self._readable(self._series(metric, Matcher(label, "!=", b"")))
         )
         return f"metric {metric} has no label {unknown}" + (f"; it has {near}" if near else "")
@@ -86,14 +85,13 @@ class Names:
     def _series(self, metric: str, *matchers: Matcher) -> Selector:
         return Selector("", (Matcher("__name__", "=", metric.encode()), *matchers, *self._forced))
 
-    def _close(self, wanted: str, names: Sequence[str]) -> list[str]:
+    def _close(self, wanted: str, names: Sequence[str], similarity: float = SIMILARITY) -> list[str]:
         found: list[str] = []
-        if len(wanted) > MAX_NAME_CHARACTERS:
-            return found
         for first in range(0, len(names), NAMES_PER_TURN):
             with self.client.call.computing():
-                found += get_close_matches(wanted, names[first : first + NAMES_PER_TURN], NEAREST, 0.6)
-        return get_close_matches(wanted, found, NEAREST, 0.6)
+                found = likely(wanted, [*found, *names[first : first + NAMES_PER_TURN]])
+        with self.client.call.computing():
+            return nearest(wanted, found, similarity)
 
     @property
     def _forced(self) -> tuple[Matcher, ...]:
