@@ -3,6 +3,9 @@
 Credentials are the DataSource's alone: none of the environment, of files or of the machine's metadata. All calls block, most
 for one request and so for at most the endpoint's timeout, and hold at most one part in memory. They raise SourceError. One at a
 time: they share a connection.
+
+minio-py's multipart calls are private methods, so its minor version is pinned. boto3 has public ones, and takes 16 MB more on
+disk and 20 MB more memory once it is used; obstore cannot go on with an upload that another process began.
 """
 
 import base64
