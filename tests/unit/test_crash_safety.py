@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.handlers import status_writer as status_module
+from aletheia_operator.handlers import progress
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.archive import export_session, import_session
@@ -165,7 +165,7 @@ def test_killed_at_every_step_and_status_patch(tmp_path: Path, monkeypatch: pyte
 
     The next process ends with the same status and the same bytes, and asks for nothing that had its name.
     """
-    monkeypatch.setattr(status_module, "PROGRESS_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.0)
     answers = {"first": [[entry("evidence")]], "last": ERRORS}
     whole = StoredResource(tmp_path / "whole.json")
     operate(tmp_path / "whole", Memory(answers, KUBERNETES), whole)

@@ -15,7 +15,7 @@ from aletheia_operator.handlers.marks import EXPIRY_SECONDS, Mark, OtherMarks, i
 from aletheia_operator.session import InvestigationReference, Manifest, Session, SessionLayout, create_session
 from aletheia_operator.session.volume import note_operator
 from tests.unit.fakes import NOW, UID, FakeFetcher, forever
-from tests.unit.test_supervisor import Rig, make_body, no_delays
+from tests.unit.supervising import Rig, make_body, no_delays
 
 __all__ = ["no_delays"]
 PATH = paths.investigation("shop", "incident")

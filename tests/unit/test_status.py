@@ -13,6 +13,7 @@ from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
 from aletheia_operator.handlers import status_writer as module
+from aletheia_operator.handlers.progress import following
 from aletheia_operator.handlers.status import (
     MAX_ARTIFACTS,
     MAX_GAPS,
@@ -406,7 +407,7 @@ async def test_of_many_reports_the_latest_is_written() -> None:
     writer = make_writer(kubernetes)
     snapshots = [Snapshot(make_snapshot(ended=False, phase="Running").manifest, "", n, 100) for n in range(100)]
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        async with writer.following() as report:
+        async with following(writer) as report:
             for snapshot in snapshots[:50]:
                 report(snapshot)
             while not kubernetes.patches:  # noqa: ASYNC110 (bounded by the time-out above)
@@ -434,7 +435,7 @@ async def test_late_progress_never_overtakes_the_end() -> None:
     kubernetes.patch_status = slow  # type: ignore[method-assign]
     writer = make_writer(kubernetes)
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        async with writer.following() as report:
+        async with following(writer) as report:
             report(make_snapshot(ended=False, phase="Running"))
             await begun.wait()
             asyncio.get_running_loop().call_soon(go_on.set)

@@ -1,11 +1,8 @@
 """The supervisor: whatever a resource looks like, what is missing is done, once."""
 
 import asyncio
-import copy
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,104 +12,13 @@ from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import Unavailable, error_of
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
-from aletheia_operator.handlers.identity import OperatorIdentity
-from aletheia_operator.handlers.run import Shared
-from aletheia_operator.handlers.slots import FairSlots
-from aletheia_operator.handlers.supervisor import Supervisor
-from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate.uploader import Uploader
 from aletheia_operator.session import Manifest
-from aletheia_operator.settings import Rights
-from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeFetcher, FakeInvestigations, forever, make_tools
+from tests.unit.fakes import NOW, UID, FakeFetcher, forever
+from tests.unit.supervising import Rig, make_body, no_delays
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
-
-
-def make_body(uid: str = UID, generation: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "namespace": "shop",
-            "name": "incident" if uid == UID else uid,
-            "uid": uid,
-            "generation": generation,
-            "creationTimestamp": "2026-11-22T12:00:00Z",
-        },
-        "spec": {"targets": [{"pod": "web-0"}], **spec},
-        "status": status or {},
-    }
-
-
-@dataclass
-class Rig:
-    """A supervisor, what it wrote and what it announced."""
-
-    root: Path
-    fetcher: FakeFetcher = field(default_factory=lambda: FakeFetcher({"a": [[1]]}))
-    kubernetes: FakeInvestigations = field(default_factory=FakeInvestigations)
-    clock: Clock = field(default_factory=Clock)
-    max_investigations: int = 20
-    max_of_one: int = 20
-    rights: Rights = field(default_factory=Rights)
-    identity: str = "flight"
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        tools = make_tools(self.root, self.fetcher, kubernetes=self.kubernetes, now=self.clock)
-        shared = Shared(
-            tools=tools,
-            emit=self._emit,
-            slots=FairSlots(self.max_investigations, self.max_of_one),
-            trust=Trust(self.kubernetes.real(), self.rights),
-            identity=OperatorIdentity(tools.layout, self.identity),
-            max_timeout_seconds=3600,
-        )
-        self.supervisor = Supervisor(shared)
-
-    def observe(self, body: dict[str, Any]) -> None:
-        """The resource is applied, and the watch shows it."""
-        self.kubernetes.put(body)
-        self.supervisor.observe(body)
-
-    def show(self, name: str = "incident", uid: str = UID) -> dict[str, Any]:
-        """The watch shows a resource as the API server has it; returns it."""
-        body = copy.deepcopy(self.kubernetes.stored[paths.investigation("shop", name)])
-        assert body["metadata"]["uid"] == uid
-        self.supervisor.observe(body)
-        return body
-
-    def _emit(self, body: Any, kind: str, reason: str, message: str) -> None:
-        self.events.append((kind, reason, message))
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait, for a bounded time."""
-        async with asyncio.timeout(LONGEST_TEST_SECONDS):
-            while not true():  # noqa: ASYNC110 (what is waited for is of several kinds)
-                await asyncio.sleep(0.001)
-
-    async def settled(self) -> None:
-        """Wait until nothing runs."""
-        async with asyncio.timeout(LONGEST_TEST_SECONDS):
-            while tasks := list(self.supervisor._tasks.values()):
-                await asyncio.wait(tasks)
-
-    @property
-    def phases(self) -> list[str]:
-        """The phases that were written, repetitions left out."""
-        written = [status.get("phase", "-") for status in self.kubernetes.statuses]
-        return [phase for i, phase in enumerate(written) if i == 0 or phase != written[i - 1]]
-
-    @property
-    def last(self) -> dict[str, Any]:
-        return self.kubernetes.statuses[-1]
-
-
-@pytest.fixture(autouse=True)
-def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is tried at once, and progress is written as it comes."""
-    monkeypatch.setattr(status_module, "PROGRESS_INTERVAL_SECONDS", 0.001)
-    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
-    for place in (status_module, module):
-        monkeypatch.setattr(place, "retry_delays", lambda: repeat(0.0))
+__all__ = ["no_delays"]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.marks import Mark
+from aletheia_operator.handlers.progress import following
 from aletheia_operator.handlers.slots import FairSlots, Release
 from aletheia_operator.handlers.status import describe
 from aletheia_operator.handlers.status_writer import CONTESTED, PROGRESS_SECONDS, Claim, StatusWriter, Written
@@ -187,7 +188,7 @@ class Run:
             self._shared.emit(self._body, "Normal", "Started", "capturing evidence")
             self._tell_of_the_timeout()
         log.info("%s: capturing evidence", self._title)
-        async with self.writer.following() as follow:
+        async with following(self.writer) as follow:
 
             def report(snapshot: Snapshot) -> None:
                 if snapshot.uploaded is not None:

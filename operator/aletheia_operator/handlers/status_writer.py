@@ -7,8 +7,7 @@ UNWRITTEN: whoever asked tries again later, outside of any slot.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -23,7 +22,6 @@ from aletheia_operator.handlers.status import CONDITIONS, Status, condition, min
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.timestamps import format_time
 
-PROGRESS_INTERVAL_SECONDS = 1.0
 PROGRESS_SECONDS = 5.0  # a report of progress that is not written by then is overtaken anyway
 WRITE_SECONDS = 30.0
 MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: a status that is too large is one of them
@@ -149,36 +147,6 @@ class StatusWriter:
 
         return await self._change(added)
 
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[Callable[[Snapshot], None]]:
-        """A function that takes snapshots, of which the latest is written at most once an interval."""
-        latest: list[Snapshot] = []
-        news, over = asyncio.Event(), asyncio.Event()
-
-        def report(snapshot: Snapshot) -> None:
-            latest[:] = [snapshot]
-            news.set()
-
-        async def follow() -> None:
-            while not over.is_set():
-                await news.wait()
-                news.clear()
-                if latest and not over.is_set():
-                    await self.snapshot(latest.pop(), PROGRESS_SECONDS)
-                try:
-                    await asyncio.wait_for(over.wait(), PROGRESS_INTERVAL_SECONDS)
-                except TimeoutError:
-                    continue
-
-        task = asyncio.create_task(follow())
-        try:
-            yield report
-            over.set()
-            news.set()
-            await task  # a write under way must not overtake the next one
-        finally:
-            task.cancel()
-
     async def _claim(self, operator: str, expired: Mark | None) -> str | Claim:
         faults = 0
         for delay in retry_delays():
@@ -261,7 +229,7 @@ class StatusWriter:
                 faults += code == 500
                 log.warning("the status of %s cannot be written: %s", self._path, e.message)
                 if code in (404, 409) or e.reason == GapReason.NOT_FOUND:
-                    if await self._is_gone():
+                    if await _is_gone(self._kubernetes, self._path, self._uid):
                         return Written.GONE
                 elif _is_too_large(e) or code in (400, 413, 422) or faults >= MAX_SERVER_FAULTS:
                     if not smaller:
@@ -283,13 +251,14 @@ class StatusWriter:
             return False
         return mark is not None and mark.operator != self._operator
 
-    async def _is_gone(self) -> bool:
-        """Whether the resource is gone for sure: the API server says so, and not only that something was not found."""
-        try:
-            found = await self._kubernetes.get(self._path)
-        except SourceError as e:
-            return e.reason == GapReason.NOT_FOUND
-        return bool(found["metadata"]["uid"] != self._uid)
+
+async def _is_gone(kubernetes: Kubernetes, path: str, uid: str) -> bool:
+    """Whether the resource is gone for sure: the API server says so, and not only that something was not found."""
+    try:
+        found = await kubernetes.get(path)
+    except SourceError as e:
+        return e.reason == GapReason.NOT_FOUND
+    return bool(found["metadata"]["uid"] != uid)
 
 
 def _uncontested(status: Mapping[str, Any]) -> Status:

@@ -10,22 +10,15 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.fetchers.kubernetes.containers import (
-    ContainerState,
-    Run,
-    lost_runs,
-    wanted_runs,
-)
+from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, wanted_runs
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
 from aletheia_operator.fetchers.kubernetes.run_identity import forget_others, is_stale
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
-from aletheia_operator.logs.framing import SECOND_LENGTH
 
 log = logging.getLogger(__name__)
 
 MAX_PARSER_FAILURES = 3  # then a run is given up
-MAX_LOST_RUNS = 10  # that have a gap each
 
 
 @dataclass
@@ -102,27 +95,6 @@ class ContainerLogs:
     async def is_stale(self, state: ContainerState) -> bool:
         """Whether what the API gave is of a later run than the state knows."""
         return await is_stale(self.logs.values(), state, self.window, self._source)
-
-    def lost(self) -> list[Missing]:
-        """A gap for each run that is known to have been and was not had; of many, one for all but the latest."""
-        had = [one.run for one in self.logs.values()]
-        begun = [
-            Run(one.run.container, one.run.number, started_at=f"{one.position.first[:SECOND_LENGTH]}Z")
-            for one in self.logs.values()
-            if one.position.first
-        ]
-        numbers = lost_runs(self.known, had, [*self.told, *begun], self.window, self.least)
-        old, latest = numbers[:-MAX_LOST_RUNS], numbers[-MAX_LOST_RUNS:]
-        which = [f"runs {old[0]} to {old[-1]}"] if old else []
-        return [self._lost(one) for one in [*which, *(f"run {number}" for number in latest)]]
-
-    def _lost(self, which: str) -> Missing:
-        return Missing(
-            f"{self.target} container/{self.planned.container} ({which})",
-            GapReason.LOG_UNAVAILABLE,
-            f"{which} of container {self.planned.container} may lie in the window, and the log is gone: a node keeps"
-            " that of the last run or two",
-        )
 
     async def guarded(self, work: Coroutine[Any, Any, None], what: RunLog | None = None) -> None:
         """Do the work; its faults are this container's, or this run's, alone."""

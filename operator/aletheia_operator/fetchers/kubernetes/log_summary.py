@@ -8,10 +8,14 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Findings, Missing
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
+from aletheia_operator.fetchers.kubernetes.containers import Run, lost_runs
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
+from aletheia_operator.logs.framing import SECOND_LENGTH
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.spool import Spool, share
 from aletheia_operator.text.batches import LEVEL_CODES
+
+MAX_LOST_RUNS = 10  # that have a gap each
 
 
 async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, findings: Findings) -> None:
@@ -32,7 +36,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
         if log.result is not None:
             count.merge(log.result.count)
     for one in containers:
-        missing += one.missing + one.lost()
+        missing += one.missing + _lost(target, one)
     total, kept = await _fit(logs, limits, missing)
     findings.missing += [one for number, one in enumerate(missing) if one not in findings.missing + missing[:number]]
     findings.summary = count.summary()
@@ -74,3 +78,26 @@ def _dropped(log: RunLog, spool: Spool) -> Missing:
 def _by_level(codes: Counter[int]) -> dict[str, int]:
     """Counts by level, the worst first; `none` for lines without."""
     return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}
+
+
+def _lost(target: str, container: ContainerLogs) -> list[Missing]:
+    """A gap for each run that is known to have been and was not had; of many, one for all but the latest."""
+    logs = container.logs.values()
+    begun = [
+        Run(log.run.container, log.run.number, started_at=f"{log.position.first[:SECOND_LENGTH]}Z")
+        for log in logs
+        if log.position.first
+    ]
+    had = [log.run for log in logs]
+    numbers = lost_runs(container.known, had, [*container.told, *begun], container.window, container.least)
+    old, latest = numbers[:-MAX_LOST_RUNS], numbers[-MAX_LOST_RUNS:]
+    names = [*([f"runs {old[0]} to {old[-1]}"] if old else []), *(f"run {number}" for number in latest)]
+    name = container.planned.container
+    return [
+        Missing(
+            f"{target} container/{name} ({runs})",
+            GapReason.LOG_UNAVAILABLE,
+            f"{runs} of container {name} may lie in the window, and the log is gone: a node keeps that of the last run or two",
+        )
+        for runs in names
+    ]

@@ -64,6 +64,8 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
     A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells,
     and if that breaks off too, the log's last line. A look that does not go on from what was read shows another run, or
     a log that was rotated meanwhile: `restarted` tells. The log of a container that restarted is left incomplete.
+
+    The function is long because each way in which a look can end decides on the next one.
     """
     if log.position.lines:
         await log.ask("read_again")

@@ -189,7 +189,7 @@ class PodLogs:
             self._explain_api("an admin has not allowed it (chart value nodeLogs.enabled)")
             return {}
         try:
-            await self._authorize()
+            await _authorize(self.kubernetes, self.sources.namespace, self.pod)
             address = await kubelets.address(node)
         except SourceError as e:
             self._explain_api(e.message)
@@ -199,18 +199,6 @@ class PodLogs:
             name: Directory.of(kubelets, address, self.sources.namespace, self.pod, uid, name)
             for name in (one.planned.container for one in self.containers if one.planned.ran)
         }
-
-    async def _authorize(self) -> None:
-        """Ask the API server whether the Investigation's identity may read this pod's log. Raises SourceError."""
-        attributes = {
-            "namespace": self.sources.namespace,
-            "verb": "get",
-            "resource": "pods",
-            "subresource": "log",
-            "name": self.pod,
-        }
-        if not await self.kubernetes.may(attributes):
-            raise Rejected(f"this identity may not get pods/log of pod {self.pod}", GapReason.FORBIDDEN)
 
     def _explain_api(self, why: str) -> None:
         if self.question.arguments["via"] == "node":
@@ -232,3 +220,10 @@ class PodLogs:
         missing = Missing(target, reason, message)
         if missing not in self.findings.missing:
             self.findings.missing.append(missing)
+
+
+async def _authorize(kubernetes: Kubernetes, namespace: str, pod: str) -> None:
+    """Ask the API server whether the Investigation's identity may read the pod's log. Raises SourceError."""
+    attributes = {"namespace": namespace, "verb": "get", "resource": "pods", "subresource": "log", "name": pod}
+    if not await kubernetes.may(attributes):
+        raise Rejected(f"this identity may not get pods/log of pod {pod}", GapReason.FORBIDDEN)

@@ -1,0 +1,41 @@
+"""Progress of a capture in its Investigation's status: the latest snapshot, at most once an interval."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aletheia_operator.handlers.status_writer import PROGRESS_SECONDS, StatusWriter
+from aletheia_operator.investigate import Snapshot
+
+PROGRESS_INTERVAL_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def following(writer: StatusWriter) -> AsyncIterator[Callable[[Snapshot], None]]:
+    """Yield a function that takes snapshots; `writer` writes the latest of them at most once an interval."""
+    latest: list[Snapshot] = []
+    news, over = asyncio.Event(), asyncio.Event()
+
+    def report(snapshot: Snapshot) -> None:
+        latest[:] = [snapshot]
+        news.set()
+
+    async def follow() -> None:
+        while not over.is_set():
+            await news.wait()
+            news.clear()
+            if latest and not over.is_set():
+                await writer.snapshot(latest.pop(), PROGRESS_SECONDS)
+            try:
+                await asyncio.wait_for(over.wait(), PROGRESS_INTERVAL_SECONDS)
+            except TimeoutError:
+                continue
+
+    task = asyncio.create_task(follow())
+    try:
+        yield report
+        over.set()
+        news.set()
+        await task  # a write under way must not overtake the next one
+    finally:
+        task.cancel()
