@@ -1,0 +1,78 @@
+"""docs/architecture.md speaks of the tree as it is, and the tree stays readable."""
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.rig import ROOT
+
+SOURCE = ROOT / "operator" / "aletheia_operator"
+PAGE = ROOT / "docs" / "architecture.md"
+MODULES = sorted(SOURCE.rglob("*.py"))
+MODULE_LINES, CLASS_LINES, FUNCTION_LINES, MEDIAN_LINES = 350, 200, 50, 110
+
+Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+def rooms() -> Iterator[str]:
+    """Every package, and every module beside them, as the page writes them."""
+    for path in sorted(SOURCE.iterdir()):
+        if (path / "__init__.py").exists():
+            yield f"{path.name}/"
+        elif path.suffix == ".py" and path.name != "__init__.py":
+            yield path.name
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_the_page_has_every_room(room: str) -> None:
+    """Each line of the page's tree begins with the room's name."""
+    tree = PAGE.read_text().split("```")[1]
+    assert re.search(rf"^ +{re.escape(room)} ", tree, re.MULTILINE), f"docs/architecture.md has no line for {room}"
+
+
+def test_the_page_has_no_room_that_is_gone() -> None:
+    """A room in the page's tree, and a module that a walk passes, exist."""
+    text = PAGE.read_text()
+    named = set(re.findall(r"^ {4}([a-z_]+(?:/|\.py)) ", text.split("```")[1], re.MULTILINE))
+    assert named <= set(rooms())
+    for path in re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*\.py)`", text):
+        assert (SOURCE / path).exists(), f"docs/architecture.md names {path}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_has_a_docstring_and_a_readable_length(path: Path) -> None:
+    """Its classes and functions are short, too; a longer one says in its docstring what it is long because of."""
+    text = path.read_text()
+    module = ast.parse(text)
+    if text.strip():
+        assert ast.get_docstring(module), "no docstring"
+    assert len(text.splitlines()) <= MODULE_LINES
+    for node in ast.walk(module):
+        if isinstance(node, Defined):
+            most = CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= most or "long because" in " ".join((ast.get_docstring(node) or "").split()), (
+                f"{node.name} has {lines} lines"
+            )
+
+
+def test_most_modules_are_short() -> None:
+    """Half of them fit on two screens."""
+    assert statistics.median(len(path.read_text().splitlines()) for path in MODULES) <= MEDIAN_LINES
+
+
+@pytest.mark.parametrize("kind", ["unit", "integration", "e2e"])
+def test_test_modules_do_not_import_each_other(kind: str) -> None:
+    """What several of them need is in tests/support, or in a module that is no test."""
+    for path in (ROOT / "tests" / kind).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not re.search(r"^tests\.\w+\.test_", node.module), f"{path.name} imports {node.module}"
