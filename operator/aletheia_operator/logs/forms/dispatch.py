@@ -13,6 +13,7 @@ Form = Callable[[str], Recognised | None]
 
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
 _SENTENCE = re.compile(r"(?![Ff]atal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
+_OPENS_TIME = frozenset("[0123456789")
 _SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # as command line tools put before their words
 _BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
 
@@ -48,6 +49,8 @@ def _rest(line: str, first: str) -> Recognised:
     if not (first.isalpha() and _SENTENCE.match(line)) and (found := heads.read_head(line)):
         return found
     if found := programs.read_program(line) or read_crash(line):
+        return found
+    if first in _OPENS_TIME and (found := programs.read_named_level(line)):
         return found
     if not first.isascii() and (symbol := _SYMBOL.match(line)):
         return heads.read_head(line[symbol.end() :]) or NOTHING
@@ -97,7 +100,7 @@ _UNDATED: tuple[Form, ...] = (letters.read_redis, programs.read_timed_program, a
 _BY_SECOND: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("0123456789", (heads.read_usual_head, letters.read_after_bracketed_date, access.read_envoy_access)),
     **dict.fromkeys("VDIWEFCr", (letters.read_letter_bracket,)),
-    " ": (syslog.read_xorg,),
+    " ": (syslog.read_xorg, letters.read_passenger),
 }
 _OF_INNER: dict[str, tuple[Form, ...]] = {
     **dict.fromkeys("IWECVFDA", _KLOG),

@@ -11,7 +11,8 @@ from aletheia_operator.logs.levels import LETTERS, LEVELS
 
 UPPER = (
     "TRACE|DEBUG[1-5]?|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|SEVERE|FATAL|CRITICAL|CRIT|INFORMATION|VERBOSE|SUCCESS|FINE(?:R|ST)?"
-    "|FAILURE|D?PANIC|ALERT|EMERG(?:ENCY)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI|AUDIT"
+    "|FAILURE|NOTI|D?PANIC|ALERT|EMERG(?:ENCY)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI"
+    "|AUDIT"
 )
 _ANY = (
     "trace[1-8]?|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe|fail|fatal"
@@ -28,35 +29,40 @@ _DELIMITER = (
 )
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:
-      [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.])?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-))
+      [\[(<|]\s{{0,8}}+(?:[\w.-]{{1,60}}[:.]|(?:\w{{1,60}}(?:\.\w{{1,60}}){{1,8}}|std(?:out|err))\#)?((?i:{_ANY})|[DIWEFTC])\s{{0,8}}+(?:[\])>|]|,(?=\d{{4}}-)|\#[A-Za-z][\w.-]{{0,60}}\])
     | \[(?:[\w \#-]{{1,60}}/|\s{{0,8}}(?=[A-Z]{{3,12}}\s{{1,8}}\d))({UPPER})(?:\s{{1,8}}\d[\w:.,/+ -]{{4,80}})?\]
     | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|\[;]|,\S|/[\w -]{{1,60}}\]|$)
     | (?=[tdinwesfcpvTDINWESFCPV])((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
-    | (LOG)(?=:\s|\s+\[|\s\w+:)
+    | (LOG)(?=:\s|\s+\[|\s\w+:|\s[CS]-0x)
     )"""
 _PIECE = r"""
     (?:
-      \d[\d:.,TZ+-]{0,40}[:,;](?=[A-Z]{3,12}[:,;]) | [A-Za-z_][\w.-]{0,60}+::?(?=(?:LEVEL):)
-    | [\[(<{]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
+      \d[\d:.,TZ+-]{0,40}[:,;](?=[A-Z]{3,12}\s{0,2}[:,;]) | [A-Za-z_][\w.-]{0,60}+::?(?=(?:LEVEL):)
+    | [\[(<{$]*+\d[\w:.,/+-]*+[%\])>},:;|]*+
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[,.]?(?=\s)
-    | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)\]?(?=[\s|])
-    | [|*:▶-]++(?=\s) | \[\#\|
+    | (?:UTC|GMT|Z|[A-Z]{2,4}T|[AP]M|[+-]\d\d:?\d\d)[\]:]?(?=[\s|])
+    | [|*:▶-]++(?=\s) | \[\#\| | (?<=\|)-(?=(?:LEVEL)\sin\s[\w-]{1,60}\.) | ->(?=\s(?:CUT)\s[0-9a-f]{3,8}\s)
     | \[[^\[\]]{0,200}+(?:\[[^\[\]]{0,60}+\][^\[\]]{0,60}+){0,8}+\]:?
-    | \([^()]{0,200}+\) | \{[^{}]{0,200}+\} | <[^<>]{0,200}+>
+    | \([^()]{0,200}+\) | \{{1,2}+[^{}]{0,200}+\}{1,2}+ | <[^<>]{0,200}+>
     | \w{1,40}+(?:
         =[^\s"]{1,100}(?=\s)
       | \[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?
       | (?:\([^()\s]{1,60}\)(?:<[^<>\s]{1,60}>){0,3})?:(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
       | (?=\|)
-      | (?=\s)(?=\s{1,8}[-|:▶]\s|\s\((?i:ANY)\):|\s(?:LEVEL)\s\[[\w.$-]{1,60}:\d{1,6}\]\s-\s|\s{2,12}(?i:DELIMITED):\s|\sJID-)
-      | (?=\((?i:ANY)\):)
+      | (?=\s)(?=\s{1,8}[-|:▶]\s|\s\((?i:ANY)\):|\s{2,12}(?i:DELIMITED):\s|\sJID-)
+      | (?=\s(?:LEVEL)\s:\s) | (?=\s{2,20}(?:LEVEL)\s{2,8}\S) | (?=(?:\t|\s{2,20})(?:debug|info|warn|error)\t[A-Z])
+      | (?=\s\d{4}[/-]\d\d[/-]\d\d\s\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\s(?:LEVEL):\s)
+      | (?=\s\d\d:\d\d:\d\d\.\d\d\s(?:LEVEL)\s{1,2}==>) | (?=\s\[[\w-]{1,40}\]:\s[\w.]{1,80}:(?:LEVEL):\s)
+      | (?=\((?i:ANY)\):) | (?=\s(?:LEVEL)\s\[[\w.$-]{1,60}(?::\w{1,60}\(\))?:\d{1,6}\]\s) | (?=\s->\s(?:CUT)\s[0-9a-f]{3,8}\s)
       )
     | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,\]]?
-    | main(?=\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
+    | main(?=\s) | at\s\w{1,60}\(\):(?=\s(?:LEVEL):\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
+    | log(?=\s{1,4}\[(?:\d|ERR|WRN|INF|DBG|SEC))
     | [A-Z]{3,20}(?=\s\d{4})
     | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
     )"""
 _PIECE = _PIECE.replace("LEVEL", f"(?:{UPPER})").replace("DELIMITED", _DELIMITED.replace(" ", r"\s")).replace("ANY", _ANY)
+_PIECE = _PIECE.replace("CUT", "DEBU|INFO|NOTI|WARN|ERRO|CRIT")  # as Hyperledger Fabric cuts them
 _HEAD = re.compile(rf"\s{{0,40}}+((?>{_PIECE}[\s|]*+){{0,16}}?){_LEVEL}[!\]]?", re.VERBOSE)
 # the most usual head, found in a third of the time: a date, a time, numbers, then a level in capitals
 USUAL = re.compile(
@@ -86,8 +92,10 @@ _OPENING = re.compile(
 )  # after a small word that begins a line
 # log4j's TTCC, vLLM's processes, a name in brackets
 _AROUND = re.compile(
-    r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n \d\d[-:/]"
+    r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n (?:\d\d)?\d\d[-:/]"
 )
+_BOXED = re.compile(r" {1,8}\| \d{4}-\d\d-")  # a time in the next column
+_PROSODY_NAME = 20  # characters of a module's name with the blanks after it
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
 _new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
 
@@ -120,7 +128,9 @@ def read_head(line: str) -> Recognised | None:
             return None
         if decorated and len(word) == 1 and (":" not in before or line[match.start(2) - 1] == "("):  # a copyright's C
             return None
-        if upper and line[match.start(4) - 1] == "." and line[at : at + 1] != ":":  # the name of a constant
+        if (
+            upper and line[match.start(4) - 1] == "." and line[at : at + 1] != ":" and line[at : at + 3] != " - "
+        ):  # the name of a constant
             return None
     elif not _opens(line, match, word):
         return None
@@ -134,11 +144,11 @@ def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
     _, decorated, in_thread, _, delimited, _ = match.groups()
     at, before = match.end(), before.rstrip()
     if not before.strip("-* \t"):  # a list
-        return False
+        return _BOXED.match(line, at, at + HEAD_LENGTH) is not None
     if decorated:
         return len(decorated) > 1 and (line[match.start(2) - 1] != "(" or line[at : at + 1] == ":")
     if delimited:
-        return line[at : at + 1] == ":" or before[-1:] == ":"
+        return line[at : at + 1] == ":" or before[-1:] == ":" or (line[at : at + 1] == "\t" and len(match[1]) == _PROSODY_NAME)
     if in_thread or " - " in before or before[-1:] in "-|▶" or before.endswith("NCCL"):
         return True
     return (line[at : at + 1] == ":" and before[-1:] in ":)]>") or _AROUND.match(f"{before}\n{line[at : at + 8]}") is not None
@@ -183,15 +193,18 @@ def _is_value(text: str, word: str) -> bool:
     """Whether `text`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
     if not text:
         return not word.isupper()
-    if text[0] == "=":
+    if text[0] == "=" or (text[0] == "/" and " " not in text):
         return True
     value = text.strip(" \t:|\"',;")
-    if " " in value and value[-1:] not in "EGLONR":  # the last letters of levels
+    if text[0] == "|" and not any(map(str.isalpha, value)):  # a row
+        return True
+    if " " in value and value[-1:] not in "EGLONRegelonr":  # the last letters of levels
         return False
     return (
         value.replace(".", "", 1).replace("%", "").isdigit()
         or value.lower() in _PROSE_VALUES
-        or all(word in _STRONG for word in value.split())
+        or value in ("{}", "[]")
+        or all(word.strip(":|").upper() in _STRONG for word in value.split())
     )
 
 

@@ -27,6 +27,7 @@ _OF_A_LOG = frozenset({"msg", "message", "time", "timestamp", "ts", "pid", "v", 
 _OPEN_TELEMETRY = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # severity numbers, four of each
 _FROM_DEBUG = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _FROM_TRACE = ("TRACE", "INFO", "WARN", "ERROR", "FATAL")  # Application Insights: 0 is verbose
+_LAGER = {0: "DEBUG", 1: "INFO", 2: "ERROR", 3: "FATAL"}
 _TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}  # bunyan, pino
 _PYTHON = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL"}
 _MONOLOG = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL", 6: "FATAL"}
@@ -110,6 +111,8 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
         return _FROM_TRACE[number] if 0 <= number < len(_FROM_TRACE) else None
     if key == "levelno":
         return _PYTHON.get(number // 10)
+    if key == "loglevel" and "source" in fields and "data" in fields:  # Cloud Foundry's lager, which has no warnings
+        return _LAGER.get(number)
     if "reqId" in fields and "app" in fields:  # Nextcloud
         return _FROM_DEBUG[number] if 0 <= number < len(_FROM_DEBUG) else None
     if 0 <= number <= 7:

@@ -19,6 +19,8 @@ _SOURCE = re.compile(r"\[([DIWEF])(?: |:(\w{1,60}):\w{0,60}, )([\w./-]{1,200}:\d
 _QUOTED_TIME = re.compile(r"\[([DIWEF])\] (\d{4}-\d\d-\d\d[T ][\d:.]{8,20}Z?) ")
 _LETTER_TIME = re.compile(r"[<(]([DIWEFCXN])[>)] ?(\d{4}-\d\d-\d\d[T ][\d:.]{8,20}) (?:- )?")  # Mumble, qBittorrent
 _CUPS = re.compile(r"([DdINWECAX]) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ")
+_TENDERMINT = re.compile(r"([DIE])\[(\d{4}-\d\d-\d\d\|[\d:.]{8,20})\] ")
+_PASSENGER = re.compile(r"\[ ([CEWNID])\d? (\d{4}-\d\d-\d\d [\d:.]{8,20}) (\S{1,60}) ([^\]\n]{1,200}:\d{1,9}) \]: ")
 _CUPS_LEVELS = {"d": "TRACE", "N": "INFO", "X": "FATAL"}
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
@@ -47,7 +49,9 @@ def read_ruby(line: str) -> Recognised | None:
 
 
 def read_letter_bracketed_date(line: str) -> Recognised | None:
-    """CUPS."""
+    """CUPS, Tendermint."""
+    if line[1:2] == "[" and (match := _TENDERMINT.match(line, 0, HEAD_LENGTH)):
+        return named(LETTERS[match[1]], line[match.end() :], time=match[2])
     if line[1:3] == " [" and (match := _CUPS.match(line, 0, HEAD_LENGTH)):
         return named(_CUPS_LEVELS.get(match[1]) or LETTERS[match[1]], line[match.end() :], time=match[2])
     return None
@@ -73,6 +77,14 @@ def read_letter_bracket(line: str) -> Recognised | None:
         return named(LETTERS[match[1]], line[match.end() :], logger=match[2], source=match[3])
     if match := _QUOTED_TIME.match(line, 0, HEAD_LENGTH):
         return named(LETTERS[match[1]], line[match.end() :], time=match[2])
+    return None
+
+
+def read_passenger(line: str) -> Recognised | None:
+    """Phusion Passenger, with blanks inside its brackets."""
+    if match := _PASSENGER.match(line, 0, HEAD_LENGTH):
+        level = _DATED_LEVELS[match[1]]
+        return named(level, line[match.end() :], time=match[2], thread=match[3], source=match[4])
     return None
 
 
@@ -139,7 +151,7 @@ _BRACKETED_DATE = re.compile(
 )
 _CLOCKED = re.compile(r"\[(\d\d:\d\d:\d\d[\d.,]{0,12})\]\[([VDIWEC])\]\[([^\]]{1,200})\]: ")
 _WEBSPHERE = re.compile(
-    r"\[(\d{1,2}/\d{1,2}/\d\d \d{1,2}:\d\d:\d\d:\d{3} \w{2,5})\] ([0-9a-f]{8}) (\S{1,60}) {1,20}([FEWAICDO]) "
+    r"\[(\d{1,2}/\d{1,2}/\d\d,? \d{1,2}:\d\d:\d\d:\d{3} \w{2,5})\] ([0-9a-f]{8}) (\S{1,60}) {1,20}([FEWAICDO]) "
 )
 
 _WEBSPHERE_LEVELS = {"A": "INFO", "C": "INFO"}  # audit, configuration; O is what the program wrote
@@ -178,13 +190,13 @@ def read_sssd(line: str) -> Recognised | None:
     return None
 
 
-_REDIS = re.compile(r"(\d{1,10}):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
+_REDIS = re.compile(r"(\d{1,10}(?::\d{1,10})?):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
 _CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # what it puts before lines for stderr
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 
 
 def read_redis(line: str) -> Recognised | None:
-    """Redis and Valkey."""
+    """Redis, Valkey and KeyDB."""
     if match := _REDIS.match(line, 0, LONG_HEAD):
         return named(_REDIS_LEVELS[match[4]], line[match.end() :], time=match[3], pid=match[1])
     return None

@@ -7,12 +7,14 @@ import orjson
 from aletheia_operator.logs.forms.recognised import LONG_HEAD, MAX_PARSED, Fields, Recognised
 from aletheia_operator.logs.levels import level_of_word
 
-_LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "at")
+_LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "prio", "at")
 _WRITTEN_LARGE = frozenset({"Level", "LEVEL", "Severity", "SEVERITY", "LogLevel", "LOGLEVEL"})
 _MESSAGE_KEYS = ("msg", "message", "event", "Msg", "MSG", "Message", "MESSAGE")
 _TIME_KEYS = ("time", "ts", "t", "timestamp")
-_PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?:\s++|$)')
-_BEFORE = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++")  # a time, or a name in brackets
+_PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|\x27(?:[^\x27\\]|\\.)*+\x27(?=\s|$)|[^\s"]*+)(?:\s++|$)')
+_BEFORE = re.compile(  # a time, or a name in brackets
+    r"(?:[A-Z][a-z]{2} (?=[ \d]\d \d\d:))?(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++"
+)
 _STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
 
 
@@ -25,14 +27,14 @@ def read_logfmt(line: str) -> Recognised | None:
     if len(line) > MAX_PARSED:
         return _read_long(line, at)
     pairs, at = read_pairs(line, at)
-    found = next((key for key in _LEVEL_KEYS if key in pairs), None) or next(
-        (key for key in pairs if key in _WRITTEN_LARGE), None
-    )
+    found = _level_key(pairs)
     if at < len(line) and not (found and first[1] in (found, *_TIME_KEYS)):  # a sentence with an equals sign
         return None
-    if len(pairs) < 2 and (not found or found == "at"):
+    if len(pairs) < 2 and (not found or found in ("at", "prio")):
         return None
     message = next((pairs.pop(key) for key in _MESSAGE_KEYS if key in pairs), None)
+    if message is not None and message[:1] == "'":  # or it is a file of settings
+        message, pairs = _bare(message), {key: _bare(value) for key, value in pairs.items()}
     word = pairs[found][:40] if found else ""
     level = level_of_word(_STEP.sub("", word if message is None else word.rstrip(",;")))
     if level and found:
@@ -40,11 +42,24 @@ def read_logfmt(line: str) -> Recognised | None:
     return Recognised(level, message, pairs or None, True)
 
 
+def _level_key(pairs: Fields) -> str | None:
+    """The key of the level: the first with a level's word, else the first that usually holds one, else None."""
+    present = [key for key in _LEVEL_KEYS if key in pairs]
+    if len(present) > 1 and (said := next((key for key in present if level_of_word(pairs[key][:40])), None)):
+        return said
+    return present[0] if present else next((key for key in pairs if key in _WRITTEN_LARGE), None)
+
+
 def _read_long(line: str, at: int) -> Recognised | None:
     """The level alone of a line too long to be parsed; None if the head has none."""
     pairs, _ = read_pairs(line[:LONG_HEAD], at)
     level = next((level_of_word(_STEP.sub("", pairs[key][:40])) for key in _LEVEL_KEYS if key in pairs), None)
     return Recognised(level, formed=True) if level else None
+
+
+def _bare(value: str) -> str:
+    """The value without the apostrophes around it, as Python writes strings."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
 
 
 def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:

@@ -28,6 +28,9 @@ _BEGINNINGS = {
     "Warning messages:": "WARN", "Execution halted": "FATAL", "⨯ Error": "ERROR",
     "ERROR! ": "ERROR", "standard_init_linux.go:": "ERROR", "Can't locate ": "ERROR", "Bail out!": "FATAL",
     "LibClamAV Error: ": "ERROR", "LibClamAV Warning: ": "WARN", "lerna ERR! ": "ERROR", "lerna WARN ": "WARN",
+    "log4j:WARN ": "WARN", "log4j:ERROR ": "ERROR", "SLF4J(E): ": "ERROR", "SLF4J(W): ": "WARN", "SLF4J(I): ": "INFO",
+    "SLF4J(D): ": "DEBUG", "wandb: ERROR ": "ERROR", "wandb: WARNING ": "WARN",
+    "dpkg: error ": "ERROR",
     "lerna info ": "INFO", "lerna notice ": "INFO",
 }  # fmt: skip
 _BY_KEY = by_key(_BEGINNINGS)
@@ -69,6 +72,9 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
         re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
         re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,60}?(?P<level>Warning): "),
     ),
+    "r": (re.compile(r"runsv(?:dir)? [^:\n]{1,100}: (?P<level>fatal|warning): "),),
+    "Z": (re.compile(r"Zigbee2MQTT:(?P<level>error|warn|info|debug) {1,2}\d{4}-"),),
+    "➤": (re.compile(r"➤ YN\d{4}: [│┌└] (?P<level>Error|Warning): "),),
     " ": (re.compile(r" (?P<level>[⨯⚠]) "),),  # Next.js
     "*": (
         re.compile(r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),
@@ -78,11 +84,29 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
             r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>VERBOSE|INFO|WARNING|ERROR|FATAL)\d{0,2}"
             r":[\w.]{1,80}\(\d{1,6}\)\] "
         ),
+        re.compile(  # GitHub's runner
+            r"\[(?:RUNNER|WORKER) \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (?P<level>INFO|WARN|ERR|VERB) {1,3}[A-Z]"
+        ),
         re.compile(  # tini, Transformers
             r"\[(?P<level>FATAL|ERROR|WARN|WARNING|INFO|DEBUG|TRACE)(?: {1,2}\w{1,20} \(\d{1,9}\)|\|[^\[\]]{1,100})\] "
         ),
     ),
 }  # fmt: skip
+_NAMED_LEVEL = re.compile(
+    # Fluentd's own tag, Locust, KrakenD, Traffic Server, QuestDB, Tarantool, OrientDB, OceanBase, MediaMTX, Thumbor, Odyssey
+    r"\[?(?:[A-Z][a-z]{2} {1,2})?\d[\d:.,/TZ+ -]{3,40}+\]? {0,2}(?:"
+    r"fluent\.(trace|debug|info|warn|error|fatal): "
+    r"|(?<=\d\] )[\w.-]{1,80}/(DEBUG|INFO|WARNING|ERROR|CRITICAL)/[\w.]{1,80}: "
+    r"|KRAKEND (DEBUG|INFO|WARNING|ERROR|CRITICAL): "
+    r"|(?:traffic_\w{1,20}|\{0x[0-9a-f]{1,16}\}|\[ET_\w{1,20} \d{1,4}\]) (NOTE): "
+    r"|(?<=Z )([ACEDIW]) (?:(?:[a-z]\w{0,3}\.){1,12}[A-Z]\w{1,80}|server-main) "
+    r"|\[\d{1,10}\] [\w./:-]{1,100} ([FECWIVD])> "
+    r"|(?<=:\d\d\d )(SEVER|WARNI) "
+    r"|(?<=:\d\d )(WAR|DEB) \["
+    r"|thumbor:(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
+    r"|(?<=\d\] )([WE]DIAG) {1,2}\["
+    r"|[A-Z][a-z]{2} \d\d:\d\d:\d\d\.\d{3} (error|warning|info|debug|fatal) \[\w{1,40} \w{1,40}\] \()"
+)
 _MESSAGE_ID = re.compile(r"[A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ")  # IBM's
 _CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6} [A-Z]{2,5},(?:(?:\"[^\"]{0,200}\"|[^\",]{0,100}),){8,24}?"
@@ -96,7 +120,9 @@ _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{
 _PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] )(?=PHP )")
 _LEVEL_OF_MARK = {
     ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
-    ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN", "UnhandledPromiseRejection": "ERROR",
+    ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN",
+    "UnhandledPromiseRejection": "ERROR", "VERB": "TRACE", "SEVER": "ERROR", "WARNI": "WARN", "WAR": "WARN", "DEB": "DEBUG",
+    "WDIAG": "WARN", "EDIAG": "ERROR",
 }  # fmt: skip
 
 
@@ -126,6 +152,14 @@ def read_timed_program(line: str) -> Recognised | None:
     if match := _AFTER_TIME.match(line):
         found = read_program(line[match.end() : match.end() + HEAD_LENGTH])
         return found and named(found.level, line[match.end() :], time=line[: match.end() - 1])
+    return None
+
+
+def read_named_level(line: str) -> Recognised | None:
+    """A level that is a part of the name behind a time, or a letter before a class of Java."""
+    if match := _NAMED_LEVEL.match(line, 0, HEAD_LENGTH):
+        word = next(filter(None, match.groups()))
+        return named("INFO" if word == "A" else _level_of(word), line[match.end() :])  # QuestDB's A is an advice
     return None
 
 

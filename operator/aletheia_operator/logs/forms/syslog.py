@@ -9,8 +9,8 @@ from aletheia_operator.logs.levels import LETTERS, SYSLOG
 Recogniser = Callable[[str], Recognised]
 
 _RFC3164 = re.compile(
-    r"(?:<(\d{1,3})>)?((?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s{1,2}\d{1,2} \d\d:\d\d:\d\d) (\S{0,254}[^\s:])"
-    r" ([^\s:\[]{1,128})(?:\[(\d{1,10})\])?(?:(?=\(\w{4,13}\): )|: ?)"
+    r"(?:<(\d{1,3})>)?((?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s{1,2}\d{1,2} \d\d:\d\d:\d\d) "
+    r"(?!\[)(\S{0,254}[^\s:]) ([^\s:\[]{1,128})(?:\[(\d{1,10})\])?(?:(?=\(\w{4,13}\): )|: ?)"
 )
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d)) ([\w.-]{1,255}) ([\w./-]{1,128})\[(\d{1,10})\]: "
