@@ -336,7 +336,7 @@ def test_a_misspelt_deployment(place: Kubectl) -> None:
     resource = place.investigate("misspelt", targets=[of("legder")])
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("NotFound", "deployment/legder")
-    assert f"namespace {place.namespace} has no Deployment legder; the nearest names there: ledger" in gap["message"]
+    assert f"namespace {place.namespace} has no Deployment legder; the nearest names: ledger" in gap["message"]
 
 
 def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:

@@ -534,10 +534,10 @@ async def test_events_that_may_not_be_read_are_one_gap() -> None:
     [
         (
             {"workload": {"kind": "Deployment", "name": "wbe"}},
-            "shop has no Deployment wbe; the nearest names there: web. ",
+            "shop has no Deployment wbe; the nearest names: web. ",
         ),
         ({"workload": {"kind": "Deployment", "name": "ledger"}}, "namespace shop has no Deployment ledger. "),
-        ({"pod": "web-222-0000"}, "the nearest names there: web-222-00001, web-222-00000. "),
+        ({"pod": "web-222-0000"}, "the nearest names: web-222-00001, web-222-00000. "),
         ({"workload": {"kind": "Job", "name": "web"}}, "namespace shop has no Job web. "),
     ],
     ids=["misspelt", "nothing like it", "a pod", "names that may not be listed"],

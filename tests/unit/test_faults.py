@@ -18,7 +18,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import STATUSES, Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.faults import FAULTS, fault_of
-from aletheia_operator.clients.words import LEFT_OUT, MAX_ERROR_BYTES, MAX_WORDS, Quoter
+from aletheia_operator.clients.quoting import LEFT_OUT, MAX_ERROR_BYTES, MAX_WORDS, Quoter
 
 SECRET = 'canary-"7f3a"/ü 9'
 LIBRARIES = (

@@ -57,7 +57,7 @@ class Node:
     asked: list[str] = field(default_factory=list)
     listings: int = 0
 
-    def turn(self, address: str) -> Any:
+    def log_slots(self, address: str) -> Any:
         return asyncio.Semaphore(3)
 
     async def address(self, node: str) -> str:

@@ -1,4 +1,4 @@
-"""One DataSource: its URL, limits, credentials, and the errors that asking it can cause."""
+"""One DataSource: its URL, limits and credentials, and the errors that requests to it can raise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,54 +10,54 @@ from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.faults import fault_of
-from aletheia_operator.clients.words import Quoter
+from aletheia_operator.clients.quoting import Quoter
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What authenticates us to the endpoint. Never printed: no field is part of the representation."""
+    """Headers, certificates and keys that authenticate the operator. No field is part of `repr`, so none is printed."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Name and value, such as Authorization."""
+    """HTTP headers, as (name, value)."""
     ca_pem: str | None = field(default=None, repr=False)
-    """Certificates of the CAs that sign the endpoint's. None: the system's."""
+    """PEM certificates of the CAs to trust for the endpoint. None: the system's CAs."""
     client_pem: str | None = field(default=None, repr=False)
-    """Our certificate chain and key. None: we show none."""
+    """PEM client certificate chain and key. None: no client certificate is sent."""
     access_key: tuple[str, str, str | None] | None = field(default=None, repr=False)
-    """Of S3: the key's id, its secret, and the token of a temporary one."""
+    """S3 access key: id, secret, and session token (None for a permanent key). None: not an S3 endpoint."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Values that no message may repeat, although the server may."""
+    """Secret values: error messages must not contain them, even if the server's answer does."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One DataSource, ready to be asked."""
+    """One DataSource with all that a request to it needs."""
 
     name: str
     url: str
     timeout_seconds: int
-    """For one answer, its retries included."""
+    """Limit for one answer, retries included."""
     max_response_bytes: int
-    """Of one question, decoded."""
+    """Limit for all answers to one question together, counted after decompression."""
     max_series: int = 10_000
     namespace_label: str | None = None
-    """The label that every PromQL selector must match with the namespace of the Investigation."""
+    """Label that every PromQL selector must match with the Investigation's namespace. None: queries are not confined."""
     namespace: str = field(default="", compare=False)
-    """That the asking Investigation is in; empty: the operator asks for itself."""
+    """Namespace of the Investigation. Empty: the operator asks for itself, to check the DataSource."""
     api: str | None = None
-    """Which of its APIs the source is asked by; None: whichever answers."""
+    """Version of the source's API to use. None: the first version that answers."""
     bucket: S3Bucket | None = None
-    """Of S3: where sessions go."""
+    """The S3 bucket that sessions are uploaded to. None: not an S3 endpoint."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
-    """As they were when the question began."""
+    """The credentials as they were when the question began."""
     renew: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
-    """Reads the credentials again and blocks meanwhile; raises SourceError. None: they stay as they are."""
+    """Reads the credentials again. Blocks; raises SourceError. None: they cannot be read again."""
     renewed: list[Credentials] = field(default_factory=list, repr=False, compare=False)
-    """What `renew` gave, the latest last; copies of this endpoint share it."""
+    """Results of `renew`, the latest last. Copies of this endpoint share the list."""
 
     @property
     def base(self) -> str:
-        """The URL without a slash at its end, its host name in ASCII. Raises Rejected if it has no such form."""
+        """Return the URL without a trailing slash, with an ASCII host name. Raises Rejected if the host name is not valid."""
         url = self.url.rstrip("/")
         if url.isascii():
             return url
@@ -70,22 +70,22 @@ class Endpoint:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: the only place that credentials go to."""
+        """Return scheme, host and port. Credentials are sent nowhere else."""
         return origin_of(self.base)
 
     @property
     def quoter(self) -> Quoter:
-        """Repeats the server's words without the credentials."""
+        """Return the Quoter that removes all of this endpoint's credentials from text."""
         shown = (self.credentials, *self.renewed)
-        return Quoter(tuple({secret for one in shown for secret in one.secrets}))
+        return Quoter(tuple({secret for credentials in shown for secret in credentials.secrets}))
 
     @property
     def current(self) -> Credentials:
-        """The credentials as they were last read."""
+        """Return the credentials that were read last."""
         return self.renewed[-1] if self.renewed else self.credentials
 
     def renewed_headers(self) -> tuple[tuple[str, str], ...] | None:
-        """Read the credentials again, since the endpoint refused them; None if they cannot be read. Blocks."""
+        """Read the credentials again and return their headers; None if they cannot be read. Blocks."""
         if self.renew is None:
             return None
         try:
@@ -95,6 +95,7 @@ class Endpoint:
         return self.current.headers
 
     def too_large(self) -> Rejected:
+        """Return the error for answers that together exceed `max_response_bytes`."""
         return Rejected(
             f"DataSource {self.name}: the answer is larger than {self.max_response_bytes} bytes;"
             " ask for less, or have maxResponseBytes raised",
@@ -102,26 +103,30 @@ class Endpoint:
         )
 
     def timed_out(self) -> Unavailable:
+        """Return the error for an answer that took longer than `timeout_seconds`."""
         return Unavailable(f"DataSource {self.name} did not answer within {self.timeout_seconds} s", GapReason.TIMED_OUT)
 
     def unreachable(self, error: BaseException) -> SourceError:
-        """The error for what a client library or the system raised."""
+        """Return the error for an exception of a client library or the system."""
         return fault_of(error, f"DataSource {self.name}", "check the DataSource's endpoint and port")
 
     def not_json(self) -> Unavailable:
+        """Return the error for an answer that is not JSON."""
         return Unavailable(f"DataSource {self.name}: the answer is not JSON", GapReason.INVALID_RESPONSE)
 
-    def not_of(self, what: str) -> Unavailable:
-        return Unavailable(f"DataSource {self.name}: the answer is not that of {what}", GapReason.INVALID_RESPONSE)
+    def not_of(self, api: str) -> Unavailable:
+        """Return the error for an answer that does not have the form that `api` promises."""
+        return Unavailable(f"DataSource {self.name}: the answer is not that of {api}", GapReason.INVALID_RESPONSE)
 
-    def failed(self, status: int, said: str | bytes) -> SourceError:
-        """The error for an answer with this HTTP status and these words of the server, as it wrote them, uncut."""
+    def failed(self, status: int, text: str | bytes) -> SourceError:
+        """Return the error for an HTTP status that is not a success. `text`: the server's own error text, uncut."""
         if 300 <= status < 400:
             return error_of(status, f"DataSource {self.name} answered {status}: redirects are not followed")
-        words = self.quoter(said) or "it gives no reason"
-        return error_of(status, f"DataSource {self.name} answered {status}: {words}")
+        quoted = self.quoter(text) or "it gives no reason"
+        return error_of(status, f"DataSource {self.name} answered {status}: {quoted}")
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL; the scheme's default port if it names none."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

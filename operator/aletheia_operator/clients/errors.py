@@ -1,4 +1,4 @@
-"""What can go wrong when a source is asked, and the one table from an HTTP status to it.
+"""The errors of requests to sources, and the one table from an HTTP status to them.
 
 SourceError
 ├── Unavailable   trying again later may help
@@ -17,28 +17,29 @@ MAX_MESSAGE = 1000
 
 
 class SourceError(Exception):
-    """A question was not answered. `reason` is a GapReason, `message` is for people and holds no secret.
+    """A source did not answer a question.
 
-    `status` is the HTTP status of the answer, None if there was none or if the status does not matter.
+    `reason` becomes the gap's reason. `message` is for people and holds no secret. `status` is the HTTP status of the answer;
+    None if there was no answer, or if its status does not matter.
     """
 
     default_reason = GapReason.INTERNAL_ERROR
 
     def __init__(self, message: str, reason: GapReason | None = None, status: int | None = None) -> None:
-        self.message = one_line(message, MAX_MESSAGE)  # it may quote a server, and will be shown
+        self.message = one_line(message, MAX_MESSAGE)  # it may quote a server
         super().__init__(self.message)
         self.reason = reason or self.default_reason
         self.status = status
 
 
 class Unavailable(SourceError):
-    """The source did not answer; trying again later may help."""
+    """The source did not answer. Trying again later may help."""
 
     default_reason = GapReason.UNAVAILABLE
 
 
 class Rejected(SourceError):
-    """The source refused; trying again will not help."""
+    """The source refused the question. Trying again will not help."""
 
     default_reason = GapReason.REJECTED
 
@@ -58,14 +59,14 @@ STATUSES: dict[int, tuple[type[SourceError], GapReason]] = {
     505: (Rejected, GapReason.REJECTED),
     504: (Unavailable, GapReason.TIMED_OUT),
 }
-"""Statuses whose meaning their class (3xx, 4xx, 5xx) does not say."""
+"""Statuses that mean something else than the rest of their class (3xx, 4xx, 5xx)."""
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that are worth another try at once."""
+"""Transient statuses: the request is repeated at once."""
 
 
 def error_of(status: int, message: str) -> SourceError:
-    """The error for an answer with this HTTP status, which is not a success."""
+    """Return the error for an HTTP status that is not a success (2xx)."""
     if status in STATUSES:
         kind, reason = STATUSES[status]
     elif status >= 500:
@@ -78,5 +79,5 @@ def error_of(status: int, message: str) -> SourceError:
 
 
 def retry_delays() -> Iterator[float]:
-    """Seconds to wait before each further try, without end."""
+    """Yield the seconds to wait before each further try, without end."""
     return chain((0.5, 1.0, 2.0, 5.0), repeat(10.0))

@@ -1,7 +1,7 @@
-"""One table from what the client libraries and the system raise to our errors, in words that say what to look at.
+"""One table from exceptions of the client libraries and the system to our errors, with messages that say what to check.
 
-Classes are named by text, so that no library is loaded for the table; a test holds it against aiohttp, requests, urllib3 and
-minio, and fails for a class that is not in it.
+Classes are named by text, so that the table loads no library. A test fails if aiohttp, requests, urllib3 or minio has an
+exception that the table lacks.
 """
 
 import errno
@@ -19,7 +19,7 @@ MAX_CAUSES = 20
 
 @dataclass(frozen=True)
 class Fault:
-    """What a class of exceptions means. `reason` InvalidResponse: the peer answers, but not as its API promises."""
+    """The meaning of a class of exceptions: a message, and the error to raise with its reason."""
 
     words: str
     kind: type[SourceError] = Unavailable
@@ -164,7 +164,7 @@ FAULTS: dict[str, Fault] = {
     "minio.error.S3Error": REFUSED,
     "minio.error.MinioAdminException": NOT_HTTP,
 }
-"""What each class means; a subclass that is not here means what its nearest base does."""
+"""Meaning of each class, by its full name. A subclass that is not listed has the meaning of its nearest listed base."""
 
 _CERTIFICATE_WORDS = {
     10: "its certificate has expired",  # X509_V_ERR_CERT_HAS_EXPIRED, https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
@@ -181,10 +181,10 @@ _NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTD
 
 
 def fault_of(error: BaseException, peer: str, remedy: str = "") -> SourceError:
-    """The error for an exception of a client library or the system; raise it `from` that.
+    """Return the error for an exception of a client library or the system; raise it `from` that.
 
-    `peer` is how the message calls who was asked, `remedy` what helps if it cannot be connected to. Of the exception only
-    class, numbers and addresses are used: its text may hold what was sent.
+    `peer` names the server in the message. `remedy` is added if the server cannot be reached. The exception's own text is not
+    used, only its class, numbers and addresses: the text may contain what was sent.
     """
     causes = list(islice(_causes(error), MAX_CAUSES))
     for one in reversed(causes):  # the innermost says most
@@ -199,7 +199,7 @@ def fault_of(error: BaseException, peer: str, remedy: str = "") -> SourceError:
 
 
 def _exact(error: BaseException, causes: list[BaseException], remedy: str) -> Fault | None:
-    """What an exception of the system says beyond its class; None for others."""
+    """Return a more exact fault for an exception of the system, with its address; None for other exceptions."""
     if isinstance(error, ssl.SSLError):
         return _of_tls(error)
     help_ = f": {remedy}" if remedy else ""
@@ -233,7 +233,7 @@ def _of_tls(error: ssl.SSLError) -> Fault | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that led to it, the outermost first. Libraries keep these in several places."""
+    """Yield an exception and its causes, the outermost first. Libraries keep causes in several attributes."""
     waiting, seen = [error], set[int]()
     while waiting:
         one = waiting.pop(0)
@@ -256,7 +256,7 @@ def _known(error: BaseException) -> Fault | None:
 
 
 def _address(error: OSError, causes: list[BaseException]) -> str | None:
-    """`IP:port` that was connected to, as our transport notes it, else `host:port` as aiohttp does."""
+    """Return the peer as `IP:port` (noted by our transport), else as `host:port` (aiohttp); None if neither is known."""
     if isinstance(error.filename, str):
         return error.filename
     host = _host(causes)

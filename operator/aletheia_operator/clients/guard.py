@@ -1,4 +1,4 @@
-"""Connections that go only where a DataSource may listen: an address is checked before it is connected to."""
+"""Checks the IP address of a DataSource before connecting to it: metadata services and link-local addresses are refused."""
 
 import socket
 import ssl
@@ -20,9 +20,9 @@ LEAST_CONNECT_SECONDS = 0.5
 
 
 def connect(connection: HTTPConnection) -> socket.socket:
-    """A socket to the first address of the connection's host that answers; as urllib3 does, but for the check.
+    """Open a socket to the first address of the connection's host that answers, as urllib3 does, with the check added.
 
-    Raises urllib3's errors, caused by an OSError whose `filename` is `IP:port`, or Rejected for an address that is refused.
+    Raises Rejected for a refused address, and urllib3's errors, caused by an OSError with `IP:port` as its `filename`.
     """
     host, port = connection._dns_host, connection.port
     try:
@@ -68,22 +68,22 @@ def _with_address(error: OSError, address: Any) -> OSError:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """The transport of a session: checked peers, no retries of its own, certificates from this context."""
+    """Transport of a requests session: checks addresses, does not retry, takes certificates from `context`."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._connections: list[HTTPConnection] = []
         self.is_stopped = False
-        """Whether no new connection is made."""
+        """Whether new connections are refused."""
         super().__init__()
 
     def stop(self) -> None:
-        """End every connection, and make none any more."""
+        """Close every connection and refuse new ones."""
         self.is_stopped = True
         self.cut()
 
     def cut(self) -> None:
-        """End every connection, also one whose answer is being waited for in another thread."""
+        """Close every connection, also those that another thread is reading from."""
         for connection in list(self._connections):
             with suppress(OSError):
                 if connection.sock is not None:
@@ -120,7 +120,7 @@ class GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
 
     def require_going(self, connection: HTTPConnection) -> None:
-        """Raise OSError, and close the connection, if it was made while `stop` was called."""
+        """Close a connection that was opened while `stop` was called, and raise OSError."""
         if self.is_stopped:
             connection.close()
             raise ConnectionAbortedError("stopped")

@@ -1,7 +1,7 @@
 """HTTP to DataSources: `fetch_json` for asyncio, `SafeSession` for requests-based libraries. One transport serves both.
 
-The endpoint is the admin's and the only host and port that is spoken to; no redirect is followed, no proxy or netrc of the
-environment is used; an answer has a byte cap, counted after decompression, and a deadline that includes its retries.
+Only the endpoint's host and port are connected to. Redirects are not followed; proxies and netrc of the environment are not
+used. Each answer has a byte cap, counted after decompression, and a deadline that includes its retries.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
 from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter
 from aletheia_operator.clients.json_stream import JsonStream, elements
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.clients.retries import retry_after
 from aletheia_operator.clients.threads import Call, SourceThreads
-from aletheia_operator.clients.words import MAX_ERROR_BYTES
 
 CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
-STREAM_ATTEMPTS = 2  # of an answer that was cut on its way
+STREAM_ATTEMPTS = 2  # for an answer that breaks off
 BACKOFF_SECONDS = 0.3
 MAX_WHOLE_BYTES = 2 * 1024 * 1024
-"""Largest answer that is parsed in one call: the parser lets no other thread run meanwhile, so this bounds every pause."""
+"""Largest answer that is parsed in one call. The parser holds the interpreter's lock, so this bounds every pause."""
 MAX_WHOLE_ELEMENTS = 100_000
 """Of such an answer: 2 MiB of empty lists would take 60 MiB of memory."""
 _CHUNK_BYTES = 2**18
@@ -49,15 +49,15 @@ class Answer:
 
 
 class Http:
-    """Asynchronous HTTP to DataSources, in threads of each namespace's own. A cancelled call cuts its connection."""
+    """Asynchronous HTTP to DataSources, in threads per namespace and DataSource. Cancelling a call closes its connection."""
 
     def __init__(self) -> None:
         self._threads = SourceThreads()
         self.large = asyncio.Semaphore(1)
-        """Held by who has a large entry in memory, until it was taken: one at a time in this process."""
+        """Limits large entries in memory to one per process. Hold it until the entry was consumed."""
 
     async def fetch_json(self, endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
-        """GET `path` below the endpoint: any status below 500 with a JSON body.
+        """GET `path` below the endpoint and return the answer, of any status below 500, with its JSON body.
 
         Raises Unavailable (no answer, server error, not JSON) or Rejected (redirect, larger than the cap).
         """
@@ -69,13 +69,14 @@ class Http:
         path: str,
         query: Sequence[tuple[str, str]],
         read: Callable[[JsonStream], T],
-        said: Callable[[Any], str],
+        error_text: Callable[[Any], str],
     ) -> T:
-        """GET `path` below the endpoint: what `read` makes of the JSON as it arrives; it is called again if that was cut.
+        """GET `path` below the endpoint and return what `read` makes of the JSON as it arrives.
 
-        Raises as `fetch_json`, and for a status other than 200 with what `said` finds in its JSON body.
+        `read` is called again if the answer broke off. Raises as `fetch_json`. A status other than 200 also raises, with the
+        text that `error_text` finds in the JSON body.
         """
-        return await self._threads.run(_key(endpoint), lambda call: stream_json(endpoint, path, query, read, said, call))
+        return await self._threads.run(_key(endpoint), lambda call: stream_json(endpoint, path, query, read, error_text, call))
 
 
 def _key(endpoint: Endpoint) -> tuple[str, str]:
@@ -83,7 +84,7 @@ def _key(endpoint: Endpoint) -> tuple[str, str]:
 
 
 def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], call: Call | None = None) -> Answer:
-    """As `Http.fetch_json`. Blocks; also raises Stopped."""
+    """Do what `Http.fetch_json` does. Blocks; also raises Stopped."""
     endpoint = replace(endpoint, max_response_bytes=min(MAX_WHOLE_BYTES, endpoint.max_response_bytes))
     call = call or Call()
     with SafeSession(endpoint) as session, call.on_stop(session.abort):
@@ -100,7 +101,7 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], ca
 
 
 def parse_whole(endpoint: Endpoint, body: bytes) -> Any:
-    """JSON of at most MAX_WHOLE_BYTES. Raises Unavailable if it is none, Rejected if it has too many elements."""
+    """Parse JSON of at most MAX_WHOLE_BYTES. Raises Unavailable if it is not JSON, Rejected if it has too many elements."""
     if elements(body.decode("latin-1")) > MAX_WHOLE_ELEMENTS:
         message = f"DataSource {endpoint.name}: the answer has more than {MAX_WHOLE_ELEMENTS} elements"
         raise Rejected(message, GapReason.TOO_LARGE)
@@ -115,16 +116,16 @@ def stream_json(
     path: str,
     query: Sequence[tuple[str, str]],
     read: Callable[[JsonStream], T],
-    said: Callable[[Any], str],
+    error_text: Callable[[Any], str],
     call: Call | None = None,
 ) -> T:
-    """As `Http.stream_json`. Blocks; also raises Stopped."""
+    """Do what `Http.stream_json` does. Blocks; also raises Stopped."""
     call = call or Call()
     for attempt in range(1, STREAM_ATTEMPTS + 1):
         with SafeSession(endpoint) as session, call.on_stop(session.abort):
             response = session.get(endpoint.base + path, params=list(query))
             if response.status_code != 200:
-                raise endpoint.failed(response.status_code, refusal(response, said))
+                raise endpoint.failed(response.status_code, refusal(response, error_text))
             chunks = session.chunks(response)
             try:
                 return read(JsonStream(endpoint, chunks))
@@ -136,18 +137,18 @@ def stream_json(
     raise AssertionError("the last attempt returns or raises")
 
 
-def refusal(response: requests.Response, said: Callable[[Any], str]) -> str | bytes:
-    """A refusal's words, uncut and with all that they repeat: what `said` finds in its JSON, else the whole body."""
+def refusal(response: requests.Response, error_text: Callable[[Any], str]) -> str | bytes:
+    """Return a refusal's error text, uncut, secrets included: what `error_text` finds in the JSON, else the whole body."""
     try:
-        return said(orjson.loads(response.content)) or response.content
+        return error_text(orjson.loads(response.content)) or response.content
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         return response.content
 
 
 class SafeSession(requests.Session):
-    """A requests session for one endpoint. Answers come unread: take them from `chunks`.
+    """A requests session for one endpoint. Answers are returned unread: read them with `chunks`.
 
-    Raises this package's errors, so that they pass through a client library untouched.
+    Raises SourceError, which client libraries do not catch.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -155,7 +156,7 @@ class SafeSession(requests.Session):
         self.endpoint = endpoint
         self.trust_env = False
         self.size_bytes = 0
-        """Of all answers so far: the endpoint's cap is for the question, whatever it is cut into."""
+        """Bytes of all answers so far. The endpoint's cap is for the question, however many requests it takes."""
         self._deadline = 0.0
         self._read: list[requests.Response] = []
         self._aborted = threading.Event()
@@ -166,12 +167,12 @@ class SafeSession(requests.Session):
         self.headers.update(dict(endpoint.current.headers))
 
     def mount(self, prefix: str | bytes, adapter: Any) -> None:
-        """The transport stays as it is: a library that brings its own would go round the checks."""
+        """Ignore a library's own transport: it would bypass the checks."""
         if isinstance(adapter, GuardedAdapter):
             super().mount(prefix, adapter)
 
     def abort(self) -> None:
-        """End what another thread waits for, and every later request: they raise Unavailable."""
+        """Close the connection that another thread reads from. That read and every later request raise Unavailable."""
         self._aborted.set()
         self._transport.stop()
 
@@ -179,7 +180,7 @@ class SafeSession(requests.Session):
         return None
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """The answer's status and headers; what may pass is tried again while there is time."""
+        """Return the answer's status and headers. Transient failures are retried until the deadline."""
         if origin_of(str(request.url)) != self.endpoint.origin:
             raise Rejected(f"DataSource {self.endpoint.name}: another host or port is not asked", GapReason.REJECTED)
         self._deadline = time.monotonic() + self.endpoint.timeout_seconds
@@ -192,7 +193,7 @@ class SafeSession(requests.Session):
         return response
 
     def _try(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
-        """The first answer that is not a passing fault, else the last one."""
+        """Return the first answer that is not a transient failure, else the last one."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self._faults(), self._watch():
@@ -212,7 +213,7 @@ class SafeSession(requests.Session):
         raise AssertionError("the last attempt returns or raises")
 
     def chunks(self, response: requests.Response) -> Generator[bytes, None, None]:
-        """The body, decompressed, in pieces of at most 256 KiB. Raises where it is too large, too slow or breaks off."""
+        """Yield the body, decompressed, in pieces of at most 256 KiB. Raises if it is too large, too slow or breaks off."""
         if response in self._read:
             yield response.content
             return
@@ -245,7 +246,7 @@ class SafeSession(requests.Session):
             raise ConnectionAbortedError("the request was given up")
 
     def _read_error(self, response: requests.Response) -> None:
-        """An error's body, so that libraries can quote it; its beginning is enough."""
+        """Read the beginning of an error's body, so that client libraries can quote it."""
         parts, size = [], 0
         for chunk in self.chunks(response):
             parts.append(chunk)
@@ -256,14 +257,14 @@ class SafeSession(requests.Session):
         self._read.append(response)
 
     def _wait(self, seconds: float) -> bool:
-        """Sleep before another attempt; False if the deadline comes first, or the session is aborted."""
+        """Sleep before another attempt. False if the deadline comes first or the session is aborted."""
         if time.monotonic() + seconds >= self._deadline:
             return False
         return not self._aborted.wait(seconds)
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Cut the connection at the deadline: a read that gets a byte now and then would outlive it."""
+        """Close the connection at the deadline: a read that gets a byte now and then would outlive it."""
         timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._transport.cut)
         timer.daemon = True
         timer.start()
@@ -274,7 +275,7 @@ class SafeSession(requests.Session):
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Raises the libraries' errors as ours."""
+        """Raise the libraries' errors as SourceError."""
         try:
             yield
         except (requests.RequestException, Urllib3Error, HTTPException, OSError) as e:
@@ -283,7 +284,7 @@ class SafeSession(requests.Session):
             raise self.endpoint.unreachable(e) from e
 
     def _renew(self, request: requests.PreparedRequest) -> bool:
-        """Read the credentials again; whether the request has other ones now."""
+        """Read the credentials again. Return whether they changed; the request then has the new ones."""
         headers = self.endpoint.renewed_headers()
         if headers is None or all(request.headers.get(name) == value for name, value in headers):
             return False
@@ -293,7 +294,7 @@ class SafeSession(requests.Session):
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """TLS with the DataSource's own certificates; None for the system's. Raises Rejected where they are none."""
+    """Return TLS settings with the DataSource's certificates; None for the system's. Raises Rejected if they are not valid."""
     credentials: Credentials = endpoint.credentials
     if credentials.ca_pem is None and credentials.client_pem is None:
         return None
@@ -308,7 +309,7 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
 
 
 def _load_client(context: ssl.SSLContext, pem: str) -> None:
-    """The ssl module takes keys only from files: this one is memory, and never on a disk."""
+    """Load a client certificate and key. The ssl module reads only files, so a memory file is used: no key reaches a disk."""
     descriptor = os.memfd_create("client", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, pem.encode())

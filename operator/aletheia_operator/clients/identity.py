@@ -10,7 +10,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 
 @dataclass
 class Identity:
-    """Makes the client for one Investigation. It checks once that the service account exists: the API server does not."""
+    """Makes the client for one Investigation. Checks once that the service account exists: the API server does not."""
 
     operator: Kubernetes
     namespace: str
@@ -20,7 +20,7 @@ class Identity:
     _refused: Rejected | None = field(init=False, default=None)
 
     async def kubernetes(self) -> Kubernetes:
-        """The client. Raises Rejected (ServiceAccountMissing) if the service account does not exist, and SourceError."""
+        """Return the client. Raises Rejected (ServiceAccountMissing) if the service account does not exist, and SourceError."""
         if self.service_account is None:
             return self.operator
         async with self._lock:

@@ -1,6 +1,6 @@
-"""Log files as the kubelet serves them: GET https://NODE:10250/logs/pods/..., which needs the right `nodes/log` alone.
+"""Reads log files from kubelets: GET https://NODE:10250/logs/pods/..., which needs only the right `nodes/log`.
 
-The operator's own token goes to the addresses of Node objects, which admins and kubelets write, and nowhere else.
+The operator's own token is sent to the addresses in Node objects, which admins and kubelets write, and nowhere else.
 """
 
 import asyncio
@@ -19,25 +19,25 @@ from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 ADDRESS_TYPES = ("InternalIP", "Hostname", "ExternalIP")
-LOGS_AT_ONCE = 3  # of one node: its files come faster than they are parsed, so that more would take memory and no less time
+LOGS_AT_ONCE = 3  # read from one node: files arrive faster than they are parsed, so more would only take memory
 
 
 @dataclass
 class Kubelets:
-    """The kubelets of the cluster, as the operator itself."""
+    """The kubelets of the cluster, read with the operator's own identity."""
 
     kubernetes: Kubernetes
     certificate_authority: Path | None = None
     """PEM file that signs the kubelets' serving certificates; None: certificates are not verified."""
     _session: aiohttp.ClientSession | None = field(init=False, default=None)
-    _turns: dict[str, asyncio.Semaphore] = field(init=False, default_factory=dict)
+    _log_slots: dict[str, asyncio.Semaphore] = field(init=False, default_factory=dict)
 
-    def turn(self, address: str) -> asyncio.Semaphore:
-        """Whose turn it is to read a log of this kubelet's."""
-        return self._turns.setdefault(address, asyncio.Semaphore(LOGS_AT_ONCE))
+    def log_slots(self, address: str) -> asyncio.Semaphore:
+        """Return the semaphore that limits concurrent log reads from the kubelet at `address`."""
+        return self._log_slots.setdefault(address, asyncio.Semaphore(LOGS_AT_ONCE))
 
     async def address(self, node: str) -> str:
-        """`https://HOST:PORT` of a node's kubelet. Raises SourceError."""
+        """Return `https://HOST:PORT` of a node's kubelet. Raises SourceError; Rejected (NotFound) if it has no address."""
         found = await self.kubernetes.get(f"/api/v1/nodes/{node}")
         status = found.get("status") or {}
         addresses = status.get("addresses") or []
@@ -52,7 +52,10 @@ class Kubelets:
     async def open(
         self, address: str, path: str, first: int | None = None, last: int | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An open answer for a file, or for the part of it from byte `first` to byte `last`. Raises SourceError."""
+        """Open the answer for a file. Raises SourceError.
+
+        `first` and `last` are the byte range, both included. `first` None: the whole file. `last` None: to its end.
+        """
         headers = await self._authorization()
         if first is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"

@@ -24,28 +24,28 @@ from kubernetes.aio.config.kube_config import load_kube_config
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.faults import fault_of
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
 from aletheia_operator.clients.retries import retry_after
-from aletheia_operator.clients.words import MAX_ERROR_BYTES, Quoter
 
 PAGE_SIZE = 250
 MAX_PAGE_BYTES = 4 * 1024 * 1024
-"""Largest answer to a list of several objects; it is asked for again in halves. Parsing lets nothing else run meanwhile."""
+"""Largest page of a list; a larger one is requested again in halves. Nothing else runs while a page is parsed."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Largest single object: etcd takes 1.5 MB unless it is told otherwise."""
+"""Largest single object. etcd takes 1.5 MB by default."""
 MAX_RESTARTS = 5
-"""Of a list whose continue token expired."""
+"""Restarts of a list whose continue token expired."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 PATIENCE_SECONDS = 60
-"""For one request, its retries and what the server asks to wait included; a caller with less time cancels it."""
+"""Limit for one request, including retries and waits that the server asks for. A caller with less time cancels it."""
 RETRY_DELAYS_SECONDS = (0.2, 0.4, 0.8, 1.6)
-"""Before each further try, unless Retry-After says otherwise."""
+"""Waits before each further try, unless Retry-After says otherwise."""
 
 
 async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
-    """A client with the pod's own service account, or with the kubeconfig that is named."""
+    """Return a client. `kubeconfig` None: it uses the pod's own service account."""
     configuration = Configuration()
     if kubeconfig is None:
         load_incluster_config(client_configuration=configuration)
@@ -53,7 +53,7 @@ async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
         await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
-    configuration.retries = None  # repeated here, where Retry-After and the time that is left are known
+    configuration.retries = None  # `_open` retries: it knows Retry-After and the time that is left
     configuration.connection_pool_maxsize = 100
     configuration.client_session_kwargs = {"trace_configs": [trace], "trust_env": False, "read_bufsize": 2**18}
     return Kubernetes(ApiClient(configuration))
@@ -73,23 +73,23 @@ class Kubernetes:
     user: str | None = None
 
     def as_service_account(self, namespace: str, name: str) -> "Kubernetes":
-        """The same API with the rights of a service account. Check that it exists: the API server does not."""
+        """Return a client with the rights of a service account. Check that it exists: the API server does not."""
         return replace(self, user=f"system:serviceaccount:{namespace}:{name}")
 
     async def close(self) -> None:
         await self.client.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> dict[str, Any]:
-        """One object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable."""
+        """Read one object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable."""
         return await self._get(path, query or {}, accept, MAX_BODY_BYTES)
 
     async def list(
         self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
-        """The items of a collection, page by page, in the API's order; each object once.
+        """Yield the items of a collection in the API's order, each object once.
 
-        A page that is too large is asked for in halves. If a continue token expires between two pages, the list begins anew,
-        and objects that were yielded already are left out.
+        A page that is too large is requested again in halves. If a continue token expires, the list starts again, without the
+        objects that were yielded already.
         """
         accept = METADATA_ONLY if metadata_only else "application/json"
         page: dict[str, str] = {"limit": str(PAGE_SIZE), **(query or {})}
@@ -122,7 +122,7 @@ class Kubernetes:
             return _parse(await _read_capped(response, most_bytes))
 
     async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
-        """JSON merge patch (RFC 7386) of the status of the object with this uid.
+        """Apply a JSON merge patch (RFC 7386) to the status of the object with this uid.
 
         Raises Rejected if another object has its name, or if it has changed since `resource_version`.
         """
@@ -133,18 +133,18 @@ class Kubernetes:
             await _read_capped(response, MAX_BODY_BYTES)
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object in the collection `path`; the object as it was stored, or a review's answer."""
+        """Create an object in the collection `path`. Returns the object as it was stored, or a review's answer."""
         async with self.stream(path, method="POST", body=body) as response:
             return _parse(await _read_capped(response, MAX_BODY_BYTES))
 
     async def delete(self, path: str, uid: str) -> None:
-        """Delete the object with this uid. Raises Rejected if there is none, or if another has its name."""
+        """Delete the object with this uid. Raises Rejected if there is no such object, or if another has its name."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         async with self.stream(path, method="DELETE", body=options) as response:
             await _read_capped(response, MAX_BODY_BYTES)
 
     async def may(self, attributes: Mapping[str, str]) -> bool:
-        """Whether this identity may do what the resource attributes say (authorization.k8s.io/v1, SelfSubjectAccessReview)."""
+        """Return whether this identity has a right. `attributes`: ResourceAttributes of a SelfSubjectAccessReview."""
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         review = body | {"spec": {"resourceAttributes": dict(attributes)}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -162,7 +162,7 @@ class Kubernetes:
         content_type: str = "application/json",
         accept: str = "*/*",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An open answer, its body unread. Raises as `get` does, also for faults while the body is read."""
+        """Open an answer with its body unread. Raises as `get` does, also for faults while the body is read."""
         headers = {"Content-Type": content_type, "Accept": accept}
         if self.user is not None:
             headers["Impersonate-User"] = self.user
@@ -174,7 +174,7 @@ class Kubernetes:
                 response.close() if not response.content.at_eof() else response.release()
 
     async def _open(self, request: "_Request") -> aiohttp.ClientResponse:
-        """The first answer that is a success. What may pass is tried again, as the server says, while there is time."""
+        """Return the first successful answer. Transient failures are retried, as Retry-After says, while there is time."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         for delay in (*RETRY_DELAYS_SECONDS, None):
             try:
@@ -209,15 +209,15 @@ class Kubernetes:
         return response
 
     async def _refused(self, response: aiohttp.ClientResponse, rule: str) -> SourceError:
-        """The error for an answer that is not a success. Reads the beginning of its body, and closes it."""
-        said = b""
+        """Return the error for an answer that is not a success. Reads the beginning of its body and closes it."""
+        body = b""
         try:
-            while len(said) < MAX_ERROR_BYTES and (chunk := await response.content.read(MAX_ERROR_BYTES - len(said))):
-                said += chunk
+            while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.read(MAX_ERROR_BYTES - len(body))):
+                body += chunk
         finally:
             response.close()
         token = self.client.configuration.api_key.get("BearerToken") or ""
-        return _error(response.status, said, self.user, rule, Quoter((token.removeprefix("Bearer "),)))
+        return _error(response.status, body, self.user, rule, Quoter((token.removeprefix("Bearer "),)))
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class _Request:
 
 
 def _may_repeat(request: _Request, refused: SourceError) -> bool:
-    """Whether another try may help, and does no harm: a change is repeated only if the server did not look at it."""
+    """Return whether to retry: another try may help and does no harm. A change is only repeated after status 429."""
     if refused.status is None:
         return request.method == "GET" and isinstance(refused, Unavailable) and refused.reason is not GapReason.TIMED_OUT
     return refused.status == 429 or (request.method == "GET" and refused.status in PASSING)
@@ -238,7 +238,7 @@ def _may_repeat(request: _Request, refused: SourceError) -> bool:
 
 @contextmanager
 def connection_errors(peer: str) -> Iterator[None]:
-    """Raises SourceError for what aiohttp and the system raise while a peer is asked, or its answer read."""
+    """Raise errors of aiohttp and the system within the context as SourceError. `peer` names the server in the message."""
     try:
         yield
     except (aiohttp.ClientError, HttpProcessingError, OSError) as e:
@@ -256,7 +256,7 @@ async def _read_capped(response: aiohttp.ClientResponse, most_bytes: int) -> byt
 
 
 def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Tells the objects of a collection apart, also those made anew under the same name."""
+    """Return what identifies an object of a collection: namespace, name and uid."""
     metadata = item.get("metadata") or {}
     return str(metadata.get("namespace")), str(metadata.get("name")), str(metadata.get("uid"))
 
@@ -272,7 +272,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def rule_for(method: str, path: str) -> str:
-    """The RBAC rule that allows a request, as YAML to paste, and where it belongs. Of Secrets it names the one."""
+    """Return the RBAC rule that allows a request, as YAML, and the kind of role it belongs to. A Secret is named in it."""
     prefix, *rest = path.strip("/").split("/")
     group, rest = ("", rest[1:]) if prefix == "api" else (rest[0], rest[2:])
     namespace = None
@@ -287,14 +287,14 @@ def rule_for(method: str, path: str) -> str:
 
 
 def _error(status: int, body: bytes, user: str | None, rule: str, quoter: Quoter) -> SourceError:
-    """The API's Status object (metav1.Status) as one of our errors."""
+    """Return the API's Status object (metav1.Status) as a SourceError."""
     try:
-        said = str(orjson.loads(body).get("message") or "")
+        text = str(orjson.loads(body).get("message") or "")
     except (orjson.JSONDecodeError, AttributeError):
-        said = body.decode("utf-8", "replace")
-    words = quoter(said) or "it gives no reason"
-    message = f"the Kubernetes API answered {status}: {words}"
-    if status == 403 and user is not None and "impersonate" in words:
+        text = body.decode("utf-8", "replace")
+    quoted = quoter(text) or "it gives no reason"
+    message = f"the Kubernetes API answered {status}: {quoted}"
+    if status == 403 and user is not None and "impersonate" in quoted:
         message += f". The operator may not act as {user}: grant it the verb impersonate on that service account"
     elif status == 403:
         message += f". The rule {rule}, bound to that user, would allow it"

@@ -1,11 +1,11 @@
 """Objects of one S3 bucket (https://docs.aws.amazon.com/AmazonS3/latest/API/), through minio-py over our own transport.
 
-Credentials are the DataSource's alone: none of the environment, of files or of the machine's metadata. All calls block, most
-for one request and so for at most the endpoint's timeout, and hold at most one part in memory. They raise SourceError. One at a
-time: they share a connection.
+Only the DataSource's credentials are used, none from the environment, files or the machine's metadata. Calls block and raise
+SourceError. Most make one request, so they take at most the endpoint's timeout, and hold at most one part in memory. Make one
+call at a time: calls share a connection.
 
-minio-py's multipart calls are private methods, so its minor version is pinned. boto3 has public ones, and takes 16 MB more on
-disk and 20 MB more memory once it is used; obstore cannot go on with an upload that another process began.
+minio-py's multipart calls are private methods, so its minor version is pinned. boto3 has public ones, but takes 16 MB more on
+disk and 20 MB more memory once it is used. obstore cannot resume an upload that another process began.
 """
 
 import base64
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
-MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a list of a thousand parts has half of one
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a list of a thousand parts takes half a MiB
 CHECKSUM = "x-amz-checksum-sha256"
 DEFAULT_REGION = "us-east-1"
 _AWS_REGION = re.compile(r"^s3[.-](?:[a-z-]+[.-])?(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-[0-9])\.amazonaws\.com")
@@ -50,17 +50,17 @@ _PASSING_CODES = frozenset(
 )
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: worth another try, whatever their HTTP status."""
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-"""A temporary key is over: another one may be in the Secret soon."""
+"""The temporary key has expired. The Secret may have another one soon."""
 
 
 def part_size(size_bytes: int) -> int:
-    """Bytes of each part but the last: the same whenever an object of this size is uploaded."""
+    """Return the bytes of each part but the last. The same size always gives the same parts, so an upload can be resumed."""
     needed = -(-size_bytes // MAX_PARTS)
     return max(PART_BYTES, -(-needed // 2**20) * 2**20)
 
 
 class Bucket:
-    """The bucket of a DataSource. Its calls raise Rejected (NoDataSource) if the DataSource cannot be one."""
+    """The bucket of a DataSource. Calls raise Rejected (NoDataSource) if the DataSource's settings do not fit together."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         assert endpoint.bucket is not None
@@ -74,7 +74,7 @@ class Bucket:
                 raise Rejected(f"DataSource {self.endpoint.name}: there is no bucket {self.name}", GapReason.NOT_FOUND)
 
     def put(self, key: str, content: bytes, sha256: str) -> str:
-        """Store an object of at most one part. The server checks its digest if it can; returns what `attested` does."""
+        """Store an object of at most one part; the server checks its SHA-256 if it can. Returns what `attested` returns."""
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with self._faults():
             stored = self._client.put_object(
@@ -102,13 +102,13 @@ class Bucket:
         return _digest_of((found.metadata or {}).get(CHECKSUM))
 
     def read(self, key: str, offset: int, length: int) -> bytes:
-        """Bytes of an object as the server has them."""
+        """Read `length` bytes of an object from `offset` on."""
         with self._faults():
             response = self._client.get_object(self.name, key, offset, length)
         return bytes(response.data)
 
     def begun(self, key: str) -> dict[str, dict[int, str]]:
-        """Unfinished multipart uploads of this key: id to the ETags of its parts by number; {} if they may not be listed."""
+        """Return the unfinished multipart uploads of this key: {id: {part number: ETag}}; {} if they may not be listed."""
         try:
             with self._faults():
                 listed = self._client._list_multipart_uploads(self.name, prefix=key)
@@ -128,17 +128,17 @@ class Bucket:
             marker = str(listed.next_part_number_marker)
 
     def begin(self, key: str) -> str:
-        """Begin a multipart upload; its id."""
+        """Begin a multipart upload and return its id."""
         with self._faults():
             return self._client._create_multipart_upload(self.name, key, {"Content-Type": "application/octet-stream"})
 
     def put_part(self, key: str, upload_id: str, number: int, content: bytes) -> str:
-        """Store one part; its ETag."""
+        """Store one part and return its ETag."""
         with self._faults():
             return self._client._upload_part(self.name, key, content, None, upload_id, number)
 
     def complete(self, key: str, upload_id: str, etags: dict[int, str]) -> None:
-        """Make the object of its parts."""
+        """Complete a multipart upload. `etags`: the ETag of each part, by number."""
         from minio.datatypes import Part
 
         with self._faults():
@@ -152,7 +152,7 @@ class Bucket:
 
     @cached_property
     def _client(self) -> "Minio":
-        from minio import Minio  # takes a third of a second, which only those who upload spend
+        from minio import Minio  # takes a third of a second: only uploads need it
 
         assert self.endpoint.bucket is not None
         key_id, secret, token = self.endpoint.current.access_key or ("", "", None)
@@ -178,7 +178,7 @@ class Bucket:
         return client
 
     def _region(self, host: str) -> str:
-        """The region that requests are signed for: that of an AWS endpoint's name, else the DataSource's."""
+        """Return the region to sign requests for: that in an AWS endpoint's name, else the DataSource's."""
         assert self.endpoint.bucket is not None
         named = _AWS_REGION.search(host)
         region = self.endpoint.bucket.region
@@ -191,7 +191,7 @@ class Bucket:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Raises the library's errors as ours."""
+        """Raise the library's errors as SourceError."""
         from minio.error import InvalidResponseError, S3Error, ServerError
 
         try:
@@ -208,7 +208,7 @@ class Bucket:
             raise Rejected(f"DataSource {self.endpoint.name}: {self.endpoint.quoter(str(e))}") from e
 
     def _of_code(self, code: str, error: SourceError) -> SourceError:
-        """The error, where S3's code says more than the HTTP status."""
+        """Return the error as S3's code classifies it; unchanged if the code says no more than the HTTP status."""
         if code in _PASSING_CODES:
             return Unavailable(error.message, GapReason.UNAVAILABLE, error.status)
         if code in _EXPIRED_CODES:
@@ -217,7 +217,7 @@ class Bucket:
 
 
 class _Transport(urllib3.PoolManager):
-    """The transport of minio-py: a session that asks the DataSource alone. One request at a time."""
+    """Transport of minio-py over our own session, which connects to the DataSource only. One request at a time."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class _Transport(urllib3.PoolManager):
         self._session = SafeSession(self._endpoint)
 
     def allow(self, url: str) -> None:
-        """Ask the host of this URL in place of the endpoint's: the bucket may be in its name, or its region."""
+        """Connect to the host of this URL instead of the endpoint's: its name may contain the bucket or the region."""
         parts = urlsplit(url)
         self._endpoint = replace(self._endpoint, url=f"{parts.scheme}://{parts.netloc}")
         self._session.endpoint = self._endpoint
@@ -234,7 +234,7 @@ class _Transport(urllib3.PoolManager):
         self._session.close()
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **kwargs: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
-        """The whole answer, read under the caps. Raises SourceError."""
+        """Send a request and return the whole answer, read under the caps. Raises SourceError."""
         request = requests.Request(method, url, headers=dict(kwargs["headers"]), data=kwargs.get("body")).prepare()
         request.url = url  # as it was signed
         self._session.size_bytes = 0
@@ -243,8 +243,8 @@ class _Transport(urllib3.PoolManager):
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         region = response.headers.get("x-amz-bucket-region")
         if 300 <= status < 400 and region:
-            said = f"redirects are not followed; the bucket is in region {one_line(region, 40)}: set s3.region"
-            raise error_of(status, f"DataSource {self._endpoint.name} answered {status}: {said}")
+            hint = f"redirects are not followed; the bucket is in region {one_line(region, 40)}: set s3.region"
+            raise error_of(status, f"DataSource {self._endpoint.name} answered {status}: {hint}")
         if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
             raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(
@@ -253,7 +253,7 @@ class _Transport(urllib3.PoolManager):
 
 
 def _digest_of(checksum: str | None) -> str:
-    """SHA-256 in hex of a checksum header; '' if it is missing or not of the whole object (multipart uploads: `...-N`)."""
+    """Return the SHA-256 (hex) in a checksum header; '' if it is missing or not of the whole object (multipart: `...-N`)."""
     try:
         digest = base64.b64decode(checksum or "", validate=True)
     except ValueError:

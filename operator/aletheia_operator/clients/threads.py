@@ -1,7 +1,7 @@
-"""Blocking calls to sources, in threads of their own: apart from those that save, with a share for each caller.
+"""Runs blocking calls to sources in threads of their own, apart from those that save, with a share for each caller.
 
-A caller is a key, usually (namespace, DataSource). A key that has no thread starts one at once, so that servers that are slow
-for one namespace do not delay another; further threads of a key come out of a common number, in turn.
+A caller is a key, usually (namespace, DataSource). The first call of a key gets a thread at once, so that a server that is slow
+for one namespace does not delay another. Further calls of a key share SHARED_THREADS, round robin.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ T = TypeVar("T")
 
 SHARED_THREADS = 32
 MAX_THREADS = 512
-"""Even a key without a thread waits past this number."""
+"""Limit of all threads. A key without a thread also waits if it is reached."""
 THREADS_PER_KEY = 4
 COMPUTING_THREADS = 2
-"""Threads that parse or calculate at once: each delays the event loop by up to `sys.getswitchinterval()`."""
+"""Threads that parse or compute at once. Each delays the event loop by up to `sys.getswitchinterval()`."""
 LINGER_SECONDS = 2.0
-"""Wait for a call that was stopped; then it is left behind."""
+"""Longest wait for a stopped call to end. A call that takes longer runs on, and its result is ignored."""
 LINGER_ROUNDS = 20
 
 
 class Stopped(Exception):
-    """The call was stopped because nobody waits for it any more."""
+    """The call was stopped: its caller was cancelled."""
 
 
 class Call:
-    """What a blocking function is given: whether to go on, and its turn to calculate. Usable from any thread."""
+    """Tells a blocking function whether to go on, and limits its computing. Usable from any thread."""
 
     def __init__(self, computing: threading.Semaphore | None = None) -> None:
         self._computing = computing or threading.Semaphore()
@@ -39,20 +39,20 @@ class Call:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Raise Stopped when the call was stopped."""
+        """Raise Stopped if the call was stopped."""
         if self._stopped.is_set():
             raise Stopped
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Limit how many threads calculate at once. Keep each turn to a few milliseconds. Raises Stopped."""
+        """Limit how many threads compute at once. Stay in the context for a few milliseconds. Raises Stopped."""
         self.check()
         with self._computing:
             yield
 
     @contextmanager
     def on_stop(self, action: Callable[[], None]) -> Iterator[None]:
-        """Within the context, `action` is called by the thread that stops the call. Raises Stopped."""
+        """Call `action` if the call is stopped within the context, from the thread that stops it. Raises Stopped."""
         with self._lock:
             self.check()
             self._actions.append(action)
@@ -63,7 +63,7 @@ class Call:
                 self._actions.remove(action)
 
     def stop(self) -> None:
-        """End the call at its next `check`, and what it waits for at once. May be called again."""
+        """Stop the call: `check` raises from now on, and `on_stop` actions run now. Calling it again runs them again."""
         with self._lock:
             self._stopped.set()
             for action in self._actions:
@@ -71,19 +71,19 @@ class Call:
 
 
 class SourceThreads:
-    """Runs blocking functions for any number of event loops. Threads are daemons: they never delay the end of the process."""
+    """Runs blocking functions for any number of event loops. Threads are daemons: they do not delay the process' exit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[Hashable, int] = {}
-        self._waiting: dict[Hashable, deque[Callable[[], None]]] = {}  # in the order in which the keys have their turn
+        self._waiting: dict[Hashable, deque[Callable[[], None]]] = {}  # round robin: the next key to serve is the first
         self._computing = threading.Semaphore(COMPUTING_THREADS)
 
     async def run(self, key: Hashable, function: Callable[[Call], T]) -> T:
-        """The result of `function`, which gets a Call.
+        """Run `function` with a Call in a thread of `key`, and return its result. Raises what `function` raises.
 
-        When the task is cancelled the call is stopped, and waited for up to LINGER_SECONDS; a function that owns something
-        closes it itself when it ends with Stopped. Raises what `function` raises.
+        Cancelling the task stops the call and waits up to LINGER_SECONDS for its end. The function must close what it owns when
+        it ends with Stopped.
         """
         call = Call(self._computing)
         result: Future[T] = Future()
@@ -105,7 +105,7 @@ class SourceThreads:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             if not result.cancel():
-                for _ in range(LINGER_ROUNDS):  # again and again: what it waits for may only just begin
+                for _ in range(LINGER_ROUNDS):  # repeatedly: the function may begin another wait meanwhile
                     call.stop()
                     await asyncio.wait({waiting}, timeout=LINGER_SECONDS / LINGER_ROUNDS)
                     if waiting.done():
@@ -128,7 +128,7 @@ class SourceThreads:
                 del self._waiting[key]
 
     def _start(self) -> None:
-        """Start what may be started. The lock is held."""
+        """Start every call that may start. The caller holds the lock."""
         while (key := self._next()) is not None:
             queue = self._waiting.pop(key)
             work = queue.popleft()
@@ -157,6 +157,6 @@ class SourceThreads:
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
-    """Mark an exception as seen: asyncio would log it if the task that waited was cancelled."""
+    """Retrieve the exception: asyncio would log it if the waiting task was cancelled."""
     if not future.cancelled():
         future.exception()

@@ -1,1 +1,1 @@
-"""Which endpoint a question may use, and with which credentials."""
+"""Finds the endpoint that a question may use, and its credentials."""

@@ -1,4 +1,4 @@
-"""Which endpoint an Investigation may use: DataSources as an admin wrote them, by name or by default."""
+"""Finds the endpoint that an Investigation may use: a DataSource by name, or the default of a type."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.datasources.secrets import Secrets, credentials_of
 
-LONGEST_TIMEOUT_SECONDS = 3600  # more than that is a slip, and too much for a socket
+LONGEST_TIMEOUT_SECONDS = 3600  # a longer one is a mistake, and too long for a socket
 RENEWAL_SECONDS = 30
-"""Longest wait for credentials that are read again within a question."""
+"""Longest wait for credentials that are read again during a question."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class KubernetesDataSources:
     operator: Kubernetes
     namespace: str
     operator_namespace: str | None = None
-    """Where their Secrets are. None: no Secret can be read."""
+    """Namespace of their Secrets. None: no Secret can be read."""
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
-        """As `fetchers.base.DataSources` says.
+        """Implement `fetchers.base.DataSources.find`.
 
-        Without a name: the first default by name of that type which is open to the namespace. One that is invalid or lacks
-        its Secret is an error, and no other is used in its place: evidence must not come from another server unnoticed.
+        `name` None: the first default of that type, by name, that is open to the namespace. If it is invalid or lacks its
+        Secret, that is an error, and no other is used: evidence must not come from another server unnoticed.
         """
         item = await self._default(kind) if name is None else await self._named(name)
         name, spec = item["metadata"]["name"], parse_spec(item)
@@ -55,7 +55,7 @@ class KubernetesDataSources:
             raise Rejected(f"DataSource {name} does not exist", GapReason.NO_DATA_SOURCE) from e
 
     async def _default(self, kind: str) -> dict[str, Any]:
-        """The first default that is open to the namespace; if none is, the first."""
+        """Return the first default of the type that is open to the namespace; if none is open, the first default."""
         found = [item async for item in self.operator.list(DATA_SOURCES)]
         defaults = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
         defaults.sort(key=lambda item: str(item["metadata"]["name"]))
@@ -70,7 +70,7 @@ class KubernetesDataSources:
 
 
 async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endpoint:
-    """The endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret of theirs cannot be had."""
+    """Return the endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret cannot be read."""
     return Endpoint(
         name=name,
         url=spec.endpoint,
@@ -86,7 +86,7 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endp
 
 
 def _renewal(spec: DataSourceSpec, secrets: Secrets) -> Callable[[], Credentials]:
-    """Reads the credentials again, from a thread: a question of many requests may outlive them."""
+    """Return a function that reads the credentials again, from a thread: they may expire during a question."""
     loop = asyncio.get_running_loop()
 
     def renew() -> Credentials:
@@ -101,7 +101,7 @@ def _renewal(spec: DataSourceSpec, secrets: Secrets) -> Callable[[], Credentials
 
 
 def parse_spec(item: dict[str, Any]) -> DataSourceSpec:
-    """The spec of a DataSource. Raises Rejected (NoDataSource) if it is invalid."""
+    """Parse the spec of a DataSource. Raises Rejected (NoDataSource) if it is invalid."""
     try:
         return DataSourceSpec.from_json(item["spec"])
     except ValidationError as e:

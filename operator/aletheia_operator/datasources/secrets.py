@@ -1,4 +1,4 @@
-"""The credentials of a DataSource: values of Secrets in the operator's own namespace, read anew for each question."""
+"""Reads the credentials of a DataSource from Secrets in the operator's namespace, again for each question."""
 
 import base64
 import binascii
@@ -11,13 +11,13 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.clients.words import MIN_SECRET_CHARACTERS
+from aletheia_operator.clients.quoting import MIN_SECRET_CHARACTERS
 
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class Secrets:
-    """The Secrets of one namespace, each read once. Errors hold no value."""
+    """The Secrets of one namespace, each read once. Error messages contain no value."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str | None, data_source: str) -> None:
         self._kubernetes = kubernetes
@@ -25,16 +25,16 @@ class Secrets:
         self._data_source = data_source
         self._read: dict[str, dict[str, Any]] = {}
         self.values: set[str] = set()
-        """Secret values that were given out: no message may repeat them."""
+        """Secret values that were returned: no message may contain them."""
 
     def anew(self) -> "Secrets":
-        """The same Secrets, none of them read yet."""
+        """Return the same Secrets with none of them read yet."""
         return Secrets(self._kubernetes, self._namespace, self._data_source)
 
     async def value(self, name: str, key: str, *, public: bool = False) -> str:
-        """One value, without white space at its ends. Raises Rejected (NoDataSource) if it cannot be had.
+        """Return one value, stripped of white space. Raises Rejected (NoDataSource) if it cannot be read.
 
-        `public`: messages may repeat it, as a certificate.
+        `public`: the value is not secret, for example a certificate, and messages may contain it.
         """
         encoded = (await self._secret(name)).get(key)
         if not isinstance(encoded, str):
@@ -48,14 +48,14 @@ class Secrets:
         return value
 
     async def user_name(self, name: str, key: str) -> str:
-        """As `value`. Messages do not repeat a long name; a short one (`admin`) is no secret, and may be in any text."""
+        """Return a user name, as `value` does. A long name is kept out of messages; a short one (`admin`) is no secret."""
         user = await self.value(name, key, public=True)
         if len(user) >= MIN_SECRET_CHARACTERS:
             self.values.add(user)
         return user
 
     async def has(self, name: str, key: str) -> bool:
-        """Whether there is such a value."""
+        """Return whether the Secret has this key."""
         return key in await self._secret(name)
 
     async def _secret(self, name: str) -> dict[str, Any]:
@@ -74,12 +74,12 @@ class Secrets:
         return secret.get("data") or {}
 
     def refused(self, why: str) -> Rejected:
-        """The error that the DataSource cannot be used."""
+        """Return the error for a DataSource that cannot be used."""
         return Rejected(f"DataSource {self._data_source}: {why}", GapReason.NO_DATA_SOURCE)
 
 
 async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
-    """Raises Rejected (NoDataSource) if a Secret or a value is missing, or cannot be a header's value."""
+    """Read the credentials. Raises Rejected (NoDataSource) if a Secret or key is missing, or not valid in a header."""
     access_key = None
     headers = []
     if spec.auth is not None and spec.auth.access_key is not None:
@@ -94,7 +94,7 @@ async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
 
 
 async def _certificates(tls: TLS, secrets: Secrets) -> tuple[str | None, str | None]:
-    """PEM of the CA, and of the client's certificate with its key; None for what the DataSource does not name."""
+    """Return the PEM of the CA, and of the client's certificate with its key; None for each that `tls` does not name."""
     ca = client = None
     if tls.ca_secret_ref is not None:
         ca = await secrets.value(tls.ca_secret_ref.name, tls.ca_secret_ref.key, public=True)
@@ -113,7 +113,7 @@ async def _header(secrets: Secrets, name: str, key: str) -> str:
 
 
 async def _access_key(name: str, secrets: Secrets) -> tuple[str, str, str | None]:
-    """Key id, secret and token of a temporary key, by the names that bucket claims (Rook, NooBaa) and AWS's tools use."""
+    """Return key id, secret and session token (None without), by the keys that bucket claims (Rook, NooBaa) and AWS use."""
     key_id, secret = [await _header(secrets, name, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     temporary = await secrets.has(name, "AWS_SESSION_TOKEN")
     return key_id, secret, await _header(secrets, name, "AWS_SESSION_TOKEN") if temporary else None

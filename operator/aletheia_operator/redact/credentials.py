@@ -1,10 +1,10 @@
-"""Literal credentials in Kubernetes objects: values that belong into a Secret and were written beside it. Best effort, pure.
+"""Removes literal credentials from Kubernetes objects: values that belong into a Secret but stand elsewhere. Best effort, pure.
 
-Taken out are: the value of a variable, header, annotation or option whose name says that it is a credential; in any text the
-passwords of URLs, connection strings and command lines, private keys, and tokens that are known by their form. Nothing of a
-value is kept, no digest either: a short password is found from its digest.
+Removed are: the value of a variable, header, annotation or option whose name says that it is a credential; and in any text the
+passwords of URLs, connection strings and command lines, private keys, and tokens of a known form. Nothing of a value is kept.
+A digest is not kept either: a short password can be found from it.
 
-Every pattern is RE2's, which is linear in the text: an attacker may have written it. Not for the event loop all the same.
+Every pattern runs in RE2, in time linear in the text, which an attacker may have written. Do not call it on the event loop.
 """
 
 from functools import lru_cache
@@ -97,12 +97,12 @@ _MAX_COUNT = 7  # digits of a number of tokens
 
 @lru_cache(4096)
 def is_credential(name: str) -> bool:
-    """Whether a variable, header, annotation or option of this name holds a credential."""
+    """Return whether a variable, header, annotation or option of this name holds a credential."""
     return _NAME.search(name) is not None
 
 
 def redact_value(name: str, value: str) -> str:
-    """The value of a variable, header, annotation or option of this name, without what is a credential."""
+    """Return the value of a variable, header, annotation or option with this name, without credentials."""
     if not is_credential(name) or value.lower() in _SAFE or _PLAIN_FILE.match(value) or _REFERENCE.match(value):
         return redact_text(value)
     counts = name.lower().endswith("tokens") and value.isdecimal() and len(value) <= _MAX_COUNT
@@ -110,7 +110,7 @@ def redact_value(name: str, value: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """A text, for example an argument or a message, without what is a credential."""
+    """Return a text, for example an argument or a message, without credentials."""
     if len(text) < MIN_LENGTH or not _HINT.search(text):
         return text
     small = text.lower()
@@ -122,10 +122,10 @@ def redact_text(text: str) -> str:
 
 
 def redact_spec(spec: Any) -> int:
-    """Redact an object, or a part of one, in place, at any depth; how many values changed.
+    """Redact an object, or a part of one, in place, at any depth. Returns how many values changed.
 
-    Looked at are `{name, value}` pairs, the words of `command` and `args`, and every text; of a text below a key whose name
-    says that it is a credential, nothing stays. `name`, `secretName` and other references stay as they are.
+    Checks `{name, value}` pairs, the words of `command` and `args`, and every text. A text below a key whose name says that it
+    is a credential is removed whole. References (`name`, `secretName` and the like) stay as they are.
     """
     changed = 0
     waiting = [spec]
@@ -141,7 +141,7 @@ def redact_spec(spec: Any) -> int:
 
 
 def _redact_list(values: list[Any]) -> int:
-    """Texts; of a flag that stands alone, for example `--password`, the text behind it."""
+    """Redact the texts of a list. If one is a flag for a credential, for example `--password`, the next is its value."""
     if not any(isinstance(one, str) for one in values):
         return 0
     changed = 0
@@ -169,7 +169,7 @@ def _program(words: list[Any]) -> str:
 
 
 def _behind(flag: str, word: str, program: str) -> str:
-    """A word without what is a credential; `flag` is the word before it."""
+    """Return `word` without credentials. `flag`: the word before it. `program`: the command that gets them."""
     name = flag.lstrip("-")
     alone = flag.startswith("-") and "=" not in flag and " " not in flag
     if alone and not word.startswith("-") and (is_credential(name) or flag in _FLAGS.get(program, ())):

@@ -1,4 +1,4 @@
-"""What of a Kubernetes object may be kept. Pure; all functions change the object in place."""
+"""Removes from Kubernetes objects what may not be kept. Pure; all functions change the object in place."""
 
 import hashlib
 from typing import Any
@@ -18,9 +18,9 @@ _COPIES = frozenset({  # annotations that hold a copy of what was applied, with 
 
 
 def make_fit(item: dict[str, Any]) -> int:
-    """Take away, in place, what is noise, not the reader's business, or a credential; how many values were redacted.
+    """Remove noise, other tenants' data and credentials from an object. Returns how many values were redacted.
 
-    Not for the event loop: every text of the object is looked through.
+    Do not call it on the event loop: it searches every text of the object.
     """
     metadata = item["metadata"]
     metadata.pop("managedFields", None)
@@ -44,7 +44,7 @@ def make_fit(item: dict[str, Any]) -> int:
 
 
 def _redact_annotations(part: Any) -> int:
-    """Redact the annotations of an object and of the templates in it; copies of what was applied are dropped, uncounted."""
+    """Redact the annotations of an object and of its templates. Copies of the applied object are dropped, and not counted."""
     changed = 0
     waiting = [part]
     while waiting:
@@ -62,7 +62,7 @@ def _redact_annotations(part: Any) -> int:
 
 
 def _redact_documents(annotations: dict[str, Any]) -> int:
-    """Redact the annotations whose text is JSON as what they say: tools keep whole specs there."""
+    """Redact annotations that contain JSON as the object in it: tools keep whole specs there."""
     changed = 0
     for name, value in annotations.items():
         if not isinstance(value, str) or value[:1] not in ("{", "["):
@@ -78,9 +78,9 @@ def _redact_documents(annotations: dict[str, Any]) -> int:
 
 
 def _digest_data(item: dict[str, Any]) -> None:
-    """Replace a ConfigMap's contents by the SHA-256 of each, or by nothing where the key says that it is a credential.
+    """Replace each content of a ConfigMap by its SHA-256; drop it if the key says that it is a credential.
 
-    Annotations go, since tools copy contents into them.
+    Annotations are removed: tools copy contents into them.
     """
     item["metadata"].pop("annotations", None)
     data = {**(item.pop("data", None) or {}), **(item.pop("binaryData", None) or {})}

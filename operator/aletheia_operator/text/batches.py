@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 SEPARATOR = b",\n"
-"""Between entries; an encoded entry contains no line feed."""
+"""Stands between entries. An encoded entry contains no line feed."""
 KEY = slice(len(b'{"timestamp":"'), len(b'{"timestamp":"2026-11-22T15:21:11.072842937Z'))
-"""Where an encoded entry has its timestamp, which sorts."""
+"""Position of the timestamp in an encoded entry. Timestamps sort as text."""
 LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-"""Levels by their code. Code 0 means that the entry has no level."""
+"""Level of each code. Code 0: the entry has no level."""
 SERIOUS = frozenset({"ERROR", "FATAL"})
 SERIOUS_CODE = LEVEL_CODES.index("ERROR")
-"""The lowest code of a serious level."""
+"""Lowest code of a serious level."""
 
 
 @dataclass(frozen=True, slots=True)

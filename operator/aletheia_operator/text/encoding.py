@@ -1,4 +1,4 @@
-"""Values as JSON on one line."""
+"""Encodes values as JSON on one line."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 
 
 def dumps(value: Any, sort_keys: bool = False) -> bytes:
-    """Also half a surrogate pair and integers past 64 bits, which only the standard encoder escapes or spells."""
+    """Encode a value. Lone surrogates and integers beyond 64 bits, which orjson refuses, go to the standard encoder."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except TypeError:

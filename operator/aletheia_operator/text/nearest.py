@@ -1,4 +1,4 @@
-"""The names that a misspelt one may have meant. Pure; takes up to some tenths of a second, so not for the event loop."""
+"""Finds the names that a misspelt name may have meant. Pure; takes up to some tenths of a second: not for the event loop."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,27 +9,28 @@ from itertools import islice
 MAX_NAMES = 2_000
 MAX_CHARACTERS = 100
 MAX_COMPARED = 30
-"""Names that are compared closely, which takes time with the square of their length."""
+"""Names that are compared closely. Each takes time quadratic in its length."""
 MAX_NEAR = 3
-SIMILARITY = 0.6  # of 1
+SIMILARITY = 0.6
+"""Least similarity of a near name: 1 is equal, 0 has nothing in common (difflib.SequenceMatcher.ratio)."""
 
 
 def nearest(name: str, names: Iterable[str], similarity: float = SIMILARITY) -> list[str]:
-    """At most three of `names`, the nearest first, in any case of letters; [] if none is near. Looks at the first 2,000."""
+    """Return at most three of the first 2,000 `names`, the nearest first, ignoring case; [] if none is near."""
     known: dict[str, str] = {}
-    for one in likely(name, islice(names, MAX_NAMES)):
-        known.setdefault(_comparable(one), one)
-    return [known[one] for one in get_close_matches(_comparable(name), known, MAX_NEAR, similarity)]
+    for candidate in likely(name, islice(names, MAX_NAMES)):
+        known.setdefault(_comparable(candidate), candidate)
+    return [known[near] for near in get_close_matches(_comparable(name), known, MAX_NEAR, similarity)]
 
 
 def likely(name: str, names: Iterable[str]) -> list[str]:
-    """Those of `names` that are worth a close comparison: they share most letters, and pairs of them, with `name`."""
+    """Return the MAX_COMPARED names that share most letters and pairs of letters with `name`, to be compared closely."""
     wanted = _pairs(name)
     return nlargest(MAX_COMPARED, names, key=lambda one: _shared(wanted, _pairs(one)))
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """`; the nearest names: a, b`, to add to a message; empty if none is near."""
+    """Return `; the nearest names: a, b`, to append to a message; '' if none is near."""
     near = nearest(name, names)
     return f"; the nearest names: {', '.join(near)}" if near else ""
 
@@ -39,11 +40,11 @@ def _comparable(name: str) -> str:
 
 
 def _pairs(name: str) -> Counter[str]:
-    """The letters, and the pairs of letters that follow one another, with the beginning as one."""
+    """Count the letters and the pairs of adjacent letters. The first letter also counts as a pair with the beginning."""
     name = _comparable(name)
     return Counter(name) + Counter(map("".join, zip(f"\0{name}", name, strict=False)))
 
 
 def _shared(these: Counter[str], those: Counter[str]) -> float:
-    """How much two have in common, of 1: twice what they share, of all that they have."""
+    """Return the similarity of two counts, from 0 to 1 (Dice coefficient)."""
     return 2 * (these & those).total() / max(1, these.total() + those.total())

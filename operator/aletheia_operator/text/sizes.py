@@ -1,8 +1,8 @@
-"""Sizes for people. Pure."""
+"""Formats sizes for people. Pure."""
 
 
 def readable_size(size_bytes: int) -> str:
-    """Such as 79.3Ki; the units of Kubernetes quantities."""
+    """Return a size with a unit of Kubernetes quantities, for example 79.3Ki."""
     size = float(size_bytes)
     for unit in ("", "Ki", "Mi", "Gi"):
         if size < 1024:

@@ -1,4 +1,4 @@
-"""RFC 3339 times with nanoseconds, which datetime cannot hold. A moment is an int: nanoseconds since the Unix epoch."""
+"""Reads and writes RFC 3339 times with nanoseconds. A moment is an int: nanoseconds since the Unix epoch."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ _RFC3339 = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]
 
 
 def parse_nanoseconds(text: bytes) -> int | None:
-    """The moment of an RFC 3339 time such as `2026-11-22T15:21:11.072842937Z`; None if it is not one."""
+    """Return the moment of an RFC 3339 time, for example `2026-11-22T15:21:11.072842937Z`; None if `text` is not one."""
     match = _RFC3339.fullmatch(text)
     if match is None:
         return None
@@ -28,15 +28,16 @@ def _seconds(text: bytes) -> int | None:
 
 
 def to_nanoseconds(moment: datetime) -> int:
+    """Return a time as nanoseconds since the Unix epoch."""
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def format_nanoseconds(moment: int) -> str:
-    """RFC 3339 UTC with nine digits of a second, which sorts as text."""
+    """Return a moment as RFC 3339 UTC with nine digits of a second, which sorts as text."""
     seconds, fraction = divmod(moment, NANOSECONDS)
     return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:09d}Z"  # strftime pads no year
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 UTC; a fraction of a second only where there is one."""
+    """Return a time as RFC 3339 UTC, with a fraction of a second only if it has one."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Trace ids that log entries mention, the first of them, those of error and fatal lines before the others.
+"""Finds trace ids in log entries: the first ones, those of error and fatal lines before others.
 
 Forms: W3C `traceparent` (https://www.w3.org/TR/trace-context/#traceparent-header), Jaeger's `uber-trace-id`, and fields named
 trace_id, traceId, trace.id, otelTraceID, X-B3-TraceId and the like, in JSON, logfmt or plain text, with 32 or 16 hex digits.
@@ -24,16 +24,16 @@ _SHORT = 16
 
 @dataclass
 class TraceIds:
-    """The first `most` ids of error and fatal lines and the first `most` of all lines, each with the time of its line."""
+    """The first `most` ids of error and fatal lines, and the first `most` ids of all lines, each with its line's time."""
 
     most: int
     serious: dict[str, str] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     more: bool = False
-    """Whether there were further ids."""
+    """Whether further ids were left out."""
 
     def see(self, block: bytes) -> None:
-        """Look through entries in their order, encoded, with SEPARATOR between."""
+        """Search the next entries, in order. `block`: encoded entries with SEPARATOR between."""
         end, time, serious = 0, "", False  # of the entry that the last id was in
         for match in _MENTION.finditer(block):
             trace_id = normal(next(group for group in match.groups() if group is not None).decode())
@@ -58,22 +58,22 @@ class TraceIds:
 
 
 def _entry_around(block: bytes, after: int, match: "re.Match[bytes]") -> tuple[int, int]:
-    """Where the entry of `match` begins and ends; it begins no sooner than `after`."""
+    """Return the start and end of the entry that contains `match`. `after`: no entry begins before it."""
     start = block.rfind(SEPARATOR, after, match.start())
     end = block.find(SEPARATOR, match.end())
     return (after if start < 0 else start + len(SEPARATOR)), (len(block) if end < 0 else end)
 
 
 def normal(text: str) -> str | None:
-    """An id as 32 or 16 small hex digits, the latter where the upper half is zero; None for zero, which is no id."""
+    """Return an id as 32 lower-case hex digits, or 16 if its upper half is zero; None for zero, which is not an id."""
     digits = text.lower().lstrip("0")
     return digits.zfill(_SHORT if len(digits) <= _SHORT else 2 * _SHORT) if digits else None
 
 
 def first(parts: Sequence[TraceIds], limit: int | None) -> tuple[list[str], bool]:
-    """At most `limit` ids (None: all): those of error and fatal lines by time, then the others by time.
+    """Return at most `limit` ids, and whether there are more. `limit` None: all ids.
 
-    Also whether there are more. Takes long for thousands of parts.
+    Ids of error and fatal lines come first, by time; then the others, by time. Slow for thousands of `parts`.
     """
     ids: list[str] = []
     for kind in ("serious", "seen"):

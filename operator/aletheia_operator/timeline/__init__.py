@@ -1,4 +1,4 @@
-"""What a person reads first of a session. Made of its artifacts; no I/O."""
+"""Makes the timeline of a session from its artifacts. No I/O."""
 
 from aletheia_operator.timeline.timeline import Reader, Timeline
 

@@ -1,4 +1,4 @@
-"""First error and bursts of errors of each container, out of a pod's log entries as they pass. Pure, memory flat."""
+"""Finds the first error and the bursts of errors of each container in a pod's log entries. Pure; memory is flat."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ TIMES_THE_MEAN = 3  # of all buckets of the window
 
 @dataclass
 class _Bucket:
-    """The errors of a span of time: `entry` is the index of the first."""
+    """The errors of a span of time. `entry`: index of the first one in the artifact."""
 
     entry: int
     first: str
@@ -45,10 +45,10 @@ class ErrorWatch:
         self.bucket_seconds = max(LEAST_BUCKET_SECONDS, seconds / MOST_BUCKETS)
         self._number = max(1.0, seconds / self.bucket_seconds)
         self._containers: dict[str, _Container] = {}
-        self._second, self._bucket = "", 0  # of the last error: most come in crowds
+        self._second, self._bucket = "", 0  # of the last error: many errors share a second
 
     def see(self, entry: Mapping[str, Any], index: int) -> None:
-        """A log entry and its index in the artifact."""
+        """Take a log entry. `index`: its place in the artifact."""
         if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
             return
         container = self._containers.get(entry["container"])
@@ -74,7 +74,7 @@ class ErrorWatch:
                 yield Moment(begin.first, "ErrorBurst", pod, message, name, count, end, entry=begin.entry)
 
     def _bursts(self, container: _Container) -> list[list[_Bucket]]:
-        """Runs of buckets that stand out."""
+        """Return the runs of buckets with exceptionally many errors."""
         least = max(LEAST_ERRORS, TIMES_THE_MEAN * container.count / self._number)
         bursts: list[list[_Bucket]] = []
         previous = -2

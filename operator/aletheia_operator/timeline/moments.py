@@ -1,4 +1,4 @@
-"""What of an event or an object belongs on a timeline, and how it is called there. Pure."""
+"""Turns events and objects into moments of the timeline. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from aletheia_operator.text.display import one_line
 
 MAX_MESSAGE = 200
 
-RANKS = {  # what stays when there are too many
+RANKS = {  # the kinds that stay when there are too many moments: lower ranks first
     kind: rank
     for rank, kind in enumerate((
         "Rollout", "OOMKill", "NodeTrouble", "Eviction", "Scaling", "Restart", "ContainerExit", "ImagePull", "Scheduling",
@@ -32,7 +32,7 @@ _NODE_STARTS = ("NodeHas", "EvictionThreshold", "FreeDisk", "KubeletNotReady")
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened. `timestamp` and `end` are RFC 3339 in UTC."""
+    """One thing that happened. `timestamp` and `end` are RFC 3339 in UTC."""
 
     timestamp: str
     kind: str
@@ -55,7 +55,7 @@ class Moment:
 
 
 def of_event(entry: Mapping[str, Any]) -> Iterator[Moment]:
-    """An entry of data/events: every warning, and of the rest what changes a workload, a pod or a node."""
+    """Yield the moment of an entry of data/events: each warning, and each change of a workload, a pod or a node."""
     kind = _kind_of_event(entry)
     if kind is None:
         return
@@ -81,7 +81,7 @@ def _kind_of_event(entry: Mapping[str, Any]) -> str | None:
 
 
 def of_object(entry: Mapping[str, Any]) -> Iterator[Moment]:
-    """An entry of data/objects: how containers ended, what keeps a pod from running, what ails a node."""
+    """Yield the moments of an entry of data/objects: container exits, pods that cannot run, node problems."""
     match entry["kind"]:
         case "Pod":
             yield from _of_pod(entry)

@@ -1,6 +1,6 @@
-"""The timeline of a session: what happened, in one ordered list with links into the artifacts.
+"""The timeline of a session: an ordered list of what happened, with links into the artifacts.
 
-It sees the entries on their way to the disk, since those of a sealed session cannot be read back.
+It reads entries while they are saved: those of a sealed session cannot be read back.
 """
 
 import re
@@ -25,7 +25,7 @@ MAX_MOMENTS = 5_000
 
 @dataclass
 class Reader:
-    """Sees one artifact's entries, in order, and then its metadata. Calls may take long for large batches."""
+    """Reads one artifact's entries, in order, and then its metadata. Slow for large batches."""
 
     timeline: "Timeline"
     moments_of: Callable[[Mapping[str, Any]], Iterable[Moment]]
@@ -34,7 +34,7 @@ class Reader:
     count: int = 0
 
     def see(self, entries: Iterable[Any] | Encoded) -> None:
-        """The next entries, as they are written."""
+        """Take the next entries, as they are written."""
         if isinstance(entries, Encoded):
             self._see_encoded(entries)
             return
@@ -47,7 +47,7 @@ class Reader:
             self.count += 1
 
     def _see_encoded(self, entries: Encoded) -> None:
-        """Of log entries only the errors are decoded."""
+        """Take encoded log entries. Only errors are decoded."""
         assert self.watch is not None
         serious = [match.start() for match in _SERIOUS_CODES.finditer(entries.codes)]
         lines = entries.block.split(b"\n") if serious else []
@@ -56,7 +56,7 @@ class Reader:
         self.count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        """The artifact is saved at `path`: what it showed belongs to the timeline."""
+        """Add what was read to the timeline: the artifact is saved at `path`."""
         if self.watch is not None:
             self.found += self.watch.moments(f"pod/{metadata.get('pod')}")
         owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
@@ -78,7 +78,7 @@ class Timeline:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def reader(self, source: str, category: str) -> Reader | None:
-        """A reader for an artifact of this source and category; None where such show nothing for a timeline."""
+        """Return a reader for an artifact of this source and category; None if such artifacts add nothing to a timeline."""
         match source, category:
             case "kubernetes", "logs":
                 return Reader(self, lambda entry: (), ErrorWatch(self.start, self.end))
@@ -90,7 +90,7 @@ class Timeline:
                 return None
 
     def add(self, moments: Iterable[Moment]) -> None:
-        """Add those within the window."""
+        """Add the moments that lie within the window."""
         with self._lock:
             for moment in moments:
                 if not self._is_within(moment):
@@ -103,7 +103,7 @@ class Timeline:
                     self._kept = _weightiest(self._kept)
 
     def entries(self) -> list[dict[str, Any]]:
-        """In order of time, at the same time the weightier first.
+        """Return the entries by time; at the same time the more important first.
 
         {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of what repeated),
         "container", "entry" (index of the artifact's entry).
@@ -114,7 +114,7 @@ class Timeline:
         return {"kinds": dict(sorted(self._kinds.items())), "left_out": max(0, self._kinds.total() - MAX_MOMENTS)}
 
     def summary(self) -> str:
-        """Such as: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
+        """Say, for example: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
         first = self._first
         if first is None:
             return "nothing out of the ordinary"
@@ -130,7 +130,7 @@ class Timeline:
 
 
 def _weightiest(moments: Iterable[Moment]) -> list[Moment]:
-    """At most MAX_MOMENTS, the weightier kinds first, of one kind the earlier first."""
+    """Return at most MAX_MOMENTS: more important kinds first, within a kind the earlier first."""
     return sorted(moments, key=lambda moment: (_rank(moment), _by_time(moment)))[:MAX_MOMENTS]
 
 
@@ -139,7 +139,7 @@ def _rank(moment: Moment) -> int:
 
 
 def _by_time(moment: Moment) -> tuple[str, int, str, str, str, int]:
-    """Sorts by time, then by weight, then by what it is about, so that the order never depends on who was faster."""
+    """Return the sort key: time, rank, then content, so that the order does not depend on which source answered first."""
     sortable = moment.timestamp.removesuffix("Z")  # a time with a fraction sorts behind its whole second
     place = moment.artifact, -1 if moment.entry is None else moment.entry
     return sortable, _rank(moment), moment.object, moment.container or "", *place

@@ -225,8 +225,8 @@ def operations(body: Any) -> list[str] | None:
     return services(body)
 
 
-def words(body: Any) -> str:
-    """What a refusal says, uncut."""
+def error_text(body: Any) -> str:
+    """Return the error text of a refusal, uncut; empty if there is none."""
     return "; ".join(_messages(body.get("errors") if isinstance(body, dict) else None))
 
 

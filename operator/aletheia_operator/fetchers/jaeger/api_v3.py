@@ -66,7 +66,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
             elif key == "result" and stream.value() is not None:
                 raise endpoint.not_of("Jaeger's API v3")
             elif key == "error":
-                reading.errors.append(words({"error": stream.value()}))
+                reading.errors.append(error_text({"error": stream.value()}))
             elif key != "result":
                 stream.value()
     if stream.kind() or not answered:
@@ -221,8 +221,8 @@ def operations(body: Any) -> list[str] | None:
     return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
-def words(body: Any) -> str:
-    """What a refusal says, uncut."""
+def error_text(body: Any) -> str:
+    """Return the error text of a refusal, uncut; empty if there is none."""
     error = body.get("error") if isinstance(body, dict) else None
     return str(error.get("message") or error) if isinstance(error, dict) else str(body)
 

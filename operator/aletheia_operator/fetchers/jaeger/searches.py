@@ -49,7 +49,7 @@ async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str
 async def _services(api: ModuleType, endpoint: Endpoint, http: Http) -> list[str]:
     answer = await http.fetch_json(endpoint, api.SERVICES, [])
     if answer.status >= 400:
-        raise endpoint.failed(answer.status, api.words(answer.body))
+        raise endpoint.failed(answer.status, api.error_text(answer.body))
     names: list[str] | None = api.services(answer.body)
     if names is None:
         raise endpoint.not_of("Jaeger")
@@ -168,7 +168,7 @@ class Asked:
             return readings[-1]
 
         try:
-            reading = await self.http.stream_json(self.endpoint, path, query, read, self.api.words)
+            reading = await self.http.stream_json(self.endpoint, path, query, read, self.api.error_text)
         except (Unavailable, Rejected) as e:
             if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # what later versions call an empty answer
                 return Reading(self.spill, self.whole)

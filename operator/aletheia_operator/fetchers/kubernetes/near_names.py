@@ -1,4 +1,4 @@
-"""Names that a misspelt target may have meant.
+"""Adds the nearest names to the error for a target that does not exist.
 
 Speaks GET on the collection of the target's kind, as metadata alone.
 """
@@ -10,15 +10,16 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.kubernetes.resources import collection
-from aletheia_operator.text.nearest import nearest
+from aletheia_operator.text.nearest import hint
 
-MAX_NAMES = 500  # are compared
+MAX_NAMES = 500
+"""Names that are listed and compared."""
 
 
 async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace: str, target: Target) -> SourceError:
-    """Return the error; of a target that does not exist, with its namespace and the names that are nearest to its own.
+    """Return the error for a target; if the target does not exist, with its namespace and the nearest names there.
 
-    Where the names may not be listed, the error says the namespace alone.
+    If the names may not be listed, only the namespace is added.
     """
     kind, name = (target.workload.kind, target.workload.name) if target.workload else ("Pod", target.pod)
     if error.reason != GapReason.NOT_FOUND or name is None:
@@ -31,6 +32,5 @@ async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace:
                 break
     except SourceError:
         names = []
-    near = await asyncio.to_thread(nearest, name, names)
-    hint = f"; the nearest names there: {', '.join(near)}" if near else ""
-    return Rejected(f"namespace {namespace} has no {kind} {name}{hint}. {error.message}", GapReason.NOT_FOUND)
+    near = await asyncio.to_thread(hint, name, names)
+    return Rejected(f"namespace {namespace} has no {kind} {name}{near}. {error.message}", GapReason.NOT_FOUND)

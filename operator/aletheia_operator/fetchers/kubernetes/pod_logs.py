@@ -115,7 +115,7 @@ class PodLogs:
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 directory = directories.get(one.planned.container)
-                turn = kubelets.turn(directory.address) if kubelets is not None and directory is not None else None
+                turn = kubelets.log_slots(directory.address) if kubelets is not None and directory is not None else None
                 group.create_task(one.guarded(one.read(one.planned, directory, turn)))
         try:
             await self._follow_restarts()

@@ -48,8 +48,8 @@ class Page:
         return str(orjson.loads(self.spill.get(line.number)))
 
 
-def words(body: Any) -> str:
-    """What a refusal says if it is JSON, uncut; Loki itself answers in plain text."""
+def error_text(body: Any) -> str:
+    """Return the error text of a refusal in JSON, uncut. Loki itself refuses in plain text; proxies answer in JSON."""
     return str(body.get("message") or body.get("error") or "")
 
 

@@ -15,7 +15,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Findings, Missing
-from aletheia_operator.fetchers.loki.answer import Line, Page, read, words
+from aletheia_operator.fetchers.loki.answer import Line, Page, error_text, read
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.timestamps import format_nanoseconds
@@ -93,7 +93,7 @@ class Pages:
             return _step(pages[-1], self.start, self.end, known)
 
         try:
-            return await self.http.stream_json(self.endpoint, "/loki/api/v1/query_range", parameters, take, words)
+            return await self.http.stream_json(self.endpoint, "/loki/api/v1/query_range", parameters, take, error_text)
         except SourceError as e:
             page = pages[-1] if pages else None
             smaller = self._smaller(size, e)

@@ -1,4 +1,4 @@
-"""Whether a server knows the metrics and labels that an empty query names, and which names are near. Blocks."""
+"""Finds metrics and labels of an empty query that the server does not know, and the nearest names. All calls block."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,30 @@ from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.text.nearest import SIMILARITY, likely, nearest
 
 MAX_SELECTORS = 5
-"""Of one query, that are looked up."""
+"""Selectors of one query that are looked up."""
 MAX_NAMES = 20_000
+"""Names of metrics that are compared."""
 NAMES_PER_TURN = 500
-"""Compared at once; a turn takes some milliseconds."""
-LABEL_SIMILARITY = 0.5  # of 1
-MOST_LABELS = 10
+"""Names that are compared in one go, which takes some milliseconds."""
+LABEL_SIMILARITY = 0.5
+"""Least similarity of a near label, of 1. A metric has few labels, so a looser match is still useful."""
+MAX_LABELS = 10
+"""Labels that are named if none is near."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What one server knows in the window, among the series that the tenant may read."""
+    """The names that one server knows in the window, among the series that the tenant may read."""
 
     client: PrometheusClient
     window: Window
     confined: Matcher | None
-    """What every selector must have. None: all series may be read."""
+    """Matcher that every selector must have. None: all series may be read."""
 
     def unknown(self, promql: str) -> Iterator[str]:
-        """One message for each metric, or label of a metric, that the query names and the server does not know.
+        """Yield a message for each metric, or label of a metric, that the query names and the server does not know.
 
-        Nothing if the query is not understood, names no metric, or the server does not answer such questions.
+        Yields nothing if the query is not understood or names no metric, or if the server does not list names.
         """
         try:
             selectors = parse(promql).selectors
@@ -61,13 +64,13 @@ class Names:
         others = [label for label in labels if label != "__name__"]
         near = ", ".join(
             label
-            for label in self._close(unknown, others, LABEL_SIMILARITY) or others[:MOST_LABELS]
+            for label in self._close(unknown, others, LABEL_SIMILARITY) or others[:MAX_LABELS]
             if self._readable(self._series(metric, Matcher(label, "!=", b"")))
         )
         return f"metric {metric} has no label {unknown}" + (f"; it has {near}" if near else "")
 
     def _nearest(self, metric: str) -> str:
-        """Metrics with a name like it, in words."""
+        """Say which metrics have a similar name; '' if none has."""
         try:
             names = self.client.metric_names(Selector("", self._forced).text() if self._forced else None, self.window)
         except SourceError:
@@ -76,11 +79,11 @@ class Names:
         return f"the nearest are {near}" if near else ""
 
     def _readable(self, series: Selector) -> bool:
-        """Whether a query finds these series: a server may ignore the matchers when it lists names, but not in a query."""
+        """Return whether a query finds these series. A server may ignore matchers when it lists names, but not in queries."""
         if self.confined is None:
             return True
-        asked = f"count(last_over_time({series.text()}[{max(1, round(self.window.seconds))}s]))"
-        return any(self.client.query(asked, int(self.window.end.timestamp())))
+        query = f"count(last_over_time({series.text()}[{max(1, round(self.window.seconds))}s]))"
+        return any(self.client.query(query, int(self.window.end.timestamp())))
 
     def _series(self, metric: str, *matchers: Matcher) -> Selector:
         return Selector("", (Matcher("__name__", "=", metric.encode()), *matchers, *self._forced))

@@ -1,4 +1,4 @@
-"""A server's own words, made fit to be repeated: credentials are taken out first, then the text is cut. Pure.
+"""Makes a server's own text safe to quote: credentials are removed first, then the text is cut. Pure.
 
 Every client quotes servers through `Quoter` and nothing else.
 """
@@ -13,27 +13,28 @@ from urllib.parse import quote, quote_plus
 from aletheia_operator.text.display import one_line
 
 MIN_SECRET_CHARACTERS = 8
-"""A shorter secret also occurs by chance: taking it out would garble the text and, by the holes, give the secret away."""
+"""A shorter secret also occurs by chance. Removing it would garble the text, and the holes would reveal the secret."""
 MAX_WORDS = 500
 MAX_ERROR_BYTES = 64 * 1024
-"""So much of a refusal is read; a longer one is cut there."""
+"""A longer error body is cut there."""
 LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"
 
 
 @dataclass(frozen=True)
 class Quoter:
-    """Repeats what a server said, without what it was shown."""
+    """Quotes text of a server, without the secrets that were sent to it."""
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Values that must not be repeated. If one is shorter than MIN_SECRET_CHARACTERS, nothing is quoted."""
+    """Values that must not be quoted. If one is shorter than MIN_SECRET_CHARACTERS, nothing is quoted at all."""
 
-    def __call__(self, said: str | bytes, limit: int = MAX_WORDS) -> str:
-        """One inert line of at most `limit` characters.
+    def __call__(self, original: str | bytes, limit: int = MAX_WORDS) -> str:
+        """Return the text as one inert line of at most `limit` characters.
 
-        `said` must be all that the server said; bytes may be cut at MAX_ERROR_BYTES.
+        `original` must be the server's whole text: of a secret that was cut, the rest would not be found. Bytes may be cut at
+        MAX_ERROR_BYTES.
         """
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-        cut = len(said) >= MAX_ERROR_BYTES  # then it may end in the beginning of a secret
+        text = original.decode("utf-8", "replace") if isinstance(original, bytes) else original
+        cut = len(original) >= MAX_ERROR_BYTES  # then it may end in the beginning of a secret
         if not text.strip():
             return ""
         if any(len(secret) < MIN_SECRET_CHARACTERS for secret in self.secrets if secret):
@@ -50,17 +51,17 @@ class Quoter:
         return text
 
     def _without_beginning(self, text: str) -> str:
-        """The text without what may be the beginning of a secret at its end."""
+        """Remove from the text's end what may be the beginning of a secret."""
         ends = (length for form in self._forms for length in range(1, len(form)) if text.endswith(form[:length]))
         return text[: len(text) - max(ends, default=0)]
 
     @cached_property
     def _forms(self) -> list[str]:
-        """The secrets as a server may write them, the longest first."""
+        """Return every form in which a server may write the secrets, the longest first."""
         return sorted({form for secret in self.secrets if secret for form in _forms(secret)}, key=len, reverse=True)
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """As it is, and escaped as in JSON, URLs, HTML and Python."""
+    """Return a secret as it is, and escaped as in JSON, URLs, HTML and Python."""
     inner = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
     return [secret, *inner, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret)]
