@@ -1,0 +1,31 @@
+"""A pytest plugin: one line of JSON for each test, with its outcome, its seconds and the mutated functions that it called.
+
+The line goes to the file that MUTATION_RECORD names. mutmut notes the functions when MUTANT_UNDER_TEST is "stats".
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from mutmut.state import state
+
+_seconds: dict[str, float] = {}
+_failed: set[str] = set()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _seconds[report.nodeid] = _seconds.get(report.nodeid, 0.0) + report.duration
+    if report.failed:
+        _failed.add(report.nodeid)
+    if report.when == "teardown":
+        functions = state()._stats
+        line = {
+            "test": report.nodeid,
+            "seconds": round(_seconds[report.nodeid], 3),
+            "failed": report.nodeid in _failed,
+            "functions": sorted(functions),
+        }
+        functions.clear()
+        with Path(os.environ["MUTATION_RECORD"]).open("a") as file:
+            file.write(json.dumps(line) + "\n")

@@ -1,0 +1,144 @@
+"""Runs the unit tests on mutants: each mutant in a process of its own, with the tests that call its function.
+
+mutmut's own runner forks one process that has run the whole suite, event loops and threads included; that loses mutants, and
+one test that fails without any mutant ends it. Here such tests are named and left out.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutation.mutants import function_of
+
+NOT_RUN = (  # minutes of searching and killing, of memory and of the clock: too slow to repeat, or not about the code
+    "test_chart.py",
+    "test_commands_killed.py",
+    "test_crash_safety.py",
+    "test_demo.py",
+    "test_interruptions.py",
+    "test_jaeger_memory.py",
+    "test_linear_patterns.py",
+    "test_session_life.py",
+)
+MOST_SECONDS = 30.0  # of tests for one mutant, as measured; what is left out can only lower the share
+
+
+@dataclass(frozen=True)
+class MeasuredTest:
+    """One test without any mutant: its node id, its seconds, whether it failed, and the mutated functions that it called."""
+
+    test: str
+    seconds: float
+    failed: bool
+    functions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one mutant fared. `noticed_by`: the test that failed, or what else ended the run; None when nothing did."""
+
+    mutant: str
+    noticed_by: str | None
+    tried: int
+    reaching: int
+
+
+def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
+    """Run every unit test once, and say what it calls."""
+    modules = sorted(
+        (file for file in (folder / "mutants" / "tests" / "unit").glob("test_*.py") if file.name not in NOT_RUN),
+        key=lambda file: file.stat().st_size,
+    )
+    piles = [[f"tests/unit/{file.name}" for file in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = pool.map(lambda pile: _pytest(folder, pile, mutant="stats", seconds=3600)[1], [pile for pile in piles if pile])
+        return [test for run in runs for test in run]
+
+
+def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome:
+    """Run the tests that call the mutant's function until one fails.
+
+    A function that is called in other processes only is tried with the tests that call others of its module.
+    """
+    function = function_of(mutant)
+    usable = [test for test in tests if not test.failed]
+    reaching = [test for test in usable if function in test.functions]
+    if not reaching:
+        module = function.rpartition(".")[0] + "."
+        reaching = [test for test in usable if any(one.startswith(module) for one in test.functions)]
+    chosen = _within(MOST_SECONDS, sorted(reaching, key=lambda test: test.seconds * len(test.functions)))
+    noticed_by = None
+    if chosen:
+        limit = 30 + 5 * sum(test.seconds for test in chosen)
+        code, run = _pytest(folder, [test.test for test in chosen], mutant=mutant, seconds=limit)
+        failed = [test.test for test in run if test.failed]
+        if code in (4, 5):
+            raise RuntimeError(f"pytest did not run the tests for {mutant}")
+        if code != 0:
+            noticed_by = failed[0] if failed else f"pytest's end ({code})"
+    return Outcome(mutant, noticed_by, len(chosen), len(reaching))
+
+
+def fail_anyway(folder: Path, tests: Iterable[str]) -> set[str]:
+    """Those of `tests` that fail without any mutant in a second run."""
+    some = sorted(set(tests))
+    return {test.test for test in _pytest(folder, some, mutant="", seconds=3600)[1] if test.failed} if some else set()
+
+
+def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]:
+    chosen = []
+    for test in tests:
+        seconds -= test.seconds
+        if seconds < 0 and chosen:
+            break
+        chosen.append(test)
+    return chosen
+
+
+def _pytest(folder: Path, tests: Sequence[str], *, mutant: str, seconds: float) -> tuple[int, list[MeasuredTest]]:
+    """pytest's exit code, and the tests that ran; a run that takes longer than `seconds` is killed."""
+    run = folder / "mutants"
+    with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as own:
+        record, listed = Path(own, "record"), Path(own, "tests")
+        record.touch()
+        listed.write_text("\n".join(tests))
+        command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", f"--basetemp={own}/tmp", "-p", "no:cacheprovider"]
+        first = [] if mutant in ("", "stats") else ["-x"]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{run / 'src'}:{run}",
+            "MUTANT_UNDER_TEST": mutant,
+            "MUTATION_RECORD": str(record),
+        }
+        process = subprocess.Popen(
+            [*command, *first, "-p", "tests.mutation.record", f"@{listed}"],
+            cwd=run,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        finally:
+            _kill(process)
+        return code, [MeasuredTest(**line) for line in map(json.loads, record.read_text().splitlines())]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End what a run left behind, itself included."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
