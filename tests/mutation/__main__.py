@@ -8,14 +8,13 @@ not noticed.
 
 import argparse
 import os
-import random
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutation.mutants import difference, make_mutants, names
+from tests.mutation.mutants import difference, make_mutants, sample
 from tests.mutation.tries import MeasuredTest, Outcome, attempt, fail_anyway, measure
 
 
@@ -30,27 +29,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
         folder = Path(place)
-        make_mutants(folder, options.modules)
-        every = sorted(names(folder))
-        sample = sorted(random.Random(options.seed).sample(every, min(options.sample, len(every))))
-        print(f"{len(every)} mutants, of which {len(sample)} are tried with seed {options.seed}", flush=True)
+        make_mutants(folder, options.modules, options.jobs)
+        count, chosen = sample(folder, options.sample, options.seed)
+        print(f"{count} mutants, of which {len(chosen)} are tried with seed {options.seed}", flush=True)
         tests = measure(folder, options.jobs)
         for test in (one.test for one in tests if one.failed):
             print(f"left out, for it fails without a mutant: {test}", flush=True)
-        share = report(folder, sample, tests, options.jobs)
+        share = report(folder, chosen, tests, options.jobs)
     return int(share < options.at_least)
 
 
-def report(folder: Path, sample: Sequence[str], tests: Sequence[MeasuredTest], jobs: int) -> float:
-    """Try each mutant of the sample, print those that are not noticed, and return the share of the others in percent."""
+def report(folder: Path, chosen: Sequence[str], tests: Sequence[MeasuredTest], jobs: int) -> float:
+    """Try each chosen mutant, print those that are not noticed, and return the share of the others in percent."""
     with ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(lambda mutant: attempt(folder, mutant, tests), sample))
+        outcomes = list(pool.map(lambda mutant: attempt(folder, mutant, tests), chosen))
     doubtful = fail_anyway(folder, [one.noticed_by for one in outcomes if one.noticed_by and "::" in one.noticed_by])
     missed = [one for one in outcomes if one.noticed_by is None or one.noticed_by in doubtful]
     for one in missed:
         print(f"\nnot noticed by {_tests(one)}: {one.mutant}\n{difference(folder, one.mutant)}", flush=True)
-    share = 100 * (len(sample) - len(missed)) / max(len(sample), 1)
-    print(f"\n{len(sample) - len(missed)} of {len(sample)} mutants noticed: {share:.1f} %", flush=True)
+    share = 100 * (len(chosen) - len(missed)) / max(len(chosen), 1)
+    print(f"\n{len(chosen) - len(missed)} of {len(chosen)} mutants noticed: {share:.1f} %", flush=True)
     return share
 
 

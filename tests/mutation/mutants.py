@@ -6,11 +6,13 @@ MUTANT_UNDER_TEST says which is called.
 
 import ast
 import contextlib
+import copy
 import json
+import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +32,14 @@ source_paths = ["src"]
 only_mutate = {modules}
 track_dependencies = false
 """
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 MAKE = (
     "from mutmut.__main__ import copy_src_dir, create_mutants, setup_source_paths;"
-    "copy_src_dir(); setup_source_paths(); create_mutants(2)"
+    "copy_src_dir(); setup_source_paths(); create_mutants({jobs})"
 )
 
 
-def make_mutants(folder: Path, modules: Sequence[str]) -> None:
+def make_mutants(folder: Path, modules: Sequence[str], jobs: int) -> None:
     """Fill the empty `folder` with the mutants of the modules that match a pattern of `modules`, and with the tests."""
     shutil.copytree(ROOT / "operator", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     run = folder / "mutants"
@@ -50,26 +53,39 @@ def make_mutants(folder: Path, modules: Sequence[str]) -> None:
     patterns = json.dumps([f"src/aletheia_operator/{one}" for one in modules])
     for place in (folder, run):
         (place / "pyproject.toml").write_text(SETTINGS.format(modules=patterns))
-    subprocess.run([sys.executable, "-c", MAKE], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", MAKE.format(jobs=jobs)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def names(folder: Path) -> Iterator[str]:
-    """Names of the mutants that change more than the text of a string or a call of the log."""
-    source = folder / "mutants" / "src"
-    for file in source.rglob("*.py"):
-        if not file.with_name(file.name + ".meta").exists():
-            continue
-        module = ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
-        functions = {
-            node.name: node
-            for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
-        for name, node in functions.items():
-            base, separator, number = name.partition("__mutmut_")
-            original = functions.get(f"{base}__mutmut_orig")
-            if separator and number != "orig" and original is not None and _essence(node) != _essence(original):
-                yield f"{module}.{name}"
+def sample(folder: Path, size: int, seed: int) -> tuple[int, list[str]]:
+    """How many mutants there are, and `size` of those that change more than the text of a string or a call of the log."""
+    every: list[tuple[str, Function, Function]] = []
+    for file in sorted((folder / "mutants" / "src").rglob("*.py")):
+        if file.with_name(file.name + ".meta").exists():
+            every += _mutants_in(folder, file)
+    random.Random(seed).shuffle(every)
+    chosen: list[str] = []
+    for name, mutated, original in every:
+        if len(chosen) == size:
+            break
+        if _essence(mutated) != _essence(original):
+            chosen.append(name)
+    return len(every), sorted(chosen)
+
+
+def _mutants_in(folder: Path, file: Path) -> list[tuple[str, Function, Function]]:
+    """Each mutant of a file: its name, its function and the original."""
+    module = ".".join(file.relative_to(folder / "mutants" / "src").with_suffix("").parts).removesuffix(".__init__")
+    functions = {
+        node.name: node
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "__mutmut_" in node.name
+    }
+    found = []
+    for name, function in functions.items():
+        base, _, number = name.partition("__mutmut_")
+        if number != "orig" and f"{base}__mutmut_orig" in functions:
+            found.append((f"{module}.{name}", function, functions[f"{base}__mutmut_orig"]))
+    return found
 
 
 def function_of(mutant: str) -> str:
@@ -97,5 +113,5 @@ class _Essence(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _essence(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    return "".join(ast.dump(_Essence().visit(statement)) for statement in ast.parse(ast.unparse(node)).body[0].body)  # type: ignore[attr-defined]
+def _essence(function: Function) -> str:
+    return "".join(ast.dump(_Essence().visit(copy.deepcopy(statement))) for statement in function.body)

@@ -1,6 +1,7 @@
 """A pytest plugin: one line of JSON for each test, with its outcome, its seconds and the mutated functions that it called.
 
-The line goes to the file that MUTATION_RECORD names. mutmut notes the functions when MUTANT_UNDER_TEST is "stats".
+The line goes to the file that MUTATION_RECORD names. mutmut notes the functions when the mutant's name is "stats"; that is set
+in this process alone, for in the processes that tests start mutmut does not find its settings.
 """
 
 import json
@@ -8,10 +9,16 @@ import os
 from pathlib import Path
 
 import pytest
+from mutmut.mutation import trampoline
 from mutmut.state import state
 
 _seconds: dict[str, float] = {}
 _failed: set[str] = set()
+
+
+def pytest_configure() -> None:
+    if "MUTANT_UNDER_TEST" not in os.environ:
+        trampoline._mutant_under_test = "stats"
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

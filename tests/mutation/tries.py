@@ -4,6 +4,7 @@ mutmut's own runner forks one process that has run the whole suite, event loops 
 one test that fails without any mutant ends it. Here such tests are named and left out.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -58,7 +59,7 @@ def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
     )
     piles = [[f"tests/unit/{file.name}" for file in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
     with ThreadPoolExecutor(jobs) as pool:
-        runs = pool.map(lambda pile: _pytest(folder, pile, mutant="stats", seconds=3600)[1], [pile for pile in piles if pile])
+        runs = pool.map(lambda pile: _pytest(folder, pile, mutant=None, seconds=3600)[1], [pile for pile in piles if pile])
         return [test for run in runs for test in run]
 
 
@@ -93,7 +94,7 @@ def fail_anyway(folder: Path, tests: Iterable[str]) -> set[str]:
 
 
 def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]:
-    chosen = []
+    chosen: list[MeasuredTest] = []
     for test in tests:
         seconds -= test.seconds
         if seconds < 0 and chosen:
@@ -102,20 +103,23 @@ def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]
     return chosen
 
 
-def _pytest(folder: Path, tests: Sequence[str], *, mutant: str, seconds: float) -> tuple[int, list[MeasuredTest]]:
-    """pytest's exit code, and the tests that ran; a run that takes longer than `seconds` is killed."""
+def _pytest(folder: Path, tests: Sequence[str], *, mutant: str | None, seconds: float) -> tuple[int, list[MeasuredTest]]:
+    """pytest's exit code, and the tests that ran; a run that takes longer than `seconds` is killed.
+
+    `mutant` None: none is called, and the calls of mutated functions are noted.
+    """
     run = folder / "mutants"
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as own:
         record, listed = Path(own, "record"), Path(own, "tests")
         record.touch()
         listed.write_text("\n".join(tests))
         command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", f"--basetemp={own}/tmp", "-p", "no:cacheprovider"]
-        first = [] if mutant in ("", "stats") else ["-x"]
+        first = ["-x"] if mutant else []
         environment = {
             **os.environ,
             "PYTHONPATH": f"{run / 'src'}:{run}",
-            "MUTANT_UNDER_TEST": mutant,
             "MUTATION_RECORD": str(record),
+            **({} if mutant is None else {"MUTANT_UNDER_TEST": mutant}),
         }
         process = subprocess.Popen(
             [*command, *first, "-p", "tests.mutation.record", f"@{listed}"],
@@ -137,8 +141,6 @@ def _pytest(folder: Path, tests: Sequence[str], *, mutant: str, seconds: float) 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End what a run left behind, itself included."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
