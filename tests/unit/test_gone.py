@@ -216,8 +216,14 @@ def test_many_lost_events_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "oldest", "said"),
-    [(1, "11:30:00", False), (2, "11:30:00", True), (2, None, True), (2, "09:59:00", False)],
-    ids=["events live an hour", "the window is older", "no event is left to tell", "this cluster keeps them longer"],
+    [(1, "11:30:00", False), (2, "11:30:00", True), (2, None, True), (2, "09:59:00", False), (2, "10:00:00", False)],
+    ids=[
+        "events live an hour",
+        "the window is older",
+        "no event is left to tell",
+        "this cluster keeps them longer",
+        "one is left of the very moment at which the window begins",
+    ],
 )
 def test_when_events_may_have_expired(hours: int, oldest: str | None, said: bool) -> None:
     """By the default of an hour, unless an older event shows that they live longer."""
