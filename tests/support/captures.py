@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.run import Shared
-from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api import paths
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.handlers import progress
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.run import Shared
-from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.settings import Rights

@@ -1,5 +1,6 @@
 """The Kubernetes client against a real server on the loopback interface: whom it trusts, how long it waits, what it repeats."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -305,3 +306,41 @@ async def test_one_object_may_be_larger_than_a_page(loopback: Loopback, tmp_path
     loopback.answers = [store([item(1, kubernetes.MAX_BODY_BYTES)])]
     async with failing(GapReason.TOO_LARGE, Rejected, "larger than 16777216"):
         await names_of(loopback, tmp_path)
+
+
+def drip(request: Request) -> None:
+    """A log that goes on until the test is over."""
+    request.head(200)
+    request.wfile.write(b"2026-11-22T11:30:00.0Z a line\n")
+    request.pause()
+
+
+async def test_logs_of_one_namespace_leave_connections_for_the_rest(loopback: Loopback, tmp_path: Path) -> None:
+    """Containers that never fall silent held every connection of the client, also those for status and other tenants."""
+
+    def answer(request: Request) -> None:
+        (drip if request.path.endswith("/log") else reply_json({"items": []}))(request)
+
+    loopback.answers = [answer]
+    reading = asyncio.Semaphore(0)
+
+    async with client(loopback, tmp_path) as api, asyncio.timeout(20), asyncio.TaskGroup() as group:
+
+        async def read(namespace: str, user: Kubernetes) -> None:
+            async with user.stream(f"/api/v1/namespaces/{namespace}/pods/web-0/log") as response:
+                await response.content.readany()
+                reading.release()
+                await response.content.readany()
+
+        readers = [
+            group.create_task(read("shop", api.as_service_account("shop", f"reader-{number}")))
+            for number in range(kubernetes.MAX_CONNECTIONS + 20)
+        ]
+        for _ in range(kubernetes.MAX_LOG_STREAMS_OF_ONE):
+            await reading.acquire()
+        assert await api.get("/api/v1/namespaces/shop/pods") == {"items": []}
+        readers.append(group.create_task(read("bank", api)))
+        await reading.acquire()
+        assert len(loopback.requests) == kubernetes.MAX_LOG_STREAMS_OF_ONE + 2
+        for reader in readers:
+            reader.cancel()

@@ -1,9 +1,8 @@
 """Log files of a node: every run of a container, while the kubelet rotates, compresses and removes them."""
 
-import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
@@ -57,8 +56,8 @@ class Node:
     asked: list[str] = field(default_factory=list)
     listings: int = 0
 
-    def log_slots(self, address: str) -> Any:
-        return asyncio.Semaphore(3)
+    def turn(self, address: str, namespace: str) -> Any:
+        return nullcontext()
 
     async def address(self, node: str) -> str:
         return "https://node"

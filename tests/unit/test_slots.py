@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.handlers.slots import FairSlots, Release
+from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.settings import Limits
 
 

@@ -3,10 +3,9 @@
 The operator's own token is sent to the addresses in Node objects, which admins and kubelets write, and nowhere else.
 """
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import aiohttp
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, error_of
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -30,11 +30,11 @@ class Kubelets:
     certificate_authority: Path | None = None
     """PEM file that signs the kubelets' serving certificates; None: certificates are not verified."""
     _session: aiohttp.ClientSession | None = field(init=False, default=None)
-    _log_slots: dict[str, asyncio.Semaphore] = field(init=False, default_factory=dict)
+    _turns: dict[str, FairSlots] = field(init=False, default_factory=dict)
 
-    def log_slots(self, address: str) -> asyncio.Semaphore:
-        """Return the semaphore that limits concurrent log reads from the kubelet at `address`."""
-        return self._log_slots.setdefault(address, asyncio.Semaphore(LOGS_AT_ONCE))
+    def turn(self, address: str, namespace: str) -> AbstractAsyncContextManager[None]:
+        """Wait for the namespace's turn to read a log of this kubelet's, and have it for the time of the context."""
+        return self._turns.setdefault(address, FairSlots(LOGS_AT_ONCE, LOGS_AT_ONCE)).place(namespace)
 
     async def address(self, node: str) -> str:
         """Return `https://HOST:PORT` of a node's kubelet. Raises SourceError; Rejected (NotFound) if it has no address."""

@@ -5,10 +5,11 @@ operator's own is impersonated (https://kubernetes.io/docs/reference/access-auth
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.faults import fault_of
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
 from aletheia_operator.clients.retries import retry_after
@@ -38,6 +40,13 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
+MAX_CONNECTIONS = 100
+"""Of one client, whatever identity it asks with; a request waits for one without a limit of time."""
+MAX_LOG_STREAMS = 60
+"""Logs that are read at the same time: a busy container's may go on for an hour, and connections must be left for the rest."""
+MAX_LOG_STREAMS_OF_ONE = 40
+"""Of these, how many may be of one namespace."""
+_LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/[^/]+/log")
 PATIENCE_SECONDS = 60
 """Limit for one request, including retries and waits that the server asks for. A caller with less time cancels it."""
 RETRY_DELAYS_SECONDS = (0.2, 0.4, 0.8, 1.6)
@@ -54,7 +63,7 @@ async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
     configuration.retries = None  # `_open` retries: it knows Retry-After and the time that is left
-    configuration.connection_pool_maxsize = 100
+    configuration.connection_pool_maxsize = MAX_CONNECTIONS
     configuration.client_session_kwargs = {"trace_configs": [trace], "trust_env": False, "read_bufsize": 2**18}
     return Kubernetes(ApiClient(configuration))
 
@@ -71,6 +80,8 @@ class Kubernetes:
 
     client: ApiClient
     user: str | None = None
+    log_streams: FairSlots = field(default_factory=lambda: FairSlots(MAX_LOG_STREAMS, MAX_LOG_STREAMS_OF_ONE))
+    """Whose turn it is to read a log; shared by all identities of the client."""
 
     def as_service_account(self, namespace: str, name: str) -> "Kubernetes":
         """Return a client with the rights of a service account. Check that it exists: the API server does not."""
@@ -162,16 +173,21 @@ class Kubernetes:
         content_type: str = "application/json",
         accept: str = "*/*",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open an answer with its body unread. Raises as `get` does, also for faults while the body is read."""
+        """Open an answer with its body unread; of a pod's log, when it is the namespace's turn.
+
+        Raises as `get` does, also for faults while the body is read.
+        """
         headers = {"Content-Type": content_type, "Accept": accept}
         if self.user is not None:
             headers["Impersonate-User"] = self.user
-        with connection_errors("the Kubernetes API"):
-            response = await self._open(_Request(method, path, query or {}, headers, body))
-            try:
-                yield response
-            finally:
-                response.close() if not response.content.at_eof() else response.release()
+        log = _LOG.fullmatch(path)
+        async with self.log_streams.place(log[1]) if log else nullcontext():
+            with connection_errors("the Kubernetes API"):
+                response = await self._open(_Request(method, path, query or {}, headers, body))
+                try:
+                    yield response
+                finally:
+                    response.close() if not response.content.at_eof() else response.release()
 
     async def _open(self, request: "_Request") -> aiohttp.ClientResponse:
         """Return the first successful answer. Transient failures are retried, as Retry-After says, while there is time."""

@@ -12,6 +12,7 @@ from aletheia_operator.api import GROUP, VERSION, paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError, retry_delays
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
@@ -20,7 +21,6 @@ from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.events import Events
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.run import Shared
-from aletheia_operator.handlers.slots import FairSlots
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.handlers.trust import Trust

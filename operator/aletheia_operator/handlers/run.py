@@ -11,10 +11,10 @@ from typing import Any
 from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, retry_delays
+from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.marks import Mark
 from aletheia_operator.handlers.progress import following
-from aletheia_operator.handlers.slots import FairSlots, Release
 from aletheia_operator.handlers.status import describe
 from aletheia_operator.handlers.status_writer import CONTESTED, PROGRESS_SECONDS, Claim, StatusWriter, Written
 from aletheia_operator.handlers.trust import Trust

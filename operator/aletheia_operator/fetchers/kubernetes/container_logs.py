@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,7 +65,9 @@ class ContainerLogs:
         self.known = max(self.known, state.restarts + 1 if state.ran else 0)
         self.told += [run for run in state.runs if run not in self.told]
 
-    async def read(self, state: ContainerState, directory: Directory | None, turn: asyncio.Semaphore | None) -> None:
+    async def read(
+        self, state: ContainerState, directory: Directory | None, turn: AbstractAsyncContextManager[None] | None
+    ) -> None:
         """Read every run that there is, from the node if it can be. `turn` limits how many are read from one node at a time."""
         self.see(state)
         if directory is not None and turn is not None:

@@ -115,7 +115,9 @@ class PodLogs:
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 directory = directories.get(one.planned.container)
-                turn = kubelets.log_slots(directory.address) if kubelets is not None and directory is not None else None
+                turn = None
+                if kubelets is not None and directory is not None:
+                    turn = kubelets.turn(directory.address, self.sources.namespace)
                 group.create_task(one.guarded(one.read(one.planned, directory, turn)))
         try:
             await self._follow_restarts()

@@ -1,8 +1,9 @@
-"""Places for captures, shared fairly: namespaces take turns, and none has them all."""
+"""Places shared fairly: namespaces take turns, and none has more than its share."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 Release = Callable[[], None]
 
@@ -36,6 +37,15 @@ class FairSlots:
                 self._release(left.pop())
 
         return release
+
+    @asynccontextmanager
+    async def place(self, namespace: str) -> AsyncIterator[None]:
+        """Wait for a place, and have it for the time of the context."""
+        release = await self.acquire(namespace)
+        try:
+            yield
+        finally:
+            release()
 
     async def _turn(self, namespace: str) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
