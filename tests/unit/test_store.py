@@ -30,6 +30,7 @@ from aletheia_operator.session import (
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
+from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import NoManifest, read_manifest
 from aletheia_operator.session.names import session_id
 from tests.unit.fakes import NOW, UID
@@ -316,6 +317,22 @@ def test_a_session_has_one_holder(layout: SessionLayout) -> None:
         Session(layout, manifest)
     first.close()
     Session(layout, manifest).close()
+
+
+def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> None:
+    """A process that is being started has copies of all descriptors for a moment: closed is unlocked all the same."""
+    manifest = create_session(layout, make_manifest())
+    session = Session(layout, manifest)
+    in_child = os.dup(session._directory)
+    session.close()
+    try:
+        Session(layout, manifest).close()
+        with locked(session.path):
+            also_in_child = os.dup(in_child)
+        with locked(session.path):
+            os.close(also_in_child)
+    finally:
+        os.close(in_child)
 
 
 def colliding_uid(uid: str) -> str:

@@ -12,7 +12,7 @@ class SessionBusy(Exception):
 
 
 def lock_directory(directory: Path) -> int:
-    """Lock a directory; closing the returned descriptor unlocks it. Raises SessionBusy, OSError.
+    """Lock a directory, until `unlock` is called with the returned descriptor. Raises SessionBusy, OSError.
 
     A directory that was moved or removed before the lock was had is FileNotFoundError.
     """
@@ -25,9 +25,20 @@ def lock_directory(directory: Path) -> int:
         os.close(descriptor)
         raise SessionBusy(directory.name) from e
     except BaseException:
-        os.close(descriptor)
+        unlock(descriptor)
         raise
     return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Unlock, and close the descriptor.
+
+    Closing alone would not do: a process that another thread is just starting has a copy of it, until it runs its program.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -37,4 +48,4 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from aletheia_operator.api.types import GROUP, Model
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
-from aletheia_operator.session.lock import SessionBusy
+from aletheia_operator.session.lock import SessionBusy, unlock
 
 LEGAL_HOLD = f"{GROUP}/legal-hold"
 """Annotation of an Investigation."""
@@ -103,4 +103,4 @@ def retention_lock(layout: SessionLayout) -> Iterator[None]:
                 time.sleep(0.02)
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aletheia_operator.session.files import make_directory, sync_directory
 from aletheia_operator.session.layout import SessionLayout
-from aletheia_operator.session.lock import SessionBusy, lock_directory
+from aletheia_operator.session.lock import SessionBusy, lock_directory, unlock
 
 _PREFIX = ".new-"
 
@@ -35,7 +35,7 @@ def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def publish(path: Path, target: Path) -> bool:
@@ -79,7 +79,7 @@ def remove_leftovers(layout: SessionLayout) -> None:
         try:
             shutil.rmtree(path, ignore_errors=True)
         finally:
-            os.close(descriptor)
+            unlock(descriptor)
 
 
 def _lock(path: Path) -> int:

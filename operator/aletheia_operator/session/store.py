@@ -24,7 +24,7 @@ from aletheia_operator.session.artifact import EntryBuffer, Written, write_artif
 from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary
 from aletheia_operator.session.journal import Done, Progress
 from aletheia_operator.session.layout import SessionLayout
-from aletheia_operator.session.lock import lock_directory
+from aletheia_operator.session.lock import lock_directory, unlock
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
@@ -100,7 +100,7 @@ class Session:
         for one in scratches:
             one.close()
         if directory >= 0:
-            os.close(directory)
+            unlock(directory)
 
     @property
     def path(self) -> Path:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.lock import unlock
 
 MOST_OPERATORS = 100
 
@@ -71,4 +72,4 @@ def _change(layout: SessionLayout, operator: str | None = None, **changes: str) 
             replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))
         return after
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
