@@ -3,6 +3,7 @@
 import asyncio
 import copy
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.lock import locked
+from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record
 from aletheia_operator.session.verify import verify
@@ -116,6 +118,32 @@ def test_data_expires_and_the_resource_stays(tmp_path: Path) -> None:
     rig.bodies["old"]["status"]["conditions"] = status["conditions"]
     rig.sweep()
     assert len(rig.kubernetes.statuses) == 1
+
+
+@pytest.mark.parametrize("change", ["expiry", "resealing"])
+def test_the_status_follows_the_digest_of_the_manifest(tmp_path: Path, change: str) -> None:
+    """What changes manifest.json later, here or by the command line, changes status.session.manifestSha256; once."""
+    rig = Rig(tmp_path, "old", "other", "another-session")
+    for name in ("old", "other", "another-session"):
+        digest = sha256(rig.layout.manifest(rig.ids[name]).read_bytes()).hexdigest()
+        rig.bodies[name]["status"]["session"] = {"id": rig.ids[name], "path": "p", "manifestSha256": digest}
+    rig.bodies["another-session"]["status"]["session"] = {"id": "INC-0000", "path": "p", "manifestSha256": "x"}
+    rig.sweep()
+    assert rig.kubernetes.statuses == []
+    if change == "expiry":
+        rig.retain("old", artifactsSeconds=1)
+        rig.clock.advance(60)
+    else:
+        manifest = read_manifest(rig.layout, rig.ids["old"])
+        rig.layout.manifest(rig.ids["old"]).write_bytes(manifest_bytes(manifest.model_copy(update={"operator_version": "2"})))
+    rig.sweep()
+    told = [status["session"] for status in rig.kubernetes.statuses if "session" in status]
+    digest = sha256(rig.layout.manifest(rig.ids["old"]).read_bytes()).hexdigest()
+    assert told == [{"id": rig.ids["old"], "path": "p", "manifestSha256": digest}]
+    rig.bodies["old"]["status"] |= {"session": told[0], "conditions": [{"type": "ArtifactsExpired"}]}
+    before = len(rig.kubernetes.statuses)
+    rig.sweep()
+    assert len(rig.kubernetes.statuses) == before
 
 
 def test_a_status_that_was_lost_is_written_again(tmp_path: Path) -> None:

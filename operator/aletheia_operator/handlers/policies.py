@@ -41,6 +41,9 @@ class Resource:
     phase: str | None
     completion_time: str | None
     condition_types: tuple[str, ...]
+    session_id: str | None = None
+    """As its status says, and so the next; None if it says none."""
+    manifest_sha256: str | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Resource":
@@ -59,6 +62,8 @@ class Resource:
             phase=status.get("phase"),
             completion_time=status.get("completionTime"),
             condition_types=tuple(one["type"] for one in status.get("conditions") or []),
+            session_id=(status.get("session") or {}).get("id"),
+            manifest_sha256=(status.get("session") or {}).get("manifestSha256"),
         )
 
     def record_changes(self) -> dict[str, Any]:
@@ -76,6 +81,8 @@ class Session:
     """None: it is not listed."""
     seen_to_go: bool = False
     """The watch has shown the deletion."""
+    manifest_sha256: str = ""
+    """Of manifest.json, in hex; empty if it was not looked at."""
 
 
 def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
@@ -105,6 +112,16 @@ def is_abandoned(session: Session, doubt: str | None = None) -> bool:
     if session.resource is None:
         return doubt is None
     return session.resource.phase in TERMINAL_PHASES
+
+
+def is_told_wrongly(session: Session) -> bool:
+    """Whether the status names another digest of the manifest than the volume has: expiry and resealing change it."""
+    resource = session.resource
+    if resource is None or session.record.imported or not session.manifest.finished or not session.manifest_sha256:
+        return False
+    if resource.phase not in TERMINAL_PHASES or resource.session_id != session.manifest.session_id:
+        return False
+    return resource.manifest_sha256 != session.manifest_sha256
 
 
 def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now: datetime) -> bool:

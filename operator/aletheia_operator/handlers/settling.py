@@ -4,6 +4,7 @@ A resource is read again right before its session's data is touched: it may have
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,11 @@ from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.cluster import Cluster
-from aletheia_operator.handlers.policies import Fate, Resource, Session, fate_of, is_abandoned
+from aletheia_operator.handlers.policies import Fate, Resource, Session, fate_of, is_abandoned, is_told_wrongly
 from aletheia_operator.handlers.status_writer import StatusWriter
 from aletheia_operator.investigate.abandoned import end_abandoned
 from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
 from aletheia_operator.settings import Retention
@@ -67,6 +69,17 @@ class Settler:
             await self._spare(session, doubt or "")
         elif fate is Fate.REMOVE and cluster.unknown is None:
             await self._remove(session.manifest)
+        if is_told_wrongly(session):
+            await self._tell_digest(session.manifest)
+
+    async def _tell_digest(self, manifest: Manifest) -> None:
+        """Bring the digest in the status up to date with the manifest on the volume."""
+        body = await self._now(manifest)
+        if body is None:
+            return
+        _, content = await asyncio.to_thread(read_session, self.layout.session(manifest.session_id))
+        writer = StatusWriter(self.kubernetes, body, self.now)
+        await writer.tell_digest(manifest.session_id, hashlib.sha256(content).hexdigest())
 
     async def remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
         """Note on the volume what the resource says; what was said on the volume itself stays."""
@@ -127,6 +140,7 @@ class Settler:
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
         await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
+        await self._tell_digest(expired)
         self.emit(body, "Normal", EXPIRED, message)
         log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
 

@@ -86,6 +86,11 @@ def of_phase(
     return {"observedGeneration": generation, "phase": phase, "conditions": [*conditions, *others]}
 
 
+def conditions_of(status: Mapping[str, Any]) -> list[Status]:
+    """The conditions in a status."""
+    return list(status.get("conditions") or [])
+
+
 def shortened(status: Status) -> Status:
     """The same status with few artifacts and gaps and short texts, for an API server that refused it as too large."""
     short = {**status}

@@ -18,7 +18,16 @@ from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, mark_of
-from aletheia_operator.handlers.status import CONDITIONS, Status, condition, minimal, of_phase, of_snapshot, shortened
+from aletheia_operator.handlers.status import (
+    CONDITIONS,
+    Status,
+    condition,
+    conditions_of,
+    minimal,
+    of_phase,
+    of_snapshot,
+    shortened,
+)
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.timestamps import format_time
 
@@ -128,8 +137,8 @@ class StatusWriter:
     async def acknowledge(self) -> Written:
         """Say that a change after the end was seen; it changes nothing else."""
 
-        def acknowledged(conditions: list[Status]) -> Status:
-            seen = [{**one, "observedGeneration": self.generation} for one in conditions]
+        def acknowledged(status: Status) -> Status:
+            seen = [{**one, "observedGeneration": self.generation} for one in conditions_of(status)]
             return {"observedGeneration": self.generation, "conditions": seen}
 
         return await self._change(acknowledged)
@@ -140,12 +149,24 @@ class StatusWriter:
         Ready stays as it is: GitOps tools would take a change for a fault, and create anew.
         """
 
-        def added(conditions: list[Status]) -> Status:
+        def added(status: Status) -> Status:
+            conditions = conditions_of(status)
             others = [one for one in conditions if one["type"] != kind]
             more = condition(kind, True, reason.value, message, self.generation, conditions, self._now())
             return {"conditions": [*others, more]}
 
         return await self._change(added)
+
+    async def tell_digest(self, session_id: str, manifest_sha256: str) -> Written:
+        """Say the digest that the manifest of this session has now. Conditions and phase stay as they are."""
+
+        def told(status: Status) -> Status:
+            session = status.get("session") or {}
+            if session.get("id") != session_id or session.get("manifestSha256") == manifest_sha256:
+                return {}
+            return {"session": {**session, "manifestSha256": manifest_sha256}}
+
+        return await self._change(told)
 
     async def _claim(self, operator: str, expired: Mark | None) -> str | Claim:
         faults = 0
@@ -180,8 +201,8 @@ class StatusWriter:
                 return operator
         raise AssertionError("there is always one more delay")
 
-    async def _change(self, change: Callable[[list[Status]], Status]) -> Written:
-        """Write what `change` makes of the conditions as they are now, unless somebody writes in between."""
+    async def _change(self, change: Callable[[Status], Status]) -> Written:
+        """Write what `change` makes of the status as it is now, unless somebody writes in between."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 for delay in retry_delays():
@@ -190,7 +211,8 @@ class StatusWriter:
                         metadata, status = found["metadata"], found.get("status") or {}
                         if metadata["uid"] != self._uid:
                             return Written.GONE
-                        changed = change(list(status.get("conditions") or []))
+                        if not (changed := change(status)):
+                            return Written.DONE
                         version = metadata.get("resourceVersion")
                         await self._kubernetes.patch_status(self._path, changed, self._uid, version)
                     except SourceError as e:

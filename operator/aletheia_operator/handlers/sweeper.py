@@ -94,7 +94,7 @@ class Sweeper:
         cluster = await look_at(self.kubernetes, self.layout)
         self._say(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
         await asyncio.to_thread(remove_leftovers, self.layout)
-        found = [await self._session(manifest, resources) for manifest in manifests]
+        found = [await self._session(manifest, digest, resources) for manifest, digest in manifests]
         gone = [one for one in found if self._is_unexplained(one)]
         vanished = VANISHED if have_vanished(len(gone), sum(not one.record.imported for one in found)) else None
         for one in found:
@@ -111,9 +111,10 @@ class Sweeper:
         seen = session.seen_to_go or session.record.outlives_investigation
         return session.resource is None and not seen
 
-    def _manifests(self) -> list[Manifest]:
-        found = (entry.manifest for entry in sessions(self.layout))
-        return [light(manifest) for manifest in found if manifest is not None and self._handles(manifest)]
+    def _manifests(self) -> list[tuple[Manifest, str]]:
+        """What a pass needs of every manifest, with its SHA-256."""
+        found = ((entry.manifest, entry.manifest_sha256) for entry in sessions(self.layout))
+        return [(light(one), digest) for one, digest in found if one is not None and self._handles(one)]
 
     def _handles(self, manifest: Manifest) -> bool:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
@@ -127,9 +128,10 @@ class Sweeper:
                 resources[resource.uid] = resource
         return resources
 
-    async def _session(self, manifest: Manifest, resources: Mapping[str, Resource]) -> Session:
+    async def _session(self, manifest: Manifest, digest: str, resources: Mapping[str, Resource]) -> Session:
         uid = manifest.investigation.uid
-        return Session(manifest, await self._settler.record(manifest), resources.get(uid), uid in self._settler.seen_to_go)
+        record, seen_to_go = await self._settler.record(manifest), uid in self._settler.seen_to_go
+        return Session(manifest, record, resources.get(uid), seen_to_go, digest)
 
     async def _guarded(self, manifest: Manifest, work: Any) -> None:
         """Do what is to be done about one session; a fault of it costs no other."""
@@ -155,7 +157,7 @@ class Sweeper:
         """The sessions after this pass has changed some."""
         known = {one.manifest.session_id: one for one in found}
         fresh = []
-        for manifest in self._manifests():
+        for manifest, _ in self._manifests():
             record = read_retention_record(self.layout, manifest.session_id)
             resource = known[manifest.session_id].resource if manifest.session_id in known else None
             fresh.append(Session(manifest, record, resource))
