@@ -18,12 +18,20 @@ from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.settings import Rights
 from tests.support.faults import Fault
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OWNER = InvestigationReference(namespace="production", name="payments-500s", uid="6f9619ff-8b86-d011-b42d-00cf4fc964ff")
+
+
+class NoWorkers(Parsers):
+    """Starts no process ahead: a worker is the process' own, and its descriptors outlive a capture."""
+
+    def warm(self) -> None:
+        pass
 
 
 @dataclass
@@ -73,6 +81,7 @@ def capture(
         fetchers=(fetcher,),
         max_fetches=1,
         now=now,
+        parsers=NoWorkers(),
         sleep=_no_sleep,
         **tools,
     )
