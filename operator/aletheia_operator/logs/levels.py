@@ -18,7 +18,7 @@ LEVELS = {
     "emerg": "FATAL", "emergency": "FATAL", "alert": "FATAL", "ftl": "FATAL",
     # cut to three or four letters: zerolog, log15, logrus, charm, phuslu
     "trac": "TRACE", "debu": "DEBUG", "erro": "ERROR", "eror": "ERROR", "fata": "FATAL", "pani": "FATAL", "pnc": "FATAL",
-    "noti": "INFO",
+    "noti": "INFO", "emer": "FATAL",
     "audit": "INFO", "shout": "FATAL", "fatal error": "FATAL",
 }  # fmt: skip
 """By a word in small letters."""

@@ -11,7 +11,7 @@ from aletheia_operator.logs.levels import LETTERS, LEVELS
 
 UPPER = (
     "TRACE|DEBUG[1-5]?|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|SEVERE|FATAL|CRITICAL|CRIT|INFORMATION|VERBOSE|SUCCESS|FINE(?:R|ST)?"
-    "|FAILURE|NOTI|D?PANIC|ALERT|EMERG(?:ENCY)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI"
+    "|FAILURE|NOTI|D?PANIC|ALERT|EMER(?:G(?:ENCY)?)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI"
     "|AUDIT"
 )
 _ANY = (
@@ -25,7 +25,7 @@ _DELIMITED = (
 # what shows that a small word is a level: a delimiter, an error's number, a place in the source, a date
 _DELIMITER = (
     r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}[:-]\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
-    r"|\s(?:\w{1,40}\s)?\[?[\w/-]{1,80}\.[a-z]{1,4}:\d{1,6}[\]\s]|\s[\w.-]{1,60}\s:\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
+    r"|\s(?:\w{1,40}\s)?\[?[\w/-]{1,80}\.[a-z]{1,4}:\d{1,6}[\]\s]|\s[\w.-]{1,60}\s:\s|\s\[\w{1,12}\s{1,8}\]\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
 )
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:
@@ -47,18 +47,19 @@ _PIECE = r"""
     | \w{1,40}+(?:
         =[^\s"]{1,100}(?=\s)
       | \[\d{1,10}(?::\d{1,9})?\](?:\[\d{1,9}\])?:?
-      | (?:\([^()\s]{1,60}\)(?:<[^<>\s]{1,60}>){0,3})?:(?=\s{1,2}(?:\[(?i:ANY)\]|(?i:DELIMITED|info|notice):))
-      | (?=\|)
+      | (?:\([^()\s]{1,60}\)(?:<[^<>\s]{1,60}>){0,3})?:(?=\s{1,8}(?:\[(?i:ANY)\]|<(?:LEVEL)>|(?i:DELIMITED|info|notice):))
+      | (?:\(\w{1,40}\))?(?=\|)
       | (?=\s)(?=\s{1,8}[-|:▶]\s|\s\((?i:ANY)\):|\s{2,12}(?i:DELIMITED):\s|\sJID-)
       | (?=\s\s?[\sA-Zdiew])(?=\s(?:LEVEL)\s(?::\s|\[[\w.$-]{1,60}(?::\w{1,60}\(\))?:\d{1,6}\]\s)|\s{2,20}(?:LEVEL)\s{2,8}\S
         |(?:\t|\s{2,20})(?:debug|info|warn|error)\t[A-Z])
       | (?=\s[\d\[-])(?=\s\d{4}[/-]\d\d[/-]\d\d\s\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\s(?:LEVEL):\s
-        |\s\d\d:\d\d:\d\d\.\d\d\s(?:LEVEL)\s{1,2}==>|\s\[[\w-]{1,40}\]:\s[\w.]{1,80}:(?:LEVEL):\s|\s->\s(?:CUT)\s[0-9a-f]{3,8}\s)
+        |\s\d\d:\d\d:\d\d\.\d\d\s(?:LEVEL)\s{1,2}==>|\s\[[\w-]{1,40}\]:\s[\w.]{1,80}:(?:LEVEL):\s
+        |\s\d[\w.]{2,30}\s\[[^\[\]]{1,60}\]\s(?:LEVEL):\s|\s\[[\w\#.-]{1,60}\]\s(?:LEVEL)\s{1,2}\w{1,40}\.|\s->\s(?:CUT)\s[0-9a-f]{3,8}\s)
       | (?=\((?i:ANY)\):)
       )
     | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,\]]?
     | main(?=\s) | at\s\w{1,60}\(\):(?=\s(?:LEVEL):\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
-    | log(?=\s{1,4}\[(?:\d|ERR|WRN|INF|DBG|SEC))
+    | LiteLLM\s(?:Proxy|Router):(?=(?:LEVEL):) | log(?=\s{1,4}\[(?:\d|ERR|WRN|INF|DBG|SEC))
     | [A-Z]{3,20}(?=\s\d{4})
     | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
     )"""
@@ -85,6 +86,9 @@ _TIME = re.compile(
     r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
 )
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
+_BARE_VALUE = re.compile(  # an id, an address, counts by severity
+    r"[0-9a-f]{8,64}|https?://\S{1,60}|\d{1,9}(?:[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
+)
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
 _REQUEST = re.compile(r" \S{0,299}[^\s:] (?:HTTP|SIP|RTSP)/\d")
 _STAMP = re.compile(r" (?:- |\| )?\[?(?:\d\d-\d\d\||(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:|\d\d:\d\d)")
@@ -197,7 +201,7 @@ def _is_value(text: str, word: str) -> bool:
     if text[0] == "=" or (text[0] == "/" and " " not in text):
         return True
     value = text.strip(" \t:|\"',;")
-    if text[0] == "|" and not any(map(str.isalpha, value)):  # a row
+    if _BARE_VALUE.fullmatch(value) or (text[0] == "|" and not any(map(str.isalpha, value))):  # or a row
         return True
     if " " in value and value[-1:] not in "EGLONRegelonr":  # the last letters of levels
         return False

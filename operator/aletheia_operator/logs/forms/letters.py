@@ -11,7 +11,7 @@ from aletheia_operator.logs.levels import LETTERS
 
 _KLOG = re.compile(r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?")
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]|\\.)*+)" (?=[A-Za-z_])')
-_RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+\w{1,12} -- ([^:]{0,200}): ")
+_RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+\w{1,12} -- ((?:[^:]|:(?=\S)){0,300}+): ")
 _ANDROID_TAG = re.compile(r"([VDIWEFA])/(?:([\w.$ -]{1,100}?) {0,100}\( {0,10}(\d{1,10})\)|([A-Z][\w.$-]{2,100})): ")
 _ESPRESSIF = re.compile(r"([VDIWE]) \((\d{2,12})\) ([\w.-]{1,100}): ")
 _BRACKET = re.compile(r"\[([DIWEFC]) ?([\d:. ,-]{6,30})(?: ([^\]]{1,200}))?\] ")  # Tornado, Jupyter, Optuna, c10d

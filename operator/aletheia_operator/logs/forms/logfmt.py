@@ -11,9 +11,12 @@ _LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname",
 _WRITTEN_LARGE = frozenset({"Level", "LEVEL", "Severity", "SEVERITY", "LogLevel", "LOGLEVEL"})
 _MESSAGE_KEYS = ("msg", "message", "event", "Msg", "MSG", "Message", "MESSAGE")
 _TIME_KEYS = ("time", "ts", "t", "timestamp")
-_PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|\x27(?:[^\x27\\]|\\.)*+\x27(?=\s|$)|[^\s"]*+)(?:\s++|$)')
+_PAIR = re.compile(
+    r'([A-Za-z_@][\w.@/-]*+)=("(?:[^"\\]|\\.)*+"|\x27(?:[^\x27\\]|\\.)*+\x27(?=\s|$)'
+    r'|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[\d.,]*+(?=\s|$)|[^\s"]*+)(?:\s++|$)'
+)
 _BEFORE = re.compile(  # a time, or a name in brackets
-    r"(?:[A-Z][a-z]{2} (?=[ \d]\d \d\d:))?(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++"
+    r"(?:[A-Z][a-z]{2} (?=[ \d]\d \d\d:))?(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++|\[APP\]"
 )
 _STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
 

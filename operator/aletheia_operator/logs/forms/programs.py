@@ -93,7 +93,8 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     ),
 }  # fmt: skip
 _NAMED_LEVEL = re.compile(
-    # Fluentd's own tag, Locust, KrakenD, Traffic Server, QuestDB, Tarantool, OrientDB, OceanBase, MediaMTX, Thumbor, Odyssey
+    # Fluentd's own tag, Locust, KrakenD, Traffic Server, QuestDB, Tarantool, OrientDB, OceanBase, MediaMTX, Thumbor,
+    # Stellar, NFS-Ganesha, Odyssey, Nuclio, rippled
     r"\[?(?:[A-Z][a-z]{2} {1,2})?\d[\d:.,/TZ+ -]{3,40}+\]? {0,2}(?:"
     r"fluent\.(trace|debug|info|warn|error|fatal): "
     r"|(?<=\d\] )[\w.-]{1,80}/(DEBUG|INFO|WARNING|ERROR|CRITICAL)/[\w.]{1,80}: "
@@ -105,7 +106,11 @@ _NAMED_LEVEL = re.compile(
     r"|(?<=:\d\d )(WAR|DEB) \["
     r"|thumbor:(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
     r"|(?<=\d\] )([WE]DIAG) {1,2}\["
+    r"|(?:[A-Z0-9]{5}|<startup>) \[[A-Za-z]{1,30} (TRACE|DEBUG|INFO|WARNING|ERROR|FATAL)\] "
+    r"|epoch [0-9a-f]{8} : \S{1,100} : [^\s\[]{1,100}\[\S{1,60}\] \w{1,80} :[A-Z][A-Z0-9_ ]{1,30}+:([A-Z_]{3,6}) :"
     r"|[A-Z][a-z]{2} \d\d:\d\d:\d\d\.\d{3} (error|warning|info|debug|fatal) \[\w{1,40} \w{1,40}\] \()"
+    r"|\d\d\.\d\d\.\d\d \d\d:\d\d:\d\d\.\d{3} {1,30}+[\w.-]{1,60} \(([DIWE])\) "
+    r"|\d{4}-[A-Z][a-z]{2}-\d\d [\d:.]{8,18} UTC [\w.]{1,60}:(TRC|DBG|NFO|WRN|ERR|FTL) "
 )
 _MESSAGE_ID = re.compile(r"[A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ")  # IBM's
 _CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
@@ -122,6 +127,7 @@ _LEVEL_OF_MARK = {
     ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
     ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN",
     "UnhandledPromiseRejection": "ERROR", "VERB": "TRACE", "SEVER": "ERROR", "WARNI": "WARN", "WAR": "WARN", "DEB": "DEBUG",
+    "NFO": "INFO", "EVENT": "INFO", "MAJ": "ERROR", "M_DBG": "TRACE", "F_DBG": "TRACE",
     "WDIAG": "WARN", "EDIAG": "ERROR",
 }  # fmt: skip
 
