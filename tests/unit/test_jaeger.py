@@ -3,7 +3,9 @@
 import json
 import re
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +19,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
@@ -591,3 +594,67 @@ def test_a_large_trace_that_is_not_looked_for_is_not_kept(monkeypatch: pytest.Mo
     api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
     assert {name: bool(one.pieces) for name, one in reading.traces.items()} == {"ab12": False, "cd": True}
     assert reading.matching == {"cd"}
+
+
+def test_errors_without_end_are_cut() -> None:
+    """However often an answer repeats them: each was quoted on the event loop, and compared with all before."""
+    text = '{"data":[],' + ",".join(f'"errors":[{{"msg":"{number}"}}]' for number in range(5_000)) + "}"
+    assert reading_of(None, text=text).errors == [str(number) for number in range(20)]
+    text = "".join(f'{{"error":{{"message":"{number}"}}}}' for number in range(5_000))
+    assert len(reading_of(None, api_v3, text=text).errors) == 20
+    long = reading_of({"data": [], "errors": [{"msg": "x" * 2**20}]})
+    assert [len(error) for error in long.errors] == [MAX_ERROR_BYTES]
+
+
+def test_a_trace_of_very_many_services_is_read_in_time() -> None:
+    """Ten thousand processes, each a service of its own, in two hundred pieces: counting took the square of their number."""
+    processes = {f"p{number}": {"serviceName": f"s{number}"} for number in range(9_000)}
+    large = {"traceID": "ab12", "spans": [span(process=name) for name in processes], "processes": processes}
+    before = time.thread_time()
+    reading = reading_of({"data": [large, *[trace(span())] * 2_000]}, most=5)
+    assert sum(reading.traces["ab12"].spans.values()) == 9_000 + 2_000
+    assert time.thread_time() - before < 5
+
+
+@pytest.mark.parametrize("number", [10**400, True, -(10**30), 1.5, None, "1"])
+def test_numbers_that_are_no_times(number: Any) -> None:
+    """Are as good as none: nothing breaks over them."""
+    body = {"data": [{**trace({**span(number), "startTime": number}), "traceID": "1"}]}
+    reading = reading_of(body)
+    assert summarise(reading.traces.values()).startswith("1 traces, slowest")
+    text = f'{{"traceId":"1","name":"x","startTimeUnixNano":{json.dumps(number)},"endTimeUnixNano":{json.dumps(number)}}}'
+    answer = '{"result":{"resourceSpans":[{"resource":{},"scopeSpans":[{"spans":[' + text + "]}]}]}}"
+    assert summarise(reading_of(None, api_v3, text=answer).traces.values()).startswith("1 traces")
+
+
+@pytest.mark.parametrize(
+    ("api", "limit", "text"),
+    [
+        (api_v1, "MAX_FIELDS_CHARACTERS", '{"data":[{"traceID":"1",%s}]}'),
+        (api_v3, "MAX_HEAD_CHARACTERS", '{"result":{"resourceSpans":[{%s}]}}'),
+        (api_v3, "MAX_HEAD_CHARACTERS", '{"result":{"resourceSpans":[{"resource":{},"scopeSpans":[{%s}]}]}}'),
+    ],
+    ids=["a trace", "a resource", "a scope"],
+)
+def test_fields_without_end_do_not_fill_the_memory(api: Any, limit: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands beside the spans is in memory as Python objects, thirty times as large as its text."""
+    monkeypatch.setattr(api, limit, 50_000)
+    fields = ",".join(f'"{number}":[{"[]," * 1_000}[]]' for number in range(20))
+    with pytest.raises(Rejected, match="larger than 50000 characters beside its spans") as caught:
+        reading_of(None, api, text=text % fields)
+    assert caught.value.reason is GapReason.TOO_LARGE
+    monkeypatch.setattr(api, limit, 100_000)
+    with suppress(Unavailable):  # it has no spans
+        reading_of(None, api, text=text % fields)
+
+
+def test_scopes_without_spans_are_not_kept() -> None:
+    """Nor is anything else of them; the attributes of their resource are looked through once."""
+    attributes = [{"key": f"k{number}", "value": {"stringValue": "v"}} for number in range(1_000)]
+    scopes: list[Any] = [{"scope": {}, "spans": []}] * 5_000
+    body = {"result": {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": scopes}]}}
+    before = time.thread_time()
+    reading = reading_of(body, api_v3)
+    assert time.thread_time() - before < 1
+    with pytest.raises(IndexError):
+        reading.spill.get(0)

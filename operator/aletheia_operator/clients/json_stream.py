@@ -39,6 +39,8 @@ class JsonStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
+        self.value_characters = 0
+        """Of the value that was taken last."""
 
     def kind(self) -> str:
         """The first character of the next value; '' at the end."""
@@ -90,16 +92,16 @@ class JsonStream:
                 continue
             if end < 0 or (goes_on and end < len(self._text)):
                 raise self._cut()
-            self._at = end
+            self.value_characters, self._at = end - self._at, end
             return value
 
     def _grow(self) -> bool:
         """Read as many characters again as there are of a value; False at the end."""
         held = len(self._text) - self._at
         if held > MAX_VALUE_CHARACTERS:
-            raise self._too_large(f"{MAX_VALUE_CHARACTERS} characters")
+            raise self.too_large(f"{MAX_VALUE_CHARACTERS} characters")
         if held > COUNTED_CHARACTERS and elements(self._text[self._at :]) > MAX_ELEMENTS:
-            raise self._too_large(f"{MAX_ELEMENTS} elements")
+            raise self.too_large(f"{MAX_ELEMENTS} elements")
         return self._more(min(max(1, held), MAX_VALUE_CHARACTERS - held + 1))
 
     def _expect(self, character: str) -> None:
@@ -122,7 +124,8 @@ class JsonStream:
             self._text, self._at = "".join(parts), 0
         return size > 0
 
-    def _too_large(self, than: str) -> Rejected:
+    def too_large(self, than: str) -> Rejected:
+        """The error for a value that is larger `than` it may be."""
         return Rejected(f"DataSource {self._endpoint.name}: a value is larger than {than}", GapReason.TOO_LARGE)
 
     def _cut(self) -> Unavailable:

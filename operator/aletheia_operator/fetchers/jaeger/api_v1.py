@@ -20,7 +20,18 @@ from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
-from aletheia_operator.fetchers.jaeger.traces import MAX_ID, MAX_NAME, Mark, Reading, Sift, Span, Trace, write_list
+from aletheia_operator.fetchers.jaeger.traces import (
+    MAX_ERRORS,
+    MAX_ID,
+    MAX_NAME,
+    Mark,
+    Reading,
+    Sift,
+    Span,
+    Trace,
+    whole,
+    write_list,
+)
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
@@ -29,10 +40,11 @@ from aletheia_operator.text.timestamps import to_nanoseconds
 NAME = "v1"
 TRACES = "/api/traces"
 SERVICES = "/api/services"
-MAX_ERRORS = 20
 PIECE_BYTES = 512 * 1024
 """So much of a trace's spans is in memory; traces up to that size that are not looked for never reach the disk."""
 MAX_PROCESSES = 10_000
+MAX_FIELDS_CHARACTERS = 4 * 1024 * 1024
+"""Of all that a trace has beside its spans, which is in memory until the trace ends."""
 MAX_TEXT = 1_000
 
 
@@ -68,7 +80,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
                 if not _OneTrace(stream, endpoint, reading).read():
                     return
         elif key == "errors":
-            reading.errors += _messages(stream.value())
+            reading.say(_messages(stream.value()))
         else:
             stream.value()
     if not found:
@@ -112,6 +124,7 @@ class _OneTrace:
         self._parts: dict[str, _Part] = {}
         self._spans: list[bytes] = []
         self._size = 0
+        self._fields_size = 0
 
     def read(self) -> bool:
         """Whether there was room for it. A trace that breaks off leaves nothing."""
@@ -121,7 +134,9 @@ class _OneTrace:
             raise self._odd()
         for key in self._stream.members():
             if key == "traceID":
-                self._fields[key] = self._stream.value()
+                self._take_field(key)
+                if not isinstance(self._fields[key], str):
+                    raise self._odd()
                 if not self._reading.has_room(self._id):
                     return False
             elif key == "spans" and self._stream.kind() == "[" and "traceID" in self._fields:
@@ -131,7 +146,7 @@ class _OneTrace:
             elif key == "spans":
                 spans = self._stream.value()
             else:
-                self._fields[key] = self._stream.value()
+                self._take_field(key)
         if "traceID" not in self._fields or not (walked or isinstance(spans, list)):
             raise self._odd()
         for span in spans or ():
@@ -140,6 +155,12 @@ class _OneTrace:
             return False
         self._close()
         return True
+
+    def _take_field(self, key: str) -> None:
+        self._fields[key] = self._stream.value()
+        self._fields_size += self._stream.value_characters
+        if self._fields_size > MAX_FIELDS_CHARACTERS:
+            raise self._stream.too_large(f"{MAX_FIELDS_CHARACTERS} characters beside its spans")
 
     @property
     def _id(self) -> str:
@@ -247,12 +268,12 @@ def _copy(text: BytesIO, spill: Spill, piece: int) -> None:
 
 def _span(span: dict[str, Any]) -> Span:
     """Without what its process knows."""
-    start, duration, logs = span.get("startTime"), span.get("duration"), span.get("logs")
+    start, duration, logs = whole(span.get("startTime")), whole(span.get("duration")), span.get("logs")
     fields = [log.get("fields") for log in (logs if isinstance(logs, list) else []) if isinstance(log, dict)]
     return Span(
         operation=str(span.get("operationName", ""))[:MAX_TEXT],
-        start=start if isinstance(start, int) else math.inf,
-        duration=duration if isinstance(duration, int) else 0,
+        start=math.inf if start is None else start,
+        duration=duration or 0,
         failing=is_failing(span),
         tags=_tags([span.get("tags"), *fields]),
     )

@@ -19,7 +19,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.durations import at_least
-from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace, write_list
+from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace, whole, write_list
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
@@ -28,6 +28,8 @@ NAME = "v3"
 TRACES = "/api/v3/traces"
 SERVICES = "/api/v3/services"
 PIECE_BYTES = 256 * 1024
+MAX_HEAD_CHARACTERS = 4 * 1024 * 1024
+"""Of all that a resource, or a scope, has beside its spans."""
 _KINDS = ("", "internal", "server", "client", "producer", "consumer")
 _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
@@ -66,7 +68,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
             elif key == "result" and stream.value() is not None:
                 raise endpoint.not_of("Jaeger's API v3")
             elif key == "error":
-                reading.errors.append(error_text({"error": stream.value()}))
+                reading.say([error_text({"error": stream.value()})])
             elif key != "result":
                 stream.value()
     if stream.kind() or not answered:
@@ -92,8 +94,26 @@ class _Head:
     """All of a resource's or a scope's element but its spans."""
 
     fields: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
+    """Characters of the fields."""
+    used: bool = False
+    """Whether spans of it are kept."""
     number: int = -1
     """In `Spill`, once the element ended."""
+
+    def take(self, key: str, stream: JsonStream) -> Any:
+        """Take the next value as this field."""
+        self.fields[key] = value = stream.value()
+        self.size += stream.value_characters
+        if self.size > MAX_HEAD_CHARACTERS:
+            raise stream.too_large(f"{MAX_HEAD_CHARACTERS} characters beside its spans")
+        return value
+
+    def close(self, spill: Spill) -> None:
+        """Give the fields to the spill, if spans of it are there."""
+        if self.used:
+            self.number = spill.put(dumps(self.fields))
+        self.fields = {}
 
 
 class _Piece(NamedTuple):
@@ -133,11 +153,12 @@ class _Scope:
 
     def close(self) -> None:
         self._hold()
-        self.head.number = self.reading.spill.put(dumps(self.head.fields))
+        self.head.close(self.reading.spill)
 
     def _hold(self) -> None:
         if self._trace is not None and self._spans:
             number = self.reading.keep(self._trace, b",".join(self._spans))
+            self.resource.used = self.head.used = True
             self._trace.pieces.append(_Piece(self.resource, self.head, number))
         self._spans, self._size = [], 0
 
@@ -146,19 +167,21 @@ def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> 
     """The spans of one resource, of however many traces."""
     resource = _Head()
     late: Any = None
+    tags: dict[str, str] = {}
     if stream.kind() != "{":
         raise endpoint.not_of("Jaeger's API v3")
     try:
         for key in stream.members():
             if key != "scopeSpans":
-                resource.fields[key] = stream.value()
+                value = resource.take(key, stream)
+                tags = _attributes(value) if key == "resource" else tags
             elif "resource" in resource.fields and stream.kind() == "[":
                 for _ in stream.items():
-                    _read_scope(stream, endpoint, _Scope(reading, resource, _attributes(resource.fields["resource"])))
+                    _read_scope(stream, endpoint, _Scope(reading, resource, tags))
             else:
                 late = stream.value()
         for element in late or []:
-            scope = _Scope(reading, resource, _attributes(resource.fields.get("resource")))
+            scope = _Scope(reading, resource, tags)
             scope.head.fields |= {key: value for key, value in element.items() if key != "spans"}
             for span in element["spans"]:
                 scope.take(span, endpoint)
@@ -166,7 +189,7 @@ def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> 
     except (KeyError, TypeError, AttributeError) as e:
         raise endpoint.not_of("Jaeger's API v3") from e
     finally:
-        resource.number = reading.spill.put(dumps(resource.fields))
+        resource.close(reading.spill)
 
 
 def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
@@ -175,7 +198,7 @@ def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
     try:
         for key in stream.members():
             if key != "spans" or stream.kind() != "[":
-                scope.head.fields[key] = stream.value()
+                scope.head.take(key, stream)
                 continue
             for _ in stream.items():
                 scope.take(stream.value(), endpoint)
@@ -254,8 +277,8 @@ def _span(span: dict[str, Any], resource: dict[str, str]) -> Span:
 
 def _nanoseconds(value: Any) -> int | None:
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        return whole(int(value))
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -14,6 +14,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger import api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
@@ -116,7 +117,7 @@ class Asked:
         """Raises Rejected with NotFound where Jaeger does not know it."""
         reading = await self._ask(f"{self.api.TRACES}/{trace_id}", [], 1)
         if not reading.traces:
-            words = self.endpoint.quoter("; ".join(reading.errors)) or "trace not found"
+            words = self.endpoint.quoter("; ".join(reading.errors)[:MAX_ERROR_BYTES]) or "trace not found"
             message = f"DataSource {self.endpoint.name}: {words}"
             raise Rejected(message, GapReason.NOT_FOUND)
         return self.known[next(iter(reading.traces))]
@@ -175,8 +176,8 @@ class Asked:
             if not go_on and (not readings or not readings[-1].traces):
                 raise
             reading, self.broken = readings[-1] if readings else Reading(self.spill, self.whole), e
-        for error in reading.errors:
-            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {self.endpoint.quoter(error, MAX_SAID)}")
+        for words in await asyncio.to_thread(self._quoted, reading.errors) if reading.errors else ():
+            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {words}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
         if self.broken is None or self.api is api_v1:
@@ -201,6 +202,9 @@ class Asked:
             return []
         near = await asyncio.to_thread(hint, operation, names)
         return [f"service {one_line(service)} has no operation {one_line(operation)}{near}"]
+
+    def _quoted(self, errors: Iterable[str]) -> list[str]:
+        return [self.endpoint.quoter(error, MAX_SAID) for error in errors]
 
     def _say(self, reason: GapReason, error: str) -> None:
         if (reason, error) not in self.errors:

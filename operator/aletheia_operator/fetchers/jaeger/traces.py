@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aletheia_operator.api import TracesRequest
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.jaeger.durations import at_least, microseconds
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.display import one_line
@@ -15,6 +17,10 @@ from aletheia_operator.text.display import one_line
 MAX_SERVICES = 5
 MAX_NAME = 40
 MAX_ID = 64
+MAX_ERRORS = 20
+"""Of one answer, that are kept."""
+MAX_WHOLE = 2**63
+"""No moment or duration is as large."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ class Trace:
 
     def merge(self, other: "Trace") -> None:
         """Count the spans of a part of this trace."""
-        self.spans += other.spans
-        self.failing += other.failing
+        self.spans.update(other.spans)  # `+=` would look at all that are known
+        self.failing.update(+other.failing)
         self.start = min(self.start, other.start)
         self._mark(other.slowest, other.first_failing)
 
@@ -139,6 +145,10 @@ class Reading:
     errors: list[str] = field(default_factory=list)
     """What Jaeger says is wrong with its answer, as it wrote it."""
 
+    def say(self, errors: Iterable[str]) -> None:
+        """Keep what Jaeger says is wrong, the first MAX_ERRORS, each as far as `Quoter` needs it."""
+        self.errors += [error[:MAX_ERROR_BYTES] for error in islice(errors, MAX_ERRORS - len(self.errors))]
+
     def has_room(self, trace_id: str) -> bool:
         """Whether the trace is there, or may still come."""
         return trace_id[:MAX_ID] in self.traces or len(self.traces) < self.most
@@ -159,6 +169,11 @@ class Reading:
         """Keep a piece of a trace; its number in the spill."""
         trace.size_bytes += len(piece)
         return self.spill.put(piece)
+
+
+def whole(value: Any) -> int | None:
+    """A number of microseconds or nanoseconds; None if it is none, or none that can be."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_WHOLE else None
 
 
 def write_list(text: BytesIO, element: bytes, name: str, items: Iterable[Callable[[], None]]) -> None:
@@ -188,8 +203,8 @@ def _failures(traces: Sequence[Trace]) -> str:
     """The services with failing spans, the most failing first, and the failing span that began first."""
     spans, failing = Counter[str](), Counter[str]()
     for trace in traces:
-        spans += trace.spans
-        failing += trace.failing
+        spans.update(trace.spans)
+        failing.update(+trace.failing)
     rates = [f"{name} {count} of {spans[name]}" for name, count in failing.most_common(MAX_SERVICES)]
     first = min((trace.first_failing for trace in traces if trace.first_failing), key=lambda span: span.start)
     return f"; failing spans: {', '.join(rates)}; first: {first.name}"
