@@ -52,6 +52,9 @@ def state_of(container: dict[str, Any] | None) -> ContainerState:
             status(7, (BEFORE, LATER), **running(LATER)), [6, 7], [], id="seven times, five of them before the window"
         ),
         pytest.param(status(7, (WITHIN, LATER), **WAITING), [7], [0, 1, 2, 3, 4, 5, 6], id="waiting after seven restarts"),
+        pytest.param(status(1, (EARLIER, BEFORE), **WAITING), [], [], id="waiting since before the window"),
+        pytest.param(status(1, (BEFORE, AFTER), **WAITING), [1], [], id="waiting, its last run lasted all of the window"),
+        pytest.param(status(0, (AFTER, AFTER), **WAITING), [], [], id="waiting, its only run began after the window"),
         pytest.param(status(7, **WAITING), [], list(range(8)), id="waiting, and the node has removed the last run"),
         pytest.param(status(7, **running(WITHIN)), [6, 7], [0, 1, 2, 3, 4, 5], id="running, the run before removed"),
         pytest.param(status(7, **running(BEFORE)), [7], [], id="running since before the window"),
@@ -69,6 +72,24 @@ def test_every_run_of_the_window_is_read_or_lost(container: dict[str, Any] | Non
     assert lost_runs(known, wanted, state.runs, WINDOW) == lost
     assert (state.not_started is not None) == (not state.ran)
     assert ContainerState.from_json(state.to_json()) == state
+
+
+@pytest.mark.parametrize(
+    ("container", "times"),
+    [
+        pytest.param(status(**running(WITHIN)), {0: (WITHIN, None)}, id="running"),
+        pytest.param(
+            status(2, (EARLIER, BEFORE), terminated={"startedAt": WITHIN, "finishedAt": LATER}),
+            {1: (EARLIER, BEFORE), 2: (WITHIN, LATER)},
+            id="ended, and its run before that",
+        ),
+        pytest.param(status(2, **running(WITHIN)), {1: (None, WITHIN), 2: (WITHIN, None)}, id="the run before removed"),
+        pytest.param(status(2, (BEFORE, LATER), **WAITING), {1: (None, BEFORE), 2: (BEFORE, LATER)}, id="waiting"),
+    ],
+)
+def test_when_runs_began_and_ended(container: dict[str, Any], times: dict[int, tuple[str | None, str | None]]) -> None:
+    """As the status says; a run of which it says nothing ended when the next one began, or before."""
+    assert {run.number: (run.started_at, run.finished_at) for run in state_of(container).runs} == times
 
 
 def test_without_previous_only_the_latest_run_is_read() -> None:

@@ -166,6 +166,29 @@ def test_start_and_end_are_pinned_outside_of_strings(query: str, pinned: str) ->
     assert pin(query, 10, 20) == pinned
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "a_ offset 5m",
+        "_ offset 5m",
+        "_ and _",
+        "a: or :b",
+        "x==bool _",
+        "topk(1,x_) by(y_)",
+        "on_ *on(x_) group_left(y_) z_",
+        'a{b="c"} and on(x) d',
+        "up[5m] offset 5m",
+        "1 or 2.",
+        ".5 and .5",
+    ],
+)
+def test_words_are_kept_apart(query: str) -> None:
+    """A word that ends or begins with no letter does not run together with the next; a query in its own form stays as it is."""
+    text = parse(query).text()
+    assert text.split() == parse(text).text().split()
+    assert re.findall(r'[\w:."]+', text) == re.findall(r'[\w:."]+', query)
+
+
 def test_kinds_of_queries() -> None:
     """What can be asked for its extremes, and how."""
     assert parse("up").is_selector and parse('{__name__="up"}').is_selector and not parse("up offset 5m").is_selector
