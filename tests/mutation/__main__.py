@@ -2,8 +2,8 @@
 
 A mutant changes one place of the code; the unit tests that call its function are run until one fails. A mutant that passes them
 all is a fault that nobody would notice. The sample is the same for the same seed and code. Mutants that change nothing but the
-text of a string, or a call of the log, are left out. A mutant that only a test notices which fails without it too counts as
-not noticed.
+text of a string, an option's help or a call of the log are left out. What only a test notices that fails without it too
+counts as not noticed.
 """
 
 import argparse

@@ -100,7 +100,11 @@ def difference(folder: Path, mutant: str) -> str:
 
 
 class _Essence(ast.NodeTransformer):
-    """Leaves out what strings say, and what is said to the log."""
+    """Leaves out what strings say, what options' help is, and what is said to the log."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in ("help", "metavar")]
+        return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.Constant("") if isinstance(node.value, str) else node
