@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.handlers.sweeper import Sweeper
-from aletheia_operator.investigate.abandoned import end_abandoned
+from aletheia_operator.investigate.abandoned import TAKEN_OVER, end_abandoned
 from aletheia_operator.session import Manifest, Session, SessionBusy, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.retention_record import update_retention_record
@@ -184,3 +184,25 @@ def test_a_plan_of_another_version_is_no_plan(layout: SessionLayout) -> None:
     session_id = create_session(layout, unfinished()).session_id
     layout.journal(session_id).write_text('{"plan": {"questions": [{"colour": "red"}]}}\n')
     assert gaps_of(end_abandoned(layout, session_id, LATER)) == [("the plan", "Cancelled")]
+
+
+async def test_what_another_operator_took_over_has_an_end_of_its_own(layout: SessionLayout) -> None:
+    """The phase of the other's capture is not that of what lies here, and what is missing here is said."""
+    await stopped(layout)
+    manifest = end_abandoned(layout, the_session(layout), LATER, taken_over=True)
+    assert manifest.phase == "Cancelled"
+    assert {gap.message for gap in manifest.gaps} == {TAKEN_OVER}
+    assert [gap.reason for gap in manifest.gaps] == ["Cancelled", "Cancelled"]
+    assert len(manifest.artifacts) == 1
+
+
+def test_the_sweep_tells_whose_end_it_is(layout: SessionLayout) -> None:
+    """A status that another operator wrote does not say how the capture on this volume ended."""
+    asyncio.run(stopped(layout))
+    owner = read_manifest(layout, the_session(layout)).investigation
+    metadata = {"namespace": owner.namespace, "name": owner.name, "uid": owner.uid, "generation": 1}
+    body = {"metadata": metadata, "spec": {}, "status": {"phase": "Completed", "operator": "another"}}
+    kubernetes = FakeKubernetes(objects=CLUSTER, lists={LISTED: [body]})
+    sweeper = Sweeper(layout, kubernetes.real(), lambda *_: None, Clock(LATER))
+    asyncio.run(sweeper.sweep())
+    assert read_manifest(layout, the_session(layout)).phase == "Cancelled"

@@ -10,6 +10,7 @@ from typing import Any
 from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord, legal_hold_of
+from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention
 
 MASS_LEAST = 10
@@ -44,6 +45,8 @@ class Resource:
     session_id: str | None = None
     """As its status says, and so the next; None if it says none."""
     manifest_sha256: str | None = None
+    operator: str | None = None
+    """Identity of the operator that captured it; None if none has marked it."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Resource":
@@ -64,6 +67,7 @@ class Resource:
             condition_types=tuple(one["type"] for one in status.get("conditions") or []),
             session_id=(status.get("session") or {}).get("id"),
             manifest_sha256=(status.get("session") or {}).get("manifestSha256"),
+            operator=status.get("operator"),
         )
 
     def record_changes(self) -> dict[str, Any]:
@@ -114,10 +118,24 @@ def is_abandoned(session: Session, doubt: str | None = None) -> bool:
     return session.resource.phase in TERMINAL_PHASES
 
 
-def is_told_wrongly(session: Session) -> bool:
-    """Whether the status names another digest of the manifest than the volume has: expiry and resealing change it."""
+def is_of_another(resource: Resource, volume: Volume) -> bool:
+    """Whether the operator that captured it never worked on this volume, and so has its session on another."""
+    return resource.operator is not None and resource.operator not in (volume.id, *volume.operators)
+
+
+def is_told_wrongly(session: Session, volume: Volume) -> bool:
+    """Whether the status names another digest of the manifest than the volume has: expiry and resealing change it.
+
+    False for what another operator captured: its session has the same id, on another volume.
+    """
     resource = session.resource
-    if resource is None or session.record.imported or not session.manifest.finished or not session.manifest_sha256:
+    if (
+        resource is None
+        or is_of_another(resource, volume)
+        or session.record.imported
+        or not session.manifest.finished
+        or not session.manifest_sha256
+    ):
         return False
     if resource.phase not in TERMINAL_PHASES or resource.session_id != session.manifest.session_id:
         return False

@@ -16,13 +16,14 @@ from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.cluster import Cluster
-from aletheia_operator.handlers.policies import Fate, Resource, Session, fate_of, is_abandoned, is_told_wrongly
+from aletheia_operator.handlers.policies import Fate, Resource, Session, fate_of, is_abandoned, is_of_another, is_told_wrongly
 from aletheia_operator.handlers.status_writer import StatusWriter
 from aletheia_operator.investigate.abandoned import end_abandoned
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.session.volume import open_volume
 from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,11 @@ class Settler:
             session = replace(session, record=await self.remember(session.manifest, session.resource))
         doubt = vanished or cluster.doubt(session.manifest)
         if cluster.unknown is None and is_abandoned(session, doubt):
-            phase = session.resource.phase if session.resource is not None else None
-            ended = await asyncio.to_thread(end_abandoned, self.layout, session.manifest.session_id, self.now(), phase)
+            resource = session.resource
+            taken_over = resource is not None and is_of_another(resource, cluster.volume)
+            phase = resource.phase if resource is not None and not taken_over else None
+            session_id = session.manifest.session_id
+            ended = await asyncio.to_thread(end_abandoned, self.layout, session_id, self.now(), phase, taken_over)
             session = replace(session, manifest=light(ended))
             log.warning("session %s: its capture had not written its end; it is %s", ended.session_id, ended.phase)
         fate = fate_of(session, self.now(), self.retention, doubt)
@@ -69,7 +73,7 @@ class Settler:
             await self._spare(session, doubt or "")
         elif fate is Fate.REMOVE and cluster.unknown is None:
             await self._remove(session.manifest)
-        if is_told_wrongly(session):
+        if is_told_wrongly(session, cluster.volume):
             await self._tell_digest(session.manifest)
 
     async def _tell_digest(self, manifest: Manifest) -> None:
@@ -140,7 +144,8 @@ class Settler:
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
         await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
-        await self._tell_digest(expired)
+        if not is_of_another(resource, await asyncio.to_thread(open_volume, self.layout)):
+            await self._tell_digest(expired)
         self.emit(body, "Normal", EXPIRED, message)
         log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
 

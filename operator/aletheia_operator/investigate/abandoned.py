@@ -14,26 +14,32 @@ from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.session import Gap, Manifest, Session, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 
+DELETED = "the Investigation was deleted before this was captured"
+TAKEN_OVER = "another operator took the Investigation over before this was captured here; its own session has it"
 
-def end_abandoned(layout: SessionLayout, session_id: str, now: datetime, phase: str | None = None) -> Manifest:
+
+def end_abandoned(
+    layout: SessionLayout, session_id: str, now: datetime, phase: str | None = None, taken_over: bool = False
+) -> Manifest:
     """Write the final manifest from the journal, and return it. One that is there already stays as it is.
 
-    `phase` is what the Investigation's status ended with; None: the Investigation is gone. What the journal does not know is
+    `phase` is what the Investigation's status ended with; None: the Investigation is gone, or, with `taken_over`, another
+    operator captured it, on another volume. What the journal does not know is
     a gap. Blocks. Raises SessionBusy if a capture works on the session after all, OSError, and Unreadable.
     """
     with Session(layout, read_manifest(layout, session_id)) as session:
         if not session.manifest.finished:
-            session.finish(_concluded(session, now, phase))
+            session.finish(_concluded(session, now, phase, TAKEN_OVER if taken_over else DELETED))
         return session.manifest
 
 
-def _concluded(session: Session, now: datetime, phase: str | None) -> Manifest:
+def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> Manifest:
     questions = _questions(session)
     manifest = session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions or ())])
     gaps = [*manifest.gaps]
-    gaps += [_unanswered(question, phase) for question in questions or () if question.key not in session.done]
+    gaps += [_unanswered(question, phase, why) for question in questions or () if question.key not in session.done]
     if questions is None and not manifest.gaps:
-        gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase))
+        gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase, why))
     if (manifest.spec.get("session") or {}).get("upload"):
         message = "the capture did not come to its upload. The session stays on its volume"
         gaps.append(gap_of(OWN, Missing("session.upload", GapReason.UPLOAD_FAILED, message)))
@@ -59,9 +65,8 @@ def _questions(session: Session) -> list[Question] | None:
         return None
 
 
-def _unanswered(question: Question, phase: str | None) -> Gap:
+def _unanswered(question: Question, phase: str | None, why: str) -> Gap:
     if phase is None:
-        words = "the Investigation was deleted before this was captured"
-        return gap_of(question.fetcher, Missing(question.target, GapReason.CANCELLED, words))
+        return gap_of(question.fetcher, Missing(question.target, GapReason.CANCELLED, why))
     words = "what it became was lost: the session volume could not be written"
     return gap_of(question.fetcher, Missing(question.target, GapReason.SAVE_FAILED, words))
