@@ -126,6 +126,49 @@ def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None
     assert recognise(line).level == level
 
 
+SIX = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+SCALES = [
+    pytest.param(
+        "SeverityNumber", "", dict(zip(range(1, 25), [level for level in SIX for _ in range(4)], strict=True)), id="OTel"
+    ),
+    pytest.param("severityLevel", "", dict(enumerate(["TRACE", *SIX[2:]])), id="Application Insights"),
+    pytest.param("levelno", "", dict(zip(range(10, 60, 10), SIX[1:], strict=True)), id="Python"),
+    pytest.param("log_level", '"source":"s","data":{}', {0: "DEBUG", 1: "INFO", 2: "ERROR", 3: "FATAL"}, id="lager"),
+    pytest.param("level", '"reqId":"r","app":"a"', dict(enumerate(SIX[1:])), id="Nextcloud"),
+    pytest.param(
+        "level", '"host":"h"', dict(enumerate(["FATAL"] * 3 + ["ERROR", "WARN", "INFO", "INFO", "DEBUG"])), id="syslog"
+    ),
+    pytest.param(
+        "severity",
+        '"logging":1',
+        dict(zip(range(100, 900, 100), ["DEBUG", "INFO", "INFO", "WARN", "ERROR", "FATAL", "FATAL", "FATAL"], strict=True)),
+        id="Google",
+    ),
+    pytest.param("level", '"channel":"c"', dict(zip(range(100, 700, 100), [*SIX[1:], "FATAL"], strict=True)), id="Monolog"),
+    pytest.param("level", '"v":0', dict(zip(range(10, 70, 10), SIX, strict=True)), id="bunyan, pino"),
+    pytest.param("level", '"count":7', {}, id="not of a log"),
+]
+
+
+@pytest.mark.parametrize(("key", "others", "scale"), SCALES)
+def test_numbers_are_levels_of_their_librarys_scale(key: str, others: str, scale: dict[int, str]) -> None:
+    """From the lowest to the highest; a number beyond either end is no level."""
+    *_, second, top = scale or (30, 40)
+    ends = [min(scale, default=second) - 1, 2 * top - second]
+    for number in [*scale, *ends]:
+        line = f'{{"{key}":{number}' + (f",{others}}}" if others else "}")
+        assert recognise(line).level == scale.get(number), line
+
+
+@pytest.mark.parametrize(
+    ("tags", "level"),
+    [('["error"]', "ERROR"), ('["a","b",7,"warning"]', "WARN"), ('["a","b","c","d","error"]', None), ("[]", None)],
+)
+def test_a_level_among_tags(tags: str, level: str | None) -> None:
+    """Kibana's stands among the first four."""
+    assert recognise(f'{{"type":"log","tags":{tags},"message":"m"}}').level == level
+
+
 PARTS = [
     (
         "2026-01-01 00:00:00.123456 E | etcdserver: gone",

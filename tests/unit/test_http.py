@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import requests.adapters
+from urllib3.connection import HTTPConnection
 
 from aletheia_operator.api import addresses
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients import http
+from aletheia_operator.clients import guard, http
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.clients.guard import GuardedAdapter
+from aletheia_operator.clients.guard import GuardedAdapter, connect
 from aletheia_operator.clients.http import Answer, Http, SafeSession
 from aletheia_operator.clients.json_stream import JsonStream
 from tests.unit import loopback as server
@@ -396,6 +397,29 @@ def test_a_stopped_session_connects_no_more(loopback: Loopback) -> None:
         with pytest.raises(Unavailable, match=r"broke off|connection"):
             session.get(loopback.url)
     assert loopback.requests == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_session_that_is_stopped_while_it_connects_asks_nothing(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    """The connection is not yet among those that were closed, so it closes itself."""
+    opened: list[HTTPConnection] = []
+    with Loopback(authority.server(tmp_path) if tls else None) as loopback:
+        endpoint = loopback.endpoint(credentials=Credentials(ca_pem=authority.pem)) if tls else loopback.endpoint()
+        with SafeSession(endpoint) as session:
+
+            def connect_late(connection: HTTPConnection) -> socket.socket:
+                sock = connect(connection)
+                session.abort()
+                opened.append(connection)
+                return sock
+
+            monkeypatch.setattr(guard, "connect", connect_late)
+            with pytest.raises(Unavailable, match=r"broke off|connection"):
+                session.get(loopback.url)
+        assert loopback.requests == []
+    assert [connection.sock for connection in opened] == [None]
 
 
 @pytest.mark.parametrize("body", [b"[" + b"[]," * 600_000 + b"1]", b'["' + b"x" * 3_000_000 + b'"]'], ids=["many", "large"])
