@@ -200,3 +200,24 @@ def test_renewed_credentials_are_not_repeated_either() -> None:
     assert (
         source.failed(401, "not canary-old-one nor canary-new-one").message == "DataSource main answered 401: not *** nor ***"
     )
+
+
+ODD_SECRET = "a/b+c<d>&'e\"f"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "a/b+c<d>&'e\"f",
+        "a/b+c\\u003cd\\u003e\\u0026'e\\\"f",
+        "a\\/b+c<d>&'e\\\"f",
+        "a%2Fb%2Bc%3Cd%3E%26%27e%22f",
+        "a%2fb%2bc%3cd%3e%26%27e%22f",
+        "a/b+c&lt;d&gt;&amp;&#x27;e&quot;f",
+        "a/b+c&lt;d&gt;&amp;&#39;e&#34;f",
+    ],
+    ids=["plain", "Go's JSON", "PHP's JSON", "URL", "URL, small", "HTML", "Go's HTML"],
+)
+def test_a_secret_as_servers_escape_it(written: str) -> None:
+    """Go's encoders, of which most sources are made, write some characters in their own way."""
+    assert Quoter((ODD_SECRET,))(f"no: {written}!") == "no: ***!"

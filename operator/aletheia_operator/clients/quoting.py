@@ -5,6 +5,7 @@ Every client quotes servers through `Quoter` and nothing else.
 
 import html
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ MIN_SECRET_CHARACTERS = 8
 MAX_WORDS = 500
 MAX_ERROR_BYTES = 64 * 1024
 """A longer error body is cut there."""
+_PERCENT = re.compile("%[0-9A-F]{2}")
 LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"
 
 
@@ -62,6 +64,15 @@ class Quoter:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """Return a secret as it is, and escaped as in JSON, URLs, HTML and Python."""
-    inner = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
-    return [secret, *inner, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret)]
+    """Return a secret as it is, and escaped as in JSON, URLs, HTML, Python and Go."""
+    yield secret
+    for text in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        of_go = text
+        for character in "&<>":
+            of_go = of_go.replace(character, f"\\u{ord(character):04x}")
+        yield from (text, text.replace("/", "\\/"), of_go)
+    yield repr(secret)[1:-1]
+    for text in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield from (text, _PERCENT.sub(lambda match: match[0].lower(), text))
+    of_html = html.escape(secret)
+    yield from (of_html, of_html.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"), html.escape(secret, quote=False))
