@@ -246,3 +246,23 @@ async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
     rows = [(number, "a", "ERROR a" + "$" * 9_000 + str(number)) for number in range(900)]
     _, entries = await ask(loopback, Server(rows))
     assert len(entries) == 900
+
+
+@pytest.mark.parametrize(
+    ("streams", "reason"),
+    [
+        ('{"stream":{"a":"b"},"values":[]},' * 30_000, GapReason.INVALID_RESPONSE),
+        ('{"stream":{"a":"%s"},"values":[]},' % ("x" * 2**20) * 5, GapReason.TOO_LARGE),
+        ('{"stream":{},"values":[["1e9","x"]]},', GapReason.INVALID_RESPONSE),
+        ('{"stream":{},"values":[[Infinity,"x"]]},', GapReason.INVALID_RESPONSE),
+        ('{"stream":{},"values":[["9%s","x"]]},' % ("9" * 400), GapReason.INVALID_RESPONSE),
+        ('{"stream":{},"values":[["1",%s]]},' % ("[" * 900 + "]" * 900), GapReason.INVALID_RESPONSE),
+    ],
+    ids=["streams", "labels", "a float", "infinity", "a moment far away", "a line that is none"],
+)
+async def test_an_answer_that_lies(loopback: Loopback, streams: str, reason: GapReason) -> None:
+    """Has a reason, and costs no more than a page: labels are in memory."""
+    body = '{"status":"success","data":{"resultType":"streams","result":[' + streams.rstrip(",") + "]}}"
+    with pytest.raises(SourceError) as caught:
+        await ask(loopback, reply(200, body.encode()))
+    assert caught.value.reason is reason

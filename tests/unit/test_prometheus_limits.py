@@ -1,6 +1,7 @@
 """Sources that cost too much or break off: what came is kept, what is missing is said, and nothing hangs."""
 
 import asyncio
+import json
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from aletheia_operator.api import addresses
-from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher, series_store
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving
 
@@ -225,3 +226,35 @@ def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytes
     assert reasons(fetched.missing) == ["Rejected"]
     assert "metadata" in fetched.missing[0].message
     assert asked == []
+
+
+def test_warnings_without_end(serve: Serve) -> None:
+    """The first few are gaps: twenty thousand were, and each was compared with all before."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        said = json.dumps([f"{request.query['start']} {number}" for number in range(20_000)])
+        return await in_pieces(request, f'{HEAD}{series(1)}]}},"warnings":{said},"infos":[{"[" * 900}{"]" * 900}]}}')
+
+    fetched = ask(serve, answer, seconds=3 * 11_000, step="1s")
+    assert len(fetched.documents[0].metadata["warnings"]) == 20
+    assert len(fetched.missing) == 20
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "metric"),
+    [("MAX_LABELS_BYTES", 1_000, "x" * 90), ("MAX_PARTS", 10, "x")],
+    ids=["labels", "parts"],
+)
+def test_what_a_series_costs_beside_its_samples(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, metric: str
+) -> None:
+    """Labels and the places of samples are in memory: ten thousand series may have half a GiB of labels."""
+    monkeypatch.setattr(series_store, limit, value)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        all_series = ",".join(series(number).replace('"series"', f'"{metric}"') for number in range(100, 150))
+        return await in_pieces(request, HEAD, all_series, TAIL)
+
+    fetched = ask(serve, answer)
+    assert len(fetched.entries[0]) == 10
+    assert reasons(fetched.missing) == ["TooLarge"]

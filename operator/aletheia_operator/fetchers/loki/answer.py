@@ -16,6 +16,10 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.encoding import dumps
 
+MAX_LABELS_CHARACTERS = 4 * 1024 * 1024
+"""Of all streams of an answer together."""
+MAX_MOMENT = 2**63
+
 
 class Line(NamedTuple):
     """Sorts by time, then in the order of the answer."""
@@ -36,6 +40,8 @@ class Page:
     labels: list[dict[str, Any]] = field(default_factory=list)
     """Of each stream."""
     lines: list[Line] = field(default_factory=list)
+    labels_characters: int = 0
+    """Of the labels of all streams, which are in memory."""
     broken: SourceError | None = None
     """Why it ends early."""
 
@@ -86,6 +92,8 @@ def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) ->
 
 def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
     number = len(page.labels)
+    if number > most:
+        raise endpoint.not_of("Loki: it has more streams than lines that were asked for")
     page.labels.append({})
     seen = set[str]()
     if stream.kind() != "{":
@@ -96,15 +104,32 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) 
             for position, _ in enumerate(stream.items()):
                 try:
                     moment, line, *_more = stream.value()
-                    page.lines.append(Line(int(moment), number, position, page.spill.put(dumps(str(line)))))
-                except (TypeError, ValueError) as e:
+                    page.lines.append(Line(_moment(moment), number, position, page.spill.put(dumps(_text(line)))))
+                except (TypeError, ValueError, OverflowError) as e:
                     raise endpoint.not_of("Loki") from e
                 if len(page.lines) > most:
                     raise endpoint.not_of("Loki: it has more lines than were asked for")
         elif key == "stream" and stream.kind() == "{":
             seen.add(key)
             page.labels[number] = stream.value()
+            page.labels_characters += stream.value_characters
+            if page.labels_characters > MAX_LABELS_CHARACTERS:
+                raise stream.too_large(f"{MAX_LABELS_CHARACTERS} characters of labels")
         else:
             stream.value()
     if seen != {"stream", "values"}:
         raise endpoint.not_of("Loki")
+
+
+def _moment(value: Any) -> int:
+    """Raises ValueError, TypeError or OverflowError if it is none."""
+    moment = int(value)
+    if not 0 <= moment < MAX_MOMENT:
+        raise ValueError
+    return moment
+
+
+def _text(line: Any) -> str:
+    if not isinstance(line, str):
+        raise TypeError
+    return line

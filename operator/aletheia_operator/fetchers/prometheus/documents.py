@@ -171,8 +171,8 @@ class Documents:
             missing.append(Missing(target, result.broken.reason, f"{result.broken.message}; what came before is kept"))
         if any(one.gathered.dropped for one in (result, *result.extremes.values())):
             message = (
-                f"DataSource {self.endpoint.name}: the answer has more than {result.gathered.max_series} series;"
-                " aggregate in the query, or have maxSeries raised"
+                f"DataSource {self.endpoint.name}: the answer has more than {result.gathered.max_series} series, or too large"
+                " ones; aggregate in the query, or have maxSeries raised"
             )
             missing.append(Missing(target, GapReason.TOO_LARGE, message))
         between = dict.fromkeys(warning for one in result.extremes.values() for warning in one.warnings)

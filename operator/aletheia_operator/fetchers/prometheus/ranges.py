@@ -13,7 +13,7 @@ from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_
 from aletheia_operator.fetchers.prometheus.promql import NotUnderstood, pin
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.fetchers.prometheus.series_store import Gathered
-from aletheia_operator.fetchers.prometheus.stream import SeriesStream, infos_of, warnings_of
+from aletheia_operator.fetchers.prometheus.stream import MOST_SAID, SeriesStream, infos_of, warnings_of
 from aletheia_operator.scratch import Scratch
 
 CHUNK_ATTEMPTS = 2
@@ -42,10 +42,10 @@ class Result:
             one.gathered.close()
 
     def see(self, stream: SeriesStream, endpoint: Endpoint) -> None:
-        """Note what the server remarked."""
+        """Note what the server remarked, the first MOST_SAID."""
         for said, kept in ((warnings_of, self.warnings), (infos_of, self.infos)):
             new = (endpoint.quoter(one, 500) for one in said(stream.envelope))
-            kept += [text for text in new if text not in kept]
+            kept += [text for text in new if text not in kept][: MOST_SAID - len(kept)]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ from aletheia_operator.text.encoding import dumps
 BATCH_BYTES = 4 * 1024 * 1024
 PENDING_PARTS = 4
 """Parts of one series in memory, each of up to half a MiB; further ones go to the scratch file before the labels are known."""
+MAX_LABELS_BYTES = 16 * 1024 * 1024
+"""Of all series together: labels are in memory."""
+MAX_PARTS = 500_000
+"""Of all series together, which are in memory as numbers. Ten thousand series of the longest window have fewer."""
 _SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` writes them
 
 
@@ -32,7 +36,7 @@ class _Chunk:
 class Gathered:
     """Takes the events of one chunk after the other, gives whole series, in the order in which they first came.
 
-    Samples of a series are kept in the order of the chunks. `dropped` counts series past `max_series`, once for each chunk.
+    Samples of a series are kept in the order of the chunks. `dropped` counts series that had no room, once for each chunk.
     After `close` it takes nothing more.
     """
 
@@ -40,6 +44,8 @@ class Gathered:
         self.max_series = max_series
         self.dropped = 0
         self.samples = 0
+        self._labels_bytes = 0
+        self._parts_left = MAX_PARTS
         self.peak = Peak()
         self._scratch = scratch
         self._closed = False
@@ -62,8 +68,10 @@ class Gathered:
         """Take back what came since `begin_chunk`: it broke off and will be asked again."""
         for key in self._chunk.added:
             self._parts[key].pop()
+            self._parts_left += 1
             if not self._parts[key]:
                 del self._parts[key]
+                self._labels_bytes -= len(key)
         self.peak, self.samples, self.dropped = self._chunk.peak, self._chunk.samples, self._chunk.dropped
         self.begin_chunk()
 
@@ -84,15 +92,23 @@ class Gathered:
 
     def _end(self, labels: dict[str, Any]) -> None:
         key = dumps(labels, sort_keys=True)
-        if key not in self._parts and len(self._parts) >= self.max_series:
+        if not self._has_room(key):
             self.dropped += 1
         else:
             self._write_pending()
+            self._labels_bytes += len(key) if key not in self._parts else 0
+            self._parts_left -= len(self._written)
             self._parts.setdefault(key, []).extend(self._written)
             self._chunk.added += [key] * len(self._written)
             self.samples += self._pending_samples
             self.peak.take(key, self._pending_peak)
         self._forget_pending()
+
+    def _has_room(self, key: bytes) -> bool:
+        if self._parts_left <= 0:
+            return False
+        more = len(self._parts) < self.max_series and self._labels_bytes + len(key) <= MAX_LABELS_BYTES
+        return more or key in self._parts
 
     def _write_pending(self) -> None:
         self._written += [(kind, self._scratch.put(samples)) for kind, samples in self._pending]

@@ -7,8 +7,11 @@ from typing import Any
 
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.prometheus.json_text import JsonText
 
+MOST_SAID = 20
+"""Warnings of one answer, and as many remarks, that are taken."""
 LISTS = ("values", "histograms")
 SINGLES = ("value", "histogram")
 _SAID = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial"})
@@ -191,4 +194,9 @@ def infos_of(envelope: dict[str, Any]) -> list[str]:
 
 
 def _texts(said: Any) -> list[str]:
-    return [str(one) for one in said] if isinstance(said, list) else [str(said)] if said else []
+    """The first MOST_SAID, each as far as `Quoter` needs it."""
+    listed = said if isinstance(said, list) else [said] if said else []
+    try:
+        return [str(one)[:MAX_ERROR_BYTES] for one in listed[:MOST_SAID]]
+    except RecursionError:
+        return ["the server's remarks are nested too deep to be read"]
