@@ -11,6 +11,8 @@ from aletheia_operator.logs.levels import LETTERS, level_of_word
 _BEGINNINGS = {
     "npm ERR!": "ERROR", "npm error ": "ERROR", "npm WARN ": "WARN", "npm warn ": "WARN", "npm notice ": "INFO",
     "npm http ": "DEBUG", "error Command failed": "ERROR", "error An unexpected error": "ERROR", "error Couldn't": "ERROR",
+    'error Command "': "ERROR", "info Visit https://yarnpkg": "INFO", "info No lockfile found": "INFO",
+    "success Saved lockfile": "INFO",
     "warning package.json:": "WARN", " ERR_PNPM_": "ERROR", "ERR_PNPM_": "ERROR",
     "PHP Fatal error: ": "FATAL", "PHP Parse error: ": "FATAL", "PHP Compile error: ": "FATAL", "PHP Core error: ": "FATAL",
     "PHP Warning: ": "WARN", "PHP Deprecated: ": "WARN", "PHP Notice: ": "INFO", "PHP Recoverable fatal error: ": "ERROR",
@@ -84,6 +86,10 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
             r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>VERBOSE|INFO|WARNING|ERROR|FATAL)\d{0,2}"
             r":[\w.]{1,80}\(\d{1,6}\)\] "
         ),
+        re.compile(  # Python's multiprocessing, Celery
+            r"\[(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)/"
+            r"(?:MainProcess|[A-Z][A-Za-z]{0,30}(?:Process|Worker)-[\d:]{1,20})\] "
+        ),
         re.compile(  # GitHub's runner
             r"\[(?:RUNNER|WORKER) \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (?P<level>INFO|WARN|ERR|VERB) {1,3}[A-Z]"
         ),
@@ -93,10 +99,11 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     ),
 }  # fmt: skip
 _NAMED_LEVEL = re.compile(
-    # Fluentd's own tag, Locust, KrakenD, Traffic Server, QuestDB, Tarantool, OrientDB, OceanBase, MediaMTX, Thumbor,
-    # Stellar, NFS-Ganesha, Odyssey, Nuclio, rippled
+    # Apache Sling, Fluentd's own tag, Locust, KrakenD, Traffic Server, QuestDB, Tarantool, OrientDB, OceanBase, MediaMTX,
+    # Thumbor, Stellar, NFS-Ganesha, Odyssey, Nuclio, rippled
     r"\[?(?:[A-Z][a-z]{2} {1,2})?\d[\d:.,/TZ+ -]{3,40}+\]? {0,2}(?:"
-    r"fluent\.(trace|debug|info|warn|error|fatal): "
+    r"\*(TRACE|DEBUG|INFO|WARN|ERROR)\* \["
+    r"|fluent\.(trace|debug|info|warn|error|fatal): "
     r"|(?<=\d\] )[\w.-]{1,80}/(DEBUG|INFO|WARNING|ERROR|CRITICAL)/[\w.]{1,80}: "
     r"|KRAKEND (DEBUG|INFO|WARNING|ERROR|CRITICAL): "
     r"|(?:traffic_\w{1,20}|\{0x[0-9a-f]{1,16}\}|\[ET_\w{1,20} \d{1,4}\]) (NOTE): "
@@ -119,7 +126,10 @@ _CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
 )
 _FALCO = re.compile(rf"\d\d:\d\d:\d\d\.\d{{9}}: (?P<level>(?i:{_WORDS})) ")
 _AFTER_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?=##\[|::)")  # as GitHub stores its logs
-_WARNINGS = re.compile(r"[\w./ +@<>-]{1,300}:\d{1,9}: (?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): ")
+_WARNINGS = re.compile(
+    r"[\w./ +@<>-]{1,300}(?::\d{1,9}:|\.py:\d{1,9}(?= [A-Z]\w{2,60}Warning: )) "
+    r"(?:[A-Z]\w{0,60}?(?P<level>Warning)|(?P<level2>warning)): "
+)
 _LOG4J = re.compile(r'[^>\n]{0,400}?\blevel="(?P<level>[A-Z]{3,8})"')
 _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
 _PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] )(?=PHP )")
