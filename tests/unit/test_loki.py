@@ -266,3 +266,14 @@ async def test_an_answer_that_lies(loopback: Loopback, streams: str, reason: Gap
     with pytest.raises(SourceError) as caught:
         await ask(loopback, reply(200, body.encode()))
     assert caught.value.reason is reason
+
+
+async def test_what_loki_warns_of_is_a_gap(loopback: Loopback) -> None:
+    """A partial answer does not look whole; each warning is said once, however many pages have it."""
+    streams = [{"stream": {"pod": "web-0"}, "values": [[str(START + 1), "a line"]]}]
+    body = {"status": "success", "warnings": ["a store is down", 7, "a store is down"]}
+    answer = reply_json({**body, "data": {"resultType": "streams", "result": streams}})
+    document, entries = await ask(loopback, answer)
+    assert len(entries) == 1
+    said = [(gap.reason, gap.message, gap.severity) for gap in document.findings.missing]
+    assert said == [(GapReason.UNAVAILABLE, "the server warns: a store is down", "gap")]

@@ -19,6 +19,7 @@ from aletheia_operator.text.encoding import dumps
 MAX_LABELS_CHARACTERS = 4 * 1024 * 1024
 """Of all streams of an answer together."""
 MAX_MOMENT = 2**63
+MAX_WARNINGS = 20
 
 
 class Line(NamedTuple):
@@ -42,6 +43,8 @@ class Page:
     lines: list[Line] = field(default_factory=list)
     labels_characters: int = 0
     """Of the labels of all streams, which are in memory."""
+    warnings: list[str] = field(default_factory=list)
+    """What Loki says is wrong with its answer: lines may be missing from it."""
     broken: SourceError | None = None
     """Why it ends early."""
 
@@ -67,6 +70,9 @@ def read(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
     for key in stream.members():
         if key == "data" and stream.kind() == "{":
             kind, found = _read_data(stream, endpoint, page, most)
+        elif key == "warnings":
+            said = stream.value()
+            page.warnings += [one for one in said if isinstance(one, str)][:MAX_WARNINGS] if isinstance(said, list) else []
         elif stream.value() != "success" and key == "status":
             raise endpoint.not_of("Loki: it is no success")
     if kind is None or not found:

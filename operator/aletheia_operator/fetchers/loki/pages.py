@@ -6,7 +6,7 @@ as often as they were there already.
 
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from aletheia_operator.api.reasons import GapReason
@@ -25,6 +25,7 @@ MAX_PAGE_ENTRIES = 5_000
 """What a server answers at most unless its max_entries_limit_per_query says otherwise."""
 MIN_PAGE_ENTRIES = 8
 """A smaller page that is too large has lines that no page can hold."""
+MAX_SAID = 300
 _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
 
@@ -47,6 +48,14 @@ class Pages:
     def miss(self, message: str) -> None:
         """Say that there was more than could be taken."""
         self.findings.missing.append(Missing(self.target, GapReason.BUDGET_EXCEEDED, message))
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        """Say once what the server warns of."""
+        for warning in warnings:
+            message = f"the server warns: {self.endpoint.quoter(warning, MAX_SAID)}"
+            missing = Missing(self.target, GapReason.UNAVAILABLE, message)
+            if missing not in self.findings.missing:
+                self.findings.missing.append(missing)
 
     async def walk(self) -> AsyncGenerator[tuple[Page, list[Line]], None]:
         """Yield each page with its lines that were not in the one before, in order. It is closed when the next is asked for.
@@ -73,6 +82,7 @@ class Pages:
                     step.last += 1
                 known = step.of_last
                 self.start = step.last
+                self._warn(step.page.warnings)
                 yield step.page, step.fresh
                 if step.page.broken is not None:
                     return
