@@ -12,7 +12,7 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document, Missing
 from aletheia_operator.fetchers.kubernetes import pod_logs
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
@@ -154,6 +154,32 @@ def check_runs(entries: list[dict[str, Any]], gaps: list[Missing], container: Co
         expected = [one.split(b" ", 1)[1].decode().strip() for one in container.runs[number]]
         assert had.get(number, []) == expected or str(number) in named, (number, had, named)
         assert set(had.get(number, [])) <= set(expected), f"lines of another run under number {number}"
+
+
+@pytest.mark.parametrize(
+    ("error", "severity"),
+    [
+        (Unavailable("the Kubernetes API answered 503"), "gap"),
+        (Rejected("the Kubernetes API answered 403", GapReason.FORBIDDEN), "note"),
+    ],
+    ids=["an API server that is away", "no right to get pods"],
+)
+async def test_restarts_that_cannot_be_looked_for_are_said(
+    monkeypatch: pytest.MonkeyPatch, error: SourceError, severity: str
+) -> None:
+    """What was read may be of another run than the plan knew: nothing looks surer than it is."""
+    kubelet = Kubelet(containers={"app": restarting(2, 1)})
+    document = await fetch(kubelet)
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(kubelet, "get", refuse)
+    entries: list[Any] = []
+    await collect(document, entries)
+    assert entries
+    said = [(gap.reason, gap.severity) for gap in document.findings.missing]
+    assert said == [(error.reason, severity)]
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2], ids=lambda number: f"status {number} restarts behind")

@@ -6,6 +6,7 @@ What is read, by the API or from the node, waits in spools until every run is th
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
@@ -34,6 +35,7 @@ class PodLogs:
         self.sources = sources
         self.kubernetes = kubernetes
         self.findings = findings
+        self._refused: SourceError | None = None
         self.pod: str = question.arguments["pod"]
         self.limits = LogLimits(**question.arguments["limits"])
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
@@ -149,6 +151,7 @@ class PodLogs:
             return []
         now = await self._states()
         if now is None:
+            self._say_not_known()
             return []
         for _ in range(STALE_TRIES):
             stale = [
@@ -169,8 +172,10 @@ class PodLogs:
         """The containers' states at present; None if the pod that was meant is gone, or cannot be had."""
         try:
             pod = await self.kubernetes.get(self._pod_path)
-        except SourceError:
+        except SourceError as e:
+            self._refused = e
             return None
+        self._refused = None
         uid, found = self.question.arguments["uid"], pod["metadata"].get("uid")
         if found != uid:
             self._miss(
@@ -181,6 +186,13 @@ class PodLogs:
             return None
         states = container_states(pod)
         return {one.planned.container: states.get(one.planned.container, one.planned) for one in self.containers}
+
+    def _say_not_known(self) -> None:
+        """Say that restarts were not looked for, where the pod is perhaps still there. Without the right it is a note."""
+        if self._refused is not None and self._refused.reason != GapReason.NOT_FOUND:
+            severity: Literal["gap", "note"] = "note" if self._refused.reason == GapReason.FORBIDDEN else "gap"
+            message = f"whether a container restarted while it was read is not known: {self._refused.message}"
+            self._miss(self.question.target, self._refused.reason, message, severity)
 
     async def _directories(self) -> dict[str, Directory]:
         """Where the node has the containers' files; empty if they may not, or cannot, be read."""
@@ -218,8 +230,8 @@ class PodLogs:
                     until = f"when it had been read to {last}" if last else "before its first line came"
                     log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
 
-    def _miss(self, target: str, reason: GapReason, message: str) -> None:
-        missing = Missing(target, reason, message)
+    def _miss(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
+        missing = Missing(target, reason, message, severity)
         if missing not in self.findings.missing:
             self.findings.missing.append(missing)
 
