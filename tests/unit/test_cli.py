@@ -12,6 +12,7 @@ import pytest
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
+from aletheia_operator.cli.output import MAX_CELL, MAX_FIELD, print_fields, print_table
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.session import Gap, InvestigationReference, SessionLayout, age
 from aletheia_operator.session.lock import locked
@@ -345,6 +346,18 @@ def test_nothing_is_cut_but_for_a_terminal(aletheia: Aletheia, tmp_path: Path, m
     paragraph = shown.partition("NotFound t\n")[2]
     assert " ".join(paragraph.split()) == LONG
     assert max(map(len, paragraph.splitlines())) <= 60
+
+
+@pytest.mark.parametrize(("terminal", "field", "cell"), [(False, 5000, 5000), (True, MAX_FIELD, MAX_CELL)])
+def test_lengths_of_cells(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool, field: int, cell: int
+) -> None:
+    """What a terminal shows of a long value, and what a pipe gets."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    print_fields([("Message", "x" * 5000)])
+    assert len(capsys.readouterr().out.split()[1]) == field
+    print_table(["MESSAGE"], [["x" * 5000]])
+    assert len(capsys.readouterr().out.split()[1]) == cell
 
 
 def test_an_archive_is_for_its_owner_alone(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:

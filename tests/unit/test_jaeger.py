@@ -383,6 +383,14 @@ async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
     assert [gap.message for gap in document.findings.missing] == ["Jaeger says: one is broken"]
 
 
+@pytest.mark.parametrize(("found", "reached"), [(2, False), (3, True)])
+async def test_a_document_says_whether_there_were_more_traces(loopback: Loopback, found: int, reached: bool) -> None:
+    """A search that finds no more than its limit is whole."""
+    answer = reply_json({"data": [{**trace(span(n)), "traceID": f"{n:x}"} for n in range(found)]})
+    _, document, entries = await document_of(loopback, SERVICES, answer, service="shop", limit=2)
+    assert (len(entries), document.metadata["limit_reached"]) == (2, reached)
+
+
 async def test_a_trace_is_asked_for_by_its_id(loopback: Loopback) -> None:
     """Whenever it was: a trace by its id knows no window and no limit."""
     target, document, entries = await document_of(loopback, SERVICES, reply_json({"data": [trace(span())]}), traceID="ab12")

@@ -158,6 +158,16 @@ async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
     assert (entries, gaps) == (expected(0, 0, 9), [])
 
 
+async def test_reading_ends_where_the_window_does() -> None:
+    """Files that are of later are not asked for, and the run is whole without them."""
+    late = b"2026-11-22T12:00:01.000000000Z stdout F late\n"
+    node = Node({f"0.log.{FIRST}": lines(0, 5) + late, f"0.log.{SECOND}": late, "0.log": late})
+    entries, gaps = await look(node, status())
+    assert (entries, gaps) == (expected(0, 0, 5), [])
+    assert [path.rpartition("/")[2] for path in node.asked].count("0.log") <= 1  # to see where its lines begin
+    assert node.listings == 2
+
+
 def remove(node: Node) -> None:
     del node.files["0.log"]
 
