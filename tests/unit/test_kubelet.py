@@ -1,0 +1,187 @@
+"""The client of kubelets: which address it asks, whom it trusts, what it sends, and what its refusals mean."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients import kubelet
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.kubelet import LOGS_AT_ONCE, Kubelets
+from aletheia_operator.clients.kubernetes import Kubernetes
+from tests.unit.certificates import Authority, new_authority
+from tests.unit.kubernetes_api import KubernetesApi
+from tests.unit.loopback import Answer, Loopback, cut, gzip_bomb, hang, hang_up, reply
+
+TOKEN = "canary-token-of-the-operator"
+LOG = "/logs/pods/shop_web-0_1/app/0.log"
+INTERNAL, EXTERNAL = {"type": "InternalIP", "address": "10.0.0.1"}, {"type": "ExternalIP", "address": "192.0.2.1"}
+NAME, SECOND = {"type": "Hostname", "address": "node-1"}, {"type": "InternalIP", "address": "fd00::1"}
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return new_authority()
+
+
+@asynccontextmanager
+async def kubelets(token: str | None = TOKEN, ca: Path | None = None) -> AsyncIterator[Kubelets]:
+    configuration = Configuration(host="http://127.0.0.1:1")
+    if token is not None:
+        configuration.api_key = {"BearerToken": f"Bearer {token}"}
+    client = ApiClient(configuration)
+    found = Kubelets(Kubernetes(client), ca)
+    try:
+        yield found
+    finally:
+        await found.close()
+        await client.close()
+
+
+async def read(client: Kubelets, address: str, *part: int | None) -> bytes:
+    async with client.open(address, LOG, *part) as response:
+        return await response.content.read()
+
+
+@pytest.mark.parametrize(
+    ("status", "address"),
+    [
+        ({"addresses": [EXTERNAL, NAME, INTERNAL]}, "https://10.0.0.1:10250"),
+        ({"addresses": [EXTERNAL, NAME]}, "https://node-1:10250"),
+        ({"addresses": [EXTERNAL]}, "https://192.0.2.1:10250"),
+        ({"addresses": [INTERNAL, SECOND]}, "https://10.0.0.1:10250"),
+        ({"addresses": [SECOND, INTERNAL]}, "https://[fd00::1]:10250"),
+        ({"addresses": [INTERNAL], "daemonEndpoints": {"kubeletEndpoint": {"Port": 10350}}}, "https://10.0.0.1:10350"),
+        ({"addresses": [INTERNAL], "daemonEndpoints": {"kubeletEndpoint": None}}, "https://10.0.0.1:10250"),
+        ({"addresses": [INTERNAL], "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}}, "https://10.0.0.1:10250"),
+    ],
+)
+async def test_a_node_says_where_its_kubelet_is(status: dict[str, Any], address: str) -> None:
+    """The internal address before others, the first of its kind, and the port that the node names."""
+    async with KubernetesApi({"/api/v1/nodes/node-1": {"status": status}}).serve() as kubernetes:
+        assert await Kubelets(kubernetes).address("node-1") == address
+
+
+@pytest.mark.parametrize("node", [{}, {"status": None}, {"status": {"addresses": []}}, 404])
+async def test_a_node_without_an_address(node: Any) -> None:
+    """There is nothing to ask, and asking again would not help."""
+    async with KubernetesApi({"/api/v1/nodes/node-1": node}).serve() as kubernetes:
+        with pytest.raises(Rejected, match="node-1") as caught:
+            await Kubelets(kubernetes).address("node-1")
+    assert caught.value.reason == GapReason.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("part", "asked"),
+    [((), None), ((0,), "bytes=0-"), ((7,), "bytes=7-"), ((7, 9), "bytes=7-9"), ((0, 0), "bytes=0-0")],
+    ids=["whole", "from its beginning", "from a byte", "a part", "one byte"],
+)
+async def test_a_part_of_a_file_is_asked_for(loopback: Loopback, part: tuple[int, ...], asked: str | None) -> None:
+    """Both ends are included; the token is the operator's."""
+    loopback.answers = [reply(206 if part else 200, b"lines")]
+    async with kubelets() as client:
+        assert await read(client, loopback.url, *part) == b"lines"
+    (headers,) = loopback.headers
+    assert headers.get("Range") == asked
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert loopback.requests == [LOG]
+
+
+async def test_an_operator_without_a_token_sends_none(loopback: Loopback) -> None:
+    """One that a client certificate identifies to the API server."""
+    loopback.answers = [reply(200, b"lines")]
+    async with kubelets(token=None) as client:
+        assert await read(client, loopback.url) == b"lines"
+    assert "Authorization" not in loopback.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason", "words"),
+    [
+        (reply(401, b""), Rejected, GapReason.FORBIDDEN, "the verb get on nodes/log"),
+        (reply(403, b""), Rejected, GapReason.FORBIDDEN, "the verb get on nodes/log"),
+        (reply(404, b""), Rejected, GapReason.NOT_FOUND, "answered 404 for /logs/"),
+        (reply(500, b""), Unavailable, GapReason.UNAVAILABLE, "answered 500 for /logs/"),
+        (reply(302, b"", Location="http://127.0.0.1:1/"), Rejected, GapReason.INVALID_RESPONSE, "answered 302"),
+        (hang_up, Unavailable, GapReason.UNAVAILABLE, "the kubelet"),
+        (cut(b"half"), Unavailable, GapReason.UNAVAILABLE, "the kubelet"),
+    ],
+    ids=["no token", "no right", "no file", "broken", "elsewhere", "hangs up", "cut"],
+)
+async def test_what_a_refusal_means(
+    loopback: Loopback, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
+) -> None:
+    """Whether to try again, and what would help; the token is never told."""
+    loopback.answers = [answer]
+    async with kubelets() as client:
+        with pytest.raises(kind, match=words) as caught:
+            await read(client, loopback.url)
+    assert caught.value.reason == reason
+    assert TOKEN not in str(caught.value)
+    assert set(loopback.requests) == {LOG}
+
+
+async def test_a_kubelet_that_falls_silent(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for without end."""
+    monkeypatch.setattr(kubelet, "READ_TIMEOUT_SECONDS", 0.2)
+    loopback.answers = [hang]
+    async with kubelets() as client:
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable, match="the kubelet"):
+                await read(client, loopback.url)
+
+
+async def test_a_compressed_file_is_left_as_it_is(loopback: Loopback) -> None:
+    """A kubelet's rotated files are unpacked in parts, by those who read them."""
+    loopback.answers = [gzip_bomb(10_000_000)]
+    async with kubelets() as client:
+        assert len(await read(client, loopback.url)) < 100_000
+
+
+async def test_whose_certificates_are_trusted(authority: Authority, tmp_path: Path) -> None:
+    """With a CA its own alone; without one, as kubelets sign theirs themselves, anybody's."""
+    trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+    trusted.write_text(authority.pem)
+    other.write_text(new_authority().pem)
+    with Loopback(authority.server(tmp_path)) as tls:
+        tls.answers = [reply(200, b"lines")]
+        for ca in (trusted, None):
+            async with kubelets(ca=ca) as client:
+                assert await read(client, tls.url) == b"lines"
+        tls.requests.clear()
+        async with kubelets(ca=other) as client:
+            with pytest.raises(Unavailable, match="the kubelet"):
+                await read(client, tls.url)
+        assert tls.requests == []
+
+
+async def test_a_certificate_of_another_host(authority: Authority, tmp_path: Path) -> None:
+    """A CA's signature is not enough."""
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    with Loopback(authority.server(tmp_path, "10.9.8.7")) as tls:
+        async with kubelets(ca=tmp_path / "ca.pem") as client:
+            with pytest.raises(Unavailable, match="the kubelet"):
+                await read(client, tls.url)
+        assert tls.requests == []
+
+
+async def test_a_node_is_read_by_a_few_at_a_time() -> None:
+    """Each node has turns of its own."""
+    async with kubelets() as client:
+        turns = [client.turn("https://node-1", "shop") for _ in range(LOGS_AT_ONCE)]
+        for turn in turns:
+            await turn.__aenter__()
+        async with asyncio.timeout(1), client.turn("https://node-2", "shop"):
+            pass
+        waiting = asyncio.ensure_future(client.turn("https://node-1", "shop").__aenter__())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await turns[0].__aexit__(None, None, None)
+        async with asyncio.timeout(1):
+            await waiting
