@@ -35,7 +35,7 @@ class Request(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client hung up, as some of the tests want
             loopback.answers[min(number, len(loopback.answers) - 1)](self)
 
-    do_PATCH = do_POST = do_PUT = do_HEAD = do_GET
+    do_PATCH = do_POST = do_PUT = do_HEAD = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

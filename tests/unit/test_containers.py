@@ -159,6 +159,15 @@ def test_a_pod_without_container_statuses_says_why(pod_status: dict[str, str], w
     assert state.not_started == f"the container never started: {words}"
 
 
+def test_a_container_that_never_started_says_why() -> None:
+    """Its own reason and message go before the pod's."""
+    pod = make_pod(app=PULLING, proxy={"state": {"waiting": {"reason": "PodInitializing"}}})
+    pod["status"] |= {"reason": "Other", "message": "of the pod"}
+    app, proxy = asked_containers(pod, None, LogsRequest())
+    assert app.not_started == "the container never started: ImagePullBackOff: no such image"
+    assert proxy.not_started == "the container never started: PodInitializing: of the pod"
+
+
 def test_a_gap_names_its_runs() -> None:
     """As its entries do."""
     assert str(Run("app", 3, previous=True)) == "container/app (run 3, previous)"

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from aletheia_operator.logs.forms import MAX_PARSED, recognise
+from aletheia_operator.logs.forms import MAX_PARSED, Recognised, recognise
 
 LEVELS = [
     ('{"level":"info","ts":1700000000.1,"caller":"a.go:1","msg":"ERROR is only a word here"}', "INFO"),
@@ -124,6 +124,20 @@ LEVELS = [
 def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None:
     """A level is found where the form has it, and nowhere else."""
     assert recognise(line).level == level
+
+
+@pytest.mark.parametrize(("line", "level"), [(line, level) for line, level in LEVELS if line.strip()])
+def test_a_line_too_long_to_be_parsed_has_its_level_or_none(line: str, level: str | None) -> None:
+    """It is never taken for another level's, and one with a level continues no other line."""
+    found = recognise(f"{line} {'x' * MAX_PARSED}")
+    assert found.level in (level, None)
+    assert found.formed or found.level is None
+
+
+@pytest.mark.parametrize("head", ["level=warning msg=hello", "ts=1 level=warn", "2026-01-01T00:00:00Z level=warn"])
+def test_pairs_at_the_head_of_a_long_line_are_read(head: str) -> None:
+    """The level alone: a message of that length is not taken apart."""
+    assert recognise(f"{head} a={'x' * MAX_PARSED}") == Recognised("WARN", formed=True)
 
 
 SIX = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]

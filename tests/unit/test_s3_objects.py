@@ -1,0 +1,193 @@
+"""Objects and multipart uploads in a bucket, over HTTP with a small S3 in memory."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from aletheia_operator.api.datasource import S3Bucket
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.endpoint import Credentials
+from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.s3 import Bucket
+from tests.unit.loopback import Loopback, Request
+
+CHECKSUM = "x-amz-checksum-sha256"
+CONTENT = b"evidence"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+IN_BASE64 = base64.b64encode(bytes.fromhex(SHA256)).decode()
+LISTED_AT_ONCE = 2
+
+
+@dataclass
+class S3:
+    """Keeps objects, their checksums and multipart uploads; `refused`: the status of every answer to a listing of uploads."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, dict[int, bytes]]] = field(default_factory=dict)
+    refused: int | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> None:
+        url = urlsplit(request.path)
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
+        key = url.path.removeprefix("/incidents").removeprefix("/")
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        self.asked.append(f"{request.command} {key}")
+        if "uploads" in query and request.command == "GET":
+            self._list_uploads(request)
+        elif "uploads" in query:
+            self.uploads[f"id-{len(self.uploads)}"] = (key, {})
+            upload = f"<UploadId>id-{len(self.uploads) - 1}</UploadId>"
+            self._xml(request, f"<InitiateMultipartUploadResult>{upload}</InitiateMultipartUploadResult>")
+        elif "uploadId" in query:
+            self._part(request, key, query, body)
+        elif request.command == "PUT":
+            self.objects[key], self.checksums[key] = body, request.headers.get(CHECKSUM, "")
+            request.send(200, b"", ETag='"e"', x_amz_checksum_sha256=self.checksums[key])
+        elif key in self.objects or not key:
+            self._send(request, key)
+        else:
+            self._xml(request, "<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", 404)
+
+    def _send(self, request: Request, key: str) -> None:
+        content = self.objects.get(key, b"")
+        if part := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
+            content = content[int(part[1]) : int(part[2]) + 1]
+        sent = {
+            "ETag": '"e"',
+            "Last-Modified": "Sun, 22 Nov 2026 12:00:00 GMT",
+            "x-amz-checksum-sha256": self.checksums.get(key, ""),
+        }
+        request.head(200, **{"Content-Length": str(len(content)), **{name: value for name, value in sent.items() if value}})
+        if request.command != "HEAD":
+            request.wfile.write(content)
+
+    def _list_uploads(self, request: Request) -> None:
+        if self.refused is not None:
+            return self._xml(request, "<Error><Code>Refused</Code><Message>no</Message></Error>", self.refused)
+        uploads = (f"<Upload><Key>{key}</Key><UploadId>{one}</UploadId></Upload>" for one, (key, _) in self.uploads.items())
+        return self._xml(request, f"<ListMultipartUploadsResult>{''.join(uploads)}</ListMultipartUploadsResult>")
+
+    def _part(self, request: Request, key: str, query: dict[str, str], body: bytes) -> None:
+        parts = self.uploads[query["uploadId"]][1]
+        if request.command == "PUT":
+            parts[int(query["partNumber"])] = body
+            return request.send(200, b"", ETag=f'"etag-{query["partNumber"]}"')
+        if request.command == "GET":
+            after = int(query.get("part-number-marker") or 0)
+            left = [number for number in sorted(parts) if number > after]
+            page = left[:LISTED_AT_ONCE]
+            listed = "".join(f'<Part><PartNumber>{number}</PartNumber><ETag>"etag-{number}"</ETag></Part>' for number in page)
+            more = f"<IsTruncated>{str(len(left) > len(page)).lower()}</IsTruncated>"
+            marker = f"<NextPartNumberMarker>{page[-1] if page else 0}</NextPartNumberMarker>"
+            return self._xml(request, f"<ListPartsResult>{marker}{more}{listed}</ListPartsResult>")
+        if request.command == "POST":
+            named = re.findall(rb"<PartNumber>(\d+)</PartNumber>", body)
+            self.objects[key] = b"".join(parts[int(number)] for number in named)
+            del self.uploads[query["uploadId"]]
+            return self._xml(request, '<CompleteMultipartUploadResult><ETag>"e-2"</ETag></CompleteMultipartUploadResult>')
+        del self.uploads[query["uploadId"]]
+        return request.send(204, b"")
+
+    def _xml(self, request: Request, text: str, status: int = 200) -> None:
+        text = re.sub(r"^<(\w+Result)>", r'<\1 xmlns="http://s3.amazonaws.com/doc/2006-03-01/">', text)
+        request.send(status, text.encode(), Content_Type="application/xml")
+
+
+@pytest.fixture
+def s3() -> S3:
+    return S3()
+
+
+@pytest.fixture
+def bucket(loopback: Loopback, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
+    loopback.answers = [s3]
+    place = S3Bucket.from_json({"bucket": "incidents"})
+    yield Bucket(loopback.endpoint(bucket=place, credentials=Credentials(access_key=("id", "key", None))))
+
+
+def test_an_object_is_stored_with_its_checksum(bucket: Bucket, s3: S3) -> None:
+    """The server is told the SHA-256, and what it says of the object is believed."""
+    assert bucket.put("a/key", CONTENT, SHA256) == SHA256
+    assert (s3.objects, s3.checksums) == ({"a/key": CONTENT}, {"a/key": IN_BASE64})
+    assert bucket.attested("a/key", len(CONTENT)) == SHA256
+
+
+@pytest.mark.parametrize(
+    ("checksum", "size_bytes", "attested"),
+    [
+        (IN_BASE64, len(CONTENT), SHA256),
+        (IN_BASE64, len(CONTENT) + 1, None),
+        ("", len(CONTENT), ""),
+        (f"{IN_BASE64}-2", len(CONTENT), ""),
+        ("no base64!", len(CONTENT), ""),
+    ],
+    ids=["its digest", "another size", "none is reported", "of parts", "damaged"],
+)
+def test_what_a_server_says_of_an_object(bucket: Bucket, s3: S3, checksum: str, size_bytes: int, attested: str | None) -> None:
+    """Only a digest of the whole object counts."""
+    s3.objects["a/key"], s3.checksums["a/key"] = CONTENT, checksum
+    assert bucket.attested("a/key", size_bytes) == attested
+
+
+def test_an_object_that_is_not_there(bucket: Bucket) -> None:
+    """It is not attested, and cannot be read."""
+    assert bucket.attested("a/key", 1) is None
+    with pytest.raises(Rejected) as caught:
+        bucket.read("a/key", 0, 1)
+    assert caught.value.reason is GapReason.NOT_FOUND
+
+
+@pytest.mark.parametrize(("offset", "length", "read"), [(0, 4, b"evid"), (4, 4, b"ence"), (7, 1, b"e")])
+def test_a_part_of_an_object_is_read(bucket: Bucket, s3: S3, offset: int, length: int, read: bytes) -> None:
+    """No byte beside it."""
+    s3.objects["a/key"] = CONTENT
+    assert bucket.read("a/key", offset, length) == read
+
+
+def test_an_upload_in_parts(bucket: Bucket, s3: S3) -> None:
+    """The parts are put together by their numbers, in whatever order they came."""
+    upload = bucket.begin("a/key")
+    etags = {number: bucket.put_part("a/key", upload, number, b"%d" % number) for number in (3, 1, 2)}
+    assert etags == {1: "etag-1", 2: "etag-2", 3: "etag-3"}
+    bucket.complete("a/key", upload, etags)
+    assert (s3.objects, s3.uploads) == ({"a/key": b"123"}, {})
+
+
+def test_uploads_that_were_begun_are_found_with_all_their_parts(bucket: Bucket, s3: S3) -> None:
+    """Also where the server lists them in pages; those of keys that only begin alike are another's."""
+    s3.uploads = {
+        "one": ("a/key", dict.fromkeys(range(1, 6), b"x")),
+        "two": ("a/key", {}),
+        "other": ("a/key-2", {1: b"x"}),
+    }
+    assert bucket.begun("a/key") == {"one": {number: f"etag-{number}" for number in range(1, 6)}, "two": {}}
+
+
+def test_uploads_that_may_not_be_listed(bucket: Bucket, s3: S3) -> None:
+    """A right that is missing costs an upload its resumption; a server that is down is asked again later."""
+    s3.refused = 403
+    assert bucket.begun("a/key") == {}
+    s3.refused = 503
+    with pytest.raises(Unavailable):
+        bucket.begun("a/key")
+
+
+def test_an_upload_that_is_given_up(bucket: Bucket, s3: S3) -> None:
+    """Its parts are freed."""
+    upload = bucket.begin("a/key")
+    bucket.abort("a/key", upload)
+    assert (s3.objects, s3.uploads) == ({}, {})
+
+
+def test_a_bucket_that_is_there_passes_the_check(bucket: Bucket, s3: S3) -> None:
+    """One that is not is said to be missing."""
+    bucket.check()
+    assert s3.asked == ["HEAD "]
