@@ -158,6 +158,17 @@ async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
     assert (entries, gaps) == (expected(0, 0, 9), [])
 
 
+async def test_a_listing_without_end_is_not_read() -> None:
+    """The API has the latest run, and a gap says why it was asked."""
+    node = Node({f"0.log.{number:0100}": b"" for number in range(2000)})
+    document = await fetch(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
+    assert [entry["line"] for entry in await entries_of(document)] == ["by the API"]
+    (gap,) = document.findings.missing
+    assert gap.reason == GapReason.NODE_LOGS_UNAVAILABLE
+    assert gap.message == "read by the pods/log API instead: the kubelet's listing of log files is too long"
+    assert node.listings == 1
+
+
 async def test_reading_ends_where_the_window_does() -> None:
     """Files that are of later are not asked for, and the run is whole without them."""
     late = b"2026-11-22T12:00:01.000000000Z stdout F late\n"

@@ -168,6 +168,30 @@ async def test_a_default_that_cannot_be_used_is_an_error(spec: dict[str, Any], w
     assert caught.value.reason is GapReason.NO_DATA_SOURCE
 
 
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (secret(other="canary"), "Secret login has no key token"),
+        ({"data": {"token": "/w=="}}, "key token of Secret login is not text"),
+        (
+            secret(token="canary\nX-Other: canary"),
+            "key token of Secret login cannot be a header: one line of ASCII is expected",
+        ),
+        (secret(token="canary-ü"), "key token of Secret login cannot be a header"),
+        (secret(token=""), "key token of Secret login cannot be a header"),
+        (secret(token=" "), "key token of Secret login cannot be a header"),
+    ],
+    ids=["of another key", "bytes", "two headers", "beyond ASCII", "empty", "blank"],
+)
+async def test_a_secret_that_cannot_be_sent(found: dict[str, Any], words: str) -> None:
+    """The message names the key to mend, and repeats nothing of the Secret."""
+    kubernetes = FakeKubernetes({f"{SECRETS}/login": found}, {SOURCES: [source("a", default=True, **BEARER)]})
+    with pytest.raises(Rejected, match=words) as caught:
+        await find_with_secrets(kubernetes)
+    assert caught.value.reason is GapReason.NO_DATA_SOURCE
+    assert "canary" not in caught.value.message
+
+
 async def test_credentials_are_read_again_within_a_question() -> None:
     """From the thread that asks, as a Secret says by then; what goes wrong is one of our errors."""
     kubernetes = FakeKubernetes(
