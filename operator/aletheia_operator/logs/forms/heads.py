@@ -58,6 +58,7 @@ _PIECE = r"""
         |\s\d[\w.]{2,30}\s\[[^\[\]]{1,60}\]\s(?:LEVEL):\s|\s\[[\w\#.-]{1,60}\]\s(?:LEVEL)\s{1,2}\w{1,40}\.|\s->\s(?:CUT)\s[0-9a-f]{3,8}\s)
       | (?=\((?i:ANY)\):)
       )
+    | [a-z]\w{0,30}(?:\.\w{1,60}){1,8}\s[a-z]\w{0,60}(?=\s(?:LEVEL):\s) | jvm(?=\s\d\s{1,6}\|)
     | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,\]]?
     | main(?=\s) | at\s\w{1,60}\(\):(?=\s(?:LEVEL):\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
     | LiteLLM\s(?:Proxy|Router):(?=(?:LEVEL):) | log(?=\s{1,4}\[(?:\d|ERR|WRN|INF|DBG|SEC))
@@ -94,7 +95,7 @@ _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "of
 _REQUEST = re.compile(r" \S{0,299}[^\s:] (?:HTTP|SIP|RTSP)/\d")
 _STAMP = re.compile(r" (?:- |\| )?\[?(?:\d\d-\d\d\||(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:|\d\d:\d\d)")
 _OPENING = re.compile(
-    r":|\t|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
+    r":|\t|\s:\s|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
 )  # after a small word that begins a line
 # log4j's TTCC, vLLM's processes, a name in brackets
 _AROUND = re.compile(
@@ -210,7 +211,7 @@ def _is_value(text: str, word: str) -> bool:
         value.replace(".", "", 1).replace("%", "").isdigit()
         or value.lower() in _PROSE_VALUES
         or value in ("{}", "[]")
-        or all(word.strip(":|").upper() in _STRONG for word in value.split())
+        or all(word.upper() in _STRONG for word in value.replace(":", " ").replace("|", " ").split())
     )
 
 
