@@ -11,7 +11,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.handlers import run as run_module
 from aletheia_operator.handlers import status_writer as status_module
-from aletheia_operator.handlers.marks import EXPIRY_SECONDS, Mark, OtherMarks, is_left_here
+from aletheia_operator.handlers.marks import EXPIRY_SECONDS, MOST_AT_ONCE, Mark, OtherMarks, is_left_here
 from aletheia_operator.session import InvestigationReference, Manifest, Session, SessionLayout, create_session
 from aletheia_operator.session.volume import note_operator
 from tests.unit.fakes import NOW, UID, FakeFetcher, forever
@@ -188,11 +188,33 @@ def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
     assert not is_left_here(layout, UID, "another")
 
 
+async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> None:
+    """Nothing of their specs is kept meanwhile; one that was made anew, or is gone, is not taken for the old one."""
+    rig = Rig(tmp_path)
+    clock = with_clock(rig)
+    await rig.supervisor.shared.identity.get()
+    uids = [f"uid-{number:05}" for number in range(MOST_AT_ONCE + 10)]
+    for uid in uids:
+        rig.observe(make_body(uid, status=LEFT))
+    await rig.settled()
+    rig.kubernetes.stored.pop(paths.investigation("shop", uids[0]))
+    rig.kubernetes.stored[paths.investigation("shop", uids[1])]["metadata"]["uid"] = "anew"
+    clock.seconds = EXPIRY_SECONDS
+    await rig.supervisor.beat()
+    assert len(rig.supervisor._runs) == MOST_AT_ONCE - 2
+    await rig.settled()
+    await rig.supervisor.beat()
+    await rig.settled()
+    ours = [one for one in rig.kubernetes.stored.values() if one["status"]["operator"] == "flight"]
+    assert len(ours) == len(uids) - 2
+    await rig.supervisor.close()
+
+
 def test_marks_count_from_when_they_were_first_seen_so() -> None:
     """By this process's own clock alone; an end, or our own mark, ends it."""
     clock = Monotonic()
     marks = OtherMarks(clock)
-    body = {"metadata": {"uid": UID}, "status": LEFT}
+    body = {"metadata": {"uid": UID, "namespace": "shop", "name": "incident"}, "status": LEFT}
     marks.see(UID, body, Mark("another", "a"))
     clock.seconds = EXPIRY_SECONDS
     assert marks.expired(UID) == Mark("another", "a")

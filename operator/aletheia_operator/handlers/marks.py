@@ -7,6 +7,7 @@ measures that by its own clock, so clocks need not agree. What a dead operator l
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aletheia_operator.api.status import TERMINAL_PHASES
@@ -14,6 +15,8 @@ from aletheia_operator.session import SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.volume import open_volume
 
+MOST_AT_ONCE = 50
+"""Investigations that are taken over at one look."""
 EXPIRY_SECONDS = 900.0
 """An operator that wrote no time for so long is taken for gone: it writes one every half a minute while it captures."""
 
@@ -38,7 +41,8 @@ def mark_of(status: Mapping[str, Any]) -> Mark | None:
 class _Seen:
     mark: Mark
     since: float
-    body: Body
+    namespace: str
+    name: str
 
 
 class OtherMarks:
@@ -52,7 +56,8 @@ class OtherMarks:
         """Note the mark as it is now; it counts from the first moment at which it was seen so."""
         before = self._seen.get(uid)
         since = before.since if before is not None and before.mark == mark else self._clock()
-        self._seen[uid] = _Seen(mark, since, body)
+        metadata = body["metadata"]
+        self._seen[uid] = _Seen(mark, since, metadata["namespace"], metadata["name"])
 
     def follow(self, uid: str, body: Body, operator: str) -> None:
         """Note what became of a mark that was seen before; `operator` is this one, whose own marks are not noted."""
@@ -80,9 +85,10 @@ class OtherMarks:
         seen = self._seen.get(uid)
         return seen.mark if seen is not None and self._clock() - seen.since >= EXPIRY_SECONDS else None
 
-    def to_take_over(self) -> list[Body]:
-        """The Investigations of operators that are gone, as they were seen last."""
-        return [seen.body for uid, seen in self._seen.items() if self.expired(uid) is not None]
+    def to_take_over(self) -> list[tuple[str, str, str]]:
+        """Uid, namespace and name of the Investigations whose operators are gone, at most MOST_AT_ONCE."""
+        gone = ((uid, seen.namespace, seen.name) for uid, seen in self._seen.items() if self.expired(uid) is not None)
+        return list(islice(gone, MOST_AT_ONCE))
 
 
 def is_left_here(layout: SessionLayout, uid: str, operator: str) -> bool:

@@ -127,7 +127,9 @@ class _Handlers:
             self.settings.scope.namespaces,
             self.settings.retention,
         )
-        self._watching = [asyncio.create_task(one) for one in (self._look(), self._sweep(), datasources.watch(tools))]
+        self._watching = [
+            asyncio.create_task(one) for one in (self._look(), self._beat(), self._sweep(), datasources.watch(tools))
+        ]
 
     def _shared(self, tools: Tools) -> Shared:
         limits = self.settings.limits
@@ -199,11 +201,18 @@ class _Handlers:
             except Exception:
                 log.exception("a sweep failed")
 
-    async def _look(self) -> None:
+    async def _beat(self) -> None:
         while True:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
             try:
                 await self.supervisor.beat()
+            except Exception:  # others would take the captures over
+                log.exception("saying that captures go on failed")
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+            try:
                 await self.supervisor.write_again()
                 await self.supervisor.look_for_unnoticed(self.settings.scope.namespaces)
             except SourceError as e:

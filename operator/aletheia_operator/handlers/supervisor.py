@@ -149,9 +149,21 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for uid, run in list(self._runs.items()):
                 group.create_task(self._beat(uid, run))
-        for body in self.others.to_take_over():
-            if body["metadata"]["uid"] not in self._tasks:
-                self.observe(body)
+        for uid, namespace, name in self.others.to_take_over():
+            if uid not in self._tasks:
+                await self._take_over(uid, namespace, name)
+
+    async def _take_over(self, uid: str, namespace: str, name: str) -> None:
+        """Look at an Investigation whose operator gives no sign of life: the watch may have missed one."""
+        try:
+            body = await self.shared.tools.kubernetes.get(paths.investigation(namespace, name))
+        except SourceError as e:
+            log.warning("%s/%s cannot be taken over yet: %s", namespace, name, e.message)
+            return
+        if body["metadata"]["uid"] == uid:
+            self.observe(body)
+        else:
+            self.others.forget(uid)
 
     async def _beat(self, uid: str, run: Run) -> None:
         if await run.writer.beat() or self._runs.get(uid) is not run:
