@@ -1,7 +1,9 @@
 """Answers in every form that JSON allows, what is missing from them, and sources that are slow for one namespace alone."""
 
 import asyncio
+import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from aletheia_operator.fetchers.prometheus.templates import parse_templates
 from aletheia_operator.scratch import Scratch
 from tests.support.fetching import Fetched, OneEndpoint, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving
-from tests.unit.fakes import make_scratch, make_sources
+from tests.unit.fakes import entries_of, make_scratch, make_sources
 
 END = 1_763_000_000
 
@@ -211,6 +213,64 @@ def test_a_baseline_that_fails_keeps_the_metric(serve: Serve) -> None:
     assert [len(entries) for entries in fetched.entries] == [1]
     assert [(gap.target, gap.reason.value) for gap in fetched.missing] == [("up, 24h before", "Rejected")]
     assert "beyond retention" in fetched.missing[0].message
+
+
+class FullAt:
+    """Makes scratch files, of which those from number `first` on find the volume full."""
+
+    def __init__(self, first: int) -> None:
+        self.made = 0
+        self.first = first
+
+    def __call__(self) -> Scratch:
+        scratch = make_scratch()
+        if self.made >= self.first:
+            scratch.put = self._full  # type: ignore[method-assign]
+        self.made += 1
+        return scratch
+
+    def _full(self, block: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "seconds", "severity"),
+    [({"query": "up", "baseline": {"offset": "24h"}}, 60, "gap"), ({"query": "up"}, 90_000, "note")],
+    ids=["the baseline", "the extremes"],
+)
+async def test_a_volume_that_is_full_for_what_is_beside_keeps_the_metric(
+    serve: Serve, metrics: dict[str, Any], seconds: int, severity: str
+) -> None:
+    """What finds no room is said, and what was captured before it is stored."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return matrix(samples(1, 2))
+
+    fetcher = PrometheusFetcher()
+    sources = make_sources(
+        data_sources=OneEndpoint(endpoint(serve(answer))), window=window(END - seconds, END), scratch=FullAt(1)
+    )
+    (question,) = (await fetcher.plan(InvestigationSpec.model_validate({"metrics": [metrics]}), sources)).questions
+    documents = [document async for document in fetcher.fetch(question, sources)]
+    entries = await entries_of(documents[0])
+    assert [len(documents), len(entries)] == [1, 1]
+    assert [(gap.reason.value, gap.severity) for gap in documents[0].findings.missing] == [("SaveFailed", severity)]
+
+
+def test_every_chunk_of_a_window_has_its_own_start_and_end(serve: Serve) -> None:
+    """`@ start()` and `@ end()` are the window's, however it is cut."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        form = await request.post()
+        asked.append(str(request.query.get("query") or form["query"]))
+        return matrix(samples(1))
+
+    ask(serve, answer, {"query": "up @ start() - up @ end()", "step": "1s"}, seconds=12_000)
+    assert len(asked) == 2
+    assert len(set(asked)) == 1
+    assert "start" not in asked[0]
+    assert f"@ {END}" in asked[0]
 
 
 def test_warnings_of_every_answer_are_said(serve: Serve) -> None:

@@ -19,7 +19,7 @@ from aletheia_operator.fetchers.prometheus.documents import Answer, Documents, R
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
 from aletheia_operator.fetchers.prometheus.promql import Matcher
-from aletheia_operator.fetchers.prometheus.ranges import Asking, Result
+from aletheia_operator.fetchers.prometheus.ranges import Asking, Result, not_stored
 from aletheia_operator.fetchers.prometheus.stream import warnings_of
 from aletheia_operator.fetchers.prometheus.templates import (
     TEMPLATES,
@@ -196,6 +196,8 @@ class _Request:
             answer.baseline = earlier[0]
         except SourceError as e:
             answer.baseline = e
+        except OSError as e:
+            answer.baseline = not_stored(e)
         finally:
             if answer.baseline not in earlier:
                 for result in earlier:

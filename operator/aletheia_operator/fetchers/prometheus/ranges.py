@@ -7,7 +7,7 @@ from datetime import datetime
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import SourceError, Unavailable
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_POINTS_PER_SERIES, Grid
 from aletheia_operator.fetchers.prometheus.promql import NotUnderstood, pin
@@ -82,6 +82,10 @@ class Asking:
             except SourceError as e:
                 result.extremes_missing = e
                 return
+            except OSError as e:
+                result.extremes.pop(name).gathered.close()
+                result.extremes_missing = not_stored(e)
+                return
 
     def _take(self, result: Result, promql: str, chunk: Grid) -> None:
         """One chunk, asked again if its answer broke off."""
@@ -102,6 +106,11 @@ class Asking:
                 client.size_bytes = before
             finally:
                 result.see(stream, client.endpoint)
+
+
+def not_stored(error: OSError) -> Rejected:
+    """What the session volume, or a quota, refused beside the answer itself, which is kept all the same."""
+    return Rejected(f"the session volume refused the write: {error.strerror or error}", GapReason.SAVE_FAILED)
 
 
 def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tuple[str, Grid]]:
