@@ -1,5 +1,6 @@
 """Entries out of a run's lines: both forms, stack traces, and worker processes that change nothing."""
 
+import base64
 import json
 from array import array
 from typing import Any
@@ -365,6 +366,15 @@ def test_bytes_without_a_time_are_kept_exactly() -> None:
     """What is no text either has its bytes beside it."""
     (entry,) = entries_of(make_parser("file"), b"\xff\xfe no form\n")
     assert (entry["timestamp"], entry["line_base64"]) == (None, "//4gbm8gZm9ybQ==")
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(99, 99), (100, 100)], ids=["too long", "just not"])
+def test_a_line_without_a_time_is_cut_by_its_own_bytes(limit: int, kept: int) -> None:
+    """Not by those of the text that stands in for them, which is three times as long."""
+    (entry,) = entries_of(make_parser("file", max_line_bytes=limit), b"\xff" * 100 + b"\n")
+    assert base64.b64decode(entry["line_base64"]) == b"\xff" * kept
+    assert entry["line"] == "\ufffd" * kept
+    assert entry.get("truncated", False) == (limit < 100)
 
 
 def test_lines_of_a_plain_run_are_not_looked_at() -> None:
