@@ -59,6 +59,8 @@ class Selection:
 async def select(asking: Asking, limit: int, window: Window) -> Selection:
     """All traces where the limit allows; else half of what failing ones leave goes to the slowest, the rest to the sample.
 
+    What the sample leaves goes to the latest.
+
     Where an answer breaks off, nothing more is asked; only where the first one is too large, failing traces are.
     """
     selection = Selection(limit)
@@ -88,6 +90,8 @@ async def select(asking: Asking, limit: int, window: Window) -> Selection:
         part = Window(window.start + number * width, window.start + (number + 1) * width)
         share = math.ceil(selection.room / (slices - number))
         selection.add("sample", await asking.search(share + len(selection.traces), window=part), share)
+    if selection.room:  # slices had fewer traces than their share
+        selection.add("latest", latest, selection.room)
     return selection
 
 
