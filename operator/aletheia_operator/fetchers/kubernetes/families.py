@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.encoding import dumps
 
 ORDER = (
     "Deployment", "CronJob", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision",
@@ -30,7 +29,7 @@ class Entry:
 
     @classmethod
     def of(cls, item: Object) -> "Entry":
-        return cls(item["kind"], item["metadata"]["name"], orjson.dumps(item))
+        return cls(item["kind"], item["metadata"]["name"], dumps(item))
 
 
 @dataclass

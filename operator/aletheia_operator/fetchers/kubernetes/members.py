@@ -34,6 +34,7 @@ from aletheia_operator.fetchers.kubernetes.resources import (
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
 from aletheia_operator.fetchers.kubernetes.targets import controller_of, describe, label_query, owners, selector_text
 from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods are about half of it
 ABSENT = (GapReason.NOT_FOUND, GapReason.NO_PODS)  # said once, by the first fetcher that is asked of the target
@@ -67,7 +68,7 @@ class Member:
         references = pod_references(item) if item["kind"] == "Pod" else {}
         revision = of_object(item)
         redacted = make_fit(item)
-        encoded = orjson.dumps(item)
+        encoded = dumps(item)
         return cls(
             item["kind"], metadata["name"], metadata["uid"], controller_of(item), encoded, redacted, revision, references
         )
@@ -122,7 +123,7 @@ class _Walk:
                 self.above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
         member = Member.of(item)
         if self.size_bytes + len(member.encoded) > MAX_BYTES:
-            member = replace(member, encoded=orjson.dumps(_in_little(item)))
+            member = replace(member, encoded=dumps(_in_little(item)))
             self.reduced += 1
         self.size_bytes += len(member.encoded)
         self.members[uid] = member

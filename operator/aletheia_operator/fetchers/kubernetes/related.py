@@ -14,6 +14,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, plural, read_all, read_named
+from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 8 * 1024 * 1024  # of one kind
 
@@ -67,7 +68,7 @@ async def _read(kind: str, items: AsyncIterator[Object], wanted: Callable[[Objec
     try:
         async for item in items:
             if wanted(item):
-                found.append(orjson.dumps(item))
+                found.append(dumps(item))
                 size_bytes += len(found[-1])
             if size_bytes > MAX_BYTES:
                 message = f"together they are larger than {MAX_BYTES // 2**20} MiB: what came later is left out"
