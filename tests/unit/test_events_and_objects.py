@@ -1,6 +1,7 @@
 """What belongs to targets, how events become one, what of objects is kept: without a cluster."""
 
 import asyncio
+import tracemalloc
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -286,6 +287,21 @@ async def test_an_event_that_comes_twice_counts_once() -> None:
     for _ in range(2):
         events.add(an_event("n1", "NodeNotReady", "Node"))
     assert [event.count for event in events.of_kind("Node")] == [1]
+
+
+@pytest.mark.parametrize("at", ["10:00:00", "11:30:00", "13:00:00"], ids=["before", "in the window", "behind"])
+def test_long_words_of_events_are_not_kept_as_text(at: str) -> None:
+    """The API checks little of an event: a megabyte of message with one wide character took four, outside of the bounds."""
+    events = Events(WINDOW)
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            long = f"{number}\N{PILE OF POO}" + "x" * 10**6
+            events.add(an_event(f"web-{number}", "Pulled", at=at, uid=str(number), message=long))
+            events.add(an_event(f"web-{long}", long, at=at, uid=long, type=long, message=""))
+        assert tracemalloc.get_traced_memory()[0] < 1.5 * MAX_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_events_are_bounded_by_size() -> None:

@@ -5,8 +5,9 @@ core/v1 serves what was written as core/v1 (`firstTimestamp`, `lastTimestamp`, `
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,32 +17,44 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
 
 MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
 MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
+MAX_AROUND = 5_000  # pods of which it is known when they had events outside of the window
+MAX_MESSAGE = 4_096  # characters; the API's event beside it is whole
+MAX_WORD = 300  # characters of names, reasons and uids, which the API does not check in an event: no real one is as long
 EVENTS_PER_BATCH = 500
+BATCH_BYTES = 1024 * 1024
 
 ENDING = timedelta(seconds=30)  # that a pod usually has to end in (terminationGracePeriodSeconds), and writes meanwhile
 Subject = tuple[str, str]  # kind, name
-_Key = tuple[str, ...]
+_Key = bytes
 
 
 def subject_of(event: Object) -> Subject:
     """Return what the event is about; empty words for what it does not say."""
     involved = event["involvedObject"]
-    return involved.get("kind") or "", involved.get("name") or ""
+    return _word(involved, "kind"), _word(involved, "name")
 
 
 def related_of(event: Object) -> Subject:
     """Return the second object that the event names; empty words where it names none."""
     related = event.get("related") or {}
-    return related.get("kind") or "", related.get("name") or ""
+    return _word(related, "kind"), _word(related, "name")
+
+
+def _word(holder: Mapping[str, Any], name: str) -> str:
+    return (holder.get(name) or "")[:MAX_WORD]
 
 
 @dataclass
 class Event:
-    """Events that say the same of the same object, as one. `host` is the node that reported it, where one did."""
+    """Events that say the same of the same object, as one. `host` is the node that reported it, where one did.
+
+    `object` and `raw` are JSON: what a tenant writes into events is not kept in memory in a larger form.
+    """
 
     kind: str
     name: str
@@ -54,8 +67,12 @@ class Event:
     count: int
     host: str | None
     related: Subject
-    object: Mapping[str, Any]
+    object: bytes
     raw: list[bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.object) + sum(map(len, self.raw))
 
     @property
     def subject(self) -> Subject:
@@ -69,7 +86,7 @@ class Event:
             "type": self.type,
             "reason": self.reason,
             "message": self.message,
-            "object": self.object,
+            "object": orjson.Fragment(self.object),
             "raw": orjson.Fragment(b"[" + b",".join(self.raw) + b"]"),
         }
 
@@ -102,41 +119,35 @@ class Events:
             return
         if self._was_added(event):
             return
-        kind, name = subject_of(event)
-        involved = event["involvedObject"]
-        said = (event.get("type") or "", event.get("reason") or "", event.get("message") or "")
-        key = (kind, name, involved.get("uid") or "", involved.get("fieldPath") or "", *said)
-        event["metadata"].pop("managedFields", None)
-        raw = orjson.dumps(event)
+        found = _parsed(event, first, last, count)
+        key = _key_of(event)
         known = self._events.get(key)
-        if not self._has_room(len(raw), sure=sure, warning=said[0] == "Warning", is_new=known is None):
+        if not self._has_room(found.size_bytes, sure=sure, warning=found.type == "Warning", is_new=known is None):
             self.dropped += 1
             return
-        self._size_bytes += len(raw)
         if known is not None and key in self._events:
+            self._size_bytes += len(found.raw[0])
             known.first, known.last, known.count = min(known.first, first), max(known.last, last), known.count + count
-            known.raw.append(raw)
+            known.raw += found.raw
             return
-        host = (event.get("source") or {}).get("host") or None
+        self._size_bytes += found.size_bytes
         if not sure:
             self._unsure[key] = None
-        elif said[0] != "Warning":
+        elif found.type != "Warning":
             self._normal[key] = None
-        self._events[key] = Event(kind, name, key[2], *said, first, last, count, host, related_of(event), involved, [raw])
+        self._events[key] = found
 
     def _note_outside(self, event: Object, first: datetime, last: datetime, count: int) -> None:
         """Remember how close to the window a pod has events."""
         kind, name = subject_of(event)
         side = self._before if last < self.window.start else self._after
-        involved = event["involvedObject"]
-        uid = involved.get("uid") or ""
+        uid = _word(event["involvedObject"], "uid")
         known = side.get((name, uid))
-        if kind != "Pod" or (known is None and len(side) >= MAX_EVENTS):
+        if kind != "Pod" or (known is None and len(side) >= MAX_AROUND):
             return
         if known is None or (known.last < last if side is self._before else known.first > first):
-            said = (event.get("type") or "", event.get("reason") or "", event.get("message") or "")
-            host = (event.get("source") or {}).get("host") or None
-            side[name, uid] = Event(kind, name, uid, *said, first, last, count, host, related_of(event), involved, [])
+            found = _parsed(event, first, last, count)
+            side[name, uid] = replace(found, message=found.message[:MAX_WORD], object=b"{}", raw=[])
 
     def around(self) -> list[Event]:
         """Events outside of the window that show that a pod lived in it: before and behind it, or so shortly before that the
@@ -151,8 +162,8 @@ class Events:
         return found
 
     def _was_added(self, event: Object) -> bool:
-        uid = event["metadata"].get("uid")
-        if uid is None:
+        uid = _word(event["metadata"], "uid")
+        if not uid:
             return False
         if uid in self._added:
             return True
@@ -172,7 +183,7 @@ class Events:
         return True
 
     def _drop(self, key: _Key) -> None:
-        self._size_bytes -= sum(map(len, self._events.pop(key).raw))
+        self._size_bytes -= self._events.pop(key).size_bytes
         self._unsure.pop(key, None)
         self._normal.pop(key, None)
 
@@ -219,8 +230,46 @@ class Events:
         ordered = await asyncio.to_thread(
             sorted, self._events.values(), key=lambda event: (event.first, event.last, event.name)
         )
-        for first in range(0, len(ordered), EVENTS_PER_BATCH):
-            yield [event.to_json() for event in ordered[first : first + EVENTS_PER_BATCH]]
+        batch: list[Any] = []
+        size_bytes = 0
+        for event in ordered:
+            batch.append(event.to_json())
+            size_bytes += event.size_bytes
+            if len(batch) == EVENTS_PER_BATCH or size_bytes > BATCH_BYTES:
+                yield batch
+                batch, size_bytes = [], 0
+        if batch:
+            yield batch
+
+
+def _parsed(event: Object, first: datetime, last: datetime, count: int) -> Event:
+    """Without what is only for the API server itself."""
+    event["metadata"].pop("managedFields", None)
+    kind, name = subject_of(event)
+    involved = event["involvedObject"]
+    return Event(
+        kind=kind,
+        name=name,
+        uid=_word(involved, "uid"),
+        type=_word(event, "type"),
+        reason=_word(event, "reason"),
+        message=(event.get("message") or "")[:MAX_MESSAGE],
+        first=first,
+        last=last,
+        count=count,
+        host=_word(event.get("source") or {}, "host") or None,
+        related=related_of(event),
+        object=dumps(involved),
+        raw=[dumps(event)],
+    )
+
+
+def _key_of(event: Object) -> _Key:
+    """Equal for events that say the same of the same object."""
+    involved = event["involvedObject"]
+    said = [involved.get(name) or "" for name in ("kind", "name", "uid", "fieldPath")]
+    said += [event.get(name) or "" for name in ("type", "reason", "message")]
+    return hashlib.blake2b(dumps(said), digest_size=16).digest()
 
 
 def times_of(event: Object) -> tuple[datetime, datetime, int]:
