@@ -323,6 +323,21 @@ def test_a_hold_that_comes_after_the_list_holds(tmp_path: Path) -> None:
         assert rig.record("evidence").legal_hold == "case 4711"
 
 
+@pytest.mark.parametrize("later", [{}, {"artifactsSeconds": 10**6}, {"keep": True}], ids=["none", "longer", "kept"])
+@pytest.mark.parametrize("cap", [False, True], ids=["an expiry", "a cap"])
+def test_a_retention_that_changes_after_the_list_counts(tmp_path: Path, cap: bool, later: dict[str, Any]) -> None:
+    """Data is not removed by what the resource said before; a cap asks for what is kept alone."""
+    retention = Retention(total_bytes=1, grace_seconds=0) if cap else Retention()
+    rig = Rig(tmp_path, "evidence", retention=retention)
+    if not cap:
+        rig.retain("evidence", artifactsSeconds=1)
+    rig.clock.advance(60)
+    listed = copy.deepcopy(list(rig.bodies.values()))
+    rig.retain("evidence", **later)
+    rig.sweep(listed)
+    assert rig.there() == (set() if cap and not later.get("keep") else {"evidence"})
+
+
 def test_a_hold_is_noted_at_once(tmp_path: Path) -> None:
     """As soon as the watch shows it: the next moment somebody may delete the session by hand. So is its end."""
     rig = Rig(tmp_path, "evidence")
