@@ -229,6 +229,24 @@ async def test_a_change_is_repeated_only_if_the_server_did_not_look(
     assert len(loopback.requests) == asked
 
 
+@pytest.mark.parametrize("version", [None, "42"])
+async def test_what_a_patch_of_a_status_says(loopback: Loopback, tmp_path: Path, version: str | None) -> None:
+    """The status, and of which object it is: another one of the same name, or of a later version, refuses it."""
+    bodies: list[bytes] = []
+
+    def take(request: Request) -> None:
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])))
+        request.send(200, b"{}")
+
+    loopback.answers = [take]
+    async with client(loopback, tmp_path) as api:
+        await api.patch_status(f"{PODS}/web-0", {"phase": "Running"}, "uid-1", version)
+    metadata = {"uid": "uid-1"} | ({"resourceVersion": version} if version else {})
+    assert [json.loads(body) for body in bodies] == [{"metadata": metadata, "status": {"phase": "Running"}}]
+    assert loopback.requests == [f"{PODS}/web-0/status"]
+    assert loopback.headers[0]["Content-Type"] == "application/merge-patch+json"
+
+
 def item(number: int, size: int = 0, uid: str | None = None) -> dict[str, Any]:
     metadata = {"namespace": "shop", "name": f"pod-{number}", "uid": uid or f"uid-{number}"}
     return {"metadata": metadata, "filling": "x" * size}

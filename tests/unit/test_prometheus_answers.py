@@ -2,11 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Sources
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
-from aletheia_operator.fetchers.prometheus.json_text import PIECE_BYTES
+from aletheia_operator.fetchers.prometheus.json_text import PIECE_BYTES, _PausedCollector
 from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, SeriesStream
 from aletheia_operator.fetchers.prometheus.templates import parse_templates
 from aletheia_operator.scratch import Scratch
@@ -691,3 +693,22 @@ async def test_a_large_answer_does_not_hold_up_the_event_loop(serve: Serve) -> N
     sources = make_sources(data_sources=source, window=window(END - 60, END))
     metrics = [{"query": "up", "baseline": {"offset": "24h"}}]
     assert len(await fetch_all(PrometheusFetcher(), sources, metrics=metrics)) == 16
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_rests_while_any_thread_parses(enabled: bool) -> None:
+    """Until the last of them is done; one that was off before stays off."""
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        paused = _PausedCollector()
+        with paused:
+            with paused:
+                assert not gc.isenabled()
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+        with suppress(KeyError), paused:
+            raise KeyError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

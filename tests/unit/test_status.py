@@ -369,6 +369,22 @@ async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) 
     assert await make_writer(FakeKubernetes({PATH: Unavailable("away")})).claim("a") is Claim.UNAVAILABLE
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_claim_that_is_refused_is_not_tried_again(status: int) -> None:
+    """What is not valid now will not be later."""
+    kubernetes = claimable()
+    kubernetes.refusals = [answered(status)]
+    assert await make_writer(kubernetes).claim("a") is Claim.REFUSED
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 429, 500, 503])
+async def test_a_claim_that_fails_in_passing_is_tried_again(status: int) -> None:
+    """A right may be granted soon, and a server come back."""
+    kubernetes = claimable()
+    kubernetes.refusals = [answered(status)]
+    assert await make_writer(kubernetes).claim("a") == "a"
+
+
 async def test_an_end_without_a_session_has_its_time() -> None:
     """Such as that of a spec that was refused."""
     kubernetes = FakeKubernetes()
