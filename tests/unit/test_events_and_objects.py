@@ -14,7 +14,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
 from aletheia_operator.fetchers.base import Document, Memo, Missing, Sources, Window
-from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, Events
+from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, OWN_BYTES, SHARED_BYTES, Events
 from aletheia_operator.fetchers.kubernetes.events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.members import MAX_BYTES as MEMBER_BYTES
@@ -302,6 +302,25 @@ def test_long_words_of_events_are_not_kept_as_text(at: str) -> None:
         assert tracemalloc.get_traced_memory()[0] < 1.5 * MAX_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_large_events_of_many_captures_share_the_memory() -> None:
+    """Fifteen of one tenant had 24 MiB each. Each keeps some, and a later one all that it may when these are over."""
+    note = {"annotations": "x" * 10**6}
+
+    def filled() -> Events:
+        events = Events(WINDOW)
+        for number in range(30):
+            events.add(an_event(f"web-{number}", "Pulled", note=note))
+        return events
+
+    first = [filled() for _ in range(15)]
+    sizes = [sum(event.size_bytes for event in one.of_kind("Pod")) for one in first]
+    assert sum(sizes) <= SHARED_BYTES + 15 * OWN_BYTES
+    assert min(sizes) > OWN_BYTES - 2 * 10**6
+    assert "than there is memory for" in first[-1].too_many()[0].message
+    first.clear()
+    assert sum(event.size_bytes for event in filled().of_kind("Pod")) > MAX_BYTES - 2 * 10**6
 
 
 def test_large_events_are_bounded_by_size() -> None:

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import orjson
 
@@ -22,6 +23,8 @@ from aletheia_operator.text.timestamps import format_time
 
 MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
 MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
+OWN_BYTES = 4 * 1024 * 1024  # that the events of one capture may take, whatever others do
+SHARED_BYTES = 128 * 1024 * 1024  # of all captures of this process, beyond which none takes more than OWN_BYTES
 MAX_AROUND = 5_000  # pods of which it is known when they had events outside of the window
 MAX_MESSAGE = 4_096  # characters; the API's event beside it is whole
 MAX_WORD = 300  # characters of names, reasons and uids, which the API does not check in an event: no real one is as long
@@ -94,7 +97,10 @@ class Event:
 class Events:
     """The events of a window, deduplicated."""
 
+    _all: ClassVar["WeakSet[Events]"] = WeakSet()
+
     def __init__(self, window: Window) -> None:
+        self._all.add(self)
         self.window = window
         self.oldest: datetime | None = None
         self.dropped = 0
@@ -172,7 +178,7 @@ class Events:
 
     def _has_room(self, size_bytes: int, *, sure: bool, warning: bool, is_new: bool) -> bool:
         """Whether an event still fits. For one that is wanted, unsure ones are dropped until it does; for a warning, others."""
-        while (is_new and len(self._events) >= MAX_EVENTS) or self._size_bytes + size_bytes > MAX_BYTES:
+        while (is_new and len(self._events) >= MAX_EVENTS) or self._is_full(size_bytes):
             if sure and self._unsure:
                 self._drop(next(reversed(self._unsure)))
             elif sure and warning and self._normal:
@@ -181,6 +187,12 @@ class Events:
                 return False
             self.dropped += 1
         return True
+
+    def _is_full(self, more_bytes: int) -> bool:
+        size_bytes = self._size_bytes + more_bytes
+        if size_bytes <= OWN_BYTES:
+            return False
+        return size_bytes > MAX_BYTES or sum(one._size_bytes for one in self._all) + more_bytes > SHARED_BYTES
 
     def _drop(self, key: _Key) -> None:
         self._size_bytes -= self._events.pop(key).size_bytes
@@ -208,7 +220,7 @@ class Events:
             return []
         message = (
             f"{self.dropped} events were left out: more than {MAX_EVENTS} differ, or they are larger than"
-            f" {MAX_BYTES // 2**20} MiB. Name fewer targets or a shorter window"
+            f" {MAX_BYTES // 2**20} MiB, or than there is memory for. Name fewer targets or a shorter window"
         )
         return [Missing("events", GapReason.BUDGET_EXCEEDED, message)]
 
