@@ -1,4 +1,4 @@
-"""The logs of one container: each of its runs that belongs to the window, from the node or by the API."""
+"""Reads the logs of one container: each run that belongs to the window, from the node or by the API."""
 
 import asyncio
 import logging
@@ -24,31 +24,31 @@ MAX_PARSER_FAILURES = 3  # then a run is given up
 
 @dataclass
 class ContainerLogs:
-    """The runs of one container. `planned` is its state when the questions were made: what ran later lies behind the window."""
+    """The runs of one container. `planned`: its state when the questions were made. Later runs lie behind the window."""
 
     planned: ContainerState
     target: str
     window: Window
     previous: bool
-    """Whether runs before the latest are asked for."""
+    """Whether to read runs before the latest."""
     new_log: Callable[[Run], RunLog]
     kubernetes: Kubernetes
     path: str
-    """Of the pod's log in the API."""
+    """Path of the pod's log in the API."""
     fresh_state: Callable[[], Awaitable[ContainerState | None]]
-    """Asks for the container's state; None if it cannot be had."""
+    """Reads the container's state from the API; returns None if that fails."""
     explain_api: Callable[[str], None]
-    """Notes why a log that should be read from the node was not."""
+    """Adds a gap that says why a log was read by the API instead of from the node."""
     logs: dict[int | None, RunLog] = field(default_factory=dict)
     known: int = 0
-    """How many runs there are at least, by all that was seen."""
+    """Least number of runs, by all states and files seen so far."""
     told: list[Run] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
-    """What is missing of the container as a whole."""
+    """Gaps of the container as a whole."""
 
     @property
     def least(self) -> int:
-        """The number of the first run that is asked for, whatever its time."""
+        """Return the number of the first run to read, whatever its time."""
         return 0 if self.previous else self.planned.restarts
 
     @property
@@ -57,11 +57,11 @@ class ContainerLogs:
 
     @property
     def by_api(self) -> bool:
-        """Whether a run was read by the API, which knows containers by name alone."""
+        """Return whether a run was read by the API, which knows containers only by name."""
         return any(one.via == "api" for one in self.logs.values())
 
     def see(self, state: ContainerState) -> None:
-        """Take note of what the API server says of the container's runs."""
+        """Update what is known of the container's runs from a state of the API server."""
         self.known = max(self.known, state.restarts + 1 if state.ran else 0)
         self.told += [run for run in state.runs if run not in self.told]
 
@@ -70,9 +70,9 @@ class ContainerLogs:
     ) -> None:
         """Read every run that there is, from the node if it can be. `turn` limits how many are read from one node at a time."""
         self.see(state)
-        if directory is not None and turn is not None:
+        if directory is not None and slots is not None:
             try:
-                async with turn:
+                async with slots:
                     failed = await self._read_by_node(state, directory)
             except SourceError as e:
                 self.explain_api(e.message)
@@ -84,7 +84,7 @@ class ContainerLogs:
         await self.read_by_api(state)
 
     async def read_by_api(self, state: ContainerState) -> None:
-        """Read the runs that the API has a log of. Read again what another run's log may have taken the place of."""
+        """Read the runs whose logs the API has. A run is read again if another run's log may have taken its place."""
         self.see(state)
         wanted = wanted_runs(state.by_api, self.window, previous=self.previous, least=self.least)
         for number in await forget_others(self.logs, state, self._source):
@@ -96,11 +96,11 @@ class ContainerLogs:
                     group.create_task(self._read_run_by_api(known or self._log_of(run), run))
 
     async def is_stale(self, state: ContainerState) -> bool:
-        """Whether what the API gave is of a later run than the state knows."""
+        """Return whether the API's log is of a later run than `state` knows."""
         return await is_stale(self.logs.values(), state, self.window, self._source)
 
     async def guarded(self, work: Coroutine[Any, Any, None], what: RunLog | None = None) -> None:
-        """Do the work; its faults are this container's, or this run's, alone."""
+        """Await `work`. An error becomes a gap of this container, or of the run `what`."""
         target = f"{self.target} {f'container/{self.planned.container}' if what is None else what.run}"
         missing = None
         try:
@@ -117,7 +117,7 @@ class ContainerLogs:
             what.complete = True
 
     async def end(self, one: RunLog) -> None:
-        """Get what a run became. If its parser ended meanwhile, the run is read again by the API, or given up."""
+        """Get the result of a run. If its parser ended meanwhile, the run is read again by the API, or given up."""
         for _ in range(MAX_PARSER_FAILURES):
             try:
                 await one.end()
@@ -138,7 +138,7 @@ class ContainerLogs:
         return one
 
     async def _parsed(self, one: RunLog, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Read a run. If the parser fails over it, read it again in a worker of its own, and at last without levels."""
+        """Read a run. If the parser fails, read it again in a worker of its own; if that fails, without levels."""
         for failures in range(1, MAX_PARSER_FAILURES + 1):
             try:
                 await read()
@@ -170,7 +170,7 @@ class ContainerLogs:
         await self.guarded(self._parsed(one, read), one)
 
     async def _restarted(self, run: Run) -> bool:
-        """Whether a run is no longer where the API had it; the API server may know it a little late."""
+        """Return whether the API shows a run no longer where it did. The API server may learn of a restart a little late."""
         for _ in range(10):
             state = await self.fresh_state()
             if state is None:
@@ -182,7 +182,7 @@ class ContainerLogs:
         return False
 
     async def _read_by_node(self, state: ContainerState, directory: Directory) -> dict[int, SourceError]:
-        """Read every run of which there are files; what could not be read, by the runs' numbers. Raises SourceError."""
+        """Read every run that has files. Returns the errors by the runs' numbers. Raises SourceError if none can be read."""
         files = await directory.files()
         if not files:
             raise Rejected("the node has no log file of this container", GapReason.NOT_FOUND)
@@ -213,7 +213,7 @@ class ContainerLogs:
         return failed
 
     async def _replace_by_api(self, state: ContainerState, number: int, error: SourceError) -> None:
-        """Read a run by the API that could not be read from the node; if the API has it not, say why it is missing."""
+        """Read a run by the API that could not be read from the node. If the API does not have it, add a gap with `error`."""
         one, run = self.logs[number], state.run(number)
         one.begin_again("api")
         if run is None:

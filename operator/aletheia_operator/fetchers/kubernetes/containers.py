@@ -1,4 +1,4 @@
-"""Which containers of a pod, and which of their runs, have a log that belongs to a window. Pure.
+"""Selects the containers of a pod, and their runs, whose logs belong to a window. Pure.
 
 A run of a container has the number of its restart, which is also the name of its log file on the node: the first is run 0. The
 API server knows the times of two runs at most: `state` and `lastState` (core/v1 ContainerStatus).
@@ -23,15 +23,15 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a container. `number`: None if the container's status does not tell. Times: None if not known."""
+    """One run of a container. `number`: None if the container's status does not tell it. Times: None if not known."""
 
     container: str
     number: int | None = None
     previous: bool = False
-    """It is not the latest run that the API server knows."""
+    """Whether it is older than the latest run that the API server knows."""
     started_at: str | None = None
     finished_at: str | None = None
-    """It ended then, or before."""
+    """Time by which it had ended. None: not known."""
 
     def __str__(self) -> str:
         number = "" if self.number is None else f"run {self.number}"
@@ -39,21 +39,21 @@ class Run:
         return f"container/{self.container}" + (f" ({notes})" if notes else "")
 
     def ended_before(self, moment: datetime) -> bool:
-        """Whether it surely ended before."""
+        """Return whether it certainly ended before `moment`."""
         finished = parse(self.finished_at)
         return finished is not None and finished + _SECOND < moment
 
     def began_after(self, moment: datetime) -> bool:
-        """Whether it surely began after."""
+        """Return whether it certainly began after `moment`."""
         started = parse(self.started_at)
         return started is not None and started > moment
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """What the API server says of a container's runs.
+    """What the API server knows of a container's runs.
 
-    `latest`: the run that pods/log shows. `before`: the one that it shows with `previous=true`, if the node still has it.
+    `latest`: the run that pods/log shows. `before`: the run that it shows with `previous=true`, if the node still has its log.
     """
 
     container: str
@@ -61,9 +61,9 @@ class ContainerState:
     latest: Run | None = None
     before: Run | None = None
     waits: bool = False
-    """It is waiting to be started: the API has no log of the run before the latest."""
+    """Whether it waits to be started. The API then has no log of the run before the latest."""
     not_started: str | None = None
-    """Why there was no run at all."""
+    """Reason why it never ran. None: it ran."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ContainerState":
@@ -80,25 +80,25 @@ class ContainerState:
 
     @property
     def ran(self) -> bool:
-        """Whether there was a run."""
+        """Whether it ever ran."""
         return self.latest is not None or self.restarts > 0
 
     def run(self, number: int | None) -> Run | None:
-        """The run of this number, if the API has its log."""
+        """Return the run with this number; None if the API does not have its log."""
         return next((run for run in self.by_api if run.number == number), None)
 
     @property
     def by_api(self) -> list[Run]:
-        """The runs that the API has a log of, as far as the status tells."""
+        """Return the runs whose logs the API has, as far as the status tells."""
         return [run for run in self.runs if not (self.waits and run is self.before)]
 
     def same_runs(self, other: "ContainerState") -> bool:
-        """Whether the API shows the same runs in the same places."""
+        """Return whether the API shows the same runs in the same places as in `other`."""
         return (self.restarts, self.ran, self.waits) == (other.restarts, other.ran, other.waits)
 
 
 def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, least: int) -> list[Run]:
-    """Those that may have lines in the window. Without `previous` only runs from number `least` on."""
+    """Return the runs that may have lines in the window. Without `previous`: only runs from number `least` on."""
     return [
         run
         for run in runs
@@ -109,9 +109,9 @@ def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, least: i
 
 
 def lost_runs(known: int, had: Iterable[Run], told: Iterable[Run], window: Window, least: int = 0) -> list[int]:
-    """Numbers, from `least` and below `known`, of runs that may lie in the window and were not `had`.
+    """Return the numbers, from `least` to below `known`, of runs that may lie in the window and are not in `had`.
 
-    `told`: what is known of the times of runs.
+    `told`: runs with known times.
     """
     runs = [*told, *had]
     begun = [run.number for run in runs if run.number is not None and _began_before(run, window.start)]
@@ -129,7 +129,7 @@ def _began_before(run: Run, moment: datetime) -> bool:
 
 
 def asked_containers(pod: Mapping[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[ContainerState]:
-    """The pod's containers that are asked for, in the pod's order. `wanted`: names that a target gives; None: all."""
+    """Return the pod's requested containers, in the pod's order. `wanted`: names that a target gives; None: all."""
     found, known = [], set()
     states = container_states(pod)
     for specs, _ in _KINDS:
@@ -147,7 +147,7 @@ def asked_containers(pod: Mapping[str, Any], wanted: set[str] | None, request: L
 
 
 def is_selected(name: str, status: Mapping[str, Any] | None, request: LogsRequest) -> bool:
-    """Whether a container's name and state are among those that are asked for."""
+    """Return whether the request selects a container by its name and state."""
     if request.container is not None and not compile_expression(request.container).search(name):
         return False
     if any(compile_expression(expression).search(name) for expression in request.exclude_container or ()):
@@ -157,7 +157,7 @@ def is_selected(name: str, status: Mapping[str, Any] | None, request: LogsReques
 
 
 def container_states(pod: Mapping[str, Any]) -> dict[str, ContainerState]:
-    """What a pod's status says of each of its containers."""
+    """Return the state of each container in a pod's status, by name."""
     names = [container["name"] for specs, _ in _KINDS for container in pod["spec"].get(specs) or []]
     return {name: _state_of(name, _status_of(pod, name), pod.get("status") or {}) for name in names}
 
@@ -193,7 +193,7 @@ def _state_of(name: str, container: Mapping[str, Any] | None, pod_status: Mappin
 
 
 def parse(time: str | None) -> datetime | None:
-    """A status' time; None if there is none, or it is not one."""
+    """Parse a time of a status; None if it is missing or not a time."""
     try:
         return None if time is None else datetime.fromisoformat(time)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The events of a window, deduplicated and bounded. Pure.
+"""Collects the events of a window, deduplicated and bounded. Pure.
 
 core/v1 serves what was written as core/v1 (`firstTimestamp`, `lastTimestamp`, `count`) and as events.k8s.io/v1 (`eventTime`,
 `series`).
@@ -37,13 +37,13 @@ _Key = bytes
 
 
 def subject_of(event: Object) -> Subject:
-    """Return what the event is about; empty words for what it does not say."""
+    """Return kind and name of the event's object; '' for what is missing."""
     involved = event["involvedObject"]
     return _word(involved, "kind"), _word(involved, "name")
 
 
 def related_of(event: Object) -> Subject:
-    """Return the second object that the event names; empty words where it names none."""
+    """Return kind and name of the event's related object; '' for what is missing."""
     related = event.get("related") or {}
     return _word(related, "kind"), _word(related, "name")
 
@@ -113,12 +113,12 @@ class Events:
         self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
 
     def see(self, event: Object) -> None:
-        """Remember how old the oldest event is that the API server still has."""
+        """Remember the time of the oldest event that the API server still has."""
         last = times_of(event)[1]
         self.oldest = min(self.oldest or last, last)
 
     def add(self, event: Object, *, sure: bool = True) -> None:
-        """Keep an event that touches the window, once. `sure`: it is wanted; others give way to it where room is short."""
+        """Keep an event that touches the window, once. `sure`: it is wanted; unsure events are dropped first if room is short."""
         first, last, count = times_of(event)
         if last < self.window.start or first > self.window.end:
             self._note_outside(event, first, last, count)
@@ -144,7 +144,7 @@ class Events:
         self._events[key] = found
 
     def _note_outside(self, event: Object, first: datetime, last: datetime, count: int) -> None:
-        """Remember how close to the window a pod has events."""
+        """Remember a pod's events that are nearest to the window."""
         kind, name = subject_of(event)
         side = self._before if last < self.window.start else self._after
         uid = _word(event["involvedObject"], "uid")
@@ -207,15 +207,15 @@ class Events:
 
     @property
     def found(self) -> bool:
-        """Whether there is any event."""
+        """Whether there are any events."""
         return bool(self._events)
 
     def of_kind(self, kind: str) -> list[Event]:
-        """The events about objects of a kind."""
+        """Return the events about objects of a kind."""
         return [event for event in self._events.values() if event.kind == kind]
 
     def too_many(self) -> list[Missing]:
-        """The gap for events that did not fit; none where all did."""
+        """Return the gap for events that did not fit; [] if all did."""
         if not self.dropped:
             return []
         message = (
@@ -225,7 +225,7 @@ class Events:
         return [Missing("events", GapReason.BUDGET_EXCEEDED, message)]
 
     def summary(self) -> str:
-        """For example: 14 events (3 Warning), most: BackOff (12x)."""
+        """Summarise the events, for example: 14 events (3 Warning), most: BackOff (12x)."""
         warnings: dict[str, int] = {}
         for event in self._events.values():
             if event.type == "Warning":
@@ -285,7 +285,7 @@ def _key_of(event: Object) -> _Key:
 
 
 def times_of(event: Object) -> tuple[datetime, datetime, int]:
-    """First and last time and count: core/v1 has them as such, events.k8s.io/v1 as `eventTime` and `series`."""
+    """Return first time, last time and count: fields of core/v1, or `eventTime` and `series` of events.k8s.io/v1."""
     series = event.get("series") or {}
     made = event["metadata"].get("creationTimestamp")
     first = event.get("firstTimestamp") or event.get("eventTime") or made

@@ -1,10 +1,10 @@
 """Kubernetes events over the window: one document for the targets, their owners, nodes and volumes.
 
 Speaks GET /api/v1/namespaces/{namespace}/events: one list of the namespace without the events of Investigations and, where
-nodes are asked for, of `default`, where events of what has no namespace lie. core/v1 also serves what was written as
-events.k8s.io/v1, with `eventTime` and `series`.
+nodes are requested, one of `default`, which has the events of objects without a namespace. core/v1 also serves events that were
+written as events.k8s.io/v1, with `eventTime` and `series`.
 
-Pods that lived within the window and are gone are found here, by the names that controllers give and by their events.
+Also finds pods that lived within the window and are gone, by the names that controllers generate and by their events.
 """
 
 import asyncio
@@ -31,22 +31,22 @@ from aletheia_operator.text.timestamps import format_time
 MAX_GONE = 500
 CLUSTER_EVENTS_NAMESPACE = "default"
 NOT_OURS = "involvedObject.kind!=Investigation"  # a storm of Investigations leaves events by the thousand
-FEW_NODES = 3  # so many nodes' events are asked for by name; of more, one list is read and the rest of it dropped
+FEW_NODES = 3  # events of so many nodes are listed by name; of more, all nodes' events are listed and filtered
 _WORDS = {"Node": "events of nodes", "PersistentVolume": "events of volumes"}
 
 
 class KubernetesEventsFetcher:
-    """Events of the targets and of what belongs to them."""
+    """Captures the events of the targets and of what belongs to them."""
 
     name = "KubernetesEvents"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        """One question for all targets. Where logs alone are asked for, it is only which pods' logs are gone."""
+        """Return one question for all targets. If only logs are requested, it only finds pods whose logs are gone."""
         keep = spec.of_targets("events")
         follows = any(target.pod is None for target in spec.targets or [])
         if not keep and not (follows and spec.of_targets("logs")):
             return Plan()
-        await sources.kubernetes()  # an identity that may not be used is the same gap for every fetcher, so it is said once
+        await sources.kubernetes()  # an identity that may not be used is the same gap in every fetcher, and so becomes one
         request = spec.events or EventsRequest(nodes=True)
         arguments = {
             "targets": [target.to_json() for target in spec.targets or []],
@@ -77,12 +77,12 @@ class KubernetesEventsFetcher:
             missing = []
         if question.arguments["logs"]:
             missing = missing + _gaps(search.gone)
-        if missing:  # nothing of this is missing from the events
+        if missing:  # a document of its own: the events are complete
             yield _document(sources.namespace, asked, _nothing(), Findings(missing=missing))
 
 
 class _Search:
-    """The events of one question, and what they tell of pods that are gone."""
+    """Reads the events of one question, and finds pods that are gone."""
 
     def __init__(self, arguments: Mapping[str, Any], sources: Sources, kubernetes: Kubernetes) -> None:
         self.targets = [Target.model_validate(target) for target in arguments["targets"]]
@@ -114,7 +114,7 @@ class _Search:
         await asyncio.to_thread(self.subjects.add_members, members)
         if not self.keep:
             return
-        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.says_absent else ABSENT))  # another fetcher says these
+        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.says_absent else ABSENT))  # gaps of other fetchers
         self.missing += [one for one in missing if one.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
@@ -125,7 +125,7 @@ class _Search:
             self.subjects.add_claims(claims)
 
     async def _read_namespace(self) -> bool:
-        """Keep the events of subjects, and of what may turn out to be one. Whether all could be read."""
+        """Keep the events of subjects and of possible subjects. Returns whether all could be read."""
         may_know, is_known = self.subjects.may_know, self.subjects.is_known
         try:
             async for event in read_all(self.kubernetes, "Event", self.sources.namespace, {"fieldSelector": NOT_OURS}):

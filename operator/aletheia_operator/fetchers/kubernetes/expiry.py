@@ -1,4 +1,4 @@
-"""Whether events of the window have expired, and whether any is known to be lost. Pure.
+"""Tells whether events of the window have expired, and which are known to be lost. Pure.
 
 An API server drops an event an hour after it was last written, unless its --event-ttl says otherwise.
 """
@@ -17,8 +17,8 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 
 DEFAULT_TTL = timedelta(hours=1)  # kube-apiserver --event-ttl
-TTL_SLACK = timedelta(minutes=5)  # a lookback of an hour is asked some moments later
-NEAR = timedelta(seconds=10)  # an event is written a little before or after what it tells
+TTL_SLACK = timedelta(minutes=5)  # an Investigation with a lookback of an hour runs a little later
+NEAR = timedelta(seconds=10)  # an event is written a little before or after what it reports
 SOON = timedelta(minutes=1)
 MAX_NAMED = 3
 _STARTS = ("Pulled", "Created", "Started", "BackOff")
@@ -27,10 +27,9 @@ _DESIRED = "deployment.kubernetes.io/desired-replicas"
 
 @dataclass(frozen=True)
 class Due:
-    """Something that an object says happened to it, of which controllers write an event.
+    """Something that happened to an object by its own status, and for which controllers write an event.
 
-    `told_by` are the reasons of the events that tell of it, whenever they were first written; empty: any event of the object
-    that was first written about then.
+    `told_by`: the reasons of the events that report it, at any time. Empty: any event of the object at about that time does.
     """
 
     subject: Subject
@@ -40,7 +39,7 @@ class Due:
     told_by: tuple[str, ...] = ()
 
     def is_told(self, events: Sequence[Event]) -> bool:
-        """Whether one of the object's events tells of it."""
+        """Return whether one of the object's events reports it."""
         for event in events:
             if event.uid not in (self.uid, ""):
                 continue
@@ -53,7 +52,7 @@ class Due:
 
 
 def dues_of(item: Object) -> list[Due]:
-    """What a pod or ReplicaSet tells of itself: when it was scheduled, its containers started, or it was rolled out."""
+    """Return what a pod or ReplicaSet reports of itself: its scheduling, the starts of its containers, or its rollout."""
     metadata = item["metadata"]
     if item["kind"] == "Pod":
         return list(_dues_of_pod(item))
@@ -86,10 +85,10 @@ def _starts_of(container: Mapping[str, Any]) -> Iterable[datetime]:
 
 
 def expired(events: Events, dues: Sequence[Due], now: datetime) -> list[Missing]:
-    """What of the window may be, or is known to be, gone by now.
+    """Return a gap if events of the window are known to be lost, a note if some may be lost; [] if the window is recent enough.
 
-    A gap where the targets themselves tell of something whose event is no longer there; else a note where the window begins
-    before all events that are left. Empty where the window is no longer than events live.
+    Known to be lost: a target's status reports something whose event is gone. May be lost: the window begins before the oldest
+    event that is left.
     """
     start = events.window.start
     if start >= now - DEFAULT_TTL - TTL_SLACK or (events.oldest is not None and events.oldest <= start):
@@ -116,8 +115,8 @@ def expired(events: Events, dues: Sequence[Due], now: datetime) -> list[Missing]
 
 
 def _lost(events: Events, dues: Sequence[Due], now: datetime) -> list[Due]:
-    """The dues of the window that no event tells of, and that are older than events live; oldest first."""
-    alive = min(now - DEFAULT_TTL, events.oldest or now)  # what was written since then is surely there
+    """Return the dues of the window that no event reports, and that are older than events live; oldest first."""
+    alive = min(now - DEFAULT_TTL, events.oldest or now)  # events written since then are still there
     window: Window = events.window
     old = [due for due in dues if window.start <= due.at <= window.end and due.at < alive]
     by_subject: dict[Subject, list[Event]] = {}

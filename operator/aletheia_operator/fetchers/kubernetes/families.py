@@ -1,4 +1,4 @@
-"""Families of objects: a workload that no other owns, or a pod without one, and all that belongs to it. Pure."""
+"""Groups objects into families: a workload without an owner (or a pod without a workload), and all that belongs to it. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Entry:
 
 @dataclass
 class Family:
-    """A workload that no other owns, or a pod without one, and all that belongs to it."""
+    """A workload without an owner (or a pod without a workload), and all that belongs to it."""
 
     kind: str
     name: str
@@ -47,14 +47,14 @@ class Family:
     redacted: int = 0
 
     def metadata(self, window: Window) -> dict[str, Any]:
-        """What was rolled out, and how many values were redacted."""
+        """Return the metadata: rollouts, and how many values were redacted."""
         return {
             "rollouts": [one for revisions in self.revisions.values() for one in rollouts(revisions, window)],
             "redacted": self.redacted,
         }
 
     def count(self, pod: Object) -> None:
-        """Take into account how a pod stands."""
+        """Count a pod's readiness, restarts and states."""
         status = pod.get("status") or {}
         self.pods += 1
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
@@ -76,7 +76,7 @@ class Family:
             self.states[reason] = self.states.get(reason, 0) + 1
 
     def summary(self, window: Window) -> str:
-        """For example: 3 pods (1 not ready), 4 restarts, CrashLoopBackOff; revision 2 rolled out: app image shop:1 → shop:2."""
+        """Summarise: `3 pods (1 not ready), 4 restarts, CrashLoopBackOff; revision 2 rolled out: app image shop:1 → shop:2`."""
         text = f"{self.pods} pod{'' if self.pods == 1 else 's'}" + (f" ({self.unready} not ready)" if self.unready else "")
         if self.restarts:
             text += f", {self.restarts} restart{'' if self.restarts == 1 else 's'}"
@@ -86,11 +86,11 @@ class Family:
 
 
 class Families:
-    """The members in families, and which family an object around them belongs to. A family's key is the uid of its root."""
+    """The members by family, and the families of objects around them. A family's key is the uid of its root."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.nodes: set[str] = set()
-        """The nodes that pods run on."""
+        """Names of the nodes that pods run on."""
         self._members = {member.uid: member for member in members}
         self._labels: dict[str, dict[str, str]] = {}  # of each pod, by uid
         self._references: dict[str, dict[str, set[str]]] = {}  # kind → name → uids of the pods that refer to it
@@ -126,21 +126,21 @@ class Families:
         return uid
 
     def references(self, kind: str) -> Mapping[str, set[str]]:
-        """The names of that kind that pods refer to, with the uids of these pods."""
+        """Return the names of objects of that kind that pods refer to, with the uids of these pods."""
         return self._references.get(kind, {})
 
     def of_pods(self, pods: Iterable[str]) -> set[str]:
-        """The families of pods with these uids."""
+        """Return the families of pods with these uids."""
         return {self._root(uid) for uid in pods}
 
     def selected(self, selector: Mapping[str, Any] | None) -> set[str]:
-        """The families with a pod that the selector matches; None matches none."""
+        """Return the families with a pod that the selector matches. `selector` None: it matches no pod."""
         if selector is None:
             return set()
         return self.of_pods(uid for uid, labels in self._labels.items() if selects(selector, labels))
 
     def scaled_by(self, autoscaler: Mapping[str, Any]) -> set[str]:
-        """The families with a member that the HorizontalPodAutoscaler scales."""
+        """Return the families with a member that the HorizontalPodAutoscaler scales."""
         target = autoscaler["spec"]["scaleTargetRef"]
         scaled = target.get("kind"), target.get("name")
         return self.of_pods(uid for uid, member in self._members.items() if (member.kind, member.name) == scaled)

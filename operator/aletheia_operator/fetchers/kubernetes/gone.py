@@ -1,4 +1,4 @@
-"""Pods that lived within the window and are gone, found by the names that controllers give and by what events tell. Pure.
+"""Finds pods that lived within the window and are gone, by the names that controllers generate and by events. Pure.
 
 How controllers name pods: k8s.io/apiserver `names.SimpleNameGenerator` cuts the controller's name and dash at 58 characters
 and adds 5 random ones; an indexed Job keeps `-INDEX-` before these; a StatefulSet adds its ordinal.
@@ -25,7 +25,7 @@ _OWN_PODS = (*_GENERATING, "StatefulSet")
 _MADE = {"Deployment": "ReplicaSet", "CronJob": "Job"}
 MAX_WORDS = 1024  # of a message are looked at; the API's own are shorter
 _NAME = r"([a-z0-9][-a-z0-9.]*)"
-_SCALED = re.compile(rf"(?:replica set|job:?) {_NAME}", re.IGNORECASE)  # in the words of Deployments' and CronJobs' controllers
+_SCALED = re.compile(rf"(?:replica set|job:?) {_NAME}", re.IGNORECASE)  # in messages of Deployments' and CronJobs' controllers
 _OF_POD = re.compile(rf"(?:Created|Deleted) pod: {_NAME}|(?:create|delete) Pod {_NAME} in StatefulSet")
 _ASSIGNED = re.compile(rf"Successfully assigned \S+ to {_NAME}$")
 EVICTED_AFTER = timedelta(minutes=10)  # pods are deleted 5 minutes after their node went away, unless they tolerate it longer
@@ -46,18 +46,18 @@ class Gone:
     revision: str | None = None
 
     def note(self, event: Event) -> None:
-        """Take into account an event of the pod, or of its controller about it."""
+        """Add an event of the pod, or of its controller about it."""
         self.reasons[event.reason] = self.reasons.get(event.reason, 0) + event.count
         self.first = min(self.first or event.first, event.first)
         self.last = max(self.last or event.last, event.last)
 
     @property
     def lost_its_node(self) -> bool:
-        """Whether its events say that its node was no longer ready."""
+        """Return whether its events say that its node was no longer ready."""
         return any(reason in self.reasons for reason in _NODE_LOST)
 
     def may_explain(self, event: Object) -> bool:
-        """Whether an event of any node may be why this pod is gone: the node was not ready when the pod lost its own."""
+        """Return whether a node's event may explain why this pod is gone: the node was not ready when the pod lost its node."""
         if event.get("reason") != "NodeNotReady" or self.first is None or self.last is None:
             return False
         first, last, _ = times_of(event)
@@ -88,7 +88,7 @@ class Gone:
 
 
 class Followed:
-    """Controllers whose pods are all targets, what people call them, and the pods that are known to be theirs."""
+    """Controllers whose pods are all targets, their display names, and their known pods."""
 
     def __init__(self) -> None:
         self._called: dict[Subject, str] = {}
@@ -99,30 +99,32 @@ class Followed:
         self._told: dict[str, list[Event]] = {}  # pod → these events
 
     def add(self, subject: Subject, called: str) -> bool:
-        """Follow a controller; `called` is its target's name for people. Whether it is new."""
+        """Follow a controller, and return whether it is new. `called`: display name of its target."""
         if subject in self._called:
             return False
         self._called[subject] = called
         self._names.add(subject[1])
         kind, name = subject
-        if kind in _GENERATING or (kind == "Deployment" and len(name) >= MAX_PREFIX):  # its ReplicaSets' own part is cut off
+        if kind in _GENERATING or (
+            kind == "Deployment" and len(name) >= MAX_PREFIX
+        ):  # names of its ReplicaSets are cut before the hash
             self._generating.setdefault(f"{name}-"[:MAX_PREFIX], []).append(subject)
         if kind == "Job" and len(name) > MAX_PREFIX - len("-0-"):
             self._long_jobs.append(subject)
         return True
 
     def called(self, subject: Subject) -> str | None:
-        """What people call the controller; None where it is not followed."""
+        """Return the controller's display name; None if it is not followed."""
         return self._called.get(subject)
 
     def may_name(self, name: str) -> bool:
-        """Whether a followed controller, or one that it made, may have given that name."""
+        """Return whether a followed controller, or one that it created, may have generated that name."""
         if any(name[:at] in self._names for at in _dashes(name)):
             return True
         return len(name) == MAX_PREFIX + _RANDOM and bool(self.owner(name))
 
     def learn(self, events: Events) -> set[Subject]:
-        """Read in controllers' events what they made, which may be gone by now; the controllers that are new."""
+        """Read from controllers' events what they created, which may be gone by now. Returns the new controllers."""
         new = set()
         for kind, made in _MADE.items():
             for event in events.of_kind(kind):
@@ -139,7 +141,7 @@ class Followed:
         return new
 
     def owner(self, pod: str) -> list[Subject]:
-        """The followed controllers that made the pod: one, or several whose names begin alike; none where it is a stranger."""
+        """Return the followed controllers that may have created the pod: several if their names begin alike; [] if none."""
         if (maker := self._makers.get(pod)) is not None:
             return [maker] if maker in self._called else []
         stem, _, ordinal = pod.rpartition("-")
@@ -159,7 +161,7 @@ class Followed:
         return [job for job in self._long_jobs if was_cut and job[1].startswith(name)]
 
     def told(self) -> Iterator[tuple[str, list[Event]]]:
-        """Pods of followed controllers that controllers' events name, with these events."""
+        """Yield the pods that events of followed controllers name, with these events."""
         for pod, events in self._told.items():
             if self._makers[pod] in self._called:
                 yield pod, events
@@ -175,9 +177,9 @@ def _dashes(name: str) -> Iterator[int]:
 def find_gone(
     events: Events, followed: Followed, present: Mapping[str, str], revisions: Mapping[Subject, Revision]
 ) -> dict[str, Gone]:
-    """Pods of followed controllers that are no longer there, and earlier ones of the names that are; by name, in order.
+    """Return the pods of followed controllers that are gone, by name, in order. They include earlier pods of present names.
 
-    `present` has the uid of each pod that is there now, by name. An earlier pod of that name has events with another uid.
+    `present`: the uid of each present pod, by name. An earlier pod of that name has events with another uid.
     """
     found: dict[str, Gone] = {}
 
@@ -200,13 +202,13 @@ def find_gone(
             one.node = one.node or _node_of(event)
     for name, told in followed.told():
         if name not in present and name not in found and (one := gone(name)) is not None:
-            for event in told:  # its own events are gone, too
+            for event in told:  # its own events have expired, too
                 one.note(event)
     return dict(sorted(found.items()))
 
 
 def _node_of(event: Event) -> str | None:
-    """The node of an event of a pod, as the kubelet or the scheduler tell it."""
+    """Return the node in an event of a pod, as the kubelet or the scheduler reports it; None if it names none."""
     if event.host:
         return event.host
     assigned = _ASSIGNED.search(event.message[:MAX_WORDS]) if event.reason == "Scheduled" else None

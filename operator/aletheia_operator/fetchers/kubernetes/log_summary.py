@@ -1,4 +1,4 @@
-"""What is known of a pod's logs once all was read: what is kept within the budgets, what is missing, and the summary."""
+"""Finishes a pod's logs after all was read: applies the budgets, collects the gaps, and writes the summary."""
 
 import asyncio
 from collections import Counter
@@ -15,11 +15,11 @@ from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.spool import Spool, share
 from aletheia_operator.text.batches import LEVEL_CODES
 
-MAX_LOST_RUNS = 10  # that have a gap each
+MAX_LOST_RUNS = 10  # that get a gap each; older ones share one
 
 
 async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, findings: Findings) -> None:
-    """Get what every run became, thin out what is over the budgets, and complete the findings."""
+    """Get the result of every run, thin out what exceeds the budgets, and complete the findings."""
     logs = [log for one in containers for log in one.in_order]
     missing = [
         Missing(f"{target} container/{one.planned.container}", GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
@@ -30,7 +30,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
     for log in logs:
         try:
             await log.end()
-        except SourceError as e:  # the Investigation is over: there is no time to read it again
+        except SourceError as e:  # the Investigation ended: there is no time to read it again
             log.say(e.reason, e.message)
         missing += log.missing
         if log.result is not None:
@@ -49,7 +49,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
 
 
 async def _fit(logs: Sequence[RunLog], limits: LogLimits, missing: list[Missing]) -> tuple[Counter[int], Counter[int]]:
-    """Thin out what is over the budgets; how many entries there were, and how many are kept, by level code."""
+    """Thin out what exceeds the budgets. Returns how many entries there were and how many are kept, by level code."""
     total, kept = Counter[int](), Counter[int]()
     spools = [(log, log.result.spool) for log in logs if log.result is not None]
     shares = share([spool.size_bytes for _, spool in spools], limits.bytes_per_pod)
@@ -76,7 +76,7 @@ def _dropped(log: RunLog, spool: Spool) -> Missing:
 
 
 def _by_level(codes: Counter[int]) -> dict[str, int]:
-    """Counts by level, the worst first; `none` for lines without."""
+    """Return counts by level, the worst first; `none` for lines without a level."""
     return {LEVEL_CODES[code] or "none": codes[code] for code in sorted(codes, reverse=True) if codes[code]}
 
 

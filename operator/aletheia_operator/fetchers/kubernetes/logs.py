@@ -1,4 +1,4 @@
-"""Kubernetes logs: which pods, which of their containers, and one document for each pod."""
+"""The Kubernetes logs fetcher: selects pods and containers, and makes one document for each pod."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -19,12 +19,12 @@ MIRROR = "kubernetes.io/config.mirror"  # a static pod's log directory has this 
 
 
 class KubernetesLogsFetcher:
-    """Logs of the pods that the targets select."""
+    """Captures the logs of the pods that the targets select."""
 
     name = "KubernetesLogs"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        """One question a pod; a target that selects nothing, or may not be read, is missing."""
+        """Return one question for each pod, and a gap for each target that selects no pod or may not be read."""
         if spec.targets is None or not spec.of_targets("logs"):
             return Plan()
         request = spec.logs or LogsRequest()
@@ -70,11 +70,11 @@ class KubernetesLogsFetcher:
         """Yield the pod's document.
 
         Entries: {"timestamp": RFC 3339 UTC with nanoseconds, "container", "run" (how often the container had been restarted
-        before), "line"}, and where they hold: "previous": true (a run before the latest), "stream" (stdout or stderr, if read
-        from the node), "level", "message" (if it is not the line itself), "fields", "head" (timestamp of the same run's line
-        that this one continues, such as a stack trace), "line_base64" (the exact bytes of a line that is not UTF-8),
-        "partial": true (the line had no end), "truncated": true, "timestamp_raw" (as the node wrote it, when not in UTC).
-        "timestamp" is null in a line of a node's file that has none, and in what the node said in place of a log.
+        before), "line"}. Optional: "previous": true (a run before the latest), "stream" (stdout or stderr, if read from the
+        node), "level", "message" (if it is not the line itself), "fields", "head" (timestamp of the line of the same run that
+        this one continues, for example in a stack trace), "line_base64" (the exact bytes of a line that is not UTF-8),
+        "partial": true (the line had no end), "truncated": true, "timestamp_raw" (as the node wrote it, if not in UTC).
+        "timestamp" is null in a line of a node's file without a time, and in an error message of the node in place of a log.
         """
         findings = Findings()
         capture = PodLogs(question, sources, await sources.kubernetes(), findings)
@@ -95,7 +95,7 @@ class KubernetesLogsFetcher:
 
 
 def pod_limits(request: LogsRequest, pods: int) -> LogLimits:
-    """The budgets of each of so many pods."""
+    """Return the budgets of each pod. `pods`: the number of all pods, which share the total."""
     limits = request.limits
     return LogLimits(
         bytes_per_container=parse_bytes(limits.bytes_per_container),

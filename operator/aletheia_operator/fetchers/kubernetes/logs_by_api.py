@@ -1,7 +1,7 @@
-"""Logs by way of the API server: a run of a container, read again from its last line until nothing new comes.
+"""Reads a run of a container through the API server, again from its last line until nothing new comes.
 
-Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API knows no end of a log's
-window and only whole seconds of its start: both are cut while parsing.
+Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API has no parameter for the end
+of the window, and its start has whole seconds: the parser drops lines outside of the window.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds, to_nanoseconds
 
 MAX_BROKEN_READS = 3  # in a row, without a new line
-ROTATED_BYTES = 768 * 1024  # that must be missing, by the log's rate, before a rotation is inferred
+ROTATED_BYTES = 768 * 1024  # a rotation is inferred if at least so many are missing by the log's rate
 BUSY_LINES = 2000
-YOUNG_SECONDS = 2.0  # a file that began so little ago does not show its log's rate
+YOUNG_SECONDS = 2.0  # a younger file does not show the log's rate
 _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
 _FIRST_LINE_BYTES = 64
@@ -30,7 +30,7 @@ _PART_BYTES = 8 * 1024  # runtimes write longer lines in parts
 
 @dataclass(frozen=True)
 class LogSource:
-    """Where the API has the log of a run. `previous`: as its `previous=true`."""
+    """The place of a run's log in the API. `previous`: the API's parameter of this name."""
 
     kubernetes: Kubernetes
     path: str
@@ -42,7 +42,7 @@ class LogSource:
         return query | ({"previous": "true"} if self.previous else {}) | more
 
     async def glance(self, most: int, **more: str) -> bytes:
-        """The beginning of an answer that is short by its nature. Raises SourceError."""
+        """Return the first `most` bytes of an answer. Raises SourceError."""
         async with self.kubernetes.stream(self.path, self.query(**more)) as response:
             parts, size = [], 0
             async for chunk in response.content.iter_any():
@@ -53,19 +53,19 @@ class LogSource:
         return b"".join(parts)
 
     async def first_time(self, since: str | None = None) -> str:
-        """The time of the first line, of those from the second `since` on; empty if there is none. Raises SourceError."""
+        """Return the time of the first line; '' without lines. `since`: only lines from this second on. Raises SourceError."""
         more = {"limitBytes": str(_FIRST_LINE_BYTES)} | ({"sinceTime": f"{since}Z"} if since else {})
         return _time_of(await self.glance(_FIRST_LINE_BYTES, **more)) or ""
 
 
 async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Awaitable[bool]]) -> None:
-    """Read a run within the window, again from its last line while it breaks off. What is missing is said in the log.
+    """Read a run within the window, again from its last line if it breaks off. Adds gaps to `log`.
 
-    A connection that breaks off between the node and the API server ends like a log that is over: only a second look tells,
-    and if that breaks off too, the log's last line. A look that does not go on from what was read shows another run, or
-    a log that was rotated meanwhile: `restarted` tells. The log of a container that restarted is left incomplete.
+    If the connection between the node and the API server breaks, the answer ends like a complete one. So a second read checks
+    for more lines; if that breaks off too, the log's last line is compared. A read that does not continue the earlier one
+    shows another run or a rotated log: `restarted` tells which. The log of a container that restarted is left incomplete.
 
-    The function is long because each way in which a look can end decides on the next one.
+    The function is long because each way in which a read can end decides on the next one.
     """
     if log.position.lines:
         await log.ask("read_again")
@@ -130,9 +130,9 @@ async def _say_hole(log: RunLog) -> None:
 
 
 async def _look_at_words(log: RunLog, source: LogSource) -> None:
-    """Tell the node's words from the rest of a line that began before the window: there the log has lines.
+    """Tell an error message of the node from the rest of a line that began before the window: then the log has lines.
 
-    What a kubelet says when the log is gone is not asked about: meanwhile it may show another run in its place.
+    A known message of kubelets is not checked: the API may show another run by now.
     """
     if log.position.words is not None and not log.position.words.startswith(_WORDS_OF_KUBELETS):
         try:
@@ -145,15 +145,15 @@ async def _look_at_words(log: RunLog, source: LogSource) -> None:
 
 
 def _may_be_cut(log: RunLog) -> bool:
-    """Whether a look that brought nothing new looks like one that was cut: within a line, or before what was read already."""
+    """Return whether a read without new lines may have been cut off: within a line, or before the lines that were read."""
     position = log.position
     return bool(log.fragment) or position.skip > 0 or (position.lines == 0 and position.words is None)
 
 
 async def _goes_on(log: RunLog, source: LogSource) -> bool | None:
-    """Whether lines of the window may follow on all that was read; None if the log's last line does not tell.
+    """Return whether more lines of the window may follow, by the log's last line; None if it does not tell.
 
-    Of a busy log that is cheaper to ask than its last seconds again.
+    For a busy log this is cheaper than to read its last seconds again.
     """
     key = _time_of(await source.glance(_TAIL_BYTES, tailLines="1"))
     if key is None:
@@ -163,9 +163,9 @@ async def _goes_on(log: RunLog, source: LogSource) -> bool | None:
 
 
 async def _ends_with_a_part(log: RunLog, source: LogSource) -> bool:
-    """Whether the log's last record is the end of the line that was read last, which its runtime wrote in parts.
+    """Return whether the log's last record is the last part of the line that was read last.
 
-    The record has a time of its own, the line that of its first part.
+    Runtimes write long lines in parts. Each part has its own time; the line has that of its first part.
     """
     time, _, text = (await source.glance(_TAIL_BYTES, tailLines="1")).partition(b" ")
     latest = log.position.latest
@@ -181,11 +181,11 @@ def _time_of(line: bytes) -> str | None:
 
 
 async def check_rotation(log: RunLog, source: LogSource) -> None:
-    """Say so if the node has rotated away what the window begins with.
+    """Add a gap if the node has rotated away the beginning of the window.
 
-    The API shows the present file alone and no sign of rotation, so it is inferred: the container ran before the file's first
-    line, for longer than it takes at the log's rate to fill a file. If even the file's first line lies behind the window,
-    or the file is too young to show it, the rate is that of its beginning.
+    The API shows only the current file and no sign of rotation, so it is inferred: the container ran before the file's first
+    line, for longer than it takes to fill a file at the log's rate. If the file's first line lies behind the window, or the
+    file is too young to show a rate, the rate of the file's beginning is used.
     """
     started, position = log.run.started_at, log.position
     begun, wanted = parse_nanoseconds((started or "").encode()), parse_nanoseconds(log.start.encode())
@@ -193,7 +193,7 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
         return
     read_from = parse_nanoseconds(position.first.encode())
     if read_from is None or read_from - max(begun, wanted) < NANOSECONDS:
-        return  # no room for lines before
+        return  # no time for earlier lines
     try:
         begins = parse_nanoseconds((await source.first_time()).encode())
         if begins is None or begins <= max(begun, wanted):
@@ -206,7 +206,7 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
 
 
 async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
-    """Bytes a second of a log that the API shows from this moment on."""
+    """Return the bytes per second that the API's log has from the moment `begins` on."""
     size, last = log.size_bytes, parse_nanoseconds(log.position.last.encode()) or begins
     seconds = (last - begins) / NANOSECONDS
     if seconds < YOUNG_SECONDS:

@@ -1,8 +1,8 @@
-"""Logs by way of the node: the files of a container, rotated ones and those of runs before included.
+"""Reads a container's log files from its node, with rotated files and those of earlier runs.
 
-The kubelet keeps them as /var/log/pods/{namespace}_{pod}_{uid}/{container}/{restart}.log; a rotated one has the time of its
-rotation as suffix, and but for the latest is compressed (kubernetes: pkg/kubelet/logs/container_log_manager.go). Of the
-containers that ended it keeps one or two, and removes the others with their files.
+The kubelet keeps them as /var/log/pods/{namespace}_{pod}_{uid}/{container}/{restart}.log. A rotated file has the time of its
+rotation as suffix; all but the latest are compressed (kubernetes: pkg/kubelet/logs/container_log_manager.go). The kubelet keeps
+one or two ended containers, and removes older ones with their files.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, p
 MAX_LISTING_BYTES = 256 * 1024
 MAX_ATTEMPTS = 3  # while the kubelet rotates
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
-MOST_FILES = 5  # of a run, of which a kubelet removes the oldest by default (containerLogMaxFiles)
+MOST_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
 _PROBE_BYTES = 64 * 1024
 _INFLATED_BYTES = 256 * 1024
 _LINK = re.compile(r'href="([^"]{1,1024})"')
@@ -38,24 +38,24 @@ class DamagedFile(Unavailable):
 
 
 def directory_uid(uid: str, mirror: str | None) -> str:
-    """What a pod's directory has in place of a uid: a static pod's is its annotation `kubernetes.io/config.mirror`.
+    """Return the part of a pod's directory that is usually the uid. `mirror`: annotation of a static pod, which it has instead.
 
-    Whoever may write annotations could name another pod's directory by it, so nothing but a hash is taken from there.
+    Users who may write annotations could name another pod's directory by it. So it is only used if it is a hash.
     """
     return mirror if mirror is not None and _UID.fullmatch(mirror) else uid
 
 
 @dataclass(frozen=True, order=True)
 class LogFile:
-    """A file of one run; in the order in which they were written."""
+    """A file of one run. Files sort in the order in which they were written."""
 
     restart: int
-    rotated: str  # `~` for the one that is being written, so that it sorts last
+    rotated: str  # `~` for the file that is being written: it sorts last
     name: str
 
     @property
     def identity(self) -> tuple[int, str]:
-        """The same before and after it is compressed."""
+        """Run and rotation time: equal before and after compression."""
         return self.restart, self.rotated
 
 
@@ -72,7 +72,7 @@ class Directory:
         return cls(kubelets, address, f"/logs/pods/{quote(f'{namespace}_{pod}_{uid}/{container}')}/")
 
     async def files(self) -> list[LogFile]:
-        """Every log file, oldest first; once, if it is there with and without compression. Raises SourceError."""
+        """Return every log file once, oldest first, also if it exists with and without compression. Raises SourceError."""
         content = b""
         async with self.kubelets.open(self.address, self.path) as response:
             async for chunk in response.content.iter_any():
@@ -85,7 +85,7 @@ class Directory:
         return sorted({file.identity: file for file in files}.values())
 
     async def chunks(self, file: LogFile, start: str) -> AsyncIterator[bytes]:
-        """The file's content, from a line that was written before `start`, or from the beginning."""
+        """Yield the file's content from a line before `start` on, or from the beginning."""
         path = self.path + quote(file.name)
         if file.name.endswith(".gz"):
             async with self.kubelets.open(self.address, path) as response:
@@ -110,7 +110,7 @@ class Directory:
                 yield chunk
 
     async def _seek(self, path: str, start: str, size: int) -> int:
-        """An offset before which every line is older than `start`, found by bisecting."""
+        """Return an offset before which every line is older than `start`, found by bisection."""
         moment = parse_nanoseconds(start.encode())
         before = start if moment is None else format_nanoseconds(moment - DISORDER_NANOSECONDS)
         low, high = 0, size
@@ -124,7 +124,7 @@ class Directory:
         return low
 
     async def _greatest_stamp(self, path: str, offset: int) -> str | None:
-        """The greatest time of the whole lines behind `offset`; one alone may come of a clock that was set."""
+        """Return the greatest time of the whole lines behind `offset`. A single time may be wrong: clocks are set back."""
         async with self.kubelets.open(self.address, path, offset, offset + _PROBE_BYTES) as response:
             content = await response.content.read(_PROBE_BYTES)
         keys = (sort_key(line.partition(b" ")[0].decode("ascii", "replace")) for line in content.split(b"\n")[1:])
@@ -132,9 +132,9 @@ class Directory:
 
 
 async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) -> None:
-    """Read a run within the window from its files, as they were listed. Raises SourceError if that cannot be done.
+    """Read a run within the window from its listed files. Raises SourceError if that fails.
 
-    The files are listed again at the end: if the kubelet rotated meanwhile, what was read may lack a file.
+    The files are listed again at the end: if the kubelet rotated meanwhile, a file may be missing.
     """
     for _ in range(MAX_ATTEMPTS):
         all_read = await _read_files(log, directory, files)
@@ -158,7 +158,7 @@ def _finish(log: RunLog, files: list[LogFile]) -> None:
 
 
 async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -> bool:
-    """Whether every file was there, as far as the window goes."""
+    """Read the files, and return whether every file of the window was there."""
     for file in files:
         try:
             await log.read(directory.chunks(file, log.start))
@@ -176,10 +176,10 @@ async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -
 
 
 def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
-    """Say so if the kubelet has removed the run's first files, and the window begins with these.
+    """Add a gap if the kubelet has removed the run's first files, and the window begins before the files that are left.
 
-    There is no sign of that in the files that are left, so it is inferred: the container ran before the first line, and there
-    are as many files as a kubelet leaves, or the time before would have filled another one at the log's rate.
+    The files that are left show no sign of that, so it is inferred: the container ran before the first line, and there are as
+    many files as a kubelet keeps, or the time before would have filled another file at the log's rate.
     """
     started, first = log.run.started_at, log.position.first
     if started is None or first <= log.start or log.missing or not any(file.rotated != "~" for file in files):
@@ -194,12 +194,14 @@ def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
 
 
 async def _inflated(chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
-    """The content of a gzip file. Raises DamagedFile, after all that could be read of it."""
+    """Decompress a gzip file. Raises DamagedFile after all that could be read."""
     inflate = zlib.decompressobj(wbits=31)
     try:
         async for chunk in chunks:
             while chunk:
-                yield await asyncio.to_thread(inflate.decompress, chunk, _INFLATED_BYTES)  # a little may become very much
+                yield await asyncio.to_thread(
+                    inflate.decompress, chunk, _INFLATED_BYTES
+                )  # a small chunk may inflate to a very large one
                 chunk = inflate.unconsumed_tail or inflate.unused_data
                 if inflate.eof and chunk:  # another member
                     inflate = zlib.decompressobj(wbits=31)

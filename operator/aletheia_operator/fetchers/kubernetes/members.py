@@ -1,9 +1,9 @@
-"""What belongs to targets: their pods, the owners of these up to the top, and every revision of a workload.
+"""Reads what belongs to targets: their pods, the owners of these up to the top, and every revision of a workload.
 
 Speaks GET on pods, apps/v1 and batch/v1. Owners are followed through `ownerReferences` of Kubernetes' own kinds; an owner of
-another kind (a custom resource) is known by the reference in what it owns.
+another kind (a custom resource) is known only by the references to it.
 
-All Kubernetes fetchers of a capture share one `Members`, so that each object is read once.
+All Kubernetes fetchers of a capture share one `Members`, so each object is read once.
 """
 
 import asyncio
@@ -36,19 +36,19 @@ from aletheia_operator.fetchers.kubernetes.targets import controller_of, describ
 from aletheia_operator.redact.objects import make_fit
 from aletheia_operator.text.encoding import dumps
 
-MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods are about half of it
-ABSENT = (GapReason.NOT_FOUND, GapReason.NO_PODS)  # said once, by the first fetcher that is asked of the target
+MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods take about half of it
+ABSENT = (GapReason.NOT_FOUND, GapReason.NO_PODS)  # only the first fetcher of a target reports these
 
 _OWNERS = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "Deployment", "CronJob")  # upwards
-_BETWEEN = {"Deployment": "ReplicaSet", "CronJob": "Job"}  # what stands between a workload and its pods
+_BETWEEN = {"Deployment": "ReplicaSet", "CronJob": "Job"}  # kind of the owners between a workload and its pods
 _REVISIONS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "DaemonSet": "ControllerRevision"}
 
 
 @dataclass(frozen=True)
 class Member:
-    """An object that belongs to the targets, encoded: a thousand pods as Python objects would be large.
+    """An object that belongs to the targets, encoded: a thousand pods as Python objects would take much memory.
 
-    `encoded` is fit to be kept, with `redacted` values taken out; `revision` is of before that. `controller` is the uid of
+    `encoded` may be kept: `redacted` values were removed from it. `revision` was made before that. `controller` is the uid of
     its controller. `references` are the names that a pod refers to, by kind.
     """
 
@@ -63,7 +63,7 @@ class Member:
 
     @classmethod
     def of(cls, item: Object) -> "Member":
-        """Takes the object over, and changes it."""
+        """Make a member of an object, which is changed in place."""
         metadata = item["metadata"]
         references = pod_references(item) if item["kind"] == "Pod" else {}
         revision = of_object(item)
@@ -74,14 +74,14 @@ class Member:
         )
 
     def item(self) -> Object:
-        """The object as it is kept; the caller's own copy."""
+        """Return the object as it is kept, as a new copy."""
         item: Object = orjson.loads(self.encoded)
         return item
 
 
 @dataclass
 class _Walk:
-    """How far a walk has come. `size_bytes` is that of the members; `reduced` of them are kept in little."""
+    """The state of a walk. `size_bytes`: of all members. `reduced`: how many members are kept without most of their fields."""
 
     members: dict[str, Member] = field(default_factory=dict)  # by uid, in the order of reading
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
@@ -104,14 +104,14 @@ class _Walk:
         )
 
     async def add_all(self, items: AsyncIterator[Object], above: Set[str] | None = None) -> list[Member]:
-        """Add the items, or of them those that one of the uids `above` owns. Raises SourceError; what came is added."""
+        """Add the items; with `above`, only those that one of these uids owns. Raises SourceError after adding what came."""
         added: list[Member] = []
         async for batch in in_batches(items):
             added += await asyncio.to_thread(self.add, [one for one in batch if above is None or owners(one) & above])
         return added
 
     def add(self, items: Sequence[Object]) -> list[Member]:
-        """Add items, each once. Not for the event loop: what tenants wrote is looked through."""
+        """Add items, each once. Do not call it on the event loop: it searches text of tenants."""
         return [self.members.get(item["metadata"]["uid"]) or self._add(item) for item in items]
 
     def _add(self, item: Object) -> Member:
@@ -131,7 +131,7 @@ class _Walk:
 
     @contextmanager
     def tolerating(self, kind: str) -> Iterator[None]:
-        """Note objects of a kind that cannot be read as missing, once, and go on."""
+        """Turn a SourceError into a gap for objects of that kind, once, and go on."""
         try:
             yield
         except SourceError as e:
@@ -140,7 +140,7 @@ class _Walk:
 
 
 class Members:
-    """Reads what belongs to targets, each object once, when it is first asked for."""
+    """Reads what belongs to targets, each object once, when it is first needed."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str, targets: Sequence[Target]) -> None:
         self.kubernetes = kubernetes
@@ -151,16 +151,13 @@ class Members:
         self._reading = asyncio.Lock()
 
     async def pods(self) -> list[tuple[Target, list[Member] | SourceError]]:
-        """The pods of each target as they are now, in order of name; the error where they could not be read."""
+        """Return the current pods of each target by name, or the error if they could not be read."""
         async with self._reading:
             walk = await self._read_targets()
         return list(zip(self.targets, walk.pods, strict=True))
 
     async def all(self) -> tuple[list[Member], list[Missing]]:
-        """Workloads that are targets and pods first, then the owners upwards, then the remaining revisions.
-
-        Second comes what could not be read.
-        """
+        """Return the members and the gaps. Members: targeted workloads and pods first, then owners upwards, then revisions."""
         async with self._reading:
             if self._all_read is None:
                 walk = (await self._read_targets()).copy()
@@ -237,7 +234,7 @@ class Members:
 
 
 async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
-    """The members of targets, shared with every fetcher of this capture. Raises Rejected (see Sources.kubernetes)."""
+    """Return the members of targets, shared by all fetchers of this capture. Raises Rejected (see Sources.kubernetes)."""
 
     async def make() -> Members:
         return Members(await sources.kubernetes(), sources.namespace, targets)
@@ -247,7 +244,7 @@ async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
 
 
 def _in_little(item: Object) -> Object:
-    """What of an object other evidence needs: who it is, what it belongs to, its containers' names and its status."""
+    """Return an object with only its identity, owners, containers' names and status, which other evidence needs."""
     metadata, spec = item["metadata"], item.get("spec") or {}
     kept = ("name", "namespace", "uid", "creationTimestamp", "labels", "ownerReferences")
     little: Object = {key: item[key] for key in ("apiVersion", "kind", "status") if key in item}
@@ -262,7 +259,7 @@ def _in_little(item: Object) -> Object:
 
 
 def _selection(workload: Mapping[str, Any]) -> dict[str, str]:
-    """The query that narrows a list to what the workload's selector matches. A CronJob has none."""
+    """Return the query that limits a list to what the workload's selector matches; {} for a CronJob, which has none."""
     selector = workload["spec"].get("selector")
     if not selector:
         return {}
