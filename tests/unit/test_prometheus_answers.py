@@ -383,7 +383,7 @@ def test_extremes_that_cannot_be_had_are_a_note(serve: Serve) -> None:
     fetched = ask(serve, answer, {"query": "up"}, seconds=90_000)
     assert [(gap.reason.value, gap.severity) for gap in fetched.missing] == [("Unavailable", "note"), ("Rejected", "note")]
     assert "a store is down" in fetched.missing[0].message
-    assert "between the samples could not be asked for" in fetched.missing[1].message
+    assert "between the samples could not be queried" in fetched.missing[1].message
     assert len(fetched.entries[0]) == 1
 
 

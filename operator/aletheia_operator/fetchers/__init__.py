@@ -1,4 +1,4 @@
-"""One module for each kind of source. To add one: write its module, list it here."""
+"""The fetchers, one module for each kind of source. To add one, write its module and list it in FETCHERS."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ FETCHERS: tuple[Fetcher, ...] = (
 
 
 def with_templates(file: Path | None) -> tuple[Fetcher, ...]:
-    """The fetchers, with an admin's own templates for metrics from a YAML file. Raises OSError or ValueError."""
+    """Return the fetchers with the metric templates in a YAML file. None: the built-in ones. Raises OSError or ValueError."""
     if file is None:
         return FETCHERS
     try:

@@ -1,6 +1,6 @@
-"""What every fetcher is: a plan (what to ask) and a fetch (one answer as documents).
+"""The interface of fetchers: `plan` says what to ask, `fetch` asks one question and yields the answer as documents.
 
-A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers do not know each other, nor the session.
+A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers import neither each other nor the session.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Window:
 
     @property
     def end_nanoseconds(self) -> int:
-        """The last nanosecond of the window since the Unix epoch: all of its last microsecond belongs to it."""
+        """Last nanosecond of the window since the Unix epoch. The whole last microsecond belongs to the window."""
         return to_nanoseconds(self.end) + 999
 
     def as_texts(self) -> tuple[str, str]:
@@ -42,10 +42,10 @@ class Window:
 
 
 class DataSources(Protocol):
-    """Finds the endpoint that a request may use."""
+    """Finds the endpoint that a question may use."""
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
-        """The endpoint of the DataSource of that type and name, or of the default one.
+        """Return the endpoint of a DataSource. `kind`: its type. `name` None: the default DataSource of that type.
 
         Raises Rejected with NoDataSource or NotAllowed.
         """
@@ -56,16 +56,16 @@ T = TypeVar("T")
 
 
 class Memo:
-    """Answers that several questions of one capture share: each is made once."""
+    """Caches answers that several questions of one capture share."""
 
     def __init__(self) -> None:
         self._answers: dict[Hashable, Any] = {}
         self._locks: dict[Hashable, asyncio.Lock] = {}
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer for `key`, made by the first caller; others wait for it.
+        """Return the answer for `key`. The first caller makes it with `make`; others wait for it.
 
-        Where making it fails or is cancelled, nothing is remembered, and the next caller makes it.
+        If `make` fails or is cancelled, nothing is cached, and the next caller makes it.
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key not in self._answers:
@@ -80,38 +80,39 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources that a fetcher may ask, with the identity to use.
-
-    `kubernetes()` is the API as the Investigation's identity; it raises Rejected where that identity may not be used.
-    `scratch()` makes a file for an answer that does not fit into memory. The fetcher closes it once it is read; files
-    that are left are closed with the question.
-    """
+    """All that a fetcher may use for one Investigation: sources, limits and shared answers."""
 
     namespace: str
     window: Window
     kubernetes: Callable[[], Awaitable[Kubernetes]]
+    """Returns the Kubernetes API with the Investigation's identity. Raises Rejected if that identity may not be used."""
     http: Http
     data_sources: DataSources
     parsers: Parsers
     scratch: Callable[[], Scratch]
-    """Makes a scratch file on the session volume. Raises OSError if the quota is spent or the question is over."""
+    """Makes a scratch file on the session volume, for an answer that does not fit into memory.
+
+    The fetcher closes it after reading it; the rest is closed with the question. Raises OSError if the quota is spent or the
+    question is over.
+    """
     interrupted: Callable[[], bool]
-    """Whether a cancelled fetch should still yield what it has: the Investigation is over, but the process goes on."""
+    """Returns whether a cancelled fetch should still yield what it has: the Investigation ended, not the process."""
     kubelets: Kubelets | None = None
-    """None: an admin has not allowed log files to be read from nodes."""
+    """Reads log files from nodes. None: an admin has not allowed it."""
     now: Callable[[], datetime] = utc_now
     memo: Memo = field(default_factory=Memo)
-    """What the questions of this capture share."""
+    """Answers that the questions of this capture share."""
     trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
-    """At most so many trace ids out of the captured logs, and whether there are more; for questions that are `after_logs`."""
+    """Returns at most so many trace ids of the captured logs, and whether there are more. For questions `after_logs`."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to ask. Plain values, kept in the session: a capture that is taken up again asks the same.
+    """One question to a source, as plain values. It is stored in the session: a resumed capture asks the same.
 
-    `key` is unique in an Investigation; `target` is what status shows; `arguments` is what `fetch` needs, as JSON; `node` is
-    whose kubelet has to answer, if one has. A question `after_logs` is asked when all questions that give logs are done.
+    `key` is unique in an Investigation. `target` is shown in status. `arguments` is plain JSON for `fetch`. `gives_logs`: its
+    entries are log lines. `after_logs`: ask it when all questions that give logs are done. `node`: name of the node whose
+    kubelet is asked; None for other sources.
     """
 
     fetcher: str
@@ -125,9 +126,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Missing:
-    """A gap before it is sanitised for status: something of a question's target that could not be had.
+    """A gap before it is sanitised for status: evidence of `target` that could not be captured.
 
-    `severity` is `note` for what no Investigation could have had, and for optional extras: it leaves the phase alone.
+    `severity` is `note` for evidence that no Investigation could have captured, and for optional extras: a note does not change
+    the phase.
     """
 
     target: str
@@ -138,7 +140,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fetcher is going to ask, and what it already knows it cannot have."""
+    """The questions of a fetcher, and the gaps that are known before anything is asked."""
 
     questions: tuple[Question, ...] = ()
     missing: tuple[Missing, ...] = ()
@@ -146,7 +148,7 @@ class Plan:
 
 @dataclass
 class Findings:
-    """What is known of a document once its entries were read."""
+    """The summary, gaps and metadata of a document: complete after its entries were read."""
 
     summary: str = ""
     missing: list[Missing] = field(default_factory=list)
@@ -158,11 +160,10 @@ Entries = list[Any] | Encoded
 
 @dataclass
 class Document:
-    """An answer on its way to becoming an artifact.
+    """An answer before it is saved as an artifact.
 
-    `name` are the parts of the file's name, `metadata` says what was asked. `batches` yields the raw entries; `findings` is
-    complete when they are through, or broke off with a SourceError (what came before is kept). `target` is what status
-    shows, where it is not the question's.
+    `name`: the parts of the file's name. `metadata`: what was asked. `batches` yields the raw entries; the entries before a
+    SourceError are kept. `findings` is complete once `batches` ended. `target`: shown in status; None: the question's target.
     """
 
     category: str
@@ -175,16 +176,16 @@ class Document:
 
 
 class Fetcher(Protocol):
-    """One kind of source, asked one kind of question."""
+    """Asks one kind of source one kind of question."""
 
     name: str
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        """Find out what there is to ask. Raises SourceError where even that cannot be known."""
+        """Return the questions for `spec`, and the gaps known so far. Raises SourceError if the questions cannot be found."""
         ...
 
     def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
-        """Ask one question. Raises SourceError."""
+        """Ask one question and yield the answer's documents. Raises SourceError."""
         ...
 
 
@@ -196,5 +197,5 @@ class RemoteFetcher(Fetcher, Protocol):
     """`spec.type` of its DataSources."""
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Ask a trivial question: the server's version, where it tells. Raises SourceError where it does not answer."""
+        """Check that the server answers. Returns its version, None if it does not tell. Raises SourceError otherwise."""
         ...

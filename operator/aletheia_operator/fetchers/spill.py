@@ -1,4 +1,4 @@
-"""Pieces of an answer by number: the first few MiB in memory, the others in a scratch file."""
+"""Stores pieces of an answer: the first few MiB in memory, the rest in a scratch file."""
 
 import errno
 from collections.abc import Callable
@@ -9,19 +9,19 @@ MEMORY_BYTES = 4 * 1024 * 1024
 
 
 class Spill:
-    """Takes pieces and gives them back until `close`. Blocks; raises OSError, also once it is closed."""
+    """Stores pieces by number until `close`. Blocks; raises OSError, also after `close`."""
 
     def __init__(self, scratch: Callable[[], Scratch]) -> None:
         self._new_scratch = scratch
         self._scratch: Scratch | None = None
-        self._pieces: list[bytes | int] = []  # itself, or its number in the scratch file
+        self._pieces: list[bytes | int] = []  # the piece, or its number in the scratch file
         self._left = MEMORY_BYTES
         self._closed = False
 
     def put(self, piece: bytes) -> int:
-        """Keep a piece; its number."""
+        """Store a piece and return its number."""
         if self._closed:
-            raise OSError(errno.EBADF, "the pieces of this answer were given up")
+            raise OSError(errno.EBADF, "the pieces of this answer are closed")
         self._left -= len(piece)
         if self._left >= 0:
             self._pieces.append(piece)
@@ -32,7 +32,7 @@ class Spill:
         return len(self._pieces) - 1
 
     def get(self, number: int) -> bytes:
-        """The piece with this number."""
+        """Return the piece with this number."""
         piece = self._pieces[number]
         if isinstance(piece, bytes):
             return piece
@@ -40,7 +40,7 @@ class Spill:
         return self._scratch.get(piece)
 
     def close(self) -> None:
-        """Give up all pieces. A second call does nothing."""
+        """Drop all pieces and close the scratch file. A second call does nothing."""
         closed, self._closed = self._closed, True
         self._pieces = []
         if self._scratch is not None and not closed:

@@ -41,7 +41,7 @@ NAME = "v1"
 TRACES = "/api/traces"
 SERVICES = "/api/services"
 PIECE_BYTES = 512 * 1024
-"""So much of a trace's spans is in memory; traces up to that size that are not looked for never reach the disk."""
+"""Spans of one trace that stay in memory. A trace up to this size that does not match is never written to the disk."""
 MAX_PROCESSES = 10_000
 MAX_FIELDS_CHARACTERS = 4 * 1024 * 1024
 """Of all that a trace has beside its spans, which is in memory until the trace ends."""
@@ -49,7 +49,7 @@ MAX_TEXT = 1_000
 
 
 def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
-    """The query parameters of a search, perhaps narrowed to traces with a span at least so long."""
+    """Return the query parameters of a search. `least_microseconds`: least duration of a span; None: any."""
     query = [
         ("service", request.service or ""),
         ("start", str(to_nanoseconds(window.start) // 1000)),
@@ -69,7 +69,7 @@ def search(request: TracesRequest, window: Window, limit: int, least_microsecond
 
 
 def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
-    """Take the traces of an answer span by span, and what Jaeger says of those that it could not read."""
+    """Read the traces of an answer span by span, and Jaeger's errors about traces that it could not read."""
     found = False
     if stream.kind() != "{":
         raise endpoint.not_of("Jaeger")
@@ -89,7 +89,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
 
 @dataclass
 class _Part:
-    """The spans of one process of a trace, whose service is not known before the trace's end."""
+    """The spans of one process of a trace. The process' service is known only at the trace's end."""
 
     spans: int = 0
     failing: int = 0
@@ -97,7 +97,7 @@ class _Part:
     slowest: Span | None = None
     first_failing: Span | None = None
     open_tags: set[frozenset[str]] = field(default_factory=set)
-    """What the process must have so that one of its spans is looked for."""
+    """Sets of tags. A span matches if the process has all tags of one set."""
 
     def add(self, span: Span, sift: Sift | None) -> None:
         self.spans += 1
@@ -127,7 +127,7 @@ class _OneTrace:
         self._fields_size = 0
 
     def read(self) -> bool:
-        """Whether there was room for it. A trace that breaks off leaves nothing."""
+        """Read the trace. False: there was no room for it. A trace that breaks off leaves nothing."""
         spans: list[Any] | None = None
         walked = False
         if self._stream.kind() != "{":
@@ -189,7 +189,7 @@ class _OneTrace:
             self._spans, self._size = [], 0
 
     def _close(self) -> None:
-        """Name the processes' services, and keep the trace if it is looked for."""
+        """Assign services to the spans, and keep the trace if it matches."""
         processes = self._fields.get("processes")
         if not isinstance(processes, dict):
             raise self._odd()
@@ -230,19 +230,19 @@ class _OneTrace:
 
 
 def services(body: Any) -> list[str] | None:
-    """The names in an answer of SERVICES; None if it is not such an answer."""
+    """Return the names in an answer of SERVICES; None if it is not such an answer."""
     if not isinstance(body, dict) or "data" not in body:
         return None
     return [name for name in body["data"] if isinstance(name, str)] if isinstance(body["data"], list) else []
 
 
 def operations_of(service: str) -> tuple[str, list[tuple[str, str]]]:
-    """Path and query of the names of a service's operations."""
+    """Return path and query of the request for the names of a service's operations."""
     return f"/api/services/{quote(service, safe='')}/operations", []
 
 
 def operations(body: Any) -> list[str] | None:
-    """The names in an answer of `operations_of`; None if it is not such an answer."""
+    """Return the names in an answer of `operations_of`; None if it is not such an answer."""
     return services(body)
 
 
@@ -257,7 +257,7 @@ def _messages(errors: Any) -> list[str]:
 
 
 def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
-    """Write a trace as it is stored: all that Jaeger sent of it, its spans last."""
+    """Write a trace as it is stored: all that Jaeger sent, with the spans last."""
     head, *pieces = trace.pieces
     write_list(text, spill.get(head), "spans", (partial(_copy, text, spill, piece) for piece in pieces))
 
@@ -280,7 +280,7 @@ def _span(span: dict[str, Any]) -> Span:
 
 
 def _tags(lists: Iterable[Any]) -> dict[str, str]:
-    """Tags as text. Jaeger looks for tags in the process, the span and its logs; later ones replace earlier ones."""
+    """Return tags as text, later ones replacing earlier ones. Jaeger searches tags of the process, the span and its logs."""
     found: dict[str, str] = {}
     for listed in lists:
         for tag in listed if isinstance(listed, list) else []:
@@ -291,7 +291,7 @@ def _tags(lists: Iterable[Any]) -> dict[str, str]:
 
 
 def is_failing(span: dict[str, Any]) -> bool:
-    """A span with the tag error=true (OpenTracing) or otel.status_code=ERROR (OpenTelemetry)."""
+    """Return whether a span has the tag error=true (OpenTracing) or otel.status_code=ERROR (OpenTelemetry)."""
     listed = span.get("tags")
     tags = [(tag.get("key"), tag.get("value")) for tag in listed if isinstance(tag, dict)] if isinstance(listed, list) else []
     return ("error", True) in tags or ("error", "true") in tags or ("otel.status_code", "ERROR") in tags

@@ -1,8 +1,8 @@
 """GET /api/v3/traces and /api/v3/traces/{id} (https://www.jaegertracing.io/docs/latest/apis/): OTLP as JSON, one or more
 {"result": {"resourceSpans": [...]}}. Times are RFC 3339 in the query, nanoseconds in the answer.
 
-An answer has the spans of all its traces together. An entry is one trace: {"resourceSpans": [...]} with what is its own. Only
-late versions look at tags (`query.attributes`), so what they ask is asked of the spans that come, too.
+An answer mixes the spans of all its traces. An entry is one trace: {"resourceSpans": [...]} with its own spans. Only later
+versions filter by tags (`query.attributes`), so tags are also compared here, with the spans that arrive.
 """
 
 import math
@@ -35,30 +35,33 @@ _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
 
 def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
-    """The query parameters of a search, perhaps narrowed to traces with a span at least so long; versions differ in names."""
+    """Return the query parameters of a search, in the spellings of all versions.
+
+    `least_microseconds`: least duration of a span; None: any.
+    """
     fields = {
         "service_name": request.service or "",
         "start_time_min": format_time(window.start),
         "start_time_max": format_time(window.end),
         "num_traces": str(limit),
-        "search_depth": str(limit),  # what later versions call it
+        "search_depth": str(limit),  # its name in later versions
         "operation_name": request.operation,
         "duration_min": at_least(request.min_duration, least_microseconds),
         "duration_max": request.max_duration,
-        "attributes": orjson.dumps(request.tags).decode() if request.tags else None,  # earlier versions pass over it
+        "attributes": orjson.dumps(request.tags).decode() if request.tags else None,  # earlier versions ignore it
     }
     asked = [(name, value) for name, value in fields.items() if value is not None]
     return [(f"query.{spelt}", value) for name, value in asked for spelt in dict.fromkeys((name, _camel(name)))]
 
 
 def _camel(name: str) -> str:
-    """A field's name in the JSON form of protobuf, which a gateway made from Jaeger's proto files takes as well."""
+    """Return a field's name in protobuf's JSON form, which a gateway generated from Jaeger's proto files also accepts."""
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
 
 
 def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
-    """Take the spans of an answer by their traces."""
+    """Read the spans of an answer, sorted into their traces."""
     answered = False
     while stream.kind() == "{":
         for key in stream.members():
@@ -76,7 +79,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
 
 
 def _read_result(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
-    """{} and {"resourceSpans": null} are empty results; what has other members alone is none."""
+    """Read one result. {} and {"resourceSpans": null} are empty results; an object with only other members is not a result."""
     names = set[str]()
     for key in stream.members():
         names.add(key)
@@ -91,7 +94,7 @@ def _read_result(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> No
 
 @dataclass
 class _Head:
-    """All of a resource's or a scope's element but its spans."""
+    """The element of a resource or a scope, without its spans."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     size: int = 0
@@ -99,7 +102,7 @@ class _Head:
     used: bool = False
     """Whether spans of it are kept."""
     number: int = -1
-    """In `Spill`, once the element ended."""
+    """Its number in `Spill`. -1: the element has not ended yet."""
 
     def take(self, key: str, stream: JsonStream) -> Any:
         """Take the next value as this field."""
@@ -117,7 +120,7 @@ class _Head:
 
 
 class _Piece(NamedTuple):
-    """Spans of a trace that came one after the other."""
+    """Consecutive spans of one trace."""
 
     resource: _Head
     scope: _Head
@@ -126,12 +129,12 @@ class _Piece(NamedTuple):
 
 @dataclass
 class _Scope:
-    """Takes the spans of one scope."""
+    """Reads the spans of one scope."""
 
     reading: Reading
     resource: _Head
     tags: dict[str, str]
-    """Of the resource."""
+    """Tags of the resource."""
     head: _Head = field(default_factory=_Head)
     _trace: Trace | None = None
     _spans: list[bytes] = field(default_factory=list)
@@ -164,7 +167,7 @@ class _Scope:
 
 
 def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
-    """The spans of one resource, of however many traces."""
+    """Read the spans of one resource, which may be of many traces."""
     resource = _Head()
     late: Any = None
     tags: dict[str, str] = {}
@@ -207,7 +210,7 @@ def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
 
 
 def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
-    """Write a trace as it is stored: its spans below their scopes and resources, as they came."""
+    """Write a trace as it is stored: its spans below their scopes and resources, in the order of the answer."""
 
     def write_resource(number: int, pieces: list[_Piece]) -> None:
         scopes = [(scope, list(group)) for scope, group in groupby(pieces, key=lambda piece: piece.scope.number)]
@@ -224,19 +227,19 @@ def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
 
 
 def services(body: Any) -> list[str] | None:
-    """The names in an answer of SERVICES, which is {} if there are none; None if it is not such an answer."""
+    """Return the names in an answer of SERVICES ({}: no names); None if it is not such an answer."""
     if not isinstance(body, dict) or (body and not isinstance(body.get("services"), list)):
         return None
     return [name for name in body.get("services", []) if isinstance(name, str)]
 
 
 def operations_of(service: str) -> tuple[str, list[tuple[str, str]]]:
-    """Path and query of the names of a service's operations."""
+    """Return path and query of the request for the names of a service's operations."""
     return "/api/v3/operations", [("service", service)]
 
 
 def operations(body: Any) -> list[str] | None:
-    """The names in an answer of `operations_of`; None if it is not such an answer."""
+    """Return the names in an answer of `operations_of`; None if it is not such an answer."""
     listed = body.get("operations", []) if isinstance(body, dict) else None
     if not isinstance(listed, list):
         return None
@@ -283,7 +286,7 @@ def _nanoseconds(value: Any) -> int | None:
 
 
 def _attributes(holder: Any) -> dict[str, str]:
-    """Attributes as text, as Jaeger's tags are compared."""
+    """Return attributes as text, to compare them with tags."""
     listed = holder.get("attributes") if isinstance(holder, dict) else None
     found = {}
     for one in listed if isinstance(listed, list) else []:

@@ -1,4 +1,4 @@
-"""Durations as Jaeger writes them, in both of its APIs: 1.5ms, 10s."""
+"""Reads and writes durations of Jaeger's APIs, for example 1.5ms or 10s."""
 
 import re
 
@@ -6,13 +6,13 @@ _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 
 
 def microseconds(duration: str) -> int:
-    """Of a duration whose form the model has checked."""
+    """Return the microseconds of a duration. The model has checked its form."""
     number, unit = re.fullmatch(r"([0-9.]+)(us|ms|s|m|h)", duration).groups()  # type: ignore[union-attr]
     return int(float(number) * _UNITS[unit])
 
 
-def at_least(asked: str | None, least_microseconds: int | None) -> str | None:
-    """The greater of what was asked and of so many microseconds."""
+def at_least(requested: str | None, least_microseconds: int | None) -> str | None:
+    """Return the greater of two durations, either of which may be None; None if both are."""
     if least_microseconds is None:
-        return asked
-    return f"{max(least_microseconds, microseconds(asked) if asked else 0)}us"
+        return requested
+    return f"{max(least_microseconds, microseconds(requested) if requested else 0)}us"

@@ -1,4 +1,4 @@
-"""The Jaeger fetcher: from a TracesRequest to documents."""
+"""The Jaeger fetcher: turns a TracesRequest into documents."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +9,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.jaeger.searches import Asked, find_api, said
+from aletheia_operator.fetchers.jaeger.searches import Searches, find_api, gaps_of
 from aletheia_operator.fetchers.jaeger.selection import select
 from aletheia_operator.fetchers.jaeger.traces import Trace, summarise
 from aletheia_operator.fetchers.spill import Spill
@@ -19,7 +19,7 @@ DEFAULT_LIMIT = 20
 
 
 class JaegerFetcher:
-    """Traces of a service over the window, one trace, or those that the logs mention."""
+    """Captures traces of a service over the window, one trace by its id, or the traces that the logs mention."""
 
     name = "Jaeger"
     source_type = "jaeger"
@@ -37,24 +37,24 @@ class JaegerFetcher:
         return Plan(tuple(questions))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
-        """Yield the answer to one question. Entries: traces as Jaeger sent them, in the form of the API that it speaks."""
+        """Yield the answer to one question. Entries: traces as Jaeger sent them, in the form of its API version."""
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
         api, services = await find_api(endpoint, sources.http)
-        asked = Asked(endpoint, sources.http, api, services, request, sources.window, Spill(sources.scratch))
+        searches = Searches(endpoint, sources.http, api, services, request, sources.window, Spill(sources.scratch))
         metadata: dict[str, Any] = {}
         missing: list[tuple[GapReason, str]] = []
         try:
             if request.trace_id is not None:
-                traces = [await asked.by_id(request.trace_id)]
+                traces = [await searches.by_id(request.trace_id)]
             elif request.from_logs is not None:
-                traces, metadata, missing = await _from_logs(asked, request.from_logs.limit, sources)
+                traces, metadata, missing = await _from_logs(searches, request.from_logs.limit, sources)
             else:
-                traces, metadata = await _search(asked, request.limit or DEFAULT_LIMIT)
-                if not traces and asked.broken is None:
-                    missing = [(GapReason.EMPTY, words) for words in await asked.unknown()]
+                traces, metadata = await _search(searches, request.limit or DEFAULT_LIMIT)
+                if not traces and searches.broken is None:
+                    missing = [(GapReason.EMPTY, words) for words in await searches.unknown()]
         except BaseException:
-            asked.spill.close()
+            searches.spill.close()
             raise
         yield Document(
             category="traces",
@@ -66,15 +66,15 @@ class JaegerFetcher:
                 "data_source": endpoint.name,
                 "api": api.NAME,
             },
-            batches=asked.batches(traces),
+            batches=searches.batches(traces),
             findings=Findings(
                 summary=summarise(traces),
-                missing=[Missing(question.target, reason, message) for reason, message in [*missing, *said(asked)]],
+                missing=[Missing(question.target, reason, message) for reason, message in [*missing, *gaps_of(searches)]],
             ),
         )
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Jaeger's query APIs do not tell its version: None. Raises SourceError where it does not answer."""
+        """Check that Jaeger answers. Returns None: its query APIs do not tell a version. Raises SourceError."""
         await find_api(endpoint, http)
         return None
 
@@ -87,16 +87,16 @@ def _title(request: TracesRequest) -> str:
     return f"service/{one_line(request.service or '')}"
 
 
-async def _search(asked: Asked, limit: int) -> tuple[list[Trace], dict[str, Any]]:
-    selection = await select(asked, limit, asked.window)
+async def _search(searches: Searches, limit: int) -> tuple[list[Trace], dict[str, Any]]:
+    selection = await select(searches, limit, searches.window)
     metadata = {"limit": limit, "limit_reached": selection.limit_reached, "kept": selection.kept}
     return list(selection.traces.values()), metadata
 
 
 async def _from_logs(
-    asked: Asked, limit: int, sources: Sources
+    searches: Searches, limit: int, sources: Sources
 ) -> tuple[list[Trace], dict[str, Any], list[tuple[GapReason, str]]]:
-    """The traces whose ids the captured logs mention. Ids without a trace are in the metadata."""
+    """Return the traces whose ids the captured logs mention, the metadata (with ids without a trace), and gaps."""
     ids, more = sources.trace_ids(limit)
     traces: list[Trace] = []
     unknown: list[str] = []
@@ -105,14 +105,14 @@ async def _from_logs(
         missing.append((GapReason.BUDGET_EXCEEDED, f"the logs mention more than {limit} traces; raise fromLogs.limit"))
     for number, trace_id in enumerate(ids):
         try:
-            traces.append(await asked.by_id(trace_id))
+            traces.append(await searches.by_id(trace_id))
         except SourceError as e:
             if e.reason is not GapReason.NOT_FOUND:
                 missing.append((e.reason, f"{e.message}; {len(ids) - number} of {len(ids)} traces were not fetched"))
                 break
             unknown.append(trace_id)
-        if asked.broken is not None:
-            missing.append((asked.broken.reason, f"{len(ids) - number - 1} of {len(ids)} traces were not fetched"))
+        if searches.broken is not None:
+            missing.append((searches.broken.reason, f"{len(ids) - number - 1} of {len(ids)} traces were not fetched"))
             break
     if unknown:
         message = f"Jaeger does not know {len(unknown)} of the {len(ids)} traces that the logs mention, as where it samples"

@@ -1,4 +1,4 @@
-"""The searches of one question at one Jaeger, over the API that it speaks; what it answers lies in a `Spill`."""
+"""Searches one Jaeger for one question, over the API version that it has. Answers are kept in a `Spill`."""
 
 import asyncio
 import time
@@ -29,11 +29,14 @@ BATCH_BYTES = 1024 * 1024
 MAX_PARTS = 48
 MAX_SERVICES = 100
 MAX_NAME = 253
-MAX_SAID = 300
+MAX_ERROR_CHARACTERS = 300
 
 
 async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str]]:
-    """The API that the DataSource names, else the first that answers, and the services. Raises SourceError where none does."""
+    """Return the API to use and the names of all services. Raises SourceError if no API answers.
+
+    The API is the one that the DataSource names, else the first that answers.
+    """
     if endpoint.api is not None:
         return APIS[endpoint.api], await _services(APIS[endpoint.api], endpoint, http)
     try:
@@ -58,28 +61,28 @@ async def _services(api: ModuleType, endpoint: Endpoint, http: Http) -> list[str
 
 
 @dataclass
-class Asked:
+class Searches:
     """The searches of one question."""
 
     endpoint: Endpoint
     http: Http
     api: ModuleType
     services: list[str]
-    """That Jaeger knows."""
+    """Names of all services that Jaeger knows."""
     request: TracesRequest
     window: Window
     spill: Spill
     known: dict[str, Trace] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
-    """Those that came with all that the answer has of them."""
+    """Ids of the traces that were received whole."""
     errors: list[tuple[GapReason, str]] = field(default_factory=list)
-    """What Jaeger says is wrong with its answers, and what was too much to look through."""
+    """Errors that Jaeger reports in its answers, and searches that were too large to finish."""
     broken: SourceError | None = None
 
     async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
-        """The latest traces of the window that match, at most `limit`; see `selection.Asking`."""
+        """The latest traces of the window that match, at most `limit`; see `selection.TraceSearch`."""
         span = window or self.window
-        if self.api is api_v3 and self.request.tags:  # which it has no words for: all traces are read
+        if self.api is api_v3 and self.request.tags:  # its early versions cannot filter by tags: all traces are read
             sift = sift_of(self.request, least_microseconds)
             return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
         query = self.api.search(self.request, span, limit, least_microseconds)
@@ -87,15 +90,14 @@ class Asked:
         return [self.known[trace_id] for trace_id in reading.traces]
 
     async def failing(self, limit: int) -> list[Trace]:
-        """Traces that match and have a failing span, of whatever service.
+        """Return at most `limit` matching traces with a failing span, of any service; the latest if there are more.
 
-        Jaeger asks for service and tags of one and the same span. So v1 is asked for the failing spans of each service, those
-        first that the traces so far have; over v3, which knows no tags, all traces of the service are read. Where there are
-        more than `limit`, the latest of those that come first.
+        Jaeger matches service and tags on the same span. So v1 is searched for failing spans of each service, beginning with
+        the services of the traces so far. v3 cannot filter by tags, so all traces of the service are read.
         """
-        ours = sift_of(self.request)
+        conditions = sift_of(self.request)
         if self.api is api_v3:
-            return await self._walk(self.request, self.window, limit, ours, failing=True)
+            return await self._walk(self.request, self.window, limit, conditions, failing=True)
         near = Counter[str]()
         for trace in self.known.values():
             near += trace.spans
@@ -103,18 +105,20 @@ class Asked:
         names = [name for name in dict.fromkeys(names) if 0 < len(name) <= MAX_NAME]
         found: dict[str, Trace] = {}
         deadline = time.monotonic() + self.endpoint.timeout_seconds  # a slow Jaeger with many services
-        for asked, name in enumerate(names):
-            if asked == MAX_SERVICES or time.monotonic() > deadline:
-                self._say(GapReason.BUDGET_EXCEEDED, f"failing spans were looked for in {asked} of {len(names)} services")
+        for searched, name in enumerate(names):
+            if searched == MAX_SERVICES or time.monotonic() > deadline:
+                self._note_error(
+                    GapReason.BUDGET_EXCEEDED, f"failing spans were looked for in {searched} of {len(names)} services"
+                )
                 break
             failing = TracesRequest(service=name, tags={"error": "true"})
-            found |= {trace.trace_id: trace for trace in await self._walk(failing, self.window, limit, ours)}
+            found |= {trace.trace_id: trace for trace in await self._walk(failing, self.window, limit, conditions)}
             if len(found) >= limit or self.broken is not None:
                 break
         return list(found.values())[:limit]
 
     async def by_id(self, trace_id: str) -> Trace:
-        """Raises Rejected with NotFound where Jaeger does not know it."""
+        """Return the trace with this id. Raises Rejected with NotFound if Jaeger does not know it."""
         reading = await self._ask(f"{self.api.TRACES}/{trace_id}", [], 1)
         if not reading.traces:
             words = self.endpoint.quoter("; ".join(reading.errors)[:MAX_ERROR_BYTES]) or "trace not found"
@@ -132,26 +136,26 @@ class Asked:
         failing: bool = False,
         least_microseconds: int | None = None,
     ) -> list[Trace]:
-        """The traces of a search that have a span which passes `sift`, the latest first; with `failing` only those.
+        """Return the traces of a search with a span that passes `sift`, the latest first. `failing`: only failing traces.
 
-        The window is halved where an answer is full, or too large.
+        If an answer is full or too large, each half of the window is searched.
         """
         found: dict[str, Trace] = {}
-        parts, asked = [window], 0
+        parts, requests = [window], 0
         while parts and len(found) < limit and self.broken is None:
             part = parts.pop()
-            asked += 1
+            requests += 1
             query = self.api.search(request, part, MAX_POOL, least_microseconds)
             reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift, go_on=True)
             too_large = self.broken is not None and self.broken.reason is GapReason.TOO_LARGE
             middle = part.start + (part.end - part.start) / 2
             if too_large or len(reading.traces) >= MAX_POOL:
-                if part.start < middle < part.end and asked + len(parts) < MAX_PARTS:
+                if part.start < middle < part.end and requests + len(parts) < MAX_PARTS:
                     self.broken = None
                     parts += [Window(part.start, middle), Window(middle, part.end)]
                     continue
-                what = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
-                self._say(GapReason.BUDGET_EXCEEDED, what)
+                message = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
+                self._note_error(GapReason.BUDGET_EXCEEDED, message)
             matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
             matching.sort(key=lambda trace: trace.start, reverse=True)
             found |= {trace.trace_id: trace for trace in matching if trace.is_failing or not failing}
@@ -160,7 +164,10 @@ class Asked:
     async def _ask(
         self, path: str, query: list[tuple[str, str]], most: int, sift: Sift | None = None, *, go_on: bool = False
     ) -> Reading:
-        """One answer. Where it broke off after something came, or where we `go_on` without, that is noted."""
+        """Read one answer. If it breaks off, `broken` is set, and the traces so far are returned.
+
+        Raises SourceError if it has no traces, unless `go_on`.
+        """
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
@@ -185,7 +192,7 @@ class Asked:
         return reading
 
     async def unknown(self) -> list[str]:
-        """What of the request's names Jaeger does not know, with the nearest that it knows; asked when nothing was found."""
+        """Return a message for a service or operation that Jaeger does not know, with the nearest names. Asks Jaeger."""
         service, operation = self.request.service or "", self.request.operation
         if service not in self.services:
             near = await asyncio.to_thread(hint, service, self.services)
@@ -195,7 +202,7 @@ class Asked:
         path, query = self.api.operations_of(service)
         try:
             answer = await self.http.fetch_json(self.endpoint, path, query)
-        except SourceError:  # the search itself was answered
+        except SourceError:  # not a gap: the search itself was answered
             return []
         names = self.api.operations(answer.body) if answer.status < 400 else None
         if names is None or operation in names:
@@ -211,7 +218,7 @@ class Asked:
             self.errors.append((reason, error))
 
     async def batches(self, traces: Iterable[Trace]) -> AsyncGenerator[Encoded, None]:
-        """The traces as they are stored, about a MiB at a time; a larger one alone, and of these one in the whole process."""
+        """Yield the traces as they are stored, about a MiB at a time. A larger trace comes alone, one per process at a time."""
         batch: list[Trace] = []
         try:
             for trace in traces:
@@ -219,7 +226,7 @@ class Asked:
                     yield await asyncio.to_thread(self._encode, batch)
                     batch = []
                 if trace.size_bytes > BATCH_BYTES:
-                    async with self.http.large:  # until it is taken
+                    async with self.http.large:  # until it was consumed
                         yield await asyncio.to_thread(self._encode, [trace])
                 else:
                     batch.append(trace)
@@ -229,7 +236,7 @@ class Asked:
             self.spill.close()
 
     def _encode(self, traces: list[Trace]) -> Encoded:
-        text = BytesIO()  # so that a large trace is in memory once
+        text = BytesIO()  # a large trace is in memory only once
         for number, trace in enumerate(traces):
             if number:
                 text.write(SEPARATOR)
@@ -237,9 +244,9 @@ class Asked:
         return Encoded(text.getvalue(), bytes(len(traces)))
 
 
-def said(asked: Asked) -> list[tuple[GapReason, str]]:
-    """What is missing, by what came."""
-    missing = list(asked.errors)
-    if asked.broken is not None:
-        missing.append((asked.broken.reason, f"{asked.broken.message}; what came before is kept"))
+def gaps_of(searches: Searches) -> list[tuple[GapReason, str]]:
+    """Return the reason and message of each gap of the searches."""
+    missing = list(searches.errors)
+    if searches.broken is not None:
+        missing.append((searches.broken.reason, f"{searches.broken.message}; what came before is kept"))
     return missing

@@ -1,7 +1,8 @@
-"""Which traces are kept when there are more than the limit: failing ones first, then the slowest, then an even sample.
+"""Selects traces when there are more than the limit: failing ones first, then the slowest, then an even sample.
 
-Jaeger returns the latest traces that match, in no order by duration. So failing ones are asked for apart; the slowest by a
-least duration that is raised or lowered until the answer is whole and large enough; the sample slice by slice.
+Jaeger returns the latest matching traces, not sorted by duration. So there are separate searches: one for failing traces; some
+for the slowest, with a least duration that is raised or lowered until the answer is whole and large enough; and one for each
+slice of the window, for the sample.
 """
 
 import math
@@ -19,24 +20,24 @@ MAX_SLICES = 10
 MAX_POOL = 1_500
 
 
-class Asking(Protocol):
+class TraceSearch(Protocol):
     """Searches within the request's conditions."""
 
     broken: SourceError | None
-    """Why an answer ended early; what came before it was returned."""
+    """Error with which an answer broke off; the traces before it were returned. None: no answer broke off."""
 
     async def search(
         self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None
     ) -> list[Trace]: ...
 
     async def failing(self, limit: int) -> list[Trace]:
-        """Those with a failing span, of whatever service."""
+        """Return matching traces with a failing span, of any service."""
         ...
 
 
 @dataclass
 class Selection:
-    """The traces that are kept, each once, and why."""
+    """The selected traces, each once, and how many were selected for each reason."""
 
     limit: int
     traces: dict[str, Trace] = field(default_factory=dict)
@@ -56,55 +57,55 @@ class Selection:
         self.kept[why] = self.kept.get(why, 0) + len(self.traces) - before
 
 
-async def select(asking: Asking, limit: int, window: Window) -> Selection:
-    """All traces where the limit allows; else half of what failing ones leave goes to the slowest, the rest to the sample.
+async def select(source: TraceSearch, limit: int, window: Window) -> Selection:
+    """Return all traces if there are at most `limit`, else a selection.
 
     What the sample leaves goes to the latest.
 
     Where an answer breaks off, nothing more is asked; only where the first one is too large, failing traces are.
     """
     selection = Selection(limit)
-    latest = await asking.search(limit + 1)
-    if asking.broken is not None:
-        broken = asking.broken
+    latest = await source.search(limit + 1)
+    if source.broken is not None:
+        broken = source.broken
         if broken.reason is GapReason.TOO_LARGE:
-            asking.broken = None
-            selection.add("failing", await asking.failing(limit), limit)
+            source.broken = None
+            selection.add("failing", await source.failing(limit), limit)
         selection.add("latest", latest, limit)
-        asking.broken = broken
+        source.broken = broken
         return selection
     if len(latest) <= limit:
         selection.add("all", latest, limit)
         return selection
     selection.limit_reached = True
-    selection.add("failing", await asking.failing(limit), limit)
-    if selection.room and asking.broken is None:
+    selection.add("failing", await source.failing(limit), limit)
+    if selection.room and source.broken is None:
         wanted = math.ceil(selection.room / 2)
-        slowest = await _slowest(asking, wanted + len(selection.traces), max(trace.longest for trace in latest))
+        slowest = await _slowest(source, wanted + len(selection.traces), max(trace.longest for trace in latest))
         selection.add("slowest", slowest, wanted)
     slices = min(MAX_SLICES, selection.room)
     for number in range(slices):
-        if asking.broken is not None:
+        if source.broken is not None:
             break
         width = (window.end - window.start) / slices
         part = Window(window.start + number * width, window.start + (number + 1) * width)
         share = math.ceil(selection.room / (slices - number))
-        selection.add("sample", await asking.search(share + len(selection.traces), window=part), share)
+        selection.add("sample", await source.search(share + len(selection.traces), window=part), share)
     if selection.room:  # slices had fewer traces than their share
         selection.add("latest", latest, selection.room)
     return selection
 
 
-async def _slowest(asking: Asking, wanted: int, first_guess: int) -> list[Trace]:
-    """The traces with the longest spans, the longest first: at least so many, where there are."""
+async def _slowest(source: TraceSearch, wanted: int, first_guess: int) -> list[Trace]:
+    """Return the traces with the longest spans, the longest first: at least `wanted` if there are as many."""
     pool = min(MAX_POOL, max(2 * wanted, 100))
     low, high, least = 0, None, first_guess
     best: list[Trace] = []
     for _ in range(MAX_STEPS):
-        found = await asking.search(pool, least_microseconds=least)
-        if asking.broken is not None:
+        found = await source.search(pool, least_microseconds=least)
+        if source.broken is not None:
             break
-        if len(found) >= pool:  # perhaps not all of them
+        if len(found) >= pool:  # there may be more
             low = least
             least = least * 4 if high is None else (least + high) // 2
         else:

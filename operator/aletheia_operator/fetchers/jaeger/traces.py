@@ -1,4 +1,4 @@
-"""What is known of traces while and after they are read: counts, marks and conditions. What Jaeger sent lies in a `Spill`."""
+"""Counts and conditions of traces, built while they are read. The traces themselves are kept in a `Spill`."""
 
 import math
 from collections import Counter
@@ -25,11 +25,11 @@ MAX_WHOLE = 2**63
 
 @dataclass(frozen=True)
 class Span:
-    """What is read of one span, in whichever API it came. Times in microseconds since the Unix epoch."""
+    """The fields of a span that are used here, the same for every API version. Times: microseconds since the Unix epoch."""
 
     operation: str
     start: float
-    """Infinite if it is unknown."""
+    """Infinite if unknown."""
     duration: int
     failing: bool
     service: str = ""
@@ -37,7 +37,7 @@ class Span:
 
 
 class Mark(NamedTuple):
-    """A span worth naming."""
+    """A span that a summary may name: the slowest, or the first failing one."""
 
     name: str
     start: float
@@ -46,7 +46,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Sift:
-    """The conditions of a search, for one span: Jaeger, too, demands all of them of the same span."""
+    """The conditions of a search. Like Jaeger, it requires that one span meets all of them."""
 
     service: str | None
     operation: str | None = None
@@ -55,11 +55,11 @@ class Sift:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, span: Span) -> bool:
-        """Whether a span has all of them, its process' or resource's tags being among its own."""
+        """Return whether a span meets all conditions. Its tags must include those of its process or resource."""
         return span.service == self.service and self.open_tags(span) == frozenset()
 
     def open_tags(self, span: Span) -> frozenset[str] | None:
-        """The tags that the span's process must have, since the span itself has not; None if the span cannot match."""
+        """Return the keys of tags that the span lacks and its process must have; None if the span cannot match."""
         if self.operation not in (None, span.operation) or not self.shortest <= span.duration <= self.longest:
             return None
         if any(span.tags.get(key, value) != value for key, value in self.tags.items()):
@@ -67,12 +67,12 @@ class Sift:
         return frozenset(key for key in self.tags if key not in span.tags)
 
     def process_has(self, service: str, tags: Mapping[str, str], open_tags: Iterable[str]) -> bool:
-        """Whether a process has what `open_tags` left open."""
+        """Return whether a process has the service and the tags that `open_tags` returned."""
         return service == self.service and all(tags.get(key) == self.tags[key] for key in open_tags)
 
 
 def sift_of(request: TracesRequest, least_microseconds: int | None = None) -> Sift:
-    """The conditions of a request, perhaps narrowed to spans at least so long."""
+    """Return the conditions of a request. `least_microseconds`: least duration of a span; None: any."""
     least = at_least(request.min_duration, least_microseconds)
     return Sift(
         request.service,
@@ -85,21 +85,21 @@ def sift_of(request: TracesRequest, least_microseconds: int | None = None) -> Si
 
 @dataclass
 class Trace:
-    """What is known of a trace, and its pieces, which lie in `Spill`; what a piece is, its API knows."""
+    """Counts of a trace, and its pieces in the `Spill`. The API module defines what a piece is."""
 
     trace_id: str
     pieces: list[Any] = field(default_factory=list)
     size_bytes: int = 0
-    """Of the pieces together."""
+    """Bytes of all pieces."""
     spans: Counter[str] = field(default_factory=Counter)
-    """By service."""
+    """Number of spans by service."""
     failing: Counter[str] = field(default_factory=Counter)
     slowest: Mark | None = None
     first_failing: Mark | None = None
     start: float = math.inf
 
     def add(self, span: Span) -> None:
-        """Count one span of a known service."""
+        """Count one span. Its service must be known."""
         service = one_line(span.service, MAX_NAME)
         mark = Mark(one_line(f"{span.service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
         self.spans[service] += 1
@@ -132,33 +132,33 @@ class Trace:
 
 @dataclass
 class Reading:
-    """One answer as it is read, at most `most` traces; pieces of traces that are there as a `whole` are not kept again."""
+    """One answer while it is read: at most `most` traces. `whole`: ids of traces that are stored already."""
 
     spill: Spill
     whole: Set[str]
     most: float = math.inf
     sift: Sift | None = None
-    """Which spans are looked for; None: none in particular."""
+    """Conditions of the spans that are searched. None: every span matches."""
     traces: dict[str, Trace] = field(default_factory=dict)
     matching: set[str] = field(default_factory=set)
-    """Traces with a span that is looked for."""
+    """Ids of traces with a span that matches."""
     errors: list[str] = field(default_factory=list)
-    """What Jaeger says is wrong with its answer, as it wrote it."""
+    """Errors that Jaeger reports in the answer, as it wrote them."""
 
     def say(self, errors: Iterable[str]) -> None:
         """Keep what Jaeger says is wrong, the first MAX_ERRORS, each as far as `Quoter` needs it."""
         self.errors += [error[:MAX_ERROR_BYTES] for error in islice(errors, MAX_ERRORS - len(self.errors))]
 
     def has_room(self, trace_id: str) -> bool:
-        """Whether the trace is there, or may still come."""
+        """Return whether the trace is known, or may still be added."""
         return trace_id[:MAX_ID] in self.traces or len(self.traces) < self.most
 
     def trace(self, trace_id: str) -> Trace:
-        """The trace with this id, which there is room for."""
+        """Return the trace with this id, added if it is new. Check `has_room` first."""
         return self.traces.setdefault(trace_id[:MAX_ID], Trace(trace_id[:MAX_ID]))
 
     def add(self, trace_id: str, span: Span) -> Trace | None:
-        """Count a span of a trace that there is room for; the trace, or None if its pieces are not to be kept."""
+        """Count a span of a trace (check `has_room` first). Returns the trace, None if it is stored already."""
         trace = self.trace(trace_id)
         trace.add(span)
         if self.sift is None or self.sift(span):
@@ -166,7 +166,7 @@ class Reading:
         return None if trace.trace_id in self.whole else trace
 
     def keep(self, trace: Trace, piece: bytes) -> int:
-        """Keep a piece of a trace; its number in the spill."""
+        """Store a piece of a trace and return its number in the spill."""
         trace.size_bytes += len(piece)
         return self.spill.put(piece)
 
@@ -177,7 +177,7 @@ def whole(value: Any) -> int | None:
 
 
 def write_list(text: BytesIO, element: bytes, name: str, items: Iterable[Callable[[], None]]) -> None:
-    """Write a JSON object with one more member, which is a list; each of `items` writes one or more of its items."""
+    """Write the JSON object `element` with a list added as member `name`. Each of `items` writes one or more list items."""
     text.write(element[:-1] + (b"," if element != b"{}" else b"") + b'"%s":[' % name.encode())
     for number, write_item in enumerate(items):
         if number:
@@ -187,7 +187,7 @@ def write_list(text: BytesIO, element: bytes, name: str, items: Iterable[Callabl
 
 
 def summarise(traces: Iterable[Trace]) -> str:
-    """Such as: 12 traces (4 failing), slowest 2.31 s: checkout POST /pay; failing spans: pay 4 of 9; first: pay charge."""
+    """Summarise: `12 traces (4 failing), slowest 2.31 s: shop POST /pay; failing spans: pay 4 of 9; first: pay charge`."""
     traces = list(traces)
     if not traces:
         return "0 traces"
@@ -200,7 +200,7 @@ def summarise(traces: Iterable[Trace]) -> str:
 
 
 def _failures(traces: Sequence[Trace]) -> str:
-    """The services with failing spans, the most failing first, and the failing span that began first."""
+    """Name the services with failing spans, the most failing first, and the failing span that began first."""
     spans, failing = Counter[str](), Counter[str]()
     for trace in traces:
         spans.update(trace.spans)

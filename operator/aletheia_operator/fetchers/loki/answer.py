@@ -1,4 +1,4 @@
-"""One answer of GET /loki/api/v1/query_range, read as it arrives.
+"""Reads an answer of GET /loki/api/v1/query_range as it arrives.
 
 https://grafana.com/docs/loki/latest/reference/loki-http-api/: {"status": "success", "data": {"resultType": "streams", "result":
 [{"stream": {label: value}, "values": [[nanoseconds, line, ...], ...]}, ...]}}.
@@ -23,33 +23,33 @@ MAX_WARNINGS = 20
 
 
 class Line(NamedTuple):
-    """Sorts by time, then in the order of the answer."""
+    """A log line. Sorts by time, then in the order of the answer."""
 
     moment: int
     """Nanoseconds since the Unix epoch."""
     stream: int
     position: int
     number: int
-    """Of its text, in the page's `Spill`."""
+    """Number of its text in the page's `Spill`."""
 
 
 @dataclass
 class Page:
-    """The lines of one answer; their texts lie in a `Spill`."""
+    """The lines of one answer. Their texts are in a `Spill`."""
 
     spill: Spill
     labels: list[dict[str, Any]] = field(default_factory=list)
-    """Of each stream."""
+    """Labels of each stream."""
     lines: list[Line] = field(default_factory=list)
     labels_characters: int = 0
     """Of the labels of all streams, which are in memory."""
     warnings: list[str] = field(default_factory=list)
     """What Loki says is wrong with its answer: lines may be missing from it."""
     broken: SourceError | None = None
-    """Why it ends early."""
+    """Error with which the answer broke off. None: it is complete."""
 
     def digest(self, line: Line) -> bytes:
-        """Equal for lines that cannot be told apart but by their time."""
+        """Return a digest of a line's labels and text: equal for lines that differ only in time."""
         labels = dumps(sorted(self.labels[line.stream].items()))
         return hashlib.blake2b(labels + b"\0" + self.spill.get(line.number), digest_size=16).digest()
 
@@ -63,7 +63,7 @@ def error_text(body: Any) -> str:
 
 
 def read(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
-    """Take the lines of an answer, at most `most`. Raises SourceError if it is not an answer with log lines."""
+    """Read the lines of an answer into `page`. Raises SourceError if it has no log lines, or more than `most`."""
     kind, found = None, False
     if stream.kind() != "{":
         raise endpoint.not_of("Loki")
@@ -80,7 +80,7 @@ def read(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
 
 
 def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> tuple[Any, bool]:
-    """The kind of the result, and whether there is a list of streams."""
+    """Return the kind of the result (None if missing), and whether there is a list of streams."""
     kind, found = None, False
     for name in stream.members():
         if name == "resultType":

@@ -61,7 +61,7 @@ class LokiFetcher:
         )
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """The server's version. Raises SourceError if it does not answer."""
+        """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
         answer = await http.fetch_json(endpoint, "/loki/api/v1/status/buildinfo", [])
         if answer.status >= 400:
             raise endpoint.failed(answer.status, "")
@@ -70,7 +70,7 @@ class LokiFetcher:
 
 
 async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
-    """The lines of all pages, at most `limit`."""
+    """Yield the lines of all pages, at most `limit`, and complete the findings."""
     levels = LevelCount()
     start = pages.start
     try:
@@ -93,7 +93,7 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
 
 
 def _encode(page: Page, lines: list[Line], levels: LevelCount) -> Iterator[Encoded]:
-    """Lines as they are stored, in batches of about a MiB."""
+    """Encode lines as they are stored, in batches of about a MiB."""
     batch, size = [], 0
     for line in lines:
         batch.append(_entry(page, line, levels))

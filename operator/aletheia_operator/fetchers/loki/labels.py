@@ -1,4 +1,4 @@
-"""Which labels of a query's stream selector Loki does not know, asked when the query found nothing.
+"""Finds labels of a query's stream selector that Loki does not know, when the query found nothing.
 
 Speaks GET /loki/api/v1/labels and /loki/api/v1/label/{name}/values. Times are nanoseconds since the Unix epoch.
 """
@@ -17,7 +17,7 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.nearest import hint
 
 LOOK_BACK_NANOSECONDS = 7 * 24 * 3600 * 10**9
-"""A value that was there so long before the window is known: that it is silent now is an answer."""
+"""A label value with lines this long before the window is known: no lines in the window is then a true answer."""
 MAX_MATCHERS = 10
 _STRING = r'("(?:[^"\\]|\\.)*"|`[^`]*`)'
 _SELECTOR = re2.compile(r"\{((?:[^{}\"`]|" + _STRING + r")*)\}")
@@ -25,7 +25,7 @@ _MATCHER = re2.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*" + _STRING)
 
 
 def matchers_of(query: str) -> list[tuple[str, str, str]]:
-    """Name, operator and value of each matcher in the first stream selector of a LogQL query; [] if there is none."""
+    """Return (name, operator, value) of each matcher in the first stream selector of a LogQL query; [] without one."""
     selector = _SELECTOR.search(query)
     if selector is None:
         return []
@@ -42,29 +42,29 @@ def _value(text: str) -> str:
 
 
 async def unknown_labels(http: Http, endpoint: Endpoint, query: str, start: int, end: int) -> list[str]:
-    """Say of each label that must be there, and of each value that is named exactly, that Loki does not know it.
+    """Return a message with the nearest names for each required label, and each exact value, that Loki does not know.
 
-    With the nearest names; [] if Loki knows all, or does not say.
+    [] if Loki knows all of them, or does not list its labels.
     """
     wanted = [one for one in matchers_of(query) if one[1] in ("=", "=~") and one[2]]
     span = [("start", str(start - LOOK_BACK_NANOSECONDS)), ("end", str(end))]
     names = await _list(http, endpoint, "/loki/api/v1/labels", span) if wanted else None
     if names is None:
         return []
-    said = []
+    messages = []
     for name, operator, value in wanted:
         if name not in names:
-            said.append(f"Loki knows no label {name}{await asyncio.to_thread(hint, name, names)}")
+            messages.append(f"Loki knows no label {name}{await asyncio.to_thread(hint, name, names)}")
         elif operator == "=":
             values = await _list(http, endpoint, f"/loki/api/v1/label/{quote(name, safe='')}/values", span)
             if values is not None and value not in values:
                 near = await asyncio.to_thread(hint, value, values)
-                said.append(f"Loki knows no value {one_line(value)} of label {name}{near}")
-    return said
+                messages.append(f"Loki knows no value {one_line(value)} of label {name}{near}")
+    return messages
 
 
 async def _list(http: Http, endpoint: Endpoint, path: str, query: list[tuple[str, str]]) -> list[str] | None:
-    """The names in an answer; None if there is no such answer."""
+    """Return the names that Loki lists at `path`; None if it does not answer."""
     try:
         answer = await http.fetch_json(endpoint, path, query)
     except SourceError:

@@ -1,7 +1,7 @@
-"""The pages of one query, forward in time. Times are nanoseconds since the Unix epoch; `start` is included, `end` is not.
+"""Pages through the lines of one query, forward in time.
 
-A page begins at the last moment of the one before. Its lines of that moment are counted, so that equal lines are left out just
-as often as they were there already.
+Times are nanoseconds since the Unix epoch; `start` is included, `end` is not. A page begins at the last moment of the page
+before, so it repeats lines of that moment. Equal lines are counted, and each is left out as often as the page before had it.
 """
 
 import re
@@ -22,7 +22,7 @@ from aletheia_operator.text.timestamps import format_nanoseconds
 
 PAGE_ENTRIES = 1_000
 MAX_PAGE_ENTRIES = 5_000
-"""What a server answers at most unless its max_entries_limit_per_query says otherwise."""
+"""Loki's default for max_entries_limit_per_query, the largest page that it answers."""
 MIN_PAGE_ENTRIES = 8
 """A smaller page that is too large has lines that no page can hold."""
 MAX_SAID = 300
@@ -31,7 +31,7 @@ _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
 @dataclass
 class Pages:
-    """Walks forward from `start`, which it moves on."""
+    """Pages forward from `start`, which advances with each page."""
 
     http: Http
     endpoint: Endpoint
@@ -43,10 +43,10 @@ class Pages:
     findings: Findings
     size: int = PAGE_ENTRIES
     ceiling: int = MAX_PAGE_ENTRIES
-    """The largest page that the server does not refuse, as far as is known."""
+    """Largest page that the server has not refused."""
 
     def miss(self, message: str) -> None:
-        """Say that there was more than could be taken."""
+        """Add a gap: there were more lines than could be read."""
         self.findings.missing.append(Missing(self.target, GapReason.BUDGET_EXCEEDED, message))
 
     def _warn(self, warnings: Sequence[str]) -> None:
@@ -58,9 +58,9 @@ class Pages:
                 self.findings.missing.append(missing)
 
     async def walk(self) -> AsyncGenerator[tuple[Page, list[Line]], None]:
-        """Yield each page with its lines that were not in the one before, in order. It is closed when the next is asked for.
+        """Yield each page with its lines that were not in the page before, in order. Asking for the next page closes it.
 
-        Raises SourceError; a page that broke off is the last one, and has `broken`.
+        Raises SourceError. A page that broke off has `broken` and is the last one.
         """
         known = Counter[bytes]()
         at_end = False
@@ -71,7 +71,7 @@ class Pages:
                 continue
             try:
                 at_end = len(step.page.lines) < size
-                if not at_end and step.last == self.start and size < self.ceiling:  # more of one moment than a page holds
+                if not at_end and step.last == self.start and size < self.ceiling:  # more lines of one moment than a page holds
                     self.size = self.ceiling
                     continue
                 if not at_end and step.last == self.start:
@@ -90,7 +90,7 @@ class Pages:
                 step.page.spill.close()
 
     async def _page(self, size: int, known: Counter[bytes]) -> "_Step | None":
-        """At most `size` lines from `start` on; None if the server refused so many, and `size` is smaller by now."""
+        """Ask for at most `size` lines from `start` on. None: the server refused so many, and the next page is smaller."""
         parameters = [("query", self.query), ("start", str(self.start)), ("end", str(self.end))]
         parameters += [("limit", str(size)), ("direction", "forward")]
         pages: list[Page] = []
@@ -121,7 +121,7 @@ class Pages:
             raise
 
     def _smaller(self, size: int, error: SourceError) -> bool:
-        """Halve the page if that may help: the server refuses so many lines, or they are too large together."""
+        """Halve the page size, and return whether that may help: the server refused so many lines, or they are too large."""
         refused = error.status in (400, 422) and _TOO_MANY.search(error.message) is not None and size > 1
         if not refused and not (error.reason is GapReason.TOO_LARGE and size > MIN_PAGE_ENTRIES):
             return False
@@ -136,11 +136,11 @@ class _Step:
 
     page: Page
     fresh: list[Line]
-    """Those that were not in the page before."""
+    """Lines that were not in the page before."""
     of_last: Counter[bytes]
-    """How often each line of the last moment is there."""
+    """Number of each line of the last moment, by digest."""
     last: int
-    """The last moment; the end of the window if there are no lines."""
+    """Moment of the last line; the end of the window if there are no lines."""
 
 
 def _step(page: Page, start: int, end: int, known: Counter[bytes]) -> _Step:

@@ -1,8 +1,8 @@
 """Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 
-prometheus-api-client makes the requests of /query, /query_range, /labels and /label/NAME/values, and knows their parameters. It
-would read a whole answer into memory and drop its warnings, so its session hands it answers whose `json()` is read as they
-arrive. /query_exemplars and /status/buildinfo, which it does not know, are asked directly.
+prometheus-api-client makes the requests of /query, /query_range, /labels and /label/NAME/values. It would read a whole answer
+into memory and drop its warnings, so our session gives it answers whose `json()` is a stream. It does not have
+/query_exemplars and /status/buildinfo: these are requested directly.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,22 +23,22 @@ from aletheia_operator.fetchers.prometheus.grid import Grid
 from aletheia_operator.fetchers.prometheus.stream import ExemplarStream, SeriesStream
 
 MAX_URL_CHARACTERS = 2_000
-"""A longer question is sent by POST: proxies refuse long URLs, and read-only roles often know GET alone."""
+"""A longer query is sent by POST: proxies refuse long URLs. Others are sent by GET: read-only roles often allow only GET."""
 NO_POST = frozenset({403, 405, 501})
-"""Statuses of servers or proxies that take no POST; the question is repeated as GET."""
+"""Statuses of servers or proxies that do not accept POST. The request is repeated as GET."""
 
 
 class PrometheusClient:
-    """One endpoint, for one question. All methods block, and raise Rejected, Unavailable or Stopped.
+    """Asks one endpoint one question. All methods block, and raise Rejected, Unavailable or Stopped.
 
-    Use as a context manager: within it, stopping the call ends what is waited for.
+    Use as a context manager: within it, stopping the call closes the connection.
     """
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
         self.call = call
         self._session = _StreamingSession(endpoint, call)
-        # its only retries would be those of an adapter of its own, which the session does not take
+        # it retries only in an adapter of its own, which the session ignores
         self._client = PrometheusConnect(url=endpoint.base, session=self._session, timeout=endpoint.timeout_seconds)
         self._open = ExitStack()
 
@@ -52,7 +52,7 @@ class PrometheusClient:
 
     @property
     def size_bytes(self) -> int:
-        """Of all answers so far, which the endpoint's cap is for. Set it back to leave out an answer that broke off."""
+        """Bytes of all answers so far, which the endpoint's cap limits. Set it back after an answer broke off."""
         return self._session.size_bytes
 
     @size_bytes.setter
@@ -60,16 +60,16 @@ class PrometheusClient:
         self._session.size_bytes = size_bytes
 
     def query_range(self, query: str, grid: Grid) -> SeriesStream:
-        """The series of a range query. Raises here, or while they are read."""
+        """Return the series of a range query. Raises here, or while they are read."""
         start, end = (datetime.fromtimestamp(moment, UTC) for moment in (grid.start, grid.end))
         return self._series(lambda: self._client.custom_query_range(query, start, end, f"{grid.step}s"))
 
     def query(self, query: str, moment: int) -> SeriesStream:
-        """The series of an instant query; `value` in place of `values`."""
+        """Return the series of an instant query, with `value` instead of `values`. `moment`: Unix seconds."""
         return self._series(lambda: self._client.custom_query(query, params={"time": moment}))
 
     def query_exemplars(self, query: str, window: Window) -> ExemplarStream:
-        """Exemplars of the query's series in the window."""
+        """Return the exemplars of the query's series in the window."""
         params = {"query": query, "start": window.start.timestamp(), "end": window.end.timestamp()}
         self.call.check()
         self._session.read_as = ExemplarStream
@@ -85,11 +85,11 @@ class PrometheusClient:
             self._session.read_as = _answer
 
     def metric_names(self, selector: str | None, window: Window) -> list[str]:
-        """Names of metrics that have series in the window, among those of the selector (None: all). Sorted."""
+        """Return the sorted names of metrics with series in the window. `selector`: only of these series; None: of all."""
         return self._names(lambda params: self._client.get_label_values("__name__", params=params), selector, window)
 
     def label_names(self, selector: str, window: Window) -> list[str]:
-        """Names of labels that the selector's series have in the window; empty if it has no series. Sorted."""
+        """Return the sorted names of labels that the selector's series have in the window; [] if there are no series."""
         return self._names(lambda params: self._client.get_label_names(params=params), selector, window)
 
     def _names(self, request: Callable[[dict[str, Any]], Any], selector: str | None, window: Window) -> list[str]:
@@ -122,7 +122,7 @@ class PrometheusClient:
 
 
 class _StreamingSession(SafeSession):
-    """Answers' `json()` is what `read_as` makes of their pieces; with None it is the JSON itself, which has to be small."""
+    """A session whose answers stream: `json()` is `read_as(...)` of the pieces. `read_as` None: the parsed JSON, if small."""
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         super().__init__(endpoint)
@@ -133,7 +133,7 @@ class _StreamingSession(SafeSession):
         self._takes_post = True
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a long question as a form by POST, which the library would put into the URL in any case."""
+        """Send a long query as a POST form. The library would always put it into the URL."""
         params = kwargs.get("params")
         if self._takes_post and params and len(str(params.get("query", ""))) > MAX_URL_CHARACTERS:
             form = {**kwargs, "params": None, "data": params}
@@ -177,12 +177,12 @@ class _StreamingSession(SafeSession):
 
 
 def _answer(*stream: Any) -> dict[str, Any]:
-    """What the library looks for in the JSON of an answer: its series."""
+    """Return an answer in the form that the library expects, with a stream of series."""
     return {"data": {"result": SeriesStream(*stream)}}
 
 
 def version(endpoint: Endpoint, call: Call) -> str | None:
-    """The server's version; None if it does not tell. Raises if it does not answer queries. Blocks."""
+    """Return the server's version; None if it does not tell. Raises SourceError if it does not answer queries. Blocks."""
     answer = get_json(endpoint, "/api/v1/status/buildinfo", [])
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
     if answer.status == 200 and isinstance(data, dict) and data.get("version"):

@@ -1,4 +1,4 @@
-"""Documents of the answers to one metrics request."""
+"""Makes documents of the answers to one metrics request."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -30,21 +30,21 @@ Run = Callable[[Callable[[Call], T]], Awaitable[T]]
 
 @dataclass
 class Answer:
-    """All that was learnt from one request."""
+    """The results of one metrics request."""
 
     tried: Sequence[Expression]
     chosen: Expression
     grid: Grid
     result: Result
     unknown: Sequence[str] = ()
-    """Metrics and labels that the server does not know, in words."""
+    """Messages about metrics and labels that the server does not know."""
     baseline: Result | SourceError | None = None
-    """The same of earlier, or why it could not be had. None: it was not asked for."""
+    """The result of the baseline, or the error of its query. None: no baseline was requested."""
     cancelled: asyncio.CancelledError | None = None
-    """The Investigation ended while this was asked: raised again once what came is written."""
+    """The cancellation, if the Investigation ended meanwhile: raised again after the result so far is saved."""
 
     def close(self) -> None:
-        """Give the scratch files back. Calling it again does nothing."""
+        """Close the scratch files. Calling it again does nothing."""
         self.result.close()
         if isinstance(self.baseline, Result):
             self.baseline.close()
@@ -52,14 +52,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of an answer, from its statistics."""
+    """The summary of an answer, and its changes against the baseline."""
 
     text: str
     changes: list[Change]
 
 
 def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Described:
-    """Summarise an answer, against its baseline if it has one. Blocks."""
+    """Summarise an answer, and compare it with its baseline if it has one. `offset`: of the baseline. Blocks."""
     result = answer.result
     with call.computing():
         peaks = [one.gathered.peak for one in (result, *result.extremes.values())]
@@ -73,7 +73,7 @@ def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Des
 
 @dataclass(frozen=True)
 class Documents:
-    """Makes documents for one request. `run` is for what takes long."""
+    """Makes the documents of one request. `run` runs slow functions in a thread."""
 
     target: str
     request: MetricsRequest
@@ -178,7 +178,7 @@ class Documents:
         between = dict.fromkeys(warning for one in result.extremes.values() for warning in one.warnings)
         missing += _warned(target, [warning for warning in between if warning not in result.warnings], "note")
         if result.extremes_missing is not None:
-            message = f"what lies between the samples could not be asked for: {result.extremes_missing.message}"
+            message = f"the extremes between the samples could not be queried: {result.extremes_missing.message}"
             missing.append(Missing(target, result.extremes_missing.reason, message, severity="note"))
         return missing
 
@@ -190,7 +190,7 @@ class Documents:
         )
 
     async def _entries(self, result: Result, cancelled: asyncio.CancelledError | None) -> AsyncGenerator[list[Any], None]:
-        """All entries; then the scratch files are given back."""
+        """Yield all entries, then close the scratch files."""
         batches = _all_batches(result)
         try:
             while (batch := await self.run(lambda _: next(batches, None))) is not None:
@@ -201,7 +201,7 @@ class Documents:
             result.close()
 
     async def _exemplars(self, found: Spill, count: int) -> AsyncGenerator[list[Any], None]:
-        """All exemplars; then the scratch file is given back."""
+        """Yield all exemplars, then close the scratch file."""
         try:
             for first in range(0, count, ENTRIES_PER_BATCH):
                 numbers = range(first, min(first + ENTRIES_PER_BATCH, count))

@@ -1,4 +1,4 @@
-"""The Prometheus fetcher: from a MetricsRequest to documents."""
+"""The Prometheus fetcher: turns a MetricsRequest into documents."""
 
 import asyncio
 import math
@@ -19,7 +19,7 @@ from aletheia_operator.fetchers.prometheus.documents import Answer, Documents, R
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
 from aletheia_operator.fetchers.prometheus.promql import Matcher
-from aletheia_operator.fetchers.prometheus.ranges import Asking, Result, not_stored
+from aletheia_operator.fetchers.prometheus.ranges import RangeQueries, Result, not_stored
 from aletheia_operator.fetchers.prometheus.stream import warnings_of
 from aletheia_operator.fetchers.prometheus.templates import (
     TEMPLATES,
@@ -36,7 +36,7 @@ from aletheia_operator.text.encoding import dumps
 
 
 class PrometheusFetcher:
-    """Metrics over the window. `own` are an admin's templates, beside the built-in ones."""
+    """Captures metrics over the window. `own`: an admin's templates, in addition to the built-in ones."""
 
     name = "Prometheus"
     source_type = "prometheus"
@@ -66,7 +66,7 @@ class PrometheusFetcher:
         return Plan(tuple(questions), tuple(missing))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
-        """Yield the answer to one query; then, where asked for, its baseline and its exemplars.
+        """Yield the answer to one query, then its baseline and its exemplars if requested.
 
         Entries: {"metric": {label: value}, "values": [[unix_seconds, "value"], ...]}; instant queries have `value`, native
         histograms `histograms`. Samples are as the server sent them. In long windows further entries have `over_step`: `max` or
@@ -75,35 +75,36 @@ class PrometheusFetcher:
         request = MetricsRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
         run: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name))
-        asked = _Request(request, question.arguments["step_seconds"], endpoint, sources, run)
-        tried = await run(lambda call: self._expressions(asked, call))
-        reading: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "what came"))  # behind no slow server
+        query = _Request(request, question.arguments["step_seconds"], endpoint, sources, run)
+        tried = await run(lambda call: self._expressions(query, call))
+        # a key of its own: stored answers are read without waiting for a slow server
+        reading: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "stored answers"))
         documents = Documents(question.target, request, endpoint, reading)
-        answer = await asked.answer(tried)
+        answer = await query.answer(tried)
         try:
             yield await documents.of_answer(answer)
             if answer.cancelled is not None:
                 raise answer.cancelled
             if isinstance(answer.baseline, Result):
-                yield await documents.of_baseline(answer, asked.earlier)
+                yield await documents.of_baseline(answer, query.earlier)
             if request.exemplars:
-                yield documents.of_exemplars(answer.chosen.promql, *await asked.exemplars(answer.chosen.promql))
+                yield documents.of_exemplars(answer.chosen.promql, *await query.exemplars(answer.chosen.promql))
         except BaseException:
             answer.close()
             raise
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """The server's version; None if it does not tell. Raises SourceError if it does not answer."""
+        """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
         return await self._threads.run(("", endpoint.name), partial(client.version, endpoint))
 
-    def _expressions(self, asked: "_Request", call: Call) -> list[Expression]:
-        """What is tried, in order, narrowed to the namespace. Blocks. Raises Rejected."""
-        request, label, namespace = asked.request, asked.endpoint.namespace_label, asked.sources.namespace
+    def _expressions(self, query: "_Request", call: Call) -> list[Expression]:
+        """Return the expressions to try, in order, confined to the namespace. Blocks. Raises Rejected."""
+        request, label, namespace = query.request, query.endpoint.namespace_label, query.sources.namespace
         if request.template is None:
             found = [Expression("query", request.query or "")]
         else:
             parameters, label_or_default = request.parameters or {}, label or "namespace"
-            lookback = default_range_seconds(asked.step_seconds)
+            lookback = default_range_seconds(query.step_seconds)
             found = expressions(request.template, parameters, self.templates, label_or_default, namespace, lookback)
         if label is None:
             return found
@@ -113,7 +114,7 @@ class PrometheusFetcher:
 
 @dataclass(frozen=True)
 class _Request:
-    """One request, of one endpoint."""
+    """One metrics request to one endpoint."""
 
     request: MetricsRequest
     step_seconds: int
@@ -135,13 +136,13 @@ class _Request:
 
     @property
     def wants_extremes(self) -> bool:
-        """Whether the samples were thinned out by us: a step that was asked for is what is wanted."""
+        """Whether to query the extremes between samples: only if the step was not requested but chosen here."""
         return not self.request.instant and self.request.step is None and self.step_seconds > FINEST_STEP_SECONDS
 
     async def answer(self, tried: Sequence[Expression]) -> Answer:
-        """The first expression that has series, else the first of all; and its baseline.
+        """Return the result of the first expression that has series (else of the first of all), and its baseline.
 
-        Raises SourceError if nothing came. If the Investigation ends meanwhile, what came is the answer.
+        Raises SourceError if there is no result. If the Investigation ends meanwhile, the result so far is the answer.
         """
         found: list[Answer] = []
         try:
@@ -160,16 +161,16 @@ class _Request:
         return found[-1]
 
     def _first_with_series(self, tried: Sequence[Expression], found: list[Answer], call: Call) -> None:
-        """Ask until an expression has series. The last of `found` is the answer; the others are closed."""
-        with self._client(call) as asked:
-            asking = Asking(asked, self.sources.scratch, bool(self.request.instant))
+        """Query one expression after the other until one has series. The last of `found` is the answer; others are closed."""
+        with self._client(call) as prometheus:
+            queries = RangeQueries(prometheus, self.sources.scratch, bool(self.request.instant))
             warnings: list[str] = []
             for expression in tried:
                 _close(found)
-                answer = Answer(tried, expression, self.grid, asking.new_result())
+                answer = Answer(tried, expression, self.grid, queries.new_result())
                 answer.result.warnings = warnings
                 found.append(answer)
-                asking.fill(answer.result, expression.promql, self.grid)
+                queries.fill(answer.result, expression.promql, self.grid)
                 if len(answer.result.gathered) or answer.result.broken is not None:
                     break
             else:
@@ -177,19 +178,19 @@ class _Request:
             if answer.result.broken is not None:
                 return
             if not len(answer.result.gathered):
-                answer.unknown = self._unknown(asked, answer.chosen.promql)
+                answer.unknown = self._unknown(prometheus, answer.chosen.promql)
             elif self.wants_extremes and not answer.chosen.looks_back:
-                asking.fill_extremes(answer.result, answer.chosen.promql, self.grid, self.sources.window.start)
+                queries.fill_extremes(answer.result, answer.chosen.promql, self.grid, self.sources.window.start)
 
-    def _unknown(self, asked: PrometheusClient, promql: str) -> list[str]:
+    def _unknown(self, prometheus: PrometheusClient, promql: str) -> list[str]:
         if self.request.template is not None:
             return []  # an empty template is a gap of its own
         label = self.endpoint.namespace_label
         confined = None if label is None else Matcher(label, "=", self.sources.namespace.encode())
-        return list(Names(asked, self.sources.window, confined).unknown(promql))
+        return list(Names(prometheus, self.sources.window, confined).unknown(promql))
 
     async def _baseline(self, answer: Answer) -> None:
-        """Ask the same of earlier; a fault is kept in its place."""
+        """Query the baseline. `answer.baseline` becomes the result, or the error."""
         earlier: list[Result] = []
         try:
             await self.run(lambda call: self._ask(answer.chosen.promql, self.earlier, earlier, call))
@@ -204,15 +205,15 @@ class _Request:
                     result.close()
 
     def _ask(self, promql: str, grid: Grid, into: list[Result], call: Call) -> None:
-        with self._client(call) as asked:
-            asking = Asking(asked, self.sources.scratch, bool(self.request.instant))
-            into.append(asking.new_result())
-            asking.fill(into[0], promql, grid)
+        with self._client(call) as prometheus:
+            queries = RangeQueries(prometheus, self.sources.scratch, bool(self.request.instant))
+            into.append(queries.new_result())
+            queries.fill(into[0], promql, grid)
 
     async def exemplars(self, promql: str) -> tuple[Spill, int, list[str]]:
-        """Exemplars of the whole window, whatever the step, their number, and the server's warnings.
+        """Return the exemplars of the whole window, whatever the step, their number, and the server's warnings.
 
-        Raises SourceError if the server has none to give.
+        Raises SourceError if the server does not have the exemplars API.
         """
         found = Spill(self.sources.scratch)
         try:
@@ -224,8 +225,8 @@ class _Request:
 
     def _read_exemplars(self, promql: str, found: Spill, call: Call) -> tuple[int, list[str]]:
         count = 0
-        with self._client(call) as asked:
-            stream = asked.query_exemplars(promql, self.sources.window)
+        with self._client(call) as prometheus:
+            stream = prometheus.query_exemplars(promql, self.sources.window)
             for series in stream:
                 with call.computing():
                     for one in series:

@@ -1,4 +1,4 @@
-"""The moments at which a range query looks, up to the window's very end. Pure."""
+"""Computes the moments of a range query's samples, up to the window's end. Pure."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ MAX_CHUNKS = 200
 FINEST_STEP_SECONDS = 15
 """Default step of short windows, and the resolution of subqueries: a usual scrape interval."""
 RANGE_SECONDS = 300
-"""Default of the range that rates look back over."""
+"""Default range of rates, `$range` in templates."""
 
 _STEPS = ((6 * 3_600, FINEST_STEP_SECONDS), (24 * 3_600, 60), (7 * 86_400, 300), (32 * 86_400, 900))  # window below, step
 _LONGEST_STEP_SECONDS = 3_600
@@ -29,9 +29,9 @@ class Grid:
 
     @classmethod
     def of(cls, window: Window, step: int) -> "Grid":
-        """The moments that lie whole steps before the window's last second, as far as its start.
+        """Return the moments that lie whole steps before the window's last second, back to its start.
 
-        A window is fixed once, so a retry looks at the same moments. A window that ends within a millisecond of a full second
+        A window is fixed once, so a retry has the same moments. A window that ends within a millisecond before a full second
         ends with that second.
         """
         end = math.floor(window.end.timestamp() + 0.001)
@@ -43,20 +43,21 @@ class Grid:
         return (self.end - self.start) // self.step + 1
 
     def before(self, seconds: int) -> "Grid":
-        """The same moments, so many seconds earlier."""
+        """Return the same moments, `seconds` earlier."""
         return Grid(self.start - seconds, self.end - seconds, self.step)
 
     def chunks(self, points: int = MAX_POINTS_PER_SERIES) -> Iterator["Grid"]:
-        """Pieces of at most so many moments, in order; each moment lies in one of them."""
+        """Yield grids of at most `points` moments, in order. Each moment is in exactly one."""
         length = (points - 1) * self.step
         for start in range(self.start, self.end + 1, length + self.step):
             yield Grid(start, min(start + length, self.end), self.step)
 
 
 def step_seconds(step: str | None, window: Window, range_seconds: int | None = None) -> int:
-    """The distance between samples. Raises Rejected if the window would be asked in more than MAX_CHUNKS pieces.
+    """Return the seconds between samples. Raises Rejected if the window would take more than MAX_CHUNKS queries.
 
-    Without `step` it adapts to the window, and is at most half of `range_seconds`, the range that the query was given.
+    `step` None: it adapts to the window, and is at most half of `range_seconds`. `range_seconds`: range that the request sets
+    for rates; None: it sets none.
     """
     least = math.ceil(window.seconds / (MAX_POINTS_PER_SERIES * MAX_CHUNKS))
     if step is None:
@@ -74,8 +75,8 @@ def step_seconds(step: str | None, window: Window, range_seconds: int | None = N
 
 
 def default_range_seconds(step: int) -> int:
-    """A range that sees every increase between two samples: a step, and the scrape before it that the step begins from.
+    """Return a range that sees every increase between two samples: a step, and the scrape before that step.
 
-    As Grafana's `$__rate_interval`, with room for scrape intervals of up to four minutes.
+    It is like Grafana's `$__rate_interval`, with room for scrape intervals of up to four minutes.
     """
     return RANGE_SECONDS if step <= 60 else step + RANGE_SECONDS

@@ -1,4 +1,4 @@
-"""PromQL as tokens, of which the selectors are known; its string literals. Pure. `promql_grammar` reads it."""
+"""A parsed PromQL query (tokens and selectors), and PromQL string literals. Pure. `promql_grammar` is the parser."""
 
 import re
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ Kind = Literal["vector", "scalar", "string", "matrix"]
 
 
 class NotUnderstood(ValueError):
-    """The query is not PromQL, or not of the kind that is known here. The text says where."""
+    """The query is not PromQL, or uses PromQL that is not known here. The message says where."""
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """`label op "value"`; the value's bytes, usually UTF-8."""
+    """A label matcher, `label operator "value"`. `value`: bytes, usually UTF-8."""
 
     label: str
     operator: str
@@ -36,14 +36,14 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Selector:
-    """One reader of series: a metric's name, "" for none, and matchers."""
+    """A vector selector: the name of a metric ('' without), and matchers."""
 
     name: str
     matchers: tuple[Matcher, ...]
 
     @property
     def metric(self) -> str | None:
-        """The one metric that it names; None if it names none, or several by a pattern."""
+        """The metric that it names; None if it names none, or several by a pattern."""
         names = [
             one.value.decode("utf-8", "replace") for one in self.matchers if (one.label, one.operator) == ("__name__", "=")
         ]
@@ -56,7 +56,7 @@ class Selector:
 
 @dataclass
 class Query:
-    """A query as tokens, with its selectors among them."""
+    """A query: its tokens, with its selectors among them."""
 
     tokens: list[str | Selector] = field(default_factory=list)
     kind: Kind = "vector"
@@ -67,11 +67,11 @@ class Query:
 
     @property
     def is_selector(self) -> bool:
-        """Whether it is one selector and nothing else."""
+        """Whether the query is one selector and nothing else."""
         return len(self.tokens) == 1 and self.selectors != []
 
     def text(self, *forced: Matcher) -> str:
-        """The query on one line, without comments, with these matchers in each selector."""
+        """Return the query on one line, without comments, with `forced` matchers added to each selector."""
         parts: list[str] = []
         for token in self.tokens:
             text = token if isinstance(token, str) else token.text(forced)
@@ -82,7 +82,7 @@ class Query:
 
 
 def quoted(value: bytes) -> str:
-    """A string literal of these bytes that every server reads alike: double quotes, and escapes where they are needed."""
+    """Return a string literal that all servers read alike: in double quotes, with escapes where needed."""
     parts = []
     for character in value.decode("utf-8", "surrogateescape"):
         code = ord(character)
@@ -98,7 +98,7 @@ def quoted(value: bytes) -> str:
 
 
 def unquoted(literal: str) -> bytes:
-    """The bytes of a string literal. Raises NotUnderstood for an escape that Go does not have."""
+    """Return the bytes of a string literal. Raises NotUnderstood for an escape that Go does not have."""
     quote, inner = literal[0], literal[1:-1]
     if quote == "`":
         return inner.encode("utf-8", "surrogatepass")
@@ -128,11 +128,11 @@ def _escaped(match: re.Match[str]) -> bytes:
 
 
 def pin(text: str, start: int, end: int) -> str:
-    """The query with `@ start()` and `@ end()` as these moments (Unix seconds), which a range query in pieces would move."""
+    """Replace `@ start()` and `@ end()` by these moments (Unix seconds): each chunk of a range query would have its own."""
     moments = {"start": start, "end": end}
     return _AT.sub(lambda match: match[0] if match[2] is None else f"@{match[1]}{moments[match[2].lower()]}", text)
 
 
 def _is_word(text: str) -> bool:
-    """Whether a token would run together with another one, at its beginning or at its end."""
+    """Return whether a token needs a blank beside another word or number."""
     return text != ":" and (text[0].isalnum() or text[0] in '_:."') and (text[-1].isalnum() or text[-1] in '_:."}')

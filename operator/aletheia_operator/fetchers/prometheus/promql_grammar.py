@@ -1,8 +1,8 @@
-"""Reads PromQL as far as its selectors: which words of a query read series. Pure, and linear in the query's length.
+"""Parses PromQL as far as its selectors: which tokens of a query read series. Pure, and linear in the query's length.
 
 Follows Prometheus' lexer and grammar (https://github.com/prometheus/prometheus/blob/main/promql/parser: lex.go,
-generated_parser.y), up to version 3.9 with its experimental parts. It is strict: what it does not know is refused. It decides
-what reads series, and leaves types, precedence and numbers of arguments to the server.
+generated_parser.y), up to version 3.9 with its experimental parts. It is strict: unknown syntax is refused. It finds what reads
+series, and leaves types, precedence and numbers of arguments to the server.
 
 promql-parser, a library, was used before. It refuses or changes valid queries (`1_000`, `@ -1`, back quotes), prints strings
 without escapes, and its walk takes cubic time.
@@ -29,7 +29,7 @@ _FUNCTION_NAMES = """
     timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time vector year
 """
 FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-"""`info` is missing on purpose: it reads series that no selector names."""
+"""All functions but `info`, which reads series that no selector names."""
 _SCALAR_FUNCTIONS = frozenset({"scalar", "time", "pi"})
 _NO_METRICS = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
 _WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
@@ -54,26 +54,26 @@ _IN_BRACKETS = re.compile(
 
 
 def parse(text: str, max_characters: int = MAX_QUERY_CHARACTERS) -> Query:
-    """Raises NotUnderstood."""
+    """Parse a query. Raises NotUnderstood."""
     if len(text) > max_characters:
         raise NotUnderstood(f"it is longer than {max_characters} characters")
     return _Parser(text).parse()
 
 
 class _Tokens:
-    """A cursor in the query, which collects what was taken."""
+    """A cursor in the query, which collects the tokens that were taken."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.group = ""
         self.token = ""
-        """What comes next: its text, and the group of its pattern; "" at the end."""
+        """Text of the next token; '' at the end."""
         self.depth = 0
         self.query = Query()
 
     def advance(self, pattern: re.Pattern[str] = _PLAIN) -> None:
-        """Read the next token; `pattern` is for what comes then."""
+        """Read the next token. `pattern`: the tokens that are possible there."""
         while True:
             match = pattern.match(self.text, self.at)
             if match is None:
@@ -87,7 +87,7 @@ class _Tokens:
                 return
 
     def keep(self, pattern: re.Pattern[str] = _PLAIN) -> str:
-        """Take the next token as it is."""
+        """Take the next token unchanged, and return it. `pattern`: the tokens that are possible behind it."""
         token = self.token
         self.query.tokens.append(quoted(unquoted(token)) if self.group == "string" else token)
         self.advance(pattern)
@@ -152,7 +152,7 @@ class _Selectors(_Tokens):
 
 
 class _Parser(_Selectors):
-    """The grammar of expressions. Each method takes what its name says, and leaves what comes behind."""
+    """The grammar of expressions. Each method takes the tokens of what its name says."""
 
     def parse(self) -> Query:
         self.advance()
@@ -162,7 +162,7 @@ class _Parser(_Selectors):
         return self.query
 
     def expression(self) -> Kind:
-        """Operands with operators between. Scalar if all operands are."""
+        """Take operands with operators between. Returns scalar if all operands are."""
         self.depth += 1
         if self.depth > MAX_NESTING:
             raise NotUnderstood(f"it is nested deeper than {MAX_NESTING} brackets")
@@ -198,7 +198,7 @@ class _Parser(_Selectors):
         return self.named()
 
     def named(self) -> Kind:
-        """What begins with a word: an aggregation, a call, a number or a metric."""
+        """Take what begins with a word: an aggregation, a call, a number or a metric."""
         word = self.token
         lower = word.lower()
         self.advance()
@@ -270,7 +270,7 @@ class _Parser(_Selectors):
             self.expect(")")
 
     def modified(self, kind: Kind) -> Kind:
-        """What may stand behind an operand."""
+        """Take the modifiers behind an operand. `kind`: of the operand. Returns the kind of the whole."""
         while True:
             if self.is_symbol("["):
                 kind = self.brackets()
@@ -286,7 +286,7 @@ class _Parser(_Selectors):
                 return kind
 
     def brackets(self) -> Kind:
-        """`[5m]`, or `[1h:15s]` of a subquery."""
+        """Take `[5m]`, or `[1h:15s]` of a subquery."""
         self.keep(_IN_BRACKETS)
         colons = 0
         while not self.is_symbol("]"):
@@ -301,7 +301,7 @@ class _Parser(_Selectors):
         return "vector" if colons else "matrix"
 
     def duration_word(self, pattern: re.Pattern[str] = _PLAIN) -> None:
-        """A word in a duration that is calculated: step(), range(), min(...), max(...)."""
+        """Take a word in a duration expression: step(), range(), min(...), max(...)."""
         if self.token.lower() not in ("step", "range", "min", "max"):
             raise self.unexpected()
         self.keep(pattern)

@@ -1,4 +1,4 @@
-"""One expression over one grid: asked in chunks, glued, with what lies between the samples of long windows. Blocks."""
+"""Queries one expression over one grid: in chunks, with the extremes between samples of long windows. Calls block."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,25 +19,25 @@ from aletheia_operator.scratch import Scratch
 CHUNK_ATTEMPTS = 2
 MOST_SUBQUERY_CHUNKS = 40
 EXTREMES = ("max", "min")
-"""What is asked of the time between two samples."""
+"""Functions `NAME_over_time` that are queried for the time between two samples."""
 
 
 @dataclass
 class Result:
-    """The answer to one expression over one grid."""
+    """The result of one expression over one grid."""
 
     gathered: Gathered
     warnings: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
     broken: SourceError | None = None
-    """Why it ends early. None: it is whole."""
+    """Error that ended it early. None: it is complete."""
     extremes: dict[str, "Result"] = field(default_factory=dict)
-    """The highest and lowest values since the sample before, by the names in EXTREMES."""
+    """The highest and lowest values since the previous sample, by the names in EXTREMES."""
     extremes_missing: SourceError | None = None
-    """Why these could not be had. None: they were, or were not asked for."""
+    """Error of the queries for extremes. None: they succeeded, or were not needed."""
 
     def close(self) -> None:
-        """Give the scratch files back. Calling it again does nothing."""
+        """Close the scratch files. Calling it again does nothing."""
         for one in (self, *self.extremes.values()):
             one.gathered.close()
 
@@ -49,8 +49,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How an expression is asked of one endpoint."""
+class RangeQueries:
+    """Queries expressions at one endpoint. `instant`: as instant queries."""
 
     client: PrometheusClient
     scratch: Callable[[], Scratch]
@@ -60,7 +60,10 @@ class Asking:
         return Result(Gathered(self.scratch(), self.client.endpoint.max_series))
 
     def fill(self, result: Result, promql: str, grid: Grid) -> None:
-        """All chunks of a grid, in order. After a fault what came before is kept; raises SourceError if nothing did."""
+        """Query all chunks of a grid, in order, into `result`. After an error the chunks before it are kept.
+
+        Raises SourceError if there is no series before the error.
+        """
         pinned = pin(promql, grid.start, grid.end)
         for chunk in [grid] if self.instant else grid.chunks():
             try:
@@ -72,13 +75,13 @@ class Asking:
                 return
 
     def fill_extremes(self, result: Result, promql: str, grid: Grid, since: datetime) -> None:
-        """The highest and the lowest value of each step, as `extremes` of the result. Faults are noted there."""
+        """Query the highest and lowest value of each step, as `extremes` of the result. An error is noted in the result."""
         for name in EXTREMES:
             extreme = self.new_result()
             result.extremes[name] = extreme
             try:
-                for asked, chunk in _between(name, pin(promql, grid.start, grid.end), grid, since):
-                    self._take(extreme, asked, chunk)
+                for query, chunk in _between(name, pin(promql, grid.start, grid.end), grid, since):
+                    self._take(extreme, query, chunk)
             except SourceError as e:
                 result.extremes_missing = e
                 return
@@ -88,7 +91,7 @@ class Asking:
                 return
 
     def _take(self, result: Result, promql: str, chunk: Grid) -> None:
-        """One chunk, asked again if its answer broke off."""
+        """Query one chunk, again if its answer broke off."""
         before = self.client.size_bytes
         for attempt in range(1, CHUNK_ATTEMPTS + 1):
             result.gathered.begin_chunk()
@@ -114,9 +117,9 @@ def not_stored(error: OSError) -> Rejected:
 
 
 def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tuple[str, Grid]]:
-    """The questions for the extremes of each step, and of the time between `since` and the first sample.
+    """Yield the queries for the extremes of each step, and of the time between `since` and the first sample.
 
-    A plain selector is asked for all its samples, other queries for their value every FINEST_STEP_SECONDS, as subqueries in
+    A plain selector is evaluated at all its samples. Other queries are evaluated every FINEST_STEP_SECONDS, by subqueries in
     chunks that cost the server no more points than a range query.
     """
     resolution = max(FINEST_STEP_SECONDS, math.ceil((grid.end - grid.start) / (MAX_POINTS_PER_SERIES * MOST_SUBQUERY_CHUNKS)))
@@ -128,7 +131,7 @@ def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tu
         elif query.kind == "scalar":
             inner = f"vector({query.text()})"
     except NotUnderstood:
-        pass  # another server's language; the question is put the same way
+        pass  # an extension of another server: it becomes a subquery, too
     before_first = grid.start - since.timestamp()
     if before_first > 0:
         milliseconds = math.ceil(before_first * 1000) + 1  # a range leaves out its very beginning

@@ -1,4 +1,4 @@
-"""Series glued from the answers of several chunks. Samples lie in a scratch file, memory holds where."""
+"""Joins the series of several chunks. Samples are in a scratch file; memory holds their positions."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` writes them
 
 @dataclass
 class _Chunk:
-    """What a chunk added, so that it can be taken back."""
+    """The parts that a chunk added, so that they can be removed again."""
 
     peak: Peak
     samples: int
@@ -34,7 +34,7 @@ class _Chunk:
 
 
 class Gathered:
-    """Takes the events of one chunk after the other, gives whole series, in the order in which they first came.
+    """Takes the events of one chunk after the other, and yields whole series in the order of their first sample.
 
     Samples of a series are kept in the order of the chunks. `dropped` counts series that had no room, once for each chunk.
     After `close` it takes nothing more.
@@ -60,12 +60,12 @@ class Gathered:
         return len(self._parts)
 
     def begin_chunk(self) -> None:
-        """What comes now is of another chunk."""
+        """Begin another chunk."""
         self._chunk = _Chunk(replace(self.peak), self.samples, self.dropped)
         self._forget_pending()
 
     def forget_chunk(self) -> None:
-        """Take back what came since `begin_chunk`: it broke off and will be asked again."""
+        """Remove all since `begin_chunk`: the chunk broke off and will be queried again."""
         for key in self._chunk.added:
             self._parts[key].pop()
             self._parts_left += 1
@@ -118,7 +118,7 @@ class Gathered:
         self._pending, self._written, self._pending_samples, self._pending_peak = [], [], 0, Peak()
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """Entries {"metric": {label: value}, "values": [...]}, a few MiB at a time: JSON that is not parsed again."""
+        """Yield entries {"metric": {label: value}, "values": [...]}, a few MiB at a time. Samples are not parsed again."""
         batch: list[dict[str, Any]] = []
         size = 0
         for key, parts in self._parts.items():
@@ -131,13 +131,13 @@ class Gathered:
             yield batch
 
     def close(self) -> None:
-        """Give the scratch file back. Calling it again does nothing."""
+        """Close the scratch file. Calling it again does nothing."""
         if not self._closed:
             self._closed = True
             self._scratch.close()
 
     def samples_of(self, key: bytes) -> list[tuple[float, float]]:
-        """Moments (Unix seconds) and values of one series; empty if there is no such series."""
+        """Return the moments (Unix seconds) and values of one series; [] if there is no such series."""
         samples: list[tuple[float, float]] = []
         try:
             for kind, number in self._parts.get(key, ()):

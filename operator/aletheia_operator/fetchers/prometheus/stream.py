@@ -1,4 +1,4 @@
-"""Answers of the query API, read as they arrive into events: samples, and the series that they are of."""
+"""Reads answers of the query API as they arrive, as events: samples, then the labels of their series."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +19,7 @@ _SAID = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples of one series, in the order of the server. `kind`: the field that they stood in."""
+    """Samples of one series, in the order of the server. `kind`: name of the field that holds them."""
 
     kind: str
     samples: list[Any]
@@ -27,7 +27,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class EndOfSeries:
-    """All samples since the last end are of the series with these labels."""
+    """Ends a series: all samples since the previous end belong to the series with these labels."""
 
     labels: dict[str, Any]
 
@@ -85,7 +85,7 @@ class SeriesStream:
                 data["result"] = self._text.value()
 
     def _single(self, data: dict[str, Any]) -> Iterator[list[Event]]:
-        """A scalar or a string: [unix_seconds, "value"]."""
+        """Yield a scalar or a string: [unix_seconds, "value"]."""
         result = data["result"]
         if result is ...:
             return
@@ -101,7 +101,7 @@ class SeriesStream:
                 yield [event for series in found for event in self._series(series)]
 
     def _series(self, series: Any) -> Iterator[Event]:
-        """The events of a series that was parsed whole."""
+        """Yield the events of a series that was parsed whole."""
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
             raise self._not_ours()
         some = False
@@ -114,7 +114,7 @@ class SeriesStream:
         yield EndOfSeries(series["metric"])
 
     def _long_series(self) -> Iterator[list[Event]]:
-        """The events of a series that is taken member by member."""
+        """Yield the events of a series that is read member by member."""
         if self._text.next() != "{":
             raise self._not_ours()
         labels: Any = None
@@ -181,15 +181,15 @@ class ExemplarStream:
 
 
 def warnings_of(envelope: dict[str, Any]) -> list[str]:
-    """What the server says is wrong with its answer: `warnings`, and the partial answers of Thanos and VictoriaMetrics."""
-    said = _texts(envelope.get("warnings"))
+    """Return the server's `warnings`, and one for a partial answer of Thanos or VictoriaMetrics."""
+    texts = _texts(envelope.get("warnings"))
     if envelope.get("isPartial") or envelope.get("partial"):
-        said.append("the response is partial: not every store of the server answered")
-    return said
+        texts.append("the response is partial: not every store of the server answered")
+    return texts
 
 
 def infos_of(envelope: dict[str, Any]) -> list[str]:
-    """What the server remarks on the query; nothing is missing for it."""
+    """Return the server's `infos` on the query. They are not gaps."""
     return _texts(envelope.get("infos"))
 
 

@@ -1,4 +1,4 @@
-"""What a metric did: its highest sample, its spikes, and what changed against a baseline. Robust statistics. Pure."""
+"""Summarises metrics: the highest sample, spikes, and changes against a baseline, by robust statistics. Pure."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ LEVEL_DEVIATIONS = 3.0
 LEVEL_SHARE = 0.1
 MAX_COMPARED_SERIES = 1_000
 MAX_COMPARED_SAMPLES = 4_000_000
-"""Of all compared series together, window and baseline."""
+"""Samples of all compared series together, window and baseline."""
 MAX_SORTED = 20_000
 """Samples that are sorted in one call, which holds the interpreter's lock."""
 METHOD = (
@@ -28,7 +28,7 @@ Samples = Sequence[tuple[float, float]]
 
 @dataclass
 class Peak:
-    """The highest finite sample seen, with its moment (Unix seconds) and its series."""
+    """The highest finite sample so far, with its moment (Unix seconds) and its series."""
 
     value: float = -math.inf
     moment: float = 0.0
@@ -37,7 +37,7 @@ class Peak:
     """A sample had an unknown form."""
 
     def see(self, key: bytes, samples: Sequence[Any]) -> None:
-        """Samples as Prometheus writes them: [unix_seconds, "value"]."""
+        """Take samples as Prometheus writes them: [unix_seconds, "value"]."""
         try:
             numbers = [float(text) for _, text in samples]
             if not math.isfinite(sum(numbers)):
@@ -49,19 +49,19 @@ class Peak:
             self.strange = True
 
     def take(self, key: bytes, other: "Peak") -> None:
-        """Take over the highest sample of another, as one of the series `key`."""
+        """Take the highest sample of `other`, as a sample of the series `key`."""
         self.strange = self.strange or other.strange
         if other.value > self.value:
             self.value, self.moment, self.key = other.value, other.moment, key
 
 
 def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callable[[bytes], Samples]) -> str:
-    """Such as: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
+    """Say, for example: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
 
-    `peaks`: of the samples, and of what lies between them. The spike is looked for in the series of the first of these.
+    `peaks`: of the samples, and of the extremes between them. A spike is searched in the series of the first peak.
     """
     text = f"{title}: {series} series"
-    if any(peak.strange for peak in peaks):  # a server of its own kind: the evidence is kept as it is
+    if any(peak.strange for peak in peaks):  # of a server with an unusual format: the evidence is kept unchanged
         return f"{text}, with samples of an unknown form"
     highest = max(peaks, key=lambda peak: peak.value)
     if highest.key is None:
@@ -76,10 +76,10 @@ def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callab
 
 
 def spike_start(values: list[float]) -> int | None:
-    """Index of the first of two samples in a row that lie far above the usual; None if there are none.
+    """Return the index of the first of two consecutive samples that lie far above the median; None if there are none.
 
-    Far above: over the median by more than SPIKE_DEVIATIONS robust standard deviations (1.4826 x the median absolute deviation)
-    and by more than half of the median, so that a flat line has no spikes of noise.
+    Far above: by more than SPIKE_DEVIATIONS robust standard deviations (1.4826 x the median absolute deviation), and by more
+    than half of the median, so that noise on a flat line is not a spike.
     """
     if not values:
         return None
@@ -92,13 +92,13 @@ def spike_start(values: list[float]) -> int | None:
 
 
 def deviation(values: Sequence[float], median: float) -> float:
-    """The standard deviation that the median absolute deviation stands for: outliers hardly move it."""
+    """Return the robust standard deviation (1.4826 x the median absolute deviation), which outliers hardly change."""
     return 1.4826 * _median([abs(value - median) for value in _spaced(values)])
 
 
 @dataclass(frozen=True)
 class Change:
-    """One series beside its baseline."""
+    """One series compared with its baseline."""
 
     metric: bytes
     level: float
@@ -117,7 +117,7 @@ def compare(
     before_of: Callable[[bytes], Samples],
     turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Change]:
-    """Series that have samples in both, the first MAX_COMPARED_SERIES; see METHOD. `turn` is entered for each."""
+    """Compare the first MAX_COMPARED_SERIES series that have samples in both, by METHOD. `turn` is entered for each."""
     changes: list[Change] = []
     samples_left = MAX_COMPARED_SAMPLES
     for key in keys:
@@ -134,7 +134,7 @@ def compare(
 def _change(
     key: bytes, samples_of: Callable[[bytes], Samples], before_of: Callable[[bytes], Samples]
 ) -> tuple[Change | None, int]:
-    """One series beside its baseline, None if either has no samples; and how many samples these are."""
+    """Compare one series with its baseline. Returns None if either has no samples; and the number of samples of both."""
     now, before = ([value for _, value in finite(samples(key))] for samples in (samples_of, before_of))
     looked_at = len(now) + len(before)
     if not now or not before:
@@ -146,7 +146,7 @@ def _change(
 
 
 def describe(changes: Sequence[Change], offset: str) -> str:
-    """Such as: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1 (before: 0)."""
+    """Say, for example: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1 (before: 0)."""
     if not changes:
         return f"against {offset} before: no series to compare"
     changed = [change for change in changes if change.changed]
@@ -163,7 +163,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _spaced(values: Sequence[float]) -> Sequence[float]:
-    """At most MAX_SORTED of the values, evenly spaced."""
+    """Return at most MAX_SORTED of the values, evenly spaced."""
     return values[:: -(-len(values) // MAX_SORTED)] if len(values) > MAX_SORTED else values
 
 

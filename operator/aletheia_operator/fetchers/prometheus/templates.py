@@ -1,4 +1,4 @@
-"""Ready-made questions. Each is a list of metric conventions, tried in order until one has series here. Pure.
+"""Query templates. Each is a list of metric conventions, tried in order until one has series. Pure.
 
 Conventions: the Prometheus client libraries' usual HTTP metrics, OpenTelemetry's semantic conventions
 (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/), Micrometer, cAdvisor (the kubelet's /metrics/cadvisor),
@@ -26,13 +26,13 @@ _PIECES = re.compile(rf"(?P<string>{_STRING})|(?P<comment>#[^\n]*+)|\$\$|\$(?P<b
 
 @dataclass(frozen=True)
 class Convention:
-    """PromQL for metrics of one naming. Places: $namespace and $pods (matchers), $http (matchers, with the service), $range."""
+    """PromQL for one naming convention. Places: $namespace and $pods (matchers), $http (matchers, with the service), $range."""
 
     name: str
     promql: str
     service_label: str = "service"
     namespace_label: str | None = None
-    """None: `namespace`, or the DataSource's namespaceLabel."""
+    """Label of the namespace. None: `namespace`, or the DataSource's namespaceLabel."""
 
 
 Templates = Mapping[str, tuple[Convention, ...]]
@@ -41,7 +41,7 @@ Templates = Mapping[str, tuple[Convention, ...]]
 def _http(
     name: str, count: str, buckets: str, status: str, service: str, namespace: str | None = None
 ) -> dict[str, Convention]:
-    """The request templates over a histogram's count and buckets; `status` is the label of the response code."""
+    """Return the request templates over a histogram's count and buckets. `status`: label of the response code."""
     total = f"sum by ({service}) (rate({count}{{$http}}[$range]))"
     known = f'sum by ({service}) (rate({count}{{$http,{status}!=""}}[$range]))'
     failing = f'sum by ({service}) (rate({count}{{$http,{status}=~"5.."}}[$range]))'
@@ -82,7 +82,7 @@ _HTTP = (
 
 
 def _distinct(template: str) -> tuple[Convention, ...]:
-    """Its conventions, without those that ask what an earlier one asks: only the error rate looks at the response code."""
+    """Return a template's conventions without equal queries: only the error rate differs by the label of the response code."""
     found: list[Convention] = []
     for convention in (one[template] for one in _HTTP):
         if not any(replace(convention, name=one.name) == one for one in found):
@@ -151,21 +151,21 @@ TEMPLATES: Templates = {
 
 @dataclass(frozen=True)
 class Expression:
-    """PromQL ready to be asked, and the convention that it speaks."""
+    """PromQL that is ready to be queried, and the convention that it follows."""
 
     convention: str
     promql: str
     looks_back: bool = False
-    """Whether it sees all that happened since the sample before, by a range that is at least a step."""
+    """Whether its range covers at least a step, so that it sees all since the previous sample."""
 
 
 def check(name: str, parameters: Mapping[str, str], templates: Templates) -> None:
-    """Raises Rejected if there is no such template, or it has no such parameters."""
+    """Check a template's name and parameters. Raises Rejected if there is no such template, or it has no such parameters."""
     expressions(name, parameters, templates, "namespace", "namespace")
 
 
 def given_range_seconds(parameters: Mapping[str, str]) -> int | None:
-    """The range that a request asks for; None if it asks for none. Raises Rejected if it is no duration."""
+    """Return the range that a request sets (rate_window); None if it sets none. Raises Rejected if it is not a duration."""
     if "rate_window" not in parameters:
         return None
     try:
@@ -182,9 +182,9 @@ def expressions(
     namespace: str,
     range_seconds: int = RANGE_SECONDS,
 ) -> list[Expression]:
-    """A template's expressions in the order in which they are tried, narrowed to the namespace, parameters escaped.
+    """Return a template's expressions in the order to try them, confined to the namespace, with parameters escaped.
 
-    `range_seconds` is what `$range` stands for if the parameters give no rate_window.
+    `range_seconds`: value of `$range` if the parameters have no rate_window.
     """
     if name not in templates:
         raise Rejected(f"template: there is no {name}; there are {', '.join(sorted(templates))}")
@@ -205,7 +205,7 @@ def expressions(
 
 
 def _parameters(convention: Convention) -> set[str]:
-    """service, pod and rate_window where the PromQL has a place for them, and whatever else stands there as $name."""
+    """Return the parameters of a convention: service, pod and rate_window if its PromQL uses them, and every other $name."""
     places = set(Template(convention.promql).get_identifiers())
     named = {"http": "service", "pods": "pod", "range": "rate_window"}
     return (places - _PLACES) | {parameter for place, parameter in named.items() if place in places}
@@ -225,17 +225,17 @@ def _substitute(
 
 
 def quote(text: str) -> str:
-    """A PromQL string literal: its escapes are Go's, and JSON's are among them."""
+    """Return a PromQL string literal. JSON's escapes are a subset of Go's, which PromQL uses."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def inside(text: str) -> str:
-    """Text to stand within the quotes of a PromQL string, whichever they are."""
+    """Escape text for the inside of a PromQL string with any quotes."""
     return quote(text)[1:-1].replace("'", r"\x27").replace("`", r"\x60")
 
 
 def parse_templates(document: Any) -> dict[str, tuple[Convention, ...]]:
-    """An admin's templates: {name: [{name, promql, serviceLabel?}, ...]}. Raises ValueError that says what is wrong where."""
+    """Parse an admin's templates: {name: [{name, promql, serviceLabel?}, ...]}. Raises ValueError that says what is wrong."""
     if not isinstance(document, dict):
         raise ValueError("metric templates: a mapping of names to lists of conventions is expected")
     templates = {}
@@ -265,7 +265,7 @@ def _parse_convention(template: str, document: Any) -> Convention:
 
 
 def _check_places(template: str, promql: str) -> None:
-    """Raise ValueError if a parameter stands where its value could be more than text, or matchers stand in a string."""
+    """Raise ValueError if a parameter stands outside of a string, or matchers stand inside of one."""
     for piece in _PIECES.finditer(promql):
         string = piece["string"] or piece["comment"] or ""
         for name in Template(string).get_identifiers():

@@ -1,4 +1,4 @@
-"""PromQL confined to one value of one label: a matcher in every selector. Pure, and linear in the query's length."""
+"""Confines PromQL to one value of one label, by a matcher in every selector. Pure, and linear in the query's length."""
 
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.prometheus.promql import Matcher, NotUnderstood, Selector
@@ -6,9 +6,9 @@ from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 
 
 def confine(query: str, label: str, value: str) -> str:
-    """The query with `label="value"` in each of its selectors, on one line.
+    """Return the query on one line with `label="value"` in each selector.
 
-    Raises Rejected if a part of it is not understood. What comes out is parsed again and held against what went in.
+    The result is parsed again and compared with the original. Raises Rejected if a part of the query is not understood.
     """
     forced = Matcher(label, "=", value.encode())
     try:
