@@ -56,7 +56,7 @@ class Node:
     asked: list[str] = field(default_factory=list)
     listings: int = 0
 
-    def turn(self, address: str, namespace: str) -> Any:
+    def slot(self, address: str, namespace: str) -> Any:
         return nullcontext()
 
     async def address(self, node: str) -> str:

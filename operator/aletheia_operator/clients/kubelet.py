@@ -30,11 +30,11 @@ class Kubelets:
     certificate_authority: Path | None = None
     """PEM file that signs the kubelets' serving certificates; None: certificates are not verified."""
     _session: aiohttp.ClientSession | None = field(init=False, default=None)
-    _turns: dict[str, FairSlots] = field(init=False, default_factory=dict)
+    _slots: dict[str, FairSlots] = field(init=False, default_factory=dict)
 
-    def turn(self, address: str, namespace: str) -> AbstractAsyncContextManager[None]:
-        """Wait for the namespace's turn to read a log of this kubelet's, and have it for the time of the context."""
-        return self._turns.setdefault(address, FairSlots(LOGS_AT_ONCE, LOGS_AT_ONCE)).place(namespace)
+    def slot(self, address: str, namespace: str) -> AbstractAsyncContextManager[None]:
+        """Limit concurrent log reads from one kubelet, fairly among namespaces: the context has one of its slots."""
+        return self._slots.setdefault(address, FairSlots(LOGS_AT_ONCE, LOGS_AT_ONCE)).place(namespace)
 
     async def address(self, node: str) -> str:
         """Return `https://HOST:PORT` of a node's kubelet. Raises SourceError; Rejected (NotFound) if it has no address."""

@@ -184,7 +184,7 @@ class Searches:
                 raise
             reading, self.broken = readings[-1] if readings else Reading(self.spill, self.whole), e
         for words in await asyncio.to_thread(self._quoted, reading.errors) if reading.errors else ():
-            self._say(GapReason.UNAVAILABLE, f"Jaeger says: {words}")
+            self._note_error(GapReason.UNAVAILABLE, f"Jaeger says: {words}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
         if self.broken is None or self.api is api_v1:
@@ -211,9 +211,9 @@ class Searches:
         return [f"service {one_line(service)} has no operation {one_line(operation)}{near}"]
 
     def _quoted(self, errors: Iterable[str]) -> list[str]:
-        return [self.endpoint.quoter(error, MAX_SAID) for error in errors]
+        return [self.endpoint.quoter(error, MAX_ERROR_CHARACTERS) for error in errors]
 
-    def _say(self, reason: GapReason, error: str) -> None:
+    def _note_error(self, reason: GapReason, error: str) -> None:
         if (reason, error) not in self.errors:
             self.errors.append((reason, error))
 

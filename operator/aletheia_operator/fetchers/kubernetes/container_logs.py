@@ -66,13 +66,13 @@ class ContainerLogs:
         self.told += [run for run in state.runs if run not in self.told]
 
     async def read(
-        self, state: ContainerState, directory: Directory | None, turn: AbstractAsyncContextManager[None] | None
+        self, state: ContainerState, directory: Directory | None, slot: AbstractAsyncContextManager[None] | None
     ) -> None:
-        """Read every run that there is, from the node if it can be. `turn` limits how many are read from one node at a time."""
+        """Read every run, from the node if possible. `slot` limits concurrent reads from one node; None without a node."""
         self.see(state)
-        if directory is not None and slots is not None:
+        if directory is not None and slot is not None:
             try:
-                async with slots:
+                async with slot:
                     failed = await self._read_by_node(state, directory)
             except SourceError as e:
                 self.explain_api(e.message)

@@ -118,7 +118,7 @@ class Events:
         self.oldest = min(self.oldest or last, last)
 
     def add(self, event: Object, *, sure: bool = True) -> None:
-        """Keep an event that touches the window, once. `sure`: it is wanted; unsure events are dropped first if room is short."""
+        """Keep an event that touches the window, once. `sure`: it is wanted; unsure ones are dropped first if room is short."""
         first, last, count = times_of(event)
         if last < self.window.start or first > self.window.end:
             self._note_outside(event, first, last, count)

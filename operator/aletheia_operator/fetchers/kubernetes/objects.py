@@ -1,8 +1,8 @@
-"""Kubernetes objects as they are now: one document a workload with all that belongs to it, one for what they share.
+"""The Kubernetes objects fetcher: one document for each workload with all that belongs to it, one for what they share.
 
 Speaks GET on pods and their owners (see members), services, endpointslices, horizontalpodautoscalers, poddisruptionbudgets,
-persistentvolumeclaims, configmaps, resourcequotas and nodes. Of a Secret nothing is read: only its name, where a pod refers
-to it.
+persistentvolumeclaims, configmaps, resourcequotas and nodes. Secrets are not read: only their names are known, from pods that
+refer to them.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
 
 OBJECTS_PER_BATCH = 100
-MAX_BYTES = 16 * 1024 * 1024  # of what is around the members
+MAX_BYTES = 16 * 1024 * 1024  # of all objects around the members
 MAX_NAMED = 500  # objects of a kind that are read one by one
-FEW_SERVICES = 100  # so many services' endpoint slices are asked for by name
+FEW_SERVICES = 100  # endpoint slices of so many services are listed by name; of more, all are listed and filtered
 SERVICE_NAME = "kubernetes.io/service-name"
 
 T = TypeVar("T")
 
 
 class KubernetesObjectsFetcher:
-    """The targets and what belongs to them."""
+    """Captures the targets and what belongs to them."""
 
     name = "KubernetesObjects"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        """One question for all targets: what they share is read once."""
+        """Return one question for all targets: what they share is read once."""
         if not spec.of_targets("objects"):
             return Plan()
-        await sources.kubernetes()  # an identity that may not be used is the same gap for every fetcher, so it is said once
+        await sources.kubernetes()  # an identity that may not be used is the same gap in every fetcher, and so becomes one
         request = spec.objects or ObjectsRequest(nodes=True)
         targets = [target.to_json() for target in spec.targets or []]
         arguments = {"targets": targets, "nodes": request.nodes, "says_absent": not spec.of_targets("logs")}
@@ -59,9 +59,9 @@ class KubernetesObjectsFetcher:
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield a document for each workload (or pod without one), then one of the namespace.
 
-        Entries: the objects as the API has them, but for `managedFields`, the last applied configuration and literal
-        credentials. A ConfigMap has `dataSha256` in place of its data; a Secret its name alone; `exists: false` marks what is
-        referred to and is not there.
+        Entries: the objects as the API has them, without `managedFields`, the last applied configuration and literal
+        credentials. A ConfigMap has `dataSha256` instead of its data; a Secret only its name. `exists: false` marks an object
+        that is referred to and does not exist.
         """
         targets = [Target.model_validate(target) for target in question.arguments["targets"]]
         collection = _Collection(await sources.kubernetes(), sources, targets)
@@ -103,7 +103,7 @@ async def _batches(entries: list[Entry]) -> AsyncGenerator[list[Any], None]:
 
 
 def _count_by_kind(entries: Iterable[Entry]) -> str:
-    """For example: 2 Pods, 1 Service."""
+    """Count entries by kind, for example: 2 Pods, 1 Service."""
     counts: dict[str, int] = {}
     for entry in entries:
         counts[entry.kind] = counts.get(entry.kind, 0) + 1
@@ -112,7 +112,7 @@ def _count_by_kind(entries: Iterable[Entry]) -> str:
 
 
 class _Collection:
-    """Reads objects, makes them fit to keep, and sorts them into families. What could not be read is in `missing`."""
+    """Reads objects, redacts them, and sorts them into families. `missing`: gaps for objects that could not be read."""
 
     def __init__(self, kubernetes: Kubernetes, sources: Sources, targets: Sequence[Target]) -> None:
         self.kubernetes = kubernetes
@@ -126,7 +126,7 @@ class _Collection:
         self._left_out = 0
 
     async def read(self, *, nodes: bool) -> None:
-        """Members first; what refers to pods, or is referred to by them, next; at last what is shared."""
+        """Read members first, then objects that refer to pods or that pods refer to, then what is shared."""
         members, missing = await (await members_of(self.sources, self.targets)).all()
         self.missing += missing
         if not members:
@@ -154,7 +154,7 @@ class _Collection:
         self.missing += self._too_many()
 
     async def _read_services(self) -> dict[str, set[str]]:
-        """Names of the services that match a pod, with the families."""
+        """Read the services that match a pod. Returns their names with their families."""
         found: dict[str, set[str]] = {}
 
         def add(service: Object) -> None:
@@ -178,7 +178,7 @@ class _Collection:
         await self._gather("EndpointSlice", read_all(self.kubernetes, "EndpointSlice", self.namespace, query), add)
 
     async def _read_config_maps(self) -> None:
-        """Read them one by one, and keep none as it is: a list would bring every content at once."""
+        """Read the ConfigMaps one by one, and keep only digests: a list would bring every content at once."""
         absent = dict(self._few("ConfigMap", self.families.references("ConfigMap")))
         items = read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), may_list=False)
         whole = await self._gather("ConfigMap", items, lambda item: self._keep_referred(item, absent), batch=1)
@@ -186,7 +186,7 @@ class _Collection:
             self._mark_absent("ConfigMap", absent)
 
     def _keep_claims(self, claims: Iterable[Object], *, whole: bool) -> None:
-        """Keep the claims that pods refer to; `whole`: all that exist are among them."""
+        """Keep the claims that pods refer to. `whole`: `claims` is complete, so others do not exist."""
         absent = dict(self.families.references("PersistentVolumeClaim"))
         for item in claims:
             self._keep_referred(item, absent)
@@ -213,14 +213,14 @@ class _Collection:
             self.missing.append(optional("nodes", e))
 
     def _few(self, kind: str, named: Mapping[str, T]) -> list[tuple[str, T]]:
-        """The first of these names, in order: each costs the API server a request, and tenants write them."""
+        """Return the first MAX_NAMED names, sorted: each costs the API server a request, and tenants choose them."""
         if len(named) > MAX_NAMED:
-            message = f"{len(named)} are referred to, of which {MAX_NAMED} were read. Name fewer targets"
+            message = f"{MAX_NAMED} of {len(named)} that are referred to were read. Name fewer targets"
             self.missing.append(Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message))
         return sorted(named.items(), key=lambda one: one[0])[:MAX_NAMED]
 
     async def _gather(self, kind: str, items: AsyncIterator[Object], add: Callable[[Object], None], batch: int = BATCH) -> bool:
-        """Add the items, so many at once; whether all could be read."""
+        """Add the items, `batch` at once. Returns whether all could be read."""
         try:
             async for some in in_batches(items, batch):
                 await asyncio.to_thread(_each, add, some)
@@ -242,7 +242,7 @@ class _Collection:
             self.families.add(families, entry)
 
     def _fit(self, item: Object) -> Entry | None:
-        """The object as it is kept; None where there is no more room."""
+        """Return the object as it is kept; None if there is no more room."""
         make_fit(item)
         entry = Entry.of(item)
         if self._size_bytes + len(entry.encoded) > MAX_BYTES:

@@ -1,6 +1,6 @@
-"""The logs of one pod: every run of its containers read to its end, then all in one order of time.
+"""Reads the logs of one pod: every run of its containers to its end, then merges them by time.
 
-What is read, by the API or from the node, waits in spools until every run is through; then it is merged.
+Entries wait in spools until every run was read.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from aletheia_operator.text.batches import Encoded
 
 log = logging.getLogger(__name__)
 
-MAX_ROUNDS = 4  # of reading a container that restarts meanwhile
+MAX_ROUNDS = 4  # reads of a container that restarts meanwhile
 STALE_TRIES = 25
 STALE_SECONDS = 0.2  # between two tries: a kubelet tells the API server within a second or two
 
 
 class PodLogs:
-    """Reads the logs of one pod. `batches` gives the entries, and completes `findings`."""
+    """Reads the logs of one pod. `batches` yields the entries, and completes `findings`."""
 
     def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, findings: Findings) -> None:
         self.question = question
@@ -43,16 +43,16 @@ class PodLogs:
 
     @property
     def names(self) -> list[str]:
-        """Of the containers that are asked for."""
+        """Names of the requested containers."""
         return sorted(container.planned.container for container in self.containers)
 
     @property
     def logs(self) -> list[RunLog]:
-        """Of every run, in the order of the pod's containers."""
+        """Logs of every run, in the order of the pod's containers."""
         return [log for container in self.containers for log in container.in_order]
 
     async def batches(self) -> AsyncGenerator[Encoded, None]:
-        """The entries. When the Investigation is over before all was read, what was read comes all the same."""
+        """Yield the entries. If the Investigation ends before all was read, the entries so far are yielded."""
         cancelled: asyncio.CancelledError | None = None
         try:
             try:
@@ -111,16 +111,16 @@ class PodLogs:
         )
 
     async def _read_all(self) -> None:
-        """Read every container; again those that restarted meanwhile, so that each run is what it is said to be."""
+        """Read every container, and again those that restarted meanwhile, so that each run has its own log."""
         directories = await self._directories()
         kubelets = self.sources.kubelets
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 directory = directories.get(one.planned.container)
-                turn = None
+                slot = None
                 if kubelets is not None and directory is not None:
-                    turn = kubelets.turn(directory.address, self.sources.namespace)
-                group.create_task(one.guarded(one.read(one.planned, directory, turn)))
+                    slot = kubelets.slot(directory.address, self.sources.namespace)
+                group.create_task(one.guarded(one.read(one.planned, directory, slot)))
         try:
             await self._follow_restarts()
         except Exception:
@@ -135,7 +135,7 @@ class PodLogs:
                     group.create_task(one.end(run))
 
     async def _follow_restarts(self) -> None:
-        """Read again what a restart has moved to another place meanwhile, and what it brought."""
+        """Read the runs again that a restart has moved to another place in the API, and the new runs."""
         states = {one.planned.container: one.planned for one in self.containers}
         for _ in range(MAX_ROUNDS):
             changed = await self._changed([one for one in self.containers if one.by_api or not one.planned.ran], states)
@@ -146,7 +146,7 @@ class PodLogs:
                     group.create_task(one.guarded(one.read_by_api(states[one.planned.container])))
 
     async def _changed(self, containers: list[ContainerLogs], states: dict[str, ContainerState]) -> list[ContainerLogs]:
-        """Those that restarted since `states`, which is brought up to date."""
+        """Return the containers that restarted since `states`, and update `states`."""
         if not containers:
             return []
         now = await self._states()
@@ -169,7 +169,7 @@ class PodLogs:
         return changed
 
     async def _states(self) -> dict[str, ContainerState] | None:
-        """The containers' states at present; None if the pod that was meant is gone, or cannot be had."""
+        """Return the containers' current states; None if the pod is gone or replaced, or cannot be read."""
         try:
             pod = await self.kubernetes.get(self._pod_path)
         except SourceError as e:
@@ -195,7 +195,7 @@ class PodLogs:
             self._miss(self.question.target, self._refused.reason, message, severity)
 
     async def _directories(self) -> dict[str, Directory]:
-        """Where the node has the containers' files; empty if they may not, or cannot, be read."""
+        """Return the node's directory of each container; {} if files may not be read, or cannot be."""
         via, node, kubelets = self.question.arguments["via"], self.question.node, self.sources.kubelets
         if via == "api" or node is None:
             return {}
@@ -219,7 +219,7 @@ class PodLogs:
             self._miss(self.question.target, GapReason.NODE_LOGS_UNAVAILABLE, f"read by the pods/log API instead: {why}")
 
     def _say_unfinished(self) -> None:
-        """Name the runs that were not read to their end when the Investigation was over."""
+        """Add a gap for each run that was not read to its end when the Investigation ended."""
         for one in self.containers:
             for run in wanted_runs(one.planned.by_api, one.window, previous=one.previous, least=one.least):
                 if run.number not in one.logs:

@@ -1,15 +1,15 @@
-"""Which other objects a pod's spec refers to by name. Pure."""
+"""Finds the objects that a pod's spec refers to by name. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 MIRROR = "kubernetes.io/config.mirror"
-"""The annotation of a static pod's image in the API."""
+"""Annotation of a mirror pod, which represents a static pod in the API."""
 
 
 def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Names of the ConfigMaps, Secrets and claims (by kind) that a pod's spec refers to."""
+    """Return the names of the ConfigMaps, Secrets and PersistentVolumeClaims that a pod's spec refers to, by kind."""
     spec = pod["spec"]
     found: dict[str, set[str]] = {"ConfigMap": set(), "Secret": set(), "PersistentVolumeClaim": set()}
 
@@ -39,5 +39,5 @@ def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
 
 
 def containers_of(pod_spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every container of a pod's spec, init and ephemeral ones too."""
+    """Return every container of a pod's spec, including init and ephemeral ones."""
     return [one for key in CONTAINERS for one in pod_spec.get(key) or []]

@@ -1,4 +1,4 @@
-"""What several fetchers read of the objects around a capture's members, once for all of them.
+"""Reads objects around a capture's members that several fetchers need, once for all of them.
 
 Speaks GET on horizontalpodautoscalers and persistentvolumeclaims.
 """
@@ -21,7 +21,7 @@ MAX_BYTES = 8 * 1024 * 1024  # of one kind
 
 @dataclass(frozen=True)
 class _Answer:
-    """Objects, encoded, and what could not be read of them."""
+    """Encoded objects, and the gaps for those that could not be read."""
 
     objects: tuple[bytes, ...]
     missing: tuple[Missing, ...] = ()
@@ -31,7 +31,7 @@ class _Answer:
 
 
 async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
-    """The HorizontalPodAutoscalers that scale a member, or a workload that is a target and may be gone."""
+    """Return the HorizontalPodAutoscalers that scale a member or a targeted workload (which may be gone), and the gaps."""
 
     async def make() -> _Answer:
         kubernetes = await sources.kubernetes()
@@ -50,7 +50,7 @@ async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[l
 
 
 async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
-    """The PersistentVolumeClaims that the members' pods refer to and that exist."""
+    """Return the existing PersistentVolumeClaims that the members' pods refer to, and the gaps."""
 
     async def make() -> _Answer:
         kubernetes = await sources.kubernetes()

@@ -1,4 +1,4 @@
-"""Kubernetes resources by kind: their paths, and how one, some or all of them are read.
+"""Kubernetes resources by kind: their paths, and functions that read one, some or all of them.
 
 Speaks GET on core/v1, apps/v1, batch/v1, autoscaling/v2, policy/v1 and discovery.k8s.io/v1.
 """
@@ -42,7 +42,7 @@ def plural(kind: str) -> str:
 
 
 def collection(kind: str, namespace: str | None) -> str:
-    """Path of all objects of a kind, in a namespace or (for kinds without one) in the cluster."""
+    """Return the path of all objects of a kind. `namespace` None: in the whole cluster."""
     version, resource = _RESOURCES[kind]
     scope = f"/namespaces/{namespace}" if namespace else ""
     return f"/{'apis' if '/' in version else 'api'}/{version}{scope}/{resource}"
@@ -51,7 +51,7 @@ def collection(kind: str, namespace: str | None) -> str:
 async def read_all(
     kubernetes: Kubernetes, kind: str, namespace: str | None, query: Mapping[str, str] | None = None
 ) -> AsyncIterator[Object]:
-    """A list's objects, each with its kind, which the API leaves out of lists. Raises SourceError."""
+    """Yield the objects of a list, each with its kind, which lists of the API omit. Raises SourceError."""
     async for item in kubernetes.list(collection(kind, namespace), query):
         yield {"apiVersion": api_version(kind), "kind": kind, **item}
 
@@ -59,9 +59,9 @@ async def read_all(
 async def read_named(
     kubernetes: Kubernetes, kind: str, namespace: str | None, names: Iterable[str], *, may_list: bool = True
 ) -> AsyncIterator[Object]:
-    """The objects of these names that exist: one by one where they are few, else out of one list. Raises SourceError.
+    """Yield the existing objects with these names: read one by one if they are few, else from one list. Raises SourceError.
 
-    Whoever writes pods writes these names: what is no name, such as `../secrets/x`, is never made part of a path.
+    Tenants choose these names. An invalid one, for example `../secrets/x`, never becomes part of a path.
     """
     wanted = sorted({name for name in names if re.fullmatch(NAME_PATTERN, name)})
     if may_list and len(wanted) > FEW:
@@ -80,7 +80,7 @@ async def read_named(
 
 
 async def in_batches(items: AsyncIterator[Object], size: int = BATCH) -> AsyncIterator[list[Object]]:
-    """The items in lists, for work that does not belong on the event loop. Where they break off, what came is yielded first."""
+    """Yield the items in lists of `size`, to handle in a thread. If `items` raises, the items before it are yielded first."""
     batch: list[Object] = []
     try:
         async for item in items:
@@ -97,10 +97,10 @@ async def in_batches(items: AsyncIterator[Object], size: int = BATCH) -> AsyncIt
 
 
 def missing_of(kind: str, error: SourceError) -> Missing:
-    """The gap for objects of a kind that could not be read."""
+    """Return the gap for objects of a kind that could not be read."""
     return Missing(plural(kind), error.reason, error.message)
 
 
 def optional(what: str, error: SourceError) -> Missing:
-    """As a gap, but a note where a right outside the namespace is missing: most readers never have it."""
+    """Return the gap for an optional extra; a note if a right outside the namespace is missing, which most readers lack."""
     return Missing(what, error.reason, error.message, "note" if error.reason == GapReason.FORBIDDEN else "gap")

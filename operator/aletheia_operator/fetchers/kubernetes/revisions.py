@@ -1,4 +1,4 @@
-"""Revisions of a workload and what changed from one to the next: what was rolled out. Pure.
+"""Compares the revisions of a workload: what was rolled out when. Pure.
 
 A Deployment's revisions are its ReplicaSets, numbered by an annotation; a StatefulSet's and a DaemonSet's are
 ControllerRevisions, numbered by a field of their own.
@@ -20,10 +20,9 @@ REVISION = "deployment.kubernetes.io/revision"
 
 @dataclass(frozen=True)
 class Revision:
-    """One pod template of a workload, to be compared with others.
+    """One pod template of a workload, as digests: templates may be large and contain credentials.
 
-    `containers` has the digest of each field by container, `annotations` that of each annotation: templates may be large,
-    and hold credentials.
+    `containers`: digest of each field, by container. `annotations`: digest of each annotation.
     """
 
     number: int
@@ -35,7 +34,7 @@ class Revision:
 
 
 def of_object(item: Mapping[str, Any]) -> Revision | None:
-    """The revision that a ReplicaSet or ControllerRevision stands for; None for anything else."""
+    """Return the revision of a ReplicaSet or ControllerRevision; None for other objects."""
     metadata = item["metadata"]
     match item["kind"]:
         case "ReplicaSet":
@@ -65,10 +64,10 @@ def _digests(values: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def rollouts(revisions: Sequence[Revision], window: Window) -> list[dict[str, Any]]:
-    """Each revision, oldest first, with what it changed against the one before.
+    """Return each revision, oldest first, with its changes against the previous one.
 
     Keys: revision, name, created, in_window, images, changed (of a container: field, and from and to for images; of the
-    template: names of annotations), summary. Other values than images are not quoted: they may be credentials.
+    template: names of annotations), summary. Only images are quoted: other values may be credentials.
     """
     ordered = sorted(revisions, key=lambda revision: revision.number)
     return [_rollout(revision, ordered[i - 1] if i else None, window) for i, revision in enumerate(ordered)]
@@ -103,7 +102,7 @@ def _changes(before: Revision, after: Revision) -> list[dict[str, Any]]:
 
 
 def _summary(revision: Revision, changed: Sequence[Mapping[str, Any]], first: bool) -> str:
-    """Such as: revision 2 rolled out: app image shop:1 → shop:2, app env."""
+    """Summarise, for example: revision 2 rolled out: app image shop:1 → shop:2, app env."""
     if first:
         images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
         return one_line(f"revision {revision.number} rolled out: {images}", 200)

@@ -1,4 +1,4 @@
-"""Whether what the API gave as the log of a run is of that run: it shows two runs of a container, and a restart moves both."""
+"""Tells whether a log that the API returned is of the expected run. The API shows two runs, and a restart moves both."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,12 +11,12 @@ from aletheia_operator.fetchers.kubernetes.run_log import RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
-RECENT_NANOSECONDS = 2 * NANOSECONDS  # of lag between a kubelet and the status that the API server has
+RECENT_NANOSECONDS = 2 * NANOSECONDS  # longest delay between a kubelet and the API server's status
 SourceOf = Callable[[Run], LogSource]
 
 
 async def is_stale(logs: Iterable[RunLog], state: ContainerState, window: Window, source_of: SourceOf) -> bool:
-    """Whether what was read is of a later run than the state knows: a kubelet tells the API server a little late."""
+    """Return whether logs are of a later run than `state` knows: a kubelet reports to the API server a little late."""
     by_number = {one.run.number: one for one in logs if one.via == "api"}
     if any(one.position.first > _end_of(one.run) for one in by_number.values() if one.position.first):
         return True
@@ -25,7 +25,7 @@ async def is_stale(logs: Iterable[RunLog], state: ContainerState, window: Window
         return False
     recent = format_nanoseconds(to_nanoseconds(window.end) - RECENT_NANOSECONDS)
     if latest.position.first and latest.position.first < recent:
-        return False  # no run that the state does not know is that old
+        return False  # a run that the state does not know is younger
     try:
         first = await source_of(state.before or Run(state.container, previous=True)).first_time()
     except SourceError:
@@ -34,9 +34,9 @@ async def is_stale(logs: Iterable[RunLog], state: ContainerState, window: Window
 
 
 async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState, source_of: SourceOf) -> list[int | None]:
-    """After a restart: keep what was read of the runs that were meant, and begin again those whose place another has taken.
+    """After a restart, keep the logs that are of the expected runs, and read those again that show another run.
 
-    Returns the numbers of the runs of which nothing was read and nothing can be: what was read in their place is given up.
+    Returns the numbers of the runs that were not read and no longer can be. What was read in their place is dropped.
     """
     replaced = []
     for number, one in logs.items():
@@ -60,6 +60,6 @@ async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState
 
 
 def _end_of(run: Run) -> str:
-    """The time that no line of the run is behind, which sorts."""
+    """Return a time, sortable as text, that no line of the run exceeds."""
     finished = parse(run.finished_at)
     return "~" if finished is None else format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS)

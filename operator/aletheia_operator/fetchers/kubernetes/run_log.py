@@ -1,4 +1,4 @@
-"""One run of one container on its way from a source of lines to a parser, and back as what it became."""
+"""Passes the log of one run of a container from its source to a parser, and gets the result back."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
-DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr are stamped apart: a line may stand behind a later one
-LINES_PAST_THE_END = 1000  # in a row, after which the rest of a log is not read: one alone may come of a clock that was set
+DISORDER_NANOSECONDS = NANOSECONDS  # stdout and stderr get their times separately: a line may follow a later one
+LINES_PAST_THE_END = 1000  # consecutive lines after which the rest is not read: fewer may result from a changed clock
 STREAM_FIELDS = 3  # blanks before the text of a line in a node's file
 
 
 class ParserFailed(Unavailable):
-    """The operator's parser ended, or met a fault, over a run: what was read of it is lost, and can be read again."""
+    """The log parser ended or failed during a run. What was read of the run is lost, and can be read again."""
 
     def __init__(self) -> None:
         super().__init__("the operator's log parser failed", GapReason.INTERNAL_ERROR)
@@ -33,7 +33,7 @@ class ParserFailed(Unavailable):
 
 @dataclass(frozen=True)
 class LogLimits:
-    """Budgets of one pod, in bytes of its entries."""
+    """Budgets of one pod, in bytes of entries."""
 
     bytes_per_container: int
     bytes_per_pod: int
@@ -43,9 +43,9 @@ class LogLimits:
 
 @dataclass
 class RunLog:
-    """The log of a run as it is read: `read` chunks, then `end`.
+    """The log of a run while it is read: `read` chunks, then `end`.
 
-    What raises SourceError says that the session volume refused the entries (SaveFailed), or that the parser failed.
+    Methods raise SourceError if the session volume refuses the entries (SaveFailed), or if the parser fails.
     """
 
     run: Run
@@ -57,15 +57,15 @@ class RunLog:
     form: Form = "api"
     missing: list[Missing] = field(default_factory=list)
     fragment: bytes = b""
-    """The last line of a look, if it had no end."""
+    """Unterminated last line of a read; empty if it was complete."""
     size_bytes: int = 0
-    """Of the lines that were read."""
+    """Bytes of the lines that were read."""
     complete: bool = False
-    """It was read to its end, or that of the window; what is missing was said."""
+    """Whether it was read to its end, or the end of the window. Gaps were added."""
     via: Literal["", "api", "node"] = ""
     result: RunResult | None = None
     alone: bool = False
-    """Parse it in a worker that has no other run: it may be the one over which a worker failed."""
+    """Parse it in a worker without other runs: it may be the run that made a worker fail."""
     plain: bool = False
     """Do not look for levels, messages and fields."""
     _rest: bytes = b""
@@ -78,7 +78,7 @@ class RunLog:
         self._end = format_nanoseconds(end + 999)  # the window has whole microseconds
 
     def begin_again(self, form: Form | None = None) -> None:
-        """Forget what was read, and what was said of it."""
+        """Forget what was read, and its gaps."""
         self.close()
         self.form = form or self.form
         self.missing, self.complete, self.size_bytes = [], False, 0
@@ -93,13 +93,13 @@ class RunLog:
 
     @property
     def past_the_end(self) -> bool:
-        """Whether the rest of the log surely lies behind the window: it may be endless."""
+        """Whether the rest of the log certainly lies behind the window. The log may be endless."""
         return self.position.past >= LINES_PAST_THE_END
 
     async def read(self, chunks: AsyncIterator[bytes]) -> None:
-        """Take whole lines as they come, until the chunks or the window end.
+        """Parse whole lines as they arrive, until the chunks or the window end.
 
-        What had come when it breaks off, or is cancelled, is taken all the same. `position` is up to date afterwards.
+        If `chunks` breaks off or the call is cancelled, the lines so far are parsed. `position` is up to date afterwards.
         """
         lines = Lines(self.limits.max_line_bytes)
         self._rest = b""
@@ -118,16 +118,16 @@ class RunLog:
             await self._drain()
 
     async def look_at_fragment(self, new_lines: bool) -> None:
-        """Remember an unterminated last line for the next look. `new_lines`: whether this look added complete lines."""
+        """Remember an unterminated last line for the next read. `new_lines`: whether this read added complete lines."""
         if new_lines:
             self.fragment = b""
         if self._rest and not self.position.skip:
             self.fragment = self._rest
-            if not self._rest[:1].isdigit():  # no log line: the node's words
+            if not self._rest[:1].isdigit():  # not a log line: an error message of the node
                 await self.feed_fragment()
 
     async def feed_fragment(self) -> None:
-        """Take the unterminated last line of the API's answers: nothing more of it comes."""
+        """Parse the unterminated last line of the API's answers: no more of it will come."""
         fragment, self.fragment = self.fragment, b""
         if fragment and (b" " in fragment or not fragment[:1].isdigit()):  # the beginning of a time alone is no line
             if self.position.skip:
@@ -136,19 +136,19 @@ class RunLog:
             await self._drain()
 
     async def feed_rest(self) -> None:
-        """Take the unterminated last line of a file, whose runtime died over it, or is still writing it."""
+        """Parse the unterminated last line of a file: its runtime died while writing it, or is still writing it."""
         rest, self._rest = self._rest, b""
         if rest and (rest.count(b" ") >= STREAM_FIELDS or not rest[:1].isdigit()):
             await self._feed(rest)
             await self._drain()
 
     async def ask(self, operation: Literal["read_again", "accept", "no_words"]) -> None:
-        """Do what RunParser has by this name, after all that was read."""
+        """Call the RunParser's method of this name, after all that was read."""
         with self._told():
             await (await self._open()).ask(operation)
 
     async def end(self) -> None:
-        """Nothing more comes: get what the run became, and say what the parser knows to be missing."""
+        """Finish the run: get its result, and add the parser's gaps."""
         if self.result is not None:
             return
         with self._told():
@@ -160,7 +160,7 @@ class RunLog:
         if position.words is not None:
             self.say(GapReason.LOG_UNAVAILABLE, one_line(position.words, 300))
         elif position.untimed and self.form == "api":
-            self.say(GapReason.LOG_INCOMPLETE, "the node said something in the midst of the log: see the entry without a time")
+            self.say(GapReason.LOG_INCOMPLETE, "the node reports an error within the log: see the entry without a time")
         if position.truncated_at is not None:
             limit = self.limits.max_line_bytes
             self.say(
@@ -169,13 +169,13 @@ class RunLog:
             )
 
     def say(self, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
-        """Something of this run is missing."""
+        """Add a gap of this run."""
         missing = Missing(f"{self.target} {self.run}", reason, message, severity)
         if missing not in self.missing:
             self.missing.append(missing)
 
     def close(self) -> None:
-        """Give back what the run holds."""
+        """Release the parser and the scratch file."""
         parsed, self._parsed = self._parsed, None
         if parsed is not None:
             parsed.close()
@@ -210,7 +210,7 @@ class RunLog:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Give faults of the parsing as a source's."""
+        """Raise errors of the parser as SourceError."""
         try:
             yield
         except PARSER_FAILURES as e:

@@ -1,4 +1,4 @@
-"""Whose events are wanted: the targets, what belongs to them, and what they run on. Pure."""
+"""Collects the objects whose events are wanted: the targets, what belongs to them, and what they run on. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,9 +22,9 @@ class Subjects:
         self.targets = targets
         self.known: set[Subject] = set()
         self.exist = False
-        """Whether anything of the targets is there now."""
+        """Whether any object of the targets exists now."""
         self.dues: list[Due] = []
-        """Events that must have been written."""
+        """Things that happened to targets, and for which events must have been written."""
         self._present: dict[str, str] = {}  # uids of the pods that are there now, by name
         self._followed = Followed()
         self._revisions: dict[Subject, Revision] = {}
@@ -39,7 +39,7 @@ class Subjects:
         self._followed.add(subject, called)
 
     def add_members(self, members: Iterable[Member]) -> None:
-        """Take in what belongs to the targets, workloads before what they made."""
+        """Add members of the targets. Workloads must come before what they created."""
         called_by_uid: dict[str, str] = {}
         for member in members:
             self.exist = True
@@ -59,9 +59,9 @@ class Subjects:
                 self._revisions[subject] = member.revision
 
     def _called(self, member: Member, item: Object, called_by_uid: Mapping[str, str]) -> str | None:
-        """What people call a controller if all of its pods are targets, else None.
+        """Return a controller's display name if all of its pods are targets, else None.
 
-        They are if it is a target, if a followed controller made it, or if a target's selector matches its pods.
+        They are if it is a target, if a followed controller created it, or if a target's selector matches its pods.
         """
         called = self._followed.called((member.kind, member.name)) or called_by_uid.get(member.controller or "")
         if called:
@@ -74,30 +74,30 @@ class Subjects:
         return None
 
     def add_autoscalers(self, autoscalers: Iterable[Mapping[str, Any]]) -> None:
-        """Take in those HorizontalPodAutoscalers that scale what is known."""
+        """Add the HorizontalPodAutoscalers that scale a known object."""
         for item in autoscalers:
             scaled = item["spec"]["scaleTargetRef"]
             if (scaled.get("kind"), scaled.get("name")) in self.known:
                 self.known.add(("HorizontalPodAutoscaler", item["metadata"]["name"]))
 
     def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the PersistentVolumes that are bound to these claims."""
+        """Add the PersistentVolumes that are bound to these claims."""
         for item in claims:
             if volume := item["spec"].get("volumeName"):
                 self.known.add(("PersistentVolume", volume))
 
     def may_know(self, subject: Subject) -> bool:
-        """Whether a subject is known, or is named as a followed controller names what it makes."""
+        """Return whether a subject is known, or has a name that a followed controller may have generated."""
         if subject in self.known:
             return True
         return subject[0] in ("Pod", "ReplicaSet", "Job") and self._followed.may_name(subject[1])
 
     def is_known(self, subject: Subject) -> bool:
-        """Whether a subject is known, or is a pod that carries the name of a followed controller."""
+        """Return whether a subject is known, or is a pod that a followed controller created."""
         return subject in self.known or (subject[0] == "Pod" and bool(self._followed.owner(subject[1])))
 
     def find_gone(self, events: Events) -> dict[str, Gone]:
-        """Find the pods that are gone, by name; they, what made them and their nodes become known."""
+        """Return the pods that are gone, by name. They, their controllers and their nodes become known."""
         self.known |= self._followed.learn(events)
         gone = find_gone(events, self._followed, self._present, self._revisions)
         self.known |= {("Pod", name) for name in gone}
@@ -105,5 +105,5 @@ class Subjects:
         return gone
 
     def names(self, kind: str) -> set[str]:
-        """The names of the known objects of a kind."""
+        """Return the names of the known objects of a kind."""
         return {name for known, name in self.known if known == kind}

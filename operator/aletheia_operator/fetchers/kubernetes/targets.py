@@ -1,4 +1,4 @@
-"""Targets in words, label selectors and owner references. Pure."""
+"""Display names of targets, label selectors, and owner references. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from aletheia_operator.api import LabelSelector, Target
 
 
 def describe(target: Target) -> str:
-    """A target in a person's words: `pod/NAME`, `deployment/NAME`, `pods KEY=VALUE`."""
+    """Return a target's display name: `pod/NAME`, `deployment/NAME` or `pods KEY=VALUE`."""
     if target.pod is not None:
         return f"pod/{target.pod}"
     if target.workload is not None:
@@ -16,12 +16,12 @@ def describe(target: Target) -> str:
 
 
 def selector_text(selector: LabelSelector) -> str:
-    """The selector as the API's `labelSelector` parameter."""
+    """Return the selector as the API's `labelSelector` parameter."""
     return label_query(selector.to_json())
 
 
 def label_query(selector: dict[str, Any]) -> str:
-    """A metav1.LabelSelector as the API's `labelSelector` parameter."""
+    """Return a metav1.LabelSelector as the API's `labelSelector` parameter."""
     parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
     for expression in selector.get("matchExpressions") or []:
         key, values = expression["key"], ",".join(expression.get("values") or [])
@@ -38,7 +38,7 @@ def label_query(selector: dict[str, Any]) -> str:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a metav1.LabelSelector matches labels; an empty one matches all."""
+    """Return whether a metav1.LabelSelector matches labels. An empty one matches all."""
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or [])
@@ -58,11 +58,11 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def owners(resource: dict[str, Any]) -> set[str]:
-    """The uids of a resource's owners."""
+    """Return the uids of a resource's owners."""
     return {owner["uid"] for owner in resource["metadata"].get("ownerReferences") or []}
 
 
 def controller_of(item: Mapping[str, Any]) -> str | None:
-    """The uid of an object's controller, else of its first owner."""
+    """Return the uid of an object's controller, else of its first owner; None without owners."""
     references = item["metadata"].get("ownerReferences") or []
     return next((owner["uid"] for owner in references if owner.get("controller")), references[0]["uid"] if references else None)
