@@ -1,4 +1,4 @@
-"""Makes entries of lines: what a line says of itself, and what it belongs to, as JSON."""
+"""Turns log lines into JSON entries: level, message and fields of a line, and the line that it continues."""
 
 import base64
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _dumps = orjson.dumps
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run's parser is told. Times are RFC 3339 UTC with nine digits; lines outside of start and end are left out."""
+    """Settings of a run's parser. Times: RFC 3339 UTC with nine digits. Lines outside of `start` and `end` are left out."""
 
     container: str
     run: int | None
@@ -34,7 +34,7 @@ class RunSettings:
 
     @property
     def head(self) -> dict[str, Any]:
-        """What every entry begins with, after its time."""
+        """Return the members that every entry begins with, after its time."""
         head: dict[str, Any] = {"container": self.container}
         if self.run is not None:
             head["run"] = self.run
@@ -55,7 +55,7 @@ class EntryWriter:
         self.head = self.settings.head
 
     def add_line(self, line: Line, whole: bool) -> None:
-        """Add a line. `whole`: its end is there."""
+        """Add a line. `whole`: it is complete."""
         key, raw, text, exact, stream = line
         most = self.settings.max_line_bytes
         truncated = len(text) * 4 > most and len(text.encode() if exact is None else exact) > most
@@ -81,7 +81,7 @@ class EntryWriter:
         elif (head := self.heads.head_of(text, key, level)) is not None:
             entry["head"] = head
             belongs = self.heads.serious
-            level = None  # its head's counts
+            level = None  # the level of its head counts
         if level is not None:
             entry["level"] = level
         if message is not None:
@@ -105,9 +105,9 @@ class EntryWriter:
         entry["line"] = text
         self.out.add(_dumps(entry).decode(), 0, False)
 
-    def take(self, held: int) -> Parsed:
-        """Remove and return all entries but the last `held`, and count their levels."""
-        parsed = self.out.take(held)
+    def take(self, kept_back: int) -> Parsed:
+        """Remove and return all entries but the last `kept_back`, and count their levels."""
+        parsed = self.out.take(kept_back)
         for code, number in count_codes(parsed.marks).items():
             self.count.add(LEVEL_CODES[code] or None, number)
         return parsed
@@ -116,5 +116,5 @@ class EntryWriter:
 def _encode(entry: dict[str, Any]) -> str:
     try:
         return _dumps(entry).decode()
-    except TypeError:  # fields nested too deeply; the line has them
+    except TypeError:  # fields nested too deeply: they are left out, since the line has them
         return _dumps({key: value for key, value in entry.items() if key != "fields"}).decode()

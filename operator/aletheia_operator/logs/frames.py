@@ -1,4 +1,4 @@
-"""What goes between the operator and its worker processes: pickles with their length, over pipes; open files beside them."""
+"""Messages between the operator and its worker processes: pickles with a length. Open files are sent separately."""
 
 import pickle
 import struct

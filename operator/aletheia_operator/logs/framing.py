@@ -1,4 +1,4 @@
-"""What stands around the text of a log line: its time, its stream, and whether more of it follows.
+"""Splits log lines into time, stream and text, and joins lines that the runtime wrote in parts.
 
 Three forms. The pods/log API: `TIME text`. The files of a CRI runtime: `TIME STREAM TAG text`, where the tag P marks a part of
 a line (kubernetes/design-proposals-archive: node/kubelet-cri-logging.md). Docker's json-file, which cri-dockerd leaves in their
@@ -18,7 +18,7 @@ Form = Literal["api", "file"]
 CANONICAL_LENGTH = len("2026-11-22T15:21:11.072842937Z")
 SECOND_LENGTH = len("2026-11-22T15:21:11")
 BEFORE_TEXT = {"api": frozenset({"Z "}), "file": frozenset({"Z stdout F ", "Z stderr F "})}
-"""What stands between a time with nine digits and the text of a whole line."""
+"""Text between a time with nine digits and the text of a whole line."""
 TEXT_AT = {"api": CANONICAL_LENGTH + 1, "file": CANONICAL_LENGTH + len(" stdout F ")}
 STREAM = slice(CANONICAL_LENGTH + 1, CANONICAL_LENGTH + len(" stdout"))
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -27,7 +27,7 @@ _CRI = re.compile(r"(\S{20,35}) (stdout|stderr) ([FP](?::[!-~]*)?) ?")
 
 
 class Line(NamedTuple):
-    """One line. `key` is its time as UTC with nine digits, `raw` its time as written, `exact` its bytes if not UTF-8."""
+    """One line. `key`: its time in UTC with nine digits. `raw`: its time as written. `exact`: its bytes, None if UTF-8."""
 
     key: str
     raw: str
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 @dataclass
 class _Parts:
-    """A line that the runtime wrote in parts, as far as it came."""
+    """The parts of a line that have been read so far."""
 
     key: str
     raw: str
@@ -48,7 +48,7 @@ class _Parts:
 
 @dataclass
 class Framing:
-    """Takes lines of one run apart, and joins those that the runtime wrote in parts."""
+    """Splits the lines of one run, and joins lines that the runtime wrote in parts."""
 
     form: Form
     max_line_bytes: int
@@ -56,7 +56,7 @@ class Framing:
     """Unfinished lines by stream: parts of stdout and stderr may alternate."""
 
     def read(self, text: str, exact: bytes | None) -> Line | Literal[False] | None:
-        """Take a line apart. None: more of it is to come. False: it is in none of the known forms, so it has no time."""
+        """Split a line. None: its next parts have not come yet. False: it has no known form, and so no time."""
         if self.form == "api":
             raw, _, rest = text.partition(" ")
             key = sort_key(raw)
@@ -72,7 +72,7 @@ class Framing:
         return self._join(key, match[1], part, match[2], partial=match[3][0] == "P")
 
     def unfinished(self) -> Iterator[Line]:
-        """Remove and yield the lines whose last part has not come."""
+        """Remove and yield the lines whose last part is missing."""
         parts, self.parts = self.parts, {}
         for stream, one in sorted(parts.items(), key=lambda item: item[1].key):
             yield Line(one.key, one.raw, *decode(b"".join(one.texts)), stream)
@@ -106,7 +106,7 @@ class Framing:
 
 
 def sort_key(stamp: str) -> str | None:
-    """A line's time as UTC text with nine digits, which sorts; None if it is not a time."""
+    """Return a line's time as UTC text with nine digits, which sorts; None if `stamp` is not a time."""
     if _TIME.fullmatch(stamp):
         if parse_nanoseconds(f"{stamp[:SECOND_LENGTH]}Z".encode()) is None:
             return None
@@ -119,7 +119,7 @@ def sort_key(stamp: str) -> str | None:
 
 
 def decode(raw: bytes) -> tuple[str, bytes | None]:
-    """Bytes as text, and the bytes themselves if they are not UTF-8."""
+    """Return bytes as text, and the bytes themselves if they are not UTF-8, else None."""
     try:
         return raw.decode(), None
     except UnicodeDecodeError:
@@ -127,7 +127,7 @@ def decode(raw: bytes) -> tuple[str, bytes | None]:
 
 
 def decode_lines(block: bytes) -> tuple[list[str], dict[int, bytes]]:
-    """The lines of a block as text, and the bytes of those that are not UTF-8, by their number."""
+    """Return the lines of a block as text, and the bytes of lines that are not UTF-8, by line number."""
     try:
         return block.decode().split("\n"), {}
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Shapes of lines that a run has shown before: most logs have lines of few shapes, and those become entries by a template."""
+"""Remembers the shapes of a run's lines. Most logs have lines of few shapes; these become entries by a template."""
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
@@ -10,7 +10,7 @@ from aletheia_operator.logs.forms import shape_of
 from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Form, sort_key
 from aletheia_operator.text.batches import LEVEL_CODES
 
-MOST_SHAPES = 1000  # of a run: a log has few, a hostile one any number
+MOST_SHAPES = 1000  # of a run: a usual log has few, a hostile log may have any number
 _ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
 ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
 """Makes lines of the same shape equal: every digit becomes 0, and what JSON escapes becomes NUL."""
@@ -18,9 +18,9 @@ CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
 
 
 class KnownShape(NamedTuple):
-    """How lines of a shape become entries: a template, and the parts of the line that go into it.
+    """How lines of a shape become entries: a template, and the parts of the line that are inserted.
 
-    The line's time is its first `stamp` characters and `zeros`: nodes leave zeros at the end out.
+    The line's time is its first `stamp` characters followed by `zeros`: nodes omit trailing zeros.
     """
 
     stamp: int
@@ -34,7 +34,7 @@ class KnownShapes(dict[str, KnownShape]):
     """Known shapes by the beginning of their lines, up to the first ": ", with all digits alike."""
 
     def learn(self, beginning: str, text: str, form: Form, head: Mapping[str, Any]) -> None:
-        """Know the lines that begin like this one, if that is enough to know them. `head`: what every entry begins with."""
+        """Learn the shape of lines that begin like this one, if the beginning determines it. `head`: members of every entry."""
         raw = text.partition(" ")[0]
         text_at = len(raw) + TEXT_AT[form] - CANONICAL_LENGTH
         if text[len(raw) - 1 : text_at] not in BEFORE_TEXT[form] or len(self) >= MOST_SHAPES:

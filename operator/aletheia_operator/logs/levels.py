@@ -1,4 +1,4 @@
-"""Severities: the words and numbers that log libraries use for them, as one of six; and their count in one line."""
+"""Maps the words and numbers that log libraries use for severities to six levels, and counts levels."""
 
 import re
 from collections import Counter
@@ -32,12 +32,12 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\d+")
 
 
 def level_of_word(word: str) -> str | None:
-    """TRACE DEBUG INFO WARN ERROR or FATAL; None for any other word."""
+    """Return the level (TRACE DEBUG INFO WARN ERROR FATAL) of a word; None for any other word."""
     return LEVELS.get(word.strip().lower())
 
 
 class LevelCount:
-    """Counts levels and error messages, and says them in one line."""
+    """Counts levels and error messages, and summarises them on one line."""
 
     MAX_MESSAGES = 1000  # distinct error messages kept, so that memory stays flat
 
@@ -59,7 +59,7 @@ class LevelCount:
         self._add_message(_NUMBERS.sub("0", message[:200]), message, 1)  # messages that differ in numbers alone are one
 
     def merge(self, other: "LevelCount") -> None:
-        """Count all that `other` counted."""
+        """Add the counts of `other`."""
         self.lines += other.lines
         self.levels += other.levels
         for form, times in other._errors.items():
@@ -71,7 +71,7 @@ class LevelCount:
             self._examples.setdefault(form, example)
 
     def summary(self) -> str:
-        """Such as: 200 logs (47 ERROR), top error: 'connection refused' (38x)."""
+        """Summarise, for example: 200 logs (47 ERROR), top error: 'connection refused' (38x)."""
         serious = [f"{self.levels[level]} {level}" for level in ("FATAL", "ERROR", "WARN") if self.levels[level]]
         text = f"{self.lines} logs" + (f" ({', '.join(serious)})" if serious else "")
         if self._errors:

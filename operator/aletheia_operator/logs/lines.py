@@ -1,11 +1,11 @@
-"""Whole lines out of a stream of chunks, in blocks worth parsing at once."""
+"""Cuts a stream of chunks into blocks of whole lines, large enough to parse at once."""
 
-BLOCK_BYTES = 128 * 1024  # larger ones cost memory, of which every run takes its share, and save no time
-STAMP_BYTES = 64  # room for what stands before a line's text
+BLOCK_BYTES = 128 * 1024  # larger blocks take memory for every run, and save no time
+STAMP_BYTES = 64  # room for the time and the stream before a line's text
 
 
 class Lines:
-    """Collects chunks and gives blocks of whole lines. Of a line over `max_line_bytes` the rest is dropped as it comes."""
+    """Collects chunks and returns blocks of whole lines. The part of a line beyond `max_line_bytes` is dropped."""
 
     def __init__(self, max_line_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._longest = max_line_bytes + STAMP_BYTES
@@ -16,7 +16,7 @@ class Lines:
         self._dropping = False
 
     def add(self, chunk: bytes) -> bytes | None:
-        """Take a chunk; a block, when enough has come."""
+        """Take a chunk. Returns a block if there is enough for one, else None."""
         if self._dropping:
             chunk = self._after_long_line(chunk)
         first = chunk.find(b"\n")
@@ -33,7 +33,7 @@ class Lines:
         return self._cut() if self._size - self._line_size >= self._block_bytes else None
 
     def rest(self) -> bytes:
-        """All that is left; its last line may lack its end."""
+        """Return all that is left. Its last line may be incomplete."""
         block = b"".join(self._parts)
         self._parts, self._size, self._line_size, self._dropping = [], 0, 0, False
         return block

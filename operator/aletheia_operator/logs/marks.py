@@ -1,4 +1,4 @@
-"""Entries on their way out of a parser, each with a mark that says how much it matters."""
+"""Marks a parser's entries by their importance, for a budget."""
 
 import sys
 from array import array
@@ -8,7 +8,7 @@ from operator import or_
 
 from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, SERIOUS_CODE
 
-CONTEXT_LINES = 5  # that are kept with an error, before it and after it
+CONTEXT_LINES = 5  # lines before an error, and after it, that are kept with it
 CONTEXT = 8  # bit of a mark: near an error
 BUCKETS = 4096
 _LOW_BYTE = 0 if sys.byteorder == "little" else array("H").itemsize - 1
@@ -18,7 +18,7 @@ _BETWEEN = SEPARATOR.decode()
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Entries of a run in its order. `marks` has 16 bits for each: level code, CONTEXT, and from bit 4 on its bucket.
+    """Entries of a run, in order. `marks` has 16 bits for each: level code, CONTEXT, and from bit 4 on its bucket.
 
     Entries of the first n of BUCKETS buckets are an even sample of all, n/BUCKETS of them (the van der Corput sequence).
     """
@@ -36,16 +36,16 @@ _BUCKET_OF = array("H", (_reversed_bits(number) << 4 for number in range(BUCKETS
 
 @dataclass
 class MarkedEntries:
-    """Collects entries; the last few stay until it is known whether an error follows them."""
+    """Collects entries. The last few wait until it is known whether an error follows them."""
 
     entries: list[str] = field(default_factory=list)
     marks: "array[int]" = field(default_factory=lambda: array("H"))
     near: int = 0
-    """Entries to come that are still near the last error."""
+    """Number of next entries that are still near the last error."""
     _ordinal: int = 0
 
     def add(self, entry: str, code: int, belongs: bool) -> None:
-        """Add an entry of this level code. `belongs`: it continues an error, such as a line of its stack trace."""
+        """Add an entry of this level code. `belongs`: it continues an error, for example as a line of its stack trace."""
         mark = code
         if code >= SERIOUS_CODE:
             for before in range(max(0, len(self.marks) - CONTEXT_LINES), len(self.marks)):
@@ -59,9 +59,9 @@ class MarkedEntries:
         self.marks.append(mark)
         self.entries.append(entry)
 
-    def take(self, held: int) -> Parsed:
-        """Remove and return all entries but the last `held`."""
-        upto = max(0, len(self.entries) - held)
+    def take(self, kept_back: int) -> Parsed:
+        """Remove and return all entries but the last `kept_back`."""
+        upto = max(0, len(self.entries) - kept_back)
         first = self._ordinal % BUCKETS
         buckets = _BUCKET_OF * ((first + upto) // BUCKETS + 1)
         marks = array("H", map(or_, self.marks, buckets[first : first + upto]))
@@ -72,11 +72,11 @@ class MarkedEntries:
 
 
 def codes_of(marks: bytes) -> bytes:
-    """The level code of each mark."""
+    """Return the level code of each mark."""
     return marks[_LOW_BYTE :: array("H").itemsize].translate(_CODE_OF_MARK)
 
 
 def count_codes(marks: bytes) -> Counter[int]:
-    """How many marks have each level code."""
+    """Count the marks of each level code."""
     codes = codes_of(marks)
     return Counter({code: number for code in range(len(LEVEL_CODES)) if (number := codes.count(code))})

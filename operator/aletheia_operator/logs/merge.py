@@ -1,4 +1,4 @@
-"""Entries of several runs in order of time: stable across containers, each run's own order kept."""
+"""Merges the entries of several runs by time. Each run keeps its own order."""
 
 import heapq
 from bisect import bisect_left, bisect_right
@@ -11,7 +11,7 @@ Keyed = tuple[bytes, bytes, int]  # sort key, entry, level code
 
 
 def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
-    """Merge runs that are each in order; equal times keep the order of the runs."""
+    """Merge runs that are each in order. Entries with equal times keep the order of the runs."""
     if len(runs) == 1:
         yield from runs[0]
         return
@@ -30,7 +30,7 @@ def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
 
 
 def _keyed(run: Iterator[Encoded]) -> Iterator[list[Keyed]]:
-    """A line that stands behind a later one sorts with that one, and one without a time with the line before it."""
+    """Yield entries with sort keys that never decrease: a line behind a later one gets its key, as does one without a time."""
     last = b""
     for encoded in run:
         keyed = []

@@ -1,7 +1,7 @@
-"""Parses runs of containers in worker processes, which are started when needed and end when there is nothing more to do.
+"""Parses runs of containers in worker processes, which are started when needed and end when they are idle.
 
-Nothing of a log is looked at in this process: a worker may hang, or die, over a hostile line, and costs only its own runs. A
-worker keeps the entries of its runs on the session volume itself: only lines go there, and the file comes back at the end.
+This process does not parse logs: a hostile line may make a worker hang or die, and then costs only that worker's runs. A worker
+writes entries to the session volume itself: lines are sent to it, and the open file is sent back at the end.
 """
 
 import asyncio
@@ -16,31 +16,31 @@ from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerProcess
 
 REQUEST_SECONDS = 30.0
-"""That a worker may take for a block of lines before it is killed."""
-SLOWEST_BYTES_PER_SECOND = 10 * 1024 * 1024  # at which entries are thinned out
+"""Longest time for a block of lines. A worker that takes longer is killed."""
+SLOWEST_BYTES_PER_SECOND = 10 * 1024 * 1024  # least speed at which entries are thinned out
 PARSER_FAILURES = (WorkerEnded, WorkerFault)
 
 
 @dataclass
 class Parsers:
-    """The worker processes. All calls are of one event loop."""
+    """The worker processes. Use it from one event loop only."""
 
     processes: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     request_seconds: float = REQUEST_SECONDS
     merging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Limits how many runs are read back at the same time: more would take memory, and no less time."""
+    """Limits concurrent merges: more would take memory, and not be faster."""
     _workers: list[WorkerProcess] = field(init=False, default_factory=list)
     _ids: "count[int]" = field(init=False, default_factory=count)
     _starting: asyncio.Task[WorkerProcess] | None = field(init=False, default=None)
     _alone: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     def warm(self) -> None:
-        """Start a worker if there is none, so that the first run need not wait for it."""
+        """Start a worker if there is none, so that the first run does not wait for it."""
         if not self._alive() and self._starting is None:
             self._start()
 
     async def open(self, order: RunOrder, *, alone: bool = False) -> "ParsedRun":
-        """Begin to parse a run: in the least busy worker, or in one that has no other run. Raises WorkerEnded."""
+        """Begin to parse a run in the least busy worker. `alone`: in a worker without other runs. Raises WorkerEnded."""
         if alone:
             return await self._open_alone(order)
         workers = self._alive()
@@ -54,16 +54,16 @@ class Parsers:
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers that live."""
+        """Process ids of the living workers."""
         return [worker.pid for worker in self._alive()]
 
     @property
     def runs(self) -> int:
-        """How many runs are being parsed."""
+        """Number of runs that are being parsed."""
         return sum(len(worker.runs) for worker in self._alive())
 
     async def close(self) -> None:
-        """End all workers, and wait until they are gone."""
+        """Stop all workers, and wait for their end."""
         if self._starting is not None:
             with suppress(OSError):
                 await self._starting
@@ -91,7 +91,7 @@ class Parsers:
         return self._starting
 
     async def _started(self) -> WorkerProcess:
-        """A worker that is just started; several who wait get the same one. Raises WorkerEnded."""
+        """Return a worker that is being started. Concurrent calls get the same one. Raises WorkerEnded."""
         try:
             return await asyncio.shield(self._starting or self._start())
         except OSError as e:
@@ -118,7 +118,7 @@ class Parsers:
 
 
 class ParsedRun:
-    """One run being parsed. `position` may be a block behind until `drain`."""
+    """A run that is being parsed. `position` may be one block behind until `drain`."""
 
     def __init__(
         self, worker: WorkerProcess, number: int, order: RunOrder, on_close: Callable[[WorkerProcess], None] | None = None
@@ -138,7 +138,7 @@ class ParsedRun:
         worker.add(number)
 
     async def feed(self, lines: bytes) -> None:
-        """Parse whole lines; only the last of all may lack its end. They are parsed even if the call is cancelled.
+        """Parse whole lines; only the run's last line may be incomplete. They are parsed even if the call is cancelled.
 
         Raises WorkerEnded and WorkerFault, and OSError if the volume is full.
         """
@@ -151,7 +151,7 @@ class ParsedRun:
         await self._worker.drain()
 
     async def drain(self) -> None:
-        """Wait until `position` is that of all lines that were fed. Raises as `feed`."""
+        """Wait until all lines are parsed and `position` is up to date. Raises as `feed`."""
         if self._answer is not None:
             position = await asyncio.shield(self._answer)
             self._answer, self.position = None, position
@@ -162,7 +162,7 @@ class ParsedRun:
         self.position = await self._worker.request(operation, self._number)
 
     async def end(self) -> RunResult:
-        """What the run became; nothing more can be fed. After a cancellation it can be asked again. Raises as `feed`."""
+        """End the run and return its result. After a cancellation it may be called again. Raises as `feed`."""
         if self._result is None:
             with suppress(OSError):  # the result says so too
                 await self.drain()
@@ -174,7 +174,7 @@ class ParsedRun:
         return result
 
     def close(self) -> None:
-        """Let the worker forget the run. What it became is lost, unless `end` gave it."""
+        """Let the worker drop the run. Its result is lost, unless `end` returned it."""
         if self._result is None:
             with suppress(WorkerEnded):
                 self._result = self._worker.request("drop", self._number)
@@ -192,6 +192,6 @@ class ParsedRun:
 
 
 def _give_back(answer: Answer) -> None:
-    """Close the file of a run that came back too late."""
+    """Close the file of a result that arrived too late."""
     if not answer.cancelled() and answer.exception() is None and isinstance(answer.result(), RunResult):
         answer.result().spool.close()

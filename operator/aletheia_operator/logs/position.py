@@ -1,11 +1,11 @@
-"""How far the log of one run was read, and what a further look at it skips."""
+"""Tracks how far the log of one run was read, and which lines a further read skips."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aletheia_operator.logs.framing import SECOND_LENGTH
 
-SECONDS_LOOKED_BACK = 2  # lines may come a little late: a further look starts a second before the latest line
+SECONDS_LOOKED_BACK = 2  # lines may come a little late: a further read starts a second before the latest line
 
 
 class Position(NamedTuple):
@@ -15,28 +15,28 @@ class Position(NamedTuple):
     """The greatest time of a line."""
     lines: int = 0
     latest: str = ""
-    """The time of the line that came last: less than `last` after a clock was set back."""
+    """The time of the line that was read last. It is less than `last` after a clock was set back."""
     past: int = 0
-    """Lines in a row, up to the latest, that lie behind the window."""
+    """Consecutive lines, up to the latest, that lie behind the window."""
     first: str = ""
-    """The time of the first line, within the window or not."""
+    """The time of the first line, inside or outside of the window."""
     since: str = ""
-    """The second from which a further look reads."""
+    """The second from which a further read starts."""
     skip: int = 0
-    """Lines that a further look has still to skip."""
+    """Lines that a further read has still to skip."""
     detached: str = ""
-    """The time of the line with which a further look began, behind all that was read before: something may lie between."""
+    """The time of a further read's first line if it lies behind all lines read before: lines between may be missing."""
     words: str | None = None
-    """What came in place of a log: the node's words why it has none."""
+    """Error message of the node in place of a log. None: there is none."""
     untimed: int = 0
     """Lines without a time."""
     truncated_at: str | None = None
-    """The time of the first line that was cut."""
+    """The time of the first line that was cut; None if no line was."""
 
 
 @dataclass
 class Progress:
-    """Counts the lines of one run. The API reads again from whole seconds, so those of the last seconds are counted apart."""
+    """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second."""
 
     last: str = ""
     latest: str = ""
@@ -45,40 +45,40 @@ class Progress:
     second: str = ""
     """The second of the latest line."""
     of_second: int = 0
-    """Lines of that second since `note`."""
+    """Lines of that second since the last `note`."""
     skip: int = 0
     detached: str = ""
     look_has_lines: bool = False
-    """This look has shown a line with a time."""
+    """Whether this read has had a line with a time."""
     lines: int = 0
     _seen: dict[str, int] = field(default_factory=dict)  # lines of the last seconds, by second
-    _joined: bool = True  # this look has shown a line that was read before
+    _joined: bool = True  # this read has had a line that was read before
 
     @property
     def since(self) -> str:
         return min(self._seen, default="")
 
     def read_again(self) -> None:
-        """Begin a further look, with the lines from `since` on: skip those that were read."""
+        """Begin a further read, from `since` on: lines that were read before are skipped."""
         self.note()
         self.skip = sum(self._seen.values())
         self._joined, self.detached, self.look_has_lines = self.skip == 0, "", False
 
     def accept(self) -> None:
-        """Let the next look begin behind what was read: what lies between cannot be had."""
+        """Let the next read begin behind all lines that were read: lines between are lost."""
         self.note()
         self._seen.clear()
         self.read_again()
 
     def is_new(self, key: str) -> bool:
-        """Whether the line of this time was not read before. A look whose first line lies behind all that was is detached."""
+        """Return whether a line was not read before. A read whose first line lies behind all earlier lines is detached."""
         self.look_has_lines = True
         if self.skip:
             if key <= self.last:
                 self.skip -= 1
                 self._joined = True
                 return False
-            self.skip = 0  # where lines are left to skip, the node has put them aside meanwhile
+            self.skip = 0  # if lines are left to skip, the node has rotated them away meanwhile
             if not self._joined:
                 self.detached = key
         return True
@@ -94,7 +94,7 @@ class Progress:
             self.last = key
 
     def begin_second(self, key: str) -> None:
-        """Count a line of another second than the one before."""
+        """Count a line of another second than the previous line's."""
         if not self.first:
             self.first = key
         self.look_has_lines = True
@@ -102,7 +102,7 @@ class Progress:
         self.second, self.of_second = key[:SECOND_LENGTH], 1
 
     def note(self) -> None:
-        """Take the lines of the present second into account."""
+        """Add the lines of the current second to the counts."""
         if self.of_second:
             self._seen[self.second] = self._seen.get(self.second, 0) + self.of_second
             while len(self._seen) > SECONDS_LOOKED_BACK:

@@ -1,4 +1,4 @@
-"""One run of a container in a worker process, on its way from lines to entries that wait in a file."""
+"""One run of a container in a worker process: parses lines, and stores the entries in a file."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from aletheia_operator.scratch import Scratch
 
 @dataclass(frozen=True)
 class RunOrder:
-    """A run to be parsed: by which settings, into which scratch, and how much of it is to be kept."""
+    """The order to parse a run: its settings, the scratch file for entries, and the budget."""
 
     settings: RunSettings
     scratch: Scratch
@@ -22,21 +22,21 @@ class RunOrder:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run became. The spool's file travels apart."""
+    """The result of a run. The spool's open file is sent separately."""
 
     position: Position
     count: LevelCount
     spool: Spool
     refused: str | None = None
-    """Why the session volume refused entries; what came before is kept."""
+    """Why the session volume refused entries; earlier ones are kept. None: it did not."""
 
 
 class WorkerFault(Exception):
-    """A worker met a fault of its own while it did what was asked: the run is lost, the worker goes on."""
+    """A request failed in a worker: its run is lost, the worker goes on."""
 
 
 class RunCapture:
-    """Parses a run, and keeps its entries."""
+    """Parses a run, and stores its entries."""
 
     def __init__(self, order: RunOrder) -> None:
         self._parser = RunParser(order.settings)
@@ -44,7 +44,7 @@ class RunCapture:
         self._refused: OSError | None = None
 
     def feed(self, lines: bytes) -> Position:
-        """Take whole lines; only the last of all may lack its end. Raises OSError if the volume refuses the entries."""
+        """Parse whole lines; only the run's last line may be incomplete. Raises OSError if the volume refuses the entries."""
         if self._refused is None:
             try:
                 self.spool.add(self._parser.feed(lines))
@@ -70,7 +70,7 @@ class RunCapture:
         return self._parser.position
 
     def end(self) -> RunResult:
-        """Nothing more comes."""
+        """End the run and return its result."""
         try:
             if self._refused is None:
                 self.spool.add(self._parser.end_run())

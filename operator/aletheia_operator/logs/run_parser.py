@@ -1,4 +1,4 @@
-"""The entries of one run of one container, from the bytes that a node or the API server sent."""
+"""Parses the log of one run of a container, as a node or the API server sent it, into entries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from aletheia_operator.logs.position import Position, Progress
 from aletheia_operator.text.batches import SERIOUS_CODE
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
-MAX_WORDS = 1000  # characters of the node's words that are told apart from its log
+MAX_WORDS = 1000  # characters of an error message of the node in place of a log
 
 
 @dataclass
@@ -55,21 +55,21 @@ class RunParser:
         )
 
     def read_again(self) -> None:
-        """Begin a further look, whose lines are those from `position.since` on: skip what was parsed."""
+        """Begin a further read, from `position.since` on: lines that were parsed before are skipped."""
         self._progress.read_again()
 
     def accept(self) -> None:
-        """Let the next look begin behind what was read: what lies between cannot be had."""
+        """Let the next read begin behind all lines that were read: lines between are lost."""
         self._progress.accept()
 
     def no_words(self) -> None:
-        """Forget what came in place of a log: it was the rest of a line from before the window."""
+        """Forget an error message in place of a log: it was the rest of a line from before the window."""
         self._words = None
 
     def feed(self, block: bytes) -> Parsed:
-        """Parse whole lines; only the last of all may lack its end. The last few entries come with the next call, or `end_run`.
+        """Parse whole lines; only the run's last line may be incomplete. Returns all entries but the last few.
 
-        Nothing more is taken of a look that is detached.
+        The next call or `end_run` returns these. Lines of a detached read are dropped.
         """
         if not self._progress.detached:
             lines, broken = decode_lines(block)
@@ -81,8 +81,8 @@ class RunParser:
         return self._writer.take(CONTEXT_LINES)
 
     def end_run(self) -> Parsed:
-        """Give what was held back."""
-        for line in self._framing.unfinished():  # the runtime is still writing these, or died over them
+        """Return the remaining entries."""
+        for line in self._framing.unfinished():  # the runtime is still writing these, or died while writing
             if self._start <= line.key <= self._end:
                 self._writer.add_line(line, False)
         if self._words is not None and not self._progress.first:
@@ -125,10 +125,10 @@ class RunParser:
                 progress.past = progress.past + 1 if key > self._end else 0
 
     def _unknown(self, lines: list[str], block: bytes, unended: int) -> Iterator[tuple[int, str]]:
-        """Take the lines whose shape is known, and give the others in between, in order: most logs have lines of few shapes.
+        """Handle the lines of known shapes, and yield the others, in order. Most logs have lines of few shapes.
 
-        A known line that is in order, in the same second as the one before and within the window is the quickest case. The
-        function is long because a call for each line would cost more than what it does.
+        The fastest case is a known line that is in order, within the window, and in the same second as the line before. The
+        function is long because a call for each line would cost more than its work.
         """
         alike = block.translate(ALIKE)
         longest = min(self.settings.max_line_bytes // 4, MAX_PARSED)
@@ -188,17 +188,17 @@ class RunParser:
         self._note(last, key, of_second, head, code)
 
     def _note(self, last: str, latest: str, of_second: int, head: str, code: int) -> None:
-        """Note how far the lines of known shapes went."""
+        """Update the position after lines of known shapes."""
         self._progress.last, self._progress.latest = last, latest
         self._progress.of_second += of_second
         if head:
             self._writer.heads.begin(head, code >= SERIOUS_CODE)
 
     def _without_time(self, text: str, exact: bytes | None) -> None:
-        """Take a line in no known form.
+        """Handle a line of no known form.
 
-        Of a file it is kept where it stands. The API gives each line a time, with two exceptions. An answer may begin with the
-        rest of a line whose first part is older than what was asked for. And the node may say why it has no log.
+        A line of a file is kept in its place. The API gives each line a time, with two exceptions: an answer may begin with the
+        rest of a line whose first part is older than `since`; and a node may send an error message in place of a log.
         """
         progress = self._progress
         if self._form == "file":
@@ -206,7 +206,7 @@ class RunParser:
             if not progress.first or self._start <= progress.latest <= self._end:
                 self._writer.add_untimed(text, exact)
         elif progress.look_has_lines:
-            if not self._untimed:  # a further look would bring the same again
+            if not self._untimed:  # a further read would bring the same again
                 self._writer.add_untimed(text, exact)
             self._untimed += 1
         elif self._words is None and not progress.first:
@@ -214,5 +214,5 @@ class RunParser:
 
 
 def _is_second(text: str) -> bool:
-    """Whether a line begins with a second that exists, such as none of the 31st of February."""
+    """Return whether a line begins with a valid second: no date like the 31st of February."""
     return parse_nanoseconds(f"{text[:SECOND_LENGTH]}Z".encode()) is not None

@@ -1,8 +1,8 @@
-"""What is kept of one run of a container: all of it, or what matters most within a budget.
+"""Stores the entries of one run of a container: all of them, or the most important ones within a budget.
 
-Entries wait in a file. When they are more than the budget, errors and fatals stay first, then the lines around them, then an
-even sample of the rest. The run's last lines always stay: they tell how it ended. Which lines stay depends on the log and the
-budget alone, not on how the log arrived.
+Entries wait in a file. If they exceed the budget, errors and fatals are kept first, then the lines around them, then an even
+sample of the rest. The run's last lines are always kept: they show how it ended. Which lines are kept depends only on the log
+and the budget, not on how the log arrived.
 """
 
 from array import array
@@ -28,17 +28,17 @@ _SMALL_BYTES = 64 * 1024  # that may stay in memory until the run is read back
 
 @dataclass
 class Spool:
-    """Entries of one run in their order. `sample_percent` is what is wanted of lines that are no errors, nor near one."""
+    """Entries of one run, in order. `sample_percent`: share to keep of lines that are neither errors nor near one."""
 
     file: Scratch
     max_bytes: int
     sample_percent: int = 100
     size_bytes: int = 0
-    """Of the entries kept so far, but for the last ones."""
+    """Bytes of the entries kept so far, without the last ones."""
     total: Counter[int] = field(default_factory=Counter)
-    """Entries that came, by level code."""
+    """Entries that were added, by level code."""
     kept: Counter[int] = field(default_factory=Counter)
-    """Entries that stayed, by level code; complete after `finish`."""
+    """Entries that are kept, by level code; complete after `finish`."""
     over_budget: bool = False
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class Spool:
         self._waiting_bytes = 0
 
     def add(self, parsed: Parsed) -> None:
-        """Take entries. Blocks while they are written. Raises OSError."""
+        """Add entries. Blocks while they are written. Raises OSError."""
         if not parsed.marks:
             return
         self.total.update(count_codes(parsed.marks))
@@ -67,7 +67,7 @@ class Spool:
         while len(self._last) - older > LAST_LINES or (len(self._last) - older > 1 and self._last_bytes > LAST_BYTES):
             self._last_bytes -= len(self._last[older][1])
             older += 1
-        if len(last) < len(marks):  # then all that waited until now is older
+        if len(last) < len(marks):  # then all entries that waited until now are older
             before = len(self._last) - len(last)
             self._keep_each(self._last[:before])
             self._keep(marks[: len(marks) - len(last)], block)
@@ -79,12 +79,12 @@ class Spool:
             self._thin(self.max_bytes)
 
     def end(self) -> None:
-        """Nothing more comes: put what waits into the file, but for a little. Raises OSError."""
+        """End the run: write what waits to the file, but for a small rest. Raises OSError."""
         if self._waiting_bytes > _SMALL_BYTES:
             self._write()
 
     def finish(self, max_bytes: int) -> None:
-        """Keep at most so many bytes, and the last lines. Raises OSError."""
+        """Keep at most `max_bytes`, and the last lines. Raises OSError."""
         if self.size_bytes > max_bytes:
             self._thin(max_bytes)
         if self._last:
@@ -93,7 +93,7 @@ class Spool:
             self._last = []
 
     def blocks(self) -> Iterator[Encoded]:
-        """What stayed, after `finish`. Raises OSError."""
+        """Yield the entries that are kept. Call it after `finish`. Raises OSError."""
         for marks, number in self._numbers:
             yield Stored(self.file.get(number), codes_of(self.file.get(marks)), self.file, number)
         if self._blocks:
@@ -137,7 +137,7 @@ class Spool:
         return kept, SEPARATOR.join([entry for entry, stays in zip(entries, chosen, strict=True) if stays])
 
     def _frames(self) -> Iterator[tuple["array[int]", bytes]]:
-        """What was kept so far, marks and entries."""
+        """Yield marks and entries of all that is kept so far."""
         for number, block in self._numbers:
             yield array("H", self.file.get(number)), self.file.get(block)
         if self._blocks:
@@ -156,7 +156,7 @@ class Spool:
             old.file.close()
 
     def _thresholds(self, max_bytes: int) -> list[int]:
-        """For each class the first bucket that no longer fits."""
+        """Return, for each class, the first bucket that exceeds the budget."""
         sizes = [array("Q", bytes(8 * BUCKETS)) for _ in range(3)]
         for marks, block in self._frames():
             for mark, entry in zip(marks, block.split(SEPARATOR), strict=True):
@@ -174,7 +174,7 @@ class Spool:
 
 
 def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
-    """A block without its last entries, and these: as many as may have to stay."""
+    """Split a block of so many `entries` into the block without its last entries, and these (at most LAST_LINES)."""
     if entries <= LAST_LINES:
         return b"", block.split(SEPARATOR)
     older, *last = block.rsplit(SEPARATOR, LAST_LINES)
@@ -182,7 +182,7 @@ def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
 
 
 def share(sizes: list[int], max_bytes: int) -> list[int]:
-    """Bytes for each of several runs: none is cut below an equal share, and what the small ones leave goes to the others."""
+    """Return the bytes for each of several runs: an equal share at least, plus what smaller runs leave."""
     shares = [0] * len(sizes)
     left = max_bytes
     for rank, index in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):

@@ -1,7 +1,7 @@
-"""Lines that belong to the line before them: stack traces and reports of Java, Python, Go, Node.js, .NET, Rust, Ruby, PHP,
-Elixir, Erlang and PostgreSQL.
+"""Recognises lines that continue the line before: stack traces of Java, Python, Go, Node.js, .NET, Rust, Ruby, PHP, Elixir and
+Erlang, and reports of PostgreSQL.
 
-To add a language: the beginnings of its lines in `_CONTINUES`. Lines of free text want a language in `_language_of`.
+To add a language, add the beginnings of its lines to `_CONTINUES`. If its traces contain free text, add it to `_language_of`.
 """
 
 import re
@@ -31,7 +31,7 @@ _PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*+(?::|$)")
 
 @dataclass
 class Heads:
-    """Finds the head of each line of one container's run, read in order."""
+    """Finds the head of each line of one run: the line that it continues. Lines must come in order."""
 
     head: str | None = None
     """Timestamp of the last line that may have continuations."""
@@ -39,20 +39,20 @@ class Heads:
     """Whether that line is an error."""
     _before: str = ""
     _language: str = ""
-    _free_lines: int = 0  # that may still be the head's message, whatever they say
+    _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
     def begin(self, timestamp: str, serious: bool) -> None:
-        """A line that has a head of its own."""
+        """Begin with a line that may have continuations. `serious`: it is an error."""
         self.head = self._before = timestamp
         self.serious = serious
         self._language, self._free_lines = "", 0
 
     def head_of(self, line: str, timestamp: str, level: str | None = None) -> str | None:
-        """Timestamp of the line that `line`, which has no head of its own, continues; None if it stands for itself.
+        """Return the timestamp of the line that `line` continues; None if it continues none.
 
-        `level`: that of a crash's line, which continues an error, but nothing less.
+        `level`: of a crash's line, which continues only errors; None for other lines.
         """
-        if not line and not self._language:  # Go sets its traces off by an empty line
+        if not line and not self._language:  # an empty line precedes Go's traces
             return None
         joins = self.head is not None and (level is None or self.serious)
         if joins and self._continues(line) and _near(self._before, timestamp):
@@ -83,7 +83,7 @@ class Heads:
 
 
 def _language_of(line: str) -> str:
-    """Whose trace the line begins, for those with lines of free text; else ''."""
+    """Return the language whose trace begins with this line, if its traces contain free text; else ''."""
     if line.startswith(("goroutine ", "runtime stack:")):
         return "go"
     if line.startswith("Traceback"):

@@ -1,9 +1,9 @@
-"""One worker process: reads requests from a socket, answers each there, and ends when no more come.
+"""The worker process: reads requests from a socket, answers each, and ends when the socket is closed.
 
 Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `accept`, `no_words`,
-`end` and `drop`. Each is answered, in their order: by a Position, by the RunResult of `end`, by None, or by the error that it
-raised, which ends no other run. A result's open file goes over another socket, before the answer. The sockets' numbers are the
-arguments.
+`end` and `drop`. Answers come in the same order: a Position, the RunResult of `end`, None, or the error of the request, which
+ends no other run. A result's open file is sent over another socket, before the answer. The process' arguments are the
+file descriptors of both sockets.
 """
 
 import socket
@@ -23,7 +23,7 @@ class Runs:
         self._files = files
 
     def answer(self, operation: str, run: int, *arguments: Any) -> bytes:
-        """Do what is asked; the framed answer."""
+        """Handle a request, and return the framed answer."""
         try:
             match operation:
                 case "open":
@@ -43,7 +43,7 @@ class Runs:
         except Exception as e:
             if (lost := self._runs.pop(run, None)) is not None:
                 lost.spool.close()
-            return frame(WorkerFault(type(e).__name__))  # no more than that: its text may quote the log
+            return frame(WorkerFault(type(e).__name__))  # without its text, which may quote the log
 
     def _end(self, run: int) -> bytes:
         capture = self._runs.pop(run)
@@ -58,7 +58,7 @@ class Runs:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, files: socket.socket) -> None:
-    """Answer requests until they end."""
+    """Answer requests until the socket is closed."""
     runs = Runs(files)
     while header := requests.read(HEADER.size):
         answers.write(runs.answer(*content(requests.read(HEADER.unpack(header)[0]))))

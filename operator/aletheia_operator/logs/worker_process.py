@@ -1,4 +1,4 @@
-"""A worker process as the operator sees it: requests go in, answers come back in their order, with open files beside them."""
+"""The operator's side of a worker process: sends requests, and receives answers in the same order, and open files."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ class WorkerEnded(Exception):
 
 
 class WorkerProcess:
-    """One worker. It ends by itself when it has had no runs for a while; one that takes too long for a request is killed."""
+    """One worker. It is stopped after some time without runs, and killed if a request takes too long."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class WorkerProcess:
         self._answers = answers
         self._requests = requests
         self._files = files
-        self._waiting: deque[tuple[Answer, float]] = deque()  # each with the seconds that it may take
+        self._waiting: deque[tuple[Answer, float]] = deque()  # each with the longest time for it in seconds
         self._request_seconds = request_seconds
         self._idle: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
@@ -63,7 +63,7 @@ class WorkerProcess:
                 ours.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
             answers, requests = await asyncio.open_connection(sock=ours)
         except BaseException:
-            ours.close()  # a process that is there already ends with it
+            ours.close()  # this also ends a process that was started already
             our_files.close()
             raise
         return cls(process, answers, requests, our_files, request_seconds)
@@ -73,7 +73,7 @@ class WorkerProcess:
         return self._process.pid
 
     def request(self, operation: str, run: int, *arguments: Any, more_seconds: float = 0) -> Answer:
-        """Send a request; its answer is to come. `more_seconds`: that it may take beyond the usual. Raises WorkerEnded."""
+        """Send a request, and return the future of its answer. `more_seconds`: added to its time limit. Raises WorkerEnded."""
         if not self.alive:
             raise WorkerEnded
         answer: Answer = asyncio.get_running_loop().create_future()
@@ -92,34 +92,34 @@ class WorkerProcess:
             raise WorkerEnded from e
 
     def add(self, run: int) -> None:
-        """A run is to be parsed here."""
+        """Count a run that is parsed here."""
         self.runs.add(run)
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
 
     def remove(self, run: int) -> None:
-        """Nothing more comes of a run."""
+        """Forget a run that has ended."""
         self.runs.discard(run)
         if not self.runs and self._idle is None:
             self._begin_idling()
 
     def stop(self) -> None:
-        """Take no more requests; the process ends when it has answered those that it has."""
+        """Accept no more requests. The process ends after it has answered all."""
         self.alive = False
         if self._idle is not None:
             self._idle.cancel()
         self._requests.close()
 
     async def ended(self) -> None:
-        """Wait until the process is gone."""
+        """Wait for the end of the process."""
         await asyncio.wait({self._reader})
 
     def _begin_idling(self) -> None:
         self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.stop)
 
     def _watch(self) -> None:
-        """Begin to measure the time of the request that is answered next."""
+        """Start the time limit of the request that is answered next."""
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
@@ -140,8 +140,8 @@ class WorkerProcess:
         except asyncio.CancelledError:
             self._process.kill()
             raise
-        except Exception:  # what it sent cannot be understood, so nothing that follows can be
-            log.exception("log parser %d gave an answer that is none, and is killed", self.pid)
+        except Exception:  # an answer was not understood, so the next ones cannot be either
+            log.exception("log parser %d sent an invalid answer and is killed", self.pid)
             self._process.kill()
         finally:
             self.alive = False
@@ -160,7 +160,7 @@ class WorkerProcess:
             received.spool.file.take(descriptor)
         answer, _ = self._waiting.popleft()
         self._watch()
-        if answer.done():  # nobody waits for it any more
+        if answer.done():  # its caller was cancelled
             if isinstance(received, RunResult):
                 received.spool.close()
         elif isinstance(received, Exception):
@@ -170,12 +170,12 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """This process' environment, in which this package is found wherever it was loaded from."""
+    """Return this process' environment with a PYTHONPATH that finds this package wherever it was loaded from."""
     path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def _look_at(answer: Answer) -> None:
-    """Take note of an answer's error: where nobody waits for the answer, that is no fault."""
+    """Retrieve an answer's error: asyncio would log it if no caller waits for the answer."""
     if not answer.cancelled():
         answer.exception()

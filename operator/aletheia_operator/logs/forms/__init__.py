@@ -1,9 +1,9 @@
-"""What a log line says of itself, by its form: level, message, fields.
+"""Recognises level, message and fields of a log line by its form.
 
-Forms, not systems: each module here knows a family, and `dispatch` in which order they are asked. A word like ERROR inside a
-message does not make the line an error: only a level's own place counts.
+Each module knows a family of forms; `dispatch` tries them in order. A word like ERROR inside a message does not make the line
+an error: only a word in the place of a level counts.
 
-No pattern here backtracks without a bound: parts that repeat are possessive or counted, and only the head of a line is tried
+No pattern backtracks without a bound: repeated parts are possessive or counted, and only the head of a line is tried
 (`HEAD_LENGTH`). tests/unit/test_linear_patterns.py searches for lines that prove otherwise.
 """
 

@@ -1,4 +1,4 @@
-"""Access logs of web servers and proxies. They have no levels: a status is none."""
+"""Access logs of web servers and proxies. They have no levels: an HTTP status is not one."""
 
 import re
 
@@ -14,7 +14,7 @@ _ENVOY = re.compile(r'\[([^\]]{1,80})\] "([A-Z]{1,20}) (\S{1,3000}) (HTTP/[\d.]{
 
 
 def read_access(line: str) -> Recognised | None:
-    """Common and combined log format."""
+    """Read the common and combined log formats."""
     if '] "' not in line or not (match := _COMMON.match(line, 0, 2 * LONG_HEAD)):
         return None
     fields: Fields = {key: value for key, value in zip(_FIELDS, match.groups(), strict=True) if value and value != "-"}
@@ -26,7 +26,7 @@ def read_access(line: str) -> Recognised | None:
 
 
 def read_envoy_access(line: str) -> Recognised | None:
-    """Envoy's default access log."""
+    """Read Envoy's default access log."""
     if match := _ENVOY.match(line, 0, 2 * LONG_HEAD):
         time, method, path, protocol, status = match.groups()
         fields = {"time": time, "method": method, "path": path, "protocol": protocol, "status": int(status)}

@@ -1,7 +1,7 @@
-"""The last words of programs: lines that say no level, but are an error by their form.
+"""Crash messages: lines without a level that are an error by their form.
 
-FATAL if the process is gone with certainty, ERROR if something may have caught it. To add one: a beginning in `_BEGINNINGS`, or
-a pattern and its place in `_level_by_pattern`.
+FATAL if the process has certainly ended, ERROR if the error may have been caught. To add one, add its beginning to
+`_BEGINNINGS`, or a pattern and its place in `_level_by_pattern`.
 """
 
 import re
@@ -83,7 +83,7 @@ _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
 
 def read_crash(line: str) -> Recognised | None:
-    """A crash's line. It is not `formed`: a traceback may belong to the error that was logged before it."""
+    """Read a crash's line. It is not `formed`: a traceback may belong to the error that was logged before it."""
     level = _level(line)
     return None if level is None else Recognised(level)
 

@@ -1,4 +1,4 @@
-"""The order in which forms are asked: by a line's first character, then those that any line may have, the rare ones last."""
+"""Tries forms in order: by a line's first character, then those that any line may have, the rare ones last."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,12 @@ Form = Callable[[str], Recognised | None]
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
 _SENTENCE = re.compile(r"(?![Ff]atal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
 _OPENS_TIME = frozenset("[0123456789")
-_SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # as command line tools put before their words
+_SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # before messages of command line tools
 _BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
 
 
 def recognise(line: str) -> Recognised:
-    """The level (TRACE DEBUG INFO WARN ERROR FATAL; None if the line does not say), message and fields of a line."""
+    """Return level (TRACE DEBUG INFO WARN ERROR FATAL; None without one), message and fields of a line."""
     if not line:
         return NOTHING
     if "\x1b[" in line:
@@ -28,7 +28,7 @@ def recognise(line: str) -> Recognised:
 
 
 def _plain(line: str) -> Recognised:
-    """What a line says that another program's line carries: all but syslog."""
+    """Recognise a line that is part of another line: by all forms but syslog."""
     return _ask(_OF_INNER, line)
 
 
@@ -43,7 +43,7 @@ def _ask(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:
 
 
 def _rest(line: str, first: str) -> Recognised:
-    """Forms that may begin with anything."""
+    """Try the forms that may begin with any character."""
     if "=" in line and (found := read_logfmt(line)):
         return found
     if not (first.isalpha() and _SENTENCE.match(line)) and (found := heads.read_head(line)):
@@ -68,12 +68,12 @@ def _iso_syslog(line: str) -> Recognised | None:
 
 
 def _indented(line: str) -> Recognised | None:
-    """Frames of Java, Node.js, .NET and Python, sooner than by asking all forms."""
+    """Recognise frames of Java, Node.js, .NET and Python, to save trying all forms."""
     return NOTHING if line.lstrip(" \t")[:3] == "at " or line[:8] == '  File "' else None
 
 
 def _numbered(line: str) -> Recognised | None:
-    """Lines that begin with a digit: a date, or something else."""
+    """Recognise lines that begin with a digit, as a date or otherwise."""
     if found := heads.read_usual_head(line):
         return found
     if line[4:5] == "-":
@@ -84,7 +84,7 @@ def _numbered(line: str) -> Recognised | None:
 
 
 def _bracketed(line: str) -> Recognised | None:
-    """Lines that begin with a bracket, by the character in it."""
+    """Recognise lines that begin with a bracket, by the character behind it."""
     return _first_of(_BY_SECOND.get(line[1:2], ()), line) or (programs.read_php_fpm(line) if "PHP " in line else None)
 
 
@@ -112,11 +112,11 @@ _OF_INNER: dict[str, tuple[Form, ...]] = {
     " ": (_indented,),
     "\t": (_indented,),
 }
-"""By a line's first character. To add a form: its function here, for as few characters as it may begin with."""
+"""Forms by a line's first character. To add a form, add its function for as few characters as possible."""
 _BY_FIRST: dict[str, tuple[Form, ...]] = _OF_INNER | {
     **dict.fromkeys("JMSO", (_syslog,)),
     **{letter: (*_OF_INNER[letter], _syslog) for letter in "FDAN"},
     **dict.fromkeys("0123456789", (_numbered, _iso_syslog)),
     "<": (letters.read_letter_time, programs.read_marked_up, _syslog),
 }
-"""The same for whole lines, which may be syslog."""
+"""The same for whole lines, which may also be syslog."""

@@ -1,7 +1,7 @@
 """Lines with a level in their head: log4j, logback, Python, zap's console, nginx, PostgreSQL, Rust, .NET and most others.
 
-A head is a row of times, numbers, names and brackets, then a level. A word of the message never counts: the row ended there.
-To add a level's word: `logs/levels.py` and the lists below. To add a piece that may stand before a level: `_PIECE`.
+A head is a sequence of times, numbers, names and brackets, then a level. Words of the message do not count: they follow the head.
+To add a word for a level, see `logs/levels.py` and the lists below. To add a piece that may stand before a level, see `_PIECE`.
 """
 
 import re
@@ -108,7 +108,7 @@ _new = tuple.__new__  # a named tuple in a third of the time, for the forms that
 
 
 def read_usual_head(line: str) -> Recognised | None:
-    """The most usual head; what `read_head` would find, sooner."""
+    """Read the most usual head: the result of `read_head`, but faster."""
     match = USUAL.match(line, 0, HEAD_LENGTH)
     if match is None:
         return None
@@ -121,7 +121,7 @@ def read_usual_head(line: str) -> Recognised | None:
 
 
 def read_head(line: str) -> Recognised | None:
-    """Any head."""
+    """Read any head."""
     match = _HEAD.match(line, 0, HEAD_LENGTH)
     if match is None:
         return None
@@ -147,7 +147,7 @@ def read_head(line: str) -> Recognised | None:
 
 
 def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
-    """Whether what stands around a level shows that it is one, though there is no time before it."""
+    """Return whether the text around a word shows that it is a level, although there is no time before it."""
     _, decorated, in_thread, _, delimited, _ = match.groups()
     at, before = match.end(), before.rstrip()
     if not before.strip("-* \t"):  # a list
@@ -162,7 +162,7 @@ def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
 
 
 def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
-    """Whether a level that begins a line is one, and no word of a sentence, a setting, a request or a table."""
+    """Return whether a word that begins a line is a level, and not part of a sentence, a setting, a request or a table."""
     _, decorated, in_thread, upper, delimited, _ = match.groups()
     at = match.end()
     if decorated:
@@ -197,7 +197,7 @@ _LONGEST_VALUE = 60
 
 
 def _is_value(text: str, word: str) -> bool:
-    """Whether `text`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
+    """Return whether `text`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
     if not text:
         return not word.isupper()
     if text[0] == "=" or (text[0] == "/" and " " not in text):
@@ -216,7 +216,7 @@ def _is_value(text: str, word: str) -> bool:
 
 
 def _after(line: str, at: int, word: str, before: str) -> Recognised:
-    """What follows the level at `at`: where the line comes from, and the message."""
+    """Read what follows the level at `at`: the origin of the line, and the message."""
     origin = _ORIGIN.match(line, at, at + HEAD_LENGTH)
     assert origin is not None  # every part of it may be absent
     pid, thread, logger = origin.groups()
@@ -233,9 +233,9 @@ def _after(line: str, at: int, word: str, before: str) -> Recognised:
 
 
 def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int] | None], int] | None:
-    """What a line with the most usual head is, where its fields are, and where its message begins; None for other lines.
+    """Read a line with the most usual head: the result, the places of its fields, and where its message begins.
 
-    Levels with a digit are other lines too.
+    None for other lines, including those with a digit in the level.
     """
     match = USUAL.match(line, 0, HEAD_LENGTH)
     found = read_usual_head(line)

@@ -1,6 +1,6 @@
 """Lines that are a JSON object: zap, bunyan, pino, slog, Serilog, Elastic, OpenTelemetry, MongoDB, Monolog, GELF and others.
 
-To add a library: its level's key in `_LEVEL_KEYS`, its message's key in `_MESSAGE_KEYS`, and a scale in `_of_number` if its
+To add a library, add its level's key to `_LEVEL_KEYS`, its message's key to `_MESSAGE_KEYS`, and a scale to `_of_number` if its
 levels are numbers.
 """
 
@@ -38,7 +38,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(line: str) -> Recognised:
-    """Level, message and fields of a line that is a JSON object; NOTHING for any other line."""
+    """Return level, message and fields of a line that is a JSON object; NOTHING for any other line."""
     fields = _parse(line)
     if fields is None:
         return NOTHING
@@ -64,7 +64,7 @@ def _parse(line: str) -> Fields | None:
 
 
 def _parse_leniently(line: str) -> Any:
-    """JSON as Python and JavaScript may write it: with NaN, Infinity, and halves of surrogate pairs, which become U+FFFD."""
+    """Parse JSON as Python and JavaScript may write it: with NaN, Infinity, and lone surrogates, which become U+FFFD."""
     if line.rstrip()[-1:] != "}" or not ("NaN" in line or "Infinity" in line or "\\u" in line):
         return None
     try:
@@ -75,7 +75,7 @@ def _parse_leniently(line: str) -> Any:
 
 
 def _level(fields: Fields) -> tuple[str, str | None]:
-    """The level, and the key that it stands under at the top, if it does."""
+    """Return the key of the level at the top ('' if it is nested), and the level."""
     for key in _LEVEL_KEYS:
         if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
             return key, level
@@ -104,7 +104,7 @@ def _of_text(value: str, fields: Fields) -> str | None:
 
 
 def _of_number(key: str, number: int, fields: Fields) -> str | None:
-    """By the scale of the library that the other fields show."""
+    """Return the level of a number, on the scale of the library that the other fields show."""
     if key == "severitynumber":
         return _OPEN_TELEMETRY[(number - 1) // 4] if 1 <= number <= 24 else None
     if key == "severitylevel":

@@ -1,6 +1,6 @@
-"""Forms that say their level by one letter: klog and glog, Ruby's logger, Android, MongoDB, etcd, Telegraf, TensorFlow, ….
+"""Forms with one letter for the level: klog and glog, Ruby's logger, Android, MongoDB, etcd, Telegraf, TensorFlow and others.
 
-To add a form: a pattern before `_patterns_for` if a date comes first, else a function and its place in `dispatch`.
+To add a form, add a pattern before `_patterns_for` if a date comes first, else a function and its place in `dispatch`.
 """
 
 import re
@@ -26,7 +26,7 @@ _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
 
 def read_klog(line: str) -> Recognised | None:
-    """klog, glog, CockroachDB."""
+    """Read klog, glog and CockroachDB."""
     if not (match := _KLOG.match(line, 0, HEAD_LENGTH)):
         return None
     letter, time, pid, source = match.groups()
@@ -41,7 +41,7 @@ def read_klog(line: str) -> Recognised | None:
 
 
 def read_ruby(line: str) -> Recognised | None:
-    """Ruby's Logger. `A` stands for any level, and so for none."""
+    """Read Ruby's Logger. Its `A` means any level, and becomes none."""
     if line[1:4] == ", [" and (match := _RUBY.match(line, 0, HEAD_LENGTH)):
         level = LETTERS.get(match[1]) if match[1] not in "AU" else None
         return named(level, line[match.end() :], time=match[2], program=match[3])
@@ -58,7 +58,7 @@ def read_letter_bracketed_date(line: str) -> Recognised | None:
 
 
 def read_letter_tag(line: str) -> Recognised | None:
-    """Android's brief form and ESP-IDF's."""
+    """Read Android's brief form and ESP-IDF's."""
     if line[1:2] == "/" and (match := _ANDROID_TAG.match(line, 0, HEAD_LENGTH)):
         return named(LETTERS[match[1]], line[match.end() :], logger=match[2] or match[4], pid=match[3])
     if line[1:3] == " (" and (match := _ESPRESSIF.match(line, 0, HEAD_LENGTH)):
@@ -67,7 +67,7 @@ def read_letter_tag(line: str) -> Recognised | None:
 
 
 def read_letter_bracket(line: str) -> Recognised | None:
-    """A letter and a time, or a place in the source, in brackets."""
+    """Read a letter and a time, or a place in the source, in brackets."""
     if line[:5] == "[rank" and (rank := _RANK.match(line, 0, HEAD_LENGTH)):
         found = read_letter_bracket(line[rank.end() :])
         return found and found._replace(fields=(found.fields or {}) | {"rank": rank[0][5:].partition("]")[0]})
@@ -89,7 +89,7 @@ def read_passenger(line: str) -> Recognised | None:
 
 
 def read_letter_time(line: str) -> Recognised | None:
-    """A letter in brackets, and at once a date and a time."""
+    """Read a letter in brackets with a date and a time directly behind it."""
     if match := _LETTER_TIME.match(line, 0, HEAD_LENGTH):
         level = {"X": "FATAL", "N": "INFO"}.get(match[1]) or LETTERS[match[1]]
         return named(level, line[match.end() :], time=match[2])
@@ -119,7 +119,7 @@ _DATED_LEVELS = LETTERS | {"N": "INFO", "-1": "ERROR"}
 
 
 def read_after_date(line: str) -> Recognised | None:
-    """A date, a time, and what shows the letter's form."""
+    """Read a date, a time, and one of the forms with a letter."""
     if line[2:3] not in "-/" and line[4:5] not in "-/":
         return None
     if not (date := _DATE.match(line, 0, HEAD_LENGTH)):
@@ -134,7 +134,7 @@ def read_after_date(line: str) -> Recognised | None:
 
 
 def _patterns_for(line: str, at: int) -> tuple["re.Pattern[str]", ...]:
-    """Those that the two characters after a time allow."""
+    """Return the patterns that the two characters behind a time allow."""
     first, second = line[at : at + 1], line[at + 1 : at + 2]
     if first == "[":
         return _BRACKET_FIRST if line[at + 2 : at + 3] == ":" else ()
@@ -158,7 +158,7 @@ _WEBSPHERE_LEVELS = {"A": "INFO", "C": "INFO"}  # audit, configuration; O is wha
 
 
 def read_after_bracketed_date(line: str) -> Recognised | None:
-    """Ray, GlusterFS, Santa, ESPHome, WebSphere."""
+    """Read Ray, GlusterFS, Santa, ESPHome and WebSphere."""
     if match := _BRACKETED_DATE.match(line, 0, HEAD_LENGTH):
         level = LETTERS[match[2] or match[3] or match[4]]
         return named(level, line[match.end() :], time=match[1], thread=match[5], logger=match[6])
@@ -183,7 +183,7 @@ _SSSD_LEVELS = {"001": "FATAL", "002": "FATAL", "004": "ERROR", "008": "WARN", "
 
 
 def read_sssd(line: str) -> Recognised | None:
-    """SSSD, which has its level as one bit."""
+    """Read SSSD, whose level is one bit of a number."""
     if match := _SSSD.match(line, 0, HEAD_LENGTH):
         level = _SSSD_LEVELS.get(match[4] + match[5] + match[6], "TRACE" if match[4] >= "4" else "DEBUG")
         return named(level, line[match.end() :], time=match[1], logger=match[2])
@@ -203,7 +203,7 @@ def read_redis(line: str) -> Recognised | None:
 
 
 def read_ceph(line: str) -> Recognised | None:
-    """Ceph in a container, whose lines begin with a word that is no level."""
+    """Read Ceph in a container, whose lines begin with `debug`, which is not a level."""
     if match := _CEPH.match(line):
         found = read_after_date(line[match.end() : match.end() + LONG_HEAD])
         return found and named(found.level, line[match.end() :], **(found.fields or {}))

@@ -22,7 +22,7 @@ _STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
 
 
 def read_logfmt(line: str) -> Recognised | None:
-    """Level, message and fields of a line that is all pairs, or begins with its level's."""
+    """Return level, message and fields of a line that consists of pairs, or begins with the pair of its level."""
     at = before.end() if (before := _BEFORE.match(line, 0, LONG_HEAD)) else 0
     first = _PAIR.match(line, at, at + MAX_PARSED)
     if not first:
@@ -54,7 +54,7 @@ def _level_key(pairs: Fields) -> str | None:
 
 
 def _read_long(line: str, at: int) -> Recognised | None:
-    """The level alone of a line too long to be parsed; None if the head has none."""
+    """Return only the level of a line that is too long to parse; None if its head has no level."""
     pairs, _ = read_pairs(line[:LONG_HEAD], at)
     level = next((level_of_word(_STEP.sub("", pairs[key][:40])) for key in _LEVEL_KEYS if key in pairs), None)
     return Recognised(level, formed=True) if level else None
@@ -66,7 +66,7 @@ def _bare(value: str) -> str:
 
 
 def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:
-    """The key=value pairs that follow each other from `at`, and where they end."""
+    """Return the consecutive key=value pairs from `at` on, and where they end."""
     pairs: Fields = {}
     while match := _PAIR.match(line, at):
         key, value = match.groups()
@@ -76,7 +76,7 @@ def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:
 
 
 def unquote(text: str) -> str:
-    """The text between two quotes, with its escapes resolved where they are JSON's."""
+    """Return the text between two quotes, with JSON's escapes resolved."""
     if "\\" not in text:
         return text[1:-1]
     try:

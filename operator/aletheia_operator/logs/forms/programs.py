@@ -1,6 +1,6 @@
 """Forms of single programs: compilers, package managers, CI systems, desktop libraries, language runtimes' warnings.
 
-To add one: a beginning in `_BEGINNINGS`, or a pattern in `_PATTERNS` with its level in the group `level`.
+To add one, add its beginning to `_BEGINNINGS`, or a pattern to `_PATTERNS` with the level in the group `level`.
 """
 
 import re
@@ -143,7 +143,7 @@ _LEVEL_OF_MARK = {
 
 
 def read_program(line: str) -> Recognised | None:
-    """A line of one of the programs here."""
+    """Read a line of one of the programs here."""
     for beginning, level in _BY_KEY.get(line[:KEY_LENGTH], ()):
         if line.startswith(beginning):
             return named(level, None)
@@ -158,7 +158,7 @@ def read_program(line: str) -> Recognised | None:
 
 
 def read_timed_program(line: str) -> Recognised | None:
-    """The same behind a time, Falco's rules, and PostgreSQL's table."""
+    """Read the same behind a time, Falco's rules, and PostgreSQL's csvlog."""
     if line[2:3] == ":" and (match := _FALCO.match(line)):
         return named(level_of_word(match["level"]), line[match.end() :], time=line[:18])
     if line[10:11] == " " and line.find(",", 20, 40) > 0 and (match := _CSV.match(line, 0, LONG_HEAD)):
@@ -180,7 +180,7 @@ def read_named_level(line: str) -> Recognised | None:
 
 
 def read_php_fpm(line: str) -> Recognised | None:
-    """PHP's own message behind a time, or inside a line of PHP-FPM, which gives all of them the same level."""
+    """Read PHP's message behind a time, or inside a line of PHP-FPM, which gives all of them the same level."""
     if " PHP " in line[:HEAD_LENGTH] and (match := _PHP_MESSAGE.match(line, 0, HEAD_LENGTH)):
         found = read_program(line[match.end() :])
         return found and named(found.level, line[match.end() :])
@@ -188,7 +188,7 @@ def read_php_fpm(line: str) -> Recognised | None:
 
 
 def read_marked_up(line: str) -> Recognised | None:
-    """log4j's XML, and logs of Microsoft's Configuration Manager, which have the level behind the message."""
+    """Read log4j's XML, and logs of Microsoft's Configuration Manager, which have the level behind the message."""
     if line[:13] == "<log4j:event " and (match := _LOG4J.match(line, 13, HEAD_LENGTH)):
         return named(level_of_word(match["level"]), None)
     if line[:7] == "<![LOG[" and (at := line.rfind("]LOG]!>")) > 0 and (match := _CMTRACE.match(line, at)):

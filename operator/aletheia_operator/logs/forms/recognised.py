@@ -1,11 +1,11 @@
-"""What a form says of a line, and what all forms share."""
+"""The result of a form, and what all forms share."""
 
 from typing import Any, NamedTuple
 
 Fields = dict[str, Any]
 
 HEAD_LENGTH = 512
-"""Characters of a line's head that a pattern may try: no line costs more, however long it is."""
+"""Characters of a line's head that a pattern may try. This bounds the cost of a line, however long it is."""
 LONG_HEAD = 4096
 """The same for forms whose head holds addresses, paths and structured data."""
 
@@ -19,10 +19,10 @@ class Recognised(NamedTuple):
     level: str | None = None
     """TRACE DEBUG INFO WARN ERROR FATAL; None if the line does not say."""
     message: str | None = None
-    """The line without its head; None if that is the line itself."""
+    """The line without its head; None if the line has none."""
     fields: Fields | None = None
     formed: bool = False
-    """Whether the line has a head of its own, so that it continues no other."""
+    """Whether the line has a head of its own, so that it does not continue another line."""
 
 
 NOTHING = Recognised()
@@ -32,7 +32,7 @@ KEY_LENGTH = 4
 
 
 def by_key(levels: dict[str, str]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The beginnings of lines and their levels, by the first KEY_LENGTH characters, so that most lines ask for none."""
+    """Group the beginnings of lines and their levels by the first KEY_LENGTH characters, so that most lines compare none."""
     table: dict[str, tuple[tuple[str, str], ...]] = {}
     for beginning, level in levels.items():
         key = beginning[:KEY_LENGTH]
@@ -41,5 +41,5 @@ def by_key(levels: dict[str, str]) -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 def named(level: str | None, message: str | None, **fields: str | None) -> Recognised:
-    """A formed line with those of `fields` that are not empty."""
+    """Return a formed line with the `fields` that are not empty."""
     return Recognised(level, message, {key: value for key, value in fields.items() if value} or None, True)

@@ -1,4 +1,4 @@
-"""Shapes: what holds of all lines that begin alike, so that most lines of a log need no pattern."""
+"""Shapes of lines: what lines with the same beginning have in common, so that most lines of a log need no pattern."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ LONGEST_SHAPE = 256  # characters
 
 
 class Shape(NamedTuple):
-    """Of lines that are alike: their level, where their fields are, and where their message begins."""
+    """The level of equally shaped lines, the places of their fields, and where their message begins."""
 
     level: str
     parts: Parts
@@ -17,10 +17,10 @@ class Shape(NamedTuple):
 
 
 def shape_of(line: str) -> Shape | None:
-    """What holds of every line that begins like this one up to its first ": ", whatever the digits, and goes on with a letter.
+    """Return the shape of all lines that begin like this one: equal up to the first ": " but for digits, then a letter.
 
-    None if that is not enough to know a line. The patterns of the usual head take all digits alike, and look no further than
-    that if a letter follows.
+    None if the beginning does not determine the shape. The patterns of the usual head treat all digits alike, and do not read
+    beyond the ": " if a letter follows.
     """
     end = line.find(": ", 0, LONGEST_SHAPE) + 2
     if not line[end : end + 1].isalpha() or (read := usual_spans(line)) is None:

@@ -1,4 +1,4 @@
-"""Syslog (RFC 3164 and 5424), the kernel's ring buffer, and the priorities that systemd takes from a line's beginning."""
+"""Syslog (RFC 3164 and 5424), the kernel's ring buffer, and priorities at a line's beginning, which systemd reads."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _XORG = re.compile(r"(\[\s{0,8}\d{1,12}\.\d{1,9}\] )?\((EE|WW|II)\) ")
 
 
 def read_syslog(line: str, recognise: Recogniser) -> Recognised | None:
-    """A line of another program, whose own level, found by `recognise`, counts more than the priority."""
+    """Read a syslog line. The level of the program's own line, found by `recognise`, takes precedence over the priority."""
     if match := _RFC3164.match(line, 0, LONG_HEAD):
         priority, time, host, program, pid = match.groups()
         return _wrap(priority, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
@@ -43,7 +43,7 @@ def read_syslog(line: str, recognise: Recogniser) -> Recognised | None:
 
 
 def read_iso_syslog(line: str, recognise: Recogniser) -> Recognised | None:
-    """rsyslog's form with an ISO 8601 time."""
+    """Read rsyslog's form with an ISO 8601 time."""
     if line[10:11] == "T" and line.find("]: ", 22, LONG_HEAD) > 0 and (match := _ISO.match(line, 0, LONG_HEAD)):
         time, host, program, pid = match.groups()
         return _wrap(None, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
@@ -51,7 +51,7 @@ def read_iso_syslog(line: str, recognise: Recogniser) -> Recognised | None:
 
 
 def read_xorg(line: str) -> Recognised | None:
-    """X.Org's two letters."""
+    """Read X.Org's levels in brackets."""
     if match := _XORG.match(line, 0, LONG_HEAD):
         return named(LETTERS[match[2][0]], line[match.end() :], time=match[1] and match[1].strip())
     return None
