@@ -1,4 +1,4 @@
-"""The session on disk: names, layout, atomic store, manifest."""
+"""Sessions on disk: names, layout, atomic store and manifest."""
 
 from aletheia_operator.session.artifact import EntryBuffer, Written, encoded, read_artifact
 from aletheia_operator.session.journal import Done, Origin

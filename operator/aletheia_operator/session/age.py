@@ -1,7 +1,7 @@
-"""The age format (https://age-encryption.org/v1): encrypt to recipients, open with identities, lock a key by a password.
+"""The age format (https://age-encryption.org/v1): encrypts to recipients, decrypts with identities, locks a key by a password.
 
-Files are written and opened by pyrage (the Rust implementation). One part is ours: locking by a password with a fixed work
-factor, since the library's own measures the machine and may take a gigabyte of memory for it.
+Files are encrypted and decrypted by pyrage (the Rust implementation). Locking by a password is our own code, with a fixed work
+factor: the library chooses one by the machine's speed, and may take a gigabyte of memory.
 
 AgeError
 ├── WrongKey    none of the keys, or not this password, opens it
@@ -27,21 +27,21 @@ _BLOCK_BYTES = 256 * 1024
 _VERSION = b"age-encryption.org/v1"
 _BEGIN, _END = b"-----BEGIN AGE ENCRYPTED FILE-----", b"-----END AGE ENCRYPTED FILE-----"
 _SCRYPT = re.compile(rb"^-> scrypt \S+ ([1-9]\d{0,2})$", re.MULTILINE)
-_one_password_at_a_time = threading.Lock()  # each takes the memory of the work factor
+_one_password_at_a_time = threading.Lock()  # each derivation takes the memory of the work factor
 
 Write = Callable[[bytes], object]
 
 
 class AgeError(Exception):
-    """An age file cannot be opened; the message holds nothing of its content or key."""
+    """An age file cannot be decrypted. The message contains nothing of its content or key."""
 
 
 class WrongKey(AgeError):
-    """This key or password does not open it."""
+    """None of the keys, or not this password, opens the file."""
 
 
 class Damaged(AgeError):
-    """It is cut off, or was altered."""
+    """The file is cut off, was altered, or is not an age file."""
 
 
 class Unsealable(AgeError, ValueError):
@@ -49,7 +49,7 @@ class Unsealable(AgeError, ValueError):
 
 
 def new_identity() -> tuple[str, str]:
-    """A fresh X25519 key: the secret and the public text."""
+    """Make an X25519 key. Returns the secret and the public key as text."""
     from pyrage import x25519
 
     identity = x25519.Identity.generate()
@@ -57,14 +57,14 @@ def new_identity() -> tuple[str, str]:
 
 
 def check_recipient(text: str) -> None:
-    """Raise ValueError if the text is no age (X25519) or SSH public key, or one that protects nothing."""
+    """Raise ValueError if the text is not an age (X25519) or SSH public key, or is one that protects nothing."""
     _recipient(text)
 
 
 def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Sequence[str]) -> None:
-    """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` come out as they are.
+    """Encrypt a stream to public keys with flat memory. Errors of `plain` and `write` are raised unchanged.
 
-    Raises ValueError for a text that is no public key, Unsealable if the library breaks down.
+    Raises ValueError for a text that is not a public key, Unsealable if the library crashes.
     """
     import pyrage
 
@@ -80,7 +80,7 @@ def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Seque
 def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
     """Decrypt a stream with identities (from `parse_identities`), flat memory; only authenticated bytes are written.
 
-    What was written before a fault showed is genuine but not whole: discard it. Raises AgeError.
+    Raises AgeError. What was written before it is genuine but incomplete: discard it.
     """
     import pyrage
 
@@ -98,7 +98,7 @@ def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
 
 
 def parse_identities(text: str) -> list[Any]:
-    """The identities of a key file: lines of AGE-SECRET-KEY-1..., or an unencrypted SSH private key. Raises ValueError."""
+    """Parse a key file: lines of AGE-SECRET-KEY-1..., or an unencrypted SSH private key. Raises ValueError."""
     import pyrage
 
     if "PRIVATE KEY-----" in text:
@@ -119,7 +119,7 @@ def parse_identities(text: str) -> list[Any]:
 
 
 def lock(secret: bytes, password: str) -> str:
-    """Encrypt a small secret to a password; an armored age file.
+    """Encrypt a small secret by a password. Returns an armored age file.
 
     The age specification's scrypt recipient: https://github.com/C2SP/C2SP/blob/main/age.md#the-scrypt-recipient-type
     """
@@ -135,7 +135,7 @@ def lock(secret: bytes, password: str) -> str:
 
 
 def unlock(armored: str, password: str) -> bytes:
-    """Decrypt what `lock` or `age -p` encrypted. Raises AgeError."""
+    """Decrypt a file of `lock` or `age -p`. Raises AgeError."""
     import pyrage
 
     cipher = dearmor(armored)
@@ -156,14 +156,14 @@ def unlock(armored: str, password: str) -> bytes:
 
 
 def armor(cipher: bytes) -> str:
-    """age's PEM-like text form."""
+    """Return age's PEM-like text form."""
     text = base64.b64encode(cipher)
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     return b"\n".join([_BEGIN, *lines, _END, b""]).decode()
 
 
 def dearmor(text: str) -> bytes:
-    """The bytes of the text form, which must be the one canonical form. Raises Damaged."""
+    """Return the bytes of the text form, which must be canonical. Raises Damaged."""
     lines = text.strip().replace("\r\n", "\n").split("\n")
     try:
         cipher = base64.b64decode("".join(lines[1:-1]), validate=True)
@@ -194,12 +194,12 @@ def _recipient(text: str) -> Any:
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Whether the library's own code broke down: a BaseException that is no Exception, of a class that cannot be imported."""
+    """Return whether the library's Rust code panicked: a BaseException that is not an Exception, of a private class."""
     return type(error).__module__ == "pyo3_runtime"
 
 
 def _with_checked_header(cipher: BinaryIO) -> Iterable[bytes]:
-    """Check that the stream begins with a header of bounded size: the library would read any size into memory."""
+    """Yield the stream, after a check that its header is of bounded size: the library would read any size into memory."""
     head = b""
     while b"\n--- " not in head and len(head) < MAX_HEADER_BYTES and (more := cipher.read(4096)):
         head += more
@@ -230,7 +230,7 @@ def _base64(content: bytes) -> bytes:
 
 
 class _Source:
-    """Lets the library read blocks as a file. Keeps their error, which the library would turn into words."""
+    """Lets the library read blocks as a file. Keeps their exception, of which the library would keep only the text."""
 
     def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:
         self._blocks = iter(blocks)
@@ -251,7 +251,7 @@ class _Source:
 
 
 class _Sink:
-    """Lets the library write to a function as to a file. Keeps its error likewise."""
+    """Lets the library write to a function as to a file. Keeps the function's exception likewise."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

@@ -1,9 +1,8 @@
 """The archive that Aletheia's command line imports: `{id}.tar.gz.enc`.
 
 A Fernet token over a gzipped tar of the session directory, its key from a password and a fixed salt; inside, metadata and
-scratchpad are Fernet tokens under the password and a random salt, data files are plain JSON. It is written with flat memory;
-Aletheia reads it whole, hence `MAX_BYTES`. The fixed salt is weak by today's measure: use it to hand a session over, not to
-keep one.
+scratchpad are Fernet tokens under the password and a random salt, data files are plain JSON. It is written with flat memory.
+Aletheia reads it whole, hence `MAX_BYTES`. The fixed salt makes it weak: use it to hand a session over, not to store one.
 """
 
 import base64
@@ -101,7 +100,7 @@ def _collected(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def _plain_size(directory: Path, artifact: Artifact, key: str | None) -> int:
-    """Bytes of the artifact once it is opened, which tar wants to know first: a sealed one is opened twice."""
+    """Return the artifact's size after decryption. tar needs it first, so a sealed artifact is decrypted twice."""
     if plain_path(artifact) == artifact.path:
         return artifact.size_bytes
     sizes: list[int] = []
@@ -123,5 +122,5 @@ def _derive(password: str, salt: bytes) -> bytes:
 
 
 def _naive(moment: datetime) -> str:
-    """As Aletheia writes times: ISO 8601 without a zone."""
+    """Format a time as Aletheia does: ISO 8601 without a zone."""
     return moment.replace(tzinfo=None).isoformat()

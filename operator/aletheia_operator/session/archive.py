@@ -1,7 +1,7 @@
-"""Sessions as one stream: a tar archive (POSIX.1-2001) of manifest.json, then every data file in the manifest's order.
+"""Exports and imports sessions as a tar archive (POSIX.1-2001): manifest.json, then every data file in the manifest's order.
 
-Import trusts nothing: it reads only regular files that the manifest lists, once each and in order, checks size and digest of
-each, and keeps all of them or none.
+An import trusts nothing: it reads only regular files that the manifest lists, once each and in order, checks their sizes and
+digests, and keeps all of them or none.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Imported:
 
     manifest: Manifest
     was_there: bool
-    """The same session was there already, whole: nothing was written."""
+    """Whether the same session was there already, complete: nothing was written."""
 
     @property
     def session_id(self) -> str:
@@ -61,7 +61,7 @@ class Imported:
 
 
 def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | None = None) -> Imported:
-    """Restore a session byte for byte under its id. Raises ArchiveError or OSError, and leaves nothing then."""
+    """Restore a session byte for byte under its id. On an error (ArchiveError, OSError) nothing is left."""
     name, size = next_file(archive) or _refuse("it is empty")
     session_id, _, rest = name.partition("/")
     if rest != "manifest.json" or not is_session_id(session_id):
@@ -79,7 +79,7 @@ def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | No
 
 
 def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | None = None) -> Imported:
-    """Restore a session from a copy of its directory, as it is downloaded from object storage. Raises as `import_session`.
+    """Restore a session from a copy of its directory, for example from object storage. Raises as `import_session`.
 
     Files that its manifest does not list stay where they are.
     """
@@ -98,9 +98,9 @@ def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | No
 
 @contextmanager
 def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path | None]:
-    """Give a directory for the session's files; at the end of the context it becomes the session.
+    """Yield a directory for the session's files. At the end of the context it becomes the session.
 
-    None if the same session is there already, whole; then the files are only to be checked.
+    Yields None if the same session is there already, complete: then only check the files.
     """
     if max_bytes is not None and manifest.size_bytes > max_bytes:
         raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
@@ -121,7 +121,7 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
 
 
 def _is_there(directory: Path, manifest: Manifest, content: bytes) -> bool:
-    """Whether the very same session is there, whole; False if nothing is. Raises ArchiveError if something else is."""
+    """Return whether the same session is there, complete; False if nothing is. Raises ArchiveError if something else is."""
     if not os.path.lexists(directory):
         return False
     try:
@@ -149,7 +149,7 @@ def _taken(session_id: str, holder: str) -> ArchiveError:
 
 
 def write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
-    """Write a file of a session as it is. Raises OSError, and ArchiveError if it is not as the manifest says."""
+    """Write a file of a session unchanged. Raises OSError, and ArchiveError if it differs from the manifest."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != artifact.size_bytes:
@@ -201,7 +201,7 @@ def _copy(path: Path, artifact: Artifact, made: Path | None) -> None:
 
 
 def _keep(source: BinaryIO, artifact: Artifact, made: Path | None) -> None:
-    """Write a file that the manifest lists below `made`, and check it against its digest; None: only check it."""
+    """Write a listed file below `made`, and check its digest. `made` None: only check it."""
     if made is None:
         copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: None)
     else:

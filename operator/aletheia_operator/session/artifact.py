@@ -1,4 +1,4 @@
-"""The format of artifacts, its writer and its reader, and the buffer where entries wait until their file is written.
+"""The format of artifacts, its writer and its reader, and the buffer for entries until their file is written.
 
     {"source": "kubernetes",
     "metadata": {...},
@@ -7,8 +7,8 @@
     {...}
     ]}
 
-One entry a line. The metadata stands first in the file but is known last, hence the buffer. In a sealed session neither the
-buffer nor the file touches the disk as plain text. All calls block; files of any size take flat memory.
+There is one entry on each line. The metadata comes first in the file but is known last, hence the buffer. In a sealed session
+neither the buffer nor the file is on the disk as plain text. All calls block; files of any size take flat memory.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ _DATA = b'"data": ['
 
 
 class EntryBuffer:
-    """Entries of one artifact in their order: `add` them, write the artifact with them, then `close`.
+    """Entries of one artifact, in order: `add` them, write the artifact, then `close`.
 
-    At most 1 MiB is in memory, the rest in a scratch file. Entries that already lie in one (`Stored`) stay there.
+    At most 1 MiB is in memory, the rest in a scratch file. Entries that are in a scratch file already (`Stored`) stay there.
     """
 
     def __init__(self, scratch: Callable[[], Scratch]) -> None:
@@ -46,8 +46,8 @@ class EntryBuffer:
         self._scratch: Scratch | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._blocks: list[tuple[Scratch, int]] = []  # that are stored, in order
-        self._borrowed: dict[int, Scratch] = {}  # scratches of others that must stay open until `close`
+        self._blocks: list[tuple[Scratch, int]] = []  # stored blocks, in order
+        self._borrowed: dict[int, Scratch] = {}  # scratch files of others, held open until `close`
 
     def add(self, batch: Encoded) -> None:
         """Add entries. Raises OSError."""
@@ -65,7 +65,7 @@ class EntryBuffer:
         self.count += batch.count
 
     def blocks(self) -> Iterator[bytes | memoryview]:
-        """Yield the entries with separators between. A block is valid until the next one is asked for. Raises OSError."""
+        """Yield the entries with separators between. A block is valid until the next one is requested. Raises OSError."""
         buffer = bytearray(max((scratch.size(number) for scratch, number in self._blocks), default=0))
         for position, (scratch, number) in enumerate(self._blocks):
             if position:
@@ -75,7 +75,7 @@ class EntryBuffer:
             yield (SEPARATOR if self._blocks else b"") + SEPARATOR.join(self._pending)
 
     def close(self) -> None:
-        """Give up the entries."""
+        """Drop the entries and release the scratch files."""
         scratches, self._borrowed = [*self._borrowed.values()], {}
         if self._scratch is not None:
             scratches.append(self._scratch)
@@ -99,7 +99,7 @@ class EntryBuffer:
 
 @dataclass(frozen=True)
 class Written:
-    """An artifact's file: whole and synced, under a temporary name until `Session.record`. `path` is below the session."""
+    """An artifact's file: complete and synced, under a temporary name until `Session.record`. `path` is relative."""
 
     path: str
     size_bytes: int
@@ -109,9 +109,9 @@ class Written:
 def write_artifact(
     path: Path, source: str, metadata: dict[str, Any], entries: EntryBuffer, seal: Seal | None = None
 ) -> tuple[int, str]:
-    """Write the file whole beside `path`, under its temporary name; its size in bytes and its SHA-256 in hex.
+    """Write the complete file beside `path`, under its temporary name. Returns its size in bytes and its SHA-256 in hex.
 
-    Raises OSError, and leaves nothing then.
+    On an OSError nothing is left.
     """
     head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(source), dumps(metadata))
     tail = b"\n]}\n" if entries.count else b"]}\n"
@@ -145,7 +145,7 @@ def write_artifact(
 
 
 def read_artifact(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
-    """Read a plain artifact: its metadata, and its entries one by one. Raises OSError, and ValueError for what is none."""
+    """Read a plain artifact. Returns its metadata and an iterator of its entries. Raises OSError, or ValueError if damaged."""
     with path.open("rb") as file:
         file.readline()
         line = file.readline()
@@ -166,7 +166,7 @@ def _entries(path: Path) -> Iterator[Any]:
 
 
 def encoded(entries: Sequence[Any] | Encoded) -> Encoded:
-    """Encode entries as they stand in the file. Those that come unencoded have no level."""
+    """Encode entries as they are written to the file. Entries that are not encoded yet get no level."""
     if isinstance(entries, Encoded):
         return entries
     return Encoded(SEPARATOR.join(map(dumps, entries)), bytes(len(entries)))

@@ -17,14 +17,14 @@ class Entry:
     session_id: str
     path: Path
     manifest: Manifest | None
-    """None if it cannot be read; `fault` says why."""
+    """The manifest. None: it cannot be read, and `fault` says why."""
     fault: str = ""
     manifest_sha256: str = ""
-    """Digest of manifest.json as it is now, in hex: expiry and resealing change it. Empty without a manifest."""
+    """SHA-256 of the current manifest.json, in hex. Expiry and resealing change it. Empty without a manifest."""
 
 
 def sessions(layout: SessionLayout) -> Iterator[Entry]:
-    """Yield the sessions of a volume in the order of their ids; none if there is no volume yet. Raises OSError."""
+    """Yield the sessions of a volume by id; none if there is no volume yet. Raises OSError."""
     if not layout.sessions.is_dir():
         return
     for path in sorted(layout.sessions.iterdir()):

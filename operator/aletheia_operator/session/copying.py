@@ -1,4 +1,4 @@
-"""Copies bytes and hashes them in a second thread meanwhile."""
+"""Copies bytes while a second thread hashes them."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,9 +9,9 @@ BLOCK_BYTES = 256 * 1024
 
 
 def copy_hashed(source: BinaryIO, size: int, write: Callable[[memoryview], object]) -> tuple[int, str]:
-    """Read up to `size` bytes and pass each block to `write`; the number of bytes read, and their SHA-256 in hex.
+    """Read up to `size` bytes and pass each block to `write`. Returns the number of bytes read and their SHA-256 in hex.
 
-    `write` must not keep the block: its memory is used again.
+    `write` must not keep the block: its memory is reused.
     """
     digest = hashlib.sha256()
     buffers = (bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES))  # one is hashed while the other is filled

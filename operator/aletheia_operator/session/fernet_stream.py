@@ -1,4 +1,4 @@
-"""A Fernet token of any size written with flat memory; `cryptography`'s own takes and returns it whole.
+"""Writes a Fernet token of any size with flat memory. `cryptography`'s own code takes and returns it whole.
 
 Format: https://github.com/fernet/spec/blob/master/Spec.md
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class FernetStream:
-    """A file to write: what is written is encrypted and handed to `write` in pieces; `close` writes the end of the token."""
+    """A writable file: its content is encrypted and passed to `write` in pieces. `close` writes the end of the token."""
 
     def __init__(self, key: bytes, write: Callable[[bytes], object]) -> None:
         """`key`: 32 bytes in URL-safe base64, as for `Fernet`."""
@@ -24,7 +24,7 @@ class FernetStream:
         self._mac = hmac.new(secret[:16], digestmod="sha256")
         self._encryptor: Any = Cipher(algorithms.AES(secret[16:]), modes.CBC(vector)).encryptor()
         self._padder: Any = PKCS7(128).padder()
-        self._rest = b""  # of what is not yet a multiple of 3 bytes: base64 has 4 letters for each 3
+        self._rest = b""  # up to 2 bytes that wait for more: base64 encodes 3 bytes as 4 letters
         self._put(b"\x80" + int(time.time()).to_bytes(8, "big") + vector)
 
     def write(self, plain: bytes | memoryview) -> int:

@@ -1,4 +1,4 @@
-"""Atomic steps on the session volume: a file is absent or whole at every moment. All calls block."""
+"""Atomic file operations on the session volume: at every moment a file is absent or complete. All calls block."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ _TEMPORARY_SUFFIX = ".part"
 
 
 def temporary(path: Path) -> Path:
-    """The name under which a file is written until it is whole."""
+    """Return the name under which a file is written until it is complete."""
     return path.with_name(path.name + _TEMPORARY_SUFFIX)
 
 
@@ -19,7 +19,7 @@ def open_new(path: Path) -> int:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a small file in one atomic step, in place of the one that may be there."""
+    """Write a small file in one atomic step. An existing file is replaced."""
     new = temporary(path)
     with suppress(FileNotFoundError):
         new.unlink()
@@ -39,7 +39,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory and those above it, each synced into its parent: a rename into it must not outlive it."""
+    """Make a directory and its parents, and sync each: a file that is renamed into it must not survive without it."""
     if path.is_dir():
         return
     make_directory(path.parent)

@@ -1,12 +1,12 @@
-"""journal.ndjson: what a later process needs to go on with a capture that was broken off. Present only while it runs.
+"""journal.ndjson: what a later process needs to resume an interrupted capture. It exists only while the capture runs.
 
 One line of JSON for each step:
-{"plan": {...}}                                  what is going to be asked
+{"plan": {...}}                                  the questions to ask
 {"begun": key}                                   a question is being asked; `key` may also be a step of the capture
-{"stopped": key}                                 it was left in good order: the operator was asked to stop
+{"stopped": key}                                 the question was left because the operator stopped: it did not kill the process
 {"key", "artifacts", "gaps", "origins", ...}     a question is done; written before its files get their names
 {"interrupted": reason}                          the timeout ran out, or the Investigation was cancelled
-{"upload": "begun"}                              some files may lie in object storage
+{"upload": "begun"}                              some files may be in object storage
 """
 
 import os
@@ -26,7 +26,7 @@ from aletheia_operator.text.trace_ids import TraceIds
 
 
 class Origin(NamedTuple):
-    """Where an artifact's entries came from: the document's source and category."""
+    """Source and category of the document of an artifact."""
 
     source: str
     category: str
@@ -34,18 +34,18 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Done:
-    """A question that is done: what it became."""
+    """A question that is done, with its artifacts and gaps."""
 
     key: str
     artifacts: tuple[Artifact, ...] = ()
     gaps: tuple[Gap, ...] = ()
     trace_ids: TraceIds | None = None
-    """Those that its entries mention; None where they are not wanted, or not known any more (see `to_line`)."""
+    """Trace ids in its entries. None: they are not needed, or not known any more (see `to_line`)."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    """By the artifact's path."""
+    """Origins by the artifact's path."""
 
     def to_line(self, sealed: bool) -> dict[str, Any]:
-        """The journal's line. In a sealed session it is without trace ids, which are content of log lines."""
+        """Return the journal's line. In a sealed session it omits trace ids, which are content of log lines."""
         line: dict[str, Any] = {
             "key": self.key,
             "artifacts": [artifact.to_json() for artifact in self.artifacts],
@@ -70,15 +70,15 @@ class Done:
 
 @dataclass
 class Progress:
-    """How far a capture came, as its journal tells."""
+    """The progress of a capture, from its journal."""
 
     plan: dict[str, Any] | None = None
     upload_begun: bool = False
     interruption: str | None = None
-    """Why it was ended early, a GapReason; None if it was not."""
+    """GapReason of its early end. None: it was not ended early."""
     done: dict[str, Done] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
-    """By question: how often the process died while it was asked."""
+    """Number of times that the process died while a question was asked, by question."""
 
     def take_up(self, line: Any, is_whole: Callable[[Artifact], bool]) -> None:
         """Apply one line. A question counts as done only if `is_whole` holds for all of its artifacts.
@@ -105,9 +105,9 @@ class Progress:
 
 
 def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
-    """Append a line. Raises OSError, and leaves the journal as it was then.
+    """Append a line. On an OSError the journal is left as it was.
 
-    Without `sync` a line survives the process, but maybe not the machine; the first line is always synced.
+    Without `sync` a line survives a crash of the process, but perhaps not of the machine. The first line is always synced.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
@@ -126,13 +126,13 @@ def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
 
 
 def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:
-    """Read the journal; an absent one is an empty one. A torn last line is cut off. Raises OSError."""
+    """Read the journal. A missing one counts as empty. An incomplete last line is removed. Raises OSError."""
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
     progress = Progress()
     for line in whole.splitlines():
-        with suppress(ValueError, KeyError, TypeError):  # a damaged line costs its own question alone
+        with suppress(ValueError, KeyError, TypeError):  # a damaged line loses only its own question
             progress.take_up(orjson.loads(line), is_whole)
     return progress

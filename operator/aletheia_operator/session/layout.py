@@ -1,11 +1,11 @@
-"""Where everything of a session lies. All paths come from here."""
+"""Paths of sessions and their files. All paths come from here."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
 SINGLES = ("timeline",)
-"""Of these a session has one file each."""
+"""Categories of which a session has exactly one file."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SessionLayout:
 
     @property
     def volume(self) -> Path:
-        """The volume's own record."""
+        """Return the path of the volume's own record."""
         return self.root / "volume.json"
 
     def session(self, session_id: str) -> Path:
@@ -30,16 +30,16 @@ class SessionLayout:
         return self.session(session_id) / "manifest.json"
 
     def journal(self, session_id: str) -> Path:
-        """Present only while the capture runs."""
+        """Return the path of the journal, which exists only while the capture runs."""
         return self.session(session_id) / "journal.ndjson"
 
     def single(self, session_id: str, category: str) -> Path | None:
-        """The one file of a category of which a session has one alone; None for other categories."""
+        """Return the path of the only file of a category in SINGLES; None for other categories."""
         return self.session(session_id) / "data" / f"{category}.json" if category in SINGLES else None
 
     def data(self, session_id: str, category: str) -> Path:
         return self.session(session_id) / "data" / category
 
     def retention_record(self, session_id: str) -> Path:
-        """Present only where something is to be remembered of how long the session is kept."""
+        """Return the path of the retention record, which exists only if it differs from the default."""
         return self.session(session_id) / "custody.json"

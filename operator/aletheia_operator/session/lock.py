@@ -1,4 +1,4 @@
-"""One process at a time works on a session: a lock (flock) on its directory, which the kernel lifts when that process ends."""
+"""Lets one process at a time work on a session, by a lock (flock) on its directory. The kernel releases it at process exit."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""manifest.json, the truth about a session: every artifact with its digest, every gap. Status is its projection."""
+"""manifest.json, the record of a session: every artifact with its digest, and every gap. Status is made from it."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -15,7 +15,7 @@ Upload = UploadStatus
 
 
 class InvestigationReference(Model):
-    """Whose session it is."""
+    """The Investigation that a session belongs to."""
 
     namespace: str
     name: str
@@ -23,7 +23,7 @@ class InvestigationReference(Model):
 
 
 class Manifest(Model):
-    """What a session holds. `phase` is `Running` until the capture has ended."""
+    """The content of a session. `phase` is `Running` until the capture has ended."""
 
     schema_version: Literal[1] = 1
     session_id: str
@@ -34,11 +34,11 @@ class Manifest(Model):
     start_time: datetime
     completion_time: datetime | None = None
     expiration_time: datetime | None = None
-    """When the data was removed; `artifacts` then lists what there was."""
+    """When the data was removed; `artifacts` still lists it. None: the data is there."""
     operator_version: str
     encryption: Encryption | None = None
     upload: Upload | None = None
-    """Where a copy of the session was put, before this manifest was written."""
+    """Where a copy of the session was uploaded to, before this manifest was written. None: it was not."""
     questions: int = 0
     artifacts: list[Artifact] = Field(default_factory=list)
     gaps: list[Gap] = Field(default_factory=list)

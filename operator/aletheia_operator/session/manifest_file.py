@@ -1,6 +1,6 @@
-"""manifest.json as bytes: the one reader and the one writer, with the same limit for capture, export, import and sweep.
+"""Reads and writes manifest.json, with the same limit for capture, export, import and sweep.
 
-A manifest is taken only when every value in it is one that we could have written: the rest of the code trusts it.
+A manifest is accepted only if the operator could have written every value in it: the rest of the code trusts it.
 
 Unreadable
 ├── NoManifest     there is none
@@ -30,15 +30,15 @@ _YEARS = range(1970, 9000)  # of times that retention can be added to
 
 
 class Unreadable(Exception):
-    """There is no manifest that can be read; the message says why."""
+    """The manifest cannot be read. The message says why."""
 
 
 class NoManifest(Unreadable):
-    """The session or its manifest is not there."""
+    """The session or its manifest does not exist."""
 
 
 class NewerManifest(Unreadable):
-    """A newer version of the operator wrote it. `uid` is its Investigation's, '' if not known."""
+    """A newer version of the operator wrote the manifest. `uid`: of its Investigation; '' if not known."""
 
     def __init__(self, message: str, uid: str) -> None:
         super().__init__(message)
@@ -46,12 +46,12 @@ class NewerManifest(Unreadable):
 
 
 def read_manifest(layout: SessionLayout, session_id: str) -> Manifest:
-    """The manifest of a session of the volume. Raises Unreadable."""
+    """Read the manifest of a session of the volume. Raises Unreadable."""
     return read_session(layout.session(session_id))[0]
 
 
 def read_session(directory: Path) -> tuple[Manifest, bytes]:
-    """The manifest of a session in the directory of its id, and its bytes. Raises Unreadable."""
+    """Read the manifest, and its bytes, of a session in the directory of its id. Raises Unreadable."""
     manifest, content = read_copy(directory)
     if manifest.session_id != directory.name:
         raise Unreadable(
@@ -61,7 +61,7 @@ def read_session(directory: Path) -> tuple[Manifest, bytes]:
 
 
 def read_copy(directory: Path) -> tuple[Manifest, bytes]:
-    """As `read_session`, of a directory with any name. Raises Unreadable."""
+    """Read the manifest, and its bytes, in a directory of any name. Raises Unreadable."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(directory / "manifest.json", flags), "rb") as file:
@@ -79,7 +79,7 @@ def read_copy(directory: Path) -> tuple[Manifest, bytes]:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """The manifest in these bytes. Raises Unreadable."""
+    """Parse a manifest. Raises Unreadable."""
     if len(content) > MAX_MANIFEST_BYTES:
         raise Unreadable(f"manifest.json is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
@@ -96,9 +96,9 @@ def parse_manifest(content: bytes) -> Manifest:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """The manifest as it is written. One that no reader would take is made smaller; OSError (EFBIG) if that is not enough.
+    """Encode a manifest. One that is too large for readers is shortened; raises OSError (EFBIG) if that is not enough.
 
-    What goes then are the summaries, which the artifacts themselves have, and gaps after the first thousand.
+    Shortening removes the summaries, which the artifacts also have, and gaps after the first thousand.
     """
     content = _encoded(manifest)
     if len(content) > MAX_MANIFEST_BYTES:
@@ -109,7 +109,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def is_data_path(path: str) -> bool:
-    """Whether it is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
+    """Return whether a path is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
     folder, _, name = path.rpartition("/")
     return (
         folder in _FOLDERS
@@ -155,7 +155,7 @@ def _refuse_newer(content: bytes) -> None:
 
 
 def _fault_of_json(content: bytes) -> str:
-    """What is no JSON though the model's parser takes it: NaN and Infinity."""
+    """Say what is not JSON although the model's parser accepts it (NaN and Infinity); '' if nothing."""
     if b"NaN" in content or b"Infinity" in content:
         try:
             orjson.loads(content)
@@ -165,7 +165,7 @@ def _fault_of_json(content: bytes) -> str:
 
 
 def _fault(manifest: Manifest) -> str:
-    """What is wrong with a manifest whose types are right; '' if nothing."""
+    """Say what is wrong with a manifest whose types are right; '' if nothing."""
     owner = manifest.investigation
     for name, value in (("namespace", owner.namespace), ("name", owner.name), ("uid", owner.uid)):
         if not _OWNER.fullmatch(value):

@@ -43,7 +43,7 @@ def session_id(uid: str, digits: int) -> str:
 
 
 def is_session_id(text: str) -> bool:
-    """Whether it has the form of a session's id."""
+    """Return whether a text has the form of a session id."""
     return re.fullmatch(rf"INC-[0-9A-F]{{4,{MAX_SESSION_ID_DIGITS}}}", text) is not None
 
 

@@ -1,6 +1,6 @@
-"""Public keys that protect nothing, or that the age library crashes on: refused before anything is sealed to them.
+"""Refuses public keys that protect nothing, or that crash the age library, before anything is sealed to them.
 
-An X25519 point of low order makes every shared secret zero (RFC 7748, section 6.1), an RSA exponent of 0 or 1 encrypts nothing.
+An X25519 point of low order makes every shared secret zero (RFC 7748, section 6.1). An RSA exponent of 0 or 1 encrypts nothing.
 """
 
 import base64
@@ -27,7 +27,7 @@ def require_protection(recipient: str) -> None:
 
 
 def _ssh_fields(recipient: str, count: int) -> list[bytes]:
-    """The fields of an SSH public key after its type (RFC 4253, section 6.6). Raises ValueError."""
+    """Return the fields of an SSH public key after its type (RFC 4253, section 6.6). Raises ValueError."""
     blob = base64.b64decode(recipient.split()[1], validate=True)
     fields = []
     while blob:
@@ -56,13 +56,13 @@ def _require_x25519(point: bytes) -> None:
 
 
 def _montgomery(point: bytes) -> bytes:
-    """An Ed25519 point as X25519 has it: u = (1 + y) / (1 - y) (RFC 7748, section 4.1); 0 for the neutral element."""
+    """Convert an Ed25519 point to X25519: u = (1 + y) / (1 - y) (RFC 7748, section 4.1); 0 for the neutral element."""
     y = int.from_bytes(point, "little") & (2**255 - 1)
     u = (1 + y) * pow(1 - y, _PRIME - 2, _PRIME) % _PRIME
     return u.to_bytes(32, "little")
 
 
 def _bech32_bytes(text: str) -> bytes:
-    """The bytes of a Bech32 text, its checksum left to the age library. Raises ValueError."""
+    """Decode a Bech32 text. The age library checks its checksum. Raises ValueError."""
     bits = "".join(f"{_BECH32.index(character):05b}" for character in text.partition("1")[2][:-6])
     return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))

@@ -1,4 +1,4 @@
-"""Letting data go: a session's data expires, or the session is removed. Whether, is decided elsewhere."""
+"""Removes the data of a session (expiry), or the whole session. The caller decides which."""
 
 import shutil
 from datetime import datetime
@@ -13,9 +13,9 @@ from aletheia_operator.session.staging import discard_tree, hide_session
 
 
 def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
-    """Remove a finished session's data and say so in its manifest, which stays; the manifest.
+    """Remove a finished session's data. Returns the manifest, which stays and records the expiry.
 
-    The manifest says it first: what a crash leaves of the data is removed by the next call. Raises SessionBusy, Unreadable,
+    The manifest is written first: if a crash leaves data behind, the next call removes it. Raises SessionBusy, Unreadable,
     OSError; PermissionError if the capture has not ended, or the session is on hold or imported.
     """
     directory = layout.session(session_id)
@@ -37,9 +37,9 @@ def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
 
 
 def remove(layout: SessionLayout, session_id: str, *, by_hand: bool = False) -> None:
-    """Remove a session and all that is in its directory. Raises SessionBusy, OSError, and PermissionError if it is to stay.
+    """Remove a session and all in its directory. Raises SessionBusy, OSError, and PermissionError if it must stay.
 
-    `by_hand`: a person asked for it, so that only a hold keeps it; else also retention.keep and an import do.
+    `by_hand`: a user asked for it, so only a hold keeps it. Otherwise retention.keep and an import keep it, too.
     """
     with locked(layout.session(session_id)):
         with retention_lock(layout):

@@ -1,7 +1,7 @@
-"""What a session's directory remembers of how long it is kept (`custody.json`): its Investigation may be gone.
+"""Stores how long a session is kept, beside it (`custody.json`): its Investigation may be gone.
 
-The operator writes what the Investigation says, `aletheia session hold` what people say on the volume, each without undoing
-the other. One lock for the whole volume, taken for milliseconds, keeps a hold and a removal from crossing.
+The operator writes what the Investigation says. `aletheia session hold` writes holds that users set on the volume. Neither
+changes the other's fields. One lock for the whole volume, held for milliseconds, separates holds from removals.
 """
 
 import fcntl
@@ -21,37 +21,37 @@ from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy, unlock
 
 LEGAL_HOLD = f"{GROUP}/legal-hold"
-"""Annotation of an Investigation."""
+"""Annotation that puts an Investigation's session on hold."""
 MAX_RECORD_BYTES = 64 * 1024
 UNREADABLE = "custody.json cannot be read"
 _LOCK_SECONDS = 10.0
 
 
 def legal_hold_of(metadata: Mapping[str, Any]) -> str | None:
-    """The legal hold that an Investigation's annotation sets: its value, `set` if empty; None without or for `false`."""
+    """Return the value of an Investigation's legal hold annotation, `set` if it is empty; None without one, or for `false`."""
     value = (metadata.get("annotations") or {}).get(LEGAL_HOLD)
     return None if value in (None, "false") else str(value) or "set"
 
 
 class RetentionRecord(Model):
-    """Without the file: nothing keeps the session but its Investigation."""
+    """How long a session is kept. The default, without a file: as long as its Investigation."""
 
     keep: bool = False
-    """Stays when its Investigation is deleted (spec.retention.keep)."""
+    """Whether it stays when its Investigation is deleted (spec.retention.keep)."""
     imported: bool = False
-    """Restored from an archive: the Investigation of that name and uid, if there is one, does not decide on it."""
+    """Whether it was imported from an archive: then no Investigation decides about it."""
     legal_hold: str | None = None
-    """Value of the Investigation's annotation; None without it. While it is set nothing removes the data."""
+    """Value of the Investigation's annotation; None without it. While it is set, nothing removes the data."""
     hold: str | None = None
-    """Reason given to `aletheia session hold`; None without. Holds like the annotation, and only `release` lifts it."""
+    """Reason given to `aletheia session hold`; None without a hold. It works like the annotation; only `release` lifts it."""
     orphaned_since: datetime | None = None
-    """When its Investigation was first found to be gone."""
+    """When its Investigation was first found to be gone; None if it is not."""
     spared: str | None = None
-    """Why the session stays though its Investigation is gone: perhaps nobody deleted that. None if there is no such reason."""
+    """Why the session stays although its Investigation is gone: perhaps nobody deleted it. None: it does not stay for that."""
 
     @property
     def hold_reason(self) -> str | None:
-        """Why nothing may remove the data; None if it is not on hold."""
+        """Reason of the hold; None if it is not on hold."""
         return self.hold if self.hold is not None else self.legal_hold
 
     @property
@@ -61,7 +61,7 @@ class RetentionRecord(Model):
 
 
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:
-    """The record. One that cannot be read is a hold: a session is better kept too long than lost."""
+    """Read the record. One that cannot be read counts as a hold: a session is better kept too long than lost."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(layout.retention_record(session_id), flags), "rb") as file:
@@ -73,7 +73,7 @@ def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRe
 
 
 def update_retention_record(layout: SessionLayout, session_id: str, **changes: Any) -> RetentionRecord:
-    """Change fields of the record and leave the others; the new record. Raises SessionBusy, OSError."""
+    """Change fields of the record, and return it. Other fields stay. Raises SessionBusy, OSError."""
     with retention_lock(layout):
         before = read_retention_record(layout, session_id)
         after = before.model_copy(update=changes)
@@ -88,7 +88,7 @@ def retention_record_bytes(record: RetentionRecord) -> bytes:
 
 @contextmanager
 def retention_lock(layout: SessionLayout) -> Iterator[None]:
-    """Nobody else changes or acts on a retention record within the context. Raises SessionBusy after 10 s, OSError."""
+    """Lock all retention records of the volume within the context. Raises SessionBusy after 10 s, OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(layout.root / ".retention.lock", flags, 0o640)
     deadline = time.monotonic() + _LOCK_SECONDS

@@ -19,7 +19,7 @@ SEALED_SUFFIX = ".age"
 
 
 class Encryption(Model):
-    """How a session is sealed."""
+    """How a session is sealed: its keys, and what opens them."""
 
     recipients: list[str] = Field(min_length=1)
     """Public keys that every file is encrypted to; the first is the session's own."""

@@ -1,4 +1,4 @@
-"""A session in the making: filled in a hidden directory, then renamed into place in one step, or gone."""
+"""Makes a session in a hidden directory, which is then renamed into place in one step, or removed."""
 
 import errno
 import os
@@ -15,14 +15,14 @@ _PREFIX = ".new-"
 
 
 class StagingBusy(OSError):
-    """Another process fills a directory of that name; it may be tried again."""
+    """Another process fills a directory of that name. Try again later."""
 
 
 @contextmanager
 def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
-    """An empty directory beside the sessions, removed at the end unless `publish` moved it.
+    """Yield an empty directory beside the sessions. It is removed at the end unless `publish` moved it.
 
-    `name`: what is staged. A directory of that name that a killed process left is emptied and used again.
+    `name`: of what is staged. A directory of that name that a killed process left is emptied and reused.
     """
     make_directory(layout.sessions)
     path = layout.sessions / f"{_PREFIX}{name}"
@@ -39,7 +39,7 @@ def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
 
 
 def publish(path: Path, target: Path) -> bool:
-    """Move a staged directory to `target`. False if something is there already."""
+    """Move a staged directory to `target`. Returns False if something is there already."""
     for directory, _, _ in os.walk(path):
         sync_directory(Path(directory))
     try:
@@ -53,7 +53,7 @@ def publish(path: Path, target: Path) -> bool:
 
 
 def hide_session(layout: SessionLayout, session_id: str) -> Path:
-    """Take a session away in one step, so that nobody sees half of it. Returns where its files wait for removal."""
+    """Move a session out of sight in one step, so that it is never seen half removed. Returns the path of its files."""
     trash = layout.sessions / f"{_PREFIX}removed-{session_id}"
     shutil.rmtree(trash, ignore_errors=True)
     os.rename(layout.session(session_id), trash)
@@ -62,13 +62,13 @@ def hide_session(layout: SessionLayout, session_id: str) -> Path:
 
 
 def discard_tree(path: Path) -> None:
-    """Remove a directory with all that is in it, where it is there."""
+    """Remove a directory and all in it, if it exists."""
     with suppress(FileNotFoundError):
         shutil.rmtree(path)
 
 
 def remove_leftovers(layout: SessionLayout) -> None:
-    """Remove staged directories that no process holds any more."""
+    """Remove staged directories that no process has locked."""
     if not layout.sessions.is_dir():
         return
     for path in list(layout.sessions.glob(f"{_PREFIX}*")):

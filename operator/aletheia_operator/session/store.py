@@ -1,10 +1,9 @@
-"""The atomic store: at every moment, and after every crash, a file is either absent or whole.
+"""The atomic store of sessions: at every moment, and after every crash, a file is either absent or complete.
 
 A file is written beside its target under a temporary name (O_EXCL, O_NOFOLLOW), synced, renamed, and its directory synced.
-While a capture runs, `journal.ndjson` has the plan and then a line for each question that is done, written before its files
-get their names: after a crash the next process finishes what a line promises, goes on from there, and removes files that no
-line names. The manifest is written last. One process at a time works on a session (`lock`). All calls block: call them in a
-thread.
+While a capture runs, `journal.ndjson` has the plan, and a line for each question that is done, written before its files get
+their names. After a crash the next process renames the files of these lines, removes files that no line names, and goes on.
+The manifest is written last. One process at a time works on a session (`lock`). All calls block: call them in a thread.
 """
 
 import errno
@@ -32,14 +31,14 @@ from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
 
 _NO_FILE_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
-"""Say that something else than a manifest lies there; every other error is the volume's own."""
+"""Errors that mean that there is no manifest. Every other error is a failure of the volume."""
 
 
 def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
-    """The manifest of the session that belongs to the Investigation with this uid; None if there is none.
+    """Return the manifest of the session of the Investigation with this uid; None if it has none.
 
-    A directory whose manifest cannot be read is another's: a new session gets a longer id. Raises OSError if the volume
-    fails, or if the session is this Investigation's and a newer version of the operator wrote it.
+    A directory with an unreadable manifest counts as another Investigation's: a new session gets a longer id. Raises OSError
+    if the volume fails, or if a newer version of the operator wrote this Investigation's session.
     """
     for digits in range(4, MAX_SESSION_ID_DIGITS):
         try:
@@ -57,7 +56,7 @@ def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
 
 
 def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
-    """Make a session with `template` (its id replaced by a free one) as its first manifest, in one atomic step."""
+    """Make a session in one atomic step, and return its manifest: `template` with a free id."""
     with staging(layout, template.investigation.uid) as made:
         for digits in range(4, MAX_SESSION_ID_DIGITS):
             manifest = template.model_copy(update={"session_id": session_id(template.investigation.uid, digits)})
@@ -93,7 +92,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Close every scratch file that is left, and unlock the session."""
+        """Close the remaining scratch files, and unlock the session."""
         with self._guard:
             scratches, self._scratches = self._scratches, set()
             directory, self._directory = self._directory, -1
@@ -108,50 +107,50 @@ class Session:
 
     @property
     def done(self) -> dict[str, Done]:
-        """What is done, by the questions' keys."""
+        """Questions that are done, by key."""
         return self.progress.done
 
     def record_plan(self, plan: dict[str, Any]) -> None:
-        """Keep what is going to be asked, so that a later process asks the same."""
+        """Record the plan, so that a later process asks the same."""
         self.progress.plan = plan
         self._append_to_journal({"plan": plan})
 
     def record_begun(self, key: str) -> None:
-        """Keep that a question is being asked, so that one that kills the process is not asked for ever."""
+        """Record that a question is being asked, so that one that kills the process is not asked for ever."""
         self._append_to_journal({"begun": key}, sync=False)
 
     def record_stopped(self, key: str) -> None:
-        """Keep that a question was left in good order: it did not kill the process."""
+        """Record that a question was left because the operator stopped: it did not kill the process."""
         self._append_to_journal({"stopped": key}, sync=False)
 
     def record_interruption(self, reason: str) -> None:
-        """Keep why the capture ends early, so that a later process says the same."""
+        """Record why the capture ends early, so that a later process reports the same reason."""
         self.progress.interruption = reason
         self._append_to_journal({"interrupted": reason})
 
     def record_upload(self) -> None:
-        """Keep that the upload begins, so that a later process looks for what was sent."""
+        """Record that the upload begins, so that a later process looks for files that were sent."""
         self._append_to_journal({"upload": "begun"})
 
     @property
     def seal(self) -> Seal | None:
-        """What encrypts the session's files; None where they are plain."""
+        """Encrypts the session's files. None: they are plain."""
         encryption = self.manifest.encryption
         return None if encryption is None else Seal(tuple(encryption.recipients))
 
     def record_encryption(self, encryption: Encryption) -> None:
-        """Keep how the session is sealed, before its first artifact."""
+        """Record how the session is sealed. Call it before the first artifact."""
         manifest = self.manifest.model_copy(update={"encryption": encryption})
         replace(self.layout.manifest(manifest.session_id), manifest_bytes(manifest))
         self.manifest = manifest
 
     def record(self, done: Done) -> None:
-        """Keep that a question is done, with its artifacts and gaps; then `publish` it."""
+        """Record that a question is done, with its artifacts and gaps. Call `publish` afterwards."""
         self.done[done.key] = done
         self._append_to_journal(done.to_line(sealed=self.seal is not None))
 
     def publish(self, done: Done) -> dict[str, OSError]:
-        """Give the committed artifacts of a recorded question their names; the paths of those that are lost, with the error."""
+        """Give the artifacts of a recorded question their names. Returns the paths of lost artifacts, with the errors."""
         refused = {}
         for artifact in done.artifacts:
             path = self.path / artifact.path
@@ -165,9 +164,9 @@ class Session:
         return refused
 
     def scratches(self, room: Callable[[int], None] | None = None) -> Scratches:
-        """Make the scratch files of one task, encrypted where the session is sealed; `close` closes those that are left.
+        """Return a maker of scratch files for one task. They are encrypted if the session is sealed.
 
-        `room`: see `Scratches`.
+        `close` closes those that are left. `room`: see `Scratches`.
         """
         scratches = Scratches(self.path, self.seal is not None, room)
         with self._guard:
@@ -177,7 +176,7 @@ class Session:
         return scratches
 
     def close_scratches(self, scratches: Scratches) -> None:
-        """The task is over: close its scratch files."""
+        """Close the scratch files of a task that has ended."""
         with self._guard:
             self._scratches.discard(scratches)
         scratches.close()
@@ -191,9 +190,9 @@ class Session:
         entries: EntryBuffer,
         now: datetime,
     ) -> Written:
-        """Write an artifact under a name that nothing else has or gets; `record` and `publish` make it appear. Raises OSError.
+        """Write an artifact under a unique name. `record` and `publish` make it appear. Raises OSError.
 
-        The name is `data/{category}/{name}_{timestamp}.json`, or `data/{category}.json` where a session has one alone.
+        The name is `data/{category}/{name}_{timestamp}.json`, or `data/{category}.json` if the category has only one file.
         """
         path = self._new_path(category, name, now)
         size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal)
@@ -213,7 +212,7 @@ class Session:
         return path
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
-        """The manifest with what is done, questions in the `order` of their keys."""
+        """Return the manifest with all that is done so far. `order`: keys of questions."""
         ranks = {key: rank for rank, key in enumerate(order)}
         answers = list(self.done.values())
         answers.sort(key=lambda done: ranks.get(done.key, len(ranks)))
@@ -225,7 +224,7 @@ class Session:
         )
 
     def finish(self, manifest: Manifest) -> str:
-        """Write the final manifest; its SHA-256 in hex."""
+        """Write the final manifest, and return its SHA-256 in hex."""
         content = manifest_bytes(manifest)
         replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
@@ -233,11 +232,11 @@ class Session:
         return hashlib.sha256(content).hexdigest()
 
     def manifest_sha256(self) -> str:
-        """SHA-256 of manifest.json, in hex."""
+        """Return the SHA-256 of manifest.json, in hex."""
         return hashlib.sha256(self.layout.manifest(self.manifest.session_id).read_bytes()).hexdigest()
 
     def _recover(self) -> None:
-        """Take up what an earlier process left: whole, listed artifacts stay, all else goes."""
+        """Resume after an earlier process: keep complete artifacts of the journal, and remove all other files."""
         try:
             self.manifest = read_manifest(self.layout, self.manifest.session_id)
         except Unreadable as e:
@@ -246,7 +245,7 @@ class Session:
             self._remove_journal()
             return
         for planted in (self.path / "data", self.layout.journal(self.manifest.session_id)):
-            if planted.is_symlink():  # never made by us, and followed it would lead outside
+            if planted.is_symlink():  # the operator makes none, and this one may lead outside
                 planted.unlink()
         self.progress = journal.read(self.layout.journal(self.manifest.session_id), self._is_whole)
         self._names = {self.path / artifact.path for done in self.done.values() for artifact in done.artifacts}
@@ -267,7 +266,7 @@ class Session:
 
 
 def _publish(path: Path) -> None:
-    """Give a committed file its name, where it has not got it."""
+    """Give a recorded file its name, unless it has it."""
     with suppress(FileNotFoundError):
         os.rename(temporary(path), path)
     if not path.exists():
@@ -276,7 +275,7 @@ def _publish(path: Path) -> None:
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
-    """Whether an artifact is there as the journal says. One that has not got its name yet gets it. Raises OSError."""
+    """Return whether an artifact is there as the journal says. One under its temporary name is renamed. Raises OSError."""
     if _has_digest(path, sha256):
         return True
     if not _has_digest(temporary(path), sha256):

@@ -1,6 +1,6 @@
-"""A tar archive (POSIX.1-2001) written and read as a stream, with regular files alone.
+"""Writes and reads tar archives (POSIX.1-2001) of regular files, as streams.
 
-Python's `tarfile` writes and reads more than we want: links, devices, sparse files, headers of any size.
+Python's `tarfile` also reads links, devices, sparse files and headers of any size, which are refused here.
 """
 
 import io
@@ -22,7 +22,7 @@ class ArchiveError(Exception):
 
 
 def file_header(name: str, size: int, modified: datetime) -> bytes:
-    """What stands before the content of a file, which `padding` follows."""
+    """Return the header before the content of a file. `padding` comes after the content."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, _FILE_MODE, int(modified.timestamp())
     return info.tobuf(tarfile.PAX_FORMAT)
@@ -35,12 +35,12 @@ def folder_header(name: str, modified: datetime) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """The zeros that fill the last block of a file of so many bytes."""
+    """Return the zeros that fill the last block of a file of `size` bytes."""
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
 def next_file(archive: BinaryIO) -> tuple[str, int] | None:
-    """Name and size of the next regular file; None at the end. Raises ArchiveError for every other kind of member."""
+    """Return name and size of the next regular file; None at the end. Raises ArchiveError for other kinds of members."""
     info = _read_header(archive)
     extended: dict[bytes, bytes] = {}
     if info is not None and info.type == tarfile.XHDTYPE:
@@ -73,7 +73,7 @@ def require_end(archive: BinaryIO) -> None:
 
 
 def read_exactly(archive: BinaryIO, size: int) -> bytes:
-    """So many bytes. Raises ArchiveError if there are fewer."""
+    """Read exactly `size` bytes. Raises ArchiveError if there are fewer."""
     buffer = io.BytesIO()
     while (left := size - buffer.tell()) and (part := archive.read(left)):
         buffer.write(part)
@@ -93,7 +93,7 @@ def _read_header(archive: BinaryIO) -> tarfile.TarInfo | None:
 
 
 def _read_extended_header(archive: BinaryIO, size: int) -> dict[bytes, bytes]:
-    """A long path or a large size, which is all that our own export puts there."""
+    """Read an extended header. Only a long path and a large size are accepted: our export writes nothing else."""
     if not 0 < size <= MAX_EXTENDED_HEADER_BYTES:
         raise ArchiveError(f"an extended header is larger than {MAX_EXTENDED_HEADER_BYTES} bytes")
     rest = read_exactly(archive, size)

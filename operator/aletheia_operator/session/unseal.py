@@ -16,21 +16,21 @@ from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, open_by_id
 
 
 def open_key(encryption: Encryption, *, password: str | None, identities: Sequence[Any]) -> str:
-    """Decrypt the session's secret key: with the password, or with identities if that is None. Raises age.AgeError."""
+    """Decrypt the session's secret key with the password; `password` None: with the identities. Raises age.AgeError."""
     if password is not None:
         return open_by_password(encryption, password)
     return open_by_identities(encryption, identities)
 
 
 def plain_path(artifact: Artifact) -> str:
-    """The artifact's path once it is decrypted."""
+    """Return the artifact's path after decryption."""
     return artifact.path.removesuffix(SEALED_SUFFIX)
 
 
 def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Callable[[bytes], object]) -> None:
     """Decrypt one file of a session with its secret key, flat memory. Raises age.AgeError, OSError.
 
-    If it fails, what was written before is genuine but not whole.
+    If it fails, what was written before is genuine but incomplete.
     """
     descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -43,7 +43,7 @@ def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Calla
 def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path) -> None:
     """Write the manifest and every file, decrypted, into a new folder. Raises age.AgeError, OSError.
 
-    The folder appears when all of it is there. If one file cannot be opened to its end, nothing is left of any.
+    The folder appears when it is complete. If one file cannot be decrypted to its end, nothing is left.
     """
     made = target.with_name(f"{target.name}.part")
     try:
@@ -64,10 +64,10 @@ def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path)
 
 
 def replace_encryption(layout: SessionLayout, before: Manifest, encryption: Encryption) -> Manifest:
-    """Put a session under another lock, in one atomic step: the files stay as they are. The new manifest.
+    """Replace what opens a session, in one atomic step, and return the new manifest. The files stay as they are.
 
-    `before`: the manifest that the new lock was made from. Raises SessionBusy, Unreadable, OSError; PermissionError if the
-    capture has not ended, the data has expired, or somebody else changed the lock meanwhile.
+    `before`: the manifest that `encryption` was made from. Raises SessionBusy, Unreadable, OSError; PermissionError if the
+    capture has not ended, the data has expired, or another process resealed the session meanwhile.
     """
     session_id = before.session_id
     with locked(layout.session(session_id)):

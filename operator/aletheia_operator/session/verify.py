@@ -14,7 +14,7 @@ from aletheia_operator.session.manifest_file import read_session
 
 _KEPT = ("manifest.json", "custody.json")
 OWN_FILES = frozenset({*_KEPT, *(temporary(Path(name)).name for name in _KEPT)})
-"""Also the temporary files that a process leaves if it is killed while it replaces one of them."""
+"""Files of a session that the manifest does not list, and the temporary files that a killed process may leave."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Verification:
 
 
 def verify(directory: Path) -> Verification:
-    """Check every file of the session in a directory, digests included. Raises Unreadable.
+    """Check every file of the session in a directory, with its digest. Raises Unreadable.
 
-    Of an expired session no file may be left; of one that is being captured every file is extra.
+    An expired session must have no data file. While a capture runs, every data file counts as extra.
     """
     manifest, content = read_session(directory)
     artifacts = {} if manifest.expiration_time else {artifact.path: artifact for artifact in manifest.artifacts}

@@ -1,4 +1,4 @@
-"""What the session volume knows of itself (`volume.json`): its own id, and the cluster that its sessions are of."""
+"""The session volume's own record (`volume.json`): its id, and the cluster that its sessions belong to."""
 
 import fcntl
 import os
@@ -20,29 +20,29 @@ class Volume(Model):
 
     id: str
     cluster: str | None = None
-    """Uid of the namespace kube-system, which is a cluster's own; None until it was looked up."""
+    """Uid of the namespace kube-system, which identifies a cluster. None: not looked up yet."""
     operators: tuple[str, ...] = ()
     """Identities of the operators that worked on this volume, the latest last."""
 
 
 def open_volume(layout: SessionLayout) -> Volume:
-    """The volume's record, which is made if there is none. Raises OSError, also for a record that cannot be read."""
+    """Return the volume's record, made if there is none. Raises OSError, also for a record that cannot be read."""
     return _read(layout) or _change(layout)
 
 
 def bind_volume(layout: SessionLayout, cluster: str) -> Volume:
-    """Note the cluster, if none was noted before; the record as it is then. Raises OSError."""
+    """Record the cluster, unless one was recorded before. Returns the record. Raises OSError."""
     volume = open_volume(layout)
     return volume if volume.cluster else _change(layout, cluster=cluster)
 
 
 def rebind_volume(layout: SessionLayout, cluster: str) -> Volume:
-    """Note another cluster than before; the record as it is then. Raises OSError."""
+    """Record another cluster than before. Returns the record. Raises OSError."""
     return _change(layout, cluster=cluster)
 
 
 def note_operator(layout: SessionLayout, identity: str) -> Volume:
-    """Note an operator that works on this volume; the record as it is then. Raises OSError."""
+    """Record an operator that works on this volume. Returns the record. Raises OSError."""
     volume = open_volume(layout)
     return volume if volume.operators[-1:] == (identity,) else _change(layout, operator=identity)
 
@@ -57,7 +57,7 @@ def _read(layout: SessionLayout) -> Volume | None:
 
 
 def _change(layout: SessionLayout, operator: str | None = None, **changes: str) -> Volume:
-    """Change the record, or make it; nobody else does meanwhile, for all who begin at once must have the same id."""
+    """Change the record, or make it, under a lock: processes that start at once must get the same id."""
     root = layout.volume.parent
     make_directory(root)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
