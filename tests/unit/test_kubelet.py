@@ -174,12 +174,12 @@ async def test_a_certificate_of_another_host(authority: Authority, tmp_path: Pat
 async def test_a_node_is_read_by_a_few_at_a_time() -> None:
     """Each node has turns of its own."""
     async with kubelets() as client:
-        turns = [client.turn("https://node-1", "shop") for _ in range(LOGS_AT_ONCE)]
+        turns = [client.slot("https://node-1", "shop") for _ in range(LOGS_AT_ONCE)]
         for turn in turns:
             await turn.__aenter__()
-        async with asyncio.timeout(1), client.turn("https://node-2", "shop"):
+        async with asyncio.timeout(1), client.slot("https://node-2", "shop"):
             pass
-        waiting = asyncio.ensure_future(client.turn("https://node-1", "shop").__aenter__())
+        waiting = asyncio.ensure_future(client.slot("https://node-1", "shop").__aenter__())
         await asyncio.sleep(0)
         assert not waiting.done()
         await turns[0].__aexit__(None, None, None)
