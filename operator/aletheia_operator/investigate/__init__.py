@@ -1,4 +1,4 @@
-"""One Investigation, from spec to manifest. The same function for the operator, a Job and the command line."""
+"""Captures one Investigation, from spec to manifest. The same function serves the operator, a Job and the command line."""
 
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.investigate.budget import Budget

@@ -1,6 +1,6 @@
-"""Finishing a session that no capture works on any more: its manifest must not say `Running` for ever.
+"""Finishes a session that no capture works on any more: its manifest must not say `Running` for ever.
 
-That is so where the manifest could not be saved at the end, and where the Investigation was deleted while it was captured.
+That happens if the manifest could not be saved at the end, or if the Investigation was deleted during its capture.
 """
 
 from datetime import datetime
@@ -58,7 +58,7 @@ def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> 
 
 
 def _questions(session: Session) -> list[Question] | None:
-    """What was planned; None without a plan, or with one that another version of the operator wrote."""
+    """Return the planned questions; None without a plan, or with the plan of another version of the operator."""
     try:
         return [Question(**question) for question in (session.progress.plan or {})["questions"]]
     except (KeyError, TypeError):

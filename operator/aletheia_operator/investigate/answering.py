@@ -1,4 +1,4 @@
-"""Asking the questions of a plan: each ends as artifacts, gaps or both, whatever breaks in between."""
+"""Asks the questions of a plan. Each ends with artifacts, gaps or both, whatever fails."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ GIVEN_UP = "given up: the operator's process ended twice while it was asked, per
 
 @dataclass
 class Answering:
-    """Asks questions of one capture. `report` is called after each."""
+    """Asks the questions of one capture. `report` is called after each."""
 
     session: Session
     tools: Tools
@@ -50,10 +50,10 @@ class Answering:
         self._logs_left = 0
         self._logs_done = asyncio.Event()
         self._trace_ids: tuple[list[str], bool] = [], False
-        self._blind = False  # whether logs are done of which no trace ids are known
+        self._blind = False  # whether the trace ids of some captured logs are not known
 
     async def ask(self, questions: Sequence[Question]) -> None:
-        """Ask those of the questions that are not done, until the deadline; afterwards every one is done."""
+        """Ask the questions that are not done, until the deadline. Afterwards all are done."""
         done = self.session.done
         waiting = [question for question in questions if question.key not in done]
         self.views.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
@@ -67,7 +67,7 @@ class Answering:
         await self.deadline.run([self._answer(question, slots) for question in waiting])
 
     async def _answer(self, question: Question, slots: Slots) -> None:
-        """One question to its end."""
+        """Ask one question to its end."""
         answer = Answer()
         deaths = self.session.progress.deaths[question.key]
         try:
@@ -76,7 +76,7 @@ class Answering:
             if question.after_logs:
                 await self._logs_done.wait()
                 self._say_blind(question, answer)
-            async with slots.turn(question), self._counted(question, suspect=bool(deaths)):
+            async with slots.slot(question), self._counted(question, suspect=bool(deaths)):
                 await self._fetch(question, answer)
         except asyncio.CancelledError:
             if self.deadline.interruption is None:  # the process stops: the next one goes on
@@ -142,7 +142,7 @@ class Answering:
         self.report()
 
     async def _look_for_trace_ids(self) -> None:
-        """All logs are there: find the ids that they mention, for the questions that wait for them."""
+        """Find the trace ids in all captured logs, for the questions that wait for them."""
         self._trace_ids = await in_thread(self.tools.saving, first, list(self.views.trace_ids.values()), None)
         self._logs_done.set()
 

@@ -1,4 +1,4 @@
-"""How many bytes of evidence a session and a namespace may hold; what is beyond is a gap."""
+"""Limits the bytes of evidence of a session and of a namespace. What exceeds them becomes a gap."""
 
 import errno
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from aletheia_operator.session.catalog import sessions
 
 
 class QuotaExceeded(OSError):
-    """A scratch file would go past the quota of its session or namespace."""
+    """A scratch file would exceed the quota of its session or namespace."""
 
     def __init__(self, message: str) -> None:
         super().__init__(errno.EDQUOT, message)
@@ -19,7 +19,7 @@ class QuotaExceeded(OSError):
 
 @dataclass
 class Budget:
-    """The limits of one process, None for no limit, and the accounts of the captures that run in it."""
+    """The limits (None: no limit) and the accounts of the captures that run in this process."""
 
     max_session_bytes: int | None = None
     max_namespace_bytes: int | None = None
@@ -42,7 +42,7 @@ class Budget:
         return account
 
     def close(self, account: "Account") -> None:
-        """The capture has ended; the captures that still run count what it kept."""
+        """Close the account of a capture that has ended. Running captures count what it kept."""
         if self._running.pop(account.session_id, None) is None:
             return
         for other in list(self._running.values()):
@@ -56,9 +56,9 @@ class Budget:
 
 @dataclass(eq=False)
 class Usage:
-    """What one question has on the disk that is no artifact yet: its scratch files, and entries that wait to be written.
+    """Bytes of one question on the disk that are not an artifact yet: scratch files, and entries to be written.
 
-    Entries come out of the scratch files, so the larger of both counts.
+    Entries come from the scratch files, so only the larger of both counts.
     """
 
     scratches: Scratches | None = None
@@ -71,13 +71,13 @@ class Usage:
 
 @dataclass(eq=False)
 class Account:
-    """What one capture keeps, and what ended captures of its namespace do."""
+    """The bytes that one capture keeps, and those of ended captures of its namespace."""
 
     budget: Budget
     namespace: str
     session_id: str
     kept_bytes: int
-    """Of its artifacts."""
+    """Bytes of its artifacts."""
     others_bytes: int
     _usages: list[Usage] = field(init=False, default_factory=list)
 
@@ -87,7 +87,7 @@ class Account:
 
     @contextmanager
     def using(self, usage: Usage) -> Iterator[Usage]:
-        """Count a question's usage for the time of the context."""
+        """Count a question's usage within the context."""
         self._usages.append(usage)
         try:
             yield usage
@@ -95,12 +95,12 @@ class Account:
             self._usages.remove(usage)
 
     def require_room(self, size_bytes: int) -> None:
-        """Raise QuotaExceeded if `size_bytes` more would go past a quota."""
+        """Raise QuotaExceeded if `size_bytes` more would exceed a quota."""
         if spent := self.exceeded(size_bytes - 1):
             raise QuotaExceeded(spent)
 
     def exceeded(self, more_bytes: int = 0) -> str | None:
-        """Why nothing more may be kept, once there were `more_bytes`; None if there is room."""
+        """Say why `more_bytes` would exceed a quota; None if there is room."""
         session, namespace = self.budget.max_session_bytes, self.budget.max_namespace_bytes
         if session is not None and self.used_bytes + more_bytes >= session:
             return f"the session reached its quota of {session} bytes: ask for less, or have an admin raise it"

@@ -10,8 +10,8 @@ timeline  what happened, out of what was captured                           chro
 upload    to object storage                                                 uploading, uploader
 finish    the manifest                                                      here
 
-A capture that was broken off goes on: the session's journal has the plan and what is done. Nothing asked for is dropped
-silently.
+An interrupted capture is resumed: the session's journal has the plan and what is done. Nothing that was requested is dropped
+without a gap.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ from aletheia_operator.version import __version__
 
 PLAN_KEY = "plan"
 MAX_WAIT_SECONDS = 1.5
-"""For the end of the window: longer only if our clock is not that of the API server."""
+"""Longest wait for the end of the window. It would be longer only if our clock differs from the API server's."""
 
 
 async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
-    """Capture what the order asks for, or take up a capture that was broken off; call `report` after each step.
+    """Capture what the order asks for, or resume an interrupted capture. Calls `report` after each step.
 
     Raises OSError if the session volume cannot be used at all, and SessionBusy if another process works on the session.
     """
@@ -70,7 +70,7 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
 
 @asynccontextmanager
 async def _opened(order: Order, tools: Tools) -> AsyncIterator[Session]:
-    """The session, which is closed in the end, also if this is cancelled while it opens."""
+    """Open the session, and close it at the end, also if this is cancelled while it opens."""
     opening = asyncio.get_running_loop().run_in_executor(tools.saving, _open, order, tools)
     session = await to_the_end(opening, undo=Session.close)
     try:
@@ -98,7 +98,7 @@ def _open(order: Order, tools: Tools) -> Session:
 
 @asynccontextmanager
 async def _account(order: Order, tools: Tools, session: Session) -> AsyncIterator[Account]:
-    """The account of what the capture keeps, which is closed in the end."""
+    """Open the account of the capture's bytes, and close it at the end."""
     kept_bytes = sum(artifact.size_bytes for done in session.done.values() for artifact in done.artifacts)
     opening = asyncio.get_running_loop().run_in_executor(
         tools.saving, tools.budget.open, tools.layout, order.owner.namespace, session.manifest.session_id, kept_bytes
@@ -111,13 +111,13 @@ async def _account(order: Order, tools: Tools, session: Session) -> AsyncIterato
 
 
 def _finished_before(session: Session) -> Snapshot:
-    """The end of a capture whose last word, the status, was lost."""
+    """Return the final snapshot of a finished capture whose last status was not written."""
     manifest = session.manifest
     return Snapshot(manifest, str(session.path), manifest.questions, manifest.questions, session.manifest_sha256())
 
 
 class _Capture:
-    """A capture under way: what its steps share, and the steps, in their order."""
+    """A running capture: what its steps share, and the steps in their order."""
 
     def __init__(self, order: Order, tools: Tools, session: Session, account: Account, report: Report) -> None:
         self._order = order
@@ -156,7 +156,7 @@ class _Capture:
         )
 
     async def seal(self) -> bool:
-        """Seal the session as the spec asks. False if that failed: nothing may be captured unsealed."""
+        """Seal the session as the spec asks. Returns False if that failed: nothing may be captured then."""
         self._report()
         wanted = self._order.spec.session.encryption if self._order.spec.session else None
         if wanted is None or self._session.seal is not None:
@@ -170,7 +170,7 @@ class _Capture:
         return True
 
     async def plan(self) -> bool:
-        """Find out what there is to ask, unless an earlier process has. False if that was not possible."""
+        """Make the plan, unless an earlier process has. Returns False if that failed."""
         if self._session.progress.plan is None:
             if self._session.progress.deaths[PLAN_KEY] >= MOST_DEATHS:
                 await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP))
@@ -185,7 +185,7 @@ class _Capture:
         return True
 
     async def ask(self) -> bool:
-        """Ask every question that is not answered yet; whatever happens, each is done afterwards."""
+        """Ask every question that is not done yet. Afterwards all are done, whatever happens."""
         await self._deadline.run([self._wait_for_the_windows_end()])
         answering = Answering(
             session=self._session,
@@ -202,7 +202,7 @@ class _Capture:
         return True
 
     async def _wait_for_the_windows_end(self) -> None:
-        """Wait until the second is over in which the resource was created: what happens in it belongs to the window."""
+        """Wait until the second in which the resource was created is over: all of it belongs to the window."""
         left = (self._window.end - self._tools.now()).total_seconds()
         if left > 0:
             await self._tools.sleep(min(left, MAX_WAIT_SECONDS))
@@ -212,7 +212,7 @@ class _Capture:
         await Chronicle(self._order, self._session, self._tools, self._views, self._saver, self._records).make()
 
     async def upload(self, manifest: Manifest) -> Manifest:
-        """Copy the session to object storage, if that was asked for. The manifest says where it lies, or why not."""
+        """Copy the session to object storage if requested. The returned manifest says where it is, or has a gap."""
 
         def sent(number: int) -> None:
             self._report_to(replace(self._snapshot(), uploaded=number))
@@ -223,7 +223,7 @@ class _Capture:
         return self._with_gap(uploaded, missing) if missing else uploaded
 
     async def finish(self, manifest: Manifest) -> Snapshot:
-        """Write the manifest. One that cannot be written is a gap in the status; the session can be finished later."""
+        """Write the manifest. If that fails, the status has a gap, and the session can be finished later."""
         digest = None
         for last_try in (False, True):
             try:
@@ -236,7 +236,7 @@ class _Capture:
         return Snapshot(manifest, str(self._session.path), manifest.questions, manifest.questions, digest)
 
     def concluded(self) -> Manifest:
-        """The manifest of the capture that is over."""
+        """Return the final manifest of the capture."""
         manifest = self._snapshot().manifest
         phase = conclude(manifest.artifacts, manifest.gaps, self._deadline.interruption)
         return manifest.model_copy(update={"phase": phase, "completion_time": self._tools.now()})
@@ -256,7 +256,7 @@ class _Capture:
         await self._records.keep(self._session.record_interruption, reason.value)
 
     def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
-        """A concluded manifest with one gap more."""
+        """Return a final manifest with one more gap."""
         gaps = [*manifest.gaps, gap_of(OWN, missing)]
         phase = conclude(manifest.artifacts, gaps, self._deadline.interruption)
         return manifest.model_copy(update={"gaps": gaps, "phase": phase})

@@ -1,4 +1,4 @@
-"""The timeline step: what was captured, as one ordered artifact. Files of an earlier process are read again for it."""
+"""The timeline step: makes one ordered artifact of all that was captured. Files of an earlier process are read again."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Chronicle:
     records: Records
 
     async def make(self) -> None:
-        """Save the timeline, unless there is nothing that it could show, or it is done."""
+        """Save the timeline, unless it is done or there is nothing to show."""
         origins = self._origins()
         if not origins or TIMELINE_KEY in self.session.done:
             return
@@ -49,7 +49,7 @@ class Chronicle:
         await self.records.done(answer.done(TIMELINE))
 
     def _origins(self) -> dict[str, Origin]:
-        """The artifacts that a timeline is made of, by path."""
+        """Return the artifacts that the timeline is made of, by path."""
         timeline = self.views.timeline
         return {
             path: origin
@@ -59,7 +59,7 @@ class Chronicle:
         }
 
     def _see_again(self, origins: Mapping[str, Origin]) -> list[Missing]:
-        """Show the timeline the files that it did not see; the gaps of those that cannot be read, or not be looked through."""
+        """Read the files that the timeline has not seen yet. Returns gaps for those that cannot be read or parsed."""
         missing = []
         for path, origin in origins.items():
             if path not in self.views.seen and not see_again(self.views.timeline, self.session.path / path, path, origin):
@@ -88,7 +88,7 @@ async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
 
 
 def see_again(timeline: Timeline, file: Path, path: str, origin: Origin) -> bool:
-    """Show the timeline a saved artifact. Whether it could be read; nothing of one that could not is shown."""
+    """Add a saved artifact to the timeline. Returns False if it cannot be read; then nothing of it is added."""
     reader = timeline.reader(*origin)
     if reader is None:
         return True

@@ -1,4 +1,4 @@
-"""The end of a capture: its timeout, or its cancellation by the user. What still runs then is interrupted, and says so."""
+"""Ends a capture at its timeout, or when the user cancels it. Work that still runs is interrupted, and becomes gaps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing
 
-INTERRUPTION_GRACE_SECONDS = 30  # to save what is in flight when the time is up
+INTERRUPTION_GRACE_SECONDS = 30  # to save work in progress when the time is up
 
 
 class Deadline:
     """Ends work at `end`, or when `cancelled` is set.
 
-    `interruption` is the reason, None while there is none; that of an earlier process is given. `interrupted` is awaited
-    with it before anything is stopped.
+    `interruption`: reason of the end, None before it; a resumed capture passes that of the earlier process. `interrupted` is
+    awaited with the reason before any work is stopped.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Deadline:
         self._interrupted = interrupted
 
     async def run(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
-        """Do all the work at once. When the time is up, or the order is cancelled, cancel what still runs, and await it.
+        """Run all work concurrently. When the time is up, or the order is cancelled, cancel what still runs, and await it.
 
-        Each piece of work may use a grace period to save what it has; then it is cancelled again.
+        Cancelled work has a grace period to save what it has; then it is cancelled again.
         """
         if not work:
             return
@@ -65,7 +65,7 @@ class Deadline:
             _, pending = await asyncio.wait(pending, timeout=INTERRUPTION_GRACE_SECONDS)
 
     def missing(self, target: str) -> Missing:
-        """The gap of what was not captured before the end."""
+        """Return the gap for a target that was not captured before the end."""
         if self.interruption is GapReason.CANCELLED:
             return Missing(target, GapReason.CANCELLED, "the Investigation was cancelled before this was captured")
         message = f"the Investigation's timeout of {self._timeout} ran out before this was captured"

@@ -1,4 +1,4 @@
-"""What follows from what: the window from the spec, the phase from the evidence. Pure."""
+"""Decides the window from the spec, and the phase from the evidence. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from aletheia_operator.text.timestamps import format_time
 
 
 def last_moment(created: datetime) -> datetime:
-    """The last moment that a window may have: `created` has whole seconds, so it may stand for any moment of its second."""
+    """Return the last possible moment of a window: `created` has whole seconds, so it may mean any moment of its second."""
     return created.replace(microsecond=0) + timedelta(microseconds=999_999)
 
 
 def fix_window(spec: WindowSpec, created: datetime) -> tuple[Window, Missing | None]:
-    """The window of an Investigation created at `created`, a time in whole seconds.
+    """Return the window of an Investigation created at `created` (whole seconds), and a gap if its end was cut, else None.
 
-    It begins no earlier than 1970, and ends with that second at the latest. An end in the future is cut there, which is a gap.
+    It begins in 1970 at the earliest, and ends with the second of `created` at the latest: a later end is cut there.
     """
     last = last_moment(created)
     if spec.lookback is not None:
@@ -41,12 +41,12 @@ def _window(start: datetime, end: datetime) -> Window:
 
 
 def interruption_of(text: str | None) -> GapReason | None:
-    """Why a capture was ended early, from its journal's word; None if it was not."""
+    """Return the reason for a capture's early end from its journal; None if it was not ended early."""
     return next((reason for reason in (GapReason.TIMED_OUT, GapReason.CANCELLED) if reason.value == text), None)
 
 
 def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: GapReason | None) -> str:
-    """The final phase. Notes (gaps of severity `note`) do not count."""
+    """Return the final phase. Notes (gaps of severity `note`) do not count."""
     if interruption is GapReason.CANCELLED:
         return "Cancelled"
     if interruption is GapReason.TIMED_OUT:

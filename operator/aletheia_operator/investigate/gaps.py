@@ -1,4 +1,4 @@
-"""Gaps as they are kept and shown."""
+"""Makes gaps for the manifest and status."""
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import MAX_MESSAGE
@@ -9,12 +9,12 @@ from aletheia_operator.text.display import one_line
 
 MAX_TARGET = 300
 OWN = "Investigation"
-"""In place of a fetcher, in gaps of the capture itself."""
+"""Fetcher in gaps of the capture itself."""
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
 def gap_of(fetcher: str, missing: Missing) -> Gap:
-    """Make what the gap quotes safe to show. `fetcher` is a fetcher's name, or that of a step."""
+    """Make a gap whose text is safe to show. `fetcher`: name of a fetcher, or of a step of the capture."""
     return Gap(
         fetcher=fetcher,
         target=one_line(missing.target, MAX_TARGET),
@@ -25,7 +25,7 @@ def gap_of(fetcher: str, missing: Missing) -> Gap:
 
 
 def save_failed(target: str, error: OSError) -> Missing:
-    """The gap of what the session volume, or a quota, refused."""
+    """Return the gap for a write that the session volume, or a quota, refused."""
     words = error.strerror or str(error) or type(error).__name__
     if isinstance(error, QuotaExceeded):
         return Missing(target, GapReason.BUDGET_EXCEEDED, words)
@@ -33,5 +33,5 @@ def save_failed(target: str, error: OSError) -> Missing:
 
 
 def internal_error(target: str) -> Missing:
-    """The gap of a fault of our own, which the caller logs."""
+    """Return the gap for a fault of the operator's own. The caller logs the fault."""
     return Missing(target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR)

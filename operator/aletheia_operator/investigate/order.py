@@ -1,4 +1,4 @@
-"""What goes into a capture and what comes out: the order, the snapshots of how it stands, and the process' shared tools."""
+"""Input and output of a capture: the order, the process' shared tools, and snapshots of its progress."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +34,7 @@ def upload_threads() -> Executor:
 
 @dataclass(frozen=True)
 class Tools:
-    """What every capture of this process shares."""
+    """Settings and resources that all captures of this process share."""
 
     layout: SessionLayout
     kubernetes: Kubernetes
@@ -42,23 +42,23 @@ class Tools:
     fetchers: Sequence[Fetcher] = FETCHERS
     default_service_account: str | None = None
     kubelets: Kubelets | None = None
-    """None: log files are not read from nodes."""
+    """Reads log files from nodes. None: they are not read."""
     parsers: Parsers = field(default_factory=Parsers)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Limits concurrent artifact writes."""
     suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    """Lets one question at a time be asked, of all captures, of those during which the process died before."""
+    """Of all questions during which the process died before, lets one be asked at a time."""
     max_fetches: int = Limits.max_fetches
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = Limits.max_artifact_bytes
     """A larger artifact is cut there, with a gap."""
     budget: Budget = field(default_factory=Budget)
     operator_namespace: str | None = None
-    """Where the Secrets of DataSources are."""
+    """Namespace of the Secrets of DataSources. None: DataSources can have no Secrets."""
     saving: Executor = field(default_factory=saving_threads)
-    """Threads that use the session volume. No source is asked in them: one that hangs must not keep others from saving."""
+    """Threads for the session volume. Sources are not asked in them: a source that hangs must not keep others from saving."""
     uploads: Executor = field(default_factory=upload_threads)
-    """Threads that send files: a bucket that hangs must not keep others from saving."""
+    """Threads for uploads: a bucket that hangs must not keep others from saving."""
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -75,7 +75,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a capture stands. `manifest_sha256` is known at the end, unless the manifest could not be saved."""
+    """The progress of a capture. `manifest_sha256`: at its end, None before, or if the manifest could not be saved."""
 
     manifest: Manifest
     path: str
@@ -83,7 +83,7 @@ class Snapshot:
     total: int
     manifest_sha256: str | None = None
     uploaded: int | None = None
-    """Artifacts that lie in object storage; None while none is to be sent yet. The capture is over then."""
+    """Number of artifacts that are uploaded; None before the upload, which begins after the capture."""
 
 
 Report = Callable[[Snapshot], None]

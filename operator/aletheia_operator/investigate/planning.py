@@ -1,4 +1,4 @@
-"""The plan: what each fetcher is going to ask, and what is known to be missing before anything is asked."""
+"""Makes the plan: the questions of all fetchers, and the gaps that are known before anything is asked."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 async def make_plan(fetchers: Sequence[Fetcher], spec: InvestigationSpec, sources: Sources) -> tuple[list[Question], list[Gap]]:
-    """Ask every fetcher at once for its plan; questions and gaps in the order of the fetchers.
+    """Return the questions and gaps of all fetchers, in the order of the fetchers, which plan concurrently.
 
-    A fetcher that cannot plan is a gap. What several fetchers miss alike is one gap.
+    A fetcher that cannot plan becomes a gap. Equal gaps of several fetchers become one.
     """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_plan_of(fetcher, spec, sources)) for fetcher in fetchers]

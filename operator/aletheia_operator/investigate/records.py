@@ -1,4 +1,4 @@
-"""The capture's journal, without which it goes on all the same: it only serves to go on after a crash."""
+"""Writes a capture's journal. A capture goes on without it: it only serves to resume after a crash."""
 
 import logging
 from collections.abc import Callable
@@ -14,17 +14,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Records:
-    """Writes the journal of one session, in threads that are always waited for."""
+    """Writes the journal of one session, in threads that are always awaited."""
 
     session: Session
     saving: Executor
 
     async def keep(self, write: Callable[..., None], *arguments: object) -> None:
-        """Call one of the session's `record_...` methods; a journal that cannot be written is logged."""
+        """Call one of the session's `record_...` methods. A journal that cannot be written is logged."""
         await in_thread(self.saving, self._keep, write, *arguments)
 
     async def done(self, done: Done) -> None:
-        """Keep what a question became, and give its files their names. An artifact that cannot get its name is a gap."""
+        """Record a question as done, and give its files their names. An artifact that cannot be renamed becomes a gap."""
         await in_thread(self.saving, self._done, done)
 
     def _done(self, done: Done) -> None:

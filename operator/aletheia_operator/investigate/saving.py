@@ -1,6 +1,6 @@
-"""Document to artifact: entries are collected as they come, then the file is written in one call.
+"""Saves documents as artifacts: collects the entries, then writes the file in one call.
 
-What breaks off is kept as far as it came, and said in the document's findings.
+If a document breaks off, the entries so far are kept, and its findings have a gap.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Answer:
-    """What a question became so far."""
+    """Artifacts and gaps of a question so far."""
 
     artifacts: list[Artifact] = field(default_factory=list)
     origins: dict[str, Origin] = field(default_factory=dict)
-    """By the artifact's path."""
+    """Origins by the artifact's path."""
     missing: list[Missing] = field(default_factory=list)
     interrupted: bool = False
-    """Whether a document was broken off because the capture is over: no further one should be asked for."""
+    """Whether a document was interrupted because the capture ended: then no further one should be requested."""
 
     def done(self, question: Question, trace_ids: TraceIds | None = None) -> Done:
-        """The answer as it is recorded."""
+        """Return the answer in the form for the journal."""
         gaps = tuple(gap_of(question.fetcher, one) for one in self.missing)
         return Done(question.key, tuple(self.artifacts), gaps, trace_ids, self.origins)
 
@@ -59,7 +59,7 @@ class Saver:
     views: Views
 
     async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
-        """Save a document as an artifact, if there is anything to keep. The answer gets it, and what is missing of it."""
+        """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer."""
         findings = document.findings
         collected_at = self.tools.now()
         scratches = self.session.scratches()
@@ -101,7 +101,7 @@ class Saver:
             fetcher=question.fetcher,
             target=document.target or question.target,
             count=count,
-            # what a summary quotes of the content stays sealed with it
+            # a summary may quote the content, so it stays in the sealed file
             summary=document.findings.summary if self.session.seal is None else f"{count} entries, sealed",
             time_range=list(self.window.as_texts()),
             size_bytes=written.size_bytes,
@@ -112,7 +112,7 @@ class Saver:
     async def _write(
         self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, view: View, collected_at: datetime
     ) -> Written:
-        """Write the file, and show the view where it lies."""
+        """Write the file, and pass its path to the view."""
 
         def write() -> Written:
             written = self.session.write(document.category, document.name, document.source, metadata, entries, collected_at)
@@ -126,7 +126,7 @@ class Saver:
         return await self._uninterrupted(in_turn())
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work to its end. An interruption by the deadline comes too late; one of the whole process is raised then."""
+        """Await work to its end. An interruption by the deadline is ignored; one of the whole process is raised afterwards."""
         task = asyncio.ensure_future(work)
         try:
             return await to_the_end(task)
@@ -136,7 +136,7 @@ class Saver:
             return task.result()
 
     async def _collect(self, entries: EntryBuffer, view: View, question: Question, document: Document, usage: Usage) -> bool:
-        """Collect entries until they end, break off, are interrupted, or fill a limit. Whether they were interrupted."""
+        """Collect entries until they end, break off, are interrupted or reach a limit. Return whether they were interrupted."""
         missing = document.findings.missing
         try:
             if spent := self.account.exceeded():
@@ -157,7 +157,7 @@ class Saver:
         return False
 
     def _spent(self, entries: EntryBuffer) -> str | None:
-        """Why the artifact is cut here; None while there is room."""
+        """Say why the artifact is cut here; None while there is room."""
         if entries.size_bytes >= self.tools.max_artifact_bytes:
             return f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
         spent = self.account.exceeded()
@@ -171,7 +171,7 @@ def _add(entries: EntryBuffer, view: View, batch: Entries) -> None:
 
 
 async def _entries(question: Question, document: Document) -> AsyncGenerator[Entries, None]:
-    """The document's entries. Where the source fails they end, and what is missing is said."""
+    """Yield the document's entries. If the source fails, they end, and a gap is added."""
     missing = document.findings.missing
     try:
         async with aclosing(document.batches) as batches:

@@ -1,4 +1,4 @@
-"""How a session is sealed: what its spec asks for, made into keys. The password is read once and never kept."""
+"""Makes the keys of a sealed session as its spec asks. The password is read once and never stored."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from aletheia_operator.session.seal import Encryption, seal_by_password, seal_to
 
 
 async def encryption_for(spec: EncryptionSpec, identity: Identity) -> Encryption:
-    """Keys for a new session. Raises SourceError; nothing may be captured then, because it would not be sealed."""
+    """Return the keys for a new session. Raises SourceError: then nothing may be captured, since it would not be sealed."""
     if spec.password_secret_ref is not None:
         password = await _read_password(spec.password_secret_ref, identity)
         return await asyncio.to_thread(seal_by_password, password)

@@ -1,4 +1,4 @@
-"""Limits concurrent questions, so that a node or a server that hangs leaves room for the others."""
+"""Limits concurrent questions, so that a node or server that hangs leaves slots for others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,8 @@ class Slots:
         self._of = {source: asyncio.Semaphore(of_one) for source in sources}
 
     @asynccontextmanager
-    async def turn(self, question: Question) -> AsyncIterator[None]:
+    async def slot(self, question: Question) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it within the context."""
         async with self._of[_source(question)], self._all:
             yield
 

@@ -1,4 +1,4 @@
-"""Blocking calls in threads that are always waited for: when the caller goes on, no thread still works for it."""
+"""Runs blocking calls in threads and always awaits their end: when the caller goes on, no thread works for it any more."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 async def in_thread(executor: Executor, call: Callable[..., T], *arguments: object) -> T:
-    """Call in a thread of `executor`. A cancellation is raised only once the call has ended; its result is lost then."""
+    """Call in a thread of `executor`. A cancellation is raised only after the call has ended; its result is lost then."""
     return await to_the_end(asyncio.get_running_loop().run_in_executor(executor, call, *arguments))
 
 
 async def to_the_end(work: Awaitable[T], undo: Callable[[T], None] | None = None) -> T:
-    """Await `work` to its end, even if this task is cancelled meanwhile, however often; the cancellation is raised then.
+    """Await `work` to its end, even if this task is cancelled meanwhile. The cancellation is raised afterwards.
 
-    `undo` gets the result that the cancelled caller will not get.
+    `undo` is called with the result if the caller was cancelled and so does not get it.
     """
     future = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -27,7 +27,7 @@ async def to_the_end(work: Awaitable[T], undo: Callable[[T], None] | None = None
             cancelled = e
     if cancelled is None:
         return future.result()
-    if future.cancelled() or future.exception() is not None:  # looked at: nobody else will
+    if future.cancelled() or future.exception() is not None:  # retrieved: asyncio would log it otherwise
         raise cancelled
     if undo is not None:
         undo(future.result())

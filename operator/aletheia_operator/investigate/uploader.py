@@ -1,8 +1,7 @@
-"""Sends a finished session to object storage: each file under its own name, manifest.json last.
+"""Uploads a finished session to object storage: each file under its own name, manifest.json last.
 
-A file that the bucket has already, with the same digest, is not sent again, so an interrupted upload goes on. A copy without
-manifest.json is not complete. Every file is verified after it was sent: by the SHA-256 that the server checked, or by
-reading it back.
+A file that the bucket has with the same digest is not sent again, so an interrupted upload can be resumed. A copy without
+manifest.json is incomplete. Every file is verified after it was sent: by the SHA-256 that the server checked, or by reading it.
 """
 
 import asyncio
@@ -30,16 +29,16 @@ T = TypeVar("T")
 
 
 class GivenUp(Rejected):
-    """The upload was cancelled, or its time is over."""
+    """The upload was cancelled, or timed out."""
 
     def after(self, failure: SourceError | None) -> "GivenUp":
-        """The same, with what went wrong last."""
+        """Return the error with the last failure in its message; unchanged if `failure` is None."""
         return self if failure is None else GivenUp(f"{self.message}; the last try: {failure.message}", self.reason)
 
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes of one file, read in pieces: from the file at `path`, or from `memory` if that is None."""
+    """Content of one file, read in pieces. `path` None: the content is in `memory`."""
 
     size_bytes: int
     sha256: str
@@ -58,22 +57,23 @@ class Content:
 
 @dataclass(frozen=True)
 class Uploader:
-    """Sends one session. `wait` sleeps for a number of seconds, or raises GivenUp."""
+    """Uploads one session. `wait` sleeps for a number of seconds, or raises GivenUp."""
 
     find: Callable[[], Coroutine[Any, Any, Endpoint]]
-    """The DataSource with its credentials as they are now. Raises SourceError."""
+    """Returns the DataSource with its current credentials. Raises SourceError."""
     threads: Executor
-    """Of the uploads of this process: each holds one part in memory."""
+    """Threads for the uploads of this process. Each holds one part in memory."""
     wait: Callable[[float], Coroutine[Any, Any, None]]
     sent: Callable[[int], None]
     """Called with the number of files that are uploaded."""
     resumes: bool = False
-    """An earlier process may have sent some of it."""
+    """Whether an earlier process may have sent some files."""
 
     async def run(self, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes]) -> Manifest:
-        """The manifest as it was uploaded, `encode`d, after its files. Raises Rejected when it is given up.
+        """Upload the files, then the manifest, which is returned as it was uploaded. Raises Rejected if it is given up.
 
-        What the server did not answer is tried again; what it refused only where the credentials have changed since.
+        `encode` encodes the manifest. A request without an answer is retried. One that was refused is retried only if the
+        credentials have changed since.
         """
         failure: SourceError | None = None
         looks = self.resumes
@@ -99,7 +99,7 @@ class Uploader:
         raise AssertionError("the delays have no end")
 
     async def _rotated(self, endpoint: Endpoint) -> bool:
-        """Whether the DataSource has other credentials by now."""
+        """Return whether the DataSource has other credentials now."""
         try:
             return (await self.find()).credentials != endpoint.credentials
         except SourceError:
@@ -118,7 +118,7 @@ class Uploader:
                 GapReason.TOO_LARGE,
             )
         owner = manifest.investigation
-        # ids of sessions are used again when one is gone; the uid keeps an older copy from being overwritten
+        # session ids are reused when a session is gone: the uid keeps an older copy from being overwritten
         folder = "/".join(filter(None, (place.prefix, owner.namespace, f"{manifest.session_id}_{owner.uid}")))
         for number, artifact in enumerate(manifest.artifacts):
             self.sent(number)
@@ -133,13 +133,13 @@ class Uploader:
         return final
 
     async def _put(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
-        """Send one object, unless the bucket has it. Raises SourceError, also if the bucket has something else afterwards."""
+        """Send one object, unless the bucket has it. Raises SourceError, also if the bucket has other content afterwards."""
         try:
             if looks and await self._is_there(bucket, key, content):
                 return
         except GivenUp:
             raise
-        except Rejected as e:  # 403 is also said of what is not there, and HEAD gives no reason: sending does
+        except Rejected as e:  # 403 may also mean that the object is absent, and HEAD gives no reason: sending does
             log.debug("%s: %s", key, e.message)
         if content.size_bytes > PART_BYTES:
             await self._put_parts(bucket, key, content, looks)
@@ -151,7 +151,7 @@ class Uploader:
             raise Unavailable(message, GapReason.INVALID_RESPONSE)
 
     async def _put_parts(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
-        """One object in parts; those that an earlier try sent are left as they are where their MD5 is the ETag."""
+        """Send one object in parts. Parts of an earlier try stay if their ETag is their MD5."""
         begun = await self._in_thread(bucket.begun, key) if looks else {}
         upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
         for other in begun.keys() - {upload_id}:
@@ -170,7 +170,7 @@ class Uploader:
         try:
             await self._in_thread(bucket.complete, key, upload_id, stored)
         except Rejected as e:
-            if e.reason is GapReason.NOT_FOUND:  # done already, by a try whose answer was lost: the caller looks
+            if e.reason is GapReason.NOT_FOUND:  # completed by a try whose answer was lost: the caller checks
                 return
             await self._abort(bucket, key, upload_id)
             raise
@@ -182,7 +182,7 @@ class Uploader:
             log.warning("parts of %s stay at DataSource %s: %s", key, bucket.endpoint.name, e.message)
 
     async def _is_there(self, bucket: Bucket, key: str, content: Content) -> bool:
-        """Whether the server has the object as it is here."""
+        """Return whether the server has the object with this content."""
         attested = await self._in_thread(bucket.attested, key, content.size_bytes)
         if attested != "":
             return attested == content.sha256
@@ -193,7 +193,7 @@ class Uploader:
         return digest.hexdigest() == content.sha256
 
     async def _in_thread(self, request: Callable[..., T], *arguments: Any) -> T:
-        """One request, once the upload was seen to be wanted still."""
+        """Make one request in a thread, unless the upload was cancelled or timed out."""
         await self.wait(0)
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, request, *arguments)
@@ -207,7 +207,7 @@ def _put(bucket: Bucket, key: str, content: Content) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a multipart upload; `etag` is that of an earlier try, if there was one."""
+    """A part of a multipart upload. `etag`: of an earlier try; None without one."""
 
     bucket: Bucket
     key: str
@@ -216,7 +216,7 @@ class _Part:
     etag: str | None
 
     def put(self, content: Content, offset: int, length: int) -> str:
-        """Store it, unless it is there; its ETag."""
+        """Store the part, unless it is there, and return its ETag."""
         part = content.read(offset, length)
         if self.etag is not None and self.etag == hashlib.md5(part, usedforsecurity=False).hexdigest():
             return self.etag

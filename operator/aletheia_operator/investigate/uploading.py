@@ -1,4 +1,4 @@
-"""The upload step: the session to object storage, within a time of its own."""
+"""The upload step: copies the session to object storage, with its own timeout."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from aletheia_operator.session.manifest_file import manifest_bytes
 log = logging.getLogger(__name__)
 
 UPLOAD_REASONS = frozenset({GapReason.NO_DATA_SOURCE, GapReason.NOT_ALLOWED, GapReason.CANCELLED})
-"""Kept as the reason of the gap; any other reason becomes UploadFailed."""
+"""Reasons that the gap keeps. Any other reason becomes UploadFailed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Uploading:
     sent: Callable[[int], None]
 
     async def upload(self, manifest: Manifest) -> tuple[Manifest, Missing | None]:
-        """Upload if that was asked for: the manifest as it was uploaded, or the given one with the gap that says why not."""
+        """Upload if requested. Returns the manifest as uploaded and None, or the given manifest and the gap if it failed."""
         wanted = self.order.spec.session.upload if self.order.spec.session else None
         if wanted is None:
             return manifest, None
@@ -67,7 +67,7 @@ class Uploading:
 
 @dataclass(frozen=True)
 class _Limit:
-    """The time that an upload has: until `end`, or until the order is cancelled."""
+    """The time limit of an upload: until `end`, or until the order is cancelled."""
 
     order: Order
     tools: Tools
@@ -79,7 +79,7 @@ class _Limit:
         return (self.end - self.tools.now()).total_seconds()
 
     async def wait(self, seconds: float) -> None:
-        """Sleep for a number of seconds. Raises GivenUp if the time is over, or would be afterwards."""
+        """Sleep for `seconds`. Raises GivenUp if the time is over, or would be over afterwards."""
         left = self.left_seconds
         if seconds and left > 0:
             with suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""What is learned from entries on their way to the disk: moments of the timeline, and trace ids.
+"""Reads entries while they are saved: moments for the timeline, and trace ids.
 
-Entries of a sealed session cannot be read back, so each is looked at as it is saved, in the thread that saves it. A view that
-fails never costs evidence: the fault is logged once for each capture, and what was not looked through is a gap.
+Entries of a sealed session cannot be read back, so the thread that saves them reads them. A view that fails costs no evidence:
+the fault is logged once for each capture, and entries that were not read become a gap.
 """
 
 import logging
@@ -18,7 +18,7 @@ from aletheia_operator.timeline import Reader, Timeline
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 256 * 1024
-"""Longer blocks are searched in pieces: one search keeps all other threads waiting."""
+"""Longer blocks are searched in pieces. A search holds the interpreter's lock."""
 
 
 @dataclass
@@ -27,20 +27,20 @@ class Views:
 
     timeline: Timeline
     most_trace_ids: int
-    """So many ids of each question are wanted; 0: none."""
+    """Number of trace ids to collect for each question; 0: none."""
     trace_ids: dict[str, TraceIds] = field(default_factory=dict)
-    """By the question's key."""
+    """Trace ids by the question's key."""
     seen: set[str] = field(default_factory=set)
-    """Paths of the artifacts that the timeline saw."""
+    """Paths of the artifacts that the timeline has read."""
     unseen: set[str] = field(default_factory=set)
-    """Targets of which the timeline's reader did not see all, because of a fault."""
+    """Targets that the timeline has not read to their end, because of a fault."""
     unsearched: set[str] = field(default_factory=set)
     """Targets whose logs were not searched for trace ids to their end, because of a fault."""
 
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def view(self, question: Question, document: Document) -> "View":
-        """A view of one document of a question."""
+        """Return a view of one document of a question."""
         trace_ids = None
         if question.gives_logs and self.most_trace_ids:
             trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.most_trace_ids))
@@ -49,7 +49,7 @@ class Views:
         )
 
     def failed(self, targets: set[str], target: str) -> None:
-        """Add the target, and log the exception that is being handled unless one of this capture was logged."""
+        """Add `target` to `targets`, and log the current exception unless one of this capture was logged."""
         with self._lock:
             is_first = not self.unseen and not self.unsearched
             targets.add(target)
@@ -59,7 +59,7 @@ class Views:
 
 @dataclass
 class View:
-    """Looks at the entries of one document, in order. All calls block."""
+    """Reads the entries of one document, in order. All calls block."""
 
     views: Views
     target: str
@@ -68,11 +68,11 @@ class View:
     _reader_works: bool = True
 
     def see(self, batch: Entries, entries: Encoded) -> None:
-        """Look at a batch; `entries` is the same, encoded."""
+        """Read a batch. `entries`: the same batch, encoded."""
         try:
             if self.reader is not None and self._reader_works:
                 self.reader.see(batch)
-        except Exception:  # evidence is worth more than the view of it
+        except Exception:  # a view must never cost evidence
             self._reader_works = False
             self.views.failed(self.views.unseen, self.target)
         try:
@@ -84,7 +84,7 @@ class View:
             self.views.failed(self.views.unsearched, self.target)
 
     def close(self, path: str, metadata: dict[str, Any]) -> None:
-        """The document is saved as the artifact at `path`, with this metadata."""
+        """End the view: the document is saved as the artifact at `path`, with this metadata."""
         if self.reader is None:
             return
         try:

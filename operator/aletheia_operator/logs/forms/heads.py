@@ -1,6 +1,6 @@
 """Lines with a level in their head: log4j, logback, Python, zap's console, nginx, PostgreSQL, Rust, .NET and most others.
 
-A head is a sequence of times, numbers, names and brackets, then a level. Words of the message do not count: they follow the head.
+A head is a sequence of times, numbers, names and brackets, then a level. Words of the message do not count.
 To add a word for a level, see `logs/levels.py` and the lists below. To add a piece that may stand before a level, see `_PIECE`.
 """
 
