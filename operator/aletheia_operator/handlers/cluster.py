@@ -1,4 +1,4 @@
-"""Whether the cluster that the volume's sessions are of still says the truth about their Investigations."""
+"""Checks whether this cluster can be trusted about the Investigations of the volume's sessions."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ NO_DEFINITION = "the definition of Investigations was deleted, and every Investi
 
 @dataclass(frozen=True)
 class Cluster:
-    """What was found out in one look."""
+    """Identity of the cluster, and state of the Investigations' definition, at one moment."""
 
     uid: str | None
     """Of the namespace kube-system; None if it could not be looked up."""
@@ -32,14 +32,14 @@ class Cluster:
     """Why it could not be found out."""
 
     def doubt(self, manifest: Manifest) -> str | None:
-        """Why the Investigation of this session may be gone though nobody deleted it; None if there is no reason."""
+        """Say why the Investigation of this session may be gone although nobody deleted it; None if there is no reason."""
         if self.defined_at is None or self.defined_at > manifest.start_time:
             return NO_DEFINITION
         return ANOTHER_CLUSTER if self.volume.cluster not in (None, self.uid) else None
 
 
 async def look_at(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
-    """Find out. What cannot be found out is said in `unknown`. Raises OSError if the volume cannot be read."""
+    """Read the cluster's state. If that fails, `unknown` says why. Raises OSError if the volume cannot be read."""
     volume = await asyncio.to_thread(open_volume, layout)
     try:
         found = await kubernetes.get(CLUSTER, accept=METADATA_ONLY_OBJECT)
@@ -53,7 +53,7 @@ async def look_at(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
 
 
 async def move_in(cluster: Cluster, layout: SessionLayout) -> None:
-    """Make this cluster the volume's, once the sessions of another one are spared."""
+    """Record this cluster as the volume's. Call it after the sessions of another cluster are spared."""
     if cluster.uid is not None and cluster.volume.cluster != cluster.uid:
         await asyncio.to_thread(rebind_volume, layout, cluster.uid)
         log.warning("the session volume was another cluster's; what lies there without an Investigation here stays")

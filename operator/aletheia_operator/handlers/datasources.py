@@ -1,6 +1,6 @@
-"""The status of DataSources: each endpoint is asked a trivial question when it is new, changed, or was not asked for a while.
+"""Writes the status of DataSources: checks each endpoint when it is new, when it changes, and from time to time.
 
-Looked at by listing, not by kopf: its timers would leave finalizers, and one list is all there is to watch.
+DataSources are listed here, not watched by kopf: its timers would leave finalizers.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Item = Mapping[str, Any]
 
 
 async def watch(tools: Tools) -> None:
-    """Check without end what is due."""
+    """Check DataSources that are due, for ever."""
     while True:
         try:
             await look(tools)
@@ -47,7 +47,7 @@ async def watch(tools: Tools) -> None:
 
 
 async def look(tools: Tools) -> None:
-    """Check once what is due, all at the same time. A fault of one check is logged, and leaves the others alone."""
+    """Check all DataSources that are due once, concurrently. A fault of one check is logged, and does not affect others."""
     found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
     async with asyncio.TaskGroup() as group:
         for item in found:
@@ -70,7 +70,7 @@ def is_due(item: Item, now: datetime) -> bool:
 
 
 async def check(item: Item, tools: Tools) -> None:
-    """Ask one endpoint, and say in its status how it answered."""
+    """Check one endpoint, and write the result to its status."""
     name = item["metadata"]["name"]
     version: str | None = None
     reason: Reason = ConditionReason.ANSWERED
@@ -102,7 +102,7 @@ async def check(item: Item, tools: Tools) -> None:
 
 
 async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str | None:
-    """The server's version, where it tells. Raises SourceError where it does not answer."""
+    """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
     if spec.s3 is not None:
         return await asyncio.to_thread(Bucket(endpoint).check)
     return await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)

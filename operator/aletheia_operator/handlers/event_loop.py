@@ -1,8 +1,8 @@
-"""Measures how long the event loop is kept from its other work: nothing that a tenant controls may pause it.
+"""Measures pauses of the event loop: nothing that a tenant controls may pause it.
 
-A thread asks the loop for a sign of life twenty times a second. A late answer is a pause, measured to within 0.05 s. It is
-logged with the place in the code where the loop was found meanwhile, and with the processor time that the loop's thread used:
-a machine that is short of processors pauses a loop that does nothing wrong.
+A thread schedules a callback on the loop twenty times a second. A late callback is a pause, measured to within 0.05 s. It is
+logged with the place in the code where the loop was meanwhile, and with the processor time that the loop's thread used: on a
+machine that is short of processors, loops also pause without a fault.
 """
 
 import asyncio

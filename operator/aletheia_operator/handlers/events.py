@@ -1,4 +1,4 @@
-"""Kubernetes Events about Investigations, posted by the operator's own client: from any task, and never in anybody's way.
+"""Posts Kubernetes Events about Investigations with the operator's own client, in the background.
 
 Speaks POST /api/v1/namespaces/{namespace}/events (core/v1 Event).
 """
@@ -17,7 +17,7 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 
 COMPONENT = "aletheia-operator"
-MAX_WAITING = 1000  # Events; more are dropped, as the status says the same
+MAX_WAITING = 1000  # Events; more are dropped: the status has the same information
 MAX_MESSAGE = 1000  # the API server takes 1024
 MAX_NAME = 220
 POST_SECONDS = 10.0
@@ -29,7 +29,7 @@ Body = Mapping[str, Any]
 
 
 class Events:
-    """Posts Events one after the other, in the background. Close it in the end."""
+    """Posts Events one after the other, in the background. Call `close` at the end."""
 
     def __init__(self, kubernetes: Kubernetes, now: Callable[[], datetime], instance: str = COMPONENT) -> None:
         self._kubernetes = kubernetes
@@ -49,7 +49,7 @@ class Events:
             log.warning("an Event is dropped, too many are waiting: %s", reason)
 
     async def close(self) -> None:
-        """Post what is waiting, for a bounded time, and end."""
+        """Post the waiting Events, for a bounded time, and end."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._waiting.join(), CLOSE_SECONDS)
         self._task.cancel()
@@ -70,7 +70,7 @@ class Events:
 
 
 def event_of(body: Body, kind: str, reason: str, message: str, now: datetime, number: int, instance: str) -> dict[str, Any]:
-    """The Event; its name is unique by time and `number`."""
+    """Return an Event. Its name is unique by time and `number`."""
     metadata, time = body["metadata"], format_time(now.replace(microsecond=0))
     name = f"{metadata['name'][:MAX_NAME].rstrip('.-')}.{int(now.timestamp() * 1_000_000):x}{number % 0x10000:04x}"
     return {

@@ -1,4 +1,4 @@
-"""Who this operator is: what it writes into `status.operator` of what it captures."""
+"""The identity of this operator, which it writes into `status.operator` of Investigations that it captures."""
 
 import asyncio
 import logging
@@ -10,16 +10,16 @@ log = logging.getLogger(__name__)
 
 
 class OperatorIdentity:
-    """The name that an admin gave, or else the id of the session volume, which a restart does not change."""
+    """The name that an admin set, else the id of the session volume, which a restart does not change."""
 
     def __init__(self, layout: SessionLayout, name: str | None = None) -> None:
         self._layout = layout
         self._name = name
         self.known = ""
-        """Empty until the volume could be read."""
+        """The identity; empty until the volume could be read."""
 
     async def get(self) -> str:
-        """The identity. Raises OSError while the volume cannot be read."""
+        """Return the identity. Raises OSError while the volume cannot be read."""
         if not self.known:
             self.known = await asyncio.to_thread(self._look_up)
         return self.known

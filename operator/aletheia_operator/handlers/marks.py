@@ -1,4 +1,4 @@
-"""Which operator captures an Investigation (`status.operator`), and whether that one still lives (`status.operatorTime`).
+"""Tracks which operator captures an Investigation (`status.operator`), and whether it still runs (`status.operatorTime`).
 
 The operator that captures writes the time now and then. Another one takes over what it has seen unchanged for long enough: it
 measures that by its own clock, so clocks need not agree. What a dead operator left on this one's own volume is taken at once.
@@ -53,7 +53,7 @@ class OtherMarks:
         self._seen: dict[str, _Seen] = {}
 
     def see(self, uid: str, body: Body, mark: Mark) -> None:
-        """Note the mark as it is now; it counts from the first moment at which it was seen so."""
+        """Note the current mark. Its age counts from the first moment at which this mark was seen."""
         before = self._seen.get(uid)
         since = before.since if before is not None and before.mark == mark else self._clock()
         metadata = body["metadata"]
@@ -77,11 +77,11 @@ class OtherMarks:
         return uid in self._seen
 
     def expire(self, uid: str) -> None:
-        """Take the mark for that of an operator that is gone."""
+        """Treat the mark as one of an operator that is gone."""
         self._seen[uid].since = float("-inf")
 
     def expired(self, uid: str) -> Mark | None:
-        """The mark, if its operator is gone; None if it may live, or if there is no mark."""
+        """Return the mark if its operator is gone; None if it may still run, or without a mark."""
         seen = self._seen.get(uid)
         return seen.mark if seen is not None and self._clock() - seen.since >= EXPIRY_SECONDS else None
 

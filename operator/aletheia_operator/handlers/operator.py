@@ -1,4 +1,4 @@
-"""The operator process: kopf's settings, the handlers, the probe."""
+"""The operator process: kopf's settings, the handlers and the probe."""
 
 import asyncio
 import logging
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
 
 
 def log_as(process: Process) -> None:
-    """Set the form and the least level of the log."""
+    """Set the format and the least level of the log."""
     kopf.configure(
         debug=process.log_level == "debug",
         quiet=process.log_level == "warning",
@@ -64,7 +64,7 @@ def log_as(process: Process) -> None:
 
 
 def registry(settings: Settings) -> kopf.OperatorRegistry:
-    """Every handler of the operator."""
+    """Return the registry with every handler of the operator."""
     handlers = _Handlers(settings)
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(handlers.login)
@@ -76,7 +76,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads that nobody waits for at the end: what saves was awaited before, the rest waits for sources that hang."""
+    """Threads that are not awaited at the end: those that save were awaited before, others wait for sources that hang."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait=False, cancel_futures=True)
@@ -143,7 +143,7 @@ class _Handlers:
         )
 
     async def _served(self) -> None:
-        """Wait until the API server serves Investigations: kopf looks for them once, and stays deaf where they come later."""
+        """Wait until the API server serves Investigations: kopf looks for them once, and does not see them later."""
         for path in paths.investigations(self.settings.scope.namespaces):
             for delay in retry_delays():
                 try:
@@ -172,7 +172,7 @@ class _Handlers:
         return kopf.login_with_kubeconfig(**kwargs)
 
     async def observe(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Take over a resource as it is now. For this kind of handler kopf keeps no state on the resource."""
+        """Pass the current resource on. For this kind of handler kopf stores no state on the resource."""
         body = cast("dict[str, Any]", event["object"])
         if event["type"] != "DELETED":
             self.supervisor.observe(body)
@@ -184,9 +184,9 @@ class _Handlers:
         await self.sweeper.deleted(body)
 
     async def probe(self, **_: Any) -> int:
-        """How many Investigations were overlooked; any makes the probe fail, and the pod restart."""
+        """Return the number of unnoticed Investigations. If there are any, the probe fails, and the pod restarts."""
         if self.supervisor.unnoticed:
-            raise kopf.PermanentError(f"the watch has gone deaf: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
+            raise kopf.PermanentError(f"the watch is stale: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
         return 0
 
     async def _sweep(self) -> None:
@@ -222,7 +222,7 @@ class _Handlers:
 
 
 class NoState(kopf.DiffBaseStorage):
-    """Nothing is kept of a resource, and nothing of it is copied at each event, which takes a while for large ones."""
+    """Stores nothing of resources, so that kopf does not copy them at each event, which is slow for large ones."""
 
     def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
         return cast("kopf.BodyEssence", {})
@@ -235,7 +235,7 @@ class NoState(kopf.DiffBaseStorage):
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Set kopf up to watch alone: it writes nothing, and leaves no finalizer that would hang while the operator is down."""
+    """Set kopf up to only watch: it writes nothing, and leaves no finalizer that would hang while the operator is down."""
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.watching.inactivity_timeout = 70

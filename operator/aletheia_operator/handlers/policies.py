@@ -1,4 +1,4 @@
-"""What becomes of sessions and of finished resources. Pure: a gatherer (the sweeper) reads, these decide, the sweeper does."""
+"""Decides what happens to sessions and finished resources. Pure: the sweeper reads the input and carries the decisions out."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -14,11 +14,11 @@ from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention
 
 MASS_LEAST = 10
-"""Fewer sessions whose Investigations vanish at once are no mass."""
+"""Least number of sessions whose Investigations vanish at once that is suspicious."""
 
 
 class Fate(Enum):
-    """What becomes of a session."""
+    """What happens to a session."""
 
     KEEP = "it stays"
     EXPIRE = "its data is removed, its manifest stays"
@@ -29,7 +29,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Resource:
-    """An Investigation as far as retention needs it; thousands of them lie in memory during a sweep."""
+    """The fields of an Investigation that retention needs: thousands are in memory during a sweep."""
 
     namespace: str
     name: str
@@ -50,7 +50,7 @@ class Resource:
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Resource":
-        """The resource of a full object."""
+        """Make a resource of a full object."""
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
         retention = spec.get("retention") or {}
         return cls(
@@ -71,26 +71,26 @@ class Resource:
         )
 
     def record_changes(self) -> dict[str, Any]:
-        """What the resource says of its session, as fields of the retention record. It is there, so nothing is orphaned."""
+        """Return the fields of the retention record that follow from the resource. It exists, so its session is no orphan."""
         return {"keep": self.keep, "legal_hold": self.legal_hold, "orphaned_since": None, "spared": None}
 
 
 @dataclass(frozen=True)
 class Session:
-    """A session of the volume, with what is known of its Investigation."""
+    """A session of the volume, with its Investigation."""
 
     manifest: Manifest
     record: RetentionRecord
     resource: Resource | None
-    """None: it is not listed."""
+    """The Investigation. None: it is not listed."""
     seen_to_go: bool = False
-    """The watch has shown the deletion."""
+    """Whether the watch has shown its deletion."""
     manifest_sha256: str = ""
     """Of manifest.json, in hex; empty if it was not looked at."""
 
 
 def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
-    """What becomes of a session.
+    """Decide what happens to a session.
 
     `doubt`: why a missing Investigation may not have been deleted by anybody; None if there is no reason to think so.
     """
@@ -110,7 +110,7 @@ def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | 
 
 
 def is_abandoned(session: Session, doubt: str | None = None) -> bool:
-    """Whether the manifest says that the capture runs, but none will ever go on with it. `doubt`: as for `fate_of`."""
+    """Return whether the manifest says that the capture runs, but no process will resume it. `doubt`: see `fate_of`."""
     if session.manifest.finished or session.record.imported:
         return False
     if session.resource is None:
@@ -143,7 +143,7 @@ def is_told_wrongly(session: Session, volume: Volume) -> bool:
 
 
 def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now: datetime) -> bool:
-    """Whether the data is to be removed, or was begun to be removed."""
+    """Return whether the data is to be removed, or its removal has begun."""
     if manifest.expiration_time is not None:
         return True
     ended, seconds = manifest.completion_time, resource.artifacts_seconds
@@ -153,12 +153,12 @@ def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now
 
 
 def have_vanished(gone: int, all_sessions: int) -> bool:
-    """Whether so many Investigations are gone, of all that have sessions, that nobody can have meant it."""
+    """Return whether suspiciously many Investigations with sessions are gone at once."""
     return gone >= MASS_LEAST and 2 * gone > all_sessions
 
 
 def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
-    """Whether the Investigation itself is to be deleted (spec.ttlSecondsAfterFinished)."""
+    """Return whether the Investigation itself is to be deleted (spec.ttlSecondsAfterFinished)."""
     if resource.ttl_seconds is None or resource.legal_hold is not None or resource.phase not in TERMINAL_PHASES:
         return False
     if resource.completion_time is None:
@@ -167,11 +167,11 @@ def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
 
 
 def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) -> list[Manifest]:
-    """Which sessions to let expire so that the caps hold, if they can.
+    """Return the sessions to expire so that the caps hold, if they can.
 
-    All data counts, also what is kept, on hold, or still written; only finished sessions that nothing holds go, the oldest
-    first, and none that ended within the grace. For the cap of all namespaces together, the largest namespace gives first, and
-    none that has no more than an equal share of the cap.
+    All data counts, also of sessions that are kept, on hold, or still written. Only finished sessions without a hold expire,
+    the oldest first, and none that ended within the grace. For the cap of all namespaces together, sessions of the largest
+    namespace expire first, and none of a namespace that has at most an equal share of the cap.
     """
     kept = [one for one in sessions if one.manifest.expiration_time is None]
     sizes = Counter[str]()
@@ -203,7 +203,7 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
 
 
 def exceeded_caps(sessions: Collection[Session], gone: Collection[Manifest], retention: Retention) -> bool:
-    """Whether a cap is exceeded though all that may go has gone: what is left is kept, on hold, or within the grace."""
+    """Return whether a cap is exceeded by sessions that may not expire: they are kept, on hold, or within the grace."""
     ids = {one.session_id for one in gone}
     sizes = Counter[str]()
     for one in sessions:

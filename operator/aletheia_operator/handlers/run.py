@@ -1,4 +1,4 @@
-"""One Investigation in this process: waits for its place, is claimed, captured, and said to be over."""
+"""Runs one Investigation in this process: waits for a slot, claims and captures it, and writes its last status."""
 
 import asyncio
 import logging
@@ -64,7 +64,7 @@ class Run:
         self.steer(body)
 
     def steer(self, body: Body) -> None:
-        """Pass on what may change: the generation, `cancel`, `suspend` (which counts until the capture begins)."""
+        """Apply what may change: the generation, `cancel`, and `suspend` (until the capture begins)."""
         spec = body.get("spec") or {}
         self.writer.observe(body)
         if spec.get("cancel"):
@@ -75,9 +75,9 @@ class Run:
             self._suspended.clear()
 
     async def run(self) -> Written | Mark | None:
-        """Run to the end. Returns what became of the last status; None if the Investigation does not end now.
+        """Run to the end. Returns the outcome of the last status write; None if the Investigation does not end now.
 
-        Returns the mark of the other operator if one captures it.
+        If another operator captures it, returns that operator's mark.
         """
         again_seconds = AGAIN_SECONDS
         while True:
@@ -112,7 +112,7 @@ class Run:
         return written
 
     async def _place(self) -> Release | None:
-        """Wait for a place, which is given back by what is returned; None if the Investigation is suspended meanwhile."""
+        """Wait for a slot. Returns the function that releases it; None if the Investigation is suspended meanwhile."""
         namespace, slots = self.order.owner.namespace, self._shared.slots
         if self.order.cancelled.is_set():
             return _nothing  # it only has to be said: that takes no place
@@ -138,7 +138,7 @@ class Run:
         return _nothing if self.order.cancelled.is_set() else None
 
     async def _capture(self, release: Release) -> "Snapshot | Ending | Claim":
-        """Claim and capture, tried until the session volume can be used or the timeout is over."""
+        """Claim and capture. Retries until the session volume can be used or the timeout is over."""
         order, now = self.order, self._shared.tools.now
         deadline = now() + timedelta(seconds=parse_duration(order.spec.timeout))
         claimed = False
@@ -168,7 +168,7 @@ class Run:
         raise AssertionError("there is always one more delay")
 
     async def _claim(self) -> "Ending | Claim | None":
-        """Mark the Investigation as this operator's; why it may not be captured, None if it may. Raises OSError."""
+        """Mark the Investigation as this operator's. Returns why it may not be captured; None if it may. Raises OSError."""
         identity = await self._shared.identity.get()
         holder = await self.writer.claim(identity, self._expired)
         if isinstance(holder, Claim):
@@ -183,7 +183,7 @@ class Run:
         return None if refusal is None else Ending("Failed", ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED, refusal)
 
     async def _follow(self, release: Release) -> Snapshot:
-        """Capture, and report how far it is. An upload needs no place: no evidence is lost while it waits."""
+        """Capture, and report progress. An upload needs no slot: no evidence is lost while it waits."""
         if (self._body.get("status") or {}).get("phase") != "Running":
             self._shared.emit(self._body, "Normal", "Started", "capturing evidence")
             self._tell_of_the_timeout()
@@ -210,7 +210,7 @@ class Run:
         return written
 
     def _announce(self, snapshot: Snapshot) -> None:
-        """One Event for each kind of gap, then one for the end."""
+        """Post one Event for each kind of gap, then one for the end."""
         gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
         for reason in sorted({gap.reason for gap in gaps}):
             kind = [gap for gap in gaps if gap.reason == reason]
@@ -229,7 +229,7 @@ async def stand_back(body: Body, writer: StatusWriter, emit: Emit) -> None:
 
 @dataclass(frozen=True)
 class Ending:
-    """An end without a session to speak of."""
+    """An end without a session."""
 
     phase: str
     reason: ConditionReason
@@ -237,7 +237,7 @@ class Ending:
 
 
 def limited(spec: InvestigationSpec, max_timeout_seconds: int) -> InvestigationSpec:
-    """The spec with timeouts of at most so many seconds."""
+    """Return the spec with timeouts of at most `max_timeout_seconds`."""
     changes: dict[str, Any] = {}
     if parse_duration(spec.timeout) > max_timeout_seconds:
         changes["timeout"] = f"{max_timeout_seconds}s"
@@ -249,4 +249,4 @@ def limited(spec: InvestigationSpec, max_timeout_seconds: int) -> InvestigationS
 
 
 def _nothing() -> None:
-    """Give back no place."""
+    """Release nothing: no slot was taken."""

@@ -1,4 +1,4 @@
-"""Brings one session to where it should be: `policies` decides, this reads what they need and does what they say.
+"""Applies retention to one session: reads what `policies` need, and does what they decide.
 
 A resource is read again right before its session's data is touched: it may have been put on hold since it was listed.
 """
@@ -49,7 +49,7 @@ class Settler:
     """Uids of Investigations that the watch showed to be deleted, until their sessions are settled."""
 
     async def settle(self, session: Session, cluster: Cluster, vanished: str | None = None) -> None:
-        """Bring one session to where it should be."""
+        """Apply the decision of `policies` to one session."""
         if session.resource is not None and not session.record.imported:
             session = replace(session, record=await self.remember(session.manifest, session.resource))
         doubt = vanished or cluster.doubt(session.manifest)
@@ -86,7 +86,7 @@ class Settler:
         await writer.tell_digest(manifest.session_id, hashlib.sha256(content).hexdigest())
 
     async def remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
-        """Note on the volume what the resource says; what was said on the volume itself stays."""
+        """Record on the volume what the resource says. Holds that users set on the volume stay."""
         changes = resource.record_changes()
         return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
 
@@ -94,7 +94,7 @@ class Settler:
         return await asyncio.to_thread(read_retention_record, self.layout, manifest.session_id)
 
     async def _orphan(self, session: Session) -> RetentionRecord:
-        """Note that the Investigation is gone; what the manifest says of keeping counts if nobody saw how it went."""
+        """Record that the Investigation is gone. If its deletion was not seen, `keep` of the manifest counts."""
         manifest = session.manifest
         asked = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
         changes = {"orphaned_since": self.now(), "keep": session.record.keep or asked}
@@ -102,7 +102,7 @@ class Settler:
         return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
 
     async def _spare(self, session: Session, why: str) -> None:
-        """Keep a session whose Investigation perhaps nobody deleted, for good: a person decides about it."""
+        """Keep a session until a user deletes it: perhaps nobody deleted its Investigation."""
         session_id = session.manifest.session_id
         if await self._now(session.manifest) is not None:
             return
@@ -118,7 +118,7 @@ class Settler:
         log.info("session %s was removed: its Investigation is gone", manifest.session_id)
 
     async def _now(self, manifest: Manifest) -> Body | None:
-        """The resource as it is now; None if it is gone for sure. Raises SourceError if that cannot be known."""
+        """Return the current resource; None if it is certainly gone. Raises SourceError if that cannot be known."""
         owner = manifest.investigation
         try:
             found: Body = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
@@ -129,7 +129,7 @@ class Settler:
         return found if found["metadata"]["uid"] == owner.uid else None
 
     async def expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
-        """Remove the data and say so; each step again where a crash came before it.
+        """Remove the data, and report it. Steps that a crash prevented are repeated.
 
         The resource is read again first: a hold may have been set since it was listed.
         """
@@ -151,7 +151,7 @@ class Settler:
 
 
 def light(manifest: Manifest) -> Manifest:
-    """What a pass needs of a manifest, artifacts as one of their size: thousands of sessions must fit in memory."""
+    """Return a manifest with all artifacts replaced by one of their total size: thousands must fit in memory."""
     artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
     spec = {"retention": manifest.spec.get("retention")}
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})

@@ -1,4 +1,4 @@
-"""An Investigation's status: a projection of its session's manifest. Pure; `status_writer` writes it."""
+"""Makes an Investigation's status from its session's manifest. Pure; `status_writer` writes it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,13 +20,13 @@ SHORT = 120  # characters of a text of a status that is to be small
 SHORTENED = " (shortened: the API server refused a fuller status; the session has all)"
 
 CONDITIONS = ("Ready", "Reconciling", "Stalled", "Succeeded")
-"""Conditions that follow from the phase; others stay as they are."""
+"""Conditions that follow from the phase. Others stay as they are."""
 
 Status = dict[str, Any]
 
 
 def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], now: datetime) -> Status:
-    """The status while a capture runs, and when it has ended."""
+    """Return the status of a capture that runs or has ended."""
     manifest = snapshot.manifest
     phase = manifest.phase
     gaps, artifacts = manifest.gaps, manifest.artifacts
@@ -66,7 +66,7 @@ def of_phase(
     now: datetime,
     reason: ConditionReason | None = None,
 ) -> Status:
-    """Phase, conditions and the generation they speak of.
+    """Return phase, conditions and observed generation.
 
     Ready: the evidence can be read. Succeeded: all that was asked for is there. Reconciling and Stalled: as kstatus reads them.
     """
@@ -92,7 +92,7 @@ def conditions_of(status: Mapping[str, Any]) -> list[Status]:
 
 
 def shortened(status: Status) -> Status:
-    """The same status with few artifacts and gaps and short texts, for an API server that refused it as too large."""
+    """Return the status with few artifacts and gaps and short texts, for an API server that refused it as too large."""
     short = {**status}
     for name, text in (("artifacts", "summary"), ("gaps", "message")):
         if status.get(name):
@@ -101,7 +101,7 @@ def shortened(status: Status) -> Status:
 
 
 def minimal(status: Status) -> Status:
-    """The least that a person and kstatus need, which says that it is shortened; what was written before is taken out."""
+    """Return the least that users and kstatus need. It says that it is shortened, and removes fields written before."""
     kept: Status = {
         name: status[name] for name in ("observedGeneration", "phase", "operator", "completionTime") if name in status
     }
@@ -120,7 +120,7 @@ def condition(
     before: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> dict[str, Any]:
-    """A metav1.Condition; its transition time moves only when its status does."""
+    """Return a metav1.Condition. Its transition time changes only with its status."""
     status = "Unknown" if holds is None else str(holds)
     old = next((one for one in before if one.get("type") == kind and one.get("status") == status), None)
     return {
@@ -134,7 +134,7 @@ def condition(
 
 
 def describe(snapshot: Snapshot) -> str:
-    """One line on how a capture stands."""
+    """Describe the state of a capture on one line."""
     manifest = snapshot.manifest
     if snapshot.uploaded is not None:
         return f"captured; {snapshot.uploaded} of {_count(len(manifest.artifacts), 'artifact')} uploaded"

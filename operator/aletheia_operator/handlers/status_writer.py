@@ -1,7 +1,7 @@
-"""The one place that writes an Investigation's status, and never for longer than it may.
+"""Writes an Investigation's status, within a time limit. No other module writes it.
 
-A status that the API server refuses as too large is written smaller. What could not be written in time is returned as
-UNWRITTEN: whoever asked tries again later, outside of any slot.
+A status that the API server refuses as too large is written in a shorter form. One that could not be written in time is
+UNWRITTEN: the caller tries again later, outside of any slot.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ PROGRESS_SECONDS = 5.0  # a report of progress that is not written by then is ov
 WRITE_SECONDS = 30.0
 MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: a status that is too large is one of them
 CONTESTED = "Contested"
-"""Type of the condition that says that another operator captures the Investigation."""
+"""Type of the condition for an Investigation that another operator captures."""
 _TOO_LARGE = re.compile("too large|larger than|too long|exceeds", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
 
 class Written(Enum):
-    """What became of a status."""
+    """Outcome of a status write."""
 
     DONE = "the API server has taken it"
     GONE = "the resource is gone, another has its name, or another operator has taken it over"
@@ -76,7 +76,7 @@ class StatusWriter:
         """The mark of the operator that captures, as it was seen last."""
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Take over from the resource as it is now what others write: its generation, and conditions that are not ours."""
+        """Take what others write from the current resource: its generation, and conditions that are not ours."""
         self.generation = body["metadata"]["generation"]
         own = [one for one in self._before.get("conditions") or [] if one["type"] in CONDITIONS]
         others = [one for one in (body.get("status") or {}).get("conditions") or [] if one["type"] not in CONDITIONS]
@@ -96,7 +96,7 @@ class StatusWriter:
             return Claim.UNAVAILABLE
 
     async def beat(self) -> bool:
-        """Say that this operator still captures the Investigation. False if another operator has taken it over."""
+        """Write that this operator still captures the Investigation. Returns False if another operator has taken it over."""
         if self._operator is None:
             return True
         try:
@@ -116,18 +116,18 @@ class StatusWriter:
     async def phase(
         self, phase: str, reason: ConditionReason, message: str | None = None, seconds: float | None = None
     ) -> Written:
-        """Say where the Investigation stands while there is no session to speak of; give up after so many seconds."""
+        """Write a phase without a session. Gives up after `seconds`."""
         status = of_phase(phase, message or reason.text, self.generation, self._before, self._now(), reason)
         if phase in TERMINAL_PHASES:
             status["completionTime"] = format_time(self._now())
         return await self._write(status, seconds)
 
     async def snapshot(self, snapshot: Snapshot, seconds: float | None = None) -> Written:
-        """Say how the capture stands; give up after so many seconds, by default WRITE_SECONDS."""
+        """Write the state of the capture. Gives up after `seconds`, by default WRITE_SECONDS."""
         return await self._write(of_snapshot(snapshot, self.generation, self._before, self._now()), seconds)
 
     async def again(self) -> Written:
-        """Write once more what could not be written, with the generation as it is now."""
+        """Write a status again that could not be written, with the current generation."""
         if self._last is None:
             return Written.DONE
         if self._operator is not None and await self._is_taken_over():
@@ -135,7 +135,7 @@ class StatusWriter:
         return await self._write({**self._last, "observedGeneration": self.generation}, PROGRESS_SECONDS)
 
     async def acknowledge(self) -> Written:
-        """Say that a change after the end was seen; it changes nothing else."""
+        """Write that a change after the end was seen. It changes nothing else."""
 
         def acknowledged(status: Status) -> Status:
             seen = [{**one, "observedGeneration": self.generation} for one in conditions_of(status)]
@@ -144,9 +144,9 @@ class StatusWriter:
         return await self._change(acknowledged)
 
     async def add_condition(self, kind: str, reason: ConditionReason, message: str) -> Written:
-        """Say one thing more, such as that the data has expired.
+        """Add a condition, for example that the data has expired.
 
-        Ready stays as it is: GitOps tools would take a change for a fault, and create anew.
+        Ready stays as it is: GitOps tools would treat a change as a fault, and create the resource again.
         """
 
         def added(status: Status) -> Status:
@@ -228,7 +228,7 @@ class StatusWriter:
         return Written.UNWRITTEN
 
     async def _write(self, status: Status, seconds: float | None = None) -> Written:
-        """Write a status, a smaller one where it is refused, for at most so many seconds."""
+        """Write a status within `seconds`; a shorter form if it is refused."""
         self._before = {**self._before, **status}
         self._last = status
         seconds = seconds or WRITE_SECONDS
@@ -265,7 +265,7 @@ class StatusWriter:
         raise AssertionError("there is always one more delay")
 
     async def _is_taken_over(self) -> bool:
-        """Whether another operator captures the Investigation now; False if the API server does not answer."""
+        """Return whether another operator captures the Investigation now; False if the API server does not answer."""
         try:
             async with asyncio.timeout(PROGRESS_SECONDS):
                 mark = mark_of((await self._kubernetes.get(self._path)).get("status") or {})

@@ -1,4 +1,4 @@
-"""What a resource, as it is now, still wants of the supervisor. Pure: nothing is asked, started or written here."""
+"""Decides what the supervisor has to do next for a resource. Pure: it reads, starts and writes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ class Step(Enum):
 
 @dataclass(frozen=True)
 class Known:
-    """What this process knows of an Investigation besides the resource."""
+    """What this process knows of an Investigation in addition to the resource."""
 
     active: bool = False
-    """It runs or is queued here."""
+    """Whether it runs or is queued here."""
     ended: bool = False
-    """It ended here; the body may be older than that."""
+    """Whether it ended here. The body may be older than that."""
     stood_back: bool = False
-    """It was said already that another operator captures it."""
+    """Whether its status says already that another operator captures it."""
     operator: str = ""
     """Identity of this operator; empty while it is not known."""
     other_is_gone: bool = False
-    """The operator that marked it has given no sign of life for long."""
+    """Whether the operator that marked it is gone: it has not written its time for long."""
 
 
 def next_step(body: Body, known: Known) -> Step:
-    """The next step for the resource `body`."""
+    """Return the next step for the resource `body`."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     if known.active:
         return Step.STEER
@@ -57,7 +57,7 @@ def next_step(body: Body, known: Known) -> Step:
 
 
 def has_ended(status: Mapping[str, Any]) -> bool:
-    """Whether a status is that of an Investigation that is over."""
+    """Return whether a status is that of an Investigation that has ended."""
     return status.get("phase") in TERMINAL_PHASES
 
 

@@ -1,4 +1,4 @@
-"""Runs Investigations beside the handlers, which return at once: a long handler would keep kopf from seeing `cancel`.
+"""Runs Investigations in tasks of their own. Handlers return at once: a long one would keep kopf from seeing `cancel`.
 
 Level-triggered: `observe` looks at a resource as it is and does what is missing, so it may be called any number of times.
 `steps` decides, `run` does. The session on disk, not this process, remembers what was captured.
@@ -56,7 +56,7 @@ class Supervisor:
         self.others = OtherMarks()
 
     def observe(self, body: Body) -> None:
-        """Do what a resource, as it is now, still wants."""
+        """Do the next step for the current resource."""
         uid = body["metadata"]["uid"]
         self._known.add(uid)
         if uid in self._ended and has_ended(body.get("status") or {}):
@@ -100,7 +100,7 @@ class Supervisor:
             self._start(uid, self._run(uid, body, run))
 
     def forget(self, uid: str) -> None:
-        """The resource is gone: stop its capture."""
+        """Stop the capture of a resource that is gone."""
         self._known.discard(uid)
         self._ended.pop(uid, None)
         self._unwritten.pop(uid, None)
@@ -111,19 +111,19 @@ class Supervisor:
             self._tasks[uid].cancel()
 
     async def settled(self, uid: str) -> None:
-        """Wait, for a bounded time, until nothing works on the resource any more."""
+        """Wait, for a bounded time, until no task works on the resource any more."""
         if uid in self._tasks:
             await asyncio.wait([self._tasks[uid]], timeout=SETTLE_SECONDS)
 
     async def close(self) -> None:
-        """Stop every capture where it stands; the next process goes on."""
+        """Stop every capture. The next process resumes them."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
-        """Compare what exists with what was observed: a watch that has gone deaf shows itself here. Raises SourceError."""
+        """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
         before = self.shared.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
         unnoticed = []
         for path in paths.investigations(namespaces):
@@ -145,7 +145,7 @@ class Supervisor:
                 await self._look_again(uid, ended)
 
     async def beat(self) -> None:
-        """Say of every capture that it goes on, and take over those of operators that are gone."""
+        """Write for every capture that it goes on, and take over those of operators that are gone."""
         async with asyncio.TaskGroup() as group:
             for uid, run in list(self._runs.items()):
                 group.create_task(self._beat(uid, run))

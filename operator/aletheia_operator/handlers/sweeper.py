@@ -1,7 +1,6 @@
-"""Keeps sessions as long as their resources say, and no longer. There are no finalizers: what was missed is found here.
+"""Applies retention to all sessions, periodically. There are no finalizers, so this also finds deletions that were missed.
 
-`policies` decides, `settling` does it for one session, this goes through all. Nothing is removed on a guess: a pass that cannot
-list every resource does nothing.
+`policies` decides, `settling` acts on one session, this goes through all. A pass that cannot list every resource does nothing.
 """
 
 import asyncio
@@ -47,12 +46,12 @@ class Sweeper:
     emit: Callable[[Body, str, str, str], None]
     now: Callable[[], datetime]
     namespaces: Sequence[str] = ()
-    """Empty: all."""
+    """Namespaces to handle. Empty: all."""
     retention: Retention = field(default_factory=Retention)
     _held: set[str] = field(init=False, default_factory=set)
-    """Uids of Investigations under hold, as the watch showed them."""
+    """Uids of Investigations on hold, by the watch."""
     _said: str = field(init=False, default="")
-    """What was said last about the cluster, so that it is said once."""
+    """Last log message about the whole pass, so that it is logged once."""
 
     def __post_init__(self) -> None:
         self._settler = Settler(self.layout, self.kubernetes, self.emit, self.now, self.retention)
@@ -72,7 +71,7 @@ class Sweeper:
         (self._held.add if resource.legal_hold is not None else self._held.discard)(resource.uid)
 
     async def deleted(self, body: Body) -> None:
-        """The resource is gone: so goes its session, unless it is to be kept, or perhaps nobody deleted it."""
+        """Remove the session of a resource that is gone, unless it is kept, or perhaps nobody deleted the resource."""
         resource = Resource.of(body)
         self._held.discard(resource.uid)
         self._settler.seen_to_go.add(resource.uid)
@@ -88,7 +87,7 @@ class Sweeper:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
 
     async def sweep(self) -> None:
-        """One pass. Raises SourceError where the resources cannot be listed, OSError where the volume cannot be read."""
+        """Do one pass. Raises SourceError if the resources cannot be listed, OSError if the volume cannot be read."""
         manifests = await asyncio.to_thread(self._manifests)  # before the list: no session is younger than it
         resources = await self._resources()
         cluster = await look_at(self.kubernetes, self.layout)
@@ -120,7 +119,7 @@ class Sweeper:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
 
     async def _resources(self) -> dict[str, Resource]:
-        """Every Investigation by uid. Raises SourceError: part of them is as good as none."""
+        """Return every Investigation by uid. Raises SourceError if they cannot all be listed."""
         resources: dict[str, Resource] = {}
         for path in paths.investigations(self.namespaces):
             async for item in self.kubernetes.list(path):
@@ -134,7 +133,7 @@ class Sweeper:
         return Session(manifest, record, resources.get(uid), seen_to_go, digest)
 
     async def _guarded(self, manifest: Manifest, work: Any) -> None:
-        """Do what is to be done about one session; a fault of it costs no other."""
+        """Do `work` for one session. Its errors are logged, and do not affect other sessions."""
         try:
             await work
         except (OSError, SessionBusy, Unreadable, SourceError) as e:
@@ -143,7 +142,7 @@ class Sweeper:
             log.exception("session %s is left as it is", manifest.session_id)
 
     async def _hold_caps(self, found: Sequence[Session]) -> None:
-        """Let expire what the caps want."""
+        """Expire sessions so that the caps hold."""
         if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
             return
         fresh = await asyncio.to_thread(self._as_they_are, found)
@@ -174,7 +173,7 @@ class Sweeper:
             log.warning("%s/%s cannot be deleted: %s", resource.namespace, resource.name, e.message)
 
     def _say(self, what: str) -> None:
-        """Say something about the whole pass once, not in each."""
+        """Log a message about the whole pass once, not in each pass."""
         if what and what != self._said:
             log.warning("%s", what)
         self._said = what

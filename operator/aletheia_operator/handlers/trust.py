@@ -1,4 +1,4 @@
-"""Whether an Investigation may name its ServiceAccount, though the admission policy may be missing or younger than it.
+"""Decides whether an Investigation may name its ServiceAccount: the admission policy may be missing, or younger than it.
 
 The API server's policy (the chart's ValidatingAdmissionPolicy) refuses an Investigation when its creator may not impersonate
 the ServiceAccount that it names. An Investigation does not say who created it, so the operator cannot ask again: it asks
@@ -18,7 +18,7 @@ from aletheia_operator.settings import Rights
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 POLICY_DELAY = timedelta(seconds=5)
-"""So long after its creation a policy may not yet stand in every API server."""
+"""Longest time until all API servers apply a new policy."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Trust:
     rights: Rights
 
     async def refusal(self, body: Mapping[str, Any]) -> str | None:
-        """Why the Investigation may not read as its ServiceAccount; None if it may. Raises SourceError if that is unknown."""
+        """Say why the Investigation may not read as its ServiceAccount; None if it may. Raises SourceError if unknown."""
         account = (body.get("spec") or {}).get("serviceAccountName")
         if account in (None, self.rights.default_service_account) or self.rights.trust_creators:
             return None
@@ -51,7 +51,7 @@ class Trust:
         return None
 
     async def _since(self, name: str) -> datetime | None:
-        """Since when the policy and its binding stand; None if one is missing. Raises SourceError."""
+        """Return since when the policy and its binding exist; None if one is missing. Raises SourceError."""
         times = []
         for path in (f"{POLICIES}/{name}", f"{BINDINGS}/{name}"):
             try:
