@@ -362,6 +362,31 @@ def test_a_line_in_no_known_form_is_kept(line: str) -> None:
     assert (parser.position.untimed, parser.position.first) == (1, "")
 
 
+@pytest.mark.parametrize(
+    "words", ["plain words", "2026-11-22 15:21:07,123 ERROR [main] app: boom", '{"level":"info","msg":"x"}']
+)
+@pytest.mark.parametrize("counts", [[1], [3], [1, 1, 1], [2, 1, 3], [1, 4, 2, 1], [5, 1]])
+def test_lines_of_a_second_are_counted_alike_in_blocks_of_any_size(counts: list[int], words: str) -> None:
+    """A further look skips as many, so one too many is a line lost, and one too few a line doubled."""
+    lines = [
+        f"2026-11-22T11:30:{second:02}.{number:09}Z {words}\n".encode()
+        for second, count in enumerate(counts)
+        for number in range(count)
+    ]
+    whole = b"".join(lines)
+    positions = []
+    for blocks in ([whole], lines, [b"".join(lines[:2]), b"".join(lines[2:])]):
+        parser = make_parser()
+        entries_of(parser, *blocks)
+        parser.read_again()
+        positions.append(parser.position)
+        skipped = [line for line in lines if line.decode() >= parser.position.since]
+        assert (parser.position.skip, parser.position.lines) == (len(skipped), len(lines))
+        later = f"2026-11-22T11:31:00.000000000Z {words}\n".encode()
+        assert len(entries_of(parser, *skipped, later)) == 1
+    assert positions == positions[:1] * 3
+
+
 def test_bytes_without_a_time_are_kept_exactly() -> None:
     """What is no text either has its bytes beside it."""
     (entry,) = entries_of(make_parser("file"), b"\xff\xfe no form\n")
