@@ -217,6 +217,24 @@ def test_a_baseline_that_fails_keeps_the_metric(serve: Serve) -> None:
     assert "beyond retention" in fetched.missing[0].message
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        {"values": [[END, "1"]] * 60_000},
+        {"metric": ["up"], "values": [[END, "1"]] * 60_000},
+        {"metric": {"job": "a"}, "values": {"at": [[END, "1"]] * 20_000}},
+    ],
+    ids=["without labels", "labels that are none", "samples that are none"],
+)
+def test_a_large_series_that_is_not_understood_is_no_empty_answer(series: dict[str, Any]) -> None:
+    """One that is taken member by member is held to the same as a small one."""
+    body = {"status": "success", "data": {"resultType": "matrix", "result": [series]}}
+    assert len(json.dumps(series)) > PIECE_BYTES / 2
+    with pytest.raises(SourceError) as caught:
+        read(json.dumps(body).encode(), 65_536)
+    assert caught.value.reason is GapReason.INVALID_RESPONSE
+
+
 class FullAt:
     """Makes scratch files, of which those from number `first` on find the volume full."""
 
