@@ -59,11 +59,11 @@ def chain(operator: str, terms: int) -> str:
 def kinds(hostile: Kubectl) -> dict[str, list[dict[str, Any]]]:
     """Specs by the row of the table of defects that they come from."""
     lines = {"targets": [{"pod": "hostile-lines"}]}
-    hang = {"metrics": [{"query": f"up + {n}", "dataSourceRef": {"name": "liar-hang"}} for n in range(8)], "timeout": "1m"}
-    large = {"metrics": [{"query": "up", "dataSourceRef": {"name": "liar-large"}}], "timeout": "2m"}
+    hang = {"metrics": [{"query": f"up + {n}", "dataSourceRef": {"name": "liar-hang"}} for n in range(8)], "timeout": "20s"}
+    large = {"metrics": [{"query": "up", "dataSourceRef": {"name": "liar-large"}}], "timeout": "1m"}
     spans = {
         "traces": [{"traceID": f"{number:032x}", "dataSourceRef": {"name": "liar-spans"}} for number in range(1, 9)],
-        "timeout": "2m",
+        "timeout": "1m",
     }
     queries = [chain("or", 150), chain("atan2", 200), 'up{b=~"' + "(\\\\pL{1000}){100}" * 40 + '"}']
     confined = {"metrics": [{"query": query, "dataSourceRef": {"name": "liar-confined"}} for query in queries]}
