@@ -260,7 +260,8 @@ def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
     try:
         resource = kubectl.investigate("full", targets=[{"pod": "large"}, {"pod": "small"}], logs={})
         assert resource["status"]["phase"] == "PartiallyCompleted", resource["status"]
-        assert gaps_of(resource) == [("KubernetesLogs", "SaveFailed")]
+        refused = [(gap["target"], gap["reason"]) for gap in resource["status"]["gaps"]]
+        assert refused == [("pod/large container/app (run 0)", "SaveFailed"), ("pod/large", "SaveFailed")]
         seen_by_the_operator = Path(f"/proc/{operator.pid}/root{root}")
         manifest = check_session(session_of(resource, seen_by_the_operator))
         assert [artifact["target"] for artifact in manifest["artifacts"]] == ["timeline", "pod/small"]

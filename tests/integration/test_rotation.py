@@ -58,7 +58,7 @@ def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
     until(rotated, 60, "the node has put the beginning aside")
     node = kubectl.investigate("node", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "node"})
     api = kubectl.investigate("api", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "api"})
-    assert node["status"]["phase"] == "Completed", node["status"]
+    assert node["status"]["phase"] == "Completed", node["status"]["gaps"]
     found = numbers(node)
     assert found == list(range(1, len(found) + 1))
     assert len(found) > ROTATED_LINES

@@ -38,7 +38,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
     for one in containers:
         missing += one.missing + _lost(target, one)
     total, kept = await _fit(logs, limits, missing)
-    findings.missing += [one for number, one in enumerate(missing) if one not in findings.missing + missing[:number]]
+    findings.missing += _distinct(missing, findings.missing)
     findings.summary = count.summary()
     findings.metadata |= {
         "levels": dict(count.levels),
@@ -101,3 +101,14 @@ def _lost(target: str, container: ContainerLogs) -> list[Missing]:
         )
         for runs in names
     ]
+
+
+def _distinct(missing: Sequence[Missing], before: Sequence[Missing]) -> list[Missing]:
+    """Those that are not among `before`, each once. A full volume refuses a run's entries more than once: that is one gap."""
+
+    def key(one: Missing) -> object:
+        return (one.target, one.reason) if one.reason is GapReason.SAVE_FAILED else one
+
+    distinct = {key(one): one for one in reversed(missing)}
+    known = {key(one) for one in before}
+    return [one for kept, one in reversed(distinct.items()) if kept not in known]
