@@ -14,12 +14,12 @@ from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the operator as these arguments say, by default those of the process."""
+    """Run the operator. `arguments` None: those of the process."""
     run(settings_of(parser().parse_args(arguments)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every flag. The destination of a flag is the name of its field in its group of `settings`."""
+    """Return the parser of all flags. A flag's destination is the name of its field in its group of `settings`."""
     made = argparse.ArgumentParser(
         prog="aletheia-operator",
         description="Captures evidence for Investigations.",
@@ -109,7 +109,7 @@ def _add_node_logs(group: Any) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings that parsed flags stand for."""
+    """Return the settings for parsed flags."""
     given = vars(options)
     given["namespaces"] = tuple(given["namespaces"] or ())
 
@@ -147,7 +147,7 @@ def _positive(text: str) -> int:
 
 
 def main_process() -> NoReturn:
-    """Run `main`, then end the process at once: threads that wait for a hanging source would hold it until their timeout."""
+    """Run `main`, then end the process at once: threads that wait for a hanging source would delay it until their timeout."""
     code: int | str | None = 1
     try:
         main()

@@ -1,4 +1,4 @@
-"""Data that does not fit into memory while it is on its way: blocks in unlinked files on the session volume. Calls block."""
+"""Stores temporary data that does not fit into memory, as blocks in unlinked files on the session volume. Calls block."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ RESERVE_SHARE = 20
 
 
 def require_space(directory: Path, size_bytes: int) -> None:
-    """Raise OSError (ENOSPC) where evidence of that size would leave too little for journals and manifests.
+    """Raise OSError (ENOSPC) if evidence of `size_bytes` would leave too little space for journals and manifests.
 
     The reserve is 16 MiB, or a twentieth of a smaller volume.
     """
@@ -62,7 +62,7 @@ class Scratch:
 
     @property
     def is_open(self) -> bool:
-        """Whether there are blocks, in a file that some process has open."""
+        """Whether there are blocks in a file that some process has open."""
         return len(self._ends) > 1
 
     @property
@@ -119,19 +119,19 @@ class Scratch:
         self._holders += 1
 
     def close(self) -> None:
-        """Give one hold back; the last one closes the file for good."""
+        """Remove one holder. The last one closes the file for good."""
         self._holders -= 1
         if self._holders == 0:
             self.discard()
 
     def discard(self) -> None:
-        """Close the file for good, whatever holds it."""
+        """Close the file for good, even if there are other holders."""
         with self._lock:
             self._closed = True
         self.release()
 
     def release(self) -> None:
-        """Close the file in this process; another may go on with it."""
+        """Close the file in this process. Another process may go on using it."""
         with self._lock:
             descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
@@ -202,12 +202,12 @@ class Scratches:
                 self._size_bytes += size_bytes
 
     def require_room(self, size_bytes: int) -> None:
-        """Raise OSError where so many bytes more are too many."""
+        """Raise OSError if `size_bytes` more would exceed a limit."""
         if self._room is not None:
             self._room(size_bytes)
 
     def adopt(self, scratch: Scratch) -> bool:
-        """Own a scratch that came back from another process; one that comes too late is closed. Whether it is owned."""
+        """Own a scratch that came back from another process. Returns False, and closes it, if it came too late."""
         with self._lock:
             if not self._closed:
                 self._open[id(scratch)] = scratch
@@ -217,13 +217,13 @@ class Scratches:
         return False
 
     def forget(self, scratch: Scratch) -> None:
-        """A scratch was closed in this process."""
+        """Forget a scratch that was closed in this process."""
         with self._lock:
             if self._open.pop(id(scratch), None) is not None:
                 self._size_bytes -= scratch.size_bytes
 
     def close(self) -> None:
-        """Close every scratch for good. What comes later is refused."""
+        """Close every scratch for good, and make no more."""
         with self._lock:
             self._closed = True
             left = list(self._open.values())

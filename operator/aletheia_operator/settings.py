@@ -1,6 +1,6 @@
 """Every setting of the operator, in groups: its unit, its default and its meaning, in a docstring under each field.
 
-This is the one place of defaults. The command line (`__main__`) and the chart's values are held against it by tests.
+All defaults are here. Tests compare the command line (`__main__`) and the chart's values with them.
 """
 
 from dataclasses import dataclass, field
@@ -29,13 +29,13 @@ class Rights:
     """Whose rights the Kubernetes reads use."""
 
     default_service_account: str | None = None
-    """ServiceAccount of the Investigation's namespace that reads where the spec names none. None: the operator itself reads."""
+    """ServiceAccount of the Investigation's namespace to read with if the spec names none. None: the operator's own."""
     impersonation_policy: str | None = None
-    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses whoever names a ServiceAccount without the right
-    to impersonate it. Investigations that are older than the policy may name none. None: no policy is looked for."""
+    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses creators who name a ServiceAccount without the
+    right to impersonate it. Investigations that are older than the policy may name none. None: no policy is required."""
     trust_creators: bool = False
-    """Honour spec.serviceAccountName though no policy has checked the creator: everyone who may create Investigations then
-    reads as any ServiceAccount that the operator may impersonate."""
+    """Honour spec.serviceAccountName although no policy has checked the creator: everyone who may create Investigations can
+    then read as any ServiceAccount that the operator may impersonate."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,17 @@ class Limits:
     max_investigations: int = 20
     """Investigations that are captured at the same time; the others are Queued."""
     max_namespace_investigations: int | None = None
-    """Of these, how many may be of one namespace. None: three quarters, so that no namespace ever waits for another alone."""
+    """Limit of these for one namespace. None: three quarters, so that one namespace cannot take all."""
     max_timeout_seconds: int = 3600
     """Seconds that a capture, or an upload, may take at most, whatever spec.timeout says."""
     max_fetches: int = 8
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = 1024**3
-    """Bytes of one artifact; it is cut there, which is a gap."""
+    """Bytes of one artifact. A larger one is cut, with a gap."""
     max_session_bytes: int | None = None
-    """Bytes of one Investigation's artifacts; what is beyond is a gap. None: no limit."""
+    """Bytes of one Investigation's artifacts. What exceeds them becomes a gap. None: no limit."""
     max_namespace_bytes: int | None = None
-    """Bytes of all artifacts of one namespace; what is beyond is a gap. None: no limit."""
+    """Bytes of all artifacts of one namespace. What exceeds them becomes a gap. None: no limit."""
 
     @property
     def namespace_investigations(self) -> int:
@@ -72,11 +72,11 @@ class Retention:
     total_bytes: int | None = None
     """Bytes of all evidence; the oldest expires first. None: no cap."""
     grace_seconds: int = 3600
-    """Seconds since the end of a capture during which no cap lets it expire."""
+    """Seconds after the end of a capture during which caps do not expire it."""
     orphan_grace_seconds: int = 3600
     """Seconds until a session is removed whose Investigation is gone, if its deletion was not seen."""
     sweep_seconds: int = 60
-    """Seconds between two looks at what has expired."""
+    """Seconds between two passes over all sessions."""
 
 
 @dataclass(frozen=True)

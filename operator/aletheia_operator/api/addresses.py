@@ -1,4 +1,4 @@
-"""Which IP addresses a DataSource may not listen at. Pure.
+"""Refuses IP addresses that a DataSource may not have. Pure.
 
 Refused are link-local addresses (RFC 3927, RFC 4291), where clouds serve the node's credentials, other metadata addresses of
 clouds, multicast, and all of these inside the forms in which IPv6 carries IPv4.
@@ -34,7 +34,7 @@ _NODE_CREDENTIALS = frozenset(int(IPv4Address(one)) for one in ("169.254.169.254
 
 
 def is_refused(text: str) -> bool:
-    """Whether a DataSource may not listen at this IP address. Raises ValueError if `text` is not an IP address."""
+    """Return whether a DataSource may not have this IP address. Raises ValueError if `text` is not an IP address."""
     address = ip_address(text.split("%")[0])
     if address.is_unspecified:
         return True
@@ -50,7 +50,7 @@ def _is_dangerous(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that a packet to this IPv6 address may reach."""
+    """Yield the IPv4 addresses that a packet to this IPv6 address may reach."""
     if isinstance(address, IPv4Address) or address.is_loopback:
         return
     value = int(address)
@@ -68,6 +68,6 @@ def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
 
 
 def _of_nat64(value: int, prefix_length: int) -> IPv4Address:
-    """The IPv4 address after a prefix of so many bits; bits 64 to 71 are not part of it (RFC 6052 2.2)."""
+    """Return the IPv4 address after a prefix of `prefix_length` bits; bits 64 to 71 are not part of it (RFC 6052 2.2)."""
     bits = f"{value:0128b}"
     return IPv4Address(int((bits[prefix_length:64] + bits[72:])[:32], 2))

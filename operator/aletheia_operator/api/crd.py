@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions made from the models: `python -m aletheia_operator.api.crd DIRECTORY...`.
+"""Makes the CustomResourceDefinitions from the models: `python -m aletheia_operator.api.crd DIRECTORY...`.
 
 A structural schema is not JSON Schema: references are inlined, nullable unions become their arm, and what the API server
 refuses (titles, additionalProperties: false, null defaults) is dropped.
@@ -27,7 +27,7 @@ class Dumper(yaml.SafeDumper):
 
 
 def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The structural schema of one pydantic JSON schema node."""
+    """Return the structural schema of one node of pydantic's JSON schema."""
     node = dict(schema)
     if "$ref" in node:
         referred = definitions[node.pop("$ref").rsplit("/", 1)[1]]
@@ -57,10 +57,10 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 def without_inner_defaults(spec: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a spec, with no defaults in objects that may be applied empty; their descriptions say them instead.
+    """Return the schema of a spec without defaults in objects that may be applied empty; their descriptions name them instead.
 
-    Where `events: {}` is applied client-side and then server-side, the API server takes out the defaults below it, which nobody
-    applied; it would be left with null, and refuse that. Lists and their items are replaced as a whole, so they are spared.
+    If `events: {}` is applied client-side and then server-side, the API server removes the defaults below it, which nobody
+    applied. It would be left with null, and refuse that. Lists are replaced as a whole, so their items keep defaults.
     """
     return {**spec, "properties": {name: _without_defaults(node) for name, node in spec["properties"].items()}}
 
@@ -180,7 +180,7 @@ def datasource_crd() -> dict[str, Any]:
 
 
 def main(directories: list[str]) -> None:
-    """Write both CRDs into every directory named."""
+    """Write both CRDs into each of `directories`."""
     for crd in (investigation_crd(), datasource_crd()):
         text = HEADER + yaml.dump(crd, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
         for directory in directories:

@@ -1,7 +1,7 @@
-"""Regular expressions of tenants over names of containers: RE2 takes time linear in the name, whatever the expression.
+"""Compiles tenants' regular expressions for names of containers. RE2 takes time linear in the name, whatever the expression.
 
-Compiling one takes time, too: 21 expressions of 256 characters with classes of Unicode took 0.6 s. Names are ASCII, and so must
-expressions be.
+Compiling also takes time: 21 expressions of 256 characters with Unicode classes took 0.6 s. Names are ASCII, so expressions
+must be, too.
 """
 
 import re
@@ -13,7 +13,7 @@ _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|(?<!\\)(?:\\\\)*\\(?:[pP]|x\{)")
 
 @lru_cache(maxsize=256)
 def compile_expression(expression: str) -> Any:
-    """Compile an expression; `search` of the result finds it anywhere. Raises ValueError, also for what is beyond ASCII."""
+    """Compile an expression, for `search`. Raises ValueError if it is not valid, or not ASCII."""
     import re2  # not at start: most Investigations have none
 
     if _BEYOND_ASCII.search(expression):
@@ -28,7 +28,7 @@ def compile_expression(expression: str) -> Any:
 
 
 def is_expression(expression: str) -> bool:
-    """Whether `compile_expression` takes it."""
+    """Return whether `compile_expression` accepts an expression."""
     try:
         compile_expression(expression)
     except ValueError:

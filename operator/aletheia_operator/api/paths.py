@@ -9,19 +9,19 @@ API_VERSION = f"{GROUP}/{VERSION}"
 INVESTIGATIONS = "investigations"
 DATA_SOURCES = f"{API}/datasources"
 CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{INVESTIGATIONS}.{GROUP}"
-"""The definition of Investigations. While it is being deleted, every Investigation is deleted with it."""
+"""The definition of Investigations. Deleting it deletes every Investigation."""
 
 
 def investigation(namespace: str, name: str) -> str:
-    """One Investigation."""
+    """Return the path of one Investigation."""
     return f"{API}/namespaces/{namespace}/{INVESTIGATIONS}/{name}"
 
 
 def investigations(namespaces: Sequence[str] = ()) -> list[str]:
-    """The collections of Investigations: one for each of the `namespaces`, or that of the whole cluster if there are none."""
+    """Return the collections of Investigations, one for each of `namespaces`. Empty: that of the whole cluster."""
     return [f"{API}/namespaces/{namespace}/{INVESTIGATIONS}" for namespace in namespaces] or [f"{API}/{INVESTIGATIONS}"]
 
 
 def data_source(name: str) -> str:
-    """One DataSource."""
+    """Return the path of one DataSource."""
     return f"{DATA_SOURCES}/{name}"

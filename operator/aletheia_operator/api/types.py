@@ -23,22 +23,22 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)
 
 
 class Model(BaseModel):
-    """Base of every model: camelCase outside, unknown fields refused, never changed once made."""
+    """Base of every model: camelCase in JSON, unknown fields are refused, instances are immutable."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The model of a resource's own form, as strict as the API server: no other names, no converted types."""
+        """Parse a resource, as strictly as the API server: no other names, no converted types."""
         return cls.model_validate_json(orjson.dumps(value), strict=True, by_alias=True, by_name=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The resource's own form: camelCase, no nulls, times in RFC 3339."""
+        """Return the resource as JSON: camelCase, no nulls, times in RFC 3339."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def rules(*pairs: tuple[str, str]) -> ConfigDict:
-    """Model configuration that carries CEL rules, each with the message a person gets, into the CRD."""
+    """Return the model configuration for CEL rules of the CRD. `pairs`: each rule with its message for users."""
     validations: list[JsonValue] = [{"rule": rule, "message": message} for rule, message in pairs]
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": validations})
 
@@ -49,7 +49,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def parse_duration(text: str) -> int:
-    """Seconds of a duration such as `90s`, `15m` or `1h30m` (units s, m, h, d, w; they add up).
+    """Return the seconds of a duration, for example `90s`, `15m` or `1h30m` (units s, m, h, d, w; they add up).
 
     Raises ValueError for anything else, zero included.
     """
@@ -59,7 +59,7 @@ def parse_duration(text: str) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes of a quantity such as `65536`, `512Ki`, `50Mi` or `2Gi`. Raises ValueError for anything else, zero included."""
+    """Return the bytes of a quantity, for example `65536`, `512Ki` or `2Gi`. Raises ValueError for others, zero included."""
     match = re.fullmatch(BYTES_PATTERN, text)
     if match is None:
         raise ValueError(f"{text!r} is not a number of bytes: write a number with or without a unit Ki, Mi or Gi, such as 50Mi")

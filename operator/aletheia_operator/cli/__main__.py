@@ -16,7 +16,7 @@ from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))

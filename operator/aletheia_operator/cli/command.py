@@ -1,4 +1,4 @@
-"""What the commands on sessions share: options, how a session is named, and what is said when one is done."""
+"""Shared parts of the commands on sessions: options, names of sessions, and output."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ MOST_SHOWN = 5
 
 
 def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.ArgumentParser:
-    """A command with the options that all have; `run` does it and returns the exit code."""
+    """Add a command with the common options. `run` executes it and returns the exit code."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
     parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
@@ -30,12 +30,12 @@ def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.Argu
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
-    """The argument that names one session; `session_id` finds it."""
+    """Add the argument that names one session. `session_id` resolves it."""
     parser.add_argument("session", metavar="SESSION", help=SESSION_HELP)
 
 
 def session_id(layout: SessionLayout, name: str) -> str:
-    """The id of the session that is named by its id, its Investigation's NAME or NAMESPACE/NAME. Raises Refused."""
+    """Return the id of the session with this id, or of the Investigation NAME or NAMESPACE/NAME. Raises Refused."""
     if is_session_id(name) and layout.session(name).is_dir():
         return name
     found = [entry.manifest for entry in sessions(layout) if entry.manifest and name in names_of(entry.manifest)]
@@ -49,19 +49,19 @@ def session_id(layout: SessionLayout, name: str) -> str:
 
 
 def names_of(manifest: Manifest) -> tuple[str, str]:
-    """How people may name a session besides its id."""
+    """Return the names by which users may name a session besides its id."""
     owner = manifest.investigation
     return owner.name, f"{owner.namespace}/{owner.name}"
 
 
 def manifest_of(options: argparse.Namespace) -> Manifest:
-    """The manifest of the session that the options name. Raises Refused, Unreadable."""
+    """Return the manifest of the session that the options name. Raises Refused, Unreadable."""
     layout = SessionLayout(options.root)
     return read_manifest(layout, session_id(layout, options.session))
 
 
 def report(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> int:
-    """Print what was done, for people or for programs; the exit code."""
+    """Print what was done, as text or as JSON, and return the exit code."""
     if options.output == "json":
         print_json(answer)
     else:

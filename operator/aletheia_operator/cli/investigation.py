@@ -1,4 +1,4 @@
-"""What an Investigation says at this moment, asked from the API server by a command that runs in the operator's pod."""
+"""Reads an Investigation from the API server, for a command that runs in the operator's pod."""
 
 import asyncio
 import os
@@ -10,9 +10,10 @@ from aletheia_operator.session.retention_record import legal_hold_of
 
 
 def legal_hold_in_cluster(owner: InvestigationReference) -> str | None:
-    """The value of the legal hold's annotation; None without, if the Investigation is gone, or outside of a cluster.
+    """Return the value of the legal hold annotation; None without one, if the Investigation is gone, or outside of a cluster.
 
-    The volume hears of an annotation moments later, and a deletion cannot be taken back. Raises Refused if it cannot be asked.
+    The operator notes an annotation on the volume only moments later, and a deletion is final. Raises Refused if the API server
+    cannot be asked.
     """
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
@@ -26,7 +27,7 @@ async def _legal_hold(owner: InvestigationReference) -> str | None:
 
     try:
         client = await kubernetes.connect()
-    except Exception as e:  # whatever the client's configuration raises: no token, no certificate
+    except Exception as e:  # the client's configuration may raise anything: no token, no certificate
         raise Refused(_unasked(owner, str(e))) from e
     try:
         metadata = (await client.get(paths.investigation(owner.namespace, owner.name)))["metadata"]

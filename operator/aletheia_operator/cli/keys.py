@@ -1,4 +1,4 @@
-"""Reads keys and passwords from files or the terminal, never from the command line, which every process can read."""
+"""Reads keys and passwords from files or the terminal, never from the command line, which all processes can read."""
 
 import argparse
 import getpass
@@ -13,11 +13,11 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 
 
 class Refused(Exception):
-    """The command cannot be done; the message says why and what would help."""
+    """The command cannot be executed. The message says why, and what would help."""
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:
-    """The options that open a sealed session."""
+    """Add the options that open a sealed session."""
     key = parser.add_mutually_exclusive_group()
     key.add_argument(
         "-i", "--identity", type=Path, metavar="FILE", help="age or SSH private key, for a session with recipients"
@@ -26,7 +26,7 @@ def add_key_options(parser: argparse.ArgumentParser) -> None:
 
 
 def session_key(manifest: Manifest, options: argparse.Namespace) -> str:
-    """The secret key of a sealed session. Raises Refused, AgeError."""
+    """Return the secret key of a sealed session. Raises Refused, AgeError."""
     if manifest.encryption is None:
         raise Refused(f"{manifest.session_id} is not sealed: its files can be read as they are")
     if options.identity is not None:
@@ -45,7 +45,7 @@ def session_key(manifest: Manifest, options: argparse.Namespace) -> str:
 
 
 def read_password(path: Path) -> str:
-    """The file's content without the newline at its end."""
+    """Return the password in a file, without the newline at its end. Raises Refused."""
     try:
         password = read_small(path).decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as e:

@@ -62,7 +62,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _age(entry: Entry) -> tuple[float, str]:
-    """Sorts by time; those whose time cannot be read come first."""
+    """Return the sort key: by time; sessions without a readable time come first."""
     return (entry.manifest.start_time.timestamp() if entry.manifest else 0.0, entry.session_id)
 
 

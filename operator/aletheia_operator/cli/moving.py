@@ -1,4 +1,4 @@
-"""aletheia session export | import: a session leaves the volume as one archive, and comes back whole or not at all."""
+"""aletheia session export | import: writes a session as one archive, and restores it completely or not at all."""
 
 import argparse
 import os
@@ -77,7 +77,7 @@ def _export(
 
 @contextmanager
 def _target(path: Path | None) -> Iterator[BinaryIO]:
-    """Where an export goes; a file that could not be written whole is removed."""
+    """Open the target of an export. An incomplete file is removed."""
     if path is None:
         if sys.stdout.isatty():
             raise Refused("an archive is not for a terminal: name a file with -f, or pipe it")

@@ -1,4 +1,4 @@
-"""Prints tables and lines without control characters, or JSON. Cells are cut for a terminal alone."""
+"""Prints tables and lines without control characters, or JSON. Cells are only cut for a terminal."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
-    """A title and a text below it, never cut: the remedy stands at its end. A terminal gets it in lines of its width."""
+    """Print titles and a text below each, uncut: the remedy is at its end. A terminal gets lines of its width."""
     width = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else UNCUT
     for title, text in paragraphs:
         print(one_line(title, UNCUT))

@@ -1,4 +1,4 @@
-"""aletheia session delete | hold | release: what may be removed from the volume, and by whom."""
+"""aletheia session delete | hold | release: deletes a session, or protects it from removal."""
 
 import argparse
 import sys
@@ -63,7 +63,7 @@ def hold(options: argparse.Namespace) -> int:
 
 
 def release(options: argparse.Namespace) -> int:
-    """Lift what can be lifted here. The annotation of an Investigation that is there is lifted at the Investigation."""
+    """Lift the holds that the volume decides about. The annotation of an existing Investigation must be removed there."""
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     record = read_retention_record(layout, id)
@@ -81,7 +81,7 @@ def release(options: argparse.Namespace) -> int:
 
 
 def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str) -> None:
-    """Raise Refused if the session is on hold, by what the volume says or by what the Investigation says this moment."""
+    """Raise Refused if the session is on hold, by the volume or by the current Investigation."""
     record = read_retention_record(layout, id)
     if record.hold is not None:
         raise Refused(f"{id} is under legal hold ({record.hold}): `aletheia session release {id}` lifts it")

@@ -1,4 +1,4 @@
-"""aletheia session VERB: the verbs, each with its module."""
+"""aletheia session VERB: the list of commands, each in a module of its own."""
 
 from typing import Any
 
@@ -6,6 +6,6 @@ from aletheia_operator.cli import listing, moving, retaining, sealing, verifying
 
 
 def add_commands(commands: Any) -> None:
-    """Every command on sessions, each with its function as `run`."""
+    """Add every command on sessions, with its function as `run`."""
     for verbs in (listing, verifying, moving, retaining, sealing):
         verbs.add_commands(commands)

@@ -1,4 +1,4 @@
-"""aletheia session verify: one line a session, and what is wrong with it."""
+"""aletheia session verify: prints one line for each session, and what is wrong with it."""
 
 import argparse
 from typing import Any
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _result(options: argparse.Namespace, layout: SessionLayout, session_id: str) -> dict[str, Any] | None:
-    """What verifying one session showed; None if it was removed meanwhile."""
+    """Verify one session. Returns the result; None if the session was removed meanwhile."""
     directory = layout.session(session_id)
     try:
         found = verify(directory)
