@@ -113,13 +113,10 @@ class PodLogs:
     async def _read_all(self) -> None:
         """Read every container, and again those that restarted meanwhile, so that each run has its own log."""
         directories = await self._directories()
-        kubelets = self.sources.kubelets
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 directory = directories.get(one.planned.container)
-                slot = None
-                if kubelets is not None and directory is not None:
-                    slot = kubelets.slot(directory.address, self.sources.namespace)
+                slot = None if directory is None else directory.kubelets.slot(directory.address, self.sources.namespace)
                 group.create_task(one.guarded(one.read(one.planned, directory, slot)))
         try:
             await self._follow_restarts()
@@ -178,11 +175,7 @@ class PodLogs:
         self._refused = None
         uid, found = self.question.arguments["uid"], pod["metadata"].get("uid")
         if found != uid:
-            self._miss(
-                self.question.target,
-                GapReason.POD_REPLACED,
-                f"the pod with uid {uid} was replaced by one of the same name, uid {found}: the log may be the new pod's",
-            )
+            self._miss(self.question.target, GapReason.POD_REPLACED, _replaced(uid, found))
             return None
         states = container_states(pod)
         return {one.planned.container: states.get(one.planned.container, one.planned) for one in self.containers}
@@ -241,3 +234,7 @@ async def _authorize(kubernetes: Kubernetes, namespace: str, pod: str) -> None:
     attributes = {"namespace": namespace, "verb": "get", "resource": "pods", "subresource": "log", "name": pod}
     if not await kubernetes.may(attributes):
         raise Rejected(f"this identity may not get pods/log of pod {pod}", GapReason.FORBIDDEN)
+
+
+def _replaced(uid: str, by: str) -> str:
+    return f"the pod with uid {uid} was replaced by one of the same name, uid {by}: the log may be the new pod's"
