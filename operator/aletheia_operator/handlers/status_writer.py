@@ -130,7 +130,7 @@ class StatusWriter:
         """Write a status again that could not be written, with the current generation."""
         if self._last is None:
             return Written.DONE
-        if self._operator is not None and await self._is_taken_over():
+        if self._operator is not None and await _is_taken_over(self._kubernetes, self._path, self._operator):
             return Written.GONE
         return await self._write({**self._last, "observedGeneration": self.generation}, PROGRESS_SECONDS)
 
@@ -159,14 +159,7 @@ class StatusWriter:
 
     async def tell_digest(self, session_id: str, manifest_sha256: str) -> Written:
         """Say the digest that the manifest of this session has now. Conditions and phase stay as they are."""
-
-        def told(status: Status) -> Status:
-            session = status.get("session") or {}
-            if session.get("id") != session_id or session.get("manifestSha256") == manifest_sha256:
-                return {}
-            return {"session": {**session, "manifestSha256": manifest_sha256}}
-
-        return await self._change(told)
+        return await self._change(lambda status: _with_digest(status, session_id, manifest_sha256))
 
     async def _claim(self, operator: str, expired: Mark | None) -> str | Claim:
         faults = 0
@@ -264,14 +257,15 @@ class StatusWriter:
                 return Written.DONE
         raise AssertionError("there is always one more delay")
 
-    async def _is_taken_over(self) -> bool:
-        """Return whether another operator captures the Investigation now; False if the API server does not answer."""
-        try:
-            async with asyncio.timeout(PROGRESS_SECONDS):
-                mark = mark_of((await self._kubernetes.get(self._path)).get("status") or {})
-        except (SourceError, TimeoutError):
-            return False
-        return mark is not None and mark.operator != self._operator
+
+async def _is_taken_over(kubernetes: Kubernetes, path: str, operator: str) -> bool:
+    """Return whether another operator captures the Investigation now; False if the API server does not answer."""
+    try:
+        async with asyncio.timeout(PROGRESS_SECONDS):
+            mark = mark_of((await kubernetes.get(path)).get("status") or {})
+    except (SourceError, TimeoutError):
+        return False
+    return mark is not None and mark.operator != operator
 
 
 async def _is_gone(kubernetes: Kubernetes, path: str, uid: str) -> bool:
@@ -281,6 +275,14 @@ async def _is_gone(kubernetes: Kubernetes, path: str, uid: str) -> bool:
     except SourceError as e:
         return e.reason == GapReason.NOT_FOUND
     return bool(found["metadata"]["uid"] != uid)
+
+
+def _with_digest(status: Mapping[str, Any], session_id: str, manifest_sha256: str) -> Status:
+    """What changes for the session to have this digest; nothing if it has it, or if it is another session."""
+    session = status.get("session") or {}
+    if session.get("id") != session_id or session.get("manifestSha256") == manifest_sha256:
+        return {}
+    return {"session": {**session, "manifestSha256": manifest_sha256}}
 
 
 def _uncontested(status: Mapping[str, Any]) -> Status:

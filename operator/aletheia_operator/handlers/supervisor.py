@@ -6,7 +6,7 @@ Level-triggered: `observe` looks at a resource as it is and does what is missing
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, OtherMarks, is_left_here
 from aletheia_operator.handlers.run import Body, Run, Shared, stand_back
 from aletheia_operator.handlers.status_writer import StatusWriter, Written
@@ -125,13 +126,8 @@ class Supervisor:
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
         before = self.shared.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
-        unnoticed = []
-        for path in paths.investigations(namespaces):
-            async for item in self.shared.tools.kubernetes.list(path, metadata_only=True):
-                metadata = item["metadata"]
-                if metadata["uid"] not in self._known and datetime.fromisoformat(metadata["creationTimestamp"]) < before:
-                    unnoticed.append(f"{metadata['namespace']}/{metadata['name']}")
-        self.unnoticed = tuple(unnoticed)
+        older = [one async for one in _created_before(before, self.shared.tools.kubernetes, namespaces)]
+        self.unnoticed = tuple(f"{one['namespace']}/{one['name']}" for one in older if one["uid"] not in self._known)
 
     async def write_again(self) -> None:
         """Write the last statuses that could not be written, and those that the API server does not show."""
@@ -239,12 +235,25 @@ class Supervisor:
         self._ended[uid] = None if shown else _Ended(namespace, name, self.shared.tools.now())
 
     async def _refuse(self, body: Body, writer: StatusWriter, error: ValidationError) -> None:
-        faults = [
-            f"{'.'.join(['spec', *map(str, fault['loc'])])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        message = "; ".join(faults)[:1000]
+        message = _faults_of(error)
         written = await writer.phase("Failed", ConditionReason.INVALID_SPEC, message)
         self.shared.emit(body, "Warning", ConditionReason.INVALID_SPEC.value, message)
         metadata = body["metadata"]
         self._has_ended(metadata["uid"], metadata["namespace"], metadata["name"], writer, written)
+
+
+async def _created_before(moment: datetime, kubernetes: Kubernetes, namespaces: tuple[str, ...]) -> AsyncIterator[Any]:
+    """The metadata of Investigations that were created before a moment. Raises SourceError."""
+    for path in paths.investigations(namespaces):
+        async for item in kubernetes.list(path, metadata_only=True):
+            if datetime.fromisoformat(item["metadata"]["creationTimestamp"]) < moment:
+                yield item["metadata"]
+
+
+def _faults_of(error: ValidationError) -> str:
+    """Every fault of a spec, with its field."""
+    faults = [
+        f"{'.'.join(['spec', *map(str, fault['loc'])])}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return "; ".join(faults)[:1000]
