@@ -60,6 +60,14 @@ def namespace(cluster: Cluster, name: str, **labels: str) -> Kubectl:
     return kubectl
 
 
+def restricted(body: dict[str, Any]) -> dict[str, Any]:
+    """The pod, as the restricted profile wants it."""
+    body["spec"]["securityContext"] = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in body["spec"]["containers"]:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return body
+
+
 def provide(cluster: Cluster, image: images.Image) -> None:
     """Put an image into the cluster; one that was named must have it already."""
     if cluster.provider != "kubeconfig":

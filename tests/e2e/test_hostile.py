@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.rig import RigError
-from tests.e2e.conftest import RESTRICTED, Installation, namespace
-from tests.e2e.test_operator import restricted
+from tests.e2e.conftest import RESTRICTED, Installation, namespace, restricted
 from tests.support import liar
 from tests.support.operator import Kubectl, data_source, investigation, pod, until
 

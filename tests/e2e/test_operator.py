@@ -11,19 +11,11 @@ import yaml
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import RigError
-from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm
+from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm, restricted
 from tests.support.logs import verification
 from tests.support.operator import Kubectl, investigation, pod, until
 
 pytestmark = pytest.mark.e2e
-
-
-def restricted(body: dict[str, Any]) -> dict[str, Any]:
-    """The pod, as the restricted profile wants it."""
-    body["spec"]["securityContext"] = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-    for container in body["spec"]["containers"]:
-        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    return body
 
 
 @pytest.fixture(scope="module")

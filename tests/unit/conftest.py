@@ -1,5 +1,6 @@
 """Settings of the unit tests: hypothesis with bounded work, the same cases each time, and nothing written to disk."""
 
+import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -32,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Fail a test during which its event loop was busy for too long at once; `blocks_the_loop` marks a test that means to."""
     pauses: list[Pause] = []
+    gc.freeze()  # or the garbage collector looks through what thousands of tests before left, and that is a pause
     watch = LoopWatch(pauses.append).start()
     yield
     watch.stop()

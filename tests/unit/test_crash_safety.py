@@ -39,7 +39,9 @@ KUBERNETES = "kubernetes"  # of the answers of this source a timeline is made, t
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if not path.is_dir()}
+    """Every file but volume.json, whose id is drawn by lot."""
+    files = [path for path in root.rglob("*") if not path.is_dir() and path.name != "volume.json"]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def session_in(root: Path) -> Path:
