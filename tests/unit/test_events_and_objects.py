@@ -24,6 +24,7 @@ from aletheia_operator.fetchers.kubernetes.resources import read_named
 from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
 from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.timeline import Timeline
 from tests.unit.fakes import entries_of, make_sources
 from tests.unit.kubernetes_api import (
     APPS,
@@ -242,6 +243,17 @@ def test_events_that_say_the_same_become_one() -> None:
         (1, "2026-11-22T11:50:00Z", "2026-11-22T11:50:00Z", 1),
     ]
     assert "managedFields" not in entries[0]["raw"][0]["metadata"]
+
+
+async def test_the_timeline_reads_events_as_they_are_given_to_be_written() -> None:
+    """Not as they come back from the file: an entry is shown to it on its way."""
+    events = Events(WINDOW)
+    events.add(an_event("web-0", "BackOff", at="11:50:00", type="Warning"))
+    reader = Timeline(WINDOW.start, WINDOW.end).reader("kubernetes", "events")
+    assert reader is not None
+    async for batch in events.batches():
+        reader.see(batch)
+    assert [(moment.kind, moment.object) for moment in reader.found] == [("CrashLoop", "pod/web-0")]
 
 
 def test_of_too_many_events_warnings_stay() -> None:

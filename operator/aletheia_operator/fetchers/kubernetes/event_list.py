@@ -89,7 +89,7 @@ class Event:
             "type": self.type,
             "reason": self.reason,
             "message": self.message,
-            "object": orjson.Fragment(self.object),
+            "object": orjson.loads(self.object),  # small, and the timeline reads it
             "raw": orjson.Fragment(b"[" + b",".join(self.raw) + b"]"),
         }
 
