@@ -24,6 +24,7 @@ printf '   leading and trailing spaces   \n'
 head -c 1048576 /dev/zero | tr '\0' x; printf '\n'
 head -c 40000 /dev/zero | tr '\0' y; printf '\n'
 printf 'to stderr\n' >&2
+sleep 1  # or the runtime may write it behind the end of stdout, which the API then joins to it
 printf 'NUL \000 inside\n'
 printf 'no newline at the end'
 """
