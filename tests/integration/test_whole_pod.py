@@ -1,6 +1,7 @@
 """Every log that a pod has: each kind of container and its previous run; and what remains of pods that are not well."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -168,7 +169,14 @@ def test_an_evicted_pod(kubectl: Kubectl, operator: Operator) -> None:
     app["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
     kubectl.apply(pod("evicted", "", containers=[app], volumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}]))
     kubectl.wait("pod/evicted", "jsonpath={.status.reason}=Evicted", 120)
-    until(lambda: b"unable to retrieve" in kubectl_logs(kubectl, "evicted"), 60, "the kubelet has removed the container")
+
+    def removed() -> bool:
+        try:
+            return b"unable to retrieve" in kubectl_logs(kubectl, "evicted")
+        except subprocess.CalledProcessError:  # while the container is being removed
+            return False
+
+    until(removed, 60, "the kubelet has removed the container")
     resource = kubectl.investigate("evicted", window={"lookback": "30m"}, targets=[{"pod": "evicted"}])
     check_session(session_of(resource))
     assert gaps_of(resource) == [("pod/evicted container/app (run 0)", "LogUnavailable")]

@@ -23,8 +23,9 @@ printf 'carriage\r return\r\n'
 printf '   leading and trailing spaces   \n'
 head -c 1048576 /dev/zero | tr '\0' x; printf '\n'
 head -c 40000 /dev/zero | tr '\0' y; printf '\n'
+sleep 1  # or the runtime may write the line on stderr in the midst of one on stdout, which the API then joins to it
 printf 'to stderr\n' >&2
-sleep 1  # or the runtime may write it behind the end of stdout, which the API then joins to it
+sleep 1
 printf 'NUL \000 inside\n'
 printf 'no newline at the end'
 """
