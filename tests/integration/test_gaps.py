@@ -246,7 +246,7 @@ def test_the_timeout_ends_what_still_runs(kubectl: Kubectl, operator: Operator, 
 
 
 def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
-    """On a volume of 1 MiB the first entries are saved if they fit, the rest is a gap SaveFailed, and nothing is half written."""
+    """On a volume of 1 MiB the first entries are saved if they fit, the rest is a gap SaveFailed, nothing is half written."""
     kubectl = own_namespace
     kubectl.apply(
         pod("small", "echo evidence; sleep 600"),

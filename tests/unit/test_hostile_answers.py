@@ -87,6 +87,8 @@ def ask(serve: Serve, source: Source, handler: Handler, **settings: Any) -> Fetc
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/services"):
             return web.json_response({"data": ["shop"], "services": ["shop"]})
+        if "query_range" in request.path and request.query["start"] > f"{END}000000000":  # Loki's lines are all before
+            return web.Response(text=source.answer())
         return await handler(request)
 
     asked = endpoint(serve(handle), **source.settings, **settings)

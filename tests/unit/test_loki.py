@@ -34,6 +34,12 @@ class Server:
     rows: Sequence[Row]
     most: int = 5_000
     """Its max_entries_limit_per_query."""
+    gives: int = 5_000
+    """Lines of a page that a proxy in front of it lets through, without a word."""
+    shifts: int = 0
+    """Nanoseconds by which it answers earlier times than it was asked for."""
+    backward: bool = False
+    """Whether it answers the latest lines first, whatever it was asked for."""
     names: dict[str, list[str]] = field(default_factory=dict)
     """Values by label."""
     refused: int = 0
@@ -49,8 +55,9 @@ class Server:
             self.refused += 1
             words = f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {self.most})"
             return reply(400, words.encode())(request)
-        start, end = int(query["start"]), int(query["end"])
-        found = [row for row in sorted(self.rows, key=lambda row: row[0]) if start <= START + row[0] < end][:limit]
+        start, end = int(query["start"]) - self.shifts, int(query["end"]) - self.shifts
+        rows = sorted(self.rows, key=lambda row: row[0], reverse=self.backward)
+        found = [row for row in rows if start <= START + row[0] < end][: min(limit, self.gives)]
         streams: dict[str, list[list[str]]] = {}
         for moment, stream, line in found:
             streams.setdefault(stream, []).append([str(START + moment), line])
@@ -94,7 +101,67 @@ async def test_equal_lines_at_a_pages_border_are_all_there(loopback: Loopback) -
     document, entries = await ask(loopback, Server(rows))
     assert lines_of(entries) == expected(rows)
     assert document.findings.missing == []
-    assert len(loopback.requests) == 2
+    assert len(loopback.requests) == 4, "two pages, one from the last moment on, and one after it"
+
+
+@pytest.mark.parametrize("gives", [1, 7, 100, 999])
+async def test_a_proxy_that_gives_fewer_lines_without_a_word(loopback: Loopback, gives: int) -> None:
+    """Gives them all in the end: a short page is no end."""
+    rows = [(number, "a", f"line {number}") for number in range(40 if gives < 10 else 1_200)]
+    document, entries = await ask(loopback, Server(rows, gives=gives))
+    assert lines_of(entries) == expected(rows)
+    assert [gap.reason for gap in document.findings.missing] == [GapReason.BUDGET_EXCEEDED] * (gives == 1), "it may have more"
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.sampled_from("xyz")), max_size=60),
+    gives=st.integers(1, 30),
+)
+def test_what_a_proxy_keeps_back_is_a_gap(rows: list[Row], gives: int) -> None:
+    """Lines of any moments through any proxy: none is made up, and all are there or a gap says so."""
+    with Loopback() as loopback:
+        document, entries = asyncio.run(ask(loopback, Server(rows, gives=gives)))
+    assert lines_of(entries) <= expected(rows)
+    said = [gap for gap in document.findings.missing if gap.reason is not GapReason.EMPTY]
+    last = max((row[0] for row in rows), default=0)
+    if {one for one in expected(rows) - lines_of(entries) if not one[0].endswith(f"{last:09d}Z")}:
+        assert len(said) == 1
+
+
+async def test_a_moment_with_more_lines_than_a_proxy_gives(loopback: Loopback) -> None:
+    """Is said, and the later lines are there."""
+    rows = [*((5, "a", f"flood {number}") for number in range(70)), *((6, "a", f"later {number}") for number in range(10))]
+    document, entries = await ask(loopback, Server(rows, gives=50))
+    assert len(entries) == 60
+    (gap,) = document.findings.missing
+    assert gap.message.startswith("50 lines or more have the same time 2026-11-22T11:00:00.000000005Z, which this server")
+
+
+async def test_a_server_of_tiny_pages_is_not_asked_for_ever(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines so far are there, and the rest is a gap."""
+    monkeypatch.setattr(pages, "MAX_PAGES", 20)
+    document, entries = await ask(loopback, Server([(number, "a", "line") for number in range(100)], gives=2))
+    assert 15 < len(entries) < 25
+    assert [gap.reason for gap in document.findings.missing] == [GapReason.BUDGET_EXCEEDED]
+    assert len(loopback.requests) == 20
+
+
+@pytest.mark.parametrize("shifts", [1, 40, 400])
+async def test_a_server_that_answers_other_times(loopback: Loopback, shifts: int) -> None:
+    """What was not asked for is left out and said, and it is not asked for ever."""
+    rows = [(number, "a", f"line {number}") for number in range(400)]
+    document, entries = await ask(loopback, Server(rows, gives=50, shifts=shifts))
+    assert lines_of(entries) <= expected(rows)
+    assert GapReason.INVALID_RESPONSE in [gap.reason for gap in document.findings.missing]
+    assert len(loopback.requests) < 200
+
+
+async def test_a_server_that_answers_the_latest_lines_first(loopback: Loopback) -> None:
+    """Keeps the earlier ones back, which is said."""
+    rows = [(number, "a", f"line {number}") for number in range(400)]
+    document, entries = await ask(loopback, Server(rows, gives=50, backward=True))
+    assert len(entries) == 50
+    assert [gap.reason for gap in document.findings.missing] == [GapReason.INVALID_RESPONSE]
 
 
 @given(
@@ -272,7 +339,12 @@ async def test_what_loki_warns_of_is_a_gap(loopback: Loopback) -> None:
     """A partial answer does not look whole; each warning is said once, however many pages have it."""
     streams = [{"stream": {"pod": "web-0"}, "values": [[str(START + 1), "a line"]]}]
     body = {"status": "success", "warnings": ["a store is down", 7, "a store is down"]}
-    answer = reply_json({**body, "data": {"resultType": "streams", "result": streams}})
+
+    def answer(request: Request) -> None:
+        asked = int(request.server.loopback.queries()[-1]["start"])
+        result = streams if asked <= START + 1 else []
+        reply_json({**body, "data": {"resultType": "streams", "result": result}})(request)
+
     document, entries = await ask(loopback, answer)
     assert len(entries) == 1
     said = [(gap.reason, gap.message, gap.severity) for gap in document.findings.missing]

@@ -2,12 +2,16 @@
 
 Times are nanoseconds since the Unix epoch; `start` is included, `end` is not. A page begins at the last moment of the page
 before, so it repeats lines of that moment. Equal lines are counted, and each is left out as often as the page before had it.
+
+Servers and proxies may give fewer lines than they are asked for without saying so. So a short page does not end a query: only a
+page without any line does.
 """
 
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
@@ -25,6 +29,8 @@ MAX_PAGE_ENTRIES = 5_000
 """Loki's default for max_entries_limit_per_query, the largest page that it answers."""
 MIN_PAGE_ENTRIES = 8
 """A smaller page that is too large has lines that no page can hold."""
+MAX_PAGES = 2_000
+"""Requests of one query."""
 MAX_SAID = 300
 _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
@@ -44,50 +50,88 @@ class Pages:
     size: int = PAGE_ENTRIES
     ceiling: int = MAX_PAGE_ENTRIES
     """Largest page that the server has not refused."""
+    _crowded: list[tuple[int, int]] = field(init=False, default_factory=list)
+    """Moments with more lines than the server gives, and how many it gave."""
 
-    def miss(self, message: str) -> None:
-        """Add a gap: there were more lines than could be read."""
-        self.findings.missing.append(Missing(self.target, GapReason.BUDGET_EXCEEDED, message))
+    def miss(self, message: str, reason: GapReason = GapReason.BUDGET_EXCEEDED) -> None:
+        """Add a gap, once: there were more lines than could be read, unless `reason` is another."""
+        missing = Missing(self.target, reason, message)
+        if missing not in self.findings.missing:
+            self.findings.missing.append(missing)
 
-    def _warn(self, warnings: Sequence[str]) -> None:
-        """Say once what the server warns of."""
-        for warning in warnings:
-            message = f"the server warns: {self.endpoint.quoter(warning, MAX_SAID)}"
-            missing = Missing(self.target, GapReason.UNAVAILABLE, message)
-            if missing not in self.findings.missing:
-                self.findings.missing.append(missing)
+    def _say_faults(self, step: "_Step") -> None:
+        """Add a gap for each thing that the server warns of, or does wrong."""
+        for warning in step.page.warnings:
+            self.miss(f"the server warns: {self.endpoint.quoter(warning, MAX_SAID)}", GapReason.UNAVAILABLE)
+        if step.outside:
+            self.miss(
+                "the server answers with lines of other times than it was asked for: they are left out, and others may be"
+                " missing",
+                GapReason.INVALID_RESPONSE,
+            )
+        if step.backward:
+            self.miss(
+                "the server answers with the latest lines first, against what it was asked for: earlier ones may be missing",
+                GapReason.INVALID_RESPONSE,
+            )
+
+    def _say_crowded(self) -> None:
+        """Add one gap for all moments with more lines than the server gives."""
+        if self._crowded:
+            (moment, count), *others = self._crowded
+            more = f", and so have {len(others)} later times" if others else ""
+            self.miss(
+                f"{count} lines or more have the same time {format_nanoseconds(moment)}{more}, which this server does not"
+                " page through: of these no others are here; narrow the query"
+            )
 
     async def walk(self) -> AsyncGenerator[tuple[Page, list[Line]], None]:
         """Yield each page with its lines that were not in the page before, in order. Asking for the next page closes it.
 
         Raises SourceError. A page that broke off has `broken` and is the last one.
         """
-        known = Counter[bytes]()
-        at_end = False
-        while not at_end and self.start < self.end:
-            size = self.size
-            step = await self._page(size, known)
-            if step is None:
-                continue
-            try:
-                at_end = len(step.page.lines) < size
-                if not at_end and step.last == self.start and size < self.ceiling:  # more lines of one moment than a page holds
-                    self.size = self.ceiling
-                    continue
-                if not at_end and step.last == self.start:
-                    self.miss(
-                        f"{size} lines or more have the same time {format_nanoseconds(step.last)}, which Loki cannot page"
-                        " through: of these no others are here; narrow the query"
-                    )
-                    step.last += 1
-                known = step.of_last
-                self.start = step.last
-                self._warn(step.page.warnings)
-                yield step.page, step.fresh
-                if step.page.broken is not None:
+        known = Counter[bytes]()  # lines of the moment `start` that were yielded
+        passed: tuple[int, int] | None = None  # the moment that was just left, and how many lines it had
+        try:
+            for _ in range(MAX_PAGES):
+                if self.start >= self.end:
                     return
-            finally:
-                step.page.spill.close()
+                size = self.size
+                step = await self._page(size, known)
+                if step is None:
+                    continue
+                try:
+                    full = len(step.page.lines) >= size
+                    if full and step.last == self.start and size < self.ceiling:  # more lines of one moment than a page holds
+                        self.size = self.ceiling
+                        continue
+                    self._say_faults(step)
+                    if passed and step.last is not None:  # a server that gives all it has would have given these before
+                        self._crowded.append(passed)
+                    passed = None
+                    yield step.page, step.fresh
+                    if step.page.broken is not None or step.last is None:
+                        return
+                    known, passed = self._advance(step, full, known)
+                finally:
+                    step.page.spill.close()
+            self.miss(f"the server gives so few lines at a time that {MAX_PAGES} requests did not get all; narrow the query")
+        finally:
+            self._say_crowded()
+
+    def _advance(self, step: "_Step", full: bool, known: Counter[bytes]) -> tuple[Counter[bytes], tuple[int, int] | None]:
+        """Move `start` on. Returns the lines of the new `start` that are known, and the moment that was left, if one was."""
+        assert step.last is not None
+        if step.last > self.start:
+            self.start = step.last
+            return step.of_last, None
+        if step.fresh and not full:  # there may be more lines of this moment
+            return known | step.of_last, None
+        left = (self.start, step.of_last.total())
+        self.start += 1
+        if full:
+            self._crowded.append(left)
+        return Counter(), None if full else left
 
     async def _page(self, size: int, known: Counter[bytes]) -> "_Step | None":
         """Ask for at most `size` lines from `start` on. None: the server refused so many, and the next page is smaller."""
@@ -132,24 +176,30 @@ class Pages:
 
 @dataclass
 class _Step:
-    """A page, sorted."""
+    """A page, sorted. Lines of other times than those that were asked for are in no other field but `outside`."""
 
     page: Page
     fresh: list[Line]
     """Lines that were not in the page before."""
     of_last: Counter[bytes]
     """Number of each line of the last moment, by digest."""
-    last: int
-    """Moment of the last line; the end of the window if there are no lines."""
+    last: int | None
+    """Moment of the last line. None: there are no lines."""
+    outside: bool
+    """Whether there are lines of other times than those that were asked for."""
+    backward: bool
+    """Whether later lines of a stream came before earlier ones."""
 
 
 def _step(page: Page, start: int, end: int, known: Counter[bytes]) -> _Step:
-    page.lines.sort()
+    backward = any(one.stream == next_one.stream and one.moment > next_one.moment for one, next_one in pairwise(page.lines))
+    lines = sorted(line for line in page.lines if start <= line.moment < end)
     before, fresh = known.copy(), []
-    for line in page.lines:
+    for line in lines:
         if line.moment == start and before[digest := page.digest(line)] > 0:
             before[digest] -= 1
         else:
             fresh.append(line)
-    last = page.lines[-1].moment if page.lines else end
-    return _Step(page, fresh, Counter(page.digest(line) for line in page.lines if line.moment == last), last)
+    last = lines[-1].moment if lines else None
+    of_last = Counter(page.digest(line) for line in lines if line.moment == last)
+    return _Step(page, fresh, of_last, last, len(lines) < len(page.lines), backward)
