@@ -109,8 +109,8 @@ LONG_SPECS: dict[str, Spec] = {
 
 INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     # what is asked
-    InvalidSpec("nothing is asked", {}, "nothing is asked"),
-    InvalidSpec("only a window is named", {"window": {"lookback": "1h"}}, "nothing is asked"),
+    InvalidSpec("nothing is asked", {}, "nothing to capture"),
+    InvalidSpec("only a window is named", {"window": {"lookback": "1h"}}, "nothing to capture"),
     InvalidSpec("an unknown field of the spec", _logs(verbose=True), "verbose"),
     InvalidSpec("targets that are an empty list", {"targets": []}, "targets"),
     InvalidSpec("targets that are no list", {"targets": "web-0"}, "targets"),
@@ -160,11 +160,11 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec("an expiry at once", _logs(retention={"artifactsSeconds": 0}), "artifactsSeconds"),
     InvalidSpec("an expiry as a duration", _logs(retention={"artifactsSeconds": "7d"}), "artifactsSeconds"),
     InvalidSpec("an unknown field of the session", _logs(session={"cipher": "rot13"}), "cipher"),
-    InvalidSpec("an encryption that names nothing", _logs(session={"encryption": {}}), "name exactly one of recipients"),
+    InvalidSpec("an encryption that names nothing", _logs(session={"encryption": {}}), "set exactly one of recipients"),
     InvalidSpec(
         "recipients and a password",
         _logs(session={"encryption": {"recipients": [RECIPIENT], "passwordSecretRef": {"name": "incident"}}}),
-        "name exactly one of recipients",
+        "set exactly one of recipients",
     ),
     InvalidSpec("no recipients", _logs(session={"encryption": {"recipients": []}}), "recipients"),
     InvalidSpec("a recipient that is no key", _logs(session={"encryption": {"recipients": ["bob"]}}), "recipients"),
@@ -176,10 +176,8 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     InvalidSpec(
         "a password in the spec", _logs(session={"encryption": {"passwordSecretRef": {"value": "secret"}}}), "passwordSecretRef"
     ),
-    InvalidSpec("a window that names nothing", _window(), "name either lookback or start"),
-    InvalidSpec(
-        "a window with lookback and start", _window(lookback="1h", start=WINDOW_START), "name either lookback or start"
-    ),
+    InvalidSpec("a window that names nothing", _window(), "set either lookback or start"),
+    InvalidSpec("a window with lookback and start", _window(lookback="1h", start=WINDOW_START), "set either lookback or start"),
     InvalidSpec("a window with an end alone", _window(end=WINDOW_END), "end needs start"),
     InvalidSpec("a window with lookback and end", _window(lookback="1h", end=WINDOW_END), "end needs start"),
     InvalidSpec(

@@ -113,7 +113,7 @@ async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
     await rig.settled()
     (condition, *_) = rig.last["conditions"]
     assert (rig.last["phase"], condition["reason"]) == ("Failed", "InvalidSpec")
-    assert "spec.window: name either lookback or start" in condition["message"]
+    assert "spec.window: set either lookback or start" in condition["message"]
     assert "spec.timeout: " in condition["message"]
     assert rig.events == [("Warning", "InvalidSpec", condition["message"])]
     assert rig.fetcher.planned == 0

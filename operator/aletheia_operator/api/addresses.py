@@ -30,7 +30,7 @@ _MAPPED_OR_TRANSLATED = (  # the last 32 bits are an IPv4 address
 _LOCAL_NAT64 = ip_network("64:ff9b:1::/48")  # RFC 8215: the prefix may be longer
 _ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: the interface's id before the IPv4 address
 _NAT64_LENGTHS = (48, 56, 64)  # and 96; RFC 6052 2.2
-_NODE_CREDENTIALS = frozenset(int(IPv4Address(one)) for one in ("169.254.169.254", "169.254.170.2", "169.254.170.23"))
+_NODE_CREDENTIALS = frozenset(int(IPv4Address(text)) for text in ("169.254.169.254", "169.254.170.2", "169.254.170.23"))
 
 
 def is_refused(text: str) -> bool:
@@ -40,7 +40,7 @@ def is_refused(text: str) -> bool:
         return True
     if isinstance(address, IPv6Address) and int(address) & 0xFFFFFFFF in _NODE_CREDENTIALS:
         return True  # behind a NAT64 prefix of the network's own
-    return any(_is_dangerous(one) for one in (address, *_embedded(address)))
+    return any(_is_dangerous(candidate) for candidate in (address, *_embedded(address)))
 
 
 def _is_dangerous(address: IPv4Address | IPv6Address) -> bool:

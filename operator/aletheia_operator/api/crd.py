@@ -1,7 +1,7 @@
-"""Makes the CustomResourceDefinitions from the models: `python -m aletheia_operator.api.crd DIRECTORY...`.
+"""Generates the CustomResourceDefinitions from the models: `python -m aletheia_operator.api.crd DIRECTORY...`.
 
-A structural schema is not JSON Schema: references are inlined, nullable unions become their arm, and what the API server
-refuses (titles, additionalProperties: false, null defaults) is dropped.
+A structural schema allows less than JSON Schema: references are inlined, a nullable union becomes its other type, and what
+the API server refuses (titles, additionalProperties: false, null defaults) is left out.
 """
 
 import sys
@@ -20,7 +20,7 @@ RULES = "x-kubernetes-validations"
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML without anchors: the API server's own form."""
+    """Writes YAML without anchors, as the API server does."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -77,12 +77,12 @@ def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
 def _default_in_words(node: dict[str, Any]) -> dict[str, Any]:
     if "default" not in node:
         return node
-    spoken = {name: value for name, value in node.items() if name != "default"}
+    described = {name: value for name, value in node.items() if name != "default"}
     default = node["default"]
-    if isinstance(default, (str, int)):  # that of an object follows from its fields
-        said = str(default).lower() if isinstance(default, bool) else str(default)
-        spoken["description"] = f"{node['description']} Default: {said}."
-    return spoken
+    if isinstance(default, (str, int)):  # the default of an object follows from its fields
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        described["description"] = f"{node['description']} Default: {text}."
+    return described
 
 
 def model_schema(model: type[Model]) -> dict[str, Any]:
@@ -129,7 +129,8 @@ def investigation_crd() -> dict[str, Any]:
         {
             "schema": {
                 "openAPIV3Schema": {
-                    "description": "A request to capture evidence of an incident: logs, metrics and traces over one window.",
+                    "description": "A request to capture evidence of an incident over one time window: logs, events, objects,"
+                    " metrics and traces.",
                     "type": "object",
                     "required": ["spec"],
                     "properties": {"spec": spec, "status": status},
@@ -138,12 +139,12 @@ def investigation_crd() -> dict[str, Any]:
             "subresources": {"status": {}},
             "selectableFields": [{"jsonPath": ".status.phase"}],
             "additionalPrinterColumns": [
-                _column("Phase", ".status.phase", "string", "Where the Investigation stands."),
+                _column("Phase", ".status.phase", "string", "Current phase."),
                 _column("Progress", ".status.progress.text", "string", "Questions done, of all."),
-                _column("Artifacts", ".status.artifactCount", "integer", "Files of evidence."),
-                _column("Session", ".status.session.id", "string", "The session that holds the evidence."),
-                _column("Size", ".status.session.size", "string", "Size of the evidence.", wide=True),
-                _column("Gaps", ".status.gapCount", "integer", "What could not be had.", wide=True),
+                _column("Artifacts", ".status.artifactCount", "integer", "Number of artifacts."),
+                _column("Session", ".status.session.id", "string", "Id of the session that holds the artifacts."),
+                _column("Size", ".status.session.size", "string", "Size of all artifacts.", wide=True),
+                _column("Gaps", ".status.gapCount", "integer", "Number of gaps.", wide=True),
                 _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
             ],
         },
@@ -160,7 +161,8 @@ def datasource_crd() -> dict[str, Any]:
         {
             "schema": {
                 "openAPIV3Schema": {
-                    "description": "An endpoint of metrics, traces or logs that Investigations may name, written by an admin.",
+                    "description": "A server of metrics, traces or logs that Investigations may query, or object storage that"
+                    " takes their sessions. Created by an admin.",
                     "type": "object",
                     "required": ["spec"],
                     "properties": {"spec": spec, "status": status},
@@ -171,8 +173,8 @@ def datasource_crd() -> dict[str, Any]:
                 _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
                 _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
                 _column("Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "Whether it answers."),
-                _column("Version", ".status.version", "string", "The server's version.", wide=True),
-                _column("Default", ".spec.default", "boolean", "Used where none is named."),
+                _column("Version", ".status.version", "string", "Version that the server reports.", wide=True),
+                _column("Default", ".spec.default", "boolean", "Whether requests without a name use it."),
                 _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
             ],
         },

@@ -1,7 +1,7 @@
-"""The Investigation: what an engineer asks. `targets`, `requests`, `keeping` and `times` have its parts, `status` the answer.
+"""The spec of an Investigation. `targets`, `requests`, `keeping` and `times` define its parts, `status` the answer.
 
-CEL rules and Python validators say the same thing twice on purpose: the API server refuses first, and a spec that reaches
-us another way (an older CRD, the command line) is refused in the same words. `tests/invalid_specs.py` holds them together.
+Each rule exists twice on purpose. The API server checks the CEL rule. The Python validator checks a spec that arrives in
+another way (under an older CRD, from the command line) and gives the same message. `tests/invalid_specs.py` compares both.
 """
 
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ MUTABLE_FIELDS = frozenset({"suspend", "cancel", "retention", "ttlSecondsAfterFi
 
 
 MAX_TEXTS = 65_536
-"""Characters of the texts of a spec that may be long: with its status and annotations it must fit into etcd."""
+"""Most characters in all long texts of a spec together, so that the resource with status and annotations fits into etcd."""
 
 
 def _pairs(where: str) -> str:
-    """CEL: characters of the keys and values of a map."""
+    """Return CEL that counts the characters of all keys and values of the map at the path `where`."""
     return f"(has({where}) ? {where}.map(key, size(key) + size({where}[key])).sum() : 0)"
 
 
@@ -61,7 +61,7 @@ TEXTS_RULE = (
             f" + {_pairs('metric.parameters')}).sum() : 0)",
             "(has(self.traces) ? self.traces.map(trace, (has(trace.operation) ? size(trace.operation) : 0)"
             f" + {_pairs('trace.tags')}).sum() : 0)",
-            "(has(self.queries) ? self.queries.map(one, size(one.query)).sum() : 0)",
+            "(has(self.queries) ? self.queries.map(request, size(request.query)).sum() : 0)",
         )
     )
     + f" <= {MAX_TEXTS}"
@@ -69,9 +69,9 @@ TEXTS_RULE = (
 
 
 class InvestigationSpec(Model):
-    """What to capture. Immutable but for suspend, cancel and retention: to ask again, create another Investigation."""
+    """What to capture. Immutable except suspend, cancel, retention and ttlSecondsAfterFinished."""
 
-    ASKS: ClassVar[str] = "nothing is asked: name at least one of targets, metrics, traces or queries"
+    ASKS: ClassVar[str] = "nothing to capture: set at least one of targets, metrics, traces or queries"
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
@@ -90,37 +90,46 @@ class InvestigationSpec(Model):
         (TEXTS_RULE, TEXTS),
     )
 
-    window: WindowSpec = Field(WindowSpec(lookback="1h"), description="The span of time to look at. Default: lookback 1h.")
+    window: WindowSpec = Field(
+        WindowSpec(lookback="1h"), description="The time span to capture. Default: the hour before the resource's creation."
+    )
     targets: list[Target] | None = Field(
         None,
         min_length=1,
         max_length=50,
-        description="Pods to look at, in this namespace. Their logs, events and objects are captured where one of these is"
-        " named; where none is, all three.",
+        description="Pods of this namespace to capture. If none of logs, events and objects is set, all three are captured;"
+        " otherwise only those that are set.",
     )
-    logs: LogsRequest | None = Field(None, description="Capture the targets' logs.")
-    events: EventsRequest | None = Field(None, description="Capture the targets' events.")
-    objects: ObjectsRequest | None = Field(None, description="Capture the targets and what belongs to them, as they are now.")
-    metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Metrics to capture.")
-    traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Traces to capture.")
+    logs: LogsRequest | None = Field(None, description="Capture the logs of the targets' containers.")
+    events: EventsRequest | None = Field(None, description="Capture the Kubernetes events about the targets.")
+    objects: ObjectsRequest | None = Field(
+        None, description="Capture the targets' current Kubernetes objects and those that they depend on."
+    )
+    metrics: list[MetricsRequest] | None = Field(None, min_length=1, max_length=50, description="Prometheus queries to run.")
+    traces: list[TracesRequest] | None = Field(None, min_length=1, max_length=50, description="Jaeger traces to capture.")
     queries: list[QueryRequest] | None = Field(
-        None, min_length=1, max_length=50, description="Questions to other kinds of DataSources."
+        None, min_length=1, max_length=50, description="Queries for other types of DataSource, for example LogQL for Loki."
     )
     service_account_name: Name | None = Field(
         None,
-        description="A ServiceAccount of this namespace whose rights the Kubernetes reads use."
-        " Default: the operator's, for this namespace alone.",
+        description="ServiceAccount of this namespace whose rights are used to read from Kubernetes. Default: the rights of the"
+        " operator, limited to this namespace, or the account that an admin has set.",
     )
-    session: SessionSpec | None = Field(None, description="How the evidence is kept.")
-    retention: RetentionSpec | None = Field(None, description="How long the evidence is kept. May be changed at any time.")
+    session: SessionSpec | None = Field(None, description="Encryption and upload of the session.")
+    retention: RetentionSpec | None = Field(None, description="How long the session is kept. Can be changed at any time.")
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=3153600000)] | None = Field(
         None,
-        description="So long after its end the Investigation itself is deleted, as Jobs are, and its session with it unless"
-        " retention.keep. Not under a legal hold. Default: it stays. Leave it out in Git: a GitOps tool would create it again.",
+        description="Seconds after its end until the Investigation is deleted, as for Jobs, together with its session unless"
+        " retention.keep is true. A legal hold prevents it. Unset: it is not deleted. Do not set it in Git: a GitOps tool would"
+        " create the Investigation again.",
     )
-    timeout: Duration = Field("10m", description="What is not captured after this time becomes a gap. An admin may allow less.")
-    suspend: bool = Field(False, description="While true the capture does not start.")
-    cancel: bool = Field(False, description="Set to true to stop the capture; what was captured is kept.")
+    timeout: Duration = Field(
+        "10m",
+        description="Longest duration of the capture. What is not captured by then becomes a gap. The operator may set a lower"
+        " limit.",
+    )
+    suspend: bool = Field(False, description="True: the capture does not start until this is false.")
+    cancel: bool = Field(False, description="Set to true to stop the capture. What was captured is kept.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -134,7 +143,7 @@ class InvestigationSpec(Model):
         return self
 
     def _texts(self) -> Iterator[str]:
-        """The texts that may be long; TEXTS_RULE adds up the same."""
+        """Yield the texts that may be long: the ones that TEXTS_RULE adds up."""
         for target in self.targets or ():
             if target.selector is not None:
                 yield from chain.from_iterable((target.selector.match_labels or {}).items())
@@ -148,15 +157,16 @@ class InvestigationSpec(Model):
             yield query.query
 
     def of_targets(self, field: Literal["logs", "events", "objects"]) -> bool:
-        """Whether this of the targets is asked for: it is named, or there are targets and none of the three is."""
+        """Return whether `field` of the targets is captured: it is set, or there are targets and none of the three is set."""
         named = [name for name in ("logs", "events", "objects") if getattr(self, name) is not None]
         return self.targets is not None and (field in named or not named)
 
 
 def immutability_rules(schema: dict[str, Any]) -> list[dict[str, str]]:
-    """CEL transition rules that freeze every field of the spec's `schema` but the mutable ones.
+    """Return CEL transition rules that make every field of the spec's `schema` immutable except MUTABLE_FIELDS.
 
-    Optional fields are compared by hand: with CEL's optional types the API server's cost estimate has no bound.
+    They compare presence and value of optional fields separately: with CEL's optional types the API server's cost estimate
+    is unbounded.
     """
     return [
         {

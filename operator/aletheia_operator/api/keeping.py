@@ -1,4 +1,4 @@
-"""How a session is kept: sealed, uploaded, and for how long."""
+"""Models for encryption, upload and retention of a session."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -17,9 +17,9 @@ from aletheia_operator.api.types import (
 class SecretKeyReference(Model):
     """One value of a Secret in the Investigation's namespace."""
 
-    name: Name = Field(description="The Secret's name.")
+    name: Name = Field(description="Name of the Secret.")
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
-        "password", description="The key of its data."
+        "password", description="Key in the Secret's data."
     )
 
 
@@ -33,21 +33,22 @@ Recipient = Annotated[
 
 
 class EncryptionSpec(Model):
-    """Seals the session: evidence is encrypted (age format) before it touches the disk."""
+    """Encrypts artifacts in the age format before they are written to the volume."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of recipients or passwordSecretRef"
+    ONE_OF: ClassVar[str] = "set exactly one of recipients or passwordSecretRef"
     model_config = rules(("has(self.recipients) != has(self.passwordSecretRef)", ONE_OF))
 
     recipients: list[Recipient] | None = Field(
         None,
         min_length=1,
         max_length=20,
-        description="Public keys, age (age1...) or SSH (ssh-ed25519, ssh-rsa): whoever has a private one opens the session."
-        " The operator cannot.",
+        description="Public keys, age (age1...) or SSH (ssh-ed25519, ssh-rsa). Each matching private key opens the session;"
+        " the operator cannot.",
     )
     password_secret_ref: SecretKeyReference | None = Field(
         None,
-        description="The password that opens the session, read once, at its start, with the rights of serviceAccountName.",
+        description="Secret with the password that opens the session. Read once, when the capture starts, with the rights of"
+        " serviceAccountName.",
     )
 
     @model_validator(mode="after")
@@ -57,27 +58,30 @@ class EncryptionSpec(Model):
 
 
 class UploadSpec(Model):
-    """Copies the session to object storage at its end. Where that fails the session stays, and the failure is a gap."""
+    """Copies the session to object storage after the capture. A failed upload is a gap; the session stays on the volume."""
 
     data_source_ref: DataSourceReference | None = Field(
-        None, description="The DataSource of type s3. Default: the one of this type that is marked as default."
+        None, description="DataSource of type s3 to upload to. Unset: the s3 DataSource that is marked as default."
     )
     timeout: Duration = Field(
-        "5m", description="So long after the end of the capture, or a restart of the operator, it is tried."
+        "5m",
+        description="How long the upload is tried after the end of the capture, and again after a restart of the operator.",
     )
 
 
 class SessionSpec(Model):
-    """How the evidence is kept."""
+    """Encryption and upload of the session."""
 
-    encryption: EncryptionSpec | None = Field(None, description="Seals the session. Default: files are plain JSON.")
-    upload: UploadSpec | None = Field(None, description="Copies the session to object storage. Default: it is not copied.")
+    encryption: EncryptionSpec | None = Field(None, description="Encrypt the session. Unset: artifacts are plain JSON files.")
+    upload: UploadSpec | None = Field(None, description="Copy the session to object storage. Unset: it is not copied.")
 
 
 class RetentionSpec(Model):
-    """How long the evidence is kept. The annotation aletheia.dev/legal-hold holds it whatever is said here."""
+    """How long the session is kept. The annotation aletheia.dev/legal-hold keeps it regardless of these fields."""
 
     artifacts_seconds: Annotated[int, Field(ge=1, le=3153600000)] | None = Field(
-        None, description="So long after the end of the capture the data is removed; the resource stays. Default: no limit."
+        None,
+        description="Seconds after the end of the capture until the artifacts are removed. The resource stays."
+        " Unset: no limit.",
     )
-    keep: bool = Field(False, description="Leave the session in place when the resource is deleted.")
+    keep: bool = Field(False, description="True: keep the session on the volume when the Investigation is deleted.")

@@ -1,6 +1,6 @@
-"""Every reason that a gap, a condition or an event can carry, each with what it means and what helps.
+"""All reasons of gaps, conditions and events, each with its meaning and remedy.
 
-`docs/reasons.md` is generated from here: `python -m aletheia_operator.api.reasons FILE`.
+`python -m aletheia_operator.api.reasons FILE` generates `docs/reasons.md` from them.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Reason(StrEnum):
-    """A CamelCase word with its meaning and remedy in `text`."""
+    """A CamelCase word. `text`: its meaning and remedy."""
 
     text: str
 
@@ -21,48 +21,60 @@ class Reason(StrEnum):
 
 
 class GapReason(Reason):
-    """Why something asked for could not be had."""
+    """Why requested data could not be captured."""
 
-    FORBIDDEN = "Forbidden", "The identity that reads lacks a right. The message names the rule that would allow it."
-    NOT_FOUND = "NotFound", "The named object or trace does not exist, or no longer."
+    FORBIDDEN = (
+        "Forbidden",
+        "The identity that reads lacks a right. The message names the rule that grants it: add it to a Role.",
+    )
+    NOT_FOUND = (
+        "NotFound",
+        "The named object or trace does not exist (any more). Check the name; the message may suggest others.",
+    )
     NO_PODS = (
         "NoPods",
         "The selector or workload has no pods at present. Check the labels, or look for an older session.",
     )
     EMPTY = (
         "Empty",
-        "The source answered, and knows no such service, metric or label. The message has the nearest names that it knows.",
+        "The source answered, but knows no such service, metric or label. Check the name; the message has similar known names.",
     )
     POD_GONE = (
         "PodGone",
-        "A pod of the target lived within the window and is gone, and its logs with it. Its events are kept.",
+        "A pod of the target existed within the window and was deleted, with its logs. Its events are kept.",
     )
     EVENTS_EXPIRED = (
         "EventsExpired",
-        "The window begins before the oldest event that the API server may still have: it drops them after an hour, unless"
-        " its --event-ttl says otherwise. A gap where a target is known to have lost one, else a note.",
+        "The window begins before the oldest event that the API server can still have: it deletes events after an hour, or"
+        " after its --event-ttl. A gap if a target is known to have lost events, else a note. Investigate sooner.",
     )
     SERVICE_ACCOUNT_MISSING = (
         "ServiceAccountMissing",
-        "The service account in serviceAccountName does not exist in this namespace, or none may be used. Create it.",
+        "The ServiceAccount in spec.serviceAccountName does not exist in this namespace, or may not be used. Create it.",
     )
     NO_DATA_SOURCE = (
         "NoDataSource",
-        "No DataSource has that name, or none of that type is the default. Ask an admin to create one.",
+        "No DataSource has that name, or none of that type is marked as default. Ask an admin to create one.",
     )
     NOT_ALLOWED = (
         "NotAllowed",
-        "The DataSource is not open to this namespace. Ask an admin to add it to allowedNamespaces.",
+        "The DataSource does not allow this namespace. Ask an admin to add the namespace to allowedNamespaces.",
     )
-    UNAVAILABLE = "Unavailable", "The source did not answer, or answered with a server error, after retries."
-    TIMED_OUT = "TimedOut", "The source answered too slowly, or the Investigation's timeout ran out."
+    UNAVAILABLE = (
+        "Unavailable",
+        "The source did not answer, or answered with a server error, also after retries. Check that it runs, and try again.",
+    )
+    TIMED_OUT = (
+        "TimedOut",
+        "The source answered too slowly, or the Investigation's timeout ended first. Ask for less, or raise spec.timeout.",
+    )
     REJECTED = (
         "Rejected",
-        "The source refused the question, such as a query with a syntax error. The message has its words.",
+        "The source refused the query, for example for a syntax error. The message quotes its answer: correct the query.",
     )
     INVALID_RESPONSE = (
         "InvalidResponse",
-        "The answer is not what this source's API promises. Check the DataSource's endpoint.",
+        "The answer does not follow the API of this type of source. Check the DataSource's type and endpoint.",
     )
     TOO_LARGE = (
         "TooLarge",
@@ -70,12 +82,13 @@ class GapReason(Reason):
     )
     CONTAINER_NOT_STARTED = (
         "ContainerNotStarted",
-        "The container never ran, so it has no logs. The message has the waiting reason.",
+        "The container never ran, so it has no logs. The message has the reason for which it waits.",
     )
-    LOG_UNAVAILABLE = "LogUnavailable", "The node no longer has the log, such as that of a container that was removed."
+    LOG_UNAVAILABLE = "LogUnavailable", "The node no longer has the log, for example because the container was removed."
     LOG_ROTATED = (
         "LogRotated",
-        "The node has rotated away what the window begins with. Investigate earlier, or let log files be read from nodes.",
+        "Log rotation on the node removed the first part of the window. Investigate sooner, or let the operator read log"
+        " files from nodes (chart value nodeLogs).",
     )
     POD_REPLACED = (
         "PodReplaced",
@@ -83,85 +96,97 @@ class GapReason(Reason):
     )
     NODE_LOGS_UNAVAILABLE = (
         "NodeLogsUnavailable",
-        "logs.via is node, but the log files could not be read from the node; the pods/log API was used instead.",
+        "spec.logs.via is node, but the log files could not be read from the node. The pods/log API was used instead.",
     )
     LOG_INCOMPLETE = (
         "LogIncomplete",
-        "The log stream broke off and could not be read again to its end, or the Investigation was over before that.",
+        "The log stream broke off and could not be read again to its end, or the Investigation ended before that.",
     )
-    LINE_TRUNCATED = "LineTruncated", "A line was longer than the limit; its beginning was kept."
+    LINE_TRUNCATED = "LineTruncated", "A line was longer than spec.logs.limits.lineBytes. Its beginning was kept."
     BUDGET_EXCEEDED = (
         "BudgetExceeded",
-        "There was more than the budget allows. Of logs, errors and what is around them were kept first, then an even sample;"
-        " of other artifacts the beginning. Raise spec.logs.limits, or narrow the window or the targets.",
+        "There was more data than the limit allows. Of logs, errors and the lines around them were kept first, then an even"
+        " sample; of other artifacts the beginning. Raise spec.logs.limits, or narrow the window or the targets.",
     )
-    WINDOW_IN_FUTURE = "WindowInFuture", "The window ends after the resource was created; it was cut there."
-    SAVE_FAILED = "SaveFailed", "The session volume refused the write, such as when it is full."
+    WINDOW_IN_FUTURE = (
+        "WindowInFuture",
+        "spec.window ends after the creation of the Investigation. The window was cut to end at the creation.",
+    )
+    SAVE_FAILED = (
+        "SaveFailed",
+        "The session volume refused the write, for example because it is full. Ask an admin to free or add space.",
+    )
     SEALING_FAILED = (
         "SealingFailed",
-        "The session could not be sealed as spec.session.encryption asks, so nothing was captured.",
+        "The session could not be encrypted as spec.session.encryption asks, so nothing was captured.",
     )
     UPLOAD_FAILED = (
         "UploadFailed",
-        "The session could not be uploaded as spec.session.upload asks, or not be proven to lie there whole. It stays on the"
-        " session volume; `aletheia session export` takes it from there.",
+        "The session could not be uploaded as spec.session.upload asks, or the copy could not be verified. The session stays on"
+        " the session volume: get it with `aletheia session export`.",
     )
     CANCELLED = "Cancelled", "The Investigation was cancelled before this was captured."
-    INTERNAL_ERROR = "InternalError", "A fault of the operator's own. Its log has the details."
+    INTERNAL_ERROR = "InternalError", "An error in the operator itself. Its log has the details; please report it."
 
 
 class ConditionReason(Reason):
-    """Why a condition holds or not."""
+    """Why a condition has its status."""
 
-    PENDING = "Pending", "Seen, not yet begun."
-    SUSPENDED = "Suspended", "spec.suspend is true; set it to false to begin."
-    QUEUED = "Queued", "Waits until fewer Investigations run."
-    RUNNING = "Running", "Evidence is being captured."
-    COMPLETED = "Completed", "Everything that was asked for is captured."
-    PARTIALLY_COMPLETED = "PartiallyCompleted", "Captured, with gaps: status.gaps says what is missing and why."
-    FAILED = "Failed", "Nothing could be captured: status.gaps says why."
-    TIMED_OUT = "TimedOut", "The timeout ran out; what was captured until then is kept."
-    CANCELLED = "Cancelled", "Cancelled; what was captured until then is kept."
-    INVALID_SPEC = "InvalidSpec", "The spec was refused; the message names the field."
+    PENDING = "Pending", "The operator has seen the Investigation and has not started it yet."
+    SUSPENDED = "Suspended", "spec.suspend is true. Set it to false to start."
+    QUEUED = "Queued", "Other Investigations run. This one starts when a place is free."
+    RUNNING = "Running", "The capture runs."
+    COMPLETED = "Completed", "All requested data is captured."
+    PARTIALLY_COMPLETED = "PartiallyCompleted", "Captured with gaps. status.gaps says what is missing and why."
+    FAILED = "Failed", "Nothing could be captured. status.gaps says why."
+    TIMED_OUT = "TimedOut", "spec.timeout ended the capture. What was captured by then is kept."
+    CANCELLED = "Cancelled", "spec.cancel ended the capture. What was captured by then is kept."
+    INVALID_SPEC = "InvalidSpec", "The spec is invalid. The message names the field: create a corrected Investigation."
     SERVICE_ACCOUNT_NOT_ALLOWED = (
         "ServiceAccountNotAllowed",
-        "Nobody has checked that the creator may read as spec.serviceAccountName: the admission policy is missing or younger"
-        " than the Investigation. Create it again, or ask an admin to install the policy.",
+        "Nothing has checked that the creator may use spec.serviceAccountName: the admission policy is missing, or newer than"
+        " the Investigation. Create the Investigation again, or ask an admin to install the policy.",
     )
     CAPTURED_ELSEWHERE = (
         "CapturedElsewhere",
-        "Another operator captures this Investigation (status.operator); the scopes of two operators overlap. An admin should"
-        " give each its own namespaces.",
+        "Another operator captures this Investigation (status.operator): two operators watch the same namespace. An admin"
+        " should give each operator its own namespaces.",
     )
     TIMEOUT_LIMITED = (
         "TimeoutLimited",
-        "spec.timeout is longer than the operator allows; it ends after the longest time that is allowed.",
+        "spec.timeout is longer than the operator allows. The capture ends after the longest allowed time.",
     )
     STATUS_REFUSED = (
         "StatusRefused",
-        "The API server refuses the status, as when the resource is too large. Nothing is captured. Create a smaller one.",
+        "The API server refuses the status, for example because the resource is too large. Nothing is captured. Create a"
+        " smaller Investigation.",
     )
     ARTIFACTS_EXPIRED = (
         "ArtifactsExpired",
-        "The data was removed, as spec.retention or a limit of the volume asks; the manifest still lists it.",
+        "The artifacts were removed, because of spec.retention or a limit of the volume. The manifest still lists them.",
     )
-    ANSWERED = "Answered", "The DataSource's endpoint answered when it was last looked at."
-    SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used; the operator tries again."
-    INTERNAL_ERROR = "InternalError", "A fault of the operator's own ended the capture. Its log has the details."
+    ANSWERED = "Answered", "The DataSource's endpoint answered the last check."
+    SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used. The operator tries again."
+    INTERNAL_ERROR = (
+        "InternalError",
+        "An error in the operator itself ended the capture. Its log has the details; please report it.",
+    )
 
 
 def table(reasons: type[Reason]) -> str:
+    """Return the Markdown table of `reasons`."""
     rows = [f"| `{reason.value}` | {reason.text} |" for reason in reasons]
     return "\n".join(["| reason | what it means |", "|---|---|", *rows])
 
 
 def document() -> str:
+    """Return the text of docs/reasons.md."""
     return (
         "<!-- Generated from operator/aletheia_operator/api/reasons.py by `make generate`; do not edit. -->\n"
         "# Reasons\n\n"
-        "## Gaps\n\nWhy something that was asked for could not be had (`status.gaps[].reason`, and an Event of that name).\n\n"
+        "## Gaps\n\nWhy requested data could not be captured (`status.gaps[].reason`, and an Event with that reason).\n\n"
         f"{table(GapReason)}\n\n"
-        "## Conditions\n\nWhy a condition of an Investigation holds or not (`status.conditions[].reason`).\n\n"
+        "## Conditions\n\nWhy a condition of an Investigation has its status (`status.conditions[].reason`).\n\n"
         f"{table(ConditionReason)}\n"
     )
 

@@ -1,4 +1,4 @@
-"""What an Investigation asks of each kind of source: logs, events, objects, metrics, traces, and queries of its own."""
+"""Models of what an Investigation can request: logs, events, objects, metrics, traces, and queries for other DataSources."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -20,20 +20,21 @@ ContainerExpression = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class LogLimits(Model):
-    """Budgets of logs, as bytes of their entries in the artifact.
+    """Limits for logs, in bytes of entries in the artifact.
 
-    Over budget, errors and fatals are kept first with the lines around them, then an even sample of the rest.
+    Above a limit, ERROR and FATAL lines and the lines around them are kept first, then an even sample of the rest.
     """
 
     LINE_BYTES: ClassVar[str] = "lineBytes is at most 16Mi"
     model_config = rules(("!has(self.lineBytes) || quantity(self.lineBytes).compareTo(quantity('16Mi')) <= 0", LINE_BYTES))
 
-    bytes_per_container: ByteQuantity = Field("50Mi", description="Of one run of one container.")
+    bytes_per_container: ByteQuantity = Field("50Mi", description="Most bytes for one run of one container.")
     bytes_per_investigation: ByteQuantity = Field(
         "2Gi",
-        description="Of all pods together. Each pod is assured an equal share, within which a quiet container leaves more.",
+        description="Most bytes for all pods together. Each pod gets an equal share; within a pod, containers with short logs"
+        " leave their part to the others.",
     )
-    line_bytes: ByteQuantity = Field("1Mi", description="A longer line is cut there. At most 16Mi.")
+    line_bytes: ByteQuantity = Field("1Mi", description="Longer lines are cut to this many bytes. At most 16Mi.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -42,28 +43,32 @@ class LogLimits(Model):
 
 
 class LogsRequest(Model):
-    """Logs of the targets' containers over the window, one artifact a pod."""
+    """Logs of the targets' containers over the window. One artifact per pod."""
 
-    previous: bool = Field(True, description="Also read the run before the last restart of each container that restarted.")
+    previous: bool = Field(True, description="Also read the log before the last restart of each restarted container.")
     container: ContainerExpression | None = Field(
-        None, description="Only containers whose name matches this regular expression (RE2, anywhere in the name)."
+        None,
+        description="Read only containers whose name contains a match of this regular expression (RE2). Unset: all containers.",
     )
     exclude_container: list[ContainerExpression] | None = Field(
-        None, max_length=20, description="Not the containers whose name matches one of these regular expressions (RE2)."
+        None,
+        max_length=20,
+        description="Skip containers whose name contains a match of any of these regular expressions (RE2).",
     )
     container_states: list[Literal["running", "waiting", "terminated"]] | None = Field(
-        None, min_length=1, max_length=3, description="Only containers in one of these states. Default: all."
+        None, min_length=1, max_length=3, description="Read only containers in one of these states. Unset: in any state."
     )
-    init_containers: bool = Field(True, description="Also init containers and sidecars.")
-    ephemeral_containers: bool = Field(True, description="Also ephemeral containers.")
-    limits: LogLimits = Field(LogLimits(), description="How much is kept.")
+    init_containers: bool = Field(True, description="Also read init containers and sidecars.")
+    ephemeral_containers: bool = Field(True, description="Also read ephemeral containers.")
+    limits: LogLimits = Field(LogLimits(), description="Limits in bytes. Each has its own default.")
     sample_percent: Annotated[int, Field(ge=0, le=100)] = Field(
-        100, description="Of the lines that are no errors, nor near one, keep this share, evenly."
+        100, description="Percentage of lines to keep, evenly spread, of those that are not errors and not close to one."
     )
     via: Literal["auto", "api", "node"] = Field(
         "auto",
-        description="How logs are read: by the pods/log API, or as files from the node, which is faster and has rotated files"
-        " too, where an admin allows it. auto takes the node where it can. A read that fails on the node is done by the API.",
+        description="How to read logs. api: through the pods/log API. node: as files from the kubelet, which is faster and"
+        " includes rotated files, if an admin allows it. auto: node where allowed, else api. If a read from the node fails, the"
+        " API is used instead.",
     )
 
     @model_validator(mode="after")
@@ -74,43 +79,43 @@ class LogsRequest(Model):
 
 
 class EventsRequest(Model):
-    """Events of the targets over the window, one artifact."""
+    """Kubernetes events about the targets over the window. One artifact."""
 
     nodes: bool = Field(
         True,
-        description="Also the events of the nodes that the pods run on and of bound volumes. They lie in namespace default,"
-        " so the identity that reads needs list on events there.",
+        description="Also capture events about the pods' nodes and bound volumes. They are in namespace default, so the"
+        " identity that reads needs the verb list on events there.",
     )
 
 
 class ObjectsRequest(Model):
-    """The targets and what belongs to them, as they are now; one artifact a workload."""
+    """Current Kubernetes objects of the targets: pods, owners, revisions, services and more. One artifact per workload."""
 
     nodes: bool = Field(
         True,
-        description="Also the conditions of the nodes that the pods run on; the identity that reads needs get on nodes.",
+        description="Also capture the pods' nodes with their conditions. The identity that reads needs the verb get on nodes.",
     )
 
 
 class DataSourceReference(Model):
-    """A DataSource by name."""
+    """A reference to a DataSource."""
 
-    name: Name = Field(description="The DataSource's name.")
+    name: Name = Field(description="Name of the DataSource.")
 
 
 TemplateName = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Baseline(Model):
-    """The same question about an earlier time, to compare with."""
+    """The same query over an earlier window, for comparison."""
 
-    offset: Duration = Field(description="How much earlier, such as 24h or 1w.")
+    offset: Duration = Field(description="How much earlier the window lies, for example 24h or 1w.")
 
 
 class MetricsRequest(Model):
-    """One Prometheus query over the window: one artifact, and one each for its baseline and its exemplars."""
+    """One Prometheus query over the window: one artifact, and one more each for a baseline and for exemplars."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of query or template"
+    ONE_OF: ClassVar[str] = "set exactly one of query or template"
     PARAMETERS: ClassVar[str] = "parameters belong to a template; write values into the query itself"
     INSTANT: ClassVar[str] = "step, baseline and exemplars belong to a range query, not to an instant one"
     model_config = rules(
@@ -122,25 +127,33 @@ class MetricsRequest(Model):
         ),
     )
 
-    query: Annotated[str, Field(min_length=1, max_length=8192)] | None = Field(None, description="A PromQL expression.")
+    query: Annotated[str, Field(min_length=1, max_length=8192)] | None = Field(None, description="PromQL expression to run.")
     template: TemplateName | None = Field(
         None,
-        description="A ready-made question, narrowed to the Investigation's namespace: error_rate, latency_p95, latency_p99,"
+        description="Predefined query to run, limited to the Investigation's namespace: error_rate, latency_p95, latency_p99,"
         " request_rate, cpu_usage, memory_usage, cpu_throttling, memory_limit, restarts, oom_kills, pvc_usage,"
-        " network_errors, hpa_at_maximum, or one of the admin's own.",
+        " network_errors, hpa_at_maximum, or one that an admin has added (chart value metricTemplates).",
     )
     parameters: dict[str, Annotated[str, Field(max_length=253)]] | None = Field(
         None,
         max_length=10,
-        description="Values for the template: service (a Service's name) for the request templates, pod (a prefix of pod"
-        " names) for those about pods, rate_window (a duration, default 5m). Values are escaped.",
+        description="Values for the template. service: name of a Service, for templates about requests. pod: prefix of pod"
+        " names, for templates about pods. rate_window: a duration, default 5m. Values are escaped.",
     )
-    step: Duration | None = Field(None, description="Distance between samples, such as 30s. Default: adapts to the window.")
-    instant: bool | None = Field(None, description="Ask for the values at the window's end alone.")
-    baseline: Baseline | None = Field(None, description="Ask the same of an earlier time too, and say what changed.")
-    exemplars: bool | None = Field(None, description="Ask for exemplars too: samples with the trace that caused them.")
+    step: Duration | None = Field(
+        None, description="Time between samples, for example 30s. Unset: chosen from the length of the window."
+    )
+    instant: bool | None = Field(
+        None, description="True: run an instant query at the end of the window. Default: false, a range query."
+    )
+    baseline: Baseline | None = Field(
+        None, description="Also run the query over an earlier window and compare the results. Unset: no comparison."
+    )
+    exemplars: bool | None = Field(
+        None, description="True: also capture exemplars, which are samples with the id of a trace. Default: false."
+    )
     data_source_ref: DataSourceReference | None = Field(
-        None, description="The Prometheus to ask. Default: the DataSource of this type that is marked as default."
+        None, description="Prometheus to query. Unset: the DataSource of type prometheus that is marked as default."
     )
 
     @model_validator(mode="after")
@@ -153,17 +166,17 @@ class MetricsRequest(Model):
 
 
 class FromLogs(Model):
-    """Trace ids out of the logs that this Investigation captures."""
+    """Traces whose ids occur in the logs that this Investigation captures."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = Field(
-        20, description="At most so many traces: those of error and fatal lines first, then in the order of the lines."
+        20, description="Most traces to capture: first those in ERROR and FATAL lines, then in the order of the lines."
     )
 
 
 class TracesRequest(Model):
-    """One Jaeger question: a search over the window, a trace by its id, or the traces that the logs name. One artifact."""
+    """Jaeger traces: a search over the window, one trace by id, or the traces that the logs mention. One artifact."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of service, traceID or fromLogs"
+    ONE_OF: ClassVar[str] = "set exactly one of service, traceID or fromLogs"
     SEARCH_ONLY: ClassVar[str] = "operation, tags, minDuration, maxDuration and limit belong to a search by service"
     model_config = rules(
         ("(has(self.service) ? 1 : 0) + (has(self.traceID) ? 1 : 0) + (has(self.fromLogs) ? 1 : 0) == 1", ONE_OF),
@@ -175,30 +188,31 @@ class TracesRequest(Model):
     )
 
     service: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
-        None, description="Search the traces of this service, by the name it gives itself."
+        None, description="Search for traces of this service, by its name in Jaeger."
     )
     trace_id: Annotated[str, Field(max_length=32, pattern=r"^[0-9a-fA-F]{1,32}$")] | None = Field(
-        None, alias="traceID", description="One trace by its id, 1 to 32 hex digits."
+        None, alias="traceID", description="Capture the trace with this id, 1 to 32 hex digits."
     )
     from_logs: FromLogs | None = Field(
         None,
-        description="The traces whose ids stand in the captured logs (traceparent, trace_id and the like), whenever they were.",
+        description="Capture the traces whose ids occur in the captured logs (traceparent, trace_id and similar fields), even"
+        " if they lie outside the window.",
     )
     operation: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="Only traces with this operation."
+        None, description="Only traces with this operation. Unset: any operation."
     )
     tags: dict[str, Annotated[str, Field(max_length=1024)]] | None = Field(
-        None, max_length=20, description="Only traces with a span that carries all these tags."
+        None, max_length=20, description="Only traces with a span that has all these tags."
     )
     min_duration: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$")] | None = Field(
-        None, description="Only traces at least this long, such as 500ms."
+        None, description="Only traces of at least this duration, for example 500ms."
     )
     max_duration: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$")] | None = Field(
-        None, description="Only traces at most this long, such as 10s."
+        None, description="Only traces of at most this duration, for example 10s."
     )
-    limit: Annotated[int, Field(ge=1, le=1500)] | None = Field(None, description="At most so many traces. Default: 20.")
+    limit: Annotated[int, Field(ge=1, le=1500)] | None = Field(None, description="Most traces to capture. Default: 20.")
     data_source_ref: DataSourceReference | None = Field(
-        None, description="The Jaeger to ask. Default: the DataSource of this type that is marked as default."
+        None, description="Jaeger to query. Unset: the DataSource of type jaeger that is marked as default."
     )
 
     @model_validator(mode="after")
@@ -210,13 +224,15 @@ class TracesRequest(Model):
 
 
 class QueryRequest(Model):
-    """A question in a DataSource's own language over the window, one artifact."""
+    """A query over the window in the language of a DataSource. One artifact."""
 
-    type: QUERY_TYPES = Field(description="The type of the DataSource: loki takes a LogQL query for log lines.")
-    query: Annotated[str, Field(min_length=1, max_length=8192)] = Field(description="The query, in the source's language.")
+    type: QUERY_TYPES = Field(description="Type of the DataSource. loki: query is LogQL that selects log lines.")
+    query: Annotated[str, Field(min_length=1, max_length=8192)] = Field(
+        description="Query to run, in the language of the DataSource."
+    )
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        None, description="At most so many entries, the earliest. Default: 10000."
+        None, description="Most entries to capture, the earliest first. Default: 10000."
     )
     data_source_ref: DataSourceReference | None = Field(
-        None, description="The DataSource to ask. Default: the DataSource of this type that is marked as default."
+        None, description="DataSource to query. Unset: the DataSource of this type that is marked as default."
     )

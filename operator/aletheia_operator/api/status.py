@@ -1,4 +1,4 @@
-"""What became of an Investigation: its status, a projection of the session's manifest."""
+"""The status of an Investigation, derived from the session's manifest."""
 
 from typing import Annotated, Literal
 
@@ -16,84 +16,92 @@ TERMINAL_PHASES: frozenset[str] = frozenset({"Completed", "PartiallyCompleted", 
 
 
 class Progress(Model):
-    """How far the capture is."""
+    """Progress of the capture, counted in questions to sources."""
 
-    done: int = Field(description="Questions answered, or given up with a gap.")
-    total: int = Field(description="Questions asked.")
-    text: str = Field(description="The same as `done/total`.")
+    done: int = Field(description="Questions that are answered or ended with a gap.")
+    total: int = Field(description="All questions of this capture.")
+    text: str = Field(description="The progress as `done/total`.")
 
 
 class UploadStatus(Model):
-    """Where a copy of the session lies, whole and held against its digests."""
+    """A complete, verified copy of the session in object storage."""
 
-    data_source: str = Field(description="The DataSource that took it.")
-    url: str = Field(description="`s3://{bucket}/{key of the session}/`; manifest.json and data/ lie below it.")
+    data_source: str = Field(description="Name of the DataSource that it was uploaded to.")
+    url: str = Field(
+        description="URL of the copy: `s3://{bucket}/{key of the session}/`, with manifest.json and data/ below it."
+    )
 
 
 class SessionStatus(Model):
-    """Where the evidence lies."""
+    """The session that holds the artifacts."""
 
-    id: str = Field(description="The session's id.")
-    path: str = Field(description="The session's directory on the session volume, as the operator sees it.")
-    size_bytes: int | None = Field(None, description="Bytes of all artifacts.")
-    size: str | None = Field(None, description="The same for people.")
+    id: str = Field(description="Id of the session, for example INC-7F3A.")
+    path: str = Field(description="Directory of the session on the session volume, as mounted in the operator's pod.")
+    size_bytes: int | None = Field(None, description="Size of all artifacts in bytes.")
+    size: str | None = Field(None, description="Size of all artifacts in a readable unit.")
     manifest_sha256: str | None = Field(None, alias="manifestSha256", description="SHA-256 of manifest.json, in hex.")
-    uploaded: UploadStatus | None = Field(None, description="Where a copy lies, once it was uploaded.")
+    uploaded: UploadStatus | None = Field(None, description="The uploaded copy. Unset: not uploaded, or not yet.")
 
 
 class ArtifactStatus(Model):
-    """One file of evidence."""
+    """One file of the session, with captured data."""
 
-    path: str = Field(description="Path below the session's directory.")
-    fetcher: str = Field(description="Which fetcher wrote it.")
-    target: str = Field(description="What it was asked about.")
-    count: int = Field(description="Entries in the file.")
-    summary: str = Field(description="One line for people.")
+    path: str = Field(description="Path relative to the session's directory.")
+    fetcher: str = Field(description="Name of the fetcher that made it.")
+    target: str = Field(description="The pod, object, query or service that it is about.")
+    count: int = Field(description="Number of entries in the file.")
+    summary: str = Field(description="Summary of the contents in one line.")
     time_range: Annotated[list[str], Field(min_length=2, max_length=2)] = Field(
-        description="Start and end of the window, RFC 3339."
+        description="Start and end of the window that was asked about, RFC 3339 in UTC."
     )
-    size_bytes: int = Field(description="Size of the file.")
+    size_bytes: int = Field(description="Size of the file in bytes.")
     sha256: str = Field(description="SHA-256 of the file, in hex.")
-    complete: bool = Field(description="False where something asked for is missing from it; the gaps say what.")
+    complete: bool = Field(description="False if requested data is missing from the file; the gaps name it.")
 
 
 class GapStatus(Model):
-    """Something asked for that could not be had."""
+    """Requested data that could not be captured."""
 
-    fetcher: str = Field(description="Which fetcher asked.")
-    target: str = Field(description="What was asked for.")
-    reason: str = Field(description="Why it could not be had, in one CamelCase word.")
-    message: str = Field(description="Why, and what would help, for people.")
+    fetcher: str = Field(description="Name of the fetcher that asked for it.")
+    target: str = Field(description="The pod, object, query or service that it is about.")
+    reason: str = Field(description="Why it is missing, as one CamelCase word; docs/reasons.md lists them.")
+    message: str = Field(description="Why it is missing and what can be done, for people.")
     severity: Literal["gap", "note"] = Field(
         "gap",
-        description="`gap`: evidence is missing. `note`: nobody could have had it, or it was optional; the phase stays.",
+        description="`gap`: evidence is missing. `note`: it was optional, or no longer existed; the phase is not affected.",
     )
 
 
 class InvestigationStatus(Model):
-    """What became of the Investigation. A projection of the session's manifest."""
+    """Result of the Investigation, derived from the session's manifest."""
 
-    observed_generation: int | None = Field(None, description="The generation that this status speaks of; -1 before the first.")
-    phase: Phase | None = Field(None, description="Where the Investigation stands.")
-    operator: str | None = Field(None, description="Identity of the operator that captures it; another one leaves it alone.")
+    observed_generation: int | None = Field(
+        None, description="The metadata.generation that this status describes. -1: the operator has not seen it yet."
+    )
+    phase: Phase | None = Field(
+        None, description="Current phase. Completed, PartiallyCompleted, Failed, TimedOut and Cancelled are final."
+    )
+    operator: str | None = Field(
+        None, description="Identity of the operator that captures this Investigation. Other operators leave it alone."
+    )
     operator_time: AwareDatetime | None = Field(
-        None, description="When that operator said last that it still captures; another one takes over if it no longer does."
+        None, description="Last heartbeat of that operator. If it stops, another operator takes over."
     )
     conditions: list[Condition] | None = Field(
         None,
-        description="Ready, Reconciling, Stalled (kstatus) and Succeeded.",
+        description="Conditions: Ready, Reconciling and Stalled (as kstatus defines them), and Succeeded.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    progress: Progress | None = Field(None, description="How far the capture is.")
+    progress: Progress | None = Field(None, description="Progress of the capture.")
     window: Annotated[list[str], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="Start and end of the window as it was fixed, RFC 3339."
+        None, description="Start and end of the captured window, RFC 3339 in UTC. It does not change on a retry."
     )
-    session: SessionStatus | None = Field(None, description="Where the evidence lies.")
+    session: SessionStatus | None = Field(None, description="The session that holds the artifacts.")
     artifacts: list[ArtifactStatus] | None = Field(
-        None, description="The first artifacts, in the order of the spec; the session's manifest.json has all."
+        None, description="The first artifacts, in the order of the spec. The session's manifest.json lists all."
     )
-    artifact_count: int | None = Field(None, description="How many artifacts there are.")
-    gaps: list[GapStatus] | None = Field(None, description="The first gaps; the session's manifest.json has all.")
-    gap_count: int | None = Field(None, description="How many gaps there are.")
-    start_time: AwareDatetime | None = Field(None, description="When the capture began.")
-    completion_time: AwareDatetime | None = Field(None, description="When the capture ended.")
+    artifact_count: int | None = Field(None, description="Number of all artifacts.")
+    gaps: list[GapStatus] | None = Field(None, description="The first gaps. The session's manifest.json lists all.")
+    gap_count: int | None = Field(None, description="Number of all gaps.")
+    start_time: AwareDatetime | None = Field(None, description="Time at which the capture began.")
+    completion_time: AwareDatetime | None = Field(None, description="Time at which the capture ended.")

@@ -1,4 +1,4 @@
-"""Which pods an Investigation means: by name, by labels, or by workload."""
+"""Models that select the pods of an Investigation: by name, by labels or by workload."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -28,9 +28,11 @@ class LabelSelectorRequirement(Model):
         ("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)", VALUES),
     )
 
-    key: LabelKey = Field(description="The label's key.")
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label's value is compared.")
-    values: list[LabelValue] | None = Field(None, max_length=50, description="The values to compare with.")
+    key: LabelKey = Field(description="Key of the label.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label is compared with values.")
+    values: list[LabelValue] | None = Field(
+        None, max_length=50, description="Values to compare with: required for In and NotIn, not allowed for the others."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -39,7 +41,7 @@ class LabelSelectorRequirement(Model):
 
 
 class LabelSelector(Model):
-    """Kubernetes' label selector; all conditions must hold."""
+    """A Kubernetes label selector. All its conditions must hold."""
 
     NOT_EMPTY: ClassVar[str] = "a selector needs matchLabels or matchExpressions; an empty one would select every pod"
     model_config = rules(
@@ -51,7 +53,7 @@ class LabelSelector(Model):
     )
 
     match_labels: dict[str, LabelValue] | None = Field(
-        None, max_length=50, description="Labels that must have exactly these values."
+        None, max_length=50, description="Labels with the value that each must have."
     )
     match_expressions: list[LabelSelectorRequirement] | None = Field(None, max_length=50, description="Conditions on labels.")
 
@@ -62,30 +64,30 @@ class LabelSelector(Model):
 
 
 class WorkloadReference(Model):
-    """A workload in the Investigation's namespace; its pods are found through owner references."""
+    """A workload in the Investigation's namespace. Its pods are found through owner references."""
 
     kind: Literal["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"] = Field(
-        description="The workload's kind."
+        description="Kind of the workload."
     )
-    name: Name = Field(description="The workload's name.")
+    name: Name = Field(description="Name of the workload.")
 
 
 class Target(Model):
-    """Pods to look at: by name, by labels or by workload."""
+    """Pods to capture, by name, by labels or by workload."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of pod, selector or workload"
+    ONE_OF: ClassVar[str] = "set exactly one of pod, selector or workload"
     model_config = rules(
         ("(has(self.pod) ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.workload) ? 1 : 0) == 1", ONE_OF),
     )
 
-    pod: Name | None = Field(None, description="One pod by name.")
-    selector: LabelSelector | None = Field(None, description="Every pod with these labels.")
-    workload: WorkloadReference | None = Field(None, description="Every pod of this workload.")
+    pod: Name | None = Field(None, description="Capture the pod of this name.")
+    selector: LabelSelector | None = Field(None, description="Capture all pods that match this label selector.")
+    workload: WorkloadReference | None = Field(None, description="Capture all pods of this workload.")
     containers: list[ContainerName] | None = Field(
         None,
         min_length=1,
         max_length=50,
-        description="Only these containers. Default: all, init and ephemeral ones included.",
+        description="Capture the logs of these containers only. Unset: all, including init and ephemeral containers.",
     )
 
     @model_validator(mode="after")

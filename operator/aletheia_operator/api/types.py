@@ -1,4 +1,4 @@
-"""What the models share: the group, the base model, rules, and strings with a form (names, durations)."""
+"""Shared parts of the models: the API group, the base model, validation rules, and strings with a format (names, durations)."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ VERSION = "v1alpha1"
 
 DATA_SOURCE_TYPES = Literal["prometheus", "jaeger", "loki", "s3"]
 QUERY_TYPES = Literal["loki"]
-"""Types of DataSource that are asked by a query in their own language alone."""
+"""Types of DataSource that take queries in their own language only (spec.queries)."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
@@ -23,7 +23,7 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)
 
 
 class Model(BaseModel):
-    """Base of every model: camelCase in JSON, unknown fields are refused, instances are immutable."""
+    """Base of every model: camelCase in JSON, unknown fields refused, instances immutable."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
@@ -44,6 +44,7 @@ def rules(*pairs: tuple[str, str]) -> ConfigDict:
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise ValueError with `message` unless `condition` holds."""
     if not condition:
         raise ValueError(message)
 
