@@ -15,16 +15,16 @@
 {{- end }}
 {{- end }}
 
-{{- /* Name of an object that other releases' objects live beside, cluster-scoped or in a namespace not the release's.
-A namespace holds no dot, so `NAME.NAMESPACE` is unique to the release. Takes (list . "suffix"). */}}
+{{- /* Name of an object that is cluster-scoped or in a namespace that other releases use too. A namespace's name contains no
+dot, so `NAME.NAMESPACE` is unique to the release. Takes (list . "suffix"). */}}
 {{- define "aletheia.clusterName" -}}
 {{- $root := index . 0 }}
 {{- $parts := prepend (compact (rest .)) (include "aletheia.fullname" $root) }}
 {{- printf "%s.%s" (join "-" $parts) $root.Release.Namespace }}
 {{- end }}
 
-{{- /* Name of the policy and of its binding. Another scope is another binding: the operator trusts what is older than an
-Investigation, and a binding that is widened would seem to have stood for namespaces that are new in it. */}}
+{{- /* Name of the policy and of its binding. It changes with `namespaces`: the operator trusts a binding that is older than an
+Investigation, and a binding that was extended later would look as if it had always covered the new namespaces. */}}
 {{- define "aletheia.impersonationPolicy" -}}
 {{- $scope := ternary (.Values.namespaces | sortAlpha | join "," | sha256sum | trunc 8) "" (not (empty .Values.namespaces)) }}
 {{- include "aletheia.clusterName" (list . "impersonation" $scope) }}
