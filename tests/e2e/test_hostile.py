@@ -89,7 +89,7 @@ def hostile(installation: Installation) -> Iterator[Kubectl]:
         "liar-hang": ("prometheus", "hang", {}),
         "liar-large": ("prometheus", "large", {}),
         "liar-spans": ("jaeger", "spans", {}),
-        "liar-confined": ("prometheus", "confined", {"namespaceLabel": "namespace"}),
+        "liar-confined": ("prometheus", "confined", {"prometheus": {"namespaceLabel": "namespace"}}),
     }
     kubectl.apply(SERVER, SERVICE, restricted(pod("hostile-lines", LINES)))
     for name, (kind, path, more) in sources.items():

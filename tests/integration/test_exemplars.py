@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, window
@@ -102,7 +103,7 @@ def test_exemplars_of_another_namespace_are_not_read(prometheus: servers.Prometh
     """The namespace label confines exemplars as it does samples."""
     span = window(time.time() - 300, time.time() + 1)
     metrics = [{"query": '{service="web"} or http_requests_total', "step": "1m", "exemplars": True}]
-    source = endpoint(prometheus.url, namespace_label="namespace")
+    source = endpoint(prometheus.url, options=PrometheusOptions(namespace_label="namespace"))
     fetched = fetch(PrometheusFetcher(), source, span, metrics=metrics)
     assert fetched.missing == []
     assert TRACE_ID in str(fetched.entries[-1])

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.fetchers.prometheus.tenancy import confine
@@ -33,7 +34,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
 
 
 def ask(server: servers.Prometheus, query: str, label: str | None = "namespace") -> Fetched:
-    source = endpoint(server.url, namespace_label=label)
+    source = endpoint(server.url, options=PrometheusOptions(namespace_label=label))
     return fetch(PrometheusFetcher(), source, window(END - 300, END), metrics=[{"query": query}])
 
 
@@ -139,7 +140,7 @@ def without_space(text: str) -> str:
 def test_templates_are_confined_too(prometheus: servers.Prometheus) -> None:
     """A template on a DataSource with a label of its own asks by that label alone, with its parameters escaped."""
     metrics = [{"template": "cpu_usage", "parameters": {"pod": 'x"} or load{namespace="other'}}]
-    source = endpoint(prometheus.url, namespace_label="kubernetes_namespace")
+    source = endpoint(prometheus.url, options=PrometheusOptions(namespace_label="kubernetes_namespace"))
     fetched = fetch(PrometheusFetcher(), source, window(END - 300, END), metrics=metrics)
     assert reasons(fetched.missing) == ["NotFound"]
     assert fetched.documents[0].metadata["query"].count('kubernetes_namespace="shop"') == 2

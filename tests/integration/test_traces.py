@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, searches
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, reasons, window
@@ -125,7 +126,7 @@ def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
 
 def test_both_apis_give_the_same_traces(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
     """Each search and a trace by id find the same traces over v1 and v3; what v3 stores is what its API returns."""
-    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, api="v3"))
+    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, jaeger={"api": "v3"}))
     one = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
     asked = [*SEARCHES[:-1], {"traceID": one}]  # the last search finds nothing, and is a gap
     traces = [*asked, *({**search, "dataSourceRef": {"name": "it-jaeger-v3"}} for search in asked)]
@@ -149,7 +150,7 @@ def test_both_apis_give_the_same_traces(kubectl: Kubectl, operator: Operator, ja
 
 def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
     """The same as over v1: every failing trace, then the slowest, then a sample."""
-    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, api="v3"))
+    kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, jaeger={"api": "v3"}))
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
     failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
     slow = {trace["traceID"] for trace in everything if any(one["duration"] > 1_000_000 for one in trace["spans"])}
@@ -170,7 +171,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
     settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
     if fault == "full":
         monkeypatch.setattr(searches, "MAX_POOL", 4)
-    source = endpoint(jaeger.url, api=api, **settings)
+    source = endpoint(jaeger.url, options=JaegerOptions.from_json({"api": api}), **settings)
     now = time.time()
     fetched = fetch(JaegerFetcher(), source, window(now - 900, now), traces=[{"service": "shop", "limit": TRACES // 3}])
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")

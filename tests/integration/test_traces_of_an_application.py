@@ -79,7 +79,7 @@ def test_failing_traces_are_all_there_when_the_limit_bites(
 ) -> None:
     """Though most traces, and the latest ones of some services, are sound."""
     server, _ = jaeger
-    kubectl.apply(data_source(f"it-hotrod-{api}", "jaeger", server.url, api=api))
+    kubectl.apply(data_source(f"it-hotrod-{api}", "jaeger", server.url, jaeger={"api": api}))
     traces = [{"service": "frontend", "limit": RIDES + 2, "dataSourceRef": {"name": f"it-hotrod-{api}"}}]
     resource = kubectl.investigate(f"hotrod-limit-{api}", window={"lookback": "30m"}, traces=traces)
     document = artifact_of(resource)

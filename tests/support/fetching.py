@@ -15,7 +15,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Sources, Window
+from aletheia_operator.fetchers.base import DataSources, Document, Fetcher, Missing, Sources, Window
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import encoded
@@ -48,12 +48,14 @@ def window(start: float, end: float) -> Window:
     return Window(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))
 
 
-def fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: str = "shop", **spec: Any) -> Fetched:
+def fetch(fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str = "shop", **spec: Any) -> Fetched:
     """Plan and ask; entries as they are written, gaps as they would be said."""
     return asyncio.run(_fetch(fetcher, source, span, namespace, spec))
 
 
-async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: str, spec: dict[str, Any]) -> Fetched:
+async def _fetch(
+    fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str, spec: dict[str, Any]
+) -> Fetched:
     async def no_kubernetes() -> NoReturn:
         raise AssertionError("this fetcher does not ask Kubernetes")
 
@@ -62,7 +64,7 @@ async def _fetch(fetcher: Fetcher, source: Endpoint, span: Window, namespace: st
         span,
         no_kubernetes,
         Http(),
-        OneEndpoint(source),
+        OneEndpoint(source) if isinstance(source, Endpoint) else source,
         Parsers(),
         partial(Scratch, Path(tempfile.gettempdir()), False),
         lambda: False,

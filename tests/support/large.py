@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.fetchers import FETCHERS, RemoteFetcher
 from tests.benchmarks.capturing import capture, peak_mb
 from tests.support.fetching import endpoint, reasons, window
@@ -20,7 +21,7 @@ SPECS: dict[str, dict[str, Any]] = {
 def main(kind: str, url: str, directory: str) -> None:
     source_type, _, api = kind.partition("-")
     (fetcher,) = [one for one in FETCHERS if isinstance(one, RemoteFetcher) and one.source_type == source_type]
-    asked = endpoint(url, timeout_seconds=300, api=api or None)
+    asked = endpoint(url, timeout_seconds=300, options=JaegerOptions.from_json({"api": api}) if api else None)
     fetched = capture(fetcher, asked, window(END - 60, END), Path(directory), **SPECS[kind])
     assert reasons(fetched.missing) == [], fetched.missing
     print(peak_mb())

@@ -15,6 +15,7 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec, TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
@@ -334,7 +335,7 @@ class Found:
     """A DataSource that is there."""
 
     def __init__(self, loopback: Loopback, api: str | None) -> None:
-        self.endpoint = replace(loopback.endpoint(), api=api)
+        self.endpoint = replace(loopback.endpoint(), options=JaegerOptions.from_json({"api": api} if api else {}))
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
         assert kind == "jaeger"

@@ -19,6 +19,7 @@ CHILD = """
 import asyncio, json, sys
 from pathlib import Path
 from typing import Any
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
@@ -29,7 +30,7 @@ from tests.unit.fakes import make_scratch, make_sources
 
 class One:
     async def find(self, kind, name):
-        return Endpoint("main", sys.argv[1], 120, 2**30, api=sys.argv[2])
+        return Endpoint("main", sys.argv[1], 120, 2**30, options=JaegerOptions(api=sys.argv[2]))
 
 async def capture(sources, writing):
     spec = InvestigationSpec.model_validate({"traces": [{"traceID": "ab12"}]})

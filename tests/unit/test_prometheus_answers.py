@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Sources
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
@@ -31,6 +32,7 @@ from tests.support.http import OVER, Handler, Serve, serving
 from tests.unit.fakes import entries_of, make_scratch, make_sources
 
 END = 1_763_000_000
+CONFINED = PrometheusOptions(namespace_label="namespace")
 
 
 @pytest.fixture(scope="module")
@@ -481,14 +483,14 @@ def test_a_server_that_lists_no_names(serve: Serve) -> None:
 def test_names_of_other_tenants_are_not_told(serve: Serve, ignores_matchers: bool) -> None:
     """A confined tenant hears names of its own series alone, also from a server that lists names without regard to matchers."""
     server = Metrics(ignores_matchers=ignores_matchers)
-    fetched = ask(serve, server.answer, {"query": "http_request_errors_total"}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": "http_request_errors_total"}, options=CONFINED)
     assert reasons(fetched.missing) == ["Empty"]
     assert 'no metric http_request_errors_total in the window where namespace="shop"' in fetched.missing[0].message
     assert "http_requests_total" in fetched.missing[0].message
-    fetched = ask(serve, server.answer, {"query": 'http_requests_total{tenant_secre="x"}'}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": 'http_requests_total{tenant_secre="x"}'}, options=CONFINED)
     assert reasons(fetched.missing) == ["Empty"]
     assert "tenant_secret" not in fetched.missing[0].message
-    fetched = ask(serve, server.answer, {"query": "http_request_error_total"}, namespace_label="namespace")
+    fetched = ask(serve, server.answer, {"query": "http_request_error_total"}, options=CONFINED)
     assert "http_request_errors_total" not in fetched.missing[0].message
 
 
@@ -638,7 +640,7 @@ async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
     async def answer(request: web.Request) -> web.Response:
         return matrix(samples(1))
 
-    source = OneEndpoint(endpoint(serve(answer), namespace_label="namespace"))
+    source = OneEndpoint(endpoint(serve(answer), options=CONFINED))
     sources = make_sources(data_sources=source, window=window(END - 60, END))
     other = replace(sources, namespace="other")
     fetcher = PrometheusFetcher()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.s3 import S3Options
 from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.s3 import MAX_PARTS, PART_BYTES, Bucket, part_size
@@ -40,9 +40,9 @@ HOSTS: list[tuple[str, dict[str, Any], str]] = [
 
 
 def bucket(endpoint: str, **s3: Any) -> Bucket:
-    address = S3Bucket.from_json({"bucket": "incidents", **s3})
+    address = S3Options.from_json({"bucket": "incidents", **s3})
     return Bucket(
-        Endpoint("archive", endpoint, 1, 1024, bucket=address, credentials=Credentials(access_key=("id", "key", None)))
+        Endpoint("archive", endpoint, 1, 1024, options=address, credentials=Credentials(access_key=("id", "key", None)))
     )
 
 
@@ -107,8 +107,8 @@ def test_what_s3_says_is_one_of_our_errors(
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
     loopback.answers = [answer]
     credentials = Credentials(access_key=("id", "canary-secret", None), secrets=("canary-secret",))
-    place = S3Bucket.from_json({"bucket": "incidents"})
-    one = Bucket(loopback.endpoint(bucket=place, credentials=credentials))
+    place = S3Options.from_json({"bucket": "incidents"})
+    one = Bucket(loopback.endpoint(options=place, credentials=credentials))
     with pytest.raises(kind, match=words) as caught:
         one.begin("a/key")
     assert (caught.value.reason, type(caught.value)) == (reason, kind)

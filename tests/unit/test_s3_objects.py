@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.s3 import S3Options
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.s3 import Bucket
@@ -109,8 +109,8 @@ def s3() -> S3:
 def bucket(loopback: Loopback, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
     loopback.answers = [s3]
-    place = S3Bucket.from_json({"bucket": "incidents"})
-    yield Bucket(loopback.endpoint(bucket=place, credentials=Credentials(access_key=("id", "key", None))))
+    place = S3Options.from_json({"bucket": "incidents"})
+    yield Bucket(loopback.endpoint(options=place, credentials=Credentials(access_key=("id", "key", None))))
 
 
 def test_an_object_is_stored_with_its_checksum(bucket: Bucket, s3: S3) -> None:

@@ -4,14 +4,18 @@ Most are asked; one of type s3 takes finished sessions.
 """
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, create_model, model_validator
+from pydantic.alias_generators import to_camel
 
 from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.conditions import Condition
-from aletheia_operator.api.types import DATA_SOURCE_TYPES, Duration, Model, Name, require, rules
+from aletheia_operator.api.source_types import SOURCE_TYPES, SourceTypeName
+from aletheia_operator.api.source_types.jaeger import JaegerApi
+from aletheia_operator.api.types import Duration, LabelName, Model, Name, require, rules
 
 PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
 # as written; what a name resolves to is checked when it is connected to
@@ -22,8 +26,6 @@ _METADATA = (
 )
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")]
-LabelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
-PREFIX_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
 NAMES_OF_HTTP = (
     "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailers?|upgrade|expect|max-forwards|http2-settings"
     "|accept(-.*)?|cookie|set-cookie|user-agent|range|if-.*|via|date|proxy-.*|sec-.*|impersonate-.*|x-remote-.*|x-http-method.*)$"
@@ -118,35 +120,63 @@ class Tenant(Model):
         return self
 
 
-class S3Bucket(Model):
-    """Where sessions go: `{prefix}/{namespace}/{session id}_{uid of the Investigation}/`."""
+class _Connection(Model):
+    """Where the endpoint is, and how it is asked."""
 
-    bucket: Annotated[str, Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][-a-z0-9.]*[a-z0-9]$")] = Field(
-        description="The bucket, which must exist."
+    type: SourceTypeName = Field(description="Which API the endpoint speaks.")
+    endpoint: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="Base URL, such as http://prometheus.monitoring:9090; a path prefix is kept."
     )
-    prefix: Annotated[str, Field(min_length=1, max_length=200, pattern=PREFIX_PATTERN)] | None = Field(
-        None, description="Keys begin with it; give each cluster that shares the bucket its own. Default: none."
-    )
-    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")] = Field(
-        "us-east-1", description="The region that requests are signed for."
-    )
-    path_style: bool = Field(
-        True, description="Whether the bucket stands in the path of a URL; false: in the host's name, before the endpoint's."
-    )
-    max_session_bytes: Annotated[int, Field(ge=1, le=5497558138880)] | None = Field(
-        None, description="Largest session in bytes that is taken. Default: any."
-    )
+    auth: Auth | None = Field(None, description="How the operator proves who it is. Default: it does not.")
+    tls: TLS | None = Field(None, description="Certificates in place of the system's.")
+    tenant: Tenant | None = Field(None, description="The tenant to ask for, at servers for many.")
 
 
-class DataSourceSpec(Model):
+if TYPE_CHECKING:
+    _WithOptions = _Connection
+else:  # one field for each type's options
+    _WithOptions = create_model(
+        "_WithOptions",
+        __base__=_Connection,
+        **{one.name: (one.options | None, None) for one in SOURCE_TYPES if one.options is not None},
+    )
+
+_DEPRECATED = {"namespace_label": "prometheus", "api": "jaeger"}
+"""Options that were fields of the spec once, with their types. Stored resources have them."""
+
+
+def _needed(name: str) -> str:
+    return f"{name} holds the options of type {name}: that type needs it, and no other may have it"
+
+
+def _belongs(name: str, field: str) -> str:
+    return f"{field} belongs to type {name}"
+
+
+def _differs(name: str, field: str) -> str:
+    return f"{field} is deprecated, and differs from {name}.{field}: remove it"
+
+
+def _option_rules() -> Iterator[tuple[str, str]]:
+    """Yield the rules for the options of all types, with their messages. `_check_options` is the same in Python."""
+    for one in SOURCE_TYPES:
+        if one.needs_options:
+            yield f"has(self.{one.name}) == (self.type == '{one.name}')", _needed(one.name)
+        elif one.options is not None:
+            yield f"!has(self.{one.name}) || self.type == '{one.name}'", _belongs(one.name, one.name)
+    for attribute, name in _DEPRECATED.items():
+        field = to_camel(attribute)
+        yield f"!has(self.{field}) || self.type == '{name}'", _belongs(name, field)
+        both = f"has(self.{field}) && has(self.{name}) && has(self.{name}.{field})"
+        yield f"!({both}) || self.{field} == self.{name}.{field}", _differs(name, field)
+
+
+class DataSourceSpec(_WithOptions):
     """One endpoint of metrics, traces or logs that Investigations may name, or of the object storage that takes sessions."""
 
     PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host: no user, query or fragment"
     METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
-    LABEL_NEEDS_PROMETHEUS: ClassVar[str] = "namespaceLabel belongs to type prometheus"
-    API_NEEDS_JAEGER: ClassVar[str] = "api belongs to type jaeger"
-    S3_BUCKET: ClassVar[str] = "s3 names the bucket of a DataSource of type s3, and of no other"
     S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is how type s3 proves who it is, and no other type"
     S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 has no path: buckets and prefixes belong to s3"
     S3_TENANT: ClassVar[str] = "tenant does not belong to type s3"
@@ -159,9 +189,7 @@ class DataSourceSpec(Model):
         ),
         (f"!self.endpoint.matches(r'(?i){_METADATA}')", METADATA),
         ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
-        ("!has(self.namespaceLabel) || self.type == 'prometheus'", LABEL_NEEDS_PROMETHEUS),
-        ("!has(self.api) || self.type == 'jaeger'", API_NEEDS_JAEGER),
-        ("has(self.s3) == (self.type == 's3')", S3_BUCKET),
+        *_option_rules(),
         ("(has(self.auth) && has(self.auth.accessKey)) == (self.type == 's3')", S3_ACCESS_KEY),
         ("self.type != 's3' || !isURL(self.endpoint) || url(self.endpoint).getEscapedPath() in ['', '/']", S3_ENDPOINT),
         ("!has(self.tenant) || self.type != 's3'", S3_TENANT),
@@ -172,24 +200,8 @@ class DataSourceSpec(Model):
         ),
     )
 
-    type: DATA_SOURCE_TYPES = Field(description="Which API the endpoint speaks.")
-    endpoint: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="Base URL, such as http://prometheus.monitoring:9090; a path prefix is kept."
-    )
-    auth: Auth | None = Field(None, description="How the operator proves who it is. Default: it does not.")
-    tls: TLS | None = Field(None, description="Certificates in place of the system's.")
-    tenant: Tenant | None = Field(None, description="The tenant to ask for, at servers for many.")
-    namespace_label: LabelName | None = Field(
-        None,
-        description="Prometheus alone: each selector of a query is made to match this label with the Investigation's namespace;"
-        " a query that cannot be rewritten safely is refused.",
-    )
-    api: Literal["v1", "v3"] | None = Field(
-        None,
-        description="Jaeger alone: v1 is /api/traces, as its UI uses it; v3 is /api/v3/traces, which answers in OTLP."
-        " Default: v1 where it answers, else v3.",
-    )
-    s3: S3Bucket | None = Field(None, description="S3 alone: the bucket that takes sessions.")
+    namespace_label: LabelName | None = Field(None, description="Deprecated: set prometheus.namespaceLabel.")
+    api: JaegerApi | None = Field(None, description="Deprecated: set jaeger.api.")
     default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
     timeout: Duration = Field("30s", description="Longest wait for one answer; of S3, for one part of 8 MiB.")
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
@@ -215,16 +227,40 @@ class DataSourceSpec(Model):
         require(plain and PLAIN_URL.fullmatch(self.endpoint) is not None, self.PLAIN)
         require(not re.match(_METADATA, self.endpoint, re.IGNORECASE) and not _is_refused(url.hostname or ""), self.METADATA)
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
-        require(self.namespace_label is None or self.type == "prometheus", self.LABEL_NEEDS_PROMETHEUS)
-        require(self.api is None or self.type == "jaeger", self.API_NEEDS_JAEGER)
+        self._check_options()
         is_s3 = self.type == "s3"
-        require((self.s3 is not None) == is_s3, self.S3_BUCKET)
         require((self.auth is not None and self.auth.access_key is not None) == is_s3, self.S3_ACCESS_KEY)
         require(not is_s3 or urlsplit(self.endpoint).path in ("", "/"), self.S3_ENDPOINT)
         require(not is_s3 or self.tenant is None, self.S3_TENANT)
         if self.tenant is not None and self.auth is not None and self.auth.header is not None:
             require(self.tenant.header.lower() != self.auth.header.name.lower(), self.TENANT_OR_AUTH)
         return self
+
+    def _check_options(self) -> None:
+        for one in SOURCE_TYPES:
+            given, is_own = getattr(self, one.name, None) is not None, self.type == one.name
+            if one.needs_options:
+                require(given == is_own, _needed(one.name))
+            else:
+                require(is_own or not given, _belongs(one.name, one.name))
+        for attribute, name in _DEPRECATED.items():
+            value = getattr(self, attribute)
+            if value is not None:
+                require(self.type == name, _belongs(name, to_camel(attribute)))
+                own = getattr(getattr(self, name), attribute, None)
+                require(own is None or own == value, _differs(name, to_camel(attribute)))
+
+    @property
+    def options(self) -> Model | None:
+        """Return the options of the spec's type; None if there are none. Deprecated fields count as options."""
+        own: Model | None = getattr(self, self.type, None)
+        moved = {attribute: getattr(self, attribute) for attribute, name in _DEPRECATED.items() if name == self.type}
+        moved = {attribute: value for attribute, value in moved.items() if value is not None}
+        if not moved:
+            return own
+        (source_type,) = [one for one in SOURCE_TYPES if one.name == self.type]
+        assert source_type.options is not None
+        return (own or source_type.options()).model_copy(update=moved)
 
 
 def _is_refused(host: str) -> bool:

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from aletheia_operator.api.expressions import is_expression
+from aletheia_operator.api.source_types import SOURCE_TYPES, QueryTypeName
 from aletheia_operator.api.types import (
-    QUERY_TYPES,
     ByteQuantity,
     Duration,
     Model,
@@ -16,6 +16,7 @@ from aletheia_operator.api.types import (
     rules,
 )
 
+_QUERIES = " ".join(f"{one.name}: query is {one.query}." for one in SOURCE_TYPES if one.query)
 ContainerExpression = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -226,7 +227,7 @@ class TracesRequest(Model):
 class QueryRequest(Model):
     """A query over the window in the language of a DataSource. One artifact."""
 
-    type: QUERY_TYPES = Field(description="Type of the DataSource. loki: query is LogQL that selects log lines.")
+    type: QueryTypeName = Field(description=f"Type of the DataSource. {_QUERIES}")
     query: Annotated[str, Field(min_length=1, max_length=8192)] = Field(
         description="Query to run, in the language of the DataSource."
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -10,10 +10,6 @@ from pydantic.alias_generators import to_camel
 
 GROUP = "aletheia.dev"
 VERSION = "v1alpha1"
-
-DATA_SOURCE_TYPES = Literal["prometheus", "jaeger", "loki", "s3"]
-QUERY_TYPES = Literal["loki"]
-"""Types of DataSource that take queries in their own language only (spec.queries)."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
@@ -89,3 +85,4 @@ ByteQuantity = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
 ContainerName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+LabelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]

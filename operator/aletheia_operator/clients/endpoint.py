@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
-from aletheia_operator.api.datasource import S3Bucket
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.types import Model
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.faults import fault_of
 from aletheia_operator.clients.quoting import Quoter
+
+Options = TypeVar("Options", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,10 @@ class Endpoint:
     max_response_bytes: int
     """Limit for all answers to one question together, counted after decompression."""
     max_series: int = 10_000
-    namespace_label: str | None = None
-    """Label that every PromQL selector must match with the Investigation's namespace. None: queries are not confined."""
+    options: Model | None = None
+    """Options of the DataSource's type, see `options_of`. None: the DataSource sets none."""
     namespace: str = field(default="", compare=False)
     """Namespace of the Investigation. Empty: the operator asks for itself, to check the DataSource."""
-    api: str | None = None
-    """Version of the source's API to use. None: the first version that answers."""
-    bucket: S3Bucket | None = None
-    """The S3 bucket that sessions are uploaded to. None: not an S3 endpoint."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
     """The credentials as they were when the question began."""
     renew: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
@@ -67,6 +66,17 @@ class Endpoint:
             message = f"DataSource {self.name}: its endpoint's host name is not valid"
             raise Rejected(message, GapReason.NO_DATA_SOURCE) from e
         return urlsplit(url)._replace(netloc=host).geturl()
+
+    def options_of(self, model: type[Options]) -> Options:
+        """Return the options of the DataSource's type, with defaults for those that it does not set.
+
+        `model`: the type's model in `api/source_types`. Raises TypeError if the DataSource is of another type.
+        """
+        if self.options is None:
+            return model()
+        if not isinstance(self.options, model):
+            raise TypeError(f"DataSource {self.name} has {type(self.options).__name__}, not {model.__name__}")
+        return self.options
 
     @property
     def origin(self) -> tuple[str, str, int]:

@@ -23,6 +23,7 @@ import requests
 import urllib3
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.s3 import S3Options
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.http import SafeSession
@@ -63,9 +64,9 @@ class Bucket:
     """The bucket of a DataSource. Calls raise Rejected (NoDataSource) if the DataSource's settings do not fit together."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        assert endpoint.bucket is not None
         self.endpoint = endpoint
-        self.name = endpoint.bucket.bucket
+        self.options = endpoint.options_of(S3Options)
+        self.name = self.options.bucket
 
     def check(self) -> None:
         """Raise SourceError if the bucket does not exist or may not be used."""
@@ -154,7 +155,6 @@ class Bucket:
     def _client(self) -> "Minio":
         from minio import Minio  # takes a third of a second: only uploads need it
 
-        assert self.endpoint.bucket is not None
         key_id, secret, token = self.endpoint.current.access_key or ("", "", None)
         url = urlsplit(self.endpoint.base)
         transport = _Transport(self.endpoint)
@@ -168,7 +168,7 @@ class Bucket:
                 region=self._region(url.hostname or ""),
                 http_client=transport,
             )
-            if self.endpoint.bucket.path_style:
+            if self.options.path_style:
                 client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
             else:
                 client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
@@ -179,9 +179,8 @@ class Bucket:
 
     def _region(self, host: str) -> str:
         """Return the region to sign requests for: that in an AWS endpoint's name, else the DataSource's."""
-        assert self.endpoint.bucket is not None
         named = _AWS_REGION.search(host)
-        region = self.endpoint.bucket.region
+        region = self.options.region
         if named is None or named[1] == region:
             return region
         if region != DEFAULT_REGION:

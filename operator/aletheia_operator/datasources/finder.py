@@ -77,9 +77,7 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endp
         timeout_seconds=min(parse_duration(spec.timeout), LONGEST_TIMEOUT_SECONDS),
         max_response_bytes=spec.max_response_bytes,
         max_series=spec.max_series,
-        namespace_label=spec.namespace_label,
-        api=spec.api,
-        bucket=spec.s3,
+        options=spec.options,
         credentials=await credentials_of(spec, secrets),
         renew=_renewal(spec, secrets) if spec.auth is not None else None,
     )

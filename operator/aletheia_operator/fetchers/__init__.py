@@ -1,23 +1,27 @@
-"""The fetchers, one module for each kind of source. To add one, write its module and list it in FETCHERS."""
+"""The fetchers: one module or package for each type of DataSource in `api/source_types`, and those of Kubernetes."""
 
+from importlib import import_module
 from pathlib import Path
 
 import yaml
 
+from aletheia_operator.api.source_types import SOURCE_TYPES, SourceType
 from aletheia_operator.fetchers.base import Fetcher, RemoteFetcher
-from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.kubernetes import KubernetesEventsFetcher, KubernetesLogsFetcher, KubernetesObjectsFetcher
-from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import parse_templates
+
+
+def _fetcher(source_type: SourceType) -> RemoteFetcher:
+    fetcher: RemoteFetcher = import_module(f"{__name__}.{source_type.name}").FETCHER
+    return fetcher
+
 
 FETCHERS: tuple[Fetcher, ...] = (
     KubernetesLogsFetcher(),
     KubernetesEventsFetcher(),
     KubernetesObjectsFetcher(),
-    PrometheusFetcher(),
-    JaegerFetcher(),
-    LokiFetcher(),
+    *(_fetcher(one) for one in SOURCE_TYPES if one.has_fetcher),
 )
 
 

@@ -103,7 +103,7 @@ async def check(item: Item, tools: Tools) -> None:
 
 async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str | None:
     """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
-    if spec.s3 is not None:
+    if spec.type == "s3":
         return await asyncio.to_thread(Bucket(endpoint).check)
     return await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)
 

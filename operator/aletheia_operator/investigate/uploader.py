@@ -109,8 +109,7 @@ class Uploader:
         self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], looks: bool
     ) -> Manifest:
         """Send the files that the bucket does not have. `looks`: whether it may have some, so look before sending."""
-        place = bucket.endpoint.bucket
-        assert place is not None
+        place = bucket.options
         if place.max_session_bytes is not None and manifest.size_bytes > place.max_session_bytes:
             raise Rejected(
                 f"the session has {manifest.size_bytes} bytes, more than the maxSessionBytes {place.max_session_bytes} of"

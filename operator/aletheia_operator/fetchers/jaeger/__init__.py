@@ -2,4 +2,6 @@
 
 from aletheia_operator.fetchers.jaeger.fetcher import JaegerFetcher
 
-__all__ = ["JaegerFetcher"]
+FETCHER = JaegerFetcher()
+
+__all__ = ["FETCHER", "JaegerFetcher"]

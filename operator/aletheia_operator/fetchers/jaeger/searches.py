@@ -10,6 +10,7 @@ from types import ModuleType
 
 from aletheia_operator.api import TracesRequest
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
@@ -37,8 +38,9 @@ async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str
 
     The API is the one that the DataSource names, else the first that answers.
     """
-    if endpoint.api is not None:
-        return APIS[endpoint.api], await _services(APIS[endpoint.api], endpoint, http)
+    named = endpoint.options_of(JaegerOptions).api
+    if named is not None:
+        return APIS[named], await _services(APIS[named], endpoint, http)
     try:
         return api_v1, await _services(api_v1, endpoint, http)
     except SourceError as refused:

@@ -3,4 +3,6 @@
 from aletheia_operator.fetchers.loki.fetcher import LokiFetcher
 from aletheia_operator.fetchers.loki.pages import PAGE_ENTRIES
 
-__all__ = ["PAGE_ENTRIES", "LokiFetcher"]
+FETCHER = LokiFetcher()
+
+__all__ = ["FETCHER", "PAGE_ENTRIES", "LokiFetcher"]

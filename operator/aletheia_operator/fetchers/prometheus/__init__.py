@@ -2,4 +2,6 @@
 
 from aletheia_operator.fetchers.prometheus.fetcher import PrometheusFetcher
 
-__all__ = ["PrometheusFetcher"]
+FETCHER = PrometheusFetcher()
+
+__all__ = ["FETCHER", "PrometheusFetcher"]

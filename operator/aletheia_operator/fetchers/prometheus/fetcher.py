@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from aletheia_operator.api import InvestigationSpec, MetricsRequest, parse_duration
+from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
@@ -99,7 +100,7 @@ class PrometheusFetcher:
 
     def _expressions(self, query: "_Request", call: Call) -> list[Expression]:
         """Return the expressions to try, in order, confined to the namespace. Blocks. Raises Rejected."""
-        request, label, namespace = query.request, query.endpoint.namespace_label, query.sources.namespace
+        request, label, namespace = query.request, query.namespace_label, query.sources.namespace
         if request.template is None:
             found = [Expression("query", request.query or "")]
         else:
@@ -121,6 +122,11 @@ class _Request:
     endpoint: Endpoint
     sources: Sources
     run: Run[Any]
+
+    @property
+    def namespace_label(self) -> str | None:
+        """The label that every selector must match with the namespace. None: queries are not confined."""
+        return self.endpoint.options_of(PrometheusOptions).namespace_label
 
     @property
     def grid(self) -> Grid:
@@ -185,7 +191,7 @@ class _Request:
     def _unknown(self, prometheus: PrometheusClient, promql: str) -> list[str]:
         if self.request.template is not None:
             return []  # an empty template is a gap of its own
-        label = self.endpoint.namespace_label
+        label = self.namespace_label
         confined = None if label is None else Matcher(label, "=", self.sources.namespace.encode())
         return list(Names(prometheus, self.sources.window, confined).unknown(promql))
 

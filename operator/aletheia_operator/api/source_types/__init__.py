@@ -1,0 +1,28 @@
+"""The types of DataSources: one line each.
+
+The fields and rules of the resource, the chart's schema, the table in docs/datasources/README.md and the list of fetchers are
+made from them. docs/fetchers.md tells how to add a type.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from aletheia_operator.api.source_types.base import SourceType
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
+from aletheia_operator.api.source_types.prometheus import PrometheusOptions
+from aletheia_operator.api.source_types.s3 import S3Options
+
+SOURCE_TYPES: tuple[SourceType, ...] = (
+    SourceType("prometheus", asked_by="metrics", options=PrometheusOptions),
+    SourceType("jaeger", asked_by="traces", options=JaegerOptions),
+    SourceType("loki", asked_by="queries", query="LogQL that selects log lines"),
+    SourceType("s3", asked_by="session.upload", options=S3Options, has_fetcher=False),
+)
+
+if TYPE_CHECKING:
+    SourceTypeName = str
+    QueryTypeName = str
+else:
+    SourceTypeName = Literal[*(one.name for one in SOURCE_TYPES)]
+    QueryTypeName = Literal[*(one.name for one in SOURCE_TYPES if one.query)]
+
+__all__ = ["SOURCE_TYPES", "QueryTypeName", "SourceType", "SourceTypeName"]

@@ -1,0 +1,26 @@
+"""What the operator knows of one type of DataSource."""
+
+from dataclasses import dataclass
+
+from aletheia_operator.api.types import Model
+
+
+@dataclass(frozen=True)
+class SourceType:
+    """A type of DataSource. Its fetcher is `FETCHER` in the module or package `fetchers/{name}`."""
+
+    name: str
+    """Value of `spec.type` of a DataSource, and name of the sub-object with its options: lower-case letters and digits."""
+    asked_by: str
+    """Field of an Investigation that uses DataSources of this type."""
+    options: type[Model] | None = None
+    """Model of the sub-object `spec.{name}`. None: the type has no options."""
+    query: str = ""
+    """What `query` is in an item of `spec.queries` of this type, in words. Empty: `spec.queries` does not take this type."""
+    has_fetcher: bool = True
+    """Whether DataSources of this type are asked for evidence."""
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether a DataSource of this type is invalid without its sub-object."""
+        return self.options is not None and any(field.is_required() for field in self.options.model_fields.values())
