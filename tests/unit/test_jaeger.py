@@ -24,7 +24,7 @@ from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
-from aletheia_operator.fetchers.jaeger.traces import Reading, sift_of, summarise
+from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, sift_of, summarise
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
 from tests.unit.fakes import entries_of, make_sources, make_window
@@ -116,11 +116,11 @@ def test_long_traces_are_narrowed() -> None:
     assert dict(api_v3.search(asked, make_window(), 5, 1001))["query.duration_min"] == "1001us"
 
 
-def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None) -> Reading:
+def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None, sift: Sift | None = None) -> Reading:
     """An answer as it is read, a few bytes at a time."""
     content = (json.dumps(body) if text is None else text).encode()
     chunks = (content[at : at + 7] for at in range(0, len(content), 7))
-    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most)
+    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most, sift)
     api.read(JsonStream(ENDPOINT, chunks), ENDPOINT, reading)
     return reading
 
@@ -129,8 +129,8 @@ def stored(reading: Reading, api: Any = api_v1) -> list[Any]:
     found = []
     for trace in reading.traces.values():
         text = BytesIO()
-        api.write_entry(text, reading.spill, trace)
-        found.append(json.loads(text.getvalue()))
+        api.write_entries(text, reading.spill, trace)
+        found += json.loads(b"[" + text.getvalue() + b"]")
     return found
 
 
@@ -620,8 +620,8 @@ def test_a_trace_of_very_many_services_is_read_in_time() -> None:
     processes = {f"p{number}": {"serviceName": f"s{number}"} for number in range(9_000)}
     large = {"traceID": "ab12", "spans": [span(process=name) for name in processes], "processes": processes}
     before = time.thread_time()
-    reading = reading_of({"data": [large, *[trace(span())] * 2_000]}, most=5)
-    assert sum(reading.traces["ab12"].spans.values()) == 9_000 + 2_000
+    reading = reading_of({"data": [large, *(trace(span()) | {"number": number} for number in range(900))]}, most=5)
+    assert sum(reading.traces["ab12"].spans.values()) == 9_000 + 900
     assert time.thread_time() - before < 5
 
 
@@ -667,3 +667,52 @@ def test_scopes_without_spans_are_not_kept() -> None:
     assert time.thread_time() - before < 1
     with pytest.raises(IndexError):
         reading.spill.get(0)
+
+
+def spans_of(entries: Sequence[Any]) -> list[tuple[str, str]]:
+    """Service and operation of each span."""
+    return sorted(
+        (one["processes"][each["processID"]]["serviceName"], each["operationName"]) for one in entries for each in one["spans"]
+    )
+
+
+OBJECTS = [trace(span(name="GET /")), trace(span(name="charge"), service="pay"), trace(span(name="GET /")), trace()]
+"""Of one trace: two whose processes have the same name, one that is sent twice, one without spans."""
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2), (3, 1, 0), (0, 3, 2, 1)])
+async def test_a_trace_in_several_objects(loopback: Loopback, order: tuple[int, ...]) -> None:
+    """Each is an entry with its own processes, one that is sent twice is there once, and a note says so."""
+    answer = reply_json({"data": [OBJECTS[number] for number in order]})
+    _, document, entries = await document_of(loopback, SERVICES, answer, api="v1", service="shop")
+    assert spans_of(entries) == [("pay", "charge"), ("shop", "GET /")]
+    assert len({json.dumps(entry) for entry in entries}) == len(entries)
+    (note,) = document.findings.missing
+    assert (note.severity, note.reason) == ("note", GapReason.INVALID_RESPONSE)
+    assert "sent 1 traces (ab12) in several objects" in note.message
+
+
+async def test_objects_of_several_traces_that_mix(loopback: Loopback) -> None:
+    """As many as asked for come, whole."""
+    objects = [trace(span(name=f"op {number}")) | {"traceID": f"{number % 5}"} for number in range(40)]
+    _, document, entries = await document_of(loopback, SERVICES, reply_json({"data": objects}), service="shop", limit=10)
+    assert document.findings.summary.startswith("5 traces")
+    assert spans_of(entries) == sorted(("shop", f"op {number}") for number in range(40))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_trace_in_objects_of_which_one_is_searched(first: bool) -> None:
+    """The objects behind the one that is searched are kept; that some before it are not is known."""
+    fine, failing = trace(span()), trace(span(name="fails", error=True), service="pay")
+    body = {"data": [failing, fine] if first else [fine, failing]}
+    reading = reading_of(body, sift=sift_of(request(service="pay", tags={"error": "true"})))
+    assert spans_of(stored(reading)) == [("pay", "fails"), ("shop", "GET /")][: 2 if first else 1]
+    assert [*reading.objects["ab12"].values()] == [first, True]
+
+
+def test_objects_of_one_trace_without_end() -> None:
+    """Are too large: each takes memory."""
+    objects = [trace() | {"number": number} for number in range(api_v1.MAX_OBJECTS + 1)]
+    with pytest.raises(Rejected) as caught:
+        reading_of({"data": objects})
+    assert caught.value.reason is GapReason.TOO_LARGE

@@ -1,8 +1,10 @@
 """GET /api/traces and /api/traces/{id}: the API of Jaeger's own UI. Times in microseconds since the Unix epoch.
 
-An entry is a trace with all that Jaeger sent of it: {"traceID", "processes": {...}, ..., "spans": [...]}.
+An entry is a trace with all that Jaeger sent of it: {"traceID", "processes": {...}, ..., "spans": [...]}. Backends that do
+not merge what they stored may send a trace in several objects, whose processes are numbered anew: each is an entry.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -33,6 +35,7 @@ from aletheia_operator.fetchers.jaeger.traces import (
     write_list,
 )
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import to_nanoseconds
@@ -45,6 +48,8 @@ PIECE_BYTES = 512 * 1024
 MAX_PROCESSES = 10_000
 MAX_FIELDS_CHARACTERS = 4 * 1024 * 1024
 """Of all that a trace has beside its spans, which is in memory until the trace ends."""
+MAX_OBJECTS = 1_000
+"""Of one trace."""
 MAX_TEXT = 1_000
 
 
@@ -112,8 +117,16 @@ class _Part:
             self.open_tags.add(open_tags)
 
 
+@dataclass(frozen=True)
+class _Object:
+    """An object of a trace, by the numbers of its pieces in the spill."""
+
+    fields: int
+    spans: tuple[int, ...]
+
+
 class _OneTrace:
-    """Reads one trace: {"traceID", "spans": [...], "processes": {...}, ...}. Memory holds a piece of its spans."""
+    """Reads one object of a trace: {"traceID", "spans": [...], "processes": {...}, ...}. Memory holds a piece of its spans."""
 
     def __init__(self, stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
         self._stream = stream
@@ -123,6 +136,8 @@ class _OneTrace:
         self._trace = Trace("")
         self._parts: dict[str, _Part] = {}
         self._spans: list[bytes] = []
+        self._pieces: list[int] = []
+        self._digest = hashlib.blake2b(digest_size=16)
         self._size = 0
         self._fields_size = 0
 
@@ -168,7 +183,7 @@ class _OneTrace:
 
     @property
     def _keeps(self) -> bool:
-        return self._id not in self._reading.whole and self._id not in self._reading.traces
+        return self._id not in self._reading.whole
 
     def _take(self, span: Any) -> None:
         if not isinstance(span, dict):
@@ -179,13 +194,14 @@ class _OneTrace:
         part.add(_span(span), self._reading.sift)
         if self._keeps:
             self._spans.append(dumps(span))
+            self._digest.update(self._spans[-1])
             self._size += len(self._spans[-1])
             if self._size > PIECE_BYTES:
                 self._flush()
 
     def _flush(self) -> None:
         if self._spans:
-            self._trace.pieces.append(self._reading.keep(self._trace, b",".join(self._spans)))
+            self._pieces.append(self._reading.keep(self._trace, b",".join(self._spans)))
             self._spans, self._size = [], 0
 
     def _close(self) -> None:
@@ -195,7 +211,6 @@ class _OneTrace:
             raise self._odd()
         sift = self._reading.sift
         matches = sift is None
-        keeps = self._keeps
         for name, part in self._parts.items():
             process = processes.get(name)
             service = str(process.get("serviceName", "")) if isinstance(process, dict) else ""
@@ -204,16 +219,28 @@ class _OneTrace:
                 tags = _tags([process.get("tags") if isinstance(process, dict) else None])
                 matches = matches or any(sift.process_has(service, tags, keys) for keys in part.open_tags)
         self._trace.trace_id = self._id
+        if self._keeps and not self._keep(matches):
+            return
         if matches:
             self._reading.matching.add(self._id)
-            if keeps:
-                self._flush()
-                self._trace.pieces.insert(0, self._reading.keep(self._trace, dumps(self._fields)))
-        if not matches or not keeps:
-            self._trace.pieces = []
         known = self._reading.traces.setdefault(self._id, self._trace)
         if known is not self._trace:
             known.merge(self._trace)
+
+    def _keep(self, matches: bool) -> bool:
+        """Store this object, if it or one before of its trace `matches`. False: it equals one of its trace."""
+        fields = dumps(self._fields)
+        self._digest.update(fields)
+        digest, known = self._digest.digest(), self._reading.objects.setdefault(self._id, {})
+        if digest in known:
+            return False
+        if len(known) == MAX_OBJECTS:
+            raise self._stream.too_large(f"{MAX_OBJECTS} objects of one trace")
+        known[digest] = matches or self._id in self._reading.matching
+        if known[digest]:
+            self._flush()
+            self._trace.pieces = [_Object(self._reading.keep(self._trace, fields), tuple(self._pieces))]
+        return True
 
     def _count(self, part: _Part, service: str) -> None:
         name = one_line(service, MAX_NAME)
@@ -256,10 +283,12 @@ def _messages(errors: Any) -> list[str]:
     return [str(error.get("msg") or error) for error in listed[:MAX_ERRORS]]
 
 
-def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
-    """Write a trace as it is stored: all that Jaeger sent, with the spans last."""
-    head, *pieces = trace.pieces
-    write_list(text, spill.get(head), "spans", (partial(_copy, text, spill, piece) for piece in pieces))
+def write_entries(text: BytesIO, spill: Spill, trace: Trace) -> int:
+    """Write a trace as it is stored, and return the number of entries: all that Jaeger sent, with the spans last."""
+    for number, one in enumerate(trace.pieces):
+        text.write(SEPARATOR if number else b"")
+        write_list(text, spill.get(one.fields), "spans", (partial(_copy, text, spill, piece) for piece in one.spans))
+    return len(trace.pieces)
 
 
 def _copy(text: BytesIO, spill: Spill, piece: int) -> None:

@@ -209,8 +209,8 @@ def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:
         scope.close()
 
 
-def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
-    """Write a trace as it is stored: its spans below their scopes and resources, in the order of the answer."""
+def write_entries(text: BytesIO, spill: Spill, trace: Trace) -> int:
+    """Write a trace as it is stored: its spans below their scopes and resources, in their order. Returns 1: one entry."""
 
     def write_resource(number: int, pieces: list[_Piece]) -> None:
         scopes = [(scope, list(group)) for scope, group in groupby(pieces, key=lambda piece: piece.scope.number)]
@@ -224,6 +224,7 @@ def write_entry(text: BytesIO, spill: Spill, trace: Trace) -> None:
 
     resources = [(number, list(group)) for number, group in groupby(trace.pieces, key=lambda piece: piece.resource.number)]
     write_list(text, b"{}", "resourceSpans", (partial(write_resource, *one) for one in resources))
+    return 1
 
 
 def services(body: Any) -> list[str] | None:

@@ -69,7 +69,10 @@ class JaegerFetcher:
             batches=searches.batches(traces),
             findings=Findings(
                 summary=summarise(traces),
-                missing=[Missing(question.target, reason, message) for reason, message in [*missing, *gaps_of(searches)]],
+                missing=[
+                    *(Missing(question.target, reason, message) for reason, message in missing),
+                    *gaps_of(searches, question.target),
+                ],
             ),
         )
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import ModuleType
@@ -16,7 +16,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
-from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.jaeger import api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
 from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, Trace, sift_of
@@ -30,6 +30,7 @@ BATCH_BYTES = 1024 * 1024
 MAX_PARTS = 48
 MAX_SERVICES = 100
 MAX_NAME = 253
+MAX_NAMED = 3
 MAX_ERROR_CHARACTERS = 300
 
 
@@ -80,6 +81,10 @@ class Searches:
     errors: list[tuple[GapReason, str]] = field(default_factory=list)
     """Errors that Jaeger reports in its answers, and searches that were too large to finish."""
     broken: SourceError | None = None
+    parted: set[str] = field(default_factory=set)
+    """Ids of the traces that came in several objects."""
+    torn: set[str] = field(default_factory=set)
+    """Of these, the traces of which some objects are not stored: only a later one showed that the trace is searched."""
 
     async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
         """The latest traces of the window that match, at most `limit`; see `selection.TraceSearch`."""
@@ -189,6 +194,8 @@ class Searches:
             self._note_error(GapReason.UNAVAILABLE, f"Jaeger says: {words}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
+        self.parted |= {trace_id for trace_id in new if len(reading.objects.get(trace_id, ())) > 1}
+        self.torn |= {trace_id for trace_id in new if not all(reading.objects.get(trace_id, {}).values())}
         if self.broken is None or self.api is api_v1:
             self.whole |= new.keys()
         return reading
@@ -239,16 +246,32 @@ class Searches:
 
     def _encode(self, traces: list[Trace]) -> Encoded:
         text = BytesIO()  # a large trace is in memory only once
+        count = 0
         for number, trace in enumerate(traces):
             if number:
                 text.write(SEPARATOR)
-            self.api.write_entry(text, self.spill, trace)
-        return Encoded(text.getvalue(), bytes(len(traces)))
+            count += self.api.write_entries(text, self.spill, trace)
+        return Encoded(text.getvalue(), bytes(count))
 
 
-def gaps_of(searches: Searches) -> list[tuple[GapReason, str]]:
-    """Return the reason and message of each gap of the searches."""
-    missing = list(searches.errors)
+def gaps_of(searches: Searches, target: str) -> list[Missing]:
+    """Return the gaps and notes of the searches."""
+    missing = [Missing(target, reason, message) for reason, message in searches.errors]
     if searches.broken is not None:
-        missing.append((searches.broken.reason, f"{searches.broken.message}; what came before is kept"))
+        missing.append(Missing(target, searches.broken.reason, f"{searches.broken.message}; what came before is kept"))
+    if searches.torn:
+        message = f"parts of {_some(searches.torn)} are missing: Jaeger sent them in several objects; ask for them by their ids"
+        missing.append(Missing(target, GapReason.INVALID_RESPONSE, message))
+    if searches.parted:
+        message = (
+            f"Jaeger sent {_some(searches.parted)} in several objects: each is an entry, and spans that are in two of them"
+            " count twice"
+        )
+        missing.append(Missing(target, GapReason.INVALID_RESPONSE, message, severity="note"))
     return missing
+
+
+def _some(trace_ids: Collection[str]) -> str:
+    """Name the first ids, for example: 4 traces (ab12, cd34, ef56, ...)."""
+    first = [one_line(trace_id) for trace_id in sorted(trace_ids)[:MAX_NAMED]]
+    return f"{len(trace_ids)} traces ({', '.join(first)}{', ...' if len(trace_ids) > MAX_NAMED else ''})"

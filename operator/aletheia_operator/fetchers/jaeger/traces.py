@@ -112,6 +112,8 @@ class Trace:
         self.spans.update(other.spans)  # `+=` would look at all that are known
         self.failing.update(+other.failing)
         self.start = min(self.start, other.start)
+        self.pieces += other.pieces
+        self.size_bytes += other.size_bytes
         self._mark(other.slowest, other.first_failing)
 
     def _mark(self, slowest: Mark | None, first_failing: Mark | None) -> None:
@@ -142,6 +144,8 @@ class Reading:
     traces: dict[str, Trace] = field(default_factory=dict)
     matching: set[str] = field(default_factory=set)
     """Ids of traces with a span that matches."""
+    objects: dict[str, dict[bytes, bool]] = field(default_factory=dict)
+    """Of each trace that came in objects: their digests, and whether they are kept."""
     errors: list[str] = field(default_factory=list)
     """Errors that Jaeger reports in the answer, as it wrote them."""
 
