@@ -42,6 +42,8 @@ class FakeKubernetes:
     objects: Mapping[str, Any] = field(default_factory=dict)
     lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     logs: list[Script] = field(default_factory=list)
+    log_head: bytes = b""
+    """What a read with `limitBytes` shows of a log."""
     user: str | None = None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     patches: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
@@ -55,7 +57,8 @@ class FakeKubernetes:
         return [status for _, status, _ in self.patches]
 
     def as_service_account(self, namespace: str, name: str) -> "FakeKubernetes":
-        return FakeKubernetes(self.objects, self.lists, self.logs, f"system:serviceaccount:{namespace}:{name}", self.asked)
+        user = f"system:serviceaccount:{namespace}:{name}"
+        return FakeKubernetes(self.objects, self.lists, self.logs, self.log_head, user, self.asked)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         self.asked.append((path, dict(query or {})))
@@ -94,10 +97,15 @@ class FakeKubernetes:
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         self.asked.append((path, dict(query or {})))
-        script = () if {"tailLines", "limitBytes"} & set(query or {}) else self.logs.pop(0)
+        script: Script = self._log_answers(query or {})
         if script and isinstance(script[0], Exception):
             raise script[0]
         yield Response(Content(script))
+
+    def _log_answers(self, query: Mapping[str, str]) -> Script:
+        if "limitBytes" in query:
+            return [self.log_head[: int(query["limitBytes"])]]
+        return [] if "tailLines" in query else self.logs.pop(0)
 
     def real(self) -> Kubernetes:
         """This fake as the type it stands for."""

@@ -170,7 +170,8 @@ def investigate(kubectl: Kubectl, via: str, app: str, number: int) -> None:
     logs = {"via": via, "limits": LIMITS}
     targets = [{"selector": {"matchLabels": {"app": app}}}]
     kubectl.apply(investigation(name, targets=targets, logs=logs, timeout="1h", window={"lookback": "12h"}))
-    kubectl.wait(f"investigation/{name}", "jsonpath={.status.phase}=Completed", 1800)
+    status = kubectl.ended(name, 1800)["status"]
+    assert status["phase"] == "Completed", status["gaps"]
 
 
 def children_seconds() -> float:

@@ -185,7 +185,8 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
 
     The API shows only the current file and no sign of rotation, so it is inferred: the container ran before the file's first
     line, for longer than it takes to fill a file at the log's rate. If the file's first line lies behind the window, or the
-    file is too young to show a rate, the rate of the file's beginning is used.
+    file is too young to show a rate, the rate of the file's beginning is used. Kubernetes cuts the time of the start to whole
+    seconds, so up to a second without lines is none.
     """
     started, position = log.run.started_at, log.position
     begun, wanted = parse_nanoseconds((started or "").encode()), parse_nanoseconds(log.start.encode())
@@ -201,7 +202,7 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
         rate = await _rate(log, source, begins)
     except SourceError:
         return
-    if rate * (begins - begun) / NANOSECONDS >= ROTATED_BYTES:
+    if rate * (begins - begun - NANOSECONDS) / NANOSECONDS >= ROTATED_BYTES:
         say_rotated(log, position.first, started or "")
 
 
