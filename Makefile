@@ -29,14 +29,18 @@ lint: venv ## ruff, mypy, import contracts
 	@$(BIN)/mypy operator tests
 	@$(BIN)/lint-imports --no-logo
 
-generate: venv ## crds/, the chart's copy, docs/reasons.md from the models
+GENERATED := crds charts/aletheia-operator/files/crds charts/aletheia-operator/values.schema.json docs/reasons.md \
+  docs/datasources/README.md
+
+generate: venv ## crds/, their copy and schema in the chart, docs/reasons.md, the table of DataSources, from the models
 	@mkdir -p crds charts/aletheia-operator/files/crds docs
 	@$(BIN)/python -m aletheia_operator.api.crd crds charts/aletheia-operator/files/crds
 	@$(BIN)/python -m aletheia_operator.api.reasons docs/reasons.md
+	@$(BIN)/python -m aletheia_operator.api.derived charts/aletheia-operator/values.schema.json docs/datasources/README.md
 
 verify: generate ## fail where generated files differ from what is committed
-	@git diff --exit-code -- crds charts/aletheia-operator/files/crds docs/reasons.md
-	@test -z "$$(git status --porcelain -- crds charts/aletheia-operator/files/crds docs/reasons.md)"
+	@git diff --exit-code -- $(GENERATED)
+	@test -z "$$(git status --porcelain -- $(GENERATED))"
 
 test: venv ## every test; starts what it needs
 	@$(BIN)/python -m tests.run

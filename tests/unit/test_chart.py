@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from aletheia_operator import __main__ as command_line
+from aletheia_operator.api import DataSourceSpec
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
@@ -105,6 +106,7 @@ S3 = {
     "auth": {"accessKey": {"name": "login"}},
     "s3": {"bucket": "incidents", "prefix": "a", "region": "eu-1", "pathStyle": False, "maxSessionBytes": 5497558138880},
 }
+CONFINED = {**PROMETHEUS, "name": "confined", "default": False, "prometheus": {"namespaceLabel": "kubernetes_namespace"}}
 JAEGER = {"name": "jaeger", "type": "jaeger", "endpoint": "https://jaeger.tracing/ui", "maxResponseBytes": 1073741824}
 
 VALUE_SETS: dict[str, Values] = {
@@ -119,7 +121,7 @@ VALUE_SETS: dict[str, Values] = {
     },
     "sessions in memory of the node": {"persistence": {"enabled": False, "size": "1Gi"}},
     "a claim of one's own": {"persistence": {"existingClaim": "evidence"}},
-    "data sources": {"dataSources": [PROMETHEUS, JAEGER, S3]},
+    "data sources": {"dataSources": [PROMETHEUS, CONFINED, JAEGER, S3]},
     "everything about the pod": {
         "image": {"repository": "registry.example:5000/team/op", "tag": "1.2.3", "pullSecrets": [{"name": "pull"}]},
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
@@ -679,6 +681,15 @@ def test_data_sources_are_resources_of_the_release_afterwards() -> None:
     assert not of_kind(objects, "Job")
 
 
+@pytest.mark.parametrize("flags", [(), DATA_SOURCES_ARE_KNOWN], ids=["first install", "upgrade"])
+def test_a_label_that_confines_outlives_an_old_definition(flags: tuple[str, ...]) -> None:
+    """An API server that does not know spec.prometheus yet would prune it: the deprecated field says the same."""
+    for item in of_kind(render({"dataSources": [CONFINED]}, *flags), "DataSource"):
+        assert item["spec"]["prometheus"] == {"namespaceLabel": "kubernetes_namespace"}
+        assert item["spec"]["namespaceLabel"] == "kubernetes_namespace"
+        DataSourceSpec.from_json(item["spec"])
+
+
 @pytest.mark.parametrize(
     ("reference", "volume"),
     [
@@ -709,8 +720,10 @@ def test_data_sources_have_the_crds_fields() -> None:
     crd = yaml.safe_load((ROOT / "crds" / "datasources.aletheia.dev.yaml").read_text())
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert set(schema["properties"]) == {"name", *spec["properties"]}
-    assert set(schema["required"]) == {"name", *spec["required"]}
+    assert schema["required"] == ["name", *spec["required"]]
     assert schema["properties"]["type"]["enum"] == spec["properties"]["type"]["enum"]
+    for name in ("prometheus", "jaeger", "s3", "auth"):
+        assert set(schema["properties"][name]["properties"]) == set(spec["properties"][name]["properties"])
 
 
 def test_network_policy() -> None:
@@ -768,6 +781,14 @@ REFUSED: list[tuple[str, Values, str]] = [
         "a password in an endpoint",
         {"dataSources": [{**PROMETHEUS, "endpoint": "http://u:p@h"}]},
         "/dataSources/0/endpoint",
+    ),
+    ("an option of another type", {"dataSources": [{**JAEGER, "jaeger": {"namespaceLabel": "a"}}]}, "/dataSources/0/jaeger"),
+    ("a misspelt option", {"dataSources": [{**JAEGER, "jaeger": {"API": "v3"}}]}, "/dataSources/0/jaeger"),
+    ("an option's bad value", {"dataSources": [{**JAEGER, "jaeger": {"api": "v2"}}]}, "/dataSources/0/jaeger/api"),
+    (
+        "a Secret without its key",
+        {"dataSources": [{**JAEGER, "auth": {"bearer": {"name": "a"}}}]},
+        "/dataSources/0/auth/bearer",
     ),
     ("a source's bad timeout", {"dataSources": [{**PROMETHEUS, "timeout": "30"}]}, "/dataSources/0/timeout"),
     ("a source twice", {"dataSources": [PROMETHEUS, {**JAEGER, "name": "prometheus"}]}, "dataSources[1].name"),

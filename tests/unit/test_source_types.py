@@ -1,11 +1,13 @@
 """The types of DataSource: what the models, the fetchers and the rules make of one registry."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aletheia_operator.fetchers
+from aletheia_operator.api import derived
 from aletheia_operator.api.datasource import DataSourceSpec
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceType
 from aletheia_operator.api.source_types.jaeger import JaegerOptions
@@ -21,6 +23,8 @@ from tests.support.fetching import fetch, window
 from tests.unit.fakes import FakeKubernetes
 from tests.unit.loopback import Loopback, reply_json
 
+SCHEMA = ROOT / "charts" / "aletheia-operator" / "values.schema.json"
+PAGE = ROOT / "docs" / "datasources" / "README.md"
 END = 1_763_000_000
 SHARED = {"base", "spill", "kubernetes"}
 COMMON_FIELDS = {"type", "endpoint", "auth", "tls", "tenant", "default", "timeout", "max_response_bytes", "max_series"}
@@ -39,6 +43,29 @@ def test_a_name_is_a_field_of_the_spec(source_type: SourceType) -> None:
     assert len({one.name for one in SOURCE_TYPES}) == len(SOURCE_TYPES)
     field = DataSourceSpec.model_fields.get(source_type.name)
     assert (field is None) == (source_type.options is None)
+
+
+@pytest.mark.parametrize("source_type", SOURCE_TYPES, ids=name_of)
+def test_a_type_has_a_page(source_type: SourceType) -> None:
+    """The table of the types links to it."""
+    assert (PAGE.parent / f"{source_type.name}.md").exists()
+
+
+def test_the_committed_schema_and_table_are_those_of_the_models(tmp_path: Path) -> None:
+    """`make generate` was run after the last change of a model. Writing them again changes nothing."""
+    copies = [tmp_path / path.name for path in (SCHEMA, PAGE)]
+    for path, copy in zip((SCHEMA, PAGE), copies, strict=True):
+        copy.write_text(path.read_text())
+    derived.main(*map(str, copies))
+    assert [copy.read_text() for copy in copies] == [path.read_text() for path in (SCHEMA, PAGE)]
+
+
+def test_a_page_without_a_place_for_the_table_is_an_error(tmp_path: Path) -> None:
+    """The table is never left out."""
+    (tmp_path / "README.md").write_text("# DataSources\n")
+    (tmp_path / "schema.json").write_text(SCHEMA.read_text())
+    with pytest.raises(ValueError, match="0 places"):
+        derived.main(str(tmp_path / "schema.json"), str(tmp_path / "README.md"))
 
 
 @pytest.mark.parametrize("source_type", WITH_FETCHER, ids=name_of)
