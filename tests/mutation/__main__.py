@@ -42,19 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(folder: Path, chosen: Sequence[str], tests: Sequence[MeasuredTest], jobs: int) -> float:
     """Try each chosen mutant, print those that are not noticed, and return the share of the others in percent."""
     with ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(lambda mutant: attempt(folder, mutant, tests), chosen))
+        outcomes = []
+        for one in pool.map(lambda mutant: attempt(folder, mutant, tests), chosen):
+            outcomes.append(one)
+            if one.noticed_by is None:
+                _show(folder, one)
     doubtful = fail_anyway(folder, [one.noticed_by for one in outcomes if one.noticed_by and "::" in one.noticed_by])
     missed = [one for one in outcomes if one.noticed_by is None or one.noticed_by in doubtful]
     for one in missed:
-        print(f"\nnot noticed by {_tests(one)}: {one.mutant}\n{difference(folder, one.mutant)}", flush=True)
+        if one.noticed_by:
+            _show(folder, one)
     share = 100 * (len(chosen) - len(missed)) / max(len(chosen), 1)
     print(f"\n{len(chosen) - len(missed)} of {len(chosen)} mutants noticed: {share:.1f} %", flush=True)
     return share
 
 
-def _tests(outcome: Outcome) -> str:
-    some = f"{outcome.tried} of the {outcome.reaching} tests that reach it"
-    return f"{some}; {outcome.noticed_by} fails without it too" if outcome.noticed_by else some
+def _show(folder: Path, missed: Outcome) -> None:
+    some = f"{missed.tried} of the {missed.reaching} tests that reach it"
+    if missed.noticed_by:
+        some += f"; {missed.noticed_by} fails without it too"
+    print(f"\nnot noticed by {some}: {missed.mutant}\n{difference(folder, missed.mutant)}", flush=True)
 
 
 if __name__ == "__main__":

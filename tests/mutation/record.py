@@ -1,7 +1,8 @@
 """A pytest plugin: one line of JSON for each test, with its outcome, its seconds and the mutated functions that it called.
 
-The line goes to the file that MUTATION_RECORD names. mutmut notes the functions when the mutant's name is "stats"; that is set
-in this process alone, for in the processes that tests start mutmut does not find its settings.
+What a module calls while it is imported counts for each of its tests. The line goes to the file that MUTATION_RECORD names.
+mutmut notes the functions when the mutant's name is "stats"; that is set in this process alone, for in the processes that tests
+start mutmut does not find its settings.
 """
 
 import json
@@ -14,11 +15,18 @@ from mutmut.state import state
 
 _seconds: dict[str, float] = {}
 _failed: set[str] = set()
+_at_import: dict[str, set[str]] = {}  # functions by test module
 
 
 def pytest_configure() -> None:
     if "MUTANT_UNDER_TEST" not in os.environ:
         trampoline._mutant_under_test = "stats"
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.nodeid.endswith(".py"):
+        _at_import[report.nodeid] = set(state()._stats)
+        state()._stats.clear()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -31,7 +39,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             "test": report.nodeid,
             "seconds": round(_seconds[report.nodeid], 3),
             "failed": report.nodeid in _failed,
-            "functions": sorted(functions),
+            "functions": sorted({*functions, *_at_import.get(report.nodeid.partition("::")[0], ())}),
         }
         functions.clear()
         with Path(os.environ["MUTATION_RECORD"]).open("a") as file:

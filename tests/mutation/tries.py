@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.mutation.mutants import function_of
 
-NOT_RUN = (  # minutes of searching and killing, of memory and of the clock: too slow to repeat, or not about the code
+NOT_RUN = (  # minutes of searching, of killing and of memory: too slow to repeat, or not about what the code does
+    "test_architecture.py",
     "test_chart.py",
     "test_commands_killed.py",
     "test_crash_safety.py",
@@ -52,7 +53,7 @@ class Outcome:
 
 
 def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
-    """Run every unit test once, and say what it calls."""
+    """Run every unit test once, and say what it calls. Those that fail run again without the notes, which take time."""
     modules = sorted(
         (file for file in (folder / "mutants" / "tests" / "unit").glob("test_*.py") if file.name not in NOT_RUN),
         key=lambda file: file.stat().st_size,
@@ -60,7 +61,9 @@ def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
     piles = [[f"tests/unit/{file.name}" for file in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
     with ThreadPoolExecutor(jobs) as pool:
         runs = pool.map(lambda pile: _pytest(folder, pile, mutant=None, seconds=3600)[1], [pile for pile in piles if pile])
-        return [test for run in runs for test in run]
+        found = [test for run in runs for test in run]
+    failing = fail_anyway(folder, [test.test for test in found if test.failed])
+    return [replace(test, failed=test.test in failing) for test in found]
 
 
 def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome:
@@ -80,7 +83,7 @@ def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome
         limit = 30 + 5 * sum(test.seconds for test in chosen)
         code, run = _pytest(folder, [test.test for test in chosen], mutant=mutant, seconds=limit)
         failed = [test.test for test in run if test.failed]
-        if code not in (0, 4, 5):  # 4 and 5: pytest ran no test, so none noticed anything
+        if failed or (code != 0 and (run or _can_begin(folder, chosen))):
             noticed_by = failed[0] if failed else f"pytest's end ({code})"
     return Outcome(mutant, noticed_by, len(chosen), len(reaching))
 
@@ -89,6 +92,11 @@ def fail_anyway(folder: Path, tests: Iterable[str]) -> set[str]:
     """Those of `tests` that fail without any mutant in a second run."""
     some = sorted(set(tests))
     return {test.test for test in _pytest(folder, some, mutant="", seconds=3600)[1] if test.failed} if some else set()
+
+
+def _can_begin(folder: Path, tests: Sequence[MeasuredTest]) -> bool:
+    """Return whether pytest finds the tests without a mutant: only then it was the mutant that kept them from running."""
+    return _pytest(folder, [test.test for test in tests], mutant="", seconds=300, more=("--collect-only",))[0] == 0
 
 
 def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]:
@@ -101,10 +109,12 @@ def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]
     return chosen
 
 
-def _pytest(folder: Path, tests: Sequence[str], *, mutant: str | None, seconds: float) -> tuple[int, list[MeasuredTest]]:
+def _pytest(
+    folder: Path, tests: Sequence[str], *, mutant: str | None, seconds: float, more: Sequence[str] = ()
+) -> tuple[int, list[MeasuredTest]]:
     """pytest's exit code, and the tests that ran; a run that takes longer than `seconds` is killed.
 
-    `mutant` None: none is called, and the calls of mutated functions are noted.
+    `mutant` None: none is called, and the calls of mutated functions are noted. `more`: further options of pytest.
     """
     run = folder / "mutants"
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as own:
@@ -120,7 +130,7 @@ def _pytest(folder: Path, tests: Sequence[str], *, mutant: str | None, seconds: 
             **({} if mutant is None else {"MUTANT_UNDER_TEST": mutant}),
         }
         process = subprocess.Popen(
-            [*command, *first, "-p", "tests.mutation.record", f"@{listed}"],
+            [*command, *first, *more, "-p", "tests.mutation.record", f"@{listed}"],
             cwd=run,
             env=environment,
             stdin=subprocess.DEVNULL,
