@@ -49,32 +49,82 @@ def test_every_flag_is_a_setting_and_every_setting_has_a_flag() -> None:
     assert sorted(fields) == sorted(flags)
 
 
+FLAGS: list[tuple[str, str, object]] = [
+    ("--session-root=/other", "session_root", Path("/other")),
+    ("--metric-templates=/templates", "metric_templates", Path("/templates")),
+    ("--namespace=a --namespace=b", "scope.namespaces", ("a", "b")),
+    ("--kubeconfig=/config", "scope.kubeconfig", Path("/config")),
+    ("--operator-namespace=here", "scope.operator_namespace", "here"),
+    ("--identity=one", "scope.identity", "one"),
+    ("--default-service-account=reader", "rights.default_service_account", "reader"),
+    ("--impersonation-policy=policy", "rights.impersonation_policy", "policy"),
+    ("--trust-creators", "rights.trust_creators", True),
+    ("--max-investigations=1", "limits.max_investigations", 1),
+    ("--max-namespace-investigations=2", "limits.max_namespace_investigations", 2),
+    ("--max-timeout-seconds=3", "limits.max_timeout_seconds", 3),
+    ("--max-fetches=4", "limits.max_fetches", 4),
+    ("--max-artifact-bytes=5", "limits.max_artifact_bytes", 5),
+    ("--max-session-bytes=6", "limits.max_session_bytes", 6),
+    ("--max-namespace-bytes=7", "limits.max_namespace_bytes", 7),
+    ("--retain-namespace-bytes=1", "retention.namespace_bytes", 1),
+    ("--retain-total-bytes=1", "retention.total_bytes", 1),
+    ("--retain-grace-seconds=0", "retention.grace_seconds", 0),
+    ("--orphan-grace-seconds=0", "retention.orphan_grace_seconds", 0),
+    ("--sweep-seconds=1", "retention.sweep_seconds", 1),
+    ("--node-logs", "node_logs.enabled", True),
+    ("--kubelet-certificate-authority=/ca", "node_logs.certificate_authority", Path("/ca")),
+    ("--kubelet-insecure-tls", "node_logs.certificate_authority", None),
+    ("--listen=0.0.0.0:1", "process.listen", "0.0.0.0:1"),
+    ("--log-format=json", "process.log_format", "json"),
+    ("--log-level=warning", "process.log_level", "warning"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "path", "value"), FLAGS, ids=[row[0] for row in FLAGS])
+def test_a_flag_reaches_its_setting(arguments: str, path: str, value: object) -> None:
+    """In its type, and with the least value that is allowed; no other setting changes."""
+    found = command_line.settings_of(command_line.parser().parse_args([*REQUIRED, *arguments.split()]))
+    expected: Any = Settings(session_root=Path("/sessions"))
+    group, _, name = path.rpartition(".")
+    if group:
+        expected = dataclasses.replace(expected, **{group: dataclasses.replace(getattr(expected, group), **{name: value})})
+    else:
+        expected = dataclasses.replace(expected, **{name: value})
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_every_flag_is_tried_above() -> None:
+    """One that is added has its row."""
+    tried = {one.partition("=")[0] for row in FLAGS for one in row[0].split()}
+    flags = {option for action in command_line.parser()._actions for option in action.option_strings}
+    assert tried == flags - {"-h", "--help", "--version"}
+
+
+def test_every_flag_says_what_it_means() -> None:
+    """`--help` has words for each."""
+    assert [action.dest for action in command_line.parser()._actions if not (action.help or "").strip()] == []
+
+
 @pytest.mark.parametrize(
-    ("arguments", "path", "value"),
+    "flag",
     [
-        (["--namespace=a", "--namespace=b"], "scope.namespaces", ("a", "b")),
-        (["--kubelet-insecure-tls"], "node_logs.certificate_authority", None),
-        (["--kubelet-certificate-authority=/ca"], "node_logs.certificate_authority", Path("/ca")),
-        (["--node-logs"], "node_logs.enabled", True),
-        (["--retain-total-bytes=7"], "retention.total_bytes", 7),
-        (["--orphan-grace-seconds=0"], "retention.orphan_grace_seconds", 0),
-        (["--max-fetches=3"], "limits.max_fetches", 3),
-        (["--log-format=json"], "process.log_format", "json"),
+        *(f"--{name}=0" for name in ("max-investigations", "max-session-bytes", "sweep-seconds", "retain-total-bytes")),
+        *(f"--{name}=-1" for name in ("retain-grace-seconds", "orphan-grace-seconds")),
+        *(f"--{name}=many" for name in ("max-fetches", "retain-namespace-bytes", "retain-grace-seconds", "log-level")),
+        "--log-format=xml",
+        "--kubelet-insecure-tls --kubelet-certificate-authority=/ca",
     ],
-)
-def test_a_flag_reaches_its_setting(arguments: list[str], path: str, value: object) -> None:
-    """Each kind of flag: repeated, without a value, a number, a path."""
-    found: Any = command_line.settings_of(command_line.parser().parse_args([*REQUIRED, *arguments]))
-    for name in path.split("."):
-        found = getattr(found, name)
-    assert found == value
-
-
-@pytest.mark.parametrize(
-    "flag", ["--max-investigations=0", "--sweep-seconds=0", "--orphan-grace-seconds=-1", "--log-level=loud"]
 )
 def test_a_value_that_makes_no_sense_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything starts, with the flag's name."""
     with pytest.raises(SystemExit):
-        command_line.parser().parse_args([*REQUIRED, flag])
-    assert flag.split("=")[0] in capsys.readouterr().err
+        command_line.parser().parse_args([*REQUIRED, *flag.split()])
+    assert flag.split("=")[0].split()[0] in capsys.readouterr().err
+
+
+def test_the_session_root_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no place that would do for everybody."""
+    with pytest.raises(SystemExit):
+        command_line.parser().parse_args([])
+    assert "--session-root" in capsys.readouterr().err
