@@ -264,6 +264,29 @@ async def test_a_window_is_found_in_a_large_file_whatever_a_single_line_is_stamp
     assert found == [f"line {number}" for number in range(1000, 1800)]
 
 
+async def test_a_line_of_the_window_before_many_older_ones_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """stdout and stderr get their times apart: lines of the second before the window may follow one of the window."""
+    monkeypatch.setattr(logs_by_node, "SEEK_BYTES", 2048)
+    monkeypatch.setattr(logs_by_node, "_PROBE_BYTES", 1024)
+    older = b"2026-11-22T10:50:00.000000000Z stdout F older\n" * 300
+    first = b"2026-11-22T11:00:00.000000001Z stderr F first\n"
+    before = b"2026-11-22T10:59:59.900000000Z stdout F before\n" * 600
+    node = Node({"0.log": older + first + before + lines(0, 100)})
+    document = await fetch(node, status(started="2026-11-22T10:00:00Z"))
+    assert [entry["line"] for entry in await entries_of(document)] == ["first", *(f"line {number}" for number in range(100))]
+
+
+async def test_a_seek_into_a_line_that_is_longer_than_a_block_drops_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it becomes a line of its own, though blocks without any line's end come first."""
+    for name, size in (("SEEK_BYTES", 2048), ("_PROBE_BYTES", 1024), ("BLOCK_BYTES", 64)):
+        monkeypatch.setattr(logs_by_node, name, size)
+    words = b"2026-11-22T11:59:00.000000000Z stdout F not a line, but words of one " * 200
+    node = Node({"0.log": b"2026-11-22T10:00:00.000000000Z stdout F " + words + b"\n" + lines(0, 5)})
+    document = await fetch(node, status(started="2026-11-22T10:00:00Z"))
+    assert [entry["line"] for entry in await entries_of(document)] == [f"line {number}" for number in range(5)]
+    assert not document.findings.missing
+
+
 @pytest.mark.parametrize(
     ("mirror", "uid"),
     [

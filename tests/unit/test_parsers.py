@@ -80,6 +80,8 @@ async def test_a_worker_keeps_what_this_process_would(
     assert not os.listdir(tmp_path)
     for one_result in (result, expected):
         one_result.spool.close()
+    with pytest.raises(OSError, match="closed"):
+        order.scratch.put(b"the worker's copy is the only one")
 
 
 async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers: Parsers, tmp_path: Path) -> None:
@@ -101,24 +103,39 @@ async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers:
     result.spool.close()
 
 
-async def test_a_run_that_is_given_up_while_it_comes_back_leaves_nothing(parsers: Parsers, tmp_path: Path) -> None:
-    """Its file is closed when it arrives, before or after it is given up."""
-    for wait in (False, True):
+@pytest.mark.parametrize("drained", [False, True], ids=["while it is parsed", "while its result comes"])
+@pytest.mark.parametrize("answered", [False, True], ids=["before it arrives", "after it arrived"])
+async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path: Path, drained: bool, answered: bool) -> None:
+    """Its file is closed when the result arrives, or when it is given up after that."""
+    run = await parsers.open(make_order(tmp_path))
+    for one in BLOCKS:
+        await run.feed(one)
+    if drained:
+        await run.drain()
+    task = asyncio.create_task(run.end())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    if answered:
+        other = await parsers.open(make_order(tmp_path))
+        (await other.end()).spool.close()  # answered behind the first
+    run.close()
+    run.close()
+
+
+async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Parsers, tmp_path: Path) -> None:
+    """The worker closes it: the same process goes on, and has no more files than before."""
+    first = await parsers.open(make_order(tmp_path))
+    (pid,) = parsers.pids
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(3):
         run = await parsers.open(make_order(tmp_path))
         for one in BLOCKS:
             await run.feed(one)
-        task = asyncio.create_task(run.end())
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait({task})
-        if wait:
-            other = await parsers.open(make_order(tmp_path))
-            (await other.end()).spool.close()  # answered behind the first
         run.close()
-    run = await parsers.open(make_order(tmp_path))
-    await run.feed(BLOCKS[0])
-    run.close()
-    run.close()
+    (await first.end()).spool.close()  # answered behind the others
+    assert parsers.pids == [pid]
+    assert len(os.listdir(f"/proc/{pid}/fd")) <= before
 
 
 async def test_a_volume_that_refuses_is_an_error_of_its_run_alone(parsers: Parsers, tmp_path: Path) -> None:

@@ -64,6 +64,24 @@ def test_the_last_words_of_a_crash_stay() -> None:
     assert spool.size_bytes < 5000 + LAST_LINES * 300
 
 
+def test_errors_are_kept_before_the_lines_around_them_and_these_before_the_rest() -> None:
+    """Each budget keeps all of the more important lines before it keeps one that is less important."""
+    errors, near = set(range(50, 1000, 100)), {at + off for at in range(50, 1000, 100) for off in range(-5, 6) if off}
+    lines = [f"{'ERROR' if number in errors else 'INFO'} app: {number:04}" for number in range(1000)]
+    whole, spool = lines_kept(lines, 2**30, [])
+    each = spool.size_bytes // len(whole) + 1
+    for room, must, may in (
+        (len(errors) // 2, set(), errors),
+        (len(errors) + 2, errors, near),
+        (len(errors) + len(near) // 2, errors, near),
+        (len(errors) + len(near) + 20, errors | near, set(range(1000))),
+    ):
+        kept, _ = lines_kept(lines, room * each + each // 2, [300, 600])
+        numbers = {int(line[-4:]) for line in kept} - set(range(1000 - LAST_LINES, 1000))
+        assert must <= numbers <= must | may
+        assert numbers - must
+
+
 @pytest.mark.parametrize("size", [LAST_BYTES // 3, LAST_BYTES * 2])
 def test_long_last_lines_have_a_bound(size: int) -> None:
     """As many as fit, but always the very last."""

@@ -12,9 +12,10 @@ from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import Unavailable, error_of
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
+from aletheia_operator.handlers import supervisor
 from aletheia_operator.investigate.uploader import Uploader
 from aletheia_operator.session import Manifest
-from tests.unit.fakes import NOW, UID, FakeFetcher, forever
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
@@ -179,8 +180,26 @@ async def test_a_closed_supervisor_has_stopped_everything(tmp_path: Path) -> Non
     for number in range(3):
         rig.observe(make_body(uid=str(number)))
     await rig.until(lambda: len(rig.fetcher.asked) == 3)
-    await rig.supervisor.close()
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await rig.supervisor.close()
     assert len(stopped) == 3
+
+
+async def test_a_capture_that_does_not_end_is_not_waited_for_without_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`settled` returns after its longest wait, and the task goes on to its end."""
+    monkeypatch.setattr(supervisor, "SETTLE_SECONDS", 0.01)
+    go_on = asyncio.Event()
+    rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}))
+    rig.observe(make_body())
+    await rig.until(lambda: rig.fetcher.asked)
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await rig.supervisor.settled(UID)
+    assert rig.phases[-1] == "Running"
+    go_on.set()
+    await rig.settled()
+    assert rig.phases[-1] == "Completed"
 
 
 async def test_an_investigation_that_is_deleted_at_once_is_forgotten(rig: Rig) -> None:
