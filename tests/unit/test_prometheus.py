@@ -386,7 +386,7 @@ TOO_MUCH = json.dumps(success(*[SERIES] * 20_000)).encode()
         pytest.param(reply(200, b"<html>"), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", 1, id="HTML"),
         pytest.param(reply(200, b""), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", 1, id="an empty answer"),
         pytest.param(
-            reply(200, b"[" * 200_000), Unavailable, GapReason.INVALID_RESPONSE, "not JSON", 1, id="JSON that is very deep"
+            reply(200, b"[" * 200_000), Unavailable, GapReason.INVALID_RESPONSE, "nested too deep", 1, id="very deep JSON"
         ),
         pytest.param(reply(200, TOO_MUCH), Rejected, GapReason.TOO_LARGE, "larger than 1048576 bytes", 1, id="too much"),
         pytest.param(gzip_bomb(2**26), Rejected, GapReason.TOO_LARGE, "larger than 1048576 bytes", 1, id="a gzip bomb"),

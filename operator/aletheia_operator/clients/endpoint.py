@@ -124,6 +124,10 @@ class Endpoint:
         """Return the error for an answer that is not JSON."""
         return Unavailable(f"DataSource {self.name}: the answer is not JSON", GapReason.INVALID_RESPONSE)
 
+    def too_deep(self) -> Unavailable:
+        """Return the error for an answer whose JSON has too many levels."""
+        return Unavailable(f"DataSource {self.name}: the answer's JSON is nested too deep", GapReason.INVALID_RESPONSE)
+
     def not_of(self, api: str) -> Unavailable:
         """Return the error for an answer that does not have the form that `api` promises."""
         return Unavailable(f"DataSource {self.name}: the answer is not that of {api}", GapReason.INVALID_RESPONSE)

@@ -27,6 +27,7 @@ from aletheia_operator.clients.json_stream import JsonStream, elements
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.clients.retries import retry_after
 from aletheia_operator.clients.threads import Call, SourceThreads
+from aletheia_operator.text.nesting import is_too_deep
 
 CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
@@ -101,14 +102,20 @@ def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], ca
 
 
 def parse_whole(endpoint: Endpoint, body: bytes) -> Any:
-    """Parse JSON of at most MAX_WHOLE_BYTES. Raises Unavailable if it is not JSON, Rejected if it has too many elements."""
+    """Parse JSON of at most MAX_WHOLE_BYTES.
+
+    Raises Unavailable if it is not JSON or is nested too deep, Rejected if it has too many elements.
+    """
     if elements(body.decode("latin-1")) > MAX_WHOLE_ELEMENTS:
         message = f"DataSource {endpoint.name}: the answer has more than {MAX_WHOLE_ELEMENTS} elements"
         raise Rejected(message, GapReason.TOO_LARGE)
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as e:
         raise endpoint.not_json() from e
+    if is_too_deep(body, value):
+        raise endpoint.too_deep()
+    return value
 
 
 def stream_json(
@@ -141,7 +148,7 @@ def refusal(response: requests.Response, error_text: Callable[[Any], str]) -> st
     """Return a refusal's error text, uncut, secrets included: what `error_text` finds in the JSON, else the whole body."""
     try:
         return error_text(orjson.loads(response.content)) or response.content
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, RecursionError):
         return response.content
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.text.nesting import is_too_deep
 
 MAX_VALUE_CHARACTERS = 4 * 1024 * 1024
 """Of a value that is taken whole: its parsing keeps all other threads waiting."""
@@ -29,8 +30,8 @@ def elements(text: str) -> int:
 class JsonStream:
     """A cursor in JSON text. Callers must consume each value, by `value`, `members` or `items`, before advancing.
 
-    All calls raise Unavailable if the text is cut or not JSON, and Rejected for a value over MAX_VALUE_CHARACTERS, or of more
-    than about MAX_ELEMENTS.
+    All calls raise Unavailable if the text is cut, not JSON or nested too deep, and Rejected for a value over
+    MAX_VALUE_CHARACTERS, or of more than about MAX_ELEMENTS.
     """
 
     def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
@@ -84,7 +85,7 @@ class JsonStream:
             try:
                 value, end = _decode(self._text, self._at)
             except RecursionError as e:
-                raise self._cut() from e
+                raise self._endpoint.too_deep() from e
             except ValueError:
                 value, end = None, -1
             goes_on = end < 0 or (isinstance(value, int | float) and self._text[end : end + 1] in _OF_NUMBERS)
@@ -92,6 +93,8 @@ class JsonStream:
                 continue
             if end < 0 or (goes_on and end < len(self._text)):
                 raise self._cut()
+            if is_too_deep(self._text[self._at : end], value):
+                raise self._endpoint.too_deep()
             self.value_characters, self._at = end - self._at, end
             return value
 

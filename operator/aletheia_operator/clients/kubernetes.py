@@ -28,6 +28,7 @@ from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.faults import fault_of
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
 from aletheia_operator.clients.retries import retry_after
+from aletheia_operator.text.nesting import is_too_deep
 
 PAGE_SIZE = 250
 MAX_PAGE_BYTES = 4 * 1024 * 1024
@@ -284,6 +285,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         raise Unavailable("the Kubernetes API's answer is not JSON", GapReason.INVALID_RESPONSE) from e
     if not isinstance(value, dict):
         raise Unavailable("the Kubernetes API's answer is not an object", GapReason.INVALID_RESPONSE)
+    if is_too_deep(body, value):
+        raise Unavailable("the Kubernetes API's answer is nested too deep", GapReason.INVALID_RESPONSE)
     return value
 
 
@@ -306,7 +309,7 @@ def _error(status: int, body: bytes, user: str | None, rule: str, quoter: Quoter
     """Return the API's Status object (metav1.Status) as a SourceError."""
     try:
         text = str(orjson.loads(body).get("message") or "")
-    except (orjson.JSONDecodeError, AttributeError):
+    except (orjson.JSONDecodeError, AttributeError, RecursionError):
         text = body.decode("utf-8", "replace")
     quoted = quoter(text) or "it gives no reason"
     message = f"the Kubernetes API answered {status}: {quoted}"

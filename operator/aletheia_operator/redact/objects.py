@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.redact.credentials import REDACTED, is_credential, redact_spec
+from aletheia_operator.text.nesting import is_too_deep
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NODE_FIELDS = ("conditions", "capacity", "allocatable", "nodeInfo")  # not its images and volumes: those are everyone's
@@ -71,7 +72,10 @@ def _redact_documents(annotations: dict[str, Any]) -> int:
             document = orjson.loads(value)
         except orjson.JSONDecodeError:
             continue
-        if redacted := redact_spec(document):
+        if is_too_deep(value, document):
+            changed += 1
+            annotations[name] = REDACTED
+        elif redacted := redact_spec(document):
             changed += redacted
             annotations[name] = orjson.dumps(document).decode()
     return changed

@@ -19,6 +19,7 @@ import orjson
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.text.nesting import is_too_deep
 
 PIECE_BYTES = 512 * 1024
 """Of one parse, which holds the interpreter's lock; also the largest single value."""
@@ -159,7 +160,7 @@ class JsonText:
             with self._computing():
                 value, length = _scan(head)
         except RecursionError as e:
-            raise self._cut() from e
+            raise self._endpoint.too_deep() from e
         except ValueError:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -196,8 +197,10 @@ class JsonText:
     def _loads(self, text: str) -> Any:
         try:
             return _parse(text)
-        except (ValueError, RecursionError) as e:
+        except ValueError as e:
             raise self._cut() from e
+        except RecursionError as e:
+            raise self._endpoint.too_deep() from e
 
     def _expect(self, character: str) -> None:
         if self.next() != character:
@@ -229,13 +232,19 @@ class JsonText:
 
 
 def _parse(text: str) -> Any:
-    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes. Raises ValueError."""
+    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes.
+
+    Raises ValueError, and RecursionError if it is nested too deep.
+    """
     content = text.encode("latin-1")
     try:
         with _collector_paused:
-            return orjson.loads(content)
+            value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return json.loads(content)
+        value = json.loads(content)
+    if is_too_deep(content, value):
+        raise RecursionError
+    return value
 
 
 class _PausedCollector:

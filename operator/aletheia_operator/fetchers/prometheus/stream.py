@@ -196,7 +196,4 @@ def infos_of(envelope: dict[str, Any]) -> list[str]:
 def _texts(said: Any) -> list[str]:
     """The first MOST_SAID, each as far as `Quoter` needs it."""
     listed = said if isinstance(said, list) else [said] if said else []
-    try:
-        return [str(one)[:MAX_ERROR_BYTES] for one in listed[:MOST_SAID]]
-    except RecursionError:
-        return ["the server's remarks are nested too deep to be read"]
+    return [str(one)[:MAX_ERROR_BYTES] for one in listed[:MOST_SAID]]
