@@ -1,6 +1,6 @@
 """The interface of fetchers: `plan` says what to ask, `fetch` asks one question and yields the answer as documents.
 
-A fetcher is one module with one class, listed in `fetchers.FETCHERS`. Fetchers import neither each other nor the session.
+A fetcher is one module or package with one class. Fetchers import neither each other nor the session.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.batches import Encoded
+from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time, to_nanoseconds
 
 
@@ -144,6 +145,20 @@ class Plan:
 
     questions: tuple[Question, ...] = ()
     missing: tuple[Missing, ...] = ()
+
+
+def plan_queries(spec: InvestigationSpec, fetcher: str, source_type: str, *, gives_logs: bool = False) -> Plan:
+    """Return one question for each query of `spec.queries` to this type of DataSource.
+
+    Arguments: `request`, a QueryRequest as JSON, and `data_source`, the name of the DataSource, or None for the default.
+    """
+    questions = []
+    for number, request in enumerate(one for one in spec.queries or [] if one.type == source_type):
+        data_source = request.data_source_ref.name if request.data_source_ref else None
+        arguments = {"request": request.to_json(), "data_source": data_source}
+        title = one_line(request.query)
+        questions.append(Question(fetcher, f"{fetcher}/{number}", title, arguments, gives_logs=gives_logs))
+    return Plan(tuple(questions))
 
 
 @dataclass

@@ -9,14 +9,13 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.requests import QueryRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, plan_queries
 from aletheia_operator.fetchers.loki.answer import Line, Page
 from aletheia_operator.fetchers.loki.labels import unknown_labels
 from aletheia_operator.fetchers.loki.pages import Pages
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.text.batches import SEPARATOR, SERIOUS, Encoded
-from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_nanoseconds, to_nanoseconds
 
@@ -32,13 +31,7 @@ class LokiFetcher:
     source_type = "loki"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        asked = [request for request in spec.queries or [] if request.type == self.source_type]
-        questions = []
-        for number, request in enumerate(asked):
-            reference = request.data_source_ref.name if request.data_source_ref else None
-            arguments = {"request": request.to_json(), "data_source": reference}
-            questions.append(Question(self.name, f"{self.name}/{number}", one_line(request.query), arguments, gives_logs=True))
-        return Plan(tuple(questions))
+        return plan_queries(spec, self.name, self.source_type, gives_logs=True)
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the lines of one query, in the order of their times.
