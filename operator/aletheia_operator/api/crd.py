@@ -146,6 +146,7 @@ def investigation_crd() -> dict[str, Any]:
                 _column("Size", ".status.session.size", "string", "Size of all artifacts.", wide=True),
                 _column("Gaps", ".status.gapCount", "integer", "Number of gaps.", wide=True),
                 _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+                _column("Headline", ".status.headline", "string", "What broke, in one line.", wide=True),
             ],
         },
     )

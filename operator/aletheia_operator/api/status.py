@@ -59,6 +59,33 @@ class ArtifactStatus(Model):
     complete: bool = Field(description="False if requested data is missing from the file; the gaps name it.")
 
 
+class EvidenceStatus(Model):
+    """An entry that proves a finding."""
+
+    artifact: str = Field(description="Path of the artifact below the session's directory.")
+    entry: int = Field(description="Index of the entry in the artifact's `data`, from 0.")
+
+
+class FindingObject(Model):
+    """The object that a finding is about."""
+
+    kind: str = Field(description="Its kind; Service for one that is known from traces or metrics alone.")
+    namespace: str | None = Field(None, description="Its namespace; unset for nodes.")
+    name: str = Field(description="Its name.")
+
+
+class FindingStatus(Model):
+    """What the evidence says, in one line."""
+
+    rule: str = Field(description="The rule that found it, in one CamelCase word.")
+    severity: Literal["critical", "error", "warning", "info"] = Field(description="How bad it is.")
+    confidence: Literal["certain", "likely", "possible"] = Field(description="How sure the rule is.")
+    object: FindingObject = Field(description="What it is about.")
+    message: str = Field(description="What is wrong, for people.")
+    first_seen: str | None = Field(None, description="When it was seen first, RFC 3339. Unset: not known.")
+    evidence: list[EvidenceStatus] = Field(default_factory=list, description="The entries that prove it.")
+
+
 class GapStatus(Model):
     """Requested data that could not be captured."""
 
@@ -102,6 +129,12 @@ class InvestigationStatus(Model):
     )
     artifact_count: int | None = Field(None, description="Number of all artifacts.")
     gaps: list[GapStatus] | None = Field(None, description="The first gaps. The session's manifest.json lists all.")
+    headline: str | None = Field(
+        None, description="What broke, in one line: the first finding, or what was looked at without finding a cause."
+    )
+    findings: list[FindingStatus] | None = Field(
+        None, description="The first findings, causes before consequences. The session's data/findings.json lists all."
+    )
     gap_count: int | None = Field(None, description="Number of all gaps.")
     start_time: AwareDatetime | None = Field(None, description="Time at which the capture began.")
     completion_time: AwareDatetime | None = Field(None, description="Time at which the capture ended.")

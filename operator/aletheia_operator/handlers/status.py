@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.api.status import TERMINAL_PHASES
+from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
@@ -15,6 +15,8 @@ MAX_ARTIFACTS = 20  # every object of a cluster lies in the operator's memory fo
 MAX_GAPS = 20
 MAX_SUMMARY = 120
 MAX_MESSAGE = 600
+MAX_HEADLINE = 160
+MAX_FINDING = 300  # characters of a finding's message
 FEW = 3  # artifacts and gaps of a status that is to be small
 SHORT = 120  # characters of a text of a status that is to be small
 SHORTENED = " (shortened: the API server refused a fuller status; the session has all)"
@@ -44,6 +46,8 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         "gaps": [
             g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
         ],
+        "headline": one_line(manifest.headline, MAX_HEADLINE) if manifest.headline else None,
+        "findings": [_shown(finding) for finding in manifest.findings],
         "gapCount": sum(gap.severity == "gap" for gap in gaps),
         "startTime": format_time(manifest.start_time),
     }
@@ -94,7 +98,7 @@ def conditions_of(status: Mapping[str, Any]) -> list[Status]:
 def shortened(status: Status) -> Status:
     """Return the status with few artifacts and gaps and short texts, for an API server that refused it as too large."""
     short = {**status}
-    for name, text in (("artifacts", "summary"), ("gaps", "message")):
+    for name, text in (("artifacts", "summary"), ("gaps", "message"), ("findings", "message")):
         if status.get(name):
             short[name] = [{**one, text: one_line(one[text], SHORT)} for one in status[name][:FEW]]
     return short
@@ -108,7 +112,15 @@ def minimal(status: Status) -> Status:
     if session := status.get("session"):
         kept["session"] = {name: session.get(name) for name in ("id", "path", "manifestSha256")} | {"uploaded": None}
     conditions = [{**one, "message": one_line(one["message"], SHORT) + SHORTENED} for one in status.get("conditions") or []]
-    return {**kept, "conditions": conditions, "artifacts": None, "gaps": None, "window": None, "progress": None}
+    return {
+        **kept,
+        "conditions": conditions,
+        "artifacts": None,
+        "gaps": None,
+        "findings": None,
+        "window": None,
+        "progress": None,
+    }
 
 
 def condition(
@@ -140,7 +152,8 @@ def describe(snapshot: Snapshot) -> str:
         return f"captured; {snapshot.uploaded} of {_count(len(manifest.artifacts), 'artifact')} uploaded"
     if not manifest.finished:
         return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
-    text = f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
+    text = f"{one_line(manifest.headline, MAX_HEADLINE)}; " if manifest.headline else ""
+    text += f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
     for severity in ("gap", "note"):
         if found := [gap for gap in manifest.gaps if gap.severity == severity]:
             reasons = ", ".join(sorted({gap.reason for gap in found}))
@@ -148,6 +161,11 @@ def describe(snapshot: Snapshot) -> str:
     if manifest.upload is not None:
         text += f"; uploaded to {manifest.upload.url}"
     return text
+
+
+def _shown(finding: FindingStatus) -> Status:
+    """Return a finding with inert text."""
+    return finding.model_copy(update={"message": one_line(finding.message, MAX_FINDING)}).to_json()
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from aletheia_operator.investigate.capture import PLAN_KEY
 from aletheia_operator.investigate.chronicle import TIMELINE_KEY
 from aletheia_operator.investigate.decisions import conclude, interruption_of
 from aletheia_operator.investigate.gaps import OWN, gap_of
+from aletheia_operator.investigate.judging import FINDINGS_KEY
 from aletheia_operator.session import Gap, Manifest, Session, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 
@@ -35,7 +36,7 @@ def end_abandoned(
 
 def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> Manifest:
     questions = _questions(session)
-    manifest = session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions or ())])
+    manifest = session.manifest_so_far([FINDINGS_KEY, TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions or ())])
     gaps = [*manifest.gaps]
     gaps += [_unanswered(question, phase, why) for question in questions or () if question.key not in session.done]
     if questions is None and not manifest.gaps:

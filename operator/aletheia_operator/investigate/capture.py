@@ -7,6 +7,7 @@ seal      encryption, before anything is captured                           seal
 plan      what there is to ask                                              planning
 ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
 timeline  what happened, out of what was captured                           chronicle, views
+findings  what it means                                                     judging, views
 upload    to object storage                                                 uploading, uploader
 finish    the manifest                                                      here
 
@@ -26,12 +27,14 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.identity import Identity
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers.base import Missing, Question, Sources
+from aletheia_operator.findings import Evidence
 from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS, Answering
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.chronicle import TIMELINE_KEY, Chronicle
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.decisions import conclude, fix_window, interruption_of
 from aletheia_operator.investigate.gaps import OWN, gap_of
+from aletheia_operator.investigate.judging import FINDINGS_KEY, Judging
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import make_plan
 from aletheia_operator.investigate.records import Records
@@ -65,6 +68,7 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
                 if not await step():
                     break
             await capture.make_timeline()
+            await capture.make_findings()
             return await capture.finish(await capture.upload(capture.concluded()))
 
 
@@ -140,7 +144,8 @@ class _Capture:
             interruption=interruption_of(session.progress.interruption),
         )
         most = max((one.from_logs.limit for one in order.spec.traces or () if one.from_logs), default=0)
-        self._views = Views(Timeline(self._window.start, self._window.end), most)
+        span = self._window.start, self._window.end
+        self._views = Views(Timeline(*span), Evidence(*span), most)
         self._saver = Saver(session, tools, self._window, account, self._deadline, self._views)
         self._sources = Sources(
             namespace=order.owner.namespace,
@@ -211,6 +216,10 @@ class _Capture:
         """Save the timeline of what was captured."""
         await Chronicle(self._order, self._session, self._tools, self._views, self._saver, self._records).make()
 
+    async def make_findings(self) -> None:
+        """Save what the captured evidence means."""
+        await Judging(self._order, self._session, self._tools, self._views, self._saver, self._records).make()
+
     async def upload(self, manifest: Manifest) -> Manifest:
         """Copy the session to object storage if requested. The returned manifest says where it is, or has a gap."""
 
@@ -267,5 +276,5 @@ class _Capture:
     def _snapshot(self) -> Snapshot:
         keys = [question.key for question in self._questions]
         done = sum(key in self._session.done for key in keys)
-        manifest = self._session.manifest_so_far([TIMELINE_KEY, PLAN_KEY, *keys])
+        manifest = self._session.manifest_so_far([FINDINGS_KEY, TIMELINE_KEY, PLAN_KEY, *keys])
         return Snapshot(manifest.model_copy(update={"questions": len(keys)}), str(self._session.path), done, len(keys))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
@@ -14,8 +13,7 @@ from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.investigate.views import Views
-from aletheia_operator.session import Origin, Session, read_artifact
-from aletheia_operator.timeline import Timeline
+from aletheia_operator.session import Origin, Session
 
 TIMELINE_KEY = "timeline"
 TIMELINE = Question("Timeline", TIMELINE_KEY, "timeline", {})
@@ -62,7 +60,7 @@ class Chronicle:
         """Read the files that the timeline has not seen yet. Returns gaps for those that cannot be read or parsed."""
         missing = []
         for path, origin in origins.items():
-            if path not in self.views.seen and not see_again(self.views.timeline, self.session.path / path, path, origin):
+            if path not in self.views.seen and not self.views.see_again(self.session.path / path, path, origin):
                 message = "captured before a restart of the operator, and cannot be read again: the timeline is without it"
                 missing.append(Missing(path, GapReason.UNAVAILABLE, message))
         message = "a fault of the operator's own, which its log has: the timeline is without some of its entries"
@@ -85,17 +83,3 @@ class Chronicle:
 
 async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
     yield entries
-
-
-def see_again(timeline: Timeline, file: Path, path: str, origin: Origin) -> bool:
-    """Add a saved artifact to the timeline. Returns False if it cannot be read; then nothing of it is added."""
-    reader = timeline.reader(*origin)
-    if reader is None:
-        return True
-    try:
-        metadata, entries = read_artifact(file)
-        reader.see(entries)
-        reader.close(path, metadata)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Reads entries while they are saved: moments for the timeline, and trace ids.
+"""Reads entries while they are saved: moments for the timeline, facts for the findings, and trace ids.
 
 Entries of a sealed session cannot be read back, so the thread that saves them reads them. A view that fails costs no evidence:
 the fault is logged once for each capture, and entries that were not read become a gap.
@@ -6,17 +6,23 @@ the fault is logged once for each capture, and entries that were not read become
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from aletheia_operator.fetchers.base import Document, Entries, Question
-from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.findings import Evidence
+from aletheia_operator.findings import Reader as FactReader
+from aletheia_operator.session import Origin, encoded, read_artifact
+from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, Encoded
 from aletheia_operator.text.trace_ids import TraceIds
 from aletheia_operator.timeline import Reader, Timeline
 
 log = logging.getLogger(__name__)
 
+ENTRIES_PER_BATCH = 500  # of a file that is read again
 PIECE_BYTES = 256 * 1024
 """Longer blocks are searched in pieces. A search holds the interpreter's lock."""
 
@@ -26,6 +32,7 @@ class Views:
     """The views of one capture."""
 
     timeline: Timeline
+    evidence: Evidence
     most_trace_ids: int
     """Number of trace ids to collect for each question; 0: none."""
     trace_ids: dict[str, TraceIds] = field(default_factory=dict)
@@ -34,6 +41,8 @@ class Views:
     """Paths of the artifacts that the timeline has read."""
     unseen: set[str] = field(default_factory=set)
     """Targets that the timeline has not read to their end, because of a fault."""
+    unjudged: set[str] = field(default_factory=set)
+    """Targets that the findings are without, because of a fault."""
     unsearched: set[str] = field(default_factory=set)
     """Targets whose logs were not searched for trace ids to their end, because of a fault."""
 
@@ -45,13 +54,39 @@ class Views:
         if question.gives_logs and self.most_trace_ids:
             trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.most_trace_ids))
         return View(
-            self, document.target or question.target, self.timeline.reader(document.source, document.category), trace_ids
+            self,
+            document.target or question.target,
+            document.category,
+            self.timeline.reader(document.source, document.category),
+            trace_ids,
+            self.evidence.reader(document.source, document.category),
+            lambda: {**document.metadata, **document.findings.metadata},
         )
+
+    def sees(self, origin: Origin) -> bool:
+        """Return whether artifacts of this origin are read."""
+        return self.timeline.reader(*origin) is not None or self.evidence.reader(*origin) is not None
+
+    def see_again(self, file: Path, path: str, origin: Origin) -> bool:
+        """Read an artifact that an earlier process saved. Returns False if it cannot be read. Blocks."""
+        try:
+            metadata, entries = read_artifact(file)
+        except (OSError, ValueError):
+            return False
+        readers = self.timeline.reader(*origin), self.evidence.reader(*origin)
+        view = View(self, path, origin.category, readers[0], None, readers[1], lambda: metadata)
+        try:
+            while batch := list(islice(entries, ENTRIES_PER_BATCH)):
+                view.see(batch, encoded(batch))
+        except (OSError, ValueError):
+            return False
+        view.close(path, metadata)
+        return True
 
     def failed(self, targets: set[str], target: str) -> None:
         """Add `target` to `targets`, and log the current exception unless one of this capture was logged."""
         with self._lock:
-            is_first = not self.unseen and not self.unsearched
+            is_first = not self.unseen and not self.unsearched and not self.unjudged
             targets.add(target)
         if is_first:
             log.exception("the entries of %s could not be looked through; further such faults are not logged", target)
@@ -63,9 +98,14 @@ class View:
 
     views: Views
     target: str
+    category: str
     reader: Reader | None
     trace_ids: TraceIds | None
+    facts: FactReader | None = None
+    known: Callable[[], Mapping[str, Any]] = dict
+    """Returns the metadata that is known before the first entry."""
     _reader_works: bool = True
+    _begun: bool = False
 
     def see(self, batch: Entries, entries: Encoded) -> None:
         """Read a batch. `entries`: the same batch, encoded."""
@@ -75,6 +115,7 @@ class View:
         except Exception:  # a view must never cost evidence
             self._reader_works = False
             self.views.failed(self.views.unseen, self.target)
+        self._collect(batch, entries)
         try:
             if self.trace_ids is not None:
                 for piece in pieces(entries.block):
@@ -85,13 +126,37 @@ class View:
 
     def close(self, path: str, metadata: dict[str, Any]) -> None:
         """End the view: the document is saved as the artifact at `path`, with this metadata."""
-        if self.reader is None:
-            return
         try:
-            self.reader.close(path, metadata)
+            if self.facts is not None:
+                self.facts.close(path, metadata)
+                self.views.evidence.count(self.category, int(metadata["count"]))
+        except Exception:
+            self.views.failed(self.views.unjudged, self.target)
+        try:
+            if self.reader is not None:
+                self.reader.close(path, metadata)
         except Exception:
             self.views.failed(self.views.unseen, self.target)
         self.views.seen.add(path)
+
+    def _collect(self, batch: Entries, entries: Encoded) -> None:
+        """Collect the facts of a batch."""
+        try:
+            if self.facts is None:
+                return
+            if not self._begun:
+                self._begun = True
+                self.facts.begin(self.known())
+            self.facts.see(entries if isinstance(batch, Encoded) else Encoded(entries.block, codes_of(batch)))
+        except Exception:
+            self.facts = None
+            self.views.failed(self.views.unjudged, self.target)
+
+
+def codes_of(batch: list[Any]) -> bytes:
+    """Return the level codes of entries that are not encoded."""
+    levels = (entry.get("level") if isinstance(entry, dict) else None for entry in batch)
+    return bytes(LEVEL_CODES.index(level) if level in LEVEL_CODES else 0 for level in levels)
 
 
 def pieces(block: bytes, most: int = PIECE_BYTES) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ import orjson
 
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session.files import sync_directory
-from aletheia_operator.session.manifest import Artifact, Gap
+from aletheia_operator.session.manifest import Artifact, Gap, VerdictSummary
 from aletheia_operator.text.trace_ids import TraceIds
 
 
@@ -43,6 +43,8 @@ class Done:
     """Trace ids in its entries. None: they are not needed, or not known any more (see `to_line`)."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Origins by the artifact's path."""
+    verdict: VerdictSummary | None = None
+    """Headline and first findings, as the manifest has them. None: the question is not that of the findings."""
 
     def to_line(self, sealed: bool) -> dict[str, Any]:
         """Return the journal's line. In a sealed session it omits trace ids, which are content of log lines."""
@@ -54,6 +56,8 @@ class Done:
         }
         if self.trace_ids is not None and not sealed:
             line["trace_ids"] = self.trace_ids.to_json()
+        if self.verdict is not None:
+            line["verdict"] = self.verdict.to_json()
         return line
 
     @classmethod
@@ -65,6 +69,7 @@ class Done:
             tuple(Gap.model_validate(gap) for gap in line["gaps"]),
             TraceIds(**line["trace_ids"]) if "trace_ids" in line else None,
             {path: Origin(*origin) for path, origin in line.get("origins", {}).items()},
+            VerdictSummary.model_validate(line["verdict"]) if "verdict" in line else None,
         )
 
 

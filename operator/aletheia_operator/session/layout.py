@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
-SINGLES = ("timeline",)
+SINGLES = ("timeline", "findings")
 """Categories of which a session has exactly one file."""
 
 

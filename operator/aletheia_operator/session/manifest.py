@@ -5,13 +5,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aletheia_operator.api.status import ArtifactStatus, GapStatus, UploadStatus
+from aletheia_operator.api.status import ArtifactStatus, FindingStatus, GapStatus, UploadStatus
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.seal import Encryption
 
 Artifact = ArtifactStatus
 Gap = GapStatus
 Upload = UploadStatus
+
+
+class VerdictSummary(Model):
+    """What the findings say, as far as the manifest has it."""
+
+    headline: str
+    findings: list[FindingStatus] = Field(default_factory=list)
 
 
 class InvestigationReference(Model):
@@ -40,6 +47,10 @@ class Manifest(Model):
     upload: Upload | None = None
     """Where a copy of the session was uploaded to, before this manifest was written. None: it was not."""
     questions: int = 0
+    headline: str | None = None
+    """The first finding, or what was looked at without one. None: there is no evidence that could be judged."""
+    findings: list[FindingStatus] = Field(default_factory=list)
+    """The first findings; data/findings.json has all."""
     artifacts: list[Artifact] = Field(default_factory=list)
     gaps: list[Gap] = Field(default_factory=list)
 

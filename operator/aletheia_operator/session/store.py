@@ -216,8 +216,11 @@ class Session:
         ranks = {key: rank for rank, key in enumerate(order)}
         answers = list(self.done.values())
         answers.sort(key=lambda done: ranks.get(done.key, len(ranks)))
+        verdict = next((done.verdict for done in answers if done.verdict is not None), None)
         return self.manifest.model_copy(
             update={
+                "headline": verdict.headline if verdict else None,
+                "findings": verdict.findings if verdict else [],
                 "artifacts": [artifact for done in answers for artifact in done.artifacts],
                 "gaps": [gap for done in answers for gap in done.gaps],
             }

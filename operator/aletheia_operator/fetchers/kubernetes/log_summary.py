@@ -42,6 +42,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
     findings.summary = count.summary()
     findings.metadata |= {
         "levels": dict(count.levels),
+        "runs": [{"container": log.run.container, "run": log.run.number} for log in logs],
         "via": {str(log.run): log.via for log in sorted(logs, key=lambda log: str(log.run)) if log.via},
         "kept": _by_level(kept),
         "dropped": _by_level(total - kept),

@@ -1,0 +1,132 @@
+"""One session's evidence as rules read it: facts, and what belongs to what. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.evidence import Evidence
+from aletheia_operator.findings.finding import Subject
+from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.text.timestamps import format_time
+
+_GENERATED = ("ReplicaSet", "Job", "DaemonSet", "StatefulSet", "ReplicationController")
+
+
+@dataclass
+class Case:
+    """Evidence with its indexes. `namespace`: of the Investigation."""
+
+    evidence: Evidence
+    namespace: str
+    start: str = field(init=False)
+    end: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start, self.end = format_time(self.evidence.start), format_time(self.evidence.end)
+
+    def in_window(self, stamp: str | None) -> bool:
+        """Return whether a time lies in the window; an unknown one does."""
+        return not stamp or self.start[:19] <= stamp[:19] <= self.end[:19]
+
+    def pods(self) -> Iterator[tuple[Fact, Object]]:
+        """Yield the pods that are not healthy, and a few of the others."""
+        return self.evidence.objects.of("Pod")
+
+    def objects(self, *kinds: str) -> Iterator[tuple[Fact, Object]]:
+        return self.evidence.objects.of(*kinds)
+
+    def events(self, *reasons: str) -> Iterator[Event]:
+        return self.evidence.events.of(*reasons)
+
+    @cached_property
+    def by_subject(self) -> Mapping[Subject, list[Event]]:
+        """Return the events of each object."""
+        found: dict[Subject, list[Event]] = defaultdict(list)
+        for event in self.evidence.events.events:
+            found[event.subject].append(event)
+        return found
+
+    @cached_property
+    def _named(self) -> list[Subject]:
+        """Return the workloads, those with the longest names first."""
+        subjects = [one.subject for one in self.evidence.objects.workloads if one.subject is not None]
+        return sorted(subjects, key=lambda one: -len(one.name))
+
+    def workload(self, subject: Subject) -> Subject:
+        """Return the workload that an object belongs to; the object itself if none is known."""
+        objects, events = self.evidence.objects, self.evidence.events
+        known = objects.pods.get(subject.name) if subject.kind == "Pod" else objects.created.get((subject.kind, subject.name))
+        if known is not None and known.subject is not None:
+            return known.subject
+        if subject.kind == "Pod" and (owner := events.owners.get(subject.name)):
+            kind, _, name = owner.partition("/")
+            made_by = next((one for one in self._named if (one.kind.lower(), one.name) == (kind.lower(), name)), None)
+            return made_by or self.workload(Subject(_kind_of(kind), name))
+        if subject.kind in ("Pod", "ReplicaSet", "Job"):
+            made_by = next((one for one in self._named if subject.name.startswith(f"{one.name}-")), None)
+            return made_by or subject
+        return subject
+
+    def workload_of_pod(self, pod: str) -> Subject:
+        return self.workload(Subject("Pod", pod))
+
+
+def _kind_of(kind: str) -> str:
+    kinds = ("Deployment", "CronJob", "Pod", *_GENERATED)
+    return next((one for one in kinds if one.lower() == kind.lower()), kind)
+
+
+def clock(stamp: str | None) -> str:
+    """Return hours and minutes of a time, for a message."""
+    return stamp[11:16] if stamp else "?"
+
+
+def seconds_between(first: str | None, second: str | None) -> float | None:
+    """Return the seconds from one time to another; None if one is not known."""
+    if not first or not second:
+        return None
+    try:
+        return (parse(second) - parse(first)).total_seconds()
+    except ValueError:
+        return None
+
+
+def parse(stamp: str) -> datetime:
+    """Parse a time with any number of digits. Raises ValueError."""
+    return datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC)
+
+
+def earlier(*stamps: str | None) -> str | None:
+    """Return the earliest of the times that are known."""
+    return min((stamp for stamp in stamps if stamp), default=None)
+
+
+def shifted(stamp: str, seconds: float) -> str:
+    """Return a time so many seconds later."""
+    return format_time(parse(stamp) + timedelta(seconds=seconds))
+
+
+def containers_of(pod: Object) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], bool]]:
+    """Yield specification, status ({} without one) of each container, and whether it is an init container."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    for specs, statuses, is_init in (
+        ("initContainers", "initContainerStatuses", True),
+        ("containers", "containerStatuses", False),
+    ):
+        by_name = {one.get("name"): one for one in status.get(statuses) or []}
+        for container in spec.get(specs) or []:
+            yield container, by_name.get(container["name"]) or {}, is_init
+
+
+def condition_of(item: Object, kind: str) -> Mapping[str, Any]:
+    """Return a condition of an object's status; {} if it has none."""
+    conditions = (item.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one.get("type") == kind), {})
+
+
+def times(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,120 @@
+"""Facts about Kubernetes events: warnings, and those others that rules read."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.finding import Artifact, Link, Subject
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+
+MAX_WARNINGS = 5_000
+MAX_OTHERS = 1_000
+MAX_MESSAGE = 1_000
+TELLING = frozenset({
+    "ScalingReplicaSet", "SuccessfulRescale", "NodeNotReady", "NodeReady", "Killing", "Evicted", "Preempted",
+    "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "BackOff", "TooManyMissedTimes", "MissSchedule",
+    "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
+    "NodeHasInsufficientMemory", "NodeHasInsufficientPID",
+})  # fmt: skip
+"""Reasons of events that are no warnings and that rules read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Events that say the same of the same object. `field_path`: the part of a pod, for example `spec.containers{app}`."""
+
+    subject: Subject
+    reason: str
+    message: str
+    warning: bool
+    first: str
+    last: str
+    count: int
+    field_path: str
+    link: Link
+
+    @property
+    def container(self) -> str:
+        """Name of the container; '' if it is about none."""
+        return self.field_path.partition("{")[2].rstrip("}")
+
+
+@dataclass
+class EventFacts:
+    """The events that rules read, in order of their first time."""
+
+    events: list[Event] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    """Owner of each pod that is gone, `kind/name`, by the pod's name."""
+    warnings: int = 0
+    others: int = 0
+    left_out: int = 0
+
+    def add(self, event: Event) -> None:
+        """Keep an event, if there is room."""
+        if event.warning and self.warnings < MAX_WARNINGS:
+            self.warnings += 1
+        elif not event.warning and self.others < MAX_OTHERS:
+            self.others += 1
+        else:
+            self.left_out += 1
+            return
+        self.events.append(event)
+
+    def of(self, *reasons: str) -> Iterator[Event]:
+        """Yield the events with one of these reasons."""
+        return (event for event in self.events if event.reason in reasons)
+
+
+class EventReader:
+    """Reads an artifact of data/events."""
+
+    def __init__(self, facts: EventFacts, lock: threading.Lock) -> None:
+        self._facts = facts
+        self._lock = lock
+        self._artifact = Artifact()
+        self._count = 0
+        self._found: list[Event] = []
+
+    def begin(self, metadata: Mapping[str, Any]) -> None:
+        """Nothing is needed before the first entry."""
+
+    def see(self, entries: Encoded) -> None:
+        if not entries.count:
+            return
+        for encoded in entries.block.split(SEPARATOR):
+            link = Link(self._artifact, self._count)
+            self._count += 1
+            event = orjson.loads(encoded)
+            warning = event["type"] == "Warning"
+            if not warning and event["reason"] not in TELLING:
+                continue
+            if len(self._found) >= MAX_WARNINGS + MAX_OTHERS:
+                with self._lock:
+                    self._facts.left_out += 1
+                continue
+            involved = event["object"]
+            self._found.append(
+                Event(
+                    subject=Subject(str(involved.get("kind") or ""), str(involved.get("name") or "")),
+                    reason=str(event["reason"]),
+                    message=str(event["message"])[:MAX_MESSAGE],
+                    warning=warning,
+                    first=event["first"],
+                    last=event["last"],
+                    count=int(event["count"]),
+                    field_path=str(involved.get("fieldPath") or ""),
+                    link=link,
+                )
+            )
+
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        self._artifact.path = path
+        with self._lock:
+            for event in self._found:
+                self._facts.add(event)
+            for gone in metadata.get("pods_gone") or []:
+                self._facts.owners[str(gone["name"])] = str(gone.get("owner") or "")

@@ -1,0 +1,65 @@
+"""What the rules know: facts that are collected while a session's artifacts are saved, each with a link to its entry.
+
+Entries of a sealed session cannot be read back, so facts are collected in passing. Memory is bounded: what does not fit is
+counted in `left_out`. One reader reads one artifact; readers of several artifacts may work at the same time.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from aletheia_operator.findings.events import EventFacts, EventReader
+from aletheia_operator.findings.log_facts import LogFacts
+from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.objects import ObjectFacts, ObjectReader
+from aletheia_operator.text.batches import Encoded
+
+
+class Reader(Protocol):
+    """Reads one artifact's entries, in order, and then its metadata."""
+
+    def begin(self, metadata: Mapping[str, Any]) -> None:
+        """Take the metadata that is known before the first entry."""
+        ...
+
+    def see(self, entries: Encoded) -> None:
+        """Take the next entries, as they are written."""
+        ...
+
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        """End: the artifact is saved at `path`."""
+        ...
+
+
+@dataclass
+class Evidence:
+    """The facts of one session, of the window from `start` to `end`."""
+
+    start: datetime
+    end: datetime
+    objects: ObjectFacts = field(default_factory=ObjectFacts)
+    events: EventFacts = field(default_factory=EventFacts)
+    logs: LogFacts = field(default_factory=LogFacts)
+    seen: Counter[str] = field(default_factory=Counter)
+    """Number of entries by category."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, category: str, entries: int) -> None:
+        """Count the entries of an artifact that was saved."""
+        with self.lock:
+            self.seen[category] += entries
+
+    def reader(self, source: str, category: str) -> Reader | None:
+        """Return a reader for an artifact of this source and category; None if no rule reads such artifacts."""
+        match source, category:
+            case "kubernetes", "objects":
+                return ObjectReader(self.objects, self.lock)
+            case "kubernetes", "events":
+                return EventReader(self.events, self.lock)
+            case "kubernetes", "logs":
+                return LogReader(self.logs, self.lock, self.start, self.end)
+            case _:
+                return None

@@ -1,0 +1,87 @@
+"""What a rule returns: one claim about one object, with links to the entries that prove it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aletheia_operator.text.display import one_line
+
+Severity = Literal["critical", "error", "warning", "info"]
+Confidence = Literal["certain", "likely", "possible"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "error", "warning", "info")
+CONFIDENCES: tuple[Confidence, ...] = ("certain", "likely", "possible")
+MAX_MESSAGE = 300
+MAX_LINKS = 10
+
+
+@dataclass(eq=False)
+class Artifact:
+    """The artifact that entries are read from. Its `path` is known when it is saved."""
+
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry that proves something: its artifact, and its index there."""
+
+    artifact: Artifact
+    entry: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"artifact": self.artifact.path, "entry": self.entry}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A Kubernetes object by its kind and name, or a service that is known from traces or metrics alone."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+@dataclass
+class Finding:
+    """One claim.
+
+    `depth` orders causes before consequences: a node is 0, storage and configuration 10, a container 20, a probe 30, a service
+    40, a caller 50, numbers 60, a change 90. `pods` and `nodes`: names of those that it is about. `callees`: names of what it
+    says does not answer. `because`: the finding that explains this one.
+    """
+
+    rule: str
+    severity: Severity
+    confidence: Confidence
+    subject: Subject
+    message: str
+    depth: int
+    first_seen: str | None = None
+    links: tuple[Link, ...] = ()
+    remedy: str = ""
+    pods: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+    callees: frozenset[str] = frozenset()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    because: "Finding | None" = None
+
+    def to_json(self, namespace: str) -> dict[str, Any]:
+        """Return the finding as it is saved. `namespace`: of the Investigation."""
+        subject = {"kind": self.subject.kind, "name": one_line(self.subject.name, 253)}
+        if self.subject.kind != "Node":
+            subject["namespace"] = namespace
+        found: dict[str, Any] = {
+            "rule": self.rule,
+            "severity": self.severity,
+            "confidence": self.confidence,
+            "object": subject,
+            "message": one_line(self.message, MAX_MESSAGE),
+            "firstSeen": self.first_seen,
+            "evidence": [link.to_json() for link in self.links[:MAX_LINKS]],
+            "remedy": self.remedy or None,
+            "because": None if self.because is None else f"{self.because.rule} {self.because.subject}",
+            "details": dict(self.details) or None,
+        }
+        return {key: value for key, value in found.items() if value is not None}

@@ -1,0 +1,169 @@
+"""Reads the encoded entries of a pod's log. Only errors, and lines with words that tell, are decoded.
+
+It works in the thread that saves the entries. A search holds the interpreter's lock, so it is made in pieces.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.finding import Artifact, Link
+from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
+from aletheia_operator.findings.templates import BUCKETS, Templates
+from aletheia_operator.findings.words import any_word
+from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, SERIOUS_CODE, Encoded
+from aletheia_operator.text.trace_ids import TraceIds
+
+PIECE_BYTES = 256 * 1024
+MAX_DECODED = 50_000  # lines with words that tell, and that are no errors, of one artifact
+_QUIET = bytes(LEVEL_CODES.index(level) for level in ("TRACE", "DEBUG", "INFO"))
+_LOUD = bytes(code for code in range(len(LEVEL_CODES)) if code not in _QUIET)
+_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
+_HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
+
+
+class LogReader:
+    """Reads an artifact of data/logs."""
+
+    def __init__(self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime) -> None:
+        self._facts = facts
+        self._lock = lock
+        self._start = start
+        self._bucket_seconds = max(1.0, (end - start).total_seconds() / BUCKETS)
+        self._second, self._bucket = "", 0
+        self._artifact = Artifact()
+        self._pod = ""
+        self._heads: dict[bytes, RunFacts] = {}
+        self._runs: dict[tuple[str, int | None], RunFacts] = {}
+        self._templates = Templates()
+        self._errors = 0
+        self._count = 0
+        self._decoded = 0
+
+    def begin(self, metadata: Mapping[str, Any]) -> None:
+        """Take what is known before the first entry: the pod, and the runs that the log has."""
+        self._pod = str(metadata.get("pod") or "")
+        for run in metadata.get("runs") or ():
+            facts = self._run_of(run["container"], run.get("run"))
+            head = {"container": run["container"]} | ({} if run.get("run") is None else {"run": run["run"]})
+            if facts is not None:
+                self._heads[orjson.dumps(head)[1:-1] + b","] = facts
+
+    def see(self, entries: Encoded) -> None:
+        if not entries.count:
+            return
+        serious = [match.start() for match in _SERIOUS_CODES.finditer(entries.codes)]
+        telling = self._telling(entries) if self._decoded < MAX_DECODED else []
+        numbers = sorted({*serious, *telling})
+        if numbers:
+            lines = entries.block.split(b"\n")
+            for number in numbers:
+                self._see_entry(orjson.loads(lines[number].removesuffix(b",")), self._count + number)
+        self._remember_last(entries.block)
+        self._count += entries.count
+
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        self._artifact.path = path
+        facts = self._facts
+        with self._lock:
+            facts.pods.add(self._pod)
+            facts.lines += self._count
+            facts.levels.update({str(level): int(count) for level, count in (metadata.get("levels") or {}).items()})
+            facts.errors_of[self._pod] += self._errors
+            facts.templates.merge(self._templates)
+            for (container, run), found in self._runs.items():
+                if len(facts.runs) < MAX_RUNS:
+                    facts.runs[self._pod, container, run] = found
+                else:
+                    facts.left_out += 1
+
+    def _telling(self, entries: Encoded) -> Iterator[int]:
+        """Yield the numbers of the lines without a level, or with a warning, that have words that tell."""
+        block, codes = entries.block, entries.codes
+        if not any(code in codes for code in _LOUD):
+            return
+        pattern = any_word()
+        line, counted = 0, 0
+        for start, end in _pieces(block):
+            for match in pattern.finditer(block[start:end]):
+                at = start + match.start()
+                line, counted = line + block.count(b"\n", counted, at), at
+                if codes[line] in _LOUD and codes[line] < SERIOUS_CODE:
+                    self._decoded += 1
+                    yield line
+
+    def _see_entry(self, entry: Mapping[str, Any], index: int) -> None:
+        level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
+        text = str(entry.get("message") or entry.get("line") or "")
+        link = Link(self._artifact, index)
+        container, run = str(entry["container"]), entry.get("run")
+        if level in SERIOUS:
+            self._errors += 1
+            if (facts := self._run_of(container, run)) is not None:
+                line = Line(text[:MAX_WORDS], level, stamp, link)
+                facts.errors.append(line)
+                if level == "FATAL":
+                    facts.fatal = line
+        elif "head" in entry:
+            return  # a line of a stack trace: its head counts
+        template = self._templates.add(text, level, (self._pod, container), run or 0, stamp, link, self._bucket_of(stamp))
+        if template is not None and not template.trace_id and template.count == 1:
+            template.trace_id = _trace_id(entry)
+
+    def _run_of(self, container: str, run: int | None) -> RunFacts | None:
+        found = self._runs.get((container, run))
+        if found is None and len(self._runs) < MAX_RUNS:
+            found = self._runs[container, run] = RunFacts(self._pod, container, run)
+        return found
+
+    def _remember_last(self, block: bytes) -> None:
+        """Keep the last lines of each run in a block."""
+        for head, facts in self._heads.items():
+            found: list[tuple[int, int]] = []
+            at = len(block)
+            while len(found) < LAST_LINES and (at := block.rfind(head, 0, at)) >= 0:
+                start = block.rfind(b"\n", 0, at) + 1
+                if at - start in _HEAD_AT:
+                    end = block.find(b"\n", at)
+                    found.append((start, len(block) if end < 0 else end))
+                at = start
+            for start, end in reversed(found):
+                entry = orjson.loads(block[start:end].removesuffix(b","))
+                index = self._count + block.count(b"\n", 0, start)
+                text = str(entry.get("message") or entry.get("line") or "")[:MAX_WORDS]
+                link = Link(self._artifact, index)
+                line = Line(text, str(entry.get("level") or ""), str(entry["timestamp"] or ""), link, "head" in entry)
+                facts.lines.append(line)
+
+    def _bucket_of(self, stamp: str) -> int:
+        second = stamp[:19]
+        if second and second != self._second:
+            moment = datetime.fromisoformat(second).replace(tzinfo=UTC)
+            self._second = second
+            self._bucket = min(BUCKETS - 1, max(0, int((moment - self._start).total_seconds() // self._bucket_seconds)))
+        return self._bucket
+
+
+def _pieces(block: bytes) -> Iterator[tuple[int, int]]:
+    """Cut a block between lines into pieces; one line may be longer than a piece."""
+    start = 0
+    while len(block) - start > PIECE_BYTES:
+        end = block.rfind(b"\n", start, start + PIECE_BYTES) + 1
+        if end <= start:
+            end = block.find(b"\n", start + PIECE_BYTES) + 1
+        if end <= start:
+            break
+        yield start, end
+        start = end
+    yield start, len(block)
+
+
+def _trace_id(entry: Mapping[str, Any]) -> str:
+    """Return the first trace id in an entry; '' if it has none."""
+    ids = TraceIds(1)
+    ids.see(orjson.dumps(entry))
+    return next(iter(ids.seen), "")

@@ -1,0 +1,135 @@
+"""Facts about Kubernetes objects: their encoded forms, by kind. Of healthy pods a few of each workload are kept."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.finding import Artifact, Link, Subject
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+
+MAX_BYTES = 16 * 1024 * 1024
+HEALTHY_PODS = 3  # of each artifact that are kept
+Object = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Workload:
+    """The top of the owners of an artifact's objects; `subject` None: the objects belong to the namespace."""
+
+    subject: Subject | None = None
+    rollouts: list[Mapping[str, Any]] = field(default_factory=list)
+    pods: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One object. `encoded`: its JSON."""
+
+    kind: str
+    name: str
+    encoded: bytes
+    link: Link
+    workload: Workload
+
+    def item(self) -> Object:
+        found: Object = orjson.loads(self.encoded)
+        return found
+
+
+@dataclass
+class ObjectFacts:
+    """All objects, by kind."""
+
+    by_kind: dict[str, list[Fact]] = field(default_factory=lambda: defaultdict(list))
+    workloads: list[Workload] = field(default_factory=list)
+    pods: dict[str, Workload] = field(default_factory=dict)
+    """Workload of each pod, by name."""
+    created: dict[tuple[str, str], Workload] = field(default_factory=dict)
+    """Workload of each other object, by kind and name."""
+    nodes: dict[str, str] = field(default_factory=dict)
+    """Node of each pod, by name."""
+    counts: Counter[str] = field(default_factory=Counter)
+    left_out: int = 0
+    size_bytes: int = 0
+
+    def add(self, fact: Fact) -> None:
+        """Keep an object, if there is room."""
+        if self.size_bytes + len(fact.encoded) > MAX_BYTES:
+            self.left_out += 1
+            return
+        self.size_bytes += len(fact.encoded)
+        self.by_kind[fact.kind].append(fact)
+
+    def of(self, *kinds: str) -> Iterator[tuple[Fact, Object]]:
+        """Yield the objects of these kinds, decoded one at a time."""
+        for kind in kinds:
+            for fact in self.by_kind.get(kind, ()):
+                yield fact, fact.item()
+
+
+class ObjectReader:
+    """Reads an artifact of data/objects."""
+
+    def __init__(self, facts: ObjectFacts, lock: threading.Lock) -> None:
+        self._facts = facts
+        self._lock = lock
+        self._artifact = Artifact()
+        self._workload = Workload()
+        self._found: list[tuple[Fact, str]] = []
+        self._healthy = 0
+        self._count = 0
+
+    def begin(self, metadata: Mapping[str, Any]) -> None:
+        """Nothing is needed before the first entry."""
+
+    def see(self, entries: Encoded) -> None:
+        if not entries.count:
+            return
+        for encoded in entries.block.split(SEPARATOR):
+            item = orjson.loads(encoded)
+            kind, name = str(item["kind"]), str(item["metadata"]["name"])
+            node = str((item.get("spec") or {}).get("nodeName") or "") if kind == "Pod" else ""
+            keep = True
+            if kind == "Pod" and is_healthy(item):
+                self._healthy += 1
+                keep = self._healthy <= HEALTHY_PODS
+            link = Link(self._artifact, self._count)
+            self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), node))
+            self._count += 1
+
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        self._artifact.path = path
+        if metadata.get("kind"):
+            self._workload.subject = Subject(str(metadata["kind"]), str(metadata["name"]))
+        self._workload.rollouts = list(metadata.get("rollouts") or [])
+        facts = self._facts
+        with self._lock:
+            facts.workloads.append(self._workload)
+            for fact, node in self._found:
+                facts.counts[fact.kind] += 1
+                if fact.kind == "Pod":
+                    self._workload.pods += 1
+                    facts.pods[fact.name] = self._workload
+                    facts.nodes[fact.name] = node
+                elif self._workload.subject is not None:
+                    facts.created.setdefault((fact.kind, fact.name), self._workload)
+                if fact.encoded:
+                    facts.add(fact)
+
+
+def is_healthy(pod: Object) -> bool:
+    """Return whether nothing of a pod's status asks for a closer look."""
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp") or status.get("reason"):
+        return False
+    containers = [one for key in ("initContainerStatuses", "containerStatuses") for one in status.get(key) or []]
+    if any(one.get("restartCount") or (one.get("state") or {}).get("waiting") for one in containers):
+        return False
+    if status.get("phase") == "Succeeded":
+        return True
+    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
+    return bool(status.get("phase") == "Running" and ready)

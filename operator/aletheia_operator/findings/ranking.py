@@ -1,0 +1,58 @@
+"""Orders findings: causes before consequences, then by severity, how sure the rule is, and time. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from aletheia_operator.findings.case import seconds_between
+from aletheia_operator.findings.finding import CONFIDENCES, SEVERITIES, Finding, Subject
+
+SLACK_SECONDS = 120.0
+"""A consequence may be seen so long before its cause: clocks differ, and events are written late."""
+LEAST_DEPTH_BETWEEN = 5
+
+Calls = Mapping[Subject, set[Subject]]
+"""The workloads that each workload calls."""
+
+
+def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
+    """Return the findings in order, each with the finding that explains it."""
+    serious = [one for one in findings if one.severity != "info"]
+    for finding in serious:
+        causes = [one for one in serious if one is not finding and explains(one, finding, calls)]
+        finding.because = min(causes, key=_order, default=None)
+    for finding in serious:  # no circles
+        passed = {id(finding)}
+        above = finding.because
+        while above is not None and id(above) not in passed:
+            passed.add(id(above))
+            above = above.because
+        if above is not None:
+            finding.because = None
+    return sorted(findings, key=lambda one: (one.because is not None, *_order(one)))
+
+
+def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:
+    return (
+        SEVERITIES.index(finding.severity),
+        CONFIDENCES.index(finding.confidence),
+        finding.depth,
+        finding.first_seen or "9",
+        finding.rule,
+        finding.subject.name,
+    )
+
+
+def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
+    """Return whether a finding can be the consequence of another: of the same or a called workload, deeper, and not later."""
+    if cause.confidence == "possible" and finding.confidence == "certain":
+        return False
+    late = seconds_between(finding.first_seen, cause.first_seen)
+    if late is not None and late > SLACK_SECONDS:
+        return False
+    deeper = finding.depth - cause.depth >= LEAST_DEPTH_BETWEEN
+    if deeper and (cause.subject == finding.subject or cause.pods & finding.pods):
+        return True
+    if cause.nodes and cause.nodes & finding.nodes and deeper:
+        return True
+    if cause.subject.name in finding.callees and cause.depth < finding.depth:
+        return True
+    return deeper and finding.depth >= 30 and cause.depth <= 40 and cause.subject in calls.get(finding.subject, ())

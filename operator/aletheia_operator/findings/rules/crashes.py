@@ -1,0 +1,197 @@
+"""Containers that end and are started again: exit codes, signals, memory limits, and their last words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, times
+from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.findings.log_facts import Line, RunFacts
+from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.text.display import one_line
+
+SIGNALS = {
+    129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE",
+    137: "SIGKILL", 139: "SIGSEGV", 141: "SIGPIPE", 143: "SIGTERM", 159: "SIGSYS",
+}  # fmt: skip
+NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
+MAX_WORDS = 110
+OOM_LIKELY = "out of memory"
+
+
+@dataclass
+class _End:
+    """The ends of one container of a workload, over its pods. `state`: the latest `terminated` state."""
+
+    container: str
+    state: Mapping[str, Any]
+    fact: Fact
+    pod: Object
+    limit: str | None
+    is_init: bool
+    restarts: int = 0
+    alone: bool = True
+    down: bool = False
+    first: str | None = None
+    pods: set[str] = field(default_factory=set)
+    links: list[Link] = field(default_factory=list)
+    run: RunFacts | None = None
+
+
+def crashes(case: Case) -> Iterator[Finding]:
+    """Say how containers ended that were restarted, or that are down."""
+    ends: dict[tuple[Subject, str], _End] = {}
+    for fact, pod in case.pods():
+        subject = fact.workload.subject or Subject("Pod", fact.name)
+        for container, status, is_init in containers_of(pod):
+            end = _end_of(case, fact, pod, container, status, is_init)
+            if end is None:
+                continue
+            known = ends.setdefault((subject, end.container), end)
+            if known is not end:
+                _add(known, end)
+    for (subject, _), end in ends.items():
+        yield _finding(case, subject, end)
+
+
+def _end_of(
+    case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], status: Mapping[str, Any], is_init: bool
+) -> _End | None:
+    """Return how a container ended; None if it did not, or is over for good."""
+    state, restarts = status.get("state") or {}, int(status.get("restartCount") or 0)
+    now: Mapping[str, Any] | None = state.get("terminated")
+    last: Mapping[str, Any] | None = (status.get("lastState") or {}).get("terminated")
+    waits = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+    ended = now if now is not None and now.get("exitCode") and not waits else last or now
+    if ended is None or (now is ended and not ended.get("exitCode")):
+        return None
+    if (is_init and now is not None and not now.get("exitCode")) or pod["metadata"].get("deletionTimestamp"):
+        return None  # it did its work in the end, or is being removed
+    if not waits and not case.in_window(ended.get("finishedAt")):
+        return None
+    name = container["name"]
+    number = restarts if "running" not in state and last is not None and now is None else restarts - (ended is last)
+    subject = Subject("Pod", fact.name)
+    backs = [event for event in case.by_subject.get(subject, ()) if event.reason == "BackOff" and event.container == name]
+    run = _run_of(case, fact.name, name, max(0, number))
+    ready = condition_of(pod, "Ready").get("status") == "True"
+    return _End(
+        container=name,
+        state=ended,
+        fact=fact,
+        pod=pod,
+        limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
+        is_init=is_init,
+        restarts=restarts,
+        alone=len(pod["spec"].get("containers") or []) == 1,
+        down=waits or ("running" not in state and not ready),
+        first=earlier(ended.get("finishedAt"), *(event.first for event in backs)),
+        pods={fact.name},
+        links=[fact.link, *(event.link for event in backs[:1])],
+        run=run,
+    )
+
+
+def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
+    """Return what is known of a run's log; else of the latest one before it."""
+    runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
+    said = [run for run in runs if run.last_words() is not None and (run.run or 0) <= number]
+    return max(said, key=lambda run: run.run or 0, default=None)
+
+
+def _add(known: _End, end: _End) -> None:
+    """Add the end of the same container in another pod."""
+    known.restarts += end.restarts
+    known.down = known.down or end.down
+    known.first = earlier(known.first, end.first)
+    known.pods |= end.pods
+    known.links += end.links
+    later = str(end.state.get("finishedAt") or "") > str(known.state.get("finishedAt") or "")
+    if known.state.get("reason") != "OOMKilled" and (later or end.state.get("reason") == "OOMKilled"):
+        known.state, known.fact, known.run, known.pod = end.state, end.fact, end.run or known.run, end.pod
+
+
+def _finding(case: Case, subject: Subject, end: _End) -> Finding:
+    code, reason = int(end.state.get("exitCode") or 0), str(end.state.get("reason") or "")
+    words, link = _words(end)
+    title = subject.name if end.alone and not end.is_init else f"{subject.name}/{end.container}"
+    if end.is_init:
+        title = f"{subject.name}: init container {end.container}"
+    how = f"exit {code}"
+    if signal := SIGNALS.get(code):
+        how += f", {signal}"
+    if end.restarts:
+        how += f", {times(end.restarts, 'restart')}"
+    how += f" since {clock(end.first)}"
+    if len(end.pods) > 1:
+        how += f", in {len(end.pods)} pods"
+    rule, what, remedy = _kind(end, code, reason, words)
+    return Finding(
+        rule=rule,
+        severity=_severity(case, end, code),
+        confidence="certain",
+        subject=subject,
+        message=f"{title}: {what} ({how})",
+        depth=20,
+        first_seen=end.first,
+        links=tuple(dict.fromkeys([*end.links[:1], *([link] if link else []), *end.links[1:]])),
+        remedy=remedy,
+        pods=frozenset(end.pods),
+        details={"container": end.container, "exitCode": code, "restarts": end.restarts, "reason": reason},
+    )
+
+
+def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]:
+    """Return rule, words and remedy."""
+    said = f": {words}" if words else ""
+    if reason == "OOMKilled":
+        limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
+        return "OOMKilled", f"out of memory: killed at {limit}{said}", "raise the memory limit, or find what grows"
+    if reason in NOT_STARTED or code == 128:
+        what = one_line(str(end.state.get("message") or words), MAX_WORDS)
+        return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
+    if code in (126, 127):
+        return "CommandNotFound", f"its command cannot be run{said}", "correct the command, or the image"
+    if code == 139:
+        return "SegmentationFault", f"crashed with a segmentation fault{said}", ""
+    if code == 137:
+        return "Killed", f"killed, and not for its memory limit{said}", ""
+    if code == 143:
+        return "Terminated", f"stopped by SIGTERM, and started again{said}", ""
+    if code == 0:
+        return (
+            "EndsByItself",
+            f"ends by itself without an error, and is started again{said}",
+            "run it as a Job, or keep it running",
+        )
+    return "CrashLoop", words or "ends with an error, and says nothing", ""
+
+
+def _words(end: _End) -> tuple[str, Link | None]:
+    """Return the last words of the container, and their entry."""
+    line: Line | None = end.run.last_words() if end.run is not None else None
+    if line is not None:
+        level = "FATAL " if line.level == "FATAL" and "fatal" not in line.text.lower() else ""
+        return one_line(f"{level}{line.text}", MAX_WORDS), line.link
+    if message := str(end.state.get("message") or ""):
+        told = [one for one in message.splitlines() if one.strip()]
+        return one_line(told[-1] if told else "", MAX_WORDS), end.fact.link
+    return "", None
+
+
+def _severity(case: Case, end: _End, code: int) -> Severity:
+    """Return how bad it is: down now, restarted within the window, or over."""
+    owner = next((one for one in end.pod["metadata"].get("ownerReferences") or [] if one.get("kind") == "Job"), None)
+    if owner is not None:
+        status = next(
+            (job.get("status") or {} for _, job in case.objects("Job") if job["metadata"]["name"] == owner["name"]), {}
+        )
+        kinds = {one.get("type") for one in status.get("conditions") or [] if one.get("status") == "True"}
+        if "Failed" in kinds or "FailureTarget" in kinds:
+            return "critical"
+        return "info" if {"Complete", "SuccessCriteriaMet"} & kinds else "warning"
+    if end.down:
+        return "critical"
+    if code in (0, 143) and end.restarts <= 1:
+        return "info"
+    return "error"

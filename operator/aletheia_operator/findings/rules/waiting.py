@@ -1,0 +1,107 @@
+"""Containers that wait: images that cannot be pulled, configuration that does not exist, commands that cannot be run."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.text.display import one_line
+
+IMAGE = (
+    "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable",
+    "SignatureValidationFailed",
+)  # fmt: skip
+CONFIG = ("CreateContainerConfigError",)
+CREATE = ("CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError")
+_REGISTRY = (
+    ("not found", "the registry has no such image or tag"),
+    ("manifest unknown", "the registry has no such tag"),
+    ("no such host", "the registry's name cannot be resolved"),
+    ("unauthorized", "the registry refuses without credentials, or has no such repository"),
+    ("authorization failed", "the registry refuses the credentials, or has no such repository"),
+    ("authentication required", "the registry asks for credentials"),
+    ("denied", "the registry refuses access, or has no such repository"),
+    ("forbidden", "the registry refuses access"),
+    ("toomanyrequests", "the registry limits pulls"),
+    ("connection refused", "the registry does not answer"),
+    ("i/o timeout", "the registry does not answer in time"),
+    ("x509", "the registry's certificate is not trusted"),
+    ("no match for platform", "the image is not made for the node's architecture"),
+    ("never", "the image is not on the node, and imagePullPolicy is Never"),
+    ("couldn't parse image", "the image's name is not valid"),
+    ("invalid reference format", "the image's name is not valid"),
+)
+MAX_WORDS = 140
+
+
+def cannot_start(case: Case) -> Iterator[Finding]:
+    """Say why containers wait to be started."""
+    found: dict[tuple[Subject, str, str], Finding] = {}
+    for fact, pod in case.pods():
+        if pod["metadata"].get("deletionTimestamp"):
+            continue
+        for container, status, _ in containers_of(pod):
+            waiting = (status.get("state") or {}).get("waiting") or {}
+            finding = _of(case, fact, pod, container, waiting)
+            if finding is None:
+                continue
+            key = finding.subject, finding.rule, container["name"]
+            if (known := found.get(key)) is None:
+                found[key] = finding
+            else:
+                known.pods |= finding.pods
+                known.first_seen = earlier(known.first_seen, finding.first_seen)
+                known.links += finding.links
+    yield from found.values()
+
+
+def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Finding | None:
+    reason = str(waiting.get("reason") or "")
+    events = [one for one in case.by_subject.get(Subject("Pod", fact.name), ()) if one.container in ("", container["name"])]
+    if reason in IMAGE:
+        told = [
+            one for one in events if one.reason in ("Failed", "ErrImageNeverPull", "InspectFailed") and "mage" in one.message
+        ]
+        rule, what, remedy = "ImagePull", _image(container, reason, waiting, told), "correct the image, or the pull secret"
+    elif reason in CONFIG:
+        told = [one for one in events if one.reason == "Failed"]
+        message = one_line(str(waiting.get("message") or (told[-1].message if told else "")), MAX_WORDS)
+        rule, what = "ConfigMissing", f"cannot be configured: {message}"
+        remedy = "create what is missing, or correct its name or key"
+    elif reason in CREATE:
+        told = [one for one in events if one.reason == "Failed"]
+        message = one_line(str(waiting.get("message") or (told[-1].message if told else "")), MAX_WORDS)
+        rule, what, remedy = "ContainerCannotStart", f"cannot be started: {message}", "correct the command or the mounts"
+    else:
+        return None
+    subject = fact.workload.subject or Subject("Pod", fact.name)
+    first = earlier(*(one.first for one in told)) or pod["metadata"].get("creationTimestamp")
+    title = subject.name if len(pod["spec"].get("containers") or []) == 1 else f"{subject.name}/{container['name']}"
+    return Finding(
+        rule=rule,
+        severity="critical",
+        confidence="certain",
+        subject=subject,
+        message=f"{title}: {what} (since {clock(first)})",
+        depth=10,
+        first_seen=first,
+        links=(fact.link, *(one.link for one in told[:1])),
+        remedy=remedy,
+        pods=frozenset([fact.name]),
+        details={"container": container["name"], "reason": reason},
+    )
+
+
+def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any], told: list[Event]) -> str:
+    """Say which image cannot be pulled, and why by the registry's words."""
+    texts = [one.message for one in told if one.message.startswith("Failed to pull")] + [str(waiting.get("message") or "")]
+    text = texts[0].lower()
+    known = next((said for words, said in _REGISTRY if words in text), None)
+    if reason == "ErrImageNeverPull":
+        known = "it is not on the node, and imagePullPolicy is Never"
+    if reason == "InvalidImageName":
+        known = "its name is not valid"
+    why = known or one_line(texts[0], MAX_WORDS)
+    return f"image {one_line(str(container.get('image')), 100)} cannot be pulled: {why}"

@@ -1,0 +1,157 @@
+"""Groups log lines into templates: lines that differ in numbers, ids and names with digits alone are one. Pure, bounded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from aletheia_operator.findings.finding import Link
+from aletheia_operator.findings.words import CALLS, category_of, peer_of
+
+MAX_TEMPLATES = 1_000
+MAX_PLACES = 200  # containers of a template that are told apart
+MAX_SHAPE = 300  # characters of a line that its template is made of
+MAX_CACHED = 4_096
+BUCKETS = 24  # of the window, in which a template's lines are counted
+PEERS_LOOKED_FOR = 20  # lines of a template and container in which a host is looked for
+_DIGITS = str.maketrans("123456789", "000000000")
+SIMILAR = 0.7  # share of words that two templates must have alike to be shown as one
+
+
+@lru_cache(maxsize=1)
+def _varying() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(r"[\w.-]*\d[\w.-]*|\b[0-9a-f]{8,}\b|'[^']{40,}'|\"[^\"]{40,}\"", options)
+
+
+def shape_of(text: str) -> str:
+    """Return the template of a line: `#` stands for each word with a digit."""
+    return " ".join(_varying().sub("#", text[:MAX_SHAPE]).split())
+
+
+@dataclass
+class Place:
+    """Lines of a template in one container."""
+
+    pod: str
+    container: str
+    link: Link
+    first: str
+    last: str
+    count: int = 0
+    peers: dict[str, int] = field(default_factory=dict)
+    """Hosts that the lines say do not answer, with the number of lines that were looked at."""
+    runs: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Template:
+    """Lines that are alike. `level`: of the first; '' without a level."""
+
+    shape: str
+    level: str
+    category: str
+    example: str
+    trace_id: str = ""
+    count: int = 0
+    places: dict[tuple[str, str], Place] = field(default_factory=dict)
+    histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    @property
+    def first(self) -> Place:
+        """The place of the first line."""
+        return min(self.places.values(), key=lambda place: place.first)
+
+    @property
+    def last(self) -> str:
+        return max(place.last for place in self.places.values())
+
+    @property
+    def pods(self) -> set[str]:
+        return {place.pod for place in self.places.values()}
+
+
+@dataclass
+class Templates:
+    """The templates of one reader, or of all of them."""
+
+    by_shape: dict[tuple[str, str], Template] = field(default_factory=dict)
+    left_out: int = 0
+    """Lines without a template: there were too many."""
+    _shapes: dict[str, str] = field(default_factory=dict)
+
+    def add(
+        self, text: str, level: str, place: tuple[str, str], run: int, stamp: str, link: Link, bucket: int
+    ) -> Template | None:
+        """Count a line. `place`: pod and container. Returns its template; None if there are too many."""
+        key = text[:MAX_SHAPE].translate(_DIGITS)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= MAX_CACHED:
+                self._shapes.clear()
+            shape = self._shapes[key] = shape_of(text)
+        template = self.by_shape.get((shape, level))
+        if template is None:
+            if len(self.by_shape) >= MAX_TEMPLATES:
+                self.left_out += 1
+                return None
+            template = self.by_shape[shape, level] = Template(shape, level, category_of(text), text[:MAX_SHAPE])
+        found = template.places.get(place)
+        if found is None:
+            if len(template.places) >= MAX_PLACES:
+                return template
+            found = template.places[place] = Place(*place, link, stamp, stamp)
+        template.count += 1
+        template.histogram[bucket] += 1
+        found.count += 1
+        found.last = max(found.last, stamp)
+        if len(found.runs) < 20:
+            found.runs.add(run)
+        if template.category in CALLS and found.count <= PEERS_LOOKED_FOR and (peer := peer_of(text)):
+            found.peers[peer] = found.peers.get(peer, 0) + 1
+        return template
+
+    def merge(self, other: "Templates") -> None:
+        """Take the templates of another artifact."""
+        self.left_out += other.left_out
+        for key, template in other.by_shape.items():
+            known = self.by_shape.get(key)
+            if known is None:
+                if len(self.by_shape) >= MAX_TEMPLATES:
+                    self.left_out += template.count
+                    continue
+                self.by_shape[key] = template
+                continue
+            known.count += template.count
+            known.trace_id = known.trace_id or template.trace_id
+            known.histogram = [a + b for a, b in zip(known.histogram, template.histogram, strict=True)]
+            for place, found in template.places.items():
+                if place in known.places or len(known.places) < MAX_PLACES:
+                    known.places.setdefault(place, found)
+
+
+def alike(one: str, other: str) -> bool:
+    """Return whether two templates are variants of one line: as many words, the same first word, most of the others alike."""
+    words, others = one.split(), other.split()
+    if len(words) != len(others) or not words or words[0] != others[0]:
+        return False
+    return sum(a == b for a, b in zip(words, others, strict=True)) / len(words) >= SIMILAR
+
+
+def grouped(templates: Iterable[Template]) -> list[list[Template]]:
+    """Group templates that are variants of one line, the most frequent first."""
+    groups: dict[tuple[int, str, str], list[list[Template]]] = {}
+    for template in sorted(templates, key=lambda one: (-one.count, one.shape)):
+        words = template.shape.split()
+        same_start = groups.setdefault((len(words), words[0] if words else "", template.level), [])
+        for group in same_start:
+            if group[0].category == template.category and alike(group[0].shape, template.shape):
+                group.append(template)
+                break
+        else:
+            same_start.append([template])
+    found = [group for same_start in groups.values() for group in same_start]
+    return sorted(found, key=lambda group: -sum(one.count for one in group))

@@ -1,0 +1,89 @@
+"""From evidence to a verdict: all rules, ranked, with the headline. Pure; call it in a thread."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.findings.case import Case, times
+from aletheia_operator.findings.evidence import Evidence
+from aletheia_operator.findings.finding import SEVERITIES, Finding
+from aletheia_operator.findings.ranking import ranked
+from aletheia_operator.findings.rules import RULES, Rule
+from aletheia_operator.text.display import one_line
+
+log = logging.getLogger(__name__)
+
+MAX_HEADLINE = 160
+MAX_FINDINGS = 200
+SHOWN = 5
+"""Findings that stand in the status."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says. `failed`: names of rules that failed, and so judged nothing."""
+
+    headline: str
+    findings: list[Finding]
+    looked_at: str
+    top_errors: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    left_out: int = 0
+
+
+def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule] = RULES) -> Verdict:
+    """Apply the rules. `missing`: number of gaps of the capture. A rule that fails is named; the others count."""
+    case = Case(evidence, namespace)
+    found: list[Finding] = []
+    failed = []
+    for rule in rules:
+        try:
+            found += list(rule(case))
+        except Exception:
+            log.exception("rule %s failed", rule.__name__)
+            failed.append(rule.__name__)
+    ordered = ranked(found, {})
+    looked_at = looked_at_of(evidence)
+    left_out = max(0, len(ordered) - MAX_FINDINGS)
+    return Verdict(
+        headline_of(ordered, evidence, looked_at, missing, failed), ordered[:MAX_FINDINGS], looked_at, failed=failed,
+        left_out=left_out,
+    )  # fmt: skip
+
+
+def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str, missing: int, failed: Sequence[str]) -> str:
+    """Return the first finding's message; else what was looked at without finding trouble, or a cause."""
+    first = next((one for one in findings if one.severity != "info"), None)
+    if first is not None:
+        return one_line(first.message, MAX_HEADLINE)
+    if not evidence.seen.total():
+        return one_line(f"nothing to judge: no evidence was captured ({times(missing, 'gap')})", MAX_HEADLINE)
+    unsure = f"; not judged: {times(missing, 'gap')}" if missing else ""
+    unsure += f"; {times(len(failed), 'rule')} failed" if failed else ""
+    errors = evidence.logs.levels["ERROR"] + evidence.logs.levels["FATAL"]
+    what = "no cause found in" if errors or missing or failed else "no trouble found:"
+    return one_line(f"{what} {looked_at}{unsure}", MAX_HEADLINE)
+
+
+def looked_at_of(evidence: Evidence) -> str:
+    """Say what was looked at, for example: 3 pods, 12,400 lines, 0 errors."""
+    objects, logs = evidence.objects, evidence.logs
+    parts = []
+    pods = max(objects.counts["Pod"], len(logs.pods))
+    if pods:
+        parts.append(times(pods, "pod"))
+    if logs.pods:
+        errors = logs.levels["ERROR"] + logs.levels["FATAL"]
+        parts += [f"{logs.lines:,} line{'' if logs.lines == 1 else 's'}", times(errors, "error")]
+    if evidence.seen["events"]:
+        parts.append(times(evidence.seen["events"], "event"))
+    if evidence.seen["objects"]:
+        parts.append(times(evidence.seen["objects"], "object"))
+    return ", ".join(parts) or "nothing"
+
+
+def most_severe(findings: Sequence[Finding]) -> str:
+    """Return the highest severity; `info` without findings."""
+    return min((one.severity for one in findings), key=SEVERITIES.index, default="info")

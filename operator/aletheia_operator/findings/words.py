@@ -1,0 +1,119 @@
+"""What lines of logs say in words that every program shares: refused, timed out, not resolved, expired, full. Pure.
+
+All patterns are RE2's: their time is linear in the text, whatever it says.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+MAX_TEXT = 600  # characters of a line that are looked at
+
+WORDS = {
+    "certificate": r"certificate has expired|x509: |CERTIFICATE_VERIFY_FAILED|certificate verify failed|unknown authority"
+    r"|PKIX path|SSLHandshakeException|tls: (?:bad|expired|failed|unknown|handshake|first record)"
+    r"|certificate is not (?:yet )?valid|CertificateExpiredException|self[- ]signed certificate"
+    r"|remote error: tls|CERT_HAS_EXPIRED",
+    "credentials": r"token (?:has |is )?expired|jwt expired|ExpiredToken|TokenExpired|invalid_grant|Signature has expired"
+    r"|ExpiredSignature|credentials? (?:have |has )?expired|password authentication failed|Access denied for user"
+    r"|authentication failed|invalid (?:username or )?password|401 Unauthorized|InvalidAccessKeyId|SignatureDoesNotMatch"
+    r"|NOAUTH|WRONGPASS|role \S+ does not exist",
+    "dns": r"no such host|could not resolve|couldn't resolve|Name or service not known|Temporary failure in name resolution"
+    r"|EAI_AGAIN|ENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
+    r"|failed to lookup address|Name does not resolve|host not found in upstream|getaddrinfo failed"
+    r"|could not translate host name",
+    "refused": r"connection refused|ECONNREFUSED|actively refused|failed to connect|Connect call failed|unable to connect"
+    r"|could not connect|cannot connect|can't connect|no healthy upstream|no live upstreams|connect error",
+    "timeout": r"i/o timeout|timed out|ETIMEDOUT|deadline exceeded|SocketTimeoutException|ConnectTimeout|ReadTimeout"
+    r"|connect timeout|TimeoutError|Client\.Timeout|upstream request timeout|timeout awaiting|timeout expired",
+    "unreachable": r"no route to host|EHOSTUNREACH|network is unreachable|ENETUNREACH|connection reset by peer|ECONNRESET"
+    r"|broken pipe|EPIPE|upstream prematurely closed",
+    "connections": r"too many connections|remaining connection slots|pool exhausted|QueuePool limit|Connection is not available"
+    r"|too many clients|connection pool (?:is )?(?:full|timeout)|max_connections",
+    "locks": r"deadlock detected|Deadlock found|Lock wait timeout|could not obtain lock|database is locked",
+    "memory": r"OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
+    r"|memory allocation of \d+ bytes failed",
+    "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error",
+    "files": r"too many open files|EMFILE",
+    "permission": r"permission denied|EACCES|Operation not permitted|EPERM|is forbidden: User",
+    "address": r"address already in use|EADDRINUSE|Only one usage of each socket address",
+    "missing": r"no such file or directory|ENOENT|FileNotFoundError|Cannot find module|ModuleNotFoundError"
+    r"|ClassNotFoundException|NoClassDefFoundError|exec format error|executable file not found"
+    r"|cannot open shared object file|command not found",
+    "settings": r"(?:environment variable|env var|setting|config(?:uration)?(?: key| value)?) \S{0,80} ?(?:is )?"
+    r"(?:not set|missing|required|invalid)|missing required|is required but|KeyError: '[A-Z_]+'|unknown flag|invalid config"
+    r"|failed to (?:load|parse) config|relation \S+ does not exist|no such table|Unknown column|column \S+ does not exist",
+    "clock": r"clock skew|clock (?:has )?(?:jumped|stepped|moved|went)|time (?:has )?(?:jumped|went|moved) (?:back|forward)"
+    r"|Clock drift|RequestTimeTooSkewed|token used before issued|not yet valid|skew too great",
+    "limited": r"Too Many Requests|rate limit|ThrottlingException|Throttled|RESOURCE_EXHAUSTED|quota exceeded",
+}  # fmt: skip
+"""Patterns by category; the first that matches counts. Upper and lower case are alike."""
+
+CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
+"""Categories about a program that is called."""
+
+_HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
+_PEERS = (
+    r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
+    r"lookup " + _HOST,
+    r"(?:https?|grpc|postgres(?:ql)?|mysql|redis|amqp|mongodb|nats|tcp|jdbc:[a-z]+)://(?:[^@/\s]{1,100}@)?" + _HOST,
+    r"(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|EHOSTUNREACH)[: ]+" + _HOST,
+    r"host(?:name)?[=:]? ?['\"]?" + _HOST,
+    r"resolve (?:host(?:name)?:? )?['\"]?" + _HOST,
+    r"UnknownHostException: " + _HOST,
+    r"(?:connect(?:ing|ion)?|connected) (?:to|with) (?:server (?:at|on) )?['\"(]?(?:[A-Za-z]+/)?" + _HOST,
+    r"\b([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
+    r"\b((?:\d{1,3}\.){3}\d{1,3}):\d{2,5}\b",
+    r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
+)
+_NO_PEERS = frozenset({
+    "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is", "request",
+    "call", "read", "write", "not", "error", "upstream", "tcp", "http", "https", "service", "was", "operation", "on",
+})  # fmt: skip
+
+
+def _options() -> Any:
+    import re2  # not at start: it takes memory, and an idle operator needs none of it
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    return options
+
+
+@lru_cache(maxsize=1)
+def _by_category() -> Any:
+    import re2
+
+    return re2.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in WORDS.items()), _options())
+
+
+@lru_cache(maxsize=1)
+def any_word() -> Any:
+    """Return a pattern over bytes that matches where any of the words stands."""
+    import re2
+
+    return re2.compile("|".join(WORDS.values()).encode(), _options())
+
+
+@lru_cache(maxsize=1)
+def _peers() -> tuple[Any, ...]:
+    import re2
+
+    return tuple(re2.compile(pattern, _options()) for pattern in _PEERS)
+
+
+def category_of(text: str) -> str:
+    """Return the category of a line; '' for a line without such words."""
+    match = _by_category().search(text[:MAX_TEXT])
+    return match.lastgroup or "" if match else ""
+
+
+def peer_of(text: str) -> str:
+    """Return the host that a line says does not answer, in small letters; '' if it names none."""
+    text = text[:MAX_TEXT]
+    for pattern in _peers():
+        for match in pattern.finditer(text):
+            host = match.group(1).lower().rstrip(".")
+            if host not in _NO_PEERS and not host.isdigit() and len(host) > 1:
+                return str(host)
+    return ""

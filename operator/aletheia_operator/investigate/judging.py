@@ -1,0 +1,118 @@
+"""The findings step: judges what was captured, and saves data/findings.json. A fault here costs no evidence: it is a gap."""
+
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.status import FindingStatus
+from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
+from aletheia_operator.findings import Verdict, judge
+from aletheia_operator.findings.verdict import SHOWN
+from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS
+from aletheia_operator.investigate.budget import Usage
+from aletheia_operator.investigate.gaps import internal_error
+from aletheia_operator.investigate.order import Order, Tools
+from aletheia_operator.investigate.records import Records
+from aletheia_operator.investigate.saving import Answer, Saver
+from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.investigate.views import Views
+from aletheia_operator.session import Session, VerdictSummary
+
+FINDINGS_KEY = "findings"
+FINDINGS = Question("Findings", FINDINGS_KEY, "findings", {})
+SEALED = "sealed: see data/findings.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judges one session."""
+
+    order: Order
+    session: Session
+    tools: Tools
+    views: Views
+    saver: Saver
+    records: Records
+
+    async def make(self) -> None:
+        """Save the findings, unless they are done or there is nothing to judge."""
+        done = self.session.done
+        origins = [origin for one in done.values() for origin in one.origins.values()]
+        if FINDINGS_KEY in done or not any(self.views.sees(origin) for origin in origins):
+            return
+        answer = Answer()
+        if self.session.progress.deaths[FINDINGS_KEY] >= MOST_DEATHS:
+            answer.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, GIVEN_UP))
+            await self.records.done(answer.done(FINDINGS))
+            return
+        await self.records.keep(self.session.record_begun, FINDINGS_KEY)
+        summary = None
+        try:
+            unread = await in_thread(self.tools.saving, self._see_again)
+            verdict = await in_thread(self.tools.saving, self._judge)
+            summary = self._summary(verdict)
+            document = self._document(verdict, unread)
+            await self.saver.save(FINDINGS, document, answer, Usage())
+        except Exception:
+            log.exception("the findings of session %s could not be made", self.session.manifest.session_id)
+            answer.missing.append(internal_error("findings"))
+        await self.records.done(replace(answer.done(FINDINGS), verdict=summary))
+
+    def _see_again(self) -> list[str]:
+        """Read the files that an earlier process saved. Returns the paths of those that cannot be read."""
+        unread = []
+        for done in self.session.done.values():
+            kept = {artifact.path for artifact in done.artifacts}
+            for path, origin in done.origins.items():
+                wanted = path in kept and path not in self.views.seen and self.views.sees(origin)
+                if wanted and not self.views.see_again(self.session.path / path, path, origin):
+                    unread.append(path)
+        return unread
+
+    def _judge(self) -> Verdict:
+        gaps = [gap for done in self.session.done.values() for gap in done.gaps if gap.severity == "gap"]
+        return judge(self.views.evidence, self.order.owner.namespace, len(gaps))
+
+    def _summary(self, verdict: Verdict) -> VerdictSummary:
+        """Return what the manifest and the status say. Of a sealed session they quote nothing."""
+        namespace = self.order.owner.namespace
+        shown = [_status(one.to_json(namespace)) for one in verdict.findings[:SHOWN]]
+        if self.session.seal is None:
+            return VerdictSummary(headline=verdict.headline, findings=shown)
+        quiet = [one.model_copy(update={"message": SEALED, "evidence": []}) for one in shown]
+        first = shown[0] if shown and shown[0].severity != "info" else None
+        said = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
+        return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
+
+    def _document(self, verdict: Verdict, unread: list[str]) -> Document:
+        findings = Findings(summary=verdict.headline)
+        if verdict.failed or self.views.unjudged:
+            what = ", ".join([*verdict.failed, *sorted(self.views.unjudged)[:3]])
+            message = f"a fault of the operator's own, which its log has: the findings are without {what}"
+            findings.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, message))
+        owner = self.order.owner
+        metadata = {
+            "investigation": owner.name,
+            "namespace": owner.namespace,
+            "headline": verdict.headline,
+            "looked_at": verdict.looked_at,
+            "not_read": unread,
+            "left_out": verdict.left_out,
+            "changes": verdict.changes,
+            "top_errors": verdict.top_errors,
+        }
+        entries = [one.to_json(owner.namespace) for one in verdict.findings]
+        return Document("findings", "aletheia", ("findings",), metadata, _batch(entries), findings)
+
+
+def _status(finding: dict[str, Any]) -> FindingStatus:
+    fields = FindingStatus.model_fields
+    return FindingStatus.model_validate({key: value for key, value in finding.items() if key in fields or key == "firstSeen"})
+
+
+async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
+    yield entries

@@ -1,0 +1,188 @@
+"""Evidence for tests of findings: objects, events and log lines as a real cluster writes them, read as a capture reads them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings import Evidence, Verdict, judge
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.marks import codes_of
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+
+START, END = datetime(2026, 11, 22, 14, tzinfo=UTC), datetime(2026, 11, 22, 15, tzinfo=UTC)
+NAMESPACE = "shop"
+Object = dict[str, Any]
+
+
+def at(minute: float) -> str:
+    """A time of the window, so many minutes after its start."""
+    return f"2026-11-22T14:{int(minute):02}:{int(minute % 1 * 60):02}Z"
+
+
+@dataclass
+class Incident:
+    """What was captured of an incident. `parts` are documents: source, category, path, metadata, entries."""
+
+    objects: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
+    rollouts: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
+    shared: list[Object] = field(default_factory=list)
+    events: list[Object] = field(default_factory=list)
+    logs: dict[str, list[tuple[str, int, Sequence[str]]]] = field(default_factory=dict)
+    more: list[tuple[str, str, str, Object, list[Any]]] = field(default_factory=list)
+    gone: list[Object] = field(default_factory=list)
+    missing: int = 0
+    files: dict[str, list[Any]] = field(default_factory=dict)
+    """Entries of each artifact by its path, after `judged`."""
+
+    def add(self, *items: Object, of: tuple[str, str] = ("Deployment", "web")) -> "Incident":
+        """Add objects of a workload."""
+        self.objects.setdefault(of, []).extend(items)
+        return self
+
+    def add_event(self, *events: Object) -> "Incident":
+        self.events.extend(events)
+        return self
+
+    def log(self, pod: str, *lines: str, container: str = "app", run: int = 0) -> "Incident":
+        """Add lines `TIME TEXT` of one run, each time so many minutes after the window's start."""
+        self.logs.setdefault(pod, []).append((container, run, lines))
+        return self
+
+    def evidence(self) -> Evidence:
+        evidence = Evidence(START, END)
+        for (kind, name), items in self.objects.items():
+            metadata = {"kind": kind, "name": name, "rollouts": self.rollouts.get((kind, name), [])}
+            self._read(evidence, "kubernetes", "objects", f"data/objects/{kind}_{name}.json", metadata, items)
+        if self.shared:
+            self._read(evidence, "kubernetes", "objects", "data/objects/namespace.json", {}, self.shared)
+        if self.events or self.gone:
+            events = sorted(self.events, key=lambda event: event["first"])
+            self._read(evidence, "kubernetes", "events", "data/events/shop.json", {"pods_gone": self.gone}, events)
+        for pod, runs in self.logs.items():
+            self._read_logs(evidence, pod, runs)
+        for source, category, path, metadata, entries in self.more:
+            self._read(evidence, source, category, path, metadata, entries)
+        return evidence
+
+    def judged(self) -> Verdict:
+        return judge(self.evidence(), NAMESPACE, self.missing)
+
+    def _read(
+        self, evidence: Evidence, source: str, category: str, path: str, metadata: Mapping[str, Any], entries: list[Any]
+    ) -> None:
+        self.files[path] = entries
+        reader = evidence.reader(source, category)
+        assert reader is not None
+        reader.begin(metadata)
+        for first in range(0, len(entries), 100):
+            some = entries[first : first + 100]
+            reader.see(Encoded(SEPARATOR.join(map(orjson.dumps, some)), bytes(len(some))))
+        reader.close(path, metadata)
+        evidence.count(category, len(entries))
+
+    def _read_logs(self, evidence: Evidence, pod: str, runs: list[tuple[str, int, Sequence[str]]]) -> None:
+        reader = evidence.reader("kubernetes", "logs")
+        assert reader is not None
+        path, entries, levels = f"data/logs/{pod}.json", [], dict[str, int]()
+        reader.begin({"pod": pod, "runs": [{"container": container, "run": run} for container, run, _ in runs]})
+        for container, run, lines in runs:
+            block = parsed(container, run, lines, levels)
+            reader.see(block)
+            entries += [json.loads(one) for one in block.block.split(SEPARATOR)] if block.count else []
+        self.files[path] = entries
+        reader.close(path, {"pod": pod, "levels": levels})
+        evidence.count("logs", len(entries))
+
+
+def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int]) -> Encoded:
+    """Lines as the operator's own parser makes entries of them. Adds their levels to `levels`."""
+    settings = RunSettings(container, run, False, "2026-11-22T14:00:00.000000000Z", "2026-11-22T15:00:00.000000000Z", 65_536)
+    parser = RunParser(settings)
+    text = ""
+    for number, line in enumerate(lines):
+        minute, _, words = line.partition(" ")
+        text += f"{at(float(minute))[:-1]}.{number:09}Z {words}\n"
+    found = [parser.feed(text.encode()), parser.end_run()] if text else []
+    for level, count in parser.count.levels.items():
+        levels[level] = levels.get(level, 0) + count
+    blocks = [one for one in found if one.marks]
+    return Encoded(SEPARATOR.join(one.block for one in blocks), b"".join(codes_of(one.marks) for one in blocks))
+
+
+def event(reason: str, message: str, name: str = "web-1-a", kind: str = "Pod", **more: Any) -> Object:
+    """An event as data/events has it. `container`: the part of the pod; `minute`, `until`, `count`, `type`."""
+    involved = {"kind": kind, "name": name, "namespace": NAMESPACE}
+    if container := more.pop("container", None):
+        involved["fieldPath"] = f"spec.containers{{{container}}}"
+    first, until = more.pop("minute", 28), more.pop("until", None)
+    return {
+        "first": at(first),
+        "last": at(first if until is None else until),
+        "count": more.pop("count", 1),
+        "type": more.pop("type", "Warning"),
+        "reason": reason,
+        "message": message,
+        "object": involved,
+        "raw": [],
+        **more,
+    }
+
+
+def pod(name: str = "web-1-a", *statuses: Object, of: str = "web-1", kind: str = "ReplicaSet", **more: Any) -> Object:
+    """A pod with one container for each status; ready if all of these are. `spec`, `status`, `labels` are added."""
+    ready = all(one.get("ready", True) for one in statuses)
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": at(20)}
+    if not ready:
+        condition |= {"reason": "ContainersNotReady", "message": "containers with unready status: [app]"}
+    containers = [{"name": one["name"], "image": f"shop/{one['name']}:2", **one.pop("spec", {})} for one in statuses]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "uid": f"uid-{name}",
+            "labels": more.pop("labels", {"app": "web"}),
+            "creationTimestamp": at(1),
+            "ownerReferences": [{"kind": kind, "name": of, "controller": True}],
+            **more.pop("metadata", {}),
+        },
+        "spec": {"nodeName": "n1", "containers": containers, **more.pop("spec", {})},
+        "status": {
+            "phase": "Running",
+            "conditions": [condition],
+            "containerStatuses": [dict(one) for one in statuses],
+            **more.pop("status", {}),
+        },
+    }
+
+
+def running(name: str = "app", restarts: int = 0, last: Object | None = None, ready: bool = True, **more: Any) -> Object:
+    """The status of a container that runs. `last`: how its run before ended."""
+    found = {
+        "name": name,
+        "ready": ready,
+        "restartCount": restarts,
+        "started": True,
+        "state": {"running": {"startedAt": at(2)}},
+    }
+    return found | ({"lastState": {"terminated": last}} if last else {}) | more
+
+
+def waiting(
+    reason: str, message: str = "", name: str = "app", restarts: int = 0, last: Object | None = None, **more: Any
+) -> Object:
+    """The status of a container that waits."""
+    state = {"waiting": {"reason": reason, "message": message}}
+    found = {"name": name, "ready": False, "restartCount": restarts, "started": False, "state": state}
+    return found | ({"lastState": {"terminated": last}} if last else {}) | more
+
+
+def ended(code: int, reason: str = "Error", minute: float = 28, **more: Any) -> Object:
+    """A `terminated` state."""
+    return {"exitCode": code, "reason": reason, "startedAt": at(max(0, minute - 1)), "finishedAt": at(minute), **more}
