@@ -6,12 +6,12 @@ from pathlib import Path
 
 from aletheia_operator.scratch import write_all
 
-_TEMPORARY_SUFFIX = ".part"
+TEMPORARY_SUFFIX = ".part"
 
 
 def temporary(path: Path) -> Path:
     """Return the name under which a file is written until it is complete."""
-    return path.with_name(path.name + _TEMPORARY_SUFFIX)
+    return path.with_name(path.name + TEMPORARY_SUFFIX)
 
 
 def open_new(path: Path) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aletheia_operator.session.files import make_directory, sync_directory
+from aletheia_operator.session.files import TEMPORARY_SUFFIX, make_directory, sync_directory
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy, lock_directory, unlock
 
@@ -68,7 +68,7 @@ def discard_tree(path: Path) -> None:
 
 
 def remove_leftovers(layout: SessionLayout) -> None:
-    """Remove staged directories that no process has locked."""
+    """Remove what killed processes left: staged directories, and unfinished files of finished sessions, unless locked."""
     if not layout.sessions.is_dir():
         return
     for path in list(layout.sessions.glob(f"{_PREFIX}*")):
@@ -80,6 +80,13 @@ def remove_leftovers(layout: SessionLayout) -> None:
             shutil.rmtree(path, ignore_errors=True)
         finally:
             unlock(descriptor)
+    for path in list(layout.sessions.glob(f"[!.]*/*{TEMPORARY_SUFFIX}")):
+        with suppress(OSError, SessionBusy):
+            descriptor = lock_directory(path.parent)
+            try:
+                path.unlink()
+            finally:
+                unlock(descriptor)
 
 
 def _lock(path: Path) -> int:
