@@ -282,7 +282,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert snapshot is not None
     assert {gap.target for gap in snapshot.manifest.gaps} == {"thing/broken"}, snapshot.manifest.gaps
     found = evidence(rig.session)
-    assert len(found) == 9, found.keys()
+    assert len(found) == 10, found.keys()
     assert sum(len(found[f"kubernetes_{pod}"]) for pod in PODS) == 2 * 90
     return found
 

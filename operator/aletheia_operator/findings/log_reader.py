@@ -16,7 +16,7 @@ from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import any_word
 from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, SERIOUS_CODE, Encoded
-from aletheia_operator.text.trace_ids import TraceIds
+from aletheia_operator.text.trace_ids import first_id
 
 PIECE_BYTES = 256 * 1024
 MAX_DECODED = 50_000  # lines with words that tell, and that are no errors, of one artifact
@@ -112,7 +112,7 @@ class LogReader:
             return  # a line of a stack trace: its head counts
         template = self._templates.add(text, level, (self._pod, container), run or 0, stamp, link, self._bucket_of(stamp))
         if template is not None and not template.trace_id and template.count == 1:
-            template.trace_id = _trace_id(entry)
+            template.trace_id = first_id(orjson.dumps(entry))
 
     def _run_of(self, container: str, run: int | None) -> RunFacts | None:
         found = self._runs.get((container, run))
@@ -160,10 +160,3 @@ def _pieces(block: bytes) -> Iterator[tuple[int, int]]:
         yield start, end
         start = end
     yield start, len(block)
-
-
-def _trace_id(entry: Mapping[str, Any]) -> str:
-    """Return the first trace id in an entry; '' if it has none."""
-    ids = TraceIds(1)
-    ids.see(orjson.dumps(entry))
-    return next(iter(ids.seen), "")

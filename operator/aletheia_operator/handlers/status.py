@@ -46,13 +46,14 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
         "gaps": [
             g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
         ],
-        "headline": one_line(manifest.headline, MAX_HEADLINE) if manifest.headline else None,
         "findings": [_shown(finding) for finding in manifest.findings],
         "gapCount": sum(gap.severity == "gap" for gap in gaps),
         "startTime": format_time(manifest.start_time),
     }
     if snapshot.total or manifest.finished:
         status["progress"] = {"done": snapshot.done, "total": snapshot.total, "text": f"{snapshot.done}/{snapshot.total}"}
+    if manifest.headline is not None:
+        status["headline"] = one_line(manifest.headline, MAX_HEADLINE)
     if manifest.completion_time is not None:
         status["completionTime"] = format_time(manifest.completion_time)
     if manifest.upload is not None:

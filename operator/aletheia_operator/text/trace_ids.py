@@ -57,6 +57,12 @@ class TraceIds:
         return {"most": self.most, "serious": self.serious, "seen": self.seen, "more": self.more}
 
 
+def first_id(text: bytes) -> str:
+    """Return the first trace id that a text mentions; '' if it mentions none."""
+    ids = (normal(next(group for group in match.groups() if group).decode()) for match in _MENTION.finditer(text))
+    return next((one for one in ids if one is not None), "")
+
+
 def _entry_around(block: bytes, after: int, match: "re.Match[bytes]") -> tuple[int, int]:
     """Return the start and end of the entry that contains `match`. `after`: no entry begins before it."""
     start = block.rfind(SEPARATOR, after, match.start())

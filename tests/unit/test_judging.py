@@ -1,0 +1,100 @@
+"""The findings step of a capture: what it saves, over restarts, sealed, and with faults."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
+from aletheia_operator.findings import judge
+from aletheia_operator.findings.rules import RULES
+from aletheia_operator.session import age
+from tests.unit.capturing import files, gaps, run
+from tests.unit.evidence import Object, ended, pod, waiting
+from tests.unit.fakes import make_order, make_tools
+
+_, PUBLIC = age.new_identity()
+CRASHED = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+WORDS = "FATAL: canary-71 the journal is torn"
+
+
+@dataclass
+class Crashed:
+    """A pod that crashes, and its log."""
+
+    name: str = "Crashed"
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        return Plan((Question(self.name, "objects", "objects", {}), Question(self.name, "logs", "pod/web-0", {})))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        if question.key == "objects":
+            found = pod("web-0", CRASHED)
+            yield Document("objects", "kubernetes", ("o",), {"kind": "Deployment", "name": "web"}, _of([found]), Findings())
+        else:
+            stamp = "2026-11-22T14:28:00.000000000Z"
+            entry = {"timestamp": stamp, "container": "app", "run": 3, "level": "FATAL", "line": WORDS}
+            metadata = {"pod": "web-0", "runs": [{"container": "app", "run": 3}]}
+            yield Document("logs", "kubernetes", ("l",), metadata, _of([entry]), Findings())
+
+
+async def _of(entries: list[Object]) -> AsyncGenerator[list[Any], None]:
+    yield entries
+
+
+async def test_findings_are_saved_and_lead_the_status(tmp_path: Path) -> None:
+    """The manifest has the headline and the first findings; the file has all, with links to entries that are there."""
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    said = "web: FATAL: canary-71 the journal is torn (exit 1, 3 restarts since 14:28)"
+    assert snapshot.manifest.headline == said
+    assert [(one.rule, one.severity, one.object.name) for one in snapshot.manifest.findings] == [
+        ("CrashLoop", "critical", "web")
+    ]
+    document = json.loads((Path(snapshot.path) / "data/findings.json").read_text())
+    assert document["metadata"]["headline"] == said
+    (finding,) = document["data"]
+    texts = []
+    for link in finding["evidence"]:
+        artifact = json.loads((Path(snapshot.path) / link["artifact"]).read_text())
+        texts.append(json.dumps(artifact["data"][link["entry"]]))
+    assert "CrashLoopBackOff" in texts[0]
+    assert WORDS in texts[1]
+
+
+async def test_a_sealed_session_quotes_nothing_in_its_status(tmp_path: Path) -> None:
+    """The status names rule and object; the words are in the sealed file alone."""
+    order = make_order(session={"encryption": {"recipients": [PUBLIC]}})
+    snapshot = await run(order, make_tools(tmp_path, Crashed()))
+    assert "data/findings.json.age" in files(snapshot)
+    assert snapshot.manifest.headline == "CrashLoop of deployment/web; sealed: see data/findings.json"
+    assert "canary-71" not in snapshot.manifest.model_dump_json()
+
+
+@pytest.mark.logs_errors("rule fails failed: RuntimeError")
+async def test_a_rule_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other rules judge all the same."""
+
+    def fails(case: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(judge, "__defaults__", ((fails, *RULES),))
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    assert gaps(snapshot) == [("findings", "InternalError")]
+    assert snapshot.manifest.findings[0].rule == "CrashLoop"
+
+
+@pytest.mark.logs_errors("the findings of session")
+async def test_a_step_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifacts are there, and the status has no headline."""
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("aletheia_operator.investigate.judging.judge", fails)
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    assert gaps(snapshot) == [("findings", "InternalError")]
+    assert (len(snapshot.manifest.artifacts), snapshot.manifest.headline) == (3, None)
