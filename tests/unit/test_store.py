@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aletheia_operator.investigate.abandoned import end_abandoned
 from aletheia_operator.session import (
     Artifact,
     Done,
@@ -27,13 +29,15 @@ from aletheia_operator.session import (
     encoded,
     find_session,
     journal,
+    publishing,
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import NoManifest, read_manifest
 from aletheia_operator.session.names import session_id
-from tests.unit.fakes import NOW, UID
+from tests.unit.capturing import counts, gaps, on_disk, run
+from tests.unit.fakes import NOW, UID, FakeFetcher, make_order, make_tools
 
 NAME = ("kubernetes", "web-0", "shop")
 STEM = "kubernetes_web-0_shop_2026-11-22T12-00-00"
@@ -178,7 +182,6 @@ def failing(real: Callable[..., Any], matches: Callable[..., bool], number: int)
         pytest.param("write", 3, id="at its tail"),
         pytest.param("fsync", 1, id="at the sync of the file"),
         pytest.param("rename", 1, id="at the rename"),
-        pytest.param("fsync", 2, id="at the sync of the directory"),
     ],
 )
 def test_a_save_that_fails_leaves_nothing_behind(
@@ -194,6 +197,57 @@ def test_a_save_that_fails_leaves_nothing_behind(
                 save(session, "new")
         assert files(session.path) == before
         assert json.loads(content(session, save(session, "again")))["data"] == ["again"]
+
+
+def refusing_directories(path: Any) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_directory_that_cannot_be_synced_costs_nothing(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files have their names already. The manifest is not written before they have them for good."""
+    with open_session(layout) as session:
+        save(session, "first")
+        final = session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW})
+        with monkeypatch.context() as patch:
+            patch.setattr(publishing, "sync_directory", refusing_directories)
+            artifact = save(session, "second")
+            assert json.loads(content(session, artifact))["data"] == ["second"]
+            with pytest.raises(OSError, match="Input/output"):
+                session.finish(final)
+        synced: list[Path] = []
+        monkeypatch.setattr(publishing, "sync_directory", synced.append)
+        session.finish(final)
+        assert synced == [(session.path / artifact.path).parent]
+        assert json.loads(content(session, artifact))["data"] == ["second"]
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_crash_after_a_directory_was_not_synced(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, undone: bool) -> None:
+    """Whether or not the machine remembers the new name, the next process finds what the journal says, and can go on."""
+    with open_session(layout) as session:
+        monkeypatch.setattr(publishing, "sync_directory", refusing_directories)
+        done = Done("a", (save(session, "evidence"),))
+        session.record(done)
+        path = session.path / done.artifacts[0].path
+    if undone:
+        path.rename(temporary(path))
+    with open_session(layout) as session:
+        assert session.done == {"a": done}
+        assert json.loads(content(session, done.artifacts[0]))["data"] == ["evidence"]
+
+
+async def test_a_capture_on_a_volume_whose_directories_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status, journal and files agree: what was captured is there, and the manifest is a gap until it can be written."""
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1, 2]], "b": [[3]]}))
+    monkeypatch.setattr(publishing, "sync_directory", refusing_directories)
+    snapshot = await run(make_order(), tools)
+    assert counts(snapshot) == {"thing/a": 2, "thing/b": 1}
+    assert gaps(snapshot) == [("manifest.json", "SaveFailed")]
+    monkeypatch.undo()
+    manifest = end_abandoned(tools.layout, snapshot.manifest.session_id, NOW, "PartiallyCompleted")
+    assert on_disk(replace(snapshot, manifest=manifest)).keys() == {"thing/a", "thing/b"}
 
 
 @pytest.mark.parametrize(("function", "number"), [("write", 1), ("fsync", 1), ("rename", 1)])

@@ -8,7 +8,6 @@ The manifest is written last. One process at a time works on a session (`lock`).
 
 import errno
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -20,13 +19,14 @@ from typing import Any, Self
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import journal
 from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact
-from aletheia_operator.session.files import make_directory, replace, sync_directory, temporary
+from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.journal import Done, Progress
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import lock_directory, unlock
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
+from aletheia_operator.session.publishing import Publisher
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
 
@@ -78,6 +78,7 @@ class Session:
         self._guard = threading.Lock()
         self._names: set[Path] = set()
         self._scratches: set[Scratches] = set()
+        self._publisher = Publisher()
         self._directory = lock_directory(self.path)
         try:
             self._recover()
@@ -153,14 +154,10 @@ class Session:
         """Give the artifacts of a recorded question their names. Returns the paths of lost artifacts, with the errors."""
         refused = {}
         for artifact in done.artifacts:
-            path = self.path / artifact.path
             try:
-                _publish(path)
+                self._publisher.publish(self.path / artifact.path)
             except OSError as e:
                 refused[artifact.path] = e
-                for left in (temporary(path), path):
-                    with suppress(OSError):
-                        left.unlink()
         return refused
 
     def scratches(self, room: Callable[[int], None] | None = None) -> Scratches:
@@ -227,7 +224,8 @@ class Session:
         )
 
     def finish(self, manifest: Manifest) -> str:
-        """Write the final manifest, and return its SHA-256 in hex."""
+        """Write the final manifest, and return its SHA-256 in hex. Raises OSError."""
+        self._publisher.sync()
         content = manifest_bytes(manifest)
         replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
@@ -257,7 +255,7 @@ class Session:
                 file.unlink()
 
     def _is_whole(self, artifact: Artifact) -> bool:
-        return _is_whole(self.path / artifact.path, artifact.sha256)
+        return self._publisher.is_whole(self.path / artifact.path, artifact.sha256)
 
     def _append_to_journal(self, line: dict[str, Any], sync: bool = True) -> None:
         with self._guard:
@@ -266,30 +264,3 @@ class Session:
     def _remove_journal(self) -> None:
         with suppress(FileNotFoundError):
             self.layout.journal(self.manifest.session_id).unlink()
-
-
-def _publish(path: Path) -> None:
-    """Give a recorded file its name, unless it has it."""
-    with suppress(FileNotFoundError):
-        os.rename(temporary(path), path)
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "the committed file is gone", str(path))
-    sync_directory(path.parent)
-
-
-def _is_whole(path: Path, sha256: str) -> bool:
-    """Return whether an artifact is there as the journal says. One under its temporary name is renamed. Raises OSError."""
-    if _has_digest(path, sha256):
-        return True
-    if not _has_digest(temporary(path), sha256):
-        return False
-    _publish(path)
-    return True
-
-
-def _has_digest(path: Path, sha256: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False

@@ -1,0 +1,58 @@
+"""Gives files that were written whole under a temporary name their own. All calls block."""
+
+import errno
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from aletheia_operator.session.files import sync_directory, temporary
+
+
+class Publisher:
+    """Publishes the files of one session.
+
+    If a directory cannot be synced, its files are kept: until `sync` succeeds, a crash of the machine can only give them their
+    temporary names back, under which `is_whole` finds them.
+    """
+
+    def __init__(self) -> None:
+        self._unsynced: set[Path] = set()
+
+    def publish(self, path: Path) -> None:
+        """Give a file its name, unless it has it. Raises OSError if it does not get it; the file is removed then."""
+        try:
+            with suppress(FileNotFoundError):
+                os.rename(temporary(path), path)
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, "the committed file is gone", str(path))
+        except OSError:
+            with suppress(OSError):
+                temporary(path).unlink()
+            raise
+        self._unsynced.add(path.parent)
+        with suppress(OSError):
+            self.sync()
+
+    def sync(self) -> None:
+        """Make the names outlast a crash of the machine. Raises OSError."""
+        for directory in list(self._unsynced):
+            sync_directory(directory)
+            self._unsynced.discard(directory)
+
+    def is_whole(self, path: Path, sha256: str) -> bool:
+        """Return whether a file has this digest. One under its temporary name is published. Raises OSError."""
+        if _has_digest(path, sha256):
+            return True
+        if not _has_digest(temporary(path), sha256):
+            return False
+        self.publish(path)
+        return True
+
+
+def _has_digest(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
