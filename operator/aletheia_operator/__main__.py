@@ -36,10 +36,10 @@ def parser() -> argparse.ArgumentParser:
     rights = made.add_argument_group("rights")
     rights.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
     rights.add_argument(
-        "--impersonation-policy", metavar="NAME", help="ValidatingAdmissionPolicy that checks who may name a ServiceAccount"
+        "--creator-policy", metavar="NAME", help="ValidatingAdmissionPolicy that checks what creators may read themselves"
     )
     rights.add_argument(
-        "--trust-creators", action="store_true", help="honour serviceAccountName though no policy checks the creator"
+        "--trust-creators", action="store_true", help="capture for everyone, though no policy checks the creator"
     )
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))

@@ -30,12 +30,13 @@ class Rights:
 
     default_service_account: str | None = None
     """ServiceAccount of the Investigation's namespace to read with if the spec names none. None: the operator's own."""
-    impersonation_policy: str | None = None
-    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses creators who name a ServiceAccount without the
-    right to impersonate it. Investigations that are older than the policy may name none. None: no policy is required."""
+    creator_policy: str | None = None
+    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses creators who may not read themselves what an
+    Investigation would read for them. Investigations that are older than the policy are not captured. None: no policy is
+    required, and no Investigation may name a ServiceAccount."""
     trust_creators: bool = False
-    """Honour spec.serviceAccountName although no policy has checked the creator: everyone who may create Investigations can
-    then read as any ServiceAccount that the operator may impersonate."""
+    """Capture every Investigation although no policy has checked the creator: everyone who may create Investigations can then
+    read with the operator's rights, and as any ServiceAccount that the operator may impersonate."""
 
 
 @dataclass(frozen=True)

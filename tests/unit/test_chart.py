@@ -1,6 +1,7 @@
 """The Helm chart, rendered by the real helm: what it grants, how its pod is confined, and which values it refuses."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_default_arguments() -> None:
     """The operator is started with the defaults written out, and large numbers stay whole."""
     assert operator_arguments() == [
         "--session-root=/var/lib/aletheia",
-        "--impersonation-policy=flight-aletheia-operator-impersonation.aletheia",
+        f"--creator-policy={the_creators_policy()}",
         "--max-investigations=20",
         "--max-timeout-seconds=3600",
         "--max-fetches=8",
@@ -286,7 +287,7 @@ def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> 
         command_line.main(operator_arguments({"logLevel": level}))
         process = Process(log_format="json", log_level=level)
         scope = Scope(operator_namespace="aletheia", identity="aletheia/flight-aletheia-operator")
-        rights = Rights(impersonation_policy="flight-aletheia-operator-impersonation.aletheia")
+        rights = Rights(creator_policy=the_creators_policy())
         assert started.pop() == Settings(Path("/var/lib/aletheia"), scope=scope, rights=rights, process=process)
 
 
@@ -581,14 +582,24 @@ def policies(values: Values | None = None) -> dict[str, tuple[Object, Object]]:
     assert {item["metadata"]["name"] for item in found} == set(bindings)
     prefix = "flight-aletheia-operator-"
     return {
-        item["metadata"]["name"].removeprefix(prefix).split(".")[0]: (item, bindings[item["metadata"]["name"]])
+        re.sub("-[0-9a-f]{8}$", "", item["metadata"]["name"].removeprefix(prefix).split(".")[0]): (
+            item,
+            bindings[item["metadata"]["name"]],
+        )
         for item in found
     }
 
 
-@pytest.mark.parametrize(("name", "operations"), [("impersonation", ["CREATE"]), ("legal-hold", ["UPDATE", "DELETE"])])
+def the_creators_policy(values: Values | None = None) -> str:
+    """Name of the policy that checks creators, and of its binding."""
+    policy, binding = policies(values)["creators"]
+    assert policy["metadata"]["name"] == binding["metadata"]["name"]
+    return str(policy["metadata"]["name"])
+
+
+@pytest.mark.parametrize(("name", "operations"), [("creators", ["CREATE", "UPDATE"]), ("legal-hold", ["UPDATE", "DELETE"])])
 def test_admission_policies_fail_closed(name: str, operations: list[str]) -> None:
-    """One asks who names a ServiceAccount, the other who lifts a legal hold or deletes what is under it."""
+    """One asks what creators may read themselves, the other who lifts a legal hold or deletes what is under it."""
     policy, binding = policies()[name]
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert policy["spec"]["matchConstraints"]["resourceRules"] == [
@@ -605,7 +616,7 @@ def test_admission_policies_fail_closed(name: str, operations: list[str]) -> Non
 
 def test_the_policy_of_legal_holds_is_an_option() -> None:
     """Each can be had alone."""
-    assert set(policies({"admissionPolicy": {"legalHold": False}})) == {"impersonation"}
+    assert set(policies({"admissionPolicy": {"legalHold": False}})) == {"creators"}
     assert set(policies({"admissionPolicy": {"enabled": False}})) == {"legal-hold"}
 
 
@@ -617,24 +628,44 @@ def test_admission_policies_keep_to_the_releases_namespaces() -> None:
 
 
 def test_the_operator_looks_for_the_policy_that_is_there() -> None:
-    """Its flag and its right name the policy and its binding; another scope is another policy, as if it were new."""
+    """Its flag and its right name the policy and its binding; another scope or content is another policy, as if it were new."""
     names = set()
-    for namespaces in ([], ["shop"], ["shop", "bank"], ["bank", "shop"]):
-        values: Values = {"namespaces": namespaces}
-        ((policy, binding),) = [pair for key, pair in policies(values).items() if key.startswith("impersonation")]
-        name = policy["metadata"]["name"]
-        assert binding["metadata"]["name"] == name
-        assert f"--impersonation-policy={name}" in operator_arguments(values)
+    for values in (
+        {},
+        {"namespaces": ["shop"]},
+        {"namespaces": ["shop", "bank"]},
+        {"namespaces": ["bank", "shop"]},
+        {"defaultServiceAccount": "reader"},
+    ):
+        name = the_creators_policy(values)
+        assert f"--creator-policy={name}" in operator_arguments(values)
         rules = [rule for role in of_kind(render(values), "ClusterRole") for rule in role["rules"]]
         assert [rule["resourceNames"] for rule in rules if rule["apiGroups"] == ["admissionregistration.k8s.io"]] == [[name]]
         names.add(name)
-    assert len(names) == 3
+    assert len(names) == 4
+
+
+def test_creators_must_have_every_right_that_objects_need() -> None:
+    """What the reader's role reads is asked of the creator, within the API server's cost limit: 28 checks of 350,000."""
+    policy, _ = policies()["creators"]
+    text = " ".join(one["expression"] for one in policy["spec"]["validations"])
+    for right in READS:
+        verb, _, resource = right.partition(" ")
+        group, _, name = resource.partition("/")
+        name, _, subresource = name.partition("/")
+        below = f".subresource('{subresource}')" if subresource else ""
+        check = f"authorizer.group('{group}').resource('{name}'){below}.namespace(request.namespace)"
+        verbs = {"list"} if f"list {resource}" in READS else {verb}  # who may list sees as much
+        assert any(f"{check}.check('{one}').allowed()" in text for one in verbs), right
+    everything = [one["expression"] for one in policy["spec"]["validations"] + policy["spec"]["variables"]]
+    assert all(one.count(".check(") <= 2 for one in everything)
+    assert sum(one.count(".check(") for one in everything) <= 28
 
 
 @pytest.mark.parametrize("values", [{"impersonation": {"trustCreators": True}}, {"admissionPolicy": {"enabled": False}}])
 def test_without_the_policy_the_operator_looks_for_none(values: Values) -> None:
     """Neither flag nor right."""
-    assert not any("policy" in argument for argument in operator_arguments(values))
+    assert not any("creator-policy" in argument for argument in operator_arguments(values))
     assert not any("validatingadmission" in right for right in rights(render(values)))
 
 

@@ -1,15 +1,16 @@
-"""Who may name a ServiceAccount where the admission policy is missing, or younger than the Investigation."""
+"""What is captured where the admission policy is missing, or younger than the Investigation."""
 
 from typing import Any
 
 import pytest
 
+from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, Unavailable
 from aletheia_operator.handlers.trust import BINDINGS, POLICIES, Trust
 from aletheia_operator.settings import Rights
 from tests.unit.fakes import FakeKubernetes
 
-POLICY = Rights(impersonation_policy="checks")
+POLICY = Rights(creator_policy="checks")
 
 
 def cluster(policy: str | None = "2026-11-22T11:00:00Z", binding: str | None = "2026-11-22T11:00:00Z", **spec: Any) -> Any:
@@ -36,6 +37,16 @@ def body(account: str | None = "investigator") -> dict[str, Any]:
         pytest.param(Rights(), FakeKubernetes().real(), "x", "nobody checks", id="nobody checks"),
         pytest.param(Rights("investigator"), FakeKubernetes().real(), "x", "nobody checks", id="another than the default"),
         pytest.param(POLICY, cluster(), "x", None, id="the policy is older"),
+        pytest.param(POLICY, cluster(), None, None, id="none is named, and the policy is older"),
+        pytest.param(POLICY, cluster(policy=None), None, "is missing", id="none is named, and the policy is missing"),
+        pytest.param(POLICY, cluster(policy="2026-11-22T12:00:01Z"), None, "create it again", id="none, and it is younger"),
+        pytest.param(
+            Rights("x", creator_policy="checks"),
+            cluster(policy=None),
+            "x",
+            "is missing",
+            id="the admin's choice is checked too",
+        ),
         pytest.param(POLICY, cluster(policy=None), "x", "is missing", id="the policy is missing"),
         pytest.param(POLICY, cluster(binding=None), "x", "is missing", id="its binding is missing"),
         pytest.param(POLICY, cluster(validationActions=["Audit"]), "x", "does not deny", id="it only audits"),
@@ -45,10 +56,17 @@ def body(account: str | None = "investigator") -> dict[str, Any]:
         pytest.param(POLICY, cluster(policy="2026-11-22T11:59:55Z"), "x", None, id="it stood just long enough"),
     ],
 )
-async def test_who_may_name_a_service_account(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:
+async def test_what_nobody_checked_is_refused(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:
     """Refused, with the way out, unless somebody has checked the creator."""
     refusal = await Trust(kubernetes, rights).refusal(body(account))
-    assert refusal is None if word is None else refusal is not None and word in refusal
+    if word is None:
+        assert refusal is None
+    else:
+        assert refusal is not None
+        assert word in refusal.message
+        own = account == rights.default_service_account
+        reason = ConditionReason.CREATOR_NOT_CHECKED if own else ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED
+        assert refusal.reason is reason
 
 
 async def test_what_is_not_known_is_not_allowed() -> None:

@@ -23,13 +23,6 @@ dot, so `NAME.NAMESPACE` is unique to the release. Takes (list . "suffix"). */}}
 {{- printf "%s.%s" (join "-" $parts) $root.Release.Namespace }}
 {{- end }}
 
-{{- /* Name of the policy and of its binding. It changes with `namespaces`: the operator trusts a binding that is older than an
-Investigation, and a binding that was extended later would look as if it had always covered the new namespaces. */}}
-{{- define "aletheia.impersonationPolicy" -}}
-{{- $scope := ternary (.Values.namespaces | sortAlpha | join "," | sha256sum | trunc 8) "" (not (empty .Values.namespaces)) }}
-{{- include "aletheia.clusterName" (list . "impersonation" $scope) }}
-{{- end }}
-
 {{- define "aletheia.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "aletheia.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

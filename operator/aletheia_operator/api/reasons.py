@@ -147,6 +147,11 @@ class ConditionReason(Reason):
         "Nothing has checked that the creator may use spec.serviceAccountName: the admission policy is missing, or newer than"
         " the Investigation. Create the Investigation again, or ask an admin to install the policy.",
     )
+    CREATOR_NOT_CHECKED = (
+        "CreatorNotChecked",
+        "Nobody has checked that the creator may read what the Investigation asks for: the admission policy is missing, or"
+        " younger than the Investigation. Create it again, or ask an admin to install the policy.",
+    )
     CAPTURED_ELSEWHERE = (
         "CapturedElsewhere",
         "Another operator captures this Investigation (status.operator): two operators watch the same namespace. An admin"

@@ -180,7 +180,7 @@ class Run:
         except SourceError as e:
             log.warning("%s: the admission policy cannot be looked up: %s", self._title, e.message)
             return Claim.UNAVAILABLE
-        return None if refusal is None else Ending("Failed", ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED, refusal)
+        return None if refusal is None else Ending("Failed", refusal.reason, refusal.message)
 
     async def _follow(self, release: Release) -> Snapshot:
         """Capture, and report progress. An upload needs no slot: no evidence is lost while it waits."""

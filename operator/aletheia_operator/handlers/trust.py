@@ -1,8 +1,9 @@
-"""Decides whether an Investigation may name its ServiceAccount: the admission policy may be missing, or younger than it.
+"""Decides whether the creator of an Investigation was checked: the admission policy may be missing, or younger than it.
 
-The API server's policy (the chart's ValidatingAdmissionPolicy) refuses an Investigation when its creator may not impersonate
-the ServiceAccount that it names. An Investigation does not say who created it, so the operator cannot ask again: it asks
-whether the policy stood when the Investigation was created, unless an admin has said that creators are to be trusted.
+The API server's policy (the chart's ValidatingAdmissionPolicy) refuses an Investigation when its creator may not do what the
+operator would do for them: impersonate the ServiceAccount that it names, or read the logs, events and objects that it asks for.
+An Investigation does not say who created it, so the operator cannot ask again: it asks whether the policy and its binding
+stood when the Investigation was created. All three times are the API server's, so no tenant can forge them.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.settings import Rights
@@ -22,31 +23,54 @@ POLICY_DELAY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why an Investigation is not captured: nobody checked its creator."""
+
+    reason: ConditionReason
+    message: str
+
+
+@dataclass(frozen=True)
 class Trust:
     """The admin's settings, and the API to look the policy up."""
 
     kubernetes: Kubernetes
     rights: Rights
 
-    async def refusal(self, body: Mapping[str, Any]) -> str | None:
-        """Say why the Investigation may not read as its ServiceAccount; None if it may. Raises SourceError if unknown."""
-        account = (body.get("spec") or {}).get("serviceAccountName")
-        if account in (None, self.rights.default_service_account) or self.rights.trust_creators:
+    async def refusal(self, body: Mapping[str, Any]) -> Refusal | None:
+        """Say why nothing may be read for the creator; None if it may. Raises SourceError if that is unknown."""
+        if self.rights.trust_creators:
             return None
-        name = self.rights.impersonation_policy
+        account = (body.get("spec") or {}).get("serviceAccountName")
+        if account == self.rights.default_service_account:
+            account = None
+        message = await self._unchecked(account, datetime.fromisoformat(body["metadata"]["creationTimestamp"]))
+        if message is None:
+            return None
+        if account is None:
+            return Refusal(ConditionReason.CREATOR_NOT_CHECKED, message)
+        return Refusal(ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED, f"spec.serviceAccountName {account}: {message}")
+
+    async def _unchecked(self, account: str | None, created: datetime) -> str | None:
+        """Say why the creator was not checked; None if they were, or if an admin wants no check.
+
+        `account`: the ServiceAccount that the creator has chosen; None: the operator's own rights, or the admin's choice.
+        """
+        name = self.rights.creator_policy
         if name is None:
+            if account is None:
+                return None
             return (
-                f"spec.serviceAccountName: nobody checks who may name ServiceAccount {account}. An admin can start the operator"
-                " with --impersonation-policy (the chart's admissionPolicy), or with --trust-creators"
+                "nobody checks who may name it. An admin can start the operator with --creator-policy (the chart's"
+                " admissionPolicy), or with --trust-creators"
             )
         since = await self._since(name)
-        created = datetime.fromisoformat(body["metadata"]["creationTimestamp"])
         if since is None:
-            return f"spec.serviceAccountName: the admission policy {name} is missing or does not deny: ask an admin"
+            return f"the admission policy {name} is missing or does not deny: ask an admin"
         if created < since + POLICY_DELAY:
             return (
-                f"spec.serviceAccountName: created before the admission policy {name} stood, so nobody has checked whether its"
-                f" creator may impersonate ServiceAccount {account}: create it again"
+                f"created before the admission policy {name} stood, so nobody has checked whether its creator may read what it"
+                " asks for: create it again"
             )
         return None
 
