@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aletheia_operator.handlers.operator import run
-from aletheia_operator.settings import Limits, NodeLogs, Process, Retention, Rights, Scope, Settings
+from aletheia_operator.settings import Limits, NodeLogs, Privacy, Process, Retention, Rights, Scope, Settings
 from aletheia_operator.version import __version__
 
 
@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     )
     rights.add_argument(
         "--trust-creators", action="store_true", help="capture for everyone, though no policy checks the creator"
+    )
+    rights.add_argument(
+        "--no-log-text-in-status",
+        dest="log_text_in_status",
+        action="store_false",
+        help="quote no logs in status and Events: counts and levels alone",
     )
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))
@@ -121,6 +127,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         metric_templates=options.metric_templates,
         scope=group(Scope),
         rights=group(Rights),
+        privacy=group(Privacy),
         limits=group(Limits),
         retention=group(Retention),
         node_logs=group(NodeLogs),

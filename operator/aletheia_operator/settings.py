@@ -40,6 +40,15 @@ class Rights:
 
 
 @dataclass(frozen=True)
+class Privacy:
+    """What may be shown to those who may read Investigations, but perhaps not logs."""
+
+    log_text_in_status: bool = True
+    """Quote logs in status and Events. False: counts and levels alone, and for gaps the general text of their reason; the
+    session's manifest has the rest."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What captures may use."""
 
@@ -114,6 +123,8 @@ class Settings:
     """Which Investigations are handled."""
     rights: Rights = field(default_factory=Rights)
     """Whose rights are used."""
+    privacy: Privacy = field(default_factory=Privacy)
+    """What is shown of logs."""
     limits: Limits = field(default_factory=Limits)
     """What captures may use."""
     retention: Retention = field(default_factory=Retention)

@@ -52,6 +52,8 @@ class Operator:
     wrapper: Sequence[str] = ()
     """A command that starts the process, such as one that gives it namespaces of its own."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    trusts_creators: bool = True
+    """Whether no admission policy is needed: most tests have none, and are admins."""
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self, wait: bool = True) -> "Operator":
@@ -60,7 +62,7 @@ class Operator:
             *self.wrapper,
             *(sys.executable, "-m", "aletheia_operator", f"--kubeconfig={self.cluster.kubeconfig}"),
             *(f"--session-root={self.root}", f"--listen=127.0.0.1:{self.port}"),
-            "--trust-creators",  # there is no admission policy, and the tests are admins
+            *(["--trust-creators"] if self.trusts_creators else []),
             *(f"--namespace={namespace}" for namespace in self.namespaces),
             *self.options,
         ]

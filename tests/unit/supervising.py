@@ -49,6 +49,7 @@ class Rig:
     max_of_one: int = 20
     rights: Rights = field(default_factory=Rights)
     identity: str = "flight"
+    log_text: bool = True
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class Rig:
             trust=Trust(self.kubernetes.real(), self.rights),
             identity=OperatorIdentity(tools.layout, self.identity),
             max_timeout_seconds=3600,
+            log_text=self.log_text,
         )
         self.supervisor = Supervisor(shared)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import repeat
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api import InvestigationStatus
-from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.api.status import TERMINAL_PHASES
+from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
 from aletheia_operator.handlers import status_writer as module
 from aletheia_operator.handlers.progress import following
@@ -24,6 +25,7 @@ from aletheia_operator.handlers.status import (
     of_phase,
     of_snapshot,
     shortened,
+    without_words,
 )
 from aletheia_operator.handlers.status_writer import Claim, StatusWriter, Written
 from aletheia_operator.investigate import Snapshot
@@ -74,6 +76,32 @@ def make_snapshot(
 
 def conditions(status: dict[str, Any]) -> dict[str, str]:
     return {one["type"]: one["status"] for one in status["conditions"]}
+
+
+def test_words_of_logs_can_be_left_out() -> None:
+    """Counts and levels stay, and each gap says what its reason means; whatever else there was to say is in the manifest."""
+    artifacts = [
+        make_artifact(summary="9 logs (2 ERROR), top error: 'card CANARY' (2x)", counts="9 logs (2 ERROR)"),
+        make_artifact(summary="3 events"),
+    ]
+    gaps = [make_gap(message="the server said CANARY"), make_gap(reason="OfANewerVersion", message="CANARY")]
+    made = make_snapshot(artifacts, gaps, "PartiallyCompleted")
+    finding = {"rule": "Crash", "severity": "critical", "confidence": "certain", "object": {"kind": "Pod", "name": "web-0"}}
+    findings = [FindingStatus.model_validate({**finding, "message": "panic: CANARY"})]
+    verdict = {"headline": "web-0: panic: CANARY", "findings": findings}
+    snapshot = without_words(replace(made, manifest=made.manifest.model_copy(update=verdict)))
+    status = of_snapshot(snapshot, 1, {}, NOW)
+    assert "CANARY" not in json.dumps(status) + describe(snapshot)
+    assert [one["summary"] for one in status["artifacts"]] == ["9 logs (2 ERROR)", "3 events"]
+    assert GapReason.UNAVAILABLE.text in status["gaps"][0]["message"]
+    assert status["headline"].startswith("Crash of pod/web-0")
+
+
+def test_counts_are_of_the_manifest_alone() -> None:
+    """The resource's definition knows no such field."""
+    status = of_snapshot(make_snapshot([make_artifact(counts="3 logs")]), 1, {}, NOW)
+    assert InvestigationStatus.from_json(status).artifacts is not None
+    assert "counts" not in status["artifacts"][0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +157,7 @@ def test_a_snapshot_becomes_a_status_that_the_schema_knows() -> None:
     assert status["progress"] == {"done": 1, "total": 2, "text": "1/2"}
     assert (status["artifactCount"], status["gapCount"]) == (1, 1)
     assert (status["startTime"], status["completionTime"]) == ("2026-11-22T12:00:00Z", "2026-11-22T12:00:05Z")
-    assert status["artifacts"] == [make_artifact().to_json()]
+    assert status["artifacts"] == [make_artifact().to_status()]
     assert status["gaps"] == [make_gap().to_json()]
 
 

@@ -14,7 +14,7 @@ from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers import supervisor
 from aletheia_operator.investigate.uploader import Uploader
-from aletheia_operator.session import Manifest
+from aletheia_operator.session import Manifest, find_session
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
 
@@ -578,3 +578,16 @@ async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path, monkeypa
     rig.kubernetes.refusals.clear()
     await rig.settled()
     assert rig.phases[-1] == "Completed"
+
+
+async def test_an_admin_may_keep_words_of_logs_out_of_status_and_events(tmp_path: Path) -> None:
+    """Nothing that the source said is in a status that was written, or in an Event; the manifest has it."""
+    rig = Rig(tmp_path, FakeFetcher({"a": [[1], Unavailable("CANARY")], "b": [[1]]}), log_text=False)
+    rig.observe(make_body())
+    await rig.settled()
+    assert rig.last["phase"] == "PartiallyCompleted"
+    assert "CANARY" not in str(rig.kubernetes.statuses) + str(rig.events)
+    session = find_session(rig.supervisor.shared.tools.layout, UID)
+    assert session is not None
+    assert "CANARY" in str(session.gaps)
+    await rig.supervisor.close()

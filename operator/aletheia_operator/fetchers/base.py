@@ -168,6 +168,8 @@ class Findings:
     summary: str = ""
     missing: list[Missing] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    counts: str = ""
+    """The summary without a word of the content, if the summary may quote it; empty: it quotes none."""
 
 
 Entries = list[Any] | Encoded

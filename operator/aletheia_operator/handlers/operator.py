@@ -140,6 +140,7 @@ class _Handlers:
             trust=Trust(self._kubernetes, self.settings.rights),
             identity=OperatorIdentity(tools.layout, self.settings.scope.identity),
             max_timeout_seconds=limits.max_timeout_seconds,
+            log_text=self.settings.privacy.log_text_in_status,
         )
 
     async def _served(self) -> None:

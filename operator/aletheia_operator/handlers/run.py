@@ -15,7 +15,7 @@ from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.marks import Mark
 from aletheia_operator.handlers.progress import following
-from aletheia_operator.handlers.status import describe
+from aletheia_operator.handlers.status import describe, without_words
 from aletheia_operator.handlers.status_writer import CONTESTED, PROGRESS_SECONDS, Claim, StatusWriter, Written
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
@@ -40,6 +40,8 @@ class Shared:
     trust: Trust
     identity: OperatorIdentity
     max_timeout_seconds: int
+    log_text: bool = True
+    """Whether status and Events may quote logs."""
 
 
 class Run:
@@ -90,6 +92,7 @@ class Run:
             finally:
                 release()
             if isinstance(outcome, Snapshot):
+                outcome = self._shown(outcome)
                 written = await self.writer.snapshot(outcome)
                 log.info("%s: %s, %s", self._title, outcome.manifest.phase, describe(outcome))
                 self._announce(outcome)
@@ -193,9 +196,13 @@ class Run:
             def report(snapshot: Snapshot) -> None:
                 if snapshot.uploaded is not None:
                     release()
-                follow(snapshot)
+                follow(self._shown(snapshot))
 
             return await investigate(self.order, self._shared.tools, report)
+
+    def _shown(self, snapshot: Snapshot) -> Snapshot:
+        """Return what status and Events may show of a snapshot."""
+        return snapshot if self._shared.log_text else without_words(snapshot)
 
     def _tell_of_the_timeout(self) -> None:
         asked = self._body["spec"].get("timeout")

@@ -1,10 +1,11 @@
 """Makes an Investigation's status from its session's manifest. Pure; `status_writer` writes it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.display import one_line
@@ -20,6 +21,8 @@ MAX_FINDING = 300  # characters of a finding's message
 FEW = 3  # artifacts and gaps of a status that is to be small
 SHORT = 120  # characters of a text of a status that is to be small
 SHORTENED = " (shortened: the API server refused a fuller status; the session has all)"
+
+WORDLESS = "details are in data/findings.json"
 
 CONDITIONS = ("Ready", "Reconciling", "Stalled", "Succeeded")
 """Conditions that follow from the phase. Others stay as they are."""
@@ -41,7 +44,7 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
             "sizeBytes": manifest.size_bytes,
             "size": readable_size(manifest.size_bytes),
         },
-        "artifacts": [a.to_json() | {"summary": one_line(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
+        "artifacts": [a.to_status() | {"summary": one_line(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
         "artifactCount": len(artifacts),
         "gaps": [
             g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
@@ -61,6 +64,25 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
     if snapshot.manifest_sha256 is not None:
         status["session"]["manifestSha256"] = snapshot.manifest_sha256
     return status
+
+
+def without_words(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot without a word of logs: counts and levels, and for each gap the text of its reason."""
+    manifest = snapshot.manifest
+    artifacts = [one.model_copy(update={"summary": one.wordless}) for one in manifest.artifacts]
+    gaps = [gap.model_copy(update={"message": _meaning(gap.reason)}) for gap in manifest.gaps]
+    findings = [finding.model_copy(update={"message": WORDLESS}) for finding in manifest.findings]
+    changes: dict[str, Any] = {"artifacts": artifacts, "gaps": gaps, "findings": findings}
+    if manifest.headline is not None:
+        first = next((one for one in findings if one.severity != "info"), None)
+        said = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
+        changes["headline"] = f"{said[:MAX_SUMMARY]}; {WORDLESS}"
+    return replace(snapshot, manifest=manifest.model_copy(update=changes))
+
+
+def _meaning(reason: str) -> str:
+    texts = [known.text for known in GapReason if known.value == reason]
+    return " ".join([*texts, "(The manifest has the details.)"])
 
 
 def of_phase(

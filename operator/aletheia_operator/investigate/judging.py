@@ -89,7 +89,7 @@ class Judging:
         return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
-        findings = Findings(summary=verdict.headline)
+        findings = Findings(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")
         if verdict.failed or self.views.unjudged:
             what = ", ".join([*verdict.failed, *sorted(self.views.unjudged)[:3]])
             message = f"a fault of the operator's own, which its log has: the findings are without {what}"

@@ -103,6 +103,7 @@ class Saver:
             count=count,
             # a summary may quote the content, so it stays in the sealed file
             summary=document.findings.summary if self.session.seal is None else f"{count} entries, sealed",
+            counts=document.findings.counts if self.session.seal is None else "",
             time_range=list(self.window.as_texts()),
             size_bytes=written.size_bytes,
             sha256=written.sha256,

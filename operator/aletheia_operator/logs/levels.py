@@ -70,10 +70,14 @@ class LevelCount:
             self._errors[form] += times
             self._examples.setdefault(form, example)
 
+    def counts(self) -> str:
+        """Summarise without a word of the lines, for example: 200 logs (47 ERROR)."""
+        serious = [f"{self.levels[level]} {level}" for level in ("FATAL", "ERROR", "WARN") if self.levels[level]]
+        return f"{self.lines} logs" + (f" ({', '.join(serious)})" if serious else "")
+
     def summary(self) -> str:
         """Summarise, for example: 200 logs (47 ERROR), top error: 'connection refused' (38x)."""
-        serious = [f"{self.levels[level]} {level}" for level in ("FATAL", "ERROR", "WARN") if self.levels[level]]
-        text = f"{self.lines} logs" + (f" ({', '.join(serious)})" if serious else "")
+        text = self.counts()
         if self._errors:
             form, times = self._errors.most_common(1)[0]
             text += f", top error: '{one_line(self._examples[form])}' ({times}x)"

@@ -9,7 +9,6 @@ from aletheia_operator.api.status import ArtifactStatus, FindingStatus, GapStatu
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.seal import Encryption
 
-Artifact = ArtifactStatus
 Gap = GapStatus
 Upload = UploadStatus
 
@@ -19,6 +18,22 @@ class VerdictSummary(Model):
 
     headline: str
     findings: list[FindingStatus] = Field(default_factory=list)
+
+
+class Artifact(ArtifactStatus):
+    """One file of evidence, with what only the manifest says of it."""
+
+    counts: str = ""
+    """`summary` without a word of the content, if the summary may quote it; empty: it quotes none."""
+
+    @property
+    def wordless(self) -> str:
+        """The summary without a word of the content."""
+        return self.counts or self.summary
+
+    def to_status(self) -> dict[str, Any]:
+        """Return it as the status has it."""
+        return ArtifactStatus.model_validate(self.model_dump(exclude={"counts"})).to_json()
 
 
 class InvestigationReference(Model):

@@ -39,7 +39,7 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
         missing += one.missing + _lost(target, one)
     total, kept = await _fit(logs, limits, missing)
     findings.missing += _distinct(missing, findings.missing)
-    findings.summary = count.summary()
+    findings.summary, findings.counts = count.summary(), count.counts()
     findings.metadata |= {
         "levels": dict(count.levels),
         "runs": [{"container": log.run.container, "run": log.run.number} for log in logs],

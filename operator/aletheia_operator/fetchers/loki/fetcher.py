@@ -82,7 +82,7 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
             unknown = await unknown_labels(pages.http, pages.endpoint, pages.query, start, pages.end)
             pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, one) for one in unknown]
     finally:
-        pages.findings.summary = levels.summary()
+        pages.findings.summary, pages.findings.counts = levels.summary(), levels.counts()
 
 
 def _encode(page: Page, lines: list[Line], levels: LevelCount) -> Iterator[Encoded]:

@@ -1,0 +1,265 @@
+"""Attacks of tenants on a shared cluster, tried by users of their own: refused or confined, with zero foreign bytes.
+
+Namespace `attack-shop` is theirs, `attack-bank` is not. alice may write Investigations and nothing else, bob may also view his
+namespace, dave may also become the ServiceAccount `investigator`, carol holds the evidence. The policies are the chart's.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.provider import Cluster
+from tests.cluster.rig import ROOT, RigError, run
+from tests.integration.conftest import make_namespace
+from tests.support.operator import Kubectl, Operator, investigation, pod, until
+
+pytestmark = pytest.mark.cluster
+
+SHOP, BANK, RELEASE = "attack-shop", "attack-bank", "attack-system"
+PREFIX = f"it-{RELEASE}"  # of the chart's objects
+FOREIGN, OWN = "line-of-the-bank", "line-of-the-shop"
+TARGETS = [{"pod": "till"}]
+PASSWORD = {"encryption": {"passwordSecretRef": {"name": "incident"}}}
+LOKI = [{"type": "loki", "query": '{app="till"}'}]
+SILENT = {"logs": {}, "events": {"nodes": False}}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An Investigation that the API server refuses this user, with a word of the reason."""
+
+    title: str
+    user: str
+    spec: dict[str, Any]
+    word: str
+
+
+REFUSED = [
+    Refused("logs by default", "alice", {"targets": TARGETS}, "may not get pods/log in namespace attack-shop"),
+    Refused("logs by name", "alice", {"targets": TARGETS, "logs": {}}, "RoleBinding there to ClusterRole view"),
+    Refused("events alone", "alice", {"targets": TARGETS, "events": {}}, "may not list events"),
+    Refused("objects alone", "alice", {"targets": TARGETS, "objects": {}}, "may not list pods"),
+    Refused("objects by who may list pods alone", "podlister", {"targets": TARGETS, "objects": {}}, "may not"),
+    Refused("logs by who may list pods alone", "podlister", {"targets": TARGETS}, "pods/log"),
+    Refused("while suspended", "alice", {"targets": TARGETS, "suspend": True}, "pods/log"),
+    Refused("logs of a log store", "alice", {"queries": LOKI}, "spec.queries"),
+    Refused(
+        "logs of a log store, as an account without them", "dave", {"queries": LOKI, "serviceAccountName": "idle"}, "pods/log"
+    ),
+    Refused("a password that is not theirs", "bob", {"targets": TARGETS, "session": PASSWORD}, "may not get Secret incident"),
+    Refused(
+        "a password by an account",
+        "dave",
+        {"targets": TARGETS, "session": PASSWORD, "serviceAccountName": "investigator"},
+        "may not get Secret incident",
+    ),
+    *(
+        Refused(f"the account {name}", "bob", {"targets": TARGETS, "serviceAccountName": name}, word)
+        for name, word in (
+            ("investigator", "may not impersonate ServiceAccount investigator"),
+            ("missing", "may not impersonate"),
+            ("default", "may not impersonate"),
+            (f"{PREFIX}", "may not impersonate"),
+            ("system:serviceaccount:attack-bank:default", "serviceAccountName"),
+            ("attack-bank/default", "serviceAccountName"),
+            ("../../attack-bank/serviceaccounts/default", "serviceAccountName"),
+        )
+    ),
+    Refused("another of dave's account", "dave", {"targets": TARGETS, "serviceAccountName": "other"}, "may not impersonate"),
+]
+TAKEN = [
+    ("alice", {"metrics": [{"query": "up"}]}),
+    ("bob", {"targets": TARGETS}),
+    ("bob", {"queries": LOKI}),
+    ("dave", {"targets": TARGETS, "serviceAccountName": "investigator"}),
+    ("admin", {"targets": TARGETS, "session": PASSWORD, "serviceAccountName": "investigator"}),
+]
+FOREIGN_TARGETS: dict[str, Any] = {
+    "pod-of-the-bank": {"targets": [{"pod": "vault"}], **SILENT},
+    "selector-of-the-bank": {"targets": [{"selector": {"matchLabels": {"app": "vault"}}}], **SILENT},
+    "workload-of-the-bank": {"targets": [{"workload": {"kind": "Deployment", "name": "vault"}}], **SILENT},
+}
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """The two namespaces, with the operator that watches them."""
+
+    shop: Kubectl
+    operator: Operator
+
+    def refusal(self, user: str, *arguments: str, stdin: str | None = None) -> str:
+        """What the API server says to this user; empty if it takes it."""
+        person = () if user == "admin" else (f"--as={user}",)
+        try:
+            self.shop(*arguments, *person, stdin=stdin)
+        except RigError as e:
+            return str(e)
+        return ""
+
+    def create(self, user: str, name: str, spec: dict[str, Any], *flags: str) -> str:
+        return self.refusal(user, "create", *flags, "-f", "-", stdin=json.dumps(investigation(name, **spec)))
+
+    def stored(self) -> bytes:
+        """Every byte of the session volume."""
+        return b"".join(path.read_bytes() for path in self.operator.root.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def attacked(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    shop, bank = make_namespace(prepared, SHOP), make_namespace(prepared, BANK)
+    shop.apply(pod("till", f"echo {OWN}; sleep 3600", {"app": "till"}))
+    bank.apply(pod("vault", f"echo {FOREIGN}; sleep 3600", {"app": "vault"}))
+    shop.apply(investigation("older", targets=TARGETS))  # before there is a policy
+    rendered = chart(prepared)
+    prepared.run_kubectl("apply", "-f", "-", stdin=rendered)
+    policy = re.search(rf"{PREFIX}-creators-[0-9a-f]+[.]{RELEASE}", rendered)
+    assert policy is not None
+    for account in ("investigator", "idle", "other"):
+        shop("create", "serviceaccount", account)
+    for user in ("alice", "bob", "dave", "podlister"):
+        shop("create", "rolebinding", f"{user}-writes", f"--clusterrole={PREFIX}-investigator.{RELEASE}", f"--user={user}")
+    shop("create", "rolebinding", "bob-views", "--clusterrole=view", "--user=bob")
+    shop("create", "rolebinding", "carol-holds", f"--clusterrole={PREFIX}-custodian.{RELEASE}", "--user=carol")
+    shop("create", "role", "become", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=investigator",
+         "--resource-name=idle")  # fmt: skip
+    shop("create", "rolebinding", "dave-becomes", "--role=become", "--user=dave")
+    shop("create", "role", "lister", "--verb=list", "--resource=pods")
+    shop("create", "rolebinding", "podlister-lists", "--role=lister", "--user=podlister")
+    reader = f"--clusterrole={PREFIX}-reader.{RELEASE}"
+    shop("create", "rolebinding", "investigator-reads", reader, f"--serviceaccount={SHOP}:investigator")
+    options = [f"--creator-policy={policy[0]}"]
+    root = tmp_path_factory.mktemp("attacked") / "root"
+    operator = Operator(prepared, root, [SHOP], options, trusts_creators=False).start()
+    attacked = Attacked(shop, operator)
+    until(lambda: attacked.create("alice", "x", {"targets": TARGETS}, "--dry-run=server"), 30, "the policy stands")
+    for kubectl, name in ((shop, "till"), (bank, "vault")):
+        kubectl.wait(f"pod/{name}", "condition=Ready")
+    yield attacked
+    operator.stop()
+    prepared.run_kubectl("delete", "-f", "-", stdin=rendered)
+    prepared.run_kubectl("delete", "namespace", SHOP, BANK, "--wait=false")
+
+
+def chart(cluster: Cluster) -> str:
+    """The chart's policies and roles for namespace SHOP."""
+    templates = [f"--show-only=templates/{name}.yaml" for name in ("admissionpolicy", "rbac-users")]
+    values = f"namespaces={{{SHOP}}},nameOverride={RELEASE}"
+    path = ROOT / "charts" / "aletheia-operator"
+    return run([cluster.helm, "template", "it", path, f"--namespace={RELEASE}", f"--set={values}", *templates])
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.title)
+def test_nobody_reads_by_an_investigation_what_they_cannot_read(attacked: Attacked, row: Refused) -> None:
+    """The API server refuses it and says what is missing, for real and on a dry run; nothing is created."""
+    for flags in ((), ("--dry-run=server",)):
+        assert row.word in attacked.create(row.user, "attack", row.spec, *flags)
+    assert "NotFound" in attacked.refusal("admin", "get", "investigation", "attack")
+
+
+@pytest.mark.parametrize(("user", "spec"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
+def test_who_may_read_it_may_ask_for_it(attacked: Attacked, user: str, spec: dict[str, Any]) -> None:
+    """The policy stops nobody else."""
+    assert attacked.create(user, "fine", spec, "--dry-run=server") == ""
+
+
+def test_who_ends_a_suspension_is_asked_too(attacked: Attacked) -> None:
+    """Another user may label, cancel or delete a suspended Investigation, but not make the operator read for it."""
+    assert attacked.create("bob", "waits", {"targets": TARGETS, "suspend": True}) == ""
+    for patch in ('{"spec": {"suspend": false}}', '{"spec": {"suspend": null}}'):
+        for flags in ((), ("--dry-run=server",)):
+            said = attacked.refusal("alice", "patch", "investigation", "waits", "--type=merge", f"-p={patch}", *flags)
+            assert "may not get pods/log" in said
+    body = json.dumps(investigation("waits", targets=TARGETS, suspend=False))
+    for way in (("replace",), ("apply", "--server-side", "--force-conflicts")):
+        assert "may not get pods/log" in attacked.refusal("alice", *way, "-f", "-", stdin=body)
+    assert attacked.refusal("alice", "label", "investigation", "waits", "team=x") == ""
+    patch = '-p={"spec": {"suspend": false}}'
+    assert attacked.refusal("bob", "patch", "investigation", "waits", "--type=merge", patch) == ""
+    assert attacked.shop.ended("waits")["status"]["phase"] == "Completed"
+
+
+def test_what_is_older_than_the_policy_is_not_captured(attacked: Attacked) -> None:
+    """Nobody checked its creator: refused with its reason, before anything is read."""
+    status = attacked.shop.ended("older")["status"]
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Failed", "CreatorNotChecked")
+    assert "create it again" in status["conditions"][0]["message"]
+    assert "session" not in status
+
+
+def test_other_namespaces_are_out_of_reach(attacked: Attacked) -> None:
+    """Names, labels and workloads of another namespace are looked for in one's own; its bytes are nowhere on the volume."""
+    for name, spec in FOREIGN_TARGETS.items():
+        assert attacked.create("bob", name, spec) == ""
+    assert attacked.create("bob", "own", {"targets": TARGETS}) == ""
+    for name in FOREIGN_TARGETS:
+        status = attacked.shop.ended(name)["status"]
+        assert {gap["reason"] for gap in status["gaps"]} <= {"NotFound", "NoPods"}, status
+    assert attacked.shop.ended("own")["status"]["phase"] == "Completed"
+    stored = attacked.stored()
+    assert OWN.encode() in stored
+    assert FOREIGN.encode() not in stored
+
+
+def test_a_forged_status_is_not_taken(attacked: Attacked) -> None:
+    """Neither on creation, nor by an update, nor by the subresource; there are no other subresources."""
+    forged = investigation("forged", targets=TARGETS, suspend=True)
+    forged["status"] = {"phase": "Completed", "operator": "mine", "session": {"id": "INC-0000", "path": "/etc"}}
+    forged["metadata"]["annotations"] = {
+        "kopf.zalando.org/last-handled-configuration": "{}",
+        "aletheia.dev/created-by": "admin",
+    }
+    assert attacked.refusal("bob", "create", "-f", "-", stdin=json.dumps(forged)) == ""
+    assert attacked.refusal("bob", "replace", "-f", "-", stdin=json.dumps(forged)) == ""
+    status = json.dumps({"status": forged["status"]})
+    said = attacked.refusal("bob", "patch", "investigation", "forged", "--subresource=status", "--type=merge", f"-p={status}")
+    assert "forbidden" in said.lower()
+    path = f"/apis/aletheia.dev/v1alpha1/namespaces/{SHOP}/investigations/forged"
+    for below in ("status", "scale", "ephemeralcontainers", "log", "proxy"):
+        assert attacked.refusal("bob", "replace", "--raw", f"{path}/{below}", "-f", "-", stdin=json.dumps(forged)) != "", below
+    found = attacked.shop.get("investigation", "forged").get("status", {})
+    assert found.get("phase") in (None, "Pending")
+    assert "session" not in found
+    assert found.get("operator") != "mine"
+
+
+HOLD = "aletheia.dev/legal-hold"
+KEPT = {"metrics": [{"query": "up"}], "suspend": True, "retention": {"keep": True}}
+
+
+def test_held_evidence_needs_a_right_of_its_own(attacked: Attacked) -> None:
+    """Lifting the hold, deleting under it, and ending `keep` under it; whoever holds the evidence may."""
+    assert attacked.create("bob", "held", KEPT) == ""
+    assert attacked.refusal("bob", "annotate", "investigation", "held", f"{HOLD}=case-1") == ""
+    lifted = investigation("held", **KEPT)
+    attacks: list[tuple[str, ...]] = [
+        ("annotate", "investigation", "held", f"{HOLD}-"),
+        ("annotate", "--overwrite", "investigation", "held", f"{HOLD}=false"),
+        ("patch", "investigation", "held", "--type=merge", '-p={"metadata": {"annotations": null}}'),
+        ("patch", "investigation", "held", "--type=json", '-p=[{"op": "remove", "path": "/metadata/annotations"}]'),
+        ("patch", "investigation", "held", "--type=merge", '-p={"spec": {"retention": {"keep": false}}}'),
+        ("patch", "investigation", "held", "--type=merge", '-p={"spec": {"retention": {"keep": null}}}'),
+        ("patch", "investigation", "held", "--type=merge", '-p={"spec": {"retention": null}}'),
+        ("delete", "investigation", "held"),
+        ("delete", "investigation", "held", "--cascade=orphan"),
+        ("delete", "investigations", "--field-selector=metadata.name=held"),
+        ("replace", "-f", "-"),
+        ("replace", "--force", "-f", "-"),
+    ]
+    for attack in attacks:
+        stdin = json.dumps(lifted) if "-f" in attack else None
+        assert "releasehold" in attacked.refusal("bob", *attack, stdin=stdin), attack
+    assert attacked.refusal("bob", "label", "investigation", "held", "team=x") == ""
+    assert attacked.refusal("carol", "annotate", "investigation", "held", f"{HOLD}-") == ""
+    assert attacked.refusal("bob", "delete", "investigation", "held") == ""
+
+
+def test_the_volume_holds_no_way_out(attacked: Attacked) -> None:
+    """No link and no name of the tenants leads out of the session volume."""
+    root: Path = attacked.operator.root
+    assert not [path for path in root.rglob("*") if path.is_symlink() or ".." in path.parts]
