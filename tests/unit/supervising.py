@@ -107,6 +107,6 @@ class Rig:
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once, and progress is written as it comes."""
     monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.001)
-    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
     for place in (status_module, module):
         monkeypatch.setattr(place, "retry_delays", lambda: repeat(0.0))

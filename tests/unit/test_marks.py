@@ -11,7 +11,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.handlers import run as run_module
 from aletheia_operator.handlers import status_writer as status_module
-from aletheia_operator.handlers.marks import EXPIRY_SECONDS, MOST_AT_ONCE, Mark, OtherMarks, is_left_here
+from aletheia_operator.handlers.marks import EXPIRY_SECONDS, MAX_AT_ONCE, Mark, OtherMarks, is_left_here
 from aletheia_operator.session import InvestigationReference, Manifest, Session, SessionLayout, create_session
 from aletheia_operator.session.volume import note_operator
 from tests.unit.fakes import NOW, UID, FakeFetcher, forever
@@ -193,7 +193,7 @@ async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> No
     rig = Rig(tmp_path)
     clock = with_clock(rig)
     await rig.supervisor.shared.identity.get()
-    uids = [f"uid-{number:05}" for number in range(MOST_AT_ONCE + 10)]
+    uids = [f"uid-{number:05}" for number in range(MAX_AT_ONCE + 10)]
     for uid in uids:
         rig.observe(make_body(uid, status=LEFT))
     await rig.settled()
@@ -201,7 +201,7 @@ async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> No
     rig.kubernetes.stored[paths.investigation("shop", uids[1])]["metadata"]["uid"] = "anew"
     clock.seconds = EXPIRY_SECONDS
     await rig.supervisor.beat()
-    assert len(rig.supervisor._runs) == MOST_AT_ONCE - 2
+    assert len(rig.supervisor._runs) == MAX_AT_ONCE - 2
     await rig.settled()
     await rig.supervisor.beat()
     await rig.settled()
@@ -229,5 +229,5 @@ def test_marks_count_from_when_they_were_first_seen_so() -> None:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing here waits for a real delay."""
-    monkeypatch.setattr(run_module, "MOST_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(run_module, "MAX_RETRY_SECONDS", 0.01)
     yield

@@ -22,7 +22,7 @@ from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import Grid, default_range_seconds, step_seconds
-from aletheia_operator.fetchers.prometheus.series_store import Gathered
+from aletheia_operator.fetchers.prometheus.series_store import SeriesStore
 from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, Event, Samples, warnings_of
 from aletheia_operator.fetchers.prometheus.summary import spike_start, summarise
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, expressions
@@ -275,7 +275,7 @@ def series(*numbers: Any, start: int = 0) -> dict[str, Any]:
 )
 def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: str, tmp_path: Path) -> None:
     """Number of series, maximum with its time in UTC, begin of a spike."""
-    gathered = Gathered(Scratch(tmp_path, encrypted=False), max_series=10)
+    gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=10)
     for number, one in enumerate(found):
         gathered.add(events({**one, "metric": {"number": str(number)}}))
     assert summarise("cpu", len(gathered), [gathered.peak], gathered.samples_of) == text

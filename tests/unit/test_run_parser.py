@@ -241,7 +241,7 @@ def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], dig
     block = "".join(f"{short(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
     learning, alone = make_parser(form), make_parser(form)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(known_shapes, "MOST_SHAPES", 0)
+        patch.setattr(known_shapes, "MAX_SHAPES", 0)
         expected = [alone.feed(block), alone.end_run()]
     assert [learning.feed(block), learning.end_run()] == expected, "entries and marks"
     assert (learning.position, learning.count.summary()) == (alone.position, alone.count.summary())

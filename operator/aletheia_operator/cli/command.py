@@ -16,7 +16,7 @@ from aletheia_operator.session.names import is_session_id
 Run = Callable[[argparse.Namespace], int]
 DEFAULT_ROOT = Path("/var/lib/aletheia")
 SESSION_HELP = "id such as INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME"
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 
 
 def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.ArgumentParser:
@@ -70,6 +70,9 @@ def report(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> in
 
 
 def _shown(manifests: list[Manifest]) -> str:
-    newest = sorted(manifests, key=lambda one: one.start_time, reverse=True)
-    shown = [f"{one.session_id} ({names_of(one)[1]}, {readable_time(one.start_time)})" for one in newest[:MOST_SHOWN]]
-    return ", ".join([*shown, *(["..."] if len(newest) > MOST_SHOWN else [])])
+    newest = sorted(manifests, key=lambda manifest: manifest.start_time, reverse=True)
+    shown = [
+        f"{manifest.session_id} ({names_of(manifest)[1]}, {readable_time(manifest.start_time)})"
+        for manifest in newest[:MAX_SHOWN]
+    ]
+    return ", ".join([*shown, *(["..."] if len(newest) > MAX_SHOWN else [])])

@@ -51,7 +51,10 @@ def show(options: argparse.Namespace) -> int:
     print()
     print_table(
         ("ARTIFACT", "TARGET", "COUNT", "SIZE", "SUMMARY"),
-        [(one.path, one.target, one.count, readable_size(one.size_bytes), one.summary) for one in manifest.artifacts],
+        [
+            (artifact.path, artifact.target, artifact.count, readable_size(artifact.size_bytes), artifact.summary)
+            for artifact in manifest.artifacts
+        ],
     )
     for kind, title in (("gap", "GAPS"), ("note", "NOTES")):
         found = [gap for gap in manifest.gaps if gap.severity == kind]

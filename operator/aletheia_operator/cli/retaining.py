@@ -29,9 +29,11 @@ def add_commands(commands: Any) -> None:
     gone.add_argument(
         "--unasked", action="store_true", help="in the operator's pod: delete though the API server cannot be asked for a hold"
     )
-    held = add_command(commands, "hold", hold, "keep a session's data from expiry, caps and deletion until it is released")
-    add_session(held)
-    held.add_argument("--reason", required=True, type=_reason, help="why, and who decides on it: a case number")
+    hold_parser = add_command(
+        commands, "hold", hold, "keep a session's data from expiry, caps and deletion until it is released"
+    )
+    add_session(hold_parser)
+    hold_parser.add_argument("--reason", required=True, type=_reason, help="why, and who decides on it: a case number")
     about = "lift the hold that was set by `hold`, and that of an Investigation that is gone"
     lifted = add_command(commands, "release", release, about)
     add_session(lifted)
@@ -58,8 +60,8 @@ def hold(options: argparse.Namespace) -> int:
         update_retention_record(layout, id, hold=options.reason)
     except FileNotFoundError as e:
         raise Refused(f"{id} was removed meanwhile") from e
-    said = f"{id} is on hold ({options.reason}): nothing removes its data until `aletheia session release {id}`"
-    return report(options, said, {"session": id, "hold": options.reason})
+    message = f"{id} is on hold ({options.reason}): nothing removes its data until `aletheia session release {id}`"
+    return report(options, message, {"session": id, "hold": options.reason})
 
 
 def release(options: argparse.Namespace) -> int:
@@ -76,8 +78,8 @@ def release(options: argparse.Namespace) -> int:
     released = update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
     goes = record.orphaned_since is not None and not released.outlives_investigation
     what_next = ": its Investigation is gone, so the operator removes it after its grace for orphans" if goes else ""
-    said = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{what_next}"
-    return report(options, said, {"session": id, "released": record.hold_reason is not None})
+    message = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{what_next}"
+    return report(options, message, {"session": id, "released": record.hold_reason is not None})
 
 
 def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str) -> None:

@@ -34,8 +34,8 @@ def reseal_one(options: argparse.Namespace) -> int:
     encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
     replace_encryption(SessionLayout(options.root), manifest, encryption)
     locked_by = encryption.locked_by
-    said = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
-    return report(options, said, {"session": manifest.session_id, "sealedBy": locked_by})
+    message = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
+    return report(options, message, {"session": manifest.session_id, "sealedBy": locked_by})
 
 
 def decrypt(options: argparse.Namespace) -> int:
@@ -44,8 +44,8 @@ def decrypt(options: argparse.Namespace) -> int:
     if options.to.exists():
         raise Refused(f"{options.to} exists: name a folder that does not")
     decrypt_session(SessionLayout(options.root).session(manifest.session_id), manifest, key, options.to)
-    said = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
-    return report(options, said, {"session": manifest.session_id, "path": str(options.to)})
+    message = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
+    return report(options, message, {"session": manifest.session_id, "path": str(options.to)})
 
 
 def _public_key(text: str) -> str:

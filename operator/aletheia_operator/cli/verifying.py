@@ -17,7 +17,7 @@ from aletheia_operator.text.display import one_line
 
 FAULTY = ("damaged", "unreadable", "unopened")
 KINDS = ("missing", "extra", "altered")
-MOST_PATH = 500
+MAX_PATH = 500
 
 
 def add_commands(commands: Any) -> None:
@@ -99,12 +99,12 @@ def _print(result: dict[str, Any]) -> None:
         case "interrupted":
             print(f"{session_id}: its capture was broken off: the operator goes on with it, or ends it")
         case "unreadable":
-            print(f"{session_id}: NOT readable: {one_line(result['fault'], MOST_PATH)}")
+            print(f"{session_id}: NOT readable: {one_line(result['fault'], MAX_PATH)}")
         case "unopened":
-            print(f"{session_id}: whole, but NOT opened: {one_line(result['fault'], MOST_PATH)}")
+            print(f"{session_id}: whole, but NOT opened: {one_line(result['fault'], MAX_PATH)}")
         case _:
             expired = result.get("expirationTime")
             print(f"{session_id}: NOT intact" + (f", and expired at {expired}" if expired else ""))
     for kind in KINDS if result["state"] == "damaged" else ():
         for path in result[kind]:
-            print(f"  {kind}: {one_line(path, MOST_PATH)}")
+            print(f"  {kind}: {one_line(path, MAX_PATH)}")

@@ -9,14 +9,14 @@ Release = Callable[[], None]
 
 
 class FairSlots:
-    """At most `most` places, of which one namespace has at most `most_of_one`.
+    """At most `limit` places, of which one namespace has at most `limit_of_one`.
 
     A free place goes to the namespace that waits and was served the longest time ago; within it to the first that came.
     """
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self._most = most
-        self._most_of_one = most_of_one
+    def __init__(self, limit: int, limit_of_one: int) -> None:
+        self._limit = limit
+        self._limit_of_one = limit_of_one
         self._taken: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
 
@@ -65,7 +65,7 @@ class FairSlots:
         self._taken[namespace] -= 1
         if not self._taken[namespace]:
             del self._taken[namespace]
-        while following := next((one for one in self._waiting if self._free(one)), None):
+        while following := next((namespace for namespace in self._waiting if self._free(namespace)), None):
             self._serve(following)
 
     def _serve(self, namespace: str) -> None:
@@ -78,4 +78,4 @@ class FairSlots:
             turn.set_result(None)
 
     def _free(self, namespace: str) -> bool:
-        return self._taken.total() < self._most and self._taken[namespace] < self._most_of_one
+        return self._taken.total() < self._limit and self._taken[namespace] < self._limit_of_one

@@ -187,13 +187,13 @@ def fault_of(error: BaseException, peer: str, remedy: str = "") -> SourceError:
     used, only its class, numbers and addresses: the text may contain what was sent.
     """
     causes = list(islice(_causes(error), MAX_CAUSES))
-    for one in reversed(causes):  # the innermost says most
-        if isinstance(one, SourceError):
-            return one
-        exact = _exact(one, causes, remedy)
+    for cause in reversed(causes):  # the innermost says most
+        if isinstance(cause, SourceError):
+            return cause
+        exact = _exact(cause, causes, remedy)
         if exact is not None:
             return exact.kind(f"{peer}: {exact.words}", exact.reason)
-    fault = next((known for one in reversed(causes) if (known := _known(one)) not in (None, NO_CONNECTION)), None)
+    fault = next((known for cause in reversed(causes) if (known := _known(cause)) not in (None, NO_CONNECTION)), None)
     fault = fault or NO_CONNECTION
     return fault.kind(f"{peer}: {fault.words}", fault.reason)
 
@@ -260,11 +260,11 @@ def _address(error: OSError, causes: list[BaseException]) -> str | None:
     if isinstance(error.filename, str):
         return error.filename
     host = _host(causes)
-    ports = (getattr(one, "port", None) for one in causes)
-    port = next((one for one in ports if isinstance(one, int)), None)
+    ports = (getattr(cause, "port", None) for cause in causes)
+    port = next((port for port in ports if isinstance(port, int)), None)
     return f"{host}:{port}" if host and port else host
 
 
 def _host(causes: list[BaseException]) -> str | None:
-    hosts = (getattr(one, "host", None) for one in causes)
+    hosts = (getattr(cause, "host", None) for cause in causes)
     return next((host for host in hosts if isinstance(host, str)), None)

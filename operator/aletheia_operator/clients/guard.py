@@ -16,7 +16,7 @@ from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 
-LEAST_CONNECT_SECONDS = 0.5
+MIN_CONNECT_SECONDS = 0.5
 
 
 def connect(connection: HTTPConnection) -> socket.socket:
@@ -52,7 +52,7 @@ def _open(family: int, kind: int, protocol: int, address: Any, seconds: float | 
     try:
         for option in options or ():
             sock.setsockopt(*option)
-        sock.settimeout(None if seconds is None else max(LEAST_CONNECT_SECONDS, seconds))
+        sock.settimeout(None if seconds is None else max(MIN_CONNECT_SECONDS, seconds))
         sock.connect(address)
     except BaseException:
         sock.close()

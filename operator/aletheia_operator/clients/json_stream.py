@@ -100,12 +100,12 @@ class JsonStream:
 
     def _grow(self) -> bool:
         """Read as many characters again as there are of a value; False at the end."""
-        held = len(self._text) - self._at
-        if held > MAX_VALUE_CHARACTERS:
+        available = len(self._text) - self._at
+        if available > MAX_VALUE_CHARACTERS:
             raise self.too_large(f"{MAX_VALUE_CHARACTERS} characters")
-        if held > COUNTED_CHARACTERS and elements(self._text[self._at :]) > MAX_ELEMENTS:
+        if available > COUNTED_CHARACTERS and elements(self._text[self._at :]) > MAX_ELEMENTS:
             raise self.too_large(f"{MAX_ELEMENTS} elements")
-        return self._more(min(max(1, held), MAX_VALUE_CHARACTERS - held + 1))
+        return self._more(min(max(1, available), MAX_VALUE_CHARACTERS - available + 1))
 
     def _expect(self, character: str) -> None:
         if self.kind() != character:

@@ -42,7 +42,7 @@ class Kubelets:
         status = found.get("status") or {}
         addresses = status.get("addresses") or []
         # a dual-stack node has two of a type: the first is that of the cluster's primary family
-        host = next((one["address"] for kind in ADDRESS_TYPES for one in addresses if one["type"] == kind), None)
+        host = next((address["address"] for kind in ADDRESS_TYPES for address in addresses if address["type"] == kind), None)
         if not host:
             raise Rejected(f"node {node} has no address", GapReason.NOT_FOUND)
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250

@@ -113,7 +113,7 @@ class Bucket:
         try:
             with self._faults():
                 listed = self._client._list_multipart_uploads(self.name, prefix=key)
-                ids = [one.upload_id for one in listed.uploads if one.object_name == key and one.upload_id]
+                ids = [upload.upload_id for upload in listed.uploads if upload.object_name == key and upload.upload_id]
                 return {upload_id: self._parts(key, upload_id) for upload_id in ids}
         except Rejected:
             return {}

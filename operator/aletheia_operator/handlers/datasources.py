@@ -79,8 +79,8 @@ async def check(item: Item, tools: Tools) -> None:
         spec = parse_spec(dict(item))
         endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
         endpoint = replace(endpoint, timeout_seconds=min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS))
-        said = await _probe(spec, endpoint, tools)
-        version = endpoint.quoter(said or "", MAX_VERSION) or None
+        reported = await _probe(spec, endpoint, tools)
+        version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:
         reason, error = e.reason, one_line(e.message, MAX_ERROR)
     now = tools.now().replace(microsecond=0)
@@ -109,4 +109,4 @@ async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str 
 
 
 def _fetcher(fetchers: Sequence[object], source_type: str) -> RemoteFetcher:
-    return next(one for one in fetchers if isinstance(one, RemoteFetcher) and one.source_type == source_type)
+    return next(fetcher for fetcher in fetchers if isinstance(fetcher, RemoteFetcher) and fetcher.source_type == source_type)

@@ -68,7 +68,7 @@ class LoopWatch:
         clock = time.pthread_getcpuclockid(ident)
         while not self._stopped.wait(INTERVAL_SECONDS):
             answered = threading.Event()
-            asked, used = time.monotonic(), time.clock_gettime(clock)
+            started, used = time.monotonic(), time.clock_gettime(clock)
             try:
                 loop.call_soon_threadsafe(answered.set)
             except RuntimeError:  # the loop is closed
@@ -79,7 +79,7 @@ class LoopWatch:
             while not answered.wait(INTERVAL_SECONDS):
                 if self._stopped.is_set() or loop.is_closed():
                     return
-            pause = Pause(time.monotonic() - asked, time.clock_gettime(clock) - used, place or "an unknown place")
+            pause = Pause(time.monotonic() - started, time.clock_gettime(clock) - used, place or "an unknown place")
             if self.longest is None or pause.seconds > self.longest.seconds:
                 self.longest = pause
             if pause.seconds >= LONG_SECONDS:

@@ -15,7 +15,7 @@ from aletheia_operator.session import SessionBusy, SessionLayout, find_session
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.volume import open_volume
 
-MOST_AT_ONCE = 50
+MAX_AT_ONCE = 50
 """Investigations that are taken over at one look."""
 EXPIRY_SECONDS = 900.0
 """An operator that wrote no time for so long is taken for gone: it writes one every half a minute while it captures."""
@@ -86,9 +86,9 @@ class OtherMarks:
         return seen.mark if seen is not None and self._clock() - seen.since >= EXPIRY_SECONDS else None
 
     def to_take_over(self) -> list[tuple[str, str, str]]:
-        """Uid, namespace and name of the Investigations whose operators are gone, at most MOST_AT_ONCE."""
+        """Uid, namespace and name of the Investigations whose operators are gone, at most MAX_AT_ONCE."""
         gone = ((uid, seen.namespace, seen.name) for uid, seen in self._seen.items() if self.expired(uid) is not None)
-        return list(islice(gone, MOST_AT_ONCE))
+        return list(islice(gone, MAX_AT_ONCE))
 
 
 def is_left_here(layout: SessionLayout, uid: str, operator: str) -> bool:

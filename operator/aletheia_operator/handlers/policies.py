@@ -13,7 +13,7 @@ from aletheia_operator.session.retention_record import RetentionRecord, legal_ho
 from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention
 
-MASS_LEAST = 10
+MIN_MASS_DELETION = 10
 """Least number of sessions whose Investigations vanish at once that is suspicious."""
 
 
@@ -64,7 +64,7 @@ class Resource:
             legal_hold=legal_hold_of(metadata),
             phase=status.get("phase"),
             completion_time=status.get("completionTime"),
-            condition_types=tuple(one["type"] for one in status.get("conditions") or []),
+            condition_types=tuple(condition["type"] for condition in status.get("conditions") or []),
             session_id=(status.get("session") or {}).get("id"),
             manifest_sha256=(status.get("session") or {}).get("manifestSha256"),
             operator=status.get("operator"),
@@ -154,7 +154,7 @@ def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now
 
 def have_vanished(gone: int, all_sessions: int) -> bool:
     """Return whether suspiciously many Investigations with sessions are gone at once."""
-    return gone >= MASS_LEAST and 2 * gone > all_sessions
+    return gone >= MIN_MASS_DELETION and 2 * gone > all_sessions
 
 
 def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
@@ -173,14 +173,16 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
     the oldest first, and none that ended within the grace. For the cap of all namespaces together, sessions of the largest
     namespace expire first, and none of a namespace that has at most an equal share of the cap.
     """
-    kept = [one for one in sessions if one.manifest.expiration_time is None]
+    kept = [session for session in sessions if session.manifest.expiration_time is None]
     sizes = Counter[str]()
-    for one in kept:
-        sizes[_namespace(one)] += one.manifest.size_bytes
-    candidates = sorted((one for one in kept if _may_go(one, retention, now)), key=_age, reverse=True)  # the oldest at the end
+    for session in kept:
+        sizes[_namespace(session)] += session.manifest.size_bytes
+    candidates = sorted(
+        (session for session in kept if _may_go(session, retention, now)), key=_age, reverse=True
+    )  # the oldest at the end
     waiting: dict[str, list[Session]] = {}
-    for one in candidates:
-        waiting.setdefault(_namespace(one), []).append(one)
+    for session in candidates:
+        waiting.setdefault(_namespace(session), []).append(session)
     gone: list[Manifest] = []
 
     def let_go(namespace: str) -> None:
@@ -204,11 +206,11 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
 
 def exceeded_caps(sessions: Collection[Session], gone: Collection[Manifest], retention: Retention) -> bool:
     """Return whether a cap is exceeded by sessions that may not expire: they are kept, on hold, or within the grace."""
-    ids = {one.session_id for one in gone}
+    ids = {session.session_id for session in gone}
     sizes = Counter[str]()
-    for one in sessions:
-        if one.manifest.expiration_time is None and one.manifest.session_id not in ids:
-            sizes[_namespace(one)] += one.manifest.size_bytes
+    for session in sessions:
+        if session.manifest.expiration_time is None and session.manifest.session_id not in ids:
+            sizes[_namespace(session)] += session.manifest.size_bytes
     over_total = retention.total_bytes is not None and sizes.total() > retention.total_bytes
     over_one = retention.namespace_bytes is not None and any(size > retention.namespace_bytes for size in sizes.values())
     return over_total or over_one
@@ -218,8 +220,8 @@ def _may_go(session: Session, retention: Retention, now: datetime) -> bool:
     ended = session.manifest.completion_time
     if ended is None or now - ended < timedelta(seconds=retention.grace_seconds):
         return False
-    held = session.resource is not None and (session.resource.keep or session.resource.legal_hold is not None)
-    return not held and not session.record.outlives_investigation
+    is_protected = session.resource is not None and (session.resource.keep or session.resource.legal_hold is not None)
+    return not is_protected and not session.record.outlives_investigation
 
 
 def _namespace(session: Session) -> str:

@@ -14,16 +14,16 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 async def following(writer: StatusWriter) -> AsyncIterator[Callable[[Snapshot], None]]:
     """Yield a function that takes snapshots; `writer` writes the latest of them at most once an interval."""
     latest: list[Snapshot] = []
-    news, over = asyncio.Event(), asyncio.Event()
+    changed, over = asyncio.Event(), asyncio.Event()
 
     def report(snapshot: Snapshot) -> None:
         latest[:] = [snapshot]
-        news.set()
+        changed.set()
 
     async def follow() -> None:
         while not over.is_set():
-            await news.wait()
-            news.clear()
+            await changed.wait()
+            changed.clear()
             if latest and not over.is_set():
                 await writer.snapshot(latest.pop(), PROGRESS_SECONDS)
             try:
@@ -35,7 +35,7 @@ async def following(writer: StatusWriter) -> AsyncIterator[Callable[[Snapshot], 
     try:
         yield report
         over.set()
-        news.set()
+        changed.set()
         await task  # a write under way must not overtake the next one
     finally:
         task.cancel()

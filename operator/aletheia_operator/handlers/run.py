@@ -23,8 +23,8 @@ from aletheia_operator.session import InvestigationReference, SessionBusy
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 10.0  # before the next try while the API server does not answer; doubled each time
-MOST_AGAIN_SECONDS = 300.0
+RETRY_SECONDS = 10.0  # before the next try while the API server does not answer; doubled each time
+MAX_RETRY_SECONDS = 300.0
 
 Body = Mapping[str, Any]
 Emit = Callable[[Body, str, str, str], None]  # body, type (Normal or Warning), reason, message
@@ -81,7 +81,7 @@ class Run:
 
         If another operator captures it, returns that operator's mark.
         """
-        again_seconds = AGAIN_SECONDS
+        retry_seconds = RETRY_SECONDS
         while True:
             release = await self._place()
             if release is None:
@@ -96,18 +96,18 @@ class Run:
                 written = await self.writer.snapshot(outcome)
                 log.info("%s: %s, %s", self._title, outcome.manifest.phase, describe(outcome))
                 self._announce(outcome)
-                return self._said(written)
+                return self._report(written)
             if isinstance(outcome, Ending):
-                return self._said(await self._end(outcome))
+                return self._report(await self._end(outcome))
             if outcome is Claim.UNAVAILABLE:
-                await asyncio.sleep(again_seconds)
-                again_seconds = min(2 * again_seconds, MOST_AGAIN_SECONDS)
+                await asyncio.sleep(retry_seconds)
+                retry_seconds = min(2 * retry_seconds, MAX_RETRY_SECONDS)
                 continue
             if outcome is Claim.ELSEWHERE:
                 return self.writer.mark
-            return self._said(Written.REFUSED if outcome is Claim.REFUSED else Written.GONE)
+            return self._report(Written.REFUSED if outcome is Claim.REFUSED else Written.GONE)
 
-    def _said(self, written: Written) -> Written:
+    def _report(self, written: Written) -> Written:
         if written is Written.REFUSED:
             reason = ConditionReason.STATUS_REFUSED
             log.warning("%s: %s", self._title, reason.text)
@@ -122,10 +122,10 @@ class Run:
         if not slots.full(namespace):
             return await slots.acquire(namespace)
         waiting = asyncio.create_task(slots.acquire(namespace))
-        told = [asyncio.create_task(event.wait()) for event in (self.order.cancelled, self._suspended)]
+        interruptions = [asyncio.create_task(event.wait()) for event in (self.order.cancelled, self._suspended)]
         try:
             await self.writer.phase("Queued", ConditionReason.QUEUED, seconds=PROGRESS_SECONDS)
-            await asyncio.wait({waiting, *told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({waiting, *interruptions}, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 return waiting.result()
         except BaseException:
@@ -133,9 +133,9 @@ class Run:
                 waiting.result()()
             raise
         finally:
-            for task in (waiting, *told):
+            for task in (waiting, *interruptions):
                 task.cancel()
-            await asyncio.gather(waiting, *told, return_exceptions=True)
+            await asyncio.gather(waiting, *interruptions, return_exceptions=True)
         if not waiting.cancelled():  # it came in the same moment
             waiting.result()()
         return _nothing if self.order.cancelled.is_set() else None

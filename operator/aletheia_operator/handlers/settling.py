@@ -96,8 +96,8 @@ class Settler:
     async def _orphan(self, session: Session) -> RetentionRecord:
         """Record that the Investigation is gone. If its deletion was not seen, `keep` of the manifest counts."""
         manifest = session.manifest
-        asked = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
-        changes = {"orphaned_since": self.now(), "keep": session.record.keep or asked}
+        keep_requested = bool((manifest.spec.get("retention") or {}).get("keep")) and not session.seen_to_go
+        changes = {"orphaned_since": self.now(), "keep": session.record.keep or keep_requested}
         log.warning("session %s is orphaned: its Investigation is gone", manifest.session_id)
         return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
 
@@ -152,6 +152,6 @@ class Settler:
 
 def light(manifest: Manifest) -> Manifest:
     """Return a manifest with all artifacts replaced by one of their total size: thousands must fit in memory."""
-    artifacts = [one.model_copy(update={"size_bytes": manifest.size_bytes}) for one in manifest.artifacts[:1]]
+    artifacts = [artifact.model_copy(update={"size_bytes": manifest.size_bytes}) for artifact in manifest.artifacts[:1]]
     spec = {"retention": manifest.spec.get("retention")}
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})

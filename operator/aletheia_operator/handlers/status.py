@@ -100,16 +100,17 @@ def of_phase(
     why = reason.value if reason else phase
     ended = phase in TERMINAL_PHASES
     readable = phase in ("Completed", "PartiallyCompleted")
-    said = {
+    holds_by_type = {
         "Ready": readable,
         "Reconciling": not ended,
         "Stalled": ended and not readable,
         "Succeeded": phase == "Completed" if ended else None,
     }
     conditions = [
-        condition(kind, holds, why, message, generation, before.get("conditions") or [], now) for kind, holds in said.items()
+        condition(kind, holds, why, message, generation, before.get("conditions") or [], now)
+        for kind, holds in holds_by_type.items()
     ]
-    others = [one for one in before.get("conditions") or [] if one["type"] not in CONDITIONS]
+    others = [entry for entry in before.get("conditions") or [] if entry["type"] not in CONDITIONS]
     return {"observedGeneration": generation, "phase": phase, "conditions": [*conditions, *others]}
 
 
@@ -123,7 +124,7 @@ def shortened(status: Status) -> Status:
     short = {**status}
     for name, text in (("artifacts", "summary"), ("gaps", "message"), ("findings", "message")):
         if status.get(name):
-            short[name] = [{**one, text: one_line(one[text], SHORT)} for one in status[name][:FEW]]
+            short[name] = [{**item, text: one_line(item[text], SHORT)} for item in status[name][:FEW]]
     return short
 
 
@@ -134,7 +135,9 @@ def minimal(status: Status) -> Status:
     }
     if session := status.get("session"):
         kept["session"] = {name: session.get(name) for name in ("id", "path", "manifestSha256")} | {"uploaded": None}
-    conditions = [{**one, "message": one_line(one["message"], SHORT) + SHORTENED} for one in status.get("conditions") or []]
+    conditions = [
+        {**entry, "message": one_line(entry["message"], SHORT) + SHORTENED} for entry in status.get("conditions") or []
+    ]
     return {
         **kept,
         "conditions": conditions,
@@ -157,7 +160,7 @@ def condition(
 ) -> dict[str, Any]:
     """Return a metav1.Condition. Its transition time changes only with its status."""
     status = "Unknown" if holds is None else str(holds)
-    old = next((one for one in before if one.get("type") == kind and one.get("status") == status), None)
+    old = next((entry for entry in before if entry.get("type") == kind and entry.get("status") == status), None)
     return {
         "type": kind,
         "status": status,

@@ -78,8 +78,8 @@ class StatusWriter:
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take what others write from the current resource: its generation, and conditions that are not ours."""
         self.generation = body["metadata"]["generation"]
-        own = [one for one in self._before.get("conditions") or [] if one["type"] in CONDITIONS]
-        others = [one for one in (body.get("status") or {}).get("conditions") or [] if one["type"] not in CONDITIONS]
+        own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS]
+        others = [entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS]
         self._before = {**self._before, "conditions": [*own, *others]}
 
     async def claim(self, operator: str, expired: Mark | None = None) -> str | Claim:
@@ -138,7 +138,7 @@ class StatusWriter:
         """Write that a change after the end was seen. It changes nothing else."""
 
         def acknowledged(status: Status) -> Status:
-            seen = [{**one, "observedGeneration": self.generation} for one in conditions_of(status)]
+            seen = [{**entry, "observedGeneration": self.generation} for entry in conditions_of(status)]
             return {"observedGeneration": self.generation, "conditions": seen}
 
         return await self._change(acknowledged)
@@ -151,7 +151,7 @@ class StatusWriter:
 
         def added(status: Status) -> Status:
             conditions = conditions_of(status)
-            others = [one for one in conditions if one["type"] != kind]
+            others = [entry for entry in conditions if entry["type"] != kind]
             more = condition(kind, True, reason.value, message, self.generation, conditions, self._now())
             return {"conditions": [*others, more]}
 
@@ -287,7 +287,7 @@ def _with_digest(status: Mapping[str, Any], session_id: str, manifest_sha256: st
 
 def _uncontested(status: Mapping[str, Any]) -> Status:
     """The status without the condition by which this operator stood back."""
-    return {**status, "conditions": [one for one in status.get("conditions") or [] if one["type"] != CONTESTED]}
+    return {**status, "conditions": [entry for entry in status.get("conditions") or [] if entry["type"] != CONTESTED]}
 
 
 def _is_too_large(error: SourceError) -> bool:

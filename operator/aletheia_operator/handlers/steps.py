@@ -51,8 +51,10 @@ def next_step(body: Body, known: Known) -> Step:
     if metadata.get("deletionTimestamp"):
         return Step.NOTHING
     if spec.get("suspend") and not spec.get("cancel"):
-        said = _says(status, ConditionReason.SUSPENDED) and status.get("observedGeneration") == metadata["generation"]
-        return Step.NOTHING if said else Step.SUSPEND
+        is_written = (
+            _has_reason(status, ConditionReason.SUSPENDED) and status.get("observedGeneration") == metadata["generation"]
+        )
+        return Step.NOTHING if is_written else Step.SUSPEND
     return Step.START
 
 
@@ -61,5 +63,5 @@ def has_ended(status: Mapping[str, Any]) -> bool:
     return status.get("phase") in TERMINAL_PHASES
 
 
-def _says(status: Mapping[str, Any], reason: ConditionReason) -> bool:
-    return any(one.get("reason") == reason for one in status.get("conditions") or [])
+def _has_reason(status: Mapping[str, Any], reason: ConditionReason) -> bool:
+    return any(condition.get("reason") == reason for condition in status.get("conditions") or [])

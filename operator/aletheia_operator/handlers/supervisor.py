@@ -126,8 +126,8 @@ class Supervisor:
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
         before = self.shared.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
-        older = [one async for one in _created_before(before, self.shared.tools.kubernetes, namespaces)]
-        self.unnoticed = tuple(f"{one['namespace']}/{one['name']}" for one in older if one["uid"] not in self._known)
+        older = [item async for item in _created_before(before, self.shared.tools.kubernetes, namespaces)]
+        self.unnoticed = tuple(f"{item['namespace']}/{item['name']}" for item in older if item["uid"] not in self._known)
 
     async def write_again(self) -> None:
         """Write the last statuses that could not be written, and those that the API server does not show."""
@@ -171,7 +171,7 @@ class Supervisor:
         """Leave the Investigation to the operator that marked it, unless that one left it on this one's volume and is gone."""
         if writer.mark is None:
             return
-        said = self.others.knows(uid)
+        was_known = self.others.knows(uid)
         self.others.see(uid, body, writer.mark)
         try:
             left_here = await asyncio.to_thread(is_left_here, self.shared.tools.layout, uid, writer.mark.operator)
@@ -182,7 +182,7 @@ class Supervisor:
             self.others.expire(uid)
             self._latest.setdefault(uid, body)  # looked at when this task is over
             return
-        if not said:
+        if not was_known:
             await stand_back(body, writer, self.shared.emit)
 
     async def _look_again(self, uid: str, ended: _Ended) -> None:

@@ -50,7 +50,7 @@ class Sweeper:
     retention: Retention = field(default_factory=Retention)
     _held: set[str] = field(init=False, default_factory=set)
     """Uids of Investigations on hold, by the watch."""
-    _said: str = field(init=False, default="")
+    _last_warning: str = field(init=False, default="")
     """Last log message about the whole pass, so that it is logged once."""
 
     def __post_init__(self) -> None:
@@ -91,13 +91,13 @@ class Sweeper:
         manifests = await asyncio.to_thread(self._manifests)  # before the list: no session is younger than it
         resources = await self._resources()
         cluster = await look_at(self.kubernetes, self.layout)
-        self._say(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
+        self._warn_once(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
         await asyncio.to_thread(remove_leftovers, self.layout)
         found = [await self._session(manifest, digest, resources) for manifest, digest in manifests]
-        gone = [one for one in found if self._is_unexplained(one)]
-        vanished = VANISHED if have_vanished(len(gone), sum(not one.record.imported for one in found)) else None
-        for one in found:
-            await self._guarded(one.manifest, self._settler.settle(one, cluster, vanished))
+        gone = [session for session in found if self._is_unexplained(session)]
+        vanished = VANISHED if have_vanished(len(gone), sum(not session.record.imported for session in found)) else None
+        for session in found:
+            await self._guarded(session.manifest, self._settler.settle(session, cluster, vanished))
         if cluster.unknown is None:
             await move_in(cluster, self.layout)
         await self._hold_caps(found)
@@ -113,7 +113,7 @@ class Sweeper:
     def _manifests(self) -> list[tuple[Manifest, str]]:
         """What a pass needs of every manifest, with its SHA-256."""
         found = ((entry.manifest, entry.manifest_sha256) for entry in sessions(self.layout))
-        return [(light(one), digest) for one, digest in found if one is not None and self._handles(one)]
+        return [(light(session), digest) for session, digest in found if session is not None and self._handles(session)]
 
     def _handles(self, manifest: Manifest) -> bool:
         return not self.namespaces or manifest.investigation.namespace in self.namespaces
@@ -154,7 +154,7 @@ class Sweeper:
 
     def _as_they_are(self, found: Sequence[Session]) -> list[Session]:
         """The sessions after this pass has changed some."""
-        known = {one.manifest.session_id: one for one in found}
+        known = {session.manifest.session_id: session for session in found}
         fresh = []
         for manifest, _ in self._manifests():
             record = read_retention_record(self.layout, manifest.session_id)
@@ -172,8 +172,8 @@ class Sweeper:
         except SourceError as e:
             log.warning("%s/%s cannot be deleted: %s", resource.namespace, resource.name, e.message)
 
-    def _say(self, what: str) -> None:
+    def _warn_once(self, message: str) -> None:
         """Log a message about the whole pass once, not in each pass."""
-        if what and what != self._said:
-            log.warning("%s", what)
-        self._said = what
+        if message and message != self._last_warning:
+            log.warning("%s", message)
+        self._last_warning = message

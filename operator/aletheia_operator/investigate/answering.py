@@ -24,7 +24,7 @@ from aletheia_operator.text.trace_ids import first
 
 log = logging.getLogger(__name__)
 
-MOST_DEATHS = 2
+MAX_DEATHS = 2
 """A question during which the process died so often is not asked again."""
 SUSPECT_WAIT_SECONDS = 30
 """A question during which the process died once waits at most so long to be the only such one."""
@@ -57,7 +57,7 @@ class Answering:
         done = self.session.done
         waiting = [question for question in questions if question.key not in done]
         self.views.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
-        wants_ids = bool(self.views.most_trace_ids)
+        wants_ids = bool(self.views.max_trace_ids)
         before = [done[question.key] for question in questions if question.gives_logs and question.key in done]
         self._blind = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
         self._logs_left = sum(question.gives_logs for question in waiting)
@@ -71,7 +71,7 @@ class Answering:
         answer = Answer()
         deaths = self.session.progress.deaths[question.key]
         try:
-            if deaths >= MOST_DEATHS:
+            if deaths >= MAX_DEATHS:
                 raise _GivenUp
             if question.after_logs:
                 await self._logs_done.wait()

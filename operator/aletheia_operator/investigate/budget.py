@@ -34,9 +34,9 @@ class Budget:
         if self.max_namespace_bytes is not None:
             manifests = [entry.manifest for entry in sessions(layout) if entry.session_id != session_id]
             others = sum(
-                one.size_bytes
-                for one in manifests
-                if one and one.investigation.namespace == namespace and one.expiration_time is None
+                manifest.size_bytes
+                for manifest in manifests
+                if manifest and manifest.investigation.namespace == namespace and manifest.expiration_time is None
             )
         account = self._running[session_id] = Account(self, namespace, session_id, kept_bytes, others)
         return account
@@ -50,7 +50,7 @@ class Budget:
                 other.others_bytes += account.kept_bytes
 
     def namespace_bytes(self, account: "Account") -> int:
-        running = sum(one.used_bytes for one in list(self._running.values()) if one.namespace == account.namespace)
+        running = sum(other.used_bytes for other in list(self._running.values()) if other.namespace == account.namespace)
         return account.others_bytes + running
 
 

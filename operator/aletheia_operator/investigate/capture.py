@@ -28,7 +28,7 @@ from aletheia_operator.clients.identity import Identity
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers.base import Missing, Question, Sources
 from aletheia_operator.findings import Evidence
-from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS, Answering
+from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS, Answering
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.chronicle import TIMELINE_KEY, Chronicle
 from aletheia_operator.investigate.deadline import Deadline
@@ -143,9 +143,9 @@ class _Capture:
             interrupted=self._record_interruption,
             interruption=interruption_of(session.progress.interruption),
         )
-        most = max((one.from_logs.limit for one in order.spec.traces or () if one.from_logs), default=0)
+        max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)
         span = self._window.start, self._window.end
-        self._views = Views(Timeline(*span), Evidence(*span), most)
+        self._views = Views(Timeline(*span), Evidence(*span), max_trace_ids)
         self._saver = Saver(session, tools, self._window, account, self._deadline, self._views)
         self._sources = Sources(
             namespace=order.owner.namespace,
@@ -177,7 +177,7 @@ class _Capture:
     async def plan(self) -> bool:
         """Make the plan, unless an earlier process has. Returns False if that failed."""
         if self._session.progress.plan is None:
-            if self._session.progress.deaths[PLAN_KEY] >= MOST_DEATHS:
+            if self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
                 await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP))
                 return False
             await self._records.keep(self._session.record_begun, PLAN_KEY)

@@ -6,7 +6,7 @@ from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
-from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS
+from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.records import Records
@@ -35,7 +35,7 @@ class Chronicle:
         origins = self._origins()
         if not origins or TIMELINE_KEY in self.session.done:
             return
-        if self.session.progress.deaths[TIMELINE_KEY] >= MOST_DEATHS:
+        if self.session.progress.deaths[TIMELINE_KEY] >= MAX_DEATHS:
             given_up = Answer(missing=[Missing("timeline", GapReason.INTERNAL_ERROR, GIVEN_UP)])
             await self.records.done(given_up.done(TIMELINE))
             return

@@ -42,7 +42,7 @@ class Deadline:
         if not work:
             return
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
+            tasks = [group.create_task(coroutine) for coroutine in work]
             watch = group.create_task(self._watch(tasks))
             await asyncio.wait(tasks)
             watch.cancel()

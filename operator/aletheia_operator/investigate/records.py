@@ -33,7 +33,7 @@ class Records:
         if refused:
             kept = tuple(artifact for artifact in done.artifacts if artifact.path not in refused)
             lost = [artifact for artifact in done.artifacts if artifact.path in refused]
-            gaps = [gap_of(one.fetcher, save_failed(one.target, refused[one.path])) for one in lost]
+            gaps = [gap_of(artifact.fetcher, save_failed(artifact.target, refused[artifact.path])) for artifact in lost]
             self._keep(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
 
     def _keep(self, write: Callable[..., None], *arguments: object) -> None:

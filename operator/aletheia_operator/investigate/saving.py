@@ -43,7 +43,7 @@ class Answer:
 
     def done(self, question: Question, trace_ids: TraceIds | None = None) -> Done:
         """Return the answer in the form for the journal."""
-        gaps = tuple(gap_of(question.fetcher, one) for one in self.missing)
+        gaps = tuple(gap_of(question.fetcher, gap) for gap in self.missing)
         return Done(question.key, tuple(self.artifacts), gaps, trace_ids, self.origins)
 
 
@@ -67,7 +67,7 @@ class Saver:
         view = self.views.view(question, document)
         try:
             answer.interrupted = await self._collect(entries, view, question, document, usage)
-            complete = all(one.severity == "note" for one in findings.missing)
+            complete = all(gap.severity == "note" for gap in findings.missing)
             if entries.count or complete:
                 metadata = {
                     **document.metadata,
@@ -77,7 +77,7 @@ class Saver:
                     "count": entries.count,
                     "summary": findings.summary,
                     "complete": complete,
-                    "gaps": [gap_of(question.fetcher, one).to_json() for one in findings.missing],
+                    "gaps": [gap_of(question.fetcher, gap).to_json() for gap in findings.missing],
                 }
                 written = await self._write(document, metadata, entries, view, collected_at)
                 self.account.kept_bytes += entries.size_bytes

@@ -8,12 +8,12 @@ from aletheia_operator.fetchers.base import Question
 
 
 class Slots:
-    """At most `most` questions at once; if there are several sources, at most half of `most` to each."""
+    """At most `limit` questions at once; if there are several sources, at most half of `limit` to each."""
 
-    def __init__(self, questions: Sequence[Question], most: int) -> None:
+    def __init__(self, questions: Sequence[Question], limit: int) -> None:
         sources = {_source(question) for question in questions}
-        of_one = most if len(sources) < 2 else max(1, most // 2)
-        self._all = asyncio.Semaphore(most)
+        of_one = limit if len(sources) < 2 else max(1, limit // 2)
+        self._all = asyncio.Semaphore(limit)
         self._of = {source: asyncio.Semaphore(of_one) for source in sources}
 
     @asynccontextmanager

@@ -33,7 +33,7 @@ class Views:
 
     timeline: Timeline
     evidence: Evidence
-    most_trace_ids: int
+    max_trace_ids: int
     """Number of trace ids to collect for each question; 0: none."""
     trace_ids: dict[str, TraceIds] = field(default_factory=dict)
     """Trace ids by the question's key."""
@@ -51,8 +51,8 @@ class Views:
     def view(self, question: Question, document: Document) -> "View":
         """Return a view of one document of a question."""
         trace_ids = None
-        if question.gives_logs and self.most_trace_ids:
-            trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.most_trace_ids))
+        if question.gives_logs and self.max_trace_ids:
+            trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.max_trace_ids))
         return View(
             self,
             document.target or question.target,
@@ -159,13 +159,13 @@ def codes_of(batch: list[Any]) -> bytes:
     return bytes(LEVEL_CODES.index(level) if level in LEVEL_CODES else 0 for level in levels)
 
 
-def pieces(block: bytes, most: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Cut encoded entries into pieces of whole entries, each at most `most` bytes or one entry."""
+def pieces(block: bytes, max_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+    """Cut encoded entries into pieces of whole entries, each of at most `max_bytes`, or with one entry."""
     start = 0
-    while len(block) - start > most:
-        end = block.rfind(SEPARATOR, start, start + most)
+    while len(block) - start > max_bytes:
+        end = block.rfind(SEPARATOR, start, start + max_bytes)
         if end < 0:
-            end = block.find(SEPARATOR, start + most + 1 - len(SEPARATOR))
+            end = block.find(SEPARATOR, start + max_bytes + 1 - len(SEPARATOR))
         if end < 0:
             break
         yield block[start:end]

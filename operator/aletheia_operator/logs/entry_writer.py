@@ -57,11 +57,11 @@ class EntryWriter:
     def add_line(self, line: Line, whole: bool) -> None:
         """Add a line. `whole`: it is complete."""
         key, raw, text, exact, stream = line
-        most = self.settings.max_line_bytes
-        truncated = len(text) * 4 > most and len(text.encode() if exact is None else exact) > most
+        max_bytes = self.settings.max_line_bytes
+        truncated = len(text) * 4 > max_bytes and len(text.encode() if exact is None else exact) > max_bytes
         if truncated:
             self.truncated_at = self.truncated_at or key
-            cut = (text.encode() if exact is None else exact)[:most]
+            cut = (text.encode() if exact is None else exact)[:max_bytes]
             text, exact = (cut.decode("utf-8", "ignore"), None) if exact is None else decode(cut)
         level, message, fields, formed = NOTHING if self.settings.plain else recognise(text)
         entry: dict[str, Any] = {"timestamp": key, **self.head}

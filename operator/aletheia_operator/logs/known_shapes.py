@@ -10,7 +10,7 @@ from aletheia_operator.logs.forms import shape_of
 from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Form, sort_key
 from aletheia_operator.text.batches import LEVEL_CODES
 
-MOST_SHAPES = 1000  # of a run: a usual log has few, a hostile log may have any number
+MAX_SHAPES = 1000  # of a run: a usual log has few, a hostile log may have any number
 _ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
 ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
 """Makes lines of the same shape equal: every digit becomes 0, and what JSON escapes becomes NUL."""
@@ -37,7 +37,7 @@ class KnownShapes(dict[str, KnownShape]):
         """Learn the shape of lines that begin like this one, if the beginning determines it. `head`: members of every entry."""
         raw = text.partition(" ")[0]
         text_at = len(raw) + TEXT_AT[form] - CANONICAL_LENGTH
-        if text[len(raw) - 1 : text_at] not in BEFORE_TEXT[form] or len(self) >= MOST_SHAPES:
+        if text[len(raw) - 1 : text_at] not in BEFORE_TEXT[form] or len(self) >= MAX_SHAPES:
             return
         key, shape = sort_key(raw), shape_of(text[text_at:])
         if key is None or shape is None or raw[SECOND_LENGTH] != ".":

@@ -133,10 +133,10 @@ def redact_spec(spec: Any) -> int:
         part = waiting.pop()
         if isinstance(part, list):
             changed += _redact_list(part)
-            waiting += [one for one in part if isinstance(one, (dict, list))]
+            waiting += [value for value in part if isinstance(value, (dict, list))]
         elif isinstance(part, dict):
             changed += _redact_map(part)
-            waiting += [one for one in part.values() if isinstance(one, (dict, list))]
+            waiting += [value for value in part.values() if isinstance(value, (dict, list))]
     return changed
 
 

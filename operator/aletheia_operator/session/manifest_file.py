@@ -21,7 +21,7 @@ from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 """Some 30,000 artifacts; parsing it takes about 0.2 s and 200 MB."""
-MOST_GAPS_IN_A_LARGE_MANIFEST = 1000
+MAX_GAPS_IN_A_LARGE_MANIFEST = 1000
 SCHEMA_VERSION = 1
 _FOLDERS = frozenset({"data", *(f"data/{category}" for category in CATEGORIES)})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -126,8 +126,8 @@ def _encoded(manifest: Manifest) -> bytes:
 
 
 def _shortened(manifest: Manifest) -> Manifest:
-    gaps = manifest.gaps[:MOST_GAPS_IN_A_LARGE_MANIFEST]
-    if more := manifest.gaps[MOST_GAPS_IN_A_LARGE_MANIFEST:]:
+    gaps = manifest.gaps[:MAX_GAPS_IN_A_LARGE_MANIFEST]
+    if more := manifest.gaps[MAX_GAPS_IN_A_LARGE_MANIFEST:]:
         severity = "gap" if any(gap.severity == "gap" for gap in more) else "note"
         message = f"{len(more)} more gaps do not fit into the manifest: ask for less in one Investigation"
         gaps.append(

@@ -97,8 +97,8 @@ class Session:
         with self._guard:
             scratches, self._scratches = self._scratches, set()
             directory, self._directory = self._directory, -1
-        for one in scratches:
-            one.close()
+        for scratch in scratches:
+            scratch.close()
         if directory >= 0:
             unlock(directory)
 

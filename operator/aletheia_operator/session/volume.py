@@ -12,7 +12,7 @@ from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import unlock
 
-MOST_OPERATORS = 100
+MAX_OPERATORS = 100
 
 
 class Volume(Model):
@@ -66,8 +66,8 @@ def _change(layout: SessionLayout, operator: str | None = None, **changes: str) 
         before = _read(layout)
         after = (before or Volume(id=str(uuid4()))).model_copy(update=changes)
         if operator is not None:
-            others = [one for one in after.operators if one != operator]
-            after = after.model_copy(update={"operators": (*others, operator)[-MOST_OPERATORS:]})
+            others = [operator for operator in after.operators if operator != operator]
+            after = after.model_copy(update={"operators": (*others, operator)[-MAX_OPERATORS:]})
         if after != before:
             replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))
         return after

@@ -9,9 +9,9 @@ from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.display import one_line
 from aletheia_operator.timeline.moments import Moment
 
-LEAST_BUCKET_SECONDS = 10
-MOST_BUCKETS = 1_000
-LEAST_ERRORS = 10  # in a bucket, to be a burst
+MIN_BUCKET_SECONDS = 10
+MAX_BUCKETS = 1_000
+MIN_ERRORS = 10  # in a bucket, to be a burst
 TIMES_THE_MEAN = 3  # of all buckets of the window
 
 
@@ -42,7 +42,7 @@ class ErrorWatch:
     def __init__(self, start: datetime, end: datetime) -> None:
         self._start = start
         seconds = (end - start).total_seconds()
-        self.bucket_seconds = max(LEAST_BUCKET_SECONDS, seconds / MOST_BUCKETS)
+        self.bucket_seconds = max(MIN_BUCKET_SECONDS, seconds / MAX_BUCKETS)
         self._number = max(1.0, seconds / self.bucket_seconds)
         self._containers: dict[str, _Container] = {}
         self._second, self._bucket = "", 0  # of the last error: many errors share a second
@@ -75,7 +75,7 @@ class ErrorWatch:
 
     def _bursts(self, container: _Container) -> list[list[_Bucket]]:
         """Return the runs of buckets with exceptionally many errors."""
-        least = max(LEAST_ERRORS, TIMES_THE_MEAN * container.count / self._number)
+        least = max(MIN_ERRORS, TIMES_THE_MEAN * container.count / self._number)
         bursts: list[list[_Bucket]] = []
         previous = -2
         for number in sorted(number for number, bucket in container.buckets.items() if bucket.count >= least):

@@ -50,8 +50,8 @@ def search(request: TracesRequest, window: Window, limit: int, least_microsecond
         "duration_max": request.max_duration,
         "attributes": orjson.dumps(request.tags).decode() if request.tags else None,  # earlier versions ignore it
     }
-    asked = [(name, value) for name, value in fields.items() if value is not None]
-    return [(f"query.{spelt}", value) for name, value in asked for spelt in dict.fromkeys((name, _camel(name)))]
+    parameters = [(name, value) for name, value in fields.items() if value is not None]
+    return [(f"query.{spelt}", value) for name, value in parameters for spelt in dict.fromkeys((name, _camel(name)))]
 
 
 def _camel(name: str) -> str:
@@ -214,7 +214,7 @@ def write_entries(text: BytesIO, spill: Spill, trace: Trace) -> int:
 
     def write_resource(number: int, pieces: list[_Piece]) -> None:
         scopes = [(scope, list(group)) for scope, group in groupby(pieces, key=lambda piece: piece.scope.number)]
-        write_list(text, spill.get(number), "scopeSpans", (partial(write_scope, *one) for one in scopes))
+        write_list(text, spill.get(number), "scopeSpans", (partial(write_scope, *scope) for scope in scopes))
 
     def write_scope(number: int, pieces: list[_Piece]) -> None:
         write_list(text, spill.get(number), "spans", (partial(write_spans, piece.number) for piece in pieces))
@@ -223,7 +223,7 @@ def write_entries(text: BytesIO, spill: Spill, trace: Trace) -> int:
         text.write(spill.get(number))
 
     resources = [(number, list(group)) for number, group in groupby(trace.pieces, key=lambda piece: piece.resource.number)]
-    write_list(text, b"{}", "resourceSpans", (partial(write_resource, *one) for one in resources))
+    write_list(text, b"{}", "resourceSpans", (partial(write_resource, *resource) for resource in resources))
     return 1
 
 
@@ -244,7 +244,7 @@ def operations(body: Any) -> list[str] | None:
     listed = body.get("operations", []) if isinstance(body, dict) else None
     if not isinstance(listed, list):
         return None
-    names = [one.get("name") for one in listed if isinstance(one, dict)]
+    names = [operation.get("name") for operation in listed if isinstance(operation, dict)]
     return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
@@ -290,9 +290,9 @@ def _attributes(holder: Any) -> dict[str, str]:
     """Return attributes as text, to compare them with tags."""
     listed = holder.get("attributes") if isinstance(holder, dict) else None
     found = {}
-    for one in listed if isinstance(listed, list) else []:
-        value = one.get("value") if isinstance(one, dict) else None
+    for attribute in listed if isinstance(listed, list) else []:
+        value = attribute.get("value") if isinstance(attribute, dict) else None
         if isinstance(value, dict) and value:
             kind, content = next(iter(value.items()))
-            found[str(one.get("key"))] = str(content).lower() if kind == "boolValue" else str(content)
+            found[str(attribute.get("key"))] = str(content).lower() if kind == "boolValue" else str(content)
     return found

@@ -169,7 +169,7 @@ class Searches:
         return list(found.values())[:limit]
 
     async def _ask(
-        self, path: str, query: list[tuple[str, str]], most: int, sift: Sift | None = None, *, go_on: bool = False
+        self, path: str, query: list[tuple[str, str]], max_traces: int, sift: Sift | None = None, *, go_on: bool = False
     ) -> Reading:
         """Read one answer. If it breaks off, `broken` is set, and the traces so far are returned.
 
@@ -178,7 +178,7 @@ class Searches:
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
-            readings.append(Reading(self.spill, self.whole, most, sift))
+            readings.append(Reading(self.spill, self.whole, max_traces, sift))
             self.api.read(stream, self.endpoint, readings[-1])
             return readings[-1]
 
@@ -231,7 +231,7 @@ class Searches:
         batch: list[Trace] = []
         try:
             for trace in traces:
-                if batch and sum(one.size_bytes for one in [*batch, trace]) > BATCH_BYTES:
+                if batch and sum(member.size_bytes for member in [*batch, trace]) > BATCH_BYTES:
                     yield await asyncio.to_thread(self._encode, batch)
                     batch = []
                 if trace.size_bytes > BATCH_BYTES:

@@ -48,10 +48,10 @@ class Selection:
     def room(self) -> int:
         return self.limit - len(self.traces)
 
-    def add(self, why: str, traces: Iterable[Trace], most: int) -> None:
+    def add(self, why: str, traces: Iterable[Trace], max_traces: int) -> None:
         before = len(self.traces)
         for trace in traces:
-            if len(self.traces) - before >= min(most, self.limit - before):
+            if len(self.traces) - before >= min(max_traces, self.limit - before):
                 break
             self.traces.setdefault(trace.trace_id, trace)
         self.kept[why] = self.kept.get(why, 0) + len(self.traces) - before

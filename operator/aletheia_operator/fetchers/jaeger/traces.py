@@ -134,11 +134,11 @@ class Trace:
 
 @dataclass
 class Reading:
-    """One answer while it is read: at most `most` traces. `whole`: ids of traces that are stored already."""
+    """One answer while it is read: at most `max_traces` traces. `whole`: ids of traces that are stored already."""
 
     spill: Spill
     whole: Set[str]
-    most: float = math.inf
+    max_traces: float = math.inf
     sift: Sift | None = None
     """Conditions of the spans that are searched. None: every span matches."""
     traces: dict[str, Trace] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class Reading:
 
     def has_room(self, trace_id: str) -> bool:
         """Return whether the trace is known, or may still be added."""
-        return trace_id[:MAX_ID] in self.traces or len(self.traces) < self.most
+        return trace_id[:MAX_ID] in self.traces or len(self.traces) < self.max_traces
 
     def trace(self, trace_id: str) -> Trace:
         """Return the trace with this id, added if it is new. Check `has_room` first."""

@@ -164,7 +164,7 @@ def container_states(pod: Mapping[str, Any]) -> dict[str, ContainerState]:
 
 def _status_of(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     status = pod.get("status") or {}
-    return next((one for _, kind in _KINDS for one in status.get(kind) or [] if one["name"] == name), None)
+    return next((container for _, kind in _KINDS for container in status.get(kind) or [] if container["name"] == name), None)
 
 
 def _state_of(name: str, container: Mapping[str, Any] | None, pod_status: Mapping[str, Any]) -> ContainerState:

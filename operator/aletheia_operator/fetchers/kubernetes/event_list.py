@@ -192,7 +192,7 @@ class Events:
         size_bytes = self._size_bytes + more_bytes
         if size_bytes <= OWN_BYTES:
             return False
-        return size_bytes > MAX_BYTES or sum(one._size_bytes for one in self._all) + more_bytes > SHARED_BYTES
+        return size_bytes > MAX_BYTES or sum(events._size_bytes for events in self._all) + more_bytes > SHARED_BYTES
 
     def _drop(self, key: _Key) -> None:
         self._size_bytes -= self._events.pop(key).size_bytes
@@ -279,9 +279,9 @@ def _parsed(event: Object, first: datetime, last: datetime, count: int) -> Event
 def _key_of(event: Object) -> _Key:
     """Equal for events that say the same of the same object."""
     involved = event["involvedObject"]
-    said = [involved.get(name) or "" for name in ("kind", "name", "uid", "fieldPath")]
-    said += [event.get(name) or "" for name in ("type", "reason", "message")]
-    return hashlib.blake2b(dumps(said), digest_size=16).digest()
+    identifying = [involved.get(name) or "" for name in ("kind", "name", "uid", "fieldPath")]
+    identifying += [event.get(name) or "" for name in ("type", "reason", "message")]
+    return hashlib.blake2b(dumps(identifying), digest_size=16).digest()
 
 
 def times_of(event: Object) -> tuple[datetime, datetime, int]:

@@ -63,14 +63,14 @@ class KubernetesEventsFetcher:
         """
         search = _Search(question.arguments, sources, await sources.kubernetes())
         await search.run()
-        asked = {"namespace": sources.namespace, "targets": [describe(target) for target in search.targets]}
+        request = {"namespace": sources.namespace, "targets": [describe(target) for target in search.targets]}
         missing = search.missing
         if search.keep and (search.subjects.exist or search.events.found):
             oldest = search.events.oldest
             metadata = {
-                **asked,
+                **request,
                 "oldest_event": format_time(oldest) if oldest else None,
-                "pods_gone": [one.to_json() for one in search.gone.values()],
+                "pods_gone": [pod.to_json() for pod in search.gone.values()],
             }
             findings = Findings(search.events.summary(), missing)
             yield _document(sources.namespace, metadata, search.events.batches(), findings)
@@ -78,7 +78,7 @@ class KubernetesEventsFetcher:
         if question.arguments["logs"]:
             missing = missing + _gaps(search.gone)
         if missing:  # a document of its own: the events are complete
-            yield _document(sources.namespace, asked, _nothing(), Findings(missing=missing))
+            yield _document(sources.namespace, request, _nothing(), Findings(missing=missing))
 
 
 class _Search:
@@ -115,7 +115,7 @@ class _Search:
         if not self.keep:
             return
         of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.says_absent else ABSENT))  # gaps of other fetchers
-        self.missing += [one for one in missing if one.reason not in of_others]
+        self.missing += [gap for gap in missing if gap.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
         self.subjects.add_autoscalers(autoscalers)
@@ -142,15 +142,15 @@ class _Search:
     async def _read_cluster(self, kind: str) -> None:
         """Keep the events of the known nodes or volumes."""
         names = {name for name in self.subjects.names(kind) if re.fullmatch(NAME_PATTERN, name)}
-        lost = [one for one in self.gone.values() if one.node is None and one.lost_its_node] if kind == "Node" else []
+        lost = [pod for pod in self.gone.values() if pod.node is None and pod.lost_its_node] if kind == "Node" else []
         if not names and not lost:
             return
         selector = f"involvedObject.kind={kind}"
         few = not lost and len(names) <= FEW_NODES
         selectors = [f"{selector},involvedObject.name={name}" for name in sorted(names)] if few else [selector]
         try:
-            for one in selectors:
-                async for event in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, {"fieldSelector": one}):
+            for selector in selectors:
+                async for event in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, {"fieldSelector": selector}):
                     subject = subject_of(event)
                     if subject not in self.subjects.known and any(pod.may_explain(event) for pod in lost):
                         self.subjects.known.add(subject)
@@ -171,7 +171,7 @@ async def _nothing() -> AsyncGenerator[list[Any], None]:
 
 
 def _gaps(gone: Mapping[str, Gone]) -> list[Missing]:
-    gaps = [Missing(f"pod/{one.name}", GapReason.POD_GONE, one.message()) for one in list(gone.values())[:MAX_GONE]]
+    gaps = [Missing(f"pod/{pod.name}", GapReason.POD_GONE, pod.message()) for pod in list(gone.values())[:MAX_GONE]]
     if len(gone) > MAX_GONE:
         gaps.append(Missing("pods", GapReason.POD_GONE, f"{len(gone) - MAX_GONE} more pods are gone, and their logs with them"))
     return gaps

@@ -49,7 +49,7 @@ class Family:
     def metadata(self, window: Window) -> dict[str, Any]:
         """Return the metadata: rollouts, and how many values were redacted."""
         return {
-            "rollouts": [one for revisions in self.revisions.values() for one in rollouts(revisions, window)],
+            "rollouts": [rollout for revisions in self.revisions.values() for rollout in rollouts(revisions, window)],
             "redacted": self.redacted,
         }
 
@@ -57,7 +57,9 @@ class Family:
         """Count a pod's readiness, restarts and states."""
         status = pod.get("status") or {}
         self.pods += 1
-        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
+        ready = any(
+            condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions") or []
+        )
         if not ready and status.get("phase") != "Succeeded":
             self.unready += 1
         if reason := status.get("reason"):
@@ -81,8 +83,8 @@ class Family:
         if self.restarts:
             text += f", {self.restarts} restart{'' if self.restarts == 1 else 's'}"
         text += "".join(f", {one_line(state, 60)}" for state in sorted(self.states))
-        rolled_out = [one for one in self.metadata(window)["rollouts"] if one["in_window"]]
-        return text + "".join(f"; {one['summary']}" for one in rolled_out[-1:])
+        rolled_out = [rollout for rollout in self.metadata(window)["rollouts"] if rollout["in_window"]]
+        return text + "".join(f"; {rollout['summary']}" for rollout in rolled_out[-1:])
 
 
 class Families:

@@ -96,7 +96,7 @@ class Followed:
         self._generating: dict[str, list[Subject]] = {}  # by the beginning of the names that they generate
         self._long_jobs: list[Subject] = []
         self._makers: dict[str, Subject] = {}  # pod → the controller whose events say that it made or deleted it
-        self._told: dict[str, list[Event]] = {}  # pod → these events
+        self._naming_events: dict[str, list[Event]] = {}  # pod → these events
 
     def add(self, subject: Subject, called: str) -> bool:
         """Follow a controller, and return whether it is new. `called`: display name of its target."""
@@ -134,10 +134,10 @@ class Followed:
                         new.add((made, found))
         for kind in _OWN_PODS:
             for event in events.of_kind(kind):
-                if (told := _OF_POD.search(event.message[:MAX_WORDS])) is not None:
-                    pod = told[1] or told[2]
+                if (match := _OF_POD.search(event.message[:MAX_WORDS])) is not None:
+                    pod = match[1] or match[2]
                     self._makers[pod] = event.subject
-                    self._told.setdefault(pod, []).append(event)
+                    self._naming_events.setdefault(pod, []).append(event)
         return new
 
     def owner(self, pod: str) -> list[Subject]:
@@ -160,9 +160,9 @@ class Followed:
         was_cut = len(prefix) == MAX_PREFIX
         return [job for job in self._long_jobs if was_cut and job[1].startswith(name)]
 
-    def told(self) -> Iterator[tuple[str, list[Event]]]:
+    def named_pods(self) -> Iterator[tuple[str, list[Event]]]:
         """Yield the pods that events of followed controllers name, with these events."""
-        for pod, events in self._told.items():
+        for pod, events in self._naming_events.items():
             if self._makers[pod] in self._called:
                 yield pod, events
 
@@ -200,9 +200,9 @@ def find_gone(
         if (one := gone(event.name)) is not None:
             one.note(event)
             one.node = one.node or _node_of(event)
-    for name, told in followed.told():
+    for name, naming in followed.named_pods():
         if name not in present and name not in found and (one := gone(name)) is not None:
-            for event in told:  # its own events have expired, too
+            for event in naming:  # its own events have expired, too
                 one.note(event)
     return dict(sorted(found.items()))
 

@@ -107,7 +107,7 @@ class _Walk:
         """Add the items; with `above`, only those that one of these uids owns. Raises SourceError after adding what came."""
         added: list[Member] = []
         async for batch in in_batches(items):
-            added += await asyncio.to_thread(self.add, [one for one in batch if above is None or owners(one) & above])
+            added += await asyncio.to_thread(self.add, [member for member in batch if above is None or owners(member) & above])
         return added
 
     def add(self, items: Sequence[Object]) -> list[Member]:
@@ -179,9 +179,9 @@ class Members:
                 try:
                     walk.pods.append(sorted(await self._pods_of(target, walk), key=lambda pod: pod.name))
                 except SourceError as error:
-                    said = await with_near_names(error, self.kubernetes, self.namespace, target)
-                    walk.pods.append(said)
-                    walk.missing.append(Missing(describe(target), said.reason, said.message))
+                    explained = await with_near_names(error, self.kubernetes, self.namespace, target)
+                    walk.pods.append(explained)
+                    walk.missing.append(Missing(describe(target), explained.reason, explained.message))
             self._targets_read = walk
         return self._targets_read
 
@@ -203,7 +203,7 @@ class Members:
         top = await self.kubernetes.get(f"{collection(kind, self.namespace)}/{name}")
         top = {"apiVersion": api_version(kind), "kind": kind, **top}
         selection = _selection(top)
-        above = {one.uid for one in await asyncio.to_thread(walk.add, [top])}
+        above = {member.uid for member in await asyncio.to_thread(walk.add, [top])}
         if between := _BETWEEN.get(kind):
             walk.complete |= above
             children = await walk.add_all(read_all(self.kubernetes, between, self.namespace, selection), above)
@@ -254,7 +254,7 @@ def _in_little(item: Object) -> Object:
     little["spec"] = {key: spec[key] for key in ("nodeName", "replicas", "selector") if key in spec}
     for key in CONTAINERS:
         if spec.get(key):
-            little["spec"][key] = [{"name": one["name"], "image": one.get("image")} for one in spec[key]]
+            little["spec"][key] = [{"name": container["name"], "image": container.get("image")} for container in spec[key]]
     return little
 
 

@@ -66,12 +66,12 @@ class KubernetesObjectsFetcher:
         targets = [Target.model_validate(target) for target in question.arguments["targets"]]
         collection = _Collection(await sources.kubernetes(), sources, targets)
         await collection.read(nodes=question.arguments["nodes"])
-        missing = [one for one in collection.missing if question.arguments["says_absent"] or one.reason not in ABSENT]
-        asked = {"namespace": sources.namespace, "targets": [describe(target) for target in targets]}
+        missing = [gap for gap in collection.missing if question.arguments["says_absent"] or gap.reason not in ABSENT]
+        request = {"namespace": sources.namespace, "targets": [describe(target) for target in targets]}
         for family in collection.families:
             yield _document(
                 (family.kind.lower(), family.name),
-                {"kind": family.kind, "name": family.name, **asked, **family.metadata(sources.window)},
+                {"kind": family.kind, "name": family.name, **request, **family.metadata(sources.window)},
                 family.entries,
                 Findings(summary=family.summary(sources.window)),
                 sources.namespace,
@@ -79,7 +79,7 @@ class KubernetesObjectsFetcher:
         shared = Findings(summary=_count_by_kind(collection.shared), missing=missing)
         if not collection.shared and not missing:
             return
-        yield _document(("namespace", sources.namespace), asked, collection.shared, shared, sources.namespace)
+        yield _document(("namespace", sources.namespace), request, collection.shared, shared, sources.namespace)
 
 
 def _document(

@@ -40,4 +40,4 @@ def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
 
 def containers_of(pod_spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every container of a pod's spec, including init and ephemeral ones."""
-    return [one for key in CONTAINERS for one in pod_spec.get(key) or []]
+    return [container for key in CONTAINERS for container in pod_spec.get(key) or []]

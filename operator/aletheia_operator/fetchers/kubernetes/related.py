@@ -27,7 +27,7 @@ class _Answer:
     missing: tuple[Missing, ...] = ()
 
     def decoded(self) -> tuple[list[Object], list[Missing]]:
-        return [orjson.loads(one) for one in self.objects], list(self.missing)
+        return [orjson.loads(text) for text in self.objects], list(self.missing)
 
 
 async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:

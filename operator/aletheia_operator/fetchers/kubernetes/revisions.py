@@ -48,7 +48,7 @@ def of_object(item: Mapping[str, Any]) -> Revision | None:
     if number is None or not str(number).isdecimal():
         return None
     spec = template.get("spec") or {}
-    containers = {one["name"]: one for key in ("initContainers", "containers") for one in spec.get(key) or []}
+    containers = {container["name"]: container for key in ("initContainers", "containers") for container in spec.get(key) or []}
     return Revision(
         number=int(number),
         name=metadata["name"],

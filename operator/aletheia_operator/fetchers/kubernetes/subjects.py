@@ -101,7 +101,7 @@ class Subjects:
         self.known |= self._followed.learn(events)
         gone = find_gone(events, self._followed, self._present, self._revisions)
         self.known |= {("Pod", name) for name in gone}
-        self.known |= {("Node", one.node) for one in gone.values() if one.node}
+        self.known |= {("Node", pod.node) for pod in gone.values() if pod.node}
         return gone
 
     def names(self, kind: str) -> set[str]:

@@ -62,24 +62,28 @@ def error_text(body: Any) -> str:
     return str(body.get("message") or body.get("error") or "")
 
 
-def read(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
-    """Read the lines of an answer into `page`. Raises SourceError if it has no log lines, or more than `most`."""
+def read(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: int) -> None:
+    """Read the lines of an answer into `page`. Raises SourceError if it has no log lines, or more than `max_lines`."""
     kind, found = None, False
     if stream.kind() != "{":
         raise endpoint.not_of("Loki")
     for key in stream.members():
         if key == "data" and stream.kind() == "{":
-            kind, found = _read_data(stream, endpoint, page, most)
+            kind, found = _read_data(stream, endpoint, page, max_lines)
         elif key == "warnings":
-            said = stream.value()
-            page.warnings += [one for one in said if isinstance(one, str)][:MAX_WARNINGS] if isinstance(said, list) else []
+            warnings = stream.value()
+            page.warnings += (
+                [warning for warning in warnings if isinstance(warning, str)][:MAX_WARNINGS]
+                if isinstance(warnings, list)
+                else []
+            )
         elif stream.value() != "success" and key == "status":
             raise endpoint.not_of("Loki: it is no success")
     if kind is None or not found:
         raise endpoint.not_of("Loki")
 
 
-def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> tuple[Any, bool]:
+def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: int) -> tuple[Any, bool]:
     """Return the kind of the result (None if missing), and whether there is a list of streams."""
     kind, found = None, False
     for name in stream.members():
@@ -90,15 +94,15 @@ def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) ->
         elif name == "result" and stream.kind() == "[":
             found = True
             for _ in stream.items():
-                _read_stream(stream, endpoint, page, most)
+                _read_stream(stream, endpoint, page, max_lines)
         else:
             stream.value()
     return kind, found
 
 
-def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) -> None:
+def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: int) -> None:
     number = len(page.labels)
-    if number > most:
+    if number > max_lines:
         raise endpoint.not_of("Loki: it has more streams than lines that were asked for")
     page.labels.append({})
     seen = set[str]()
@@ -113,7 +117,7 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, most: int) 
                     page.lines.append(Line(_moment(moment), number, position, page.spill.put(dumps(_text(line)))))
                 except (TypeError, ValueError, OverflowError) as e:
                     raise endpoint.not_of("Loki") from e
-                if len(page.lines) > most:
+                if len(page.lines) > max_lines:
                     raise endpoint.not_of("Loki: it has more lines than were asked for")
         elif key == "stream" and stream.kind() == "{":
             seen.add(key)

@@ -80,7 +80,7 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
                     raise page.broken
         if not levels.lines:
             unknown = await unknown_labels(pages.http, pages.endpoint, pages.query, start, pages.end)
-            pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, one) for one in unknown]
+            pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, message) for message in unknown]
     finally:
         pages.findings.summary, pages.findings.counts = levels.summary(), levels.counts()
 

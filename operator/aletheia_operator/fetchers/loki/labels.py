@@ -46,7 +46,7 @@ async def unknown_labels(http: Http, endpoint: Endpoint, query: str, start: int,
 
     [] if Loki knows all of them, or does not list its labels.
     """
-    wanted = [one for one in matchers_of(query) if one[1] in ("=", "=~") and one[2]]
+    wanted = [matcher for matcher in matchers_of(query) if matcher[1] in ("=", "=~") and matcher[2]]
     span = [("start", str(start - LOOK_BACK_NANOSECONDS)), ("end", str(end))]
     names = await _list(http, endpoint, "/loki/api/v1/labels", span) if wanted else None
     if names is None:
@@ -72,4 +72,4 @@ async def _list(http: Http, endpoint: Endpoint, path: str, query: list[tuple[str
     body: Any = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
     if body.get("status") != "success" or not isinstance(body.get("data", []), list):
         return None
-    return [one for one in body.get("data", []) if isinstance(one, str)]
+    return [name for name in body.get("data", []) if isinstance(name, str)]

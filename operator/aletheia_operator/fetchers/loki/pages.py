@@ -31,7 +31,7 @@ MIN_PAGE_ENTRIES = 8
 """A smaller page that is too large has lines that no page can hold."""
 MAX_PAGES = 2_000
 """Requests of one query."""
-MAX_SAID = 300
+MAX_WARNING_CHARACTERS = 300
 _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
 
@@ -62,7 +62,7 @@ class Pages:
     def _say_faults(self, step: "_Step") -> None:
         """Add a gap for each thing that the server warns of, or does wrong."""
         for warning in step.page.warnings:
-            self.miss(f"the server warns: {self.endpoint.quoter(warning, MAX_SAID)}", GapReason.UNAVAILABLE)
+            self.miss(f"the server warns: {self.endpoint.quoter(warning, MAX_WARNING_CHARACTERS)}", GapReason.UNAVAILABLE)
         if step.outside:
             self.miss(
                 "the server answers with lines of other times than it was asked for: they are left out, and others may be"
@@ -192,7 +192,9 @@ class _Step:
 
 
 def _step(page: Page, start: int, end: int, known: Counter[bytes]) -> _Step:
-    backward = any(one.stream == next_one.stream and one.moment > next_one.moment for one, next_one in pairwise(page.lines))
+    backward = any(
+        line.stream == next_line.stream and line.moment > next_line.moment for line, next_line in pairwise(page.lines)
+    )
     lines = sorted(line for line in page.lines if start <= line.moment < end)
     before, fresh = known.copy(), []
     for line in lines:

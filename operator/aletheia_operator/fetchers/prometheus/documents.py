@@ -62,11 +62,11 @@ def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Des
     """Summarise an answer, and compare it with its baseline if it has one. `offset`: of the baseline. Blocks."""
     result = answer.result
     with call.computing():
-        peaks = [one.gathered.peak for one in (result, *result.extremes.values())]
-        text = summary.summarise(target, len(result.gathered), peaks, result.gathered.samples_of)
+        peaks = [each.series.peak for each in (result, *result.extremes.values())]
+        text = summary.summarise(target, len(result.series), peaks, result.series.samples_of)
     if not isinstance(answer.baseline, Result) or offset is None:
         return Described(text, [])
-    now, before = result.gathered, answer.baseline.gathered
+    now, before = result.series, answer.baseline.series
     changes = summary.compare(now.keys(), now.samples_of, before.samples_of, call.computing)
     return Described(f"{text}; {summary.describe(changes, offset)}", changes)
 
@@ -92,21 +92,21 @@ class Documents:
         metadata: dict[str, Any] = {}
         if self.request.template is not None:
             conventions = [expression.convention for expression in answer.tried]
-            chosen = answer.chosen.convention if len(result.gathered) else None
+            chosen = answer.chosen.convention if len(result.series) else None
             metadata |= {"convention": chosen, "conventions_tried": conventions}
-            if not len(result.gathered) and result.broken is None and answer.cancelled is None:
+            if not len(result.series) and result.broken is None and answer.cancelled is None:
                 missing.append(Missing(self.target, GapReason.NOT_FOUND, self._none_exists(answer.tried)))
         if isinstance(answer.baseline, SourceError):
             missing.append(Missing(f"{self.target}, {self.offset} before", answer.baseline.reason, answer.baseline.message))
         elif answer.baseline is not None:
             missing += self._missing(answer.baseline, f", {self.offset} before")
-            changed = [one for one in described.changes if one.changed]
-            changed.sort(key=lambda one: -abs(one.level - one.baseline_level))
+            changed = [change for change in described.changes if change.changed]
+            changed.sort(key=lambda change: -abs(change.level - change.baseline_level))
             metadata["baseline"] = {
                 "offset": self.offset,
                 "method": summary.METHOD,
                 "compared": len(described.changes),
-                "changed": [one.to_json() for one in changed[:MAX_REPORTED_CHANGES]],
+                "changed": [change.to_json() for change in changed[:MAX_REPORTED_CHANGES]],
             }
         return self._of(answer, answer.grid, result, described.text, missing, metadata)
 
@@ -150,7 +150,7 @@ class Documents:
                 "start": grid.start,
                 "end": grid.end,
                 "data_source": self.endpoint.name,
-                "samples": result.gathered.samples,
+                "samples": result.series.samples,
                 "over_step": list(result.extremes),
                 "warnings": result.warnings,
                 "infos": result.infos,
@@ -169,13 +169,13 @@ class Documents:
         missing = _warned(target, result.warnings)
         if result.broken is not None:
             missing.append(Missing(target, result.broken.reason, f"{result.broken.message}; what came before is kept"))
-        if any(one.gathered.dropped for one in (result, *result.extremes.values())):
+        if any(each.series.dropped for each in (result, *result.extremes.values())):
             message = (
-                f"DataSource {self.endpoint.name}: the answer has more than {result.gathered.max_series} series, or too large"
+                f"DataSource {self.endpoint.name}: the answer has more than {result.series.max_series} series, or too large"
                 " ones; aggregate in the query, or have maxSeries raised"
             )
             missing.append(Missing(target, GapReason.TOO_LARGE, message))
-        between = dict.fromkeys(warning for one in result.extremes.values() for warning in one.warnings)
+        between = dict.fromkeys(warning for extreme in result.extremes.values() for warning in extreme.warnings)
         missing += _warned(target, [warning for warning in between if warning not in result.warnings], "note")
         if result.extremes_missing is not None:
             message = f"the extremes between the samples could not be queried: {result.extremes_missing.message}"
@@ -215,9 +215,9 @@ def _pieces(found: Spill, numbers: range, call: Call) -> list[Any]:
 
 
 def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
-    yield from result.gathered.batches()
+    yield from result.series.batches()
     for name, extreme in result.extremes.items():
-        for batch in extreme.gathered.batches():
+        for batch in extreme.series.batches():
             yield [{"metric": entry["metric"], "over_step": name, **entry} for entry in batch]
 
 

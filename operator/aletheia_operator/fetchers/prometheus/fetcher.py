@@ -110,7 +110,10 @@ class PrometheusFetcher:
         if label is None:
             return found
         with call.computing():
-            return [Expression(one.convention, confine(one.promql, label, namespace), one.looks_back) for one in found]
+            return [
+                Expression(expression.convention, confine(expression.promql, label, namespace), expression.looks_back)
+                for expression in found
+            ]
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class _Request:
             if self.request.baseline is not None:
                 await self._baseline(answer)
         except asyncio.CancelledError as e:
-            if not found or not len(found[-1].result.gathered) or not self.sources.interrupted():
+            if not found or not len(found[-1].result.series) or not self.sources.interrupted():
                 _close(found)
                 raise
             found[-1].cancelled = e
@@ -177,13 +180,13 @@ class _Request:
                 answer.result.warnings = warnings
                 found.append(answer)
                 queries.fill(answer.result, expression.promql, self.grid)
-                if len(answer.result.gathered) or answer.result.broken is not None:
+                if len(answer.result.series) or answer.result.broken is not None:
                     break
             else:
                 answer.chosen = tried[0]
             if answer.result.broken is not None:
                 return
-            if not len(answer.result.gathered):
+            if not len(answer.result.series):
                 answer.unknown = self._unknown(prometheus, answer.chosen.promql)
             elif self.wants_extremes and not answer.chosen.looks_back:
                 queries.fill_extremes(answer.result, answer.chosen.promql, self.grid, self.sources.window.start)

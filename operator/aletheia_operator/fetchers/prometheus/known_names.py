@@ -57,7 +57,11 @@ class Names:
         if not labels or not self._readable(series):
             near = self._nearest(metric)
             return f"no metric {metric} in the window{self._where}; {near or 'none has a name like it'}"
-        wanted = [one.label for one in selector.matchers if one.operator in ("=", "=~") and one.value not in (b"", b".*")]
+        wanted = [
+            matcher.label
+            for matcher in selector.matchers
+            if matcher.operator in ("=", "=~") and matcher.value not in (b"", b".*")
+        ]
         unknown = next((label for label in wanted if label not in labels and label != "__name__"), None)
         if unknown is None:
             return None

@@ -45,7 +45,9 @@ class Selector:
     def metric(self) -> str | None:
         """The metric that it names; None if it names none, or several by a pattern."""
         names = [
-            one.value.decode("utf-8", "replace") for one in self.matchers if (one.label, one.operator) == ("__name__", "=")
+            matcher.value.decode("utf-8", "replace")
+            for matcher in self.matchers
+            if (matcher.label, matcher.operator) == ("__name__", "=")
         ]
         return self.name or (names[0] if names else None)
 

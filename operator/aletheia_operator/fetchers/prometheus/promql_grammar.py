@@ -125,7 +125,7 @@ class _Selectors(_Tokens):
                         raise self.unexpected()
                     self.advance(_IN_BRACES)
             self.advance()
-        if name and any(one.label == "__name__" and one.operator == "=" for one in matchers):
+        if name and any(matcher.label == "__name__" and matcher.operator == "=" for matcher in matchers):
             raise NotUnderstood("a selector has two names of a metric")
         self.query.tokens.append(Selector(name, tuple(matchers)))
 

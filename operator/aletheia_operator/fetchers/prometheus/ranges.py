@@ -12,12 +12,12 @@ from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_POINTS_PER_SERIES, Grid
 from aletheia_operator.fetchers.prometheus.promql import NotUnderstood, pin
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
-from aletheia_operator.fetchers.prometheus.series_store import Gathered
-from aletheia_operator.fetchers.prometheus.stream import MOST_SAID, SeriesStream, infos_of, warnings_of
+from aletheia_operator.fetchers.prometheus.series_store import SeriesStore
+from aletheia_operator.fetchers.prometheus.stream import MAX_REMARKS, SeriesStream, infos_of, warnings_of
 from aletheia_operator.scratch import Scratch
 
 CHUNK_ATTEMPTS = 2
-MOST_SUBQUERY_CHUNKS = 40
+MAX_SUBQUERY_CHUNKS = 40
 EXTREMES = ("max", "min")
 """Functions `NAME_over_time` that are queried for the time between two samples."""
 
@@ -26,7 +26,7 @@ EXTREMES = ("max", "min")
 class Result:
     """The result of one expression over one grid."""
 
-    gathered: Gathered
+    series: SeriesStore
     warnings: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
     broken: SourceError | None = None
@@ -38,14 +38,14 @@ class Result:
 
     def close(self) -> None:
         """Close the scratch files. Calling it again does nothing."""
-        for one in (self, *self.extremes.values()):
-            one.gathered.close()
+        for result in (self, *self.extremes.values()):
+            result.series.close()
 
     def see(self, stream: SeriesStream, endpoint: Endpoint) -> None:
-        """Note what the server remarked, the first MOST_SAID."""
-        for said, kept in ((warnings_of, self.warnings), (infos_of, self.infos)):
-            new = (endpoint.quoter(one, 500) for one in said(stream.envelope))
-            kept += [text for text in new if text not in kept][: MOST_SAID - len(kept)]
+        """Note what the server remarked, the first MAX_REMARKS."""
+        for texts_of, kept in ((warnings_of, self.warnings), (infos_of, self.infos)):
+            new = (endpoint.quoter(text, 500) for text in texts_of(stream.envelope))
+            kept += [text for text in new if text not in kept][: MAX_REMARKS - len(kept)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RangeQueries:
     instant: bool
 
     def new_result(self) -> Result:
-        return Result(Gathered(self.scratch(), self.client.endpoint.max_series))
+        return Result(SeriesStore(self.scratch(), self.client.endpoint.max_series))
 
     def fill(self, result: Result, promql: str, grid: Grid) -> None:
         """Query all chunks of a grid, in order, into `result`. After an error the chunks before it are kept.
@@ -69,7 +69,7 @@ class RangeQueries:
             try:
                 self._take(result, pinned, chunk)
             except SourceError as e:
-                if not len(result.gathered):
+                if not len(result.series):
                     raise
                 result.broken = e
                 return
@@ -86,7 +86,7 @@ class RangeQueries:
                 result.extremes_missing = e
                 return
             except OSError as e:
-                result.extremes.pop(name).gathered.close()
+                result.extremes.pop(name).series.close()
                 result.extremes_missing = not_stored(e)
                 return
 
@@ -94,18 +94,18 @@ class RangeQueries:
         """Query one chunk, again if its answer broke off."""
         before = self.client.size_bytes
         for attempt in range(1, CHUNK_ATTEMPTS + 1):
-            result.gathered.begin_chunk()
+            result.series.begin_chunk()
             client = self.client
             stream = client.query(promql, chunk.end) if self.instant else client.query_range(promql, chunk)
             try:
                 for events in stream:
                     with client.call.computing():
-                        result.gathered.add(events)
+                        result.series.add(events)
                 return
             except Unavailable as e:
                 if attempt == CHUNK_ATTEMPTS or e.reason is GapReason.TIMED_OUT:
                     raise
-                result.gathered.forget_chunk()
+                result.series.forget_chunk()
                 client.size_bytes = before
             finally:
                 result.see(stream, client.endpoint)
@@ -122,7 +122,7 @@ def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tu
     A plain selector is evaluated at all its samples. Other queries are evaluated every FINEST_STEP_SECONDS, by subqueries in
     chunks that cost the server no more points than a range query.
     """
-    resolution = max(FINEST_STEP_SECONDS, math.ceil((grid.end - grid.start) / (MAX_POINTS_PER_SERIES * MOST_SUBQUERY_CHUNKS)))
+    resolution = max(FINEST_STEP_SECONDS, math.ceil((grid.end - grid.start) / (MAX_POINTS_PER_SERIES * MAX_SUBQUERY_CHUNKS)))
     inner, ending, points = f"({promql}\n)", f":{resolution}s]", max(2, MAX_POINTS_PER_SERIES * resolution // grid.step)
     try:
         query = parse(promql)

@@ -33,7 +33,7 @@ class _Chunk:
     """The key of each stored part, in order."""
 
 
-class Gathered:
+class SeriesStore:
     """Takes the events of one chunk after the other, and yields whole series in the order of their first sample.
 
     Samples of a series are kept in the order of the chunks. `dropped` counts series that had no room, once for each chunk.
@@ -155,7 +155,7 @@ class Gathered:
         entry: dict[str, Any] = {"metric": orjson.Fragment(key)}
         parts = self._parts[key]
         for kind in dict.fromkeys(kind for kind, _ in parts):
-            texts = [self._scratch.get(number) for one, number in parts if one == kind]
+            texts = [self._scratch.get(number) for kind_of_part, number in parts if kind_of_part == kind]
             if kind in LISTS:
                 entry[kind] = orjson.Fragment(b"[" + b",".join(text[1:-1] for text in texts if len(text) > 2) + b"]")
             else:

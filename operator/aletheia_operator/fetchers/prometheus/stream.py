@@ -10,11 +10,11 @@ from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.prometheus.json_text import JsonText
 
-MOST_SAID = 20
+MAX_REMARKS = 20
 """Warnings of one answer, and as many remarks, that are taken."""
 LISTS = ("values", "histograms")
 SINGLES = ("value", "histogram")
-_SAID = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial"})
+_ENVELOPE_FIELDS = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class SeriesStream:
                 yield from self._data(data)
             else:
                 value = text.value()
-                if key in _SAID:
+                if key in _ENVELOPE_FIELDS:
                     self.envelope[key] = value
         text.end()
         if self.envelope.get("status") != "success" or "result" not in data:
@@ -104,12 +104,12 @@ class SeriesStream:
         """Yield the events of a series that was parsed whole."""
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
             raise self._not_ours()
-        some = False
+        has_samples = False
         for kind in (*LISTS, *SINGLES):
             if kind in series:
-                some = True
+                has_samples = True
                 yield self._samples(kind, series[kind] if kind in LISTS else [series[kind]])
-        if not some:
+        if not has_samples:
             raise self._not_ours()
         yield EndOfSeries(series["metric"])
 
@@ -118,9 +118,9 @@ class SeriesStream:
         if self._text.next() != "{":
             raise self._not_ours()
         labels: Any = None
-        some = False
+        has_samples = False
         for key in self._text.members():
-            some = some or key in LISTS or key in SINGLES
+            has_samples = has_samples or key in LISTS or key in SINGLES
             if key in LISTS and self._text.next() == "[":
                 yield [Samples(key, [])]
                 for found in self._text.batches():
@@ -131,12 +131,12 @@ class SeriesStream:
                 labels = self._text.value()
             else:
                 self._text.value()
-        if not some or not isinstance(labels, dict):
+        if not has_samples or not isinstance(labels, dict):
             raise self._not_ours()
         yield [EndOfSeries(labels)]
 
     def _samples(self, kind: str, samples: Any) -> Samples:
-        if not isinstance(samples, list) or not all(isinstance(one, list) for one in samples):
+        if not isinstance(samples, list) or not all(isinstance(sample, list) for sample in samples):
             raise self._not_ours()
         return Samples(kind, samples)
 
@@ -165,12 +165,12 @@ class ExemplarStream:
         for key in text.members():
             if key == "data" and text.next() == "[":
                 for series in text.batches():
-                    if not all(isinstance(one, dict) for one in series):
+                    if not all(isinstance(labels, dict) for labels in series):
                         raise self._not_ours()
                     yield series
             else:
                 value = text.value()
-                if key in _SAID or (key == "data" and value is not None):
+                if key in _ENVELOPE_FIELDS or (key == "data" and value is not None):
                     self.envelope[key] = value
         text.end()
         if self.envelope.get("status") != "success" or "data" in self.envelope:
@@ -193,7 +193,7 @@ def infos_of(envelope: dict[str, Any]) -> list[str]:
     return _texts(envelope.get("infos"))
 
 
-def _texts(said: Any) -> list[str]:
-    """The first MOST_SAID, each as far as `Quoter` needs it."""
-    listed = said if isinstance(said, list) else [said] if said else []
-    return [str(one)[:MAX_ERROR_BYTES] for one in listed[:MOST_SAID]]
+def _texts(value: Any) -> list[str]:
+    """The first MAX_REMARKS, each as far as `Quoter` needs it."""
+    listed = value if isinstance(value, list) else [value] if value else []
+    return [str(text)[:MAX_ERROR_BYTES] for text in listed[:MAX_REMARKS]]

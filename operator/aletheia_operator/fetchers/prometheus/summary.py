@@ -152,8 +152,8 @@ def describe(changes: Sequence[Change], offset: str) -> str:
     changed = [change for change in changes if change.changed]
     text = f"against {offset} before: level changed in {len(changed)} of {len(changes)} series"
     if changed:
-        most = max(changed, key=lambda change: abs(change.level - change.baseline_level))
-        text += f" ({most.baseline_level:.4g} to {most.level:.4g})"
+        largest = max(changed, key=lambda change: abs(change.level - change.baseline_level))
+        text += f" ({largest.baseline_level:.4g} to {largest.level:.4g})"
     spikes, spikes_before = sum(change.spike for change in changes), sum(change.baseline_spike for change in changes)
     return f"{text}, spikes in {spikes} (before: {spikes_before})"
 

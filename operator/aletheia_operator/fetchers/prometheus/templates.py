@@ -84,8 +84,8 @@ _HTTP = (
 def _distinct(template: str) -> tuple[Convention, ...]:
     """Return a template's conventions without equal queries: only the error rate differs by the label of the response code."""
     found: list[Convention] = []
-    for convention in (one[template] for one in _HTTP):
-        if not any(replace(convention, name=one.name) == one for one in found):
+    for convention in (conventions[template] for conventions in _HTTP):
+        if not any(replace(convention, name=known.name) == known for known in found):
             found.append(convention)
     return tuple(found)
 
@@ -246,7 +246,7 @@ def parse_templates(document: Any) -> dict[str, tuple[Convention, ...]]:
             raise ValueError(f"metric templates: {name} is built in; choose another name")
         if not isinstance(conventions, list) or not conventions:
             raise ValueError(f"metric templates: {name} needs a list of conventions")
-        templates[name] = tuple(_parse_convention(name, one) for one in conventions)
+        templates[name] = tuple(_parse_convention(name, convention) for convention in conventions)
     return templates
 
 

@@ -17,7 +17,7 @@ def confine(query: str, label: str, value: str) -> str:
         after = parse(confined, max_characters=len(confined))
     except NotUnderstood as e:
         raise _refused(label, str(e)) from e
-    if after.selectors != [Selector(one.name, (*one.matchers, forced)) for one in before.selectors]:
+    if after.selectors != [Selector(selector.name, (*selector.matchers, forced)) for selector in before.selectors]:
         raise _refused(label, "its selectors cannot be rewritten")
     return confined
 

@@ -48,8 +48,8 @@ def read_logfmt(line: str) -> Recognised | None:
 def _level_key(pairs: Fields) -> str | None:
     """The key of the level: the first with a level's word, else the first that usually holds one, else None."""
     present = [key for key in _LEVEL_KEYS if key in pairs]
-    if len(present) > 1 and (said := next((key for key in present if level_of_word(pairs[key][:40])), None)):
-        return said
+    if len(present) > 1 and (key_with_level := next((key for key in present if level_of_word(pairs[key][:40])), None)):
+        return key_with_level
     return present[0] if present else next((key for key in pairs if key in _WRITTEN_LARGE), None)
 
 
