@@ -141,5 +141,5 @@ def test_what_cannot_be_exported(password_file: Path, tmp_path: Path, capsys: py
     assert "name a file with --archive-password-file" in capsys.readouterr().err
     next(session.rglob("*first*")).write_text("altered")
     assert main([*command, f"--archive-password-file={password_file}"]) == 1
-    assert "the session is not whole" in capsys.readouterr().err
+    assert "the session is not complete" in capsys.readouterr().err
     assert not file.exists()

@@ -134,7 +134,9 @@ async def test_a_moment_with_more_lines_than_a_proxy_gives(loopback: Loopback) -
     document, entries = await ask(loopback, Server(rows, gives=50))
     assert len(entries) == 60
     (gap,) = document.findings.missing
-    assert gap.message.startswith("50 lines or more have the same time 2026-11-22T11:00:00.000000005Z, which this server")
+    assert gap.message.startswith(
+        "50 lines or more have the same time 2026-11-22T11:00:00.000000005Z: the server returns no more"
+    )
 
 
 async def test_a_server_of_tiny_pages_is_not_asked_for_ever(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

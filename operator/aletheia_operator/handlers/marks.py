@@ -1,7 +1,7 @@
 """Tracks which operator captures an Investigation (`status.operator`), and whether it still runs (`status.operatorTime`).
 
-The operator that captures writes the time now and then. Another one takes over what it has seen unchanged for long enough: it
-measures that by its own clock, so clocks need not agree. What a dead operator left on this one's own volume is taken at once.
+The operator that captures writes the time regularly. Another operator takes over if it has seen the mark unchanged for
+EXPIRY_SECONDS by its own clock, so clocks need not agree. If the former operator used the same volume, it takes over at once.
 """
 
 import time
@@ -16,9 +16,9 @@ from aletheia_operator.session.lock import locked
 from aletheia_operator.session.volume import open_volume
 
 MAX_AT_ONCE = 50
-"""Investigations that are taken over at one look."""
+"""Most Investigations to take over in one pass."""
 EXPIRY_SECONDS = 900.0
-"""An operator that wrote no time for so long is taken for gone: it writes one every half a minute while it captures."""
+"""An operator is considered gone after this time without a change of its mark. While it captures, it writes every 30 s."""
 
 Body = Mapping[str, Any]
 
@@ -28,11 +28,11 @@ class Mark(NamedTuple):
 
     operator: str
     time: str | None
-    """When that operator wrote last that it still captures."""
+    """Last time, RFC 3339, at which that operator wrote that it still captures. None: it has not written any."""
 
 
 def mark_of(status: Mapping[str, Any]) -> Mark | None:
-    """The mark in a status; None if no operator has marked it."""
+    """Return the mark in a status; None if no operator has marked it."""
     operator = status.get("operator")
     return None if not operator else Mark(str(operator), status.get("operatorTime"))
 
@@ -53,14 +53,14 @@ class OtherMarks:
         self._seen: dict[str, _Seen] = {}
 
     def see(self, uid: str, body: Body, mark: Mark) -> None:
-        """Note the current mark. Its age counts from the first moment at which this mark was seen."""
+        """Remember the current mark. Its age counts from the first time that this same mark was seen."""
         before = self._seen.get(uid)
         since = before.since if before is not None and before.mark == mark else self._clock()
         metadata = body["metadata"]
         self._seen[uid] = _Seen(mark, since, metadata["namespace"], metadata["name"])
 
     def follow(self, uid: str, body: Body, operator: str) -> None:
-        """Note what became of a mark that was seen before; `operator` is this one, whose own marks are not noted."""
+        """Update a mark that was seen before: forget it if `operator` (this one) has taken over, or the Investigation ended."""
         status = body.get("status") or {}
         mark = mark_of(status)
         if uid not in self._seen or mark is None:
@@ -71,13 +71,15 @@ class OtherMarks:
             self.see(uid, body, mark)
 
     def forget(self, uid: str) -> None:
+        """Forget the mark of an Investigation."""
         self._seen.pop(uid, None)
 
     def knows(self, uid: str) -> bool:
+        """Return whether another operator's mark was seen on the Investigation."""
         return uid in self._seen
 
     def expire(self, uid: str) -> None:
-        """Treat the mark as one of an operator that is gone."""
+        """Treat the mark's operator as gone from now on."""
         self._seen[uid].since = float("-inf")
 
     def expired(self, uid: str) -> Mark | None:
@@ -86,13 +88,13 @@ class OtherMarks:
         return seen.mark if seen is not None and self._clock() - seen.since >= EXPIRY_SECONDS else None
 
     def to_take_over(self) -> list[tuple[str, str, str]]:
-        """Uid, namespace and name of the Investigations whose operators are gone, at most MAX_AT_ONCE."""
+        """Return uid, namespace and name of Investigations with an operator that is gone, at most MAX_AT_ONCE."""
         gone = ((uid, seen.namespace, seen.name) for uid, seen in self._seen.items() if self.expired(uid) is not None)
         return list(islice(gone, MAX_AT_ONCE))
 
 
 def is_left_here(layout: SessionLayout, uid: str, operator: str) -> bool:
-    """Whether the operator worked on this volume, and left the session of the Investigation here unfinished.
+    """Return whether `operator` used this volume and left the Investigation's session unfinished.
 
     False while a process works on the session. Blocks. Raises OSError.
     """

@@ -74,16 +74,16 @@ class Settler:
         elif fate is Fate.REMOVE and cluster.unknown is None:
             await self._remove(session.manifest)
         if is_told_wrongly(session, cluster.volume):
-            await self._tell_digest(session.manifest)
+            await self._write_digest(session.manifest)
 
-    async def _tell_digest(self, manifest: Manifest) -> None:
+    async def _write_digest(self, manifest: Manifest) -> None:
         """Bring the digest in the status up to date with the manifest on the volume."""
         body = await self._now(manifest)
         if body is None:
             return
         _, content = await asyncio.to_thread(read_session, self.layout.session(manifest.session_id))
         writer = StatusWriter(self.kubernetes, body, self.now)
-        await writer.tell_digest(manifest.session_id, hashlib.sha256(content).hexdigest())
+        await writer.write_digest(manifest.session_id, hashlib.sha256(content).hexdigest())
 
     async def remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
         """Record on the volume what the resource says. Holds that users set on the volume stay."""
@@ -145,7 +145,7 @@ class Settler:
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
         await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
         if not is_of_another(resource, await asyncio.to_thread(open_volume, self.layout)):
-            await self._tell_digest(expired)
+            await self._write_digest(expired)
         self.emit(body, "Normal", EXPIRED, message)
         log.info("%s/%s: %s", manifest.investigation.namespace, manifest.investigation.name, message)
 

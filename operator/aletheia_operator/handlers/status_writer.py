@@ -31,9 +31,9 @@ from aletheia_operator.handlers.status import (
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.timestamps import format_time
 
-PROGRESS_SECONDS = 5.0  # a report of progress that is not written by then is overtaken anyway
+PROGRESS_SECONDS = 5.0  # after that time a report of progress is out of date anyway
 WRITE_SECONDS = 30.0
-MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: a status that is too large is one of them
+MAX_SERVER_FAULTS = 3  # answers 500 before a smaller status is tried: the cause may be that it is too large
 CONTESTED = "Contested"
 """Type of the condition for an Investigation that another operator captures."""
 _TOO_LARGE = re.compile("too large|larger than|too long|exceeds", re.IGNORECASE)
@@ -44,16 +44,16 @@ log = logging.getLogger(__name__)
 class Written(Enum):
     """Outcome of a status write."""
 
-    DONE = "the API server has taken it"
-    GONE = "the resource is gone, another has its name, or another operator has taken it over"
-    REFUSED = "the API server refuses even the smallest"
-    UNWRITTEN = "the API server did not take it in time; it may later"
+    DONE = "the API server has stored it"
+    GONE = "the resource is deleted, another has its name, or another operator has taken it over"
+    REFUSED = "the API server refuses even the smallest status"
+    UNWRITTEN = "the API server did not store it in time; a later try may succeed"
 
 
 class Claim(Enum):
-    """Why nothing may be captured."""
+    """Why an Investigation may not be captured."""
 
-    GONE = "the resource is gone, or being deleted"
+    GONE = "the resource is deleted, or being deleted"
     REFUSED = "the API server refuses its status"
     UNAVAILABLE = "the API server does not answer"
     ELSEWHERE = "another operator captures it"
@@ -73,20 +73,20 @@ class StatusWriter:
         self._last: Status | None = None
         self._operator: str | None = None
         self.mark: Mark | None = mark_of(self._before)
-        """The mark of the operator that captures, as it was seen last."""
+        """Last seen mark of the operator that captures. None: no operator has marked it."""
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Take what others write from the current resource: its generation, and conditions that are not ours."""
+        """Take over what others write: the resource's generation, and conditions of other controllers."""
         self.generation = body["metadata"]["generation"]
         own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS]
         others = [entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS]
         self._before = {**self._before, "conditions": [*own, *others]}
 
     async def claim(self, operator: str, expired: Mark | None = None) -> str | Claim:
-        """Note that the operator of this identity captures the Investigation, unless another one was noted before.
+        """Mark the Investigation as captured by `operator`, unless another operator has marked it.
 
-        `expired`: the mark of an operator that is gone, which is overwritten if it is still there; None: none is.
-        Returns the identity of the one that captures, or why none can be noted.
+        `expired`: mark of an operator that is gone, to overwrite if it is still there; None: overwrite no mark.
+        Returns the identity of the operator that captures, or why none may.
         """
         self._operator = operator
         try:
@@ -96,7 +96,7 @@ class StatusWriter:
             return Claim.UNAVAILABLE
 
     async def beat(self) -> bool:
-        """Write that this operator still captures the Investigation. Returns False if another operator has taken it over."""
+        """Write the heartbeat of this operator. Returns False if another operator has taken the Investigation over."""
         if self._operator is None:
             return True
         try:
@@ -110,24 +110,24 @@ class StatusWriter:
                     return False
                 await self._kubernetes.patch_status(self._path, {"operatorTime": format_time(self._now())}, self._uid)
         except (SourceError, TimeoutError) as e:
-            log.warning("%s: that it is still captured cannot be said: %s", self._path, getattr(e, "message", "no answer"))
+            log.warning("%s: the heartbeat cannot be written: %s", self._path, getattr(e, "message", "no answer"))
         return True
 
     async def phase(
         self, phase: str, reason: ConditionReason, message: str | None = None, seconds: float | None = None
     ) -> Written:
-        """Write a phase without a session. Gives up after `seconds`."""
+        """Write a phase without a session. `message` None: the reason's text. Gives up after `seconds`, None: WRITE_SECONDS."""
         status = of_phase(phase, message or reason.text, self.generation, self._before, self._now(), reason)
         if phase in TERMINAL_PHASES:
             status["completionTime"] = format_time(self._now())
         return await self._write(status, seconds)
 
     async def snapshot(self, snapshot: Snapshot, seconds: float | None = None) -> Written:
-        """Write the state of the capture. Gives up after `seconds`, by default WRITE_SECONDS."""
+        """Write the state of the capture. Gives up after `seconds`, None: WRITE_SECONDS."""
         return await self._write(of_snapshot(snapshot, self.generation, self._before, self._now()), seconds)
 
     async def again(self) -> Written:
-        """Write a status again that could not be written, with the current generation."""
+        """Write the last status again, with the current generation, if it could not be written before."""
         if self._last is None:
             return Written.DONE
         if self._operator is not None and await _is_taken_over(self._kubernetes, self._path, self._operator):
@@ -135,7 +135,7 @@ class StatusWriter:
         return await self._write({**self._last, "observedGeneration": self.generation}, PROGRESS_SECONDS)
 
     async def acknowledge(self) -> Written:
-        """Write that a change after the end was seen. It changes nothing else."""
+        """Write the generation of a change after the end into status and conditions. Nothing else changes."""
 
         def acknowledged(status: Status) -> Status:
             seen = [{**entry, "observedGeneration": self.generation} for entry in conditions_of(status)]
@@ -144,9 +144,9 @@ class StatusWriter:
         return await self._change(acknowledged)
 
     async def add_condition(self, kind: str, reason: ConditionReason, message: str) -> Written:
-        """Add a condition, for example that the data has expired.
+        """Add a condition, for example that the artifacts have expired.
 
-        Ready stays as it is: GitOps tools would treat a change as a fault, and create the resource again.
+        Ready does not change: GitOps tools would treat a change as a failure, and create the resource again.
         """
 
         def added(status: Status) -> Status:
@@ -157,8 +157,8 @@ class StatusWriter:
 
         return await self._change(added)
 
-    async def tell_digest(self, session_id: str, manifest_sha256: str) -> Written:
-        """Say the digest that the manifest of this session has now. Conditions and phase stay as they are."""
+    async def write_digest(self, session_id: str, manifest_sha256: str) -> Written:
+        """Write the current digest of the session's manifest. Conditions and phase do not change."""
         return await self._change(lambda status: _with_digest(status, session_id, manifest_sha256))
 
     async def _claim(self, operator: str, expired: Mark | None) -> str | Claim:
@@ -195,7 +195,7 @@ class StatusWriter:
         raise AssertionError("there is always one more delay")
 
     async def _change(self, change: Callable[[Status], Status]) -> Written:
-        """Write what `change` makes of the status as it is now, unless somebody writes in between."""
+        """Read the status and write what `change` returns for it; empty: nothing. Starts again if another client writes between."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 for delay in retry_delays():
@@ -233,7 +233,7 @@ class StatusWriter:
             return Written.UNWRITTEN
 
     async def _try(self, status: Status) -> Written:
-        """Write until it is taken. Raises nothing; does not end while the API server is away."""
+        """Try until the API server stores or refuses the status. Raises nothing; does not end while the API server is away."""
         smaller = [minimal(status), shortened(status)]
         faults = 0
         for delay in retry_delays():
@@ -269,7 +269,7 @@ async def _is_taken_over(kubernetes: Kubernetes, path: str, operator: str) -> bo
 
 
 async def _is_gone(kubernetes: Kubernetes, path: str, uid: str) -> bool:
-    """Whether the resource is gone for sure: the API server says so, and not only that something was not found."""
+    """Return whether the API server says that the resource is deleted, or that another has its name."""
     try:
         found = await kubernetes.get(path)
     except SourceError as e:
@@ -278,7 +278,7 @@ async def _is_gone(kubernetes: Kubernetes, path: str, uid: str) -> bool:
 
 
 def _with_digest(status: Mapping[str, Any], session_id: str, manifest_sha256: str) -> Status:
-    """What changes for the session to have this digest; nothing if it has it, or if it is another session."""
+    """Return the change of status that sets the session's digest; {} if it has it, or if it is another session."""
     session = status.get("session") or {}
     if session.get("id") != session_id or session.get("manifestSha256") == manifest_sha256:
         return {}
@@ -286,7 +286,7 @@ def _with_digest(status: Mapping[str, Any], session_id: str, manifest_sha256: st
 
 
 def _uncontested(status: Mapping[str, Any]) -> Status:
-    """The status without the condition by which this operator stood back."""
+    """Return the status without the condition Contested, which this operator set when it left the Investigation alone."""
     return {**status, "conditions": [entry for entry in status.get("conditions") or [] if entry["type"] != CONTESTED]}
 
 

@@ -17,18 +17,18 @@ from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerPro
 
 REQUEST_SECONDS = 30.0
 """Longest time for a block of lines. A worker that takes longer is killed."""
-SLOWEST_BYTES_PER_SECOND = 10 * 1024 * 1024  # least speed at which entries are thinned out
+SLOWEST_BYTES_PER_SECOND = 10 * 1024 * 1024  # lowest expected speed of thinning entries out
 PARSER_FAILURES = (WorkerEnded, WorkerFault)
 
 
 @dataclass
 class Parsers:
-    """The worker processes. Use it from one event loop only."""
+    """The worker processes. Use an instance from one event loop only."""
 
     processes: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     request_seconds: float = REQUEST_SECONDS
     merging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Limits concurrent merges: more would take memory, and not be faster."""
+    """Limits concurrent merges: more would need more memory and not be faster."""
     _workers: list[WorkerProcess] = field(init=False, default_factory=list)
     _ids: "count[int]" = field(init=False, default_factory=count)
     _starting: asyncio.Task[WorkerProcess] | None = field(init=False, default=None)
@@ -128,7 +128,7 @@ class ParsedRun:
         self._number = number
         self._order = order
         self._on_close = on_close
-        self._answer: Answer | None = None  # of the last block
+        self._answer: Answer | None = None  # to the last block
         self._result: Answer | None = None
         self._taken = False
         try:
@@ -143,9 +143,9 @@ class ParsedRun:
         Raises WorkerEnded and WorkerFault, and OSError if the volume is full.
         """
         try:
-            await self.drain()  # so that a quick source does not fill the memory
+            await self.drain()  # so that a fast source does not fill the memory
         finally:
-            # thinning takes longer the more there is
+            # the block may start thinning, which takes longer for more entries
             more = self._order.max_bytes / SLOWEST_BYTES_PER_SECOND
             self._answer = self._worker.request("feed", self._number, lines, more_seconds=more)
         await self._worker.drain()
@@ -157,14 +157,14 @@ class ParsedRun:
             self._answer, self.position = None, position
 
     async def ask(self, operation: str) -> None:
-        """Do `read_again`, `accept` or `no_words` (see RunParser) after what was fed. Raises as `feed`."""
+        """Call `read_again`, `accept` or `no_words` of the RunParser after the lines that were fed. Raises as `feed`."""
         await self.drain()
         self.position = await self._worker.request(operation, self._number)
 
     async def end(self) -> RunResult:
         """End the run and return its result. After a cancellation it may be called again. Raises as `feed`."""
         if self._result is None:
-            with suppress(OSError):  # the result says so too
+            with suppress(OSError):  # the result has the error, too
                 await self.drain()
             self._result = self._worker.request("end", self._number)
         result: RunResult = await asyncio.shield(self._result)
@@ -174,7 +174,7 @@ class ParsedRun:
         return result
 
     def close(self) -> None:
-        """Let the worker drop the run. Its result is lost, unless `end` returned it."""
+        """Make the worker drop the run. Its result is lost, unless `end` returned it."""
         if self._result is None:
             with suppress(WorkerEnded):
                 self._result = self._worker.request("drop", self._number)

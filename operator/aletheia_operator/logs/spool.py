@@ -1,8 +1,8 @@
 """Stores the entries of one run of a container: all of them, or the most important ones within a budget.
 
-Entries wait in a file. If they exceed the budget, errors and fatals are kept first, then the lines around them, then an even
-sample of the rest. The run's last lines are always kept: they show how it ended. Which lines are kept depends only on the log
-and the budget, not on how the log arrived.
+Entries are in a file until the run is read back. Above the budget, ERROR and FATAL lines are kept first, then the lines around
+them, then an even sample of the rest. The run's last lines are always kept: they show how it ended. Which lines are kept
+depends only on the log and the budget, not on the order or size of the reads.
 """
 
 from array import array
@@ -20,10 +20,10 @@ _SERIOUS, _NEAR, _OTHER = range(3)
 _CLASSES = tuple(
     _SERIOUS if code & 7 >= SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
 )  # by the low bits of a mark
-_SLACK = 2  # the file may hold so many budgets before it is thinned out
-LAST_LINES = 20  # that stay whatever the budget, the last one whatever its length
-LAST_BYTES = 256 * 1024
-_SMALL_BYTES = 64 * 1024  # that may stay in memory until the run is read back
+_SLACK = 2  # times the budget that the file may hold before it is thinned out
+LAST_LINES = 20  # last lines that are always kept
+LAST_BYTES = 256 * 1024  # most bytes of these, except that the last line is always kept
+_SMALL_BYTES = 64 * 1024  # most bytes that may stay in memory until the run is read back
 
 
 @dataclass
@@ -79,12 +79,12 @@ class Spool:
             self._thin(self.max_bytes)
 
     def end(self) -> None:
-        """End the run: write what waits to the file, but for a small rest. Raises OSError."""
+        """End the run: write waiting entries to the file, unless they are small. Raises OSError."""
         if self._waiting_bytes > _SMALL_BYTES:
             self._write()
 
     def finish(self, max_bytes: int) -> None:
-        """Keep at most `max_bytes`, and the last lines. Raises OSError."""
+        """Thin the entries out to `max_bytes`, not counting the last lines. Raises OSError."""
         if self.size_bytes > max_bytes:
             self._thin(max_bytes)
         if self._last:
@@ -93,13 +93,14 @@ class Spool:
             self._last = []
 
     def blocks(self) -> Iterator[Encoded]:
-        """Yield the entries that are kept. Call it after `finish`. Raises OSError."""
+        """Yield the kept entries, in order. Call it after `finish`. Raises OSError."""
         for marks, number in self._numbers:
             yield Stored(self.file.get(number), codes_of(self.file.get(marks)), self.file, number)
         if self._blocks:
             yield Encoded(SEPARATOR.join(self._blocks), codes_of(self._marks.tobytes()))
 
     def close(self) -> None:
+        """Close the file; the entries are lost."""
         self.file.close()
 
     def _keep_each(self, entries: list[tuple[int, bytes]]) -> None:
@@ -137,7 +138,7 @@ class Spool:
         return kept, SEPARATOR.join([entry for entry, stays in zip(entries, chosen, strict=True) if stays])
 
     def _frames(self) -> Iterator[tuple["array[int]", bytes]]:
-        """Yield marks and entries of all that is kept so far."""
+        """Yield the marks and the entries of each stored block."""
         for number, block in self._numbers:
             yield array("H", self.file.get(number)), self.file.get(block)
         if self._blocks:
@@ -174,7 +175,7 @@ class Spool:
 
 
 def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
-    """Split a block of so many `entries` into the block without its last entries, and these (at most LAST_LINES)."""
+    """Split a block into itself without its last entries, and these (at most LAST_LINES). `entries`: number in the block."""
     if entries <= LAST_LINES:
         return b"", block.split(SEPARATOR)
     older, *last = block.rsplit(SEPARATOR, LAST_LINES)
@@ -182,7 +183,7 @@ def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
 
 
 def share(sizes: list[int], max_bytes: int) -> list[int]:
-    """Return the bytes for each of several runs: an equal share at least, plus what smaller runs leave."""
+    """Divide `max_bytes` among runs of these `sizes`: an equal share for each, plus what smaller runs do not need."""
     shares = [0] * len(sizes)
     left = max_bytes
     for rank, index in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):

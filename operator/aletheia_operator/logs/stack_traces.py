@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds
 
-FAR_NANOSECONDS = 10 * NANOSECONDS  # a trace is written at once: what comes later is something else
+FAR_NANOSECONDS = 10 * NANOSECONDS  # lines of one trace are closer: a later line is something else
 _MINUTE_LENGTH = len("2026-11-22T15:21")
-_LONGEST = 1024  # characters of a line that are looked at
+_LONGEST = 1024  # characters of a line that are matched
 _CONTINUES = re.compile(
     r"[ \t]++\S|Caused by: |Suppressed: |#\d{1,6} |\.\.\. \d{1,9} more|--- End of |Node\.js v\d|\}$"  # JVM, .NET, Node.js
     r"|Traceback \(most recent call last\)|During handling of the above|The above exception was|\[rank\d{1,6}\]: "  # Python

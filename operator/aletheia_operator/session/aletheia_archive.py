@@ -1,8 +1,9 @@
-"""The archive that Aletheia's command line imports: `{id}.tar.gz.enc`.
+"""Writes the archive that Aletheia's command line imports: `{id}.tar.gz.enc`.
 
-A Fernet token over a gzipped tar of the session directory, its key from a password and a fixed salt; inside, metadata and
-scratchpad are Fernet tokens under the password and a random salt, data files are plain JSON. It is written with flat memory.
-Aletheia reads it whole, hence `MAX_BYTES`. The fixed salt makes it weak: use it to hand a session over, not to store one.
+It is a Fernet token over a gzipped tar of the session directory, with a key from a password and a fixed salt. Inside, metadata
+and scratchpad are Fernet tokens with a key from the password and a random salt; data files are plain JSON. Writing needs little
+memory. Aletheia reads the archive into memory, hence `MAX_BYTES`. The fixed salt makes the encryption weak: use the archive to
+transfer a session, not to store one.
 """
 
 import base64
@@ -36,7 +37,7 @@ def export_for_aletheia(directory: Path, password: str, key: str | None, write: 
     verification = verify(directory)
     manifest = verification.manifest
     if not verification.intact or manifest.expiration_time is not None:
-        raise ArchiveError("the session is not whole: `aletheia session verify` says what is wrong")
+        raise ArchiveError("the session is not complete: `aletheia session verify` says what is wrong")
     if manifest.size_bytes > MAX_BYTES:
         raise ArchiveError(f"the session is larger than the {MAX_BYTES} bytes that this format can hold: use --format tar")
     token = FernetStream(_derive(password, ARCHIVE_SALT), write)
@@ -47,7 +48,7 @@ def export_for_aletheia(directory: Path, password: str, key: str | None, write: 
 
 
 def _pack(directory: Path, manifest: Manifest, password: str, key: str | None, write: Write) -> None:
-    """Write the tar archive: folders, Aletheia's own files, then the evidence in plain."""
+    """Write the tar archive: folders, Aletheia's own files, then the artifacts, decrypted."""
     root, when = manifest.session_id, manifest.start_time
     for folder in ("", "/data", "/data/logs", "/data/metrics", "/data/traces"):
         write(folder_header(root + folder, when))
@@ -62,7 +63,7 @@ def _pack(directory: Path, manifest: Manifest, password: str, key: str | None, w
 
 
 def _own_files(manifest: Manifest, password: str) -> dict[str, bytes]:
-    """Metadata and scratchpad, as two generations of Aletheia read them."""
+    """Return Aletheia's own files by name: metadata and scratchpad, for two versions of Aletheia."""
     from cryptography.fernet import Fernet
 
     salt = os.urandom(32)
@@ -88,7 +89,7 @@ def _own_files(manifest: Manifest, password: str) -> dict[str, bytes]:
 
 
 def _collected(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """One entry an artifact: the first of a source under its name, the others numbered."""
+    """Return an entry for each artifact. The key is the source's name, with a number for further artifacts of a source."""
     collected: dict[str, dict[str, Any]] = {}
     for artifact in manifest.artifacts:
         source = Path(artifact.path).name.split("_")[0].split(".")[0]
@@ -113,7 +114,7 @@ def _write_plain(directory: Path, artifact: Artifact, key: str | None, write: Wr
         write_checked(directory / artifact.path, artifact, write)
         return
     if key is None:
-        raise ArchiveError("the session is sealed: name what opens it (--identity or --password-file)")
+        raise ArchiveError("the session is sealed: open it with --identity or --password-file")
     decrypt_artifact(directory, artifact, key, write)
 
 

@@ -14,7 +14,7 @@ class SessionBusy(Exception):
 def lock_directory(directory: Path) -> int:
     """Lock a directory, until `unlock` is called with the returned descriptor. Raises SessionBusy, OSError.
 
-    A directory that was moved or removed before the lock was had is FileNotFoundError.
+    Raises FileNotFoundError if the directory was moved or removed before it was locked.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -33,7 +33,7 @@ def lock_directory(directory: Path) -> int:
 def unlock(descriptor: int) -> None:
     """Unlock, and close the descriptor.
 
-    Closing alone would not do: a process that another thread is just starting has a copy of it, until it runs its program.
+    Closing alone is not enough: a process that another thread is just starting has a copy until it executes its program.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -43,7 +43,7 @@ def unlock(descriptor: int) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Lock a session's directory for the time of the context. Raises SessionBusy, OSError."""
+    """Lock a session's directory within the context. Raises SessionBusy, OSError."""
     descriptor = lock_directory(directory)
     try:
         yield

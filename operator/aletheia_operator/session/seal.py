@@ -1,8 +1,8 @@
-"""Sealing: a session's files are encrypted before they touch the disk.
+"""Seals sessions: encrypts files before they are written to the disk.
 
-Each sealed session has a key of its own. Files are encrypted to its public half and to the recipients, if any. The secret
-half is in the manifest, itself encrypted by the password or to the recipients. So a session needs one password derivation,
-`age -d` opens the files, and resealing replaces the manifest alone.
+Each sealed session has its own key pair. Files are encrypted to its public key and to the recipients, if any. The secret key
+is in the manifest, encrypted by the password or to the recipients. So a session needs one password derivation, `age -d` opens
+the files, and resealing replaces only the manifest.
 """
 
 import io
@@ -48,14 +48,14 @@ def reseal(encryption: Encryption, key: str, *, password: str | None = None, rec
 
 
 def open_by_password(encryption: Encryption, password: str) -> str:
-    """The session's secret key. Raises age.AgeError."""
+    """Return the session's secret key. Raises age.AgeError."""
     if encryption.locked_by != "password":
         raise age.WrongKey("the session is sealed to recipients, not by a password: name a key file")
     return age.unlock(encryption.identity, password).decode()
 
 
 def open_by_identities(encryption: Encryption, identities: Sequence[Any]) -> str:
-    """The session's secret key. Raises age.AgeError."""
+    """Return the session's secret key. `identities`: the user's private keys. Raises age.AgeError."""
     if encryption.locked_by != "recipients":
         raise age.WrongKey("the session is sealed by a password, not to recipients: name a password file")
     plain = bytearray()
@@ -71,10 +71,10 @@ def _lock_to(recipients: Sequence[str], secret: str) -> str:
 
 @dataclass(frozen=True)
 class Seal:
-    """Encrypts what is written to a sealed session."""
+    """Encrypts files of a sealed session to its recipients."""
 
     recipients: tuple[str, ...]
 
     def encrypt(self, plain: Iterable[bytes | memoryview], write: age.Write) -> None:
-        """Raises what `plain` and `write` raise."""
+        """Encrypt the blocks of `plain`, and pass the result to `write` in blocks. Raises what these raise."""
         age.encrypt(plain, write, self.recipients)

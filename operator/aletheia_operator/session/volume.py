@@ -66,7 +66,7 @@ def _change(layout: SessionLayout, operator: str | None = None, **changes: str) 
         before = _read(layout)
         after = (before or Volume(id=str(uuid4()))).model_copy(update=changes)
         if operator is not None:
-            others = [operator for operator in after.operators if operator != operator]
+            others = [other for other in after.operators if other != operator]
             after = after.model_copy(update={"operators": (*others, operator)[-MAX_OPERATORS:]})
         if after != before:
             replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))

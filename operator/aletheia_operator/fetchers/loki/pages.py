@@ -1,10 +1,10 @@
-"""Pages through the lines of one query, forward in time.
+"""Reads the lines of one query page by page, forward in time.
 
 Times are nanoseconds since the Unix epoch; `start` is included, `end` is not. A page begins at the last moment of the page
-before, so it repeats lines of that moment. Equal lines are counted, and each is left out as often as the page before had it.
+before, so it repeats lines of that moment. Each line is left out as often as the page before had it.
 
-Servers and proxies may give fewer lines than they are asked for without saying so. So a short page does not end a query: only a
-page without any line does.
+Servers and proxies may return fewer lines than requested without saying so. Therefore only a page without lines ends a query,
+not a short page.
 """
 
 import re
@@ -26,18 +26,18 @@ from aletheia_operator.text.timestamps import format_nanoseconds
 
 PAGE_ENTRIES = 1_000
 MAX_PAGE_ENTRIES = 5_000
-"""Loki's default for max_entries_limit_per_query, the largest page that it answers."""
+"""Loki's default for max_entries_limit_per_query: it refuses larger pages."""
 MIN_PAGE_ENTRIES = 8
-"""A smaller page that is too large has lines that no page can hold."""
+"""Smallest page to request. If even this is too large for maxResponseBytes, single lines are too large."""
 MAX_PAGES = 2_000
-"""Requests of one query."""
+"""Most requests for one query."""
 MAX_WARNING_CHARACTERS = 300
 _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
 
 @dataclass
 class Pages:
-    """Pages forward from `start`, which advances with each page."""
+    """Reads the pages of one query from `start`, which advances with each page, to `end`. Adds gaps to `findings`."""
 
     http: Http
     endpoint: Endpoint
@@ -51,47 +51,46 @@ class Pages:
     ceiling: int = MAX_PAGE_ENTRIES
     """Largest page that the server has not refused."""
     _crowded: list[tuple[int, int]] = field(init=False, default_factory=list)
-    """Moments with more lines than the server gives, and how many it gave."""
+    """Moments with more lines than the server returns, each with the number that it returned."""
 
     def miss(self, message: str, reason: GapReason = GapReason.BUDGET_EXCEEDED) -> None:
-        """Add a gap, once: there were more lines than could be read, unless `reason` is another."""
+        """Add a gap with this message and reason, unless the findings have it already."""
         missing = Missing(self.target, reason, message)
         if missing not in self.findings.missing:
             self.findings.missing.append(missing)
 
     def _say_faults(self, step: "_Step") -> None:
-        """Add a gap for each thing that the server warns of, or does wrong."""
+        """Add a gap for each warning of the server, and for each way in which its answer is wrong."""
         for warning in step.page.warnings:
             self.miss(f"the server warns: {self.endpoint.quoter(warning, MAX_WARNING_CHARACTERS)}", GapReason.UNAVAILABLE)
         if step.outside:
             self.miss(
-                "the server answers with lines of other times than it was asked for: they are left out, and others may be"
-                " missing",
+                "the server returned lines outside the requested time: they are left out, and other lines may be missing",
                 GapReason.INVALID_RESPONSE,
             )
         if step.backward:
             self.miss(
-                "the server answers with the latest lines first, against what it was asked for: earlier ones may be missing",
+                "the server returned the latest lines first although the earliest were requested: earlier ones may be missing",
                 GapReason.INVALID_RESPONSE,
             )
 
     def _say_crowded(self) -> None:
-        """Add one gap for all moments with more lines than the server gives."""
+        """Add one gap for all moments with more lines than the server returns."""
         if self._crowded:
             (moment, count), *others = self._crowded
-            more = f", and so have {len(others)} later times" if others else ""
+            more = f", and as many at {len(others)} later times" if others else ""
             self.miss(
-                f"{count} lines or more have the same time {format_nanoseconds(moment)}{more}, which this server does not"
-                " page through: of these no others are here; narrow the query"
+                f"{count} lines or more have the same time {format_nanoseconds(moment)}{more}: the server returns no more lines"
+                " of one time than that, so others are missing; narrow the query"
             )
 
     async def walk(self) -> AsyncGenerator[tuple[Page, list[Line]], None]:
-        """Yield each page with its lines that were not in the page before, in order. Asking for the next page closes it.
+        """Yield each page with its new lines, which the page before did not have, in order. The next step closes the page.
 
-        Raises SourceError. A page that broke off has `broken` and is the last one.
+        Raises SourceError. A page that broke off has `broken` set and is the last one.
         """
         known = Counter[bytes]()  # lines of the moment `start` that were yielded
-        passed: tuple[int, int] | None = None  # the moment that was just left, and how many lines it had
+        passed: tuple[int, int] | None = None  # the moment that was just passed, and how many lines it had
         try:
             for _ in range(MAX_PAGES):
                 if self.start >= self.end:
@@ -106,7 +105,7 @@ class Pages:
                         self.size = self.ceiling
                         continue
                     self._say_faults(step)
-                    if passed and step.last is not None:  # a server that gives all it has would have given these before
+                    if passed and step.last is not None:  # a server that returns all lines would have returned these before
                         self._crowded.append(passed)
                     passed = None
                     yield step.page, step.fresh
@@ -115,12 +114,12 @@ class Pages:
                     known, passed = self._advance(step, full, known)
                 finally:
                     step.page.spill.close()
-            self.miss(f"the server gives so few lines at a time that {MAX_PAGES} requests did not get all; narrow the query")
+            self.miss(f"the server returns so few lines at a time that {MAX_PAGES} requests did not get all; narrow the query")
         finally:
             self._say_crowded()
 
     def _advance(self, step: "_Step", full: bool, known: Counter[bytes]) -> tuple[Counter[bytes], tuple[int, int] | None]:
-        """Move `start` on. Returns the lines of the new `start` that are known, and the moment that was left, if one was."""
+        """Advance `start`. Returns the known lines of the new `start`, and the passed moment with its number of lines, if any."""
         assert step.last is not None
         if step.last > self.start:
             self.start = step.last
@@ -134,7 +133,7 @@ class Pages:
         return Counter(), None if full else left
 
     async def _page(self, size: int, known: Counter[bytes]) -> "_Step | None":
-        """Ask for at most `size` lines from `start` on. None: the server refused so many, and the next page is smaller."""
+        """Request at most `size` lines from `start` on. None: the server refused that size, and `size` is smaller now."""
         parameters = [("query", self.query), ("start", str(self.start)), ("end", str(self.end))]
         parameters += [("limit", str(size)), ("direction", "forward")]
         pages: list[Page] = []
@@ -165,7 +164,7 @@ class Pages:
             raise
 
     def _smaller(self, size: int, error: SourceError) -> bool:
-        """Halve the page size, and return whether that may help: the server refused so many lines, or they are too large."""
+        """Halve the page size if the server refused it or the page was too large. Returns whether it did."""
         refused = error.status in (400, 422) and _TOO_MANY.search(error.message) is not None and size > 1
         if not refused and not (error.reason is GapReason.TOO_LARGE and size > MIN_PAGE_ENTRIES):
             return False
@@ -176,17 +175,17 @@ class Pages:
 
 @dataclass
 class _Step:
-    """A page, sorted. Lines of other times than those that were asked for are in no other field but `outside`."""
+    """A page with its lines sorted by time. Lines outside the requested time are only counted by `outside`."""
 
     page: Page
     fresh: list[Line]
-    """Lines that were not in the page before."""
+    """Lines that the page before did not have."""
     of_last: Counter[bytes]
     """Number of each line of the last moment, by digest."""
     last: int | None
     """Moment of the last line. None: there are no lines."""
     outside: bool
-    """Whether there are lines of other times than those that were asked for."""
+    """Whether the server returned lines outside the requested time."""
     backward: bool
     """Whether later lines of a stream came before earlier ones."""
 

@@ -41,8 +41,8 @@ class Result:
         for result in (self, *self.extremes.values()):
             result.series.close()
 
-    def see(self, stream: SeriesStream, endpoint: Endpoint) -> None:
-        """Note what the server remarked, the first MAX_REMARKS."""
+    def add_remarks(self, stream: SeriesStream, endpoint: Endpoint) -> None:
+        """Add the server's warnings and infos to the result, each text once, at most MAX_REMARKS of each kind."""
         for texts_of, kept in ((warnings_of, self.warnings), (infos_of, self.infos)):
             new = (endpoint.quoter(text, 500) for text in texts_of(stream.envelope))
             kept += [text for text in new if text not in kept][: MAX_REMARKS - len(kept)]
@@ -57,6 +57,7 @@ class RangeQueries:
     instant: bool
 
     def new_result(self) -> Result:
+        """Return an empty result with its own scratch file."""
         return Result(SeriesStore(self.scratch(), self.client.endpoint.max_series))
 
     def fill(self, result: Result, promql: str, grid: Grid) -> None:
@@ -75,7 +76,10 @@ class RangeQueries:
                 return
 
     def fill_extremes(self, result: Result, promql: str, grid: Grid, since: datetime) -> None:
-        """Query the highest and lowest value of each step, as `extremes` of the result. An error is noted in the result."""
+        """Query the highest and lowest value of each step, into `result.extremes`. An error goes to `extremes_missing`.
+
+        `since`: start of the time that the first sample covers.
+        """
         for name in EXTREMES:
             extreme = self.new_result()
             result.extremes[name] = extreme
@@ -91,7 +95,7 @@ class RangeQueries:
                 return
 
     def _take(self, result: Result, promql: str, chunk: Grid) -> None:
-        """Query one chunk, again if its answer broke off."""
+        """Query one chunk into `result`. Queries it again if the answer broke off. Raises SourceError."""
         before = self.client.size_bytes
         for attempt in range(1, CHUNK_ATTEMPTS + 1):
             result.series.begin_chunk()
@@ -108,11 +112,11 @@ class RangeQueries:
                 result.series.forget_chunk()
                 client.size_bytes = before
             finally:
-                result.see(stream, client.endpoint)
+                result.add_remarks(stream, client.endpoint)
 
 
 def not_stored(error: OSError) -> Rejected:
-    """What the session volume, or a quota, refused beside the answer itself, which is kept all the same."""
+    """Return the error for additional data that the session volume or a quota refused. The answer itself is kept."""
     return Rejected(f"the session volume refused the write: {error.strerror or error}", GapReason.SAVE_FAILED)
 
 
@@ -131,10 +135,10 @@ def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tu
         elif query.kind == "scalar":
             inner = f"vector({query.text()})"
     except NotUnderstood:
-        pass  # an extension of another server: it becomes a subquery, too
+        pass  # an extension of another server: use a subquery, too
     before_first = grid.start - since.timestamp()
     if before_first > 0:
-        milliseconds = math.ceil(before_first * 1000) + 1  # a range leaves out its very beginning
+        milliseconds = math.ceil(before_first * 1000) + 1  # a range excludes its first moment
         yield f"{name}_over_time({inner}[{milliseconds}ms{ending})", Grid(grid.start, grid.start, grid.step)
     if grid.points > 1:
         rest = Grid(grid.start + grid.step, grid.end, grid.step)

@@ -1,4 +1,4 @@
-"""Joins the series of several chunks. Samples are in a scratch file; memory holds their positions."""
+"""Joins the series of several chunks. Samples go to a scratch file; only their positions are in memory."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,17 +14,17 @@ from aletheia_operator.text.encoding import dumps
 
 BATCH_BYTES = 4 * 1024 * 1024
 PENDING_PARTS = 4
-"""Parts of one series in memory, each of up to half a MiB; further ones go to the scratch file before the labels are known."""
+"""Most parts of one series in memory, each of up to half a MiB. More go to the scratch file before the labels are known."""
 MAX_LABELS_BYTES = 16 * 1024 * 1024
-"""Of all series together: labels are in memory."""
+"""Most bytes of the labels of all series together, which are in memory."""
 MAX_PARTS = 500_000
-"""Of all series together, which are in memory as numbers. Ten thousand series of the longest window have fewer."""
-_SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` writes them
+"""Most parts of all series together, each a number in memory. Ten thousand series of the longest window have fewer."""
+_SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` encodes samples
 
 
 @dataclass
 class _Chunk:
-    """The parts that a chunk added, so that they can be removed again."""
+    """State before a chunk, and the parts that it added, so that it can be undone."""
 
     peak: Peak
     samples: int
@@ -34,10 +34,9 @@ class _Chunk:
 
 
 class SeriesStore:
-    """Takes the events of one chunk after the other, and yields whole series in the order of their first sample.
+    """Stores the events of one chunk after the other, and yields complete series in the order of their first sample.
 
-    Samples of a series are kept in the order of the chunks. `dropped` counts series that had no room, once for each chunk.
-    After `close` it takes nothing more.
+    Samples of a series keep the order of the chunks. `dropped` counts series without room, once for each chunk.
     """
 
     def __init__(self, scratch: Scratch, max_series: int) -> None:
@@ -51,7 +50,7 @@ class SeriesStore:
         self._closed = False
         self._parts: dict[bytes, list[tuple[str, int]]] = {}
         self._pending: list[tuple[str, bytes]] = []  # parts of a series whose labels are not known yet
-        self._written: list[tuple[str, int]] = []  # those before them
+        self._written: list[tuple[str, int]] = []  # earlier parts of the same series, in the scratch file
         self._pending_samples = 0
         self._pending_peak = Peak()
         self._chunk = _Chunk(self.peak, 0, 0)
@@ -60,12 +59,12 @@ class SeriesStore:
         return len(self._parts)
 
     def begin_chunk(self) -> None:
-        """Begin another chunk."""
+        """Begin a chunk: `forget_chunk` will return to this state."""
         self._chunk = _Chunk(replace(self.peak), self.samples, self.dropped)
         self._forget_pending()
 
     def forget_chunk(self) -> None:
-        """Remove all since `begin_chunk`: the chunk broke off and will be queried again."""
+        """Remove everything since `begin_chunk`, because the chunk broke off and will be queried again."""
         for key in self._chunk.added:
             self._parts[key].pop()
             self._parts_left += 1
@@ -118,7 +117,7 @@ class SeriesStore:
         self._pending, self._written, self._pending_samples, self._pending_peak = [], [], 0, Peak()
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield entries {"metric": {label: value}, "values": [...]}, a few MiB at a time. Samples are not parsed again."""
+        """Yield entries {"metric": {label: value}, "values": [...]}, about BATCH_BYTES at a time, as the server sent them."""
         batch: list[dict[str, Any]] = []
         size = 0
         for key, parts in self._parts.items():
@@ -149,6 +148,7 @@ class SeriesStore:
         return samples
 
     def keys(self) -> Iterator[bytes]:
+        """Return the keys of all series: their labels as JSON with sorted names."""
         return iter(self._parts)
 
     def _entry(self, key: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.prometheus.json_text import JsonText
 
 MAX_REMARKS = 20
-"""Warnings of one answer, and as many remarks, that are taken."""
+"""Most warnings, and most infos, of one answer that are read."""
 LISTS = ("values", "histograms")
 SINGLES = ("value", "histogram")
 _ENVELOPE_FIELDS = frozenset({"status", "error", "warnings", "infos", "isPartial", "partial"})
@@ -36,10 +36,10 @@ Event = Samples | EndOfSeries
 
 
 class SeriesStream:
-    """Iterate once for batches of events. Then `envelope` is the answer without its series.
+    """Iterate once for batches of events. Afterwards `envelope` is the answer without its series.
 
-    Iteration raises Unavailable if the body is cut or not the API's, Rejected for a value larger than PIECE_BYTES, and what
-    `chunks` raises, but only after all that came whole. `computing` is entered for each parse.
+    Iteration raises Unavailable if the body is cut or does not follow the API, Rejected for a value larger than PIECE_BYTES,
+    and what `chunks` raises, but yields all complete events first. `computing` is entered for each parse.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SeriesStream:
                 yield [event for series in found for event in self._series(series)]
 
     def _series(self, series: Any) -> Iterator[Event]:
-        """Yield the events of a series that was parsed whole."""
+        """Yield the events of a series that is parsed already."""
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
             raise self._not_ours()
         has_samples = False
@@ -194,6 +194,6 @@ def infos_of(envelope: dict[str, Any]) -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    """The first MAX_REMARKS, each as far as `Quoter` needs it."""
+    """Return the first MAX_REMARKS texts of a list (or the only text), each cut to what `Quoter` needs."""
     listed = value if isinstance(value, list) else [value] if value else []
     return [str(text)[:MAX_ERROR_BYTES] for text in listed[:MAX_REMARKS]]

@@ -49,7 +49,7 @@ def read_ruby(line: str) -> Recognised | None:
 
 
 def read_letter_bracketed_date(line: str) -> Recognised | None:
-    """CUPS, Tendermint."""
+    """Read CUPS and Tendermint."""
     if line[1:2] == "[" and (match := _TENDERMINT.match(line, 0, HEAD_LENGTH)):
         return named(LETTERS[match[1]], line[match.end() :], time=match[2])
     if line[1:3] == " [" and (match := _CUPS.match(line, 0, HEAD_LENGTH)):
@@ -81,7 +81,7 @@ def read_letter_bracket(line: str) -> Recognised | None:
 
 
 def read_passenger(line: str) -> Recognised | None:
-    """Phusion Passenger, with blanks inside its brackets."""
+    """Read Phusion Passenger, with blanks inside its brackets."""
     if match := _PASSENGER.match(line, 0, HEAD_LENGTH):
         level = _DATED_LEVELS[match[1]]
         return named(level, line[match.end() :], time=match[2], thread=match[3], source=match[4])
@@ -191,12 +191,12 @@ def read_sssd(line: str) -> Recognised | None:
 
 
 _REDIS = re.compile(r"(\d{1,10}(?::\d{1,10})?):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
-_CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # what it puts before lines for stderr
+_CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # its prefix of lines for stderr
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 
 
 def read_redis(line: str) -> Recognised | None:
-    """Redis, Valkey and KeyDB."""
+    """Read Redis, Valkey and KeyDB."""
     if match := _REDIS.match(line, 0, LONG_HEAD):
         return named(_REDIS_LEVELS[match[4]], line[match.end() :], time=match[3], pid=match[1])
     return None
