@@ -195,7 +195,7 @@ class StatusWriter:
         raise AssertionError("there is always one more delay")
 
     async def _change(self, change: Callable[[Status], Status]) -> Written:
-        """Read the status and write what `change` returns for it; empty: nothing. Starts again if another client writes between."""
+        """Read the status and write what `change` returns for it; empty: nothing. Retries if another client writes between."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 for delay in retry_delays():

@@ -10,7 +10,7 @@ from aletheia_operator.api.status import FindingStatus
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
 from aletheia_operator.findings import Verdict, judge
 from aletheia_operator.findings.verdict import SHOWN
-from aletheia_operator.investigate.answering import GIVEN_UP, MOST_DEATHS
+from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.gaps import internal_error
 from aletheia_operator.investigate.order import Order, Tools
@@ -45,7 +45,7 @@ class Judging:
         if FINDINGS_KEY in done or not any(self.views.sees(origin) for origin in origins):
             return
         answer = Answer()
-        if self.session.progress.deaths[FINDINGS_KEY] >= MOST_DEATHS:
+        if self.session.progress.deaths[FINDINGS_KEY] >= MAX_DEATHS:
             answer.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, GIVEN_UP))
             await self.records.done(answer.done(FINDINGS))
             return

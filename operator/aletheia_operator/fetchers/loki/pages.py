@@ -119,7 +119,7 @@ class Pages:
             self._say_crowded()
 
     def _advance(self, step: "_Step", full: bool, known: Counter[bytes]) -> tuple[Counter[bytes], tuple[int, int] | None]:
-        """Advance `start`. Returns the known lines of the new `start`, and the passed moment with its number of lines, if any."""
+        """Advance `start`. Returns the known lines of the new `start`, and the passed moment with its line count, if any."""
         assert step.last is not None
         if step.last > self.start:
             self.start = step.last
