@@ -179,11 +179,20 @@ def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
         assert named in ({"the plan"}, {f"pod/{name}" for name in ANSWERS})
 
 
-def test_a_plan_of_another_version_is_no_plan(layout: SessionLayout) -> None:
-    """The session ends all the same, and the gap names the plan."""
+@pytest.mark.parametrize(
+    ("plan", "targets"),
+    [
+        ('{"questions": [{"colour": "red"}, {"fetcher": "F", "key": "k", "target": "pod/web-0", "colour": 1}]}', None),
+        ('{"questions": null}', []),
+        ("[]", []),
+    ],
+)
+def test_a_plan_of_another_version_says_what_it_can(layout: SessionLayout, plan: str, targets: list[str] | None) -> None:
+    """The session ends all the same, and the gaps name what is known of the questions."""
     session_id = create_session(layout, unfinished()).session_id
-    layout.journal(session_id).write_text('{"plan": {"questions": [{"colour": "red"}]}}\n')
-    assert gaps_of(end_abandoned(layout, session_id, LATER)) == [("the plan", "Cancelled")]
+    layout.journal(session_id).write_text(f'{{"plan": {plan}}}\n')
+    expected = ["question 0", "pod/web-0"] if targets is None else targets
+    assert gaps_of(end_abandoned(layout, session_id, LATER)) == [(one, "Cancelled") for one in expected or ["the plan"]]
 
 
 async def test_what_another_operator_took_over_has_an_end_of_its_own(layout: SessionLayout) -> None:

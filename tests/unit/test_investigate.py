@@ -557,7 +557,6 @@ async def test_where_none_is_named_the_default_service_account_reads(tmp_path: P
     assert "service account reader does not exist" in snapshot.manifest.gaps[0].message
 
 
-@pytest.mark.logs_errors("question Retired/b failed: KeyError")
 async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_path: Path) -> None:
     """A question whose fetcher is gone is a gap, not a crash."""
     first = FakeFetcher({"a": [[1]], "b": [forever]}, name="Retired")

@@ -12,6 +12,7 @@ from aletheia_operator.investigate.chronicle import TIMELINE_KEY
 from aletheia_operator.investigate.decisions import conclude, interruption_of
 from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.judging import FINDINGS_KEY
+from aletheia_operator.investigate.planning import FormerPlan
 from aletheia_operator.session import Gap, Manifest, Session, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 
@@ -35,11 +36,12 @@ def end_abandoned(
 
 
 def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> Manifest:
-    questions = _questions(session)
+    former = FormerPlan.of(session.progress.plan, ())
+    questions = None if former is None else former.questions
     manifest = session.manifest_so_far([FINDINGS_KEY, TIMELINE_KEY, PLAN_KEY, *(question.key for question in questions or ())])
     gaps = [*manifest.gaps]
     gaps += [_unanswered(question, phase, why) for question in questions or () if question.key not in session.done]
-    if questions is None and not manifest.gaps:
+    if not questions and not manifest.gaps:
         gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase, why))
     if (manifest.spec.get("session") or {}).get("upload"):
         message = "the capture did not come to its upload. The session stays on its volume"
@@ -56,14 +58,6 @@ def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> 
             "gaps": gaps,
         }
     )
-
-
-def _questions(session: Session) -> list[Question] | None:
-    """Return the planned questions; None without a plan, or with the plan of another version of the operator."""
-    try:
-        return [Question(**question) for question in (session.progress.plan or {})["questions"]]
-    except (KeyError, TypeError):
-        return None
 
 
 def _unanswered(question: Question, phase: str | None, why: str) -> Gap:

@@ -18,7 +18,7 @@ without a gap.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from aletheia_operator.api import parse_duration
@@ -36,7 +36,7 @@ from aletheia_operator.investigate.decisions import conclude, fix_window, interr
 from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.judging import FINDINGS_KEY, Judging
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
-from aletheia_operator.investigate.planning import make_plan
+from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
 from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.saving import Saver
 from aletheia_operator.investigate.sealing import encryption_for
@@ -175,17 +175,19 @@ class _Capture:
         return True
 
     async def plan(self) -> bool:
-        """Make the plan, unless an earlier process has. Returns False if that failed."""
-        if self._session.progress.plan is None:
-            if self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
-                await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP))
-                return False
+        """Make the plan, unless an earlier process of this version has. Returns False if that failed."""
+        former = FormerPlan.of(self._session.progress.plan, [fetcher.name for fetcher in self._tools.fetchers])
+        if former is not None and former.usable:
+            self._questions = [*former.questions]
+        elif self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
+            await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP), former)
+            return False
+        else:
             await self._records.keep(self._session.record_begun, PLAN_KEY)
-            await self._deadline.run([self._make_plan()])
+            await self._deadline.run([self._make_plan(former)])
             if self._deadline.interruption is not None:
-                await self._give_up_plan(self._deadline.missing("the plan"))
+                await self._give_up_plan(self._deadline.missing("the plan"), former)
                 return False
-        self._questions = [Question(**question) for question in (self._session.progress.plan or {})["questions"]]
         self._report()
         return True
 
@@ -250,16 +252,18 @@ class _Capture:
         phase = conclude(manifest.artifacts, manifest.gaps, self._deadline.interruption)
         return manifest.model_copy(update={"phase": phase, "completion_time": self._tools.now()})
 
-    async def _make_plan(self) -> None:
+    async def _make_plan(self, former: FormerPlan | None) -> None:
         questions, gaps = await make_plan(self._tools.fetchers, self._order.spec, self._sources)
         if self._beyond_window:
             gaps.insert(0, gap_of(OWN, self._beyond_window))
+        gaps += former.unasked([*self._session.done, *(question.key for question in questions)]) if former else []
         await self._records.done(Done(PLAN_KEY, (), tuple(gaps)))
-        plan = {"questions": [asdict(question) for question in questions]}
-        await self._records.keep(self._session.record_plan, plan)
+        await self._records.keep(self._session.record_plan, plan_record(questions))
+        self._questions = questions
 
-    async def _give_up_plan(self, missing: Missing) -> None:
-        await self._records.done(Done(PLAN_KEY, (), (gap_of(OWN, missing),)))
+    async def _give_up_plan(self, missing: Missing, former: FormerPlan | None = None) -> None:
+        unasked = former.unasked(self._session.done) if former else []
+        await self._records.done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unasked)))
 
     async def _record_interruption(self, reason: GapReason) -> None:
         await self._records.keep(self._session.record_interruption, reason.value)

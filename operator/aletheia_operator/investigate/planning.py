@@ -1,16 +1,72 @@
-"""Makes the plan: the questions of all fetchers, and the gaps that are known before anything is asked."""
+"""Makes the plan: the questions of all fetchers, and the gaps that are known before anything is asked.
+
+Its form in the journal: {"version": of the operator, "questions": [{fields of Question}]}.
+"""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Fetcher, Missing, Plan, Question, Sources
-from aletheia_operator.investigate.gaps import gap_of, internal_error
+from aletheia_operator.investigate.gaps import OWN, gap_of, internal_error
 from aletheia_operator.session import Gap
+from aletheia_operator.version import __version__
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FormerPlan:
+    """A plan as an earlier process recorded it."""
+
+    version: str
+    """Of the operator that made it."""
+    questions: tuple[Question, ...]
+    usable: bool
+    """Whether this operator can ask the questions. False: of another version's, only what they ask for is known."""
+
+    @classmethod
+    def of(cls, record: Any, fetchers: Collection[str]) -> "FormerPlan | None":
+        """Read a record of the journal, of any version. `fetchers`: names of those that there are. None: there is none."""
+        if record is None:
+            return None
+        record = record if isinstance(record, dict) else {}
+        listed: Any = record.get("questions")
+        version = str(record.get("version", ""))
+        try:
+            questions = tuple(Question(**one) for one in listed)
+            usable = version == __version__ and all(one.fetcher in fetchers for one in questions)
+        except TypeError:
+            usable = False
+        if usable:
+            return cls(version, questions, True)
+        listed = listed if isinstance(listed, list) else []
+        return cls(version, tuple(_described(one, number) for number, one in enumerate(listed)), False)
+
+    def unasked(self, asked: Iterable[str]) -> list[Gap]:
+        """Return the gaps for questions that are not among those `asked`, which are keys."""
+        known = set(asked)
+        version = f"version {self.version}" if self.version else "another version"
+        message = f"planned by {version} of the operator, and not by {__version__}, which resumed the capture"
+        lost = [one for one in self.questions if one.key not in known]
+        return [gap_of(one.fetcher, Missing(one.target, GapReason.INTERNAL_ERROR, message)) for one in lost]
+
+
+def _described(question: Any, number: int) -> Question:
+    """Return what is known of a recorded question of any form. It cannot be asked."""
+    fields: Mapping[str, Any] = question if isinstance(question, dict) else {}
+    key, target = fields.get("key", f"{OWN}/{number}"), fields.get("target", f"question {number}")
+    return Question(str(fields.get("fetcher", OWN)), str(key), str(target), {})
+
+
+def plan_record(questions: Sequence[Question]) -> dict[str, Any]:
+    """Return the plan in the form for the journal."""
+    return {"version": __version__, "questions": [asdict(question) for question in questions]}
 
 
 async def make_plan(fetchers: Sequence[Fetcher], spec: InvestigationSpec, sources: Sources) -> tuple[list[Question], list[Gap]]:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from aletheia_operator.api.types import Model
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session.files import sync_directory
 from aletheia_operator.session.manifest import Artifact, Gap, VerdictSummary
@@ -62,15 +63,34 @@ class Done:
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any]) -> "Done":
-        """Parse a line. Raises ValueError, KeyError or TypeError if it is damaged."""
+        """Parse a line, without fields that only another version of the operator knows.
+
+        Raises ValueError, KeyError or TypeError if it is damaged.
+        """
         return cls(
             line["key"],
-            tuple(Artifact.model_validate(artifact) for artifact in line["artifacts"]),
-            tuple(Gap.model_validate(gap) for gap in line["gaps"]),
-            TraceIds(**line["trace_ids"]) if "trace_ids" in line else None,
-            {path: Origin(*origin) for path, origin in line.get("origins", {}).items()},
+            tuple(_known(Artifact, artifact) for artifact in line["artifacts"]),
+            tuple(_known(Gap, gap) for gap in line["gaps"]),
+            _trace_ids(line.get("trace_ids")),
+            {path: Origin(*origin[:2]) for path, origin in line.get("origins", {}).items()},
             VerdictSummary.model_validate(line["verdict"]) if "verdict" in line else None,
         )
+
+
+M = TypeVar("M", bound=Model)
+
+
+def _known(model: type[M], value: Mapping[str, Any]) -> M:
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return model.model_validate({name: inner for name, inner in value.items() if name in names})
+
+
+def _trace_ids(value: Any) -> TraceIds | None:
+    """Return recorded trace ids; None if there are none, or if another version recorded them in another form."""
+    try:
+        return None if value is None else TraceIds(**value)
+    except TypeError:
+        return None
 
 
 @dataclass
