@@ -423,10 +423,10 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec(
         "a credential in the Host header",
         _source(auth={"header": {"name": "Host", "secretRef": {"name": "a", "key": "b"}}}),
-        "a header of HTTP itself",
+        "auth.header.name has a meaning in HTTP",
     ),
     *(
-        InvalidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}), "tenant.header is")
+        InvalidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}), "tenant.header must be")
         for name in ("Host", "authorization", "Content-Length", "Proxy-Authorization", "Impersonate-User", "X-Api-Key", "TE")
     ),
     InvalidSpec(
@@ -440,7 +440,7 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec(
         "a credential in a header of impersonation",
         _source(auth={"header": {"name": "Impersonate-User", "secretRef": {"name": "a", "key": "b"}}}),
-        "a header of HTTP itself",
+        "auth.header.name has a meaning in HTTP",
     ),
     *(
         InvalidSpec(f"link-local inside IPv6: {address}", _source(f"http://[{address}]:80"), "metadata service")
@@ -475,13 +475,15 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("allowedNamespaces that are empty, and so would close it", _source(allowedNamespaces=[]), "allowedNamespaces"),
     InvalidSpec("an allowed namespace in capitals", _source(allowedNamespaces=["Shop"]), "allowedNamespaces"),
     InvalidSpec("default that is a word", _source(default="always"), "default"),
-    InvalidSpec("S3 without a bucket", _s3(s3=None), "s3 holds the options of type s3"),
-    InvalidSpec("a bucket of a Prometheus", _source(s3={"bucket": "incidents"}), "s3 holds the options of type s3"),
+    InvalidSpec("S3 without a bucket", _s3(s3=None), "s3 has the options of type s3"),
+    InvalidSpec("a bucket of a Prometheus", _source(s3={"bucket": "incidents"}), "s3 has the options of type s3"),
     InvalidSpec("S3 without credentials", _s3(auth=None), "auth.accessKey"),
     InvalidSpec("S3 with a password", _s3(auth={"basic": {"name": "a"}}), "auth.accessKey"),
     InvalidSpec("an access key of a Prometheus", _source(auth={"accessKey": {"name": "a"}}), "auth.accessKey"),
-    InvalidSpec("an S3 endpoint with a path", _s3("https://s3.example.com/incidents"), "the endpoint of type s3 has no path"),
-    InvalidSpec("S3 with a tenant header", _s3(tenant={"value": "a"}), "tenant does not belong"),
+    InvalidSpec(
+        "an S3 endpoint with a path", _s3("https://s3.example.com/incidents"), "the endpoint of type s3 must have no path"
+    ),
+    InvalidSpec("S3 with a tenant header", _s3(tenant={"value": "a"}), "tenant is not allowed for type s3"),
     InvalidSpec("a bucket in capitals", _s3(s3={"bucket": "Incidents"}), "bucket"),
     InvalidSpec("a bucket that is a path", _s3(s3={"bucket": "a/../b"}), "bucket"),
     InvalidSpec("a prefix that goes up", _s3(s3={"bucket": "incidents", "prefix": "a/../b"}), "prefix"),

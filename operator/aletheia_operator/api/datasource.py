@@ -1,6 +1,6 @@
-"""The DataSource: one endpoint, an admin's word. Cluster-scoped, so that namespaces cannot bring their own.
+"""The DataSource: one server that admins allow Investigations to use. Cluster-scoped, so that tenants cannot create their own.
 
-Most are asked; one of type s3 takes finished sessions.
+Most types are queried for evidence; type s3 takes finished sessions.
 """
 
 import re
@@ -30,33 +30,33 @@ NAMES_OF_HTTP = (
     "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailers?|upgrade|expect|max-forwards|http2-settings"
     "|accept(-.*)?|cookie|set-cookie|user-agent|range|if-.*|via|date|proxy-.*|sec-.*|impersonate-.*|x-remote-.*|x-http-method.*)$"
 )
-"""Headers that HTTP itself, this client, or the Kubernetes API (if it were the endpoint) gives a meaning; in small letters."""
+"""Headers with a meaning in HTTP, for this client, or in the Kubernetes API (if it were the endpoint); in lower case."""
 NOT_OF_TENANTS = NAMES_OF_HTTP[:-2] + "|authorization|(x-)?api-?key|.*-token|x-amz-.*|forwarded|x-forwarded-.*|x-real-ip)$"
-"""Headers that cannot name a tenant: those above, and those of credentials and of proxies; in small letters."""
+"""Headers that may not name a tenant: those above, and headers of credentials and proxies; in lower case."""
 
 
 class SecretReference(Model):
     """A Secret in the operator's namespace."""
 
     name: Name = Field(
-        description="The Secret's name. The operator must have the right to get it: chart value dataSourceSecrets."
+        description="Name of the Secret. The operator needs the right to get it: add it to the chart value dataSourceSecrets."
     )
 
 
 class SecretKeyReference(SecretReference):
     """One value of a Secret in the operator's namespace."""
 
-    key: SecretKey = Field(description="The key in the Secret's data.")
+    key: SecretKey = Field(description="Key in the Secret's data.")
 
 
 class HeaderAuth(Model):
-    """A header of the endpoint's own, such as X-Api-Key."""
+    """Authentication by a header of the server, for example X-Api-Key."""
 
-    NAME: ClassVar[str] = "a header of HTTP itself carries no credential"
+    NAME: ClassVar[str] = "auth.header.name has a meaning in HTTP: use a header that the server reads credentials from"
     model_config = rules((f"!self.name.lowerAscii().matches(r'{NAMES_OF_HTTP}')", NAME))
 
-    name: HeaderName = Field(description="The header's name.")
-    secret_ref: SecretKeyReference = Field(description="Its value.")
+    name: HeaderName = Field(description="Name of the header.")
+    secret_ref: SecretKeyReference = Field(description="Secret with the value of the header.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -65,9 +65,9 @@ class HeaderAuth(Model):
 
 
 class Auth(Model):
-    """How the operator proves who it is. Secrets are read anew for each question, so a rotated one counts at once."""
+    """How the operator authenticates. Secrets are read for each question, so a rotated Secret takes effect at once."""
 
-    ONE_OF: ClassVar[str] = "name exactly one of basic, bearer, header or accessKey"
+    ONE_OF: ClassVar[str] = "set exactly one of basic, bearer, header or accessKey"
     model_config = rules(
         (
             "(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0)"
@@ -76,13 +76,15 @@ class Auth(Model):
         ),
     )
 
-    basic: SecretReference | None = Field(None, description="HTTP basic: a Secret with username and password.")
-    bearer: SecretKeyReference | None = Field(None, description="Authorization: Bearer, with this value.")
-    header: HeaderAuth | None = Field(None, description="A header of the endpoint's own.")
+    basic: SecretReference | None = Field(
+        None, description="HTTP basic authentication, with a Secret that has the keys username and password."
+    )
+    bearer: SecretKeyReference | None = Field(None, description="Bearer token in the header Authorization.")
+    header: HeaderAuth | None = Field(None, description="Another header with a credential.")
     access_key: SecretReference | None = Field(
         None,
-        description="S3: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where the key is"
-        " temporary. No other credentials are looked for.",
+        description="Type s3: Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN for a"
+        " temporary key. The operator uses no other credentials.",
     )
 
     @model_validator(mode="after")
@@ -92,27 +94,29 @@ class Auth(Model):
 
 
 class TLS(Model):
-    """Certificates; the endpoint must be https."""
+    """TLS settings. The endpoint must be https."""
 
     ca_secret_ref: SecretKeyReference | None = Field(
-        None, description="PEM certificates that sign the endpoint's. Default: the system's."
+        None, description="Secret with PEM certificates of the CAs to trust for the endpoint. Unset: the system's CAs."
     )
     client_secret_ref: SecretReference | None = Field(
-        None, description="A Secret with tls.crt and tls.key (type kubernetes.io/tls) that the operator shows."
+        None,
+        description="Secret with tls.crt and tls.key (type kubernetes.io/tls): the operator's client certificate."
+        " Unset: none is sent.",
     )
 
 
 class Tenant(Model):
-    """The tenant of a server for many (Mimir, Loki, Thanos)."""
+    """The tenant to query on a multi-tenant server (Mimir, Loki, Thanos)."""
 
     HEADER: ClassVar[str] = (
-        "tenant.header is the server's own header for tenants, such as X-Scope-OrgID, THANOS-TENANT or AccountID:"
-        " not one of HTTP itself, of credentials or of proxies"
+        "tenant.header must be the server's header for tenants, for example X-Scope-OrgID, THANOS-TENANT or AccountID:"
+        " not a header of HTTP, of credentials or of proxies"
     )
     model_config = rules((f"!self.header.lowerAscii().matches(r'{NOT_OF_TENANTS}')", HEADER))
 
-    header: HeaderName = Field("X-Scope-OrgID", description="The header that names it.")
-    value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant.")
+    header: HeaderName = Field("X-Scope-OrgID", description="Name of the header that carries the tenant.")
+    value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant's id.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -121,15 +125,17 @@ class Tenant(Model):
 
 
 class _Connection(Model):
-    """Where the endpoint is, and how it is asked."""
+    """How to reach the server, and how to authenticate."""
 
-    type: SourceTypeName = Field(description="Which API the endpoint speaks.")
+    type: SourceTypeName = Field(description="API that the endpoint speaks.")
     endpoint: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="Base URL, such as http://prometheus.monitoring:9090; a path prefix is kept."
+        description="Base URL of the server, for example http://prometheus.monitoring:9090. It may have a path prefix."
     )
-    auth: Auth | None = Field(None, description="How the operator proves who it is. Default: it does not.")
-    tls: TLS | None = Field(None, description="Certificates in place of the system's.")
-    tenant: Tenant | None = Field(None, description="The tenant to ask for, at servers for many.")
+    auth: Auth | None = Field(None, description="How the operator authenticates. Unset: without credentials.")
+    tls: TLS | None = Field(
+        None, description="CAs to trust, and a client certificate. Unset: the system's CAs, no certificate."
+    )
+    tenant: Tenant | None = Field(None, description="Tenant to query on a multi-tenant server. Unset: no tenant is sent.")
 
 
 if TYPE_CHECKING:
@@ -138,15 +144,15 @@ else:  # one field for each type's options
     _WithOptions = create_model(
         "_WithOptions",
         __base__=_Connection,
-        **{one.name: (one.options | None, None) for one in SOURCE_TYPES if one.options is not None},
+        **{known.name: (known.options | None, None) for known in SOURCE_TYPES if known.options is not None},
     )
 
 _DEPRECATED = {"namespace_label": "prometheus", "api": "jaeger"}
-"""Options that were fields of the spec once, with their types. Stored resources have them."""
+"""Options that used to be fields of the spec, with their types. Stored resources may have them."""
 
 
 def _needed(name: str) -> str:
-    return f"{name} holds the options of type {name}: that type needs it, and no other may have it"
+    return f"{name} has the options of type {name}: it is required for that type, and not allowed for others"
 
 
 def _belongs(name: str, field: str) -> str:
@@ -158,12 +164,13 @@ def _differs(name: str, field: str) -> str:
 
 
 def _option_rules() -> Iterator[tuple[str, str]]:
-    """Yield the rules for the options of all types, with their messages. `_check_options` is the same in Python."""
-    for one in SOURCE_TYPES:
-        if one.needs_options:
-            yield f"has(self.{one.name}) == (self.type == '{one.name}')", _needed(one.name)
-        elif one.options is not None:
-            yield f"!has(self.{one.name}) || self.type == '{one.name}'", _belongs(one.name, one.name)
+    """Yield the rules for the options of all types, with their messages. `_check_options` checks the same in Python."""
+    for source_type in SOURCE_TYPES:
+        name = source_type.name
+        if source_type.needs_options:
+            yield f"has(self.{name}) == (self.type == '{name}')", _needed(name)
+        elif source_type.options is not None:
+            yield f"!has(self.{name}) || self.type == '{name}'", _belongs(name, name)
     for attribute, name in _DEPRECATED.items():
         field = to_camel(attribute)
         yield f"!has(self.{field}) || self.type == '{name}'", _belongs(name, field)
@@ -172,15 +179,15 @@ def _option_rules() -> Iterator[tuple[str, str]]:
 
 
 class DataSourceSpec(_WithOptions):
-    """One endpoint of metrics, traces or logs that Investigations may name, or of the object storage that takes sessions."""
+    """A server of metrics, traces or logs that Investigations may query, or object storage that takes their sessions."""
 
-    PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host: no user, query or fragment"
-    METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which hold credentials of the node"
+    PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host, without user, query or fragment"
+    METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which would expose credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
-    S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is how type s3 proves who it is, and no other type"
-    S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 has no path: buckets and prefixes belong to s3"
-    S3_TENANT: ClassVar[str] = "tenant does not belong to type s3"
-    TENANT_OR_AUTH: ClassVar[str] = "tenant.header and auth.header.name are the same header: one would replace the other"
+    S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is required for type s3, and not allowed for others"
+    S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 must have no path: set s3.bucket and s3.prefix"
+    S3_TENANT: ClassVar[str] = "tenant is not allowed for type s3"
+    TENANT_OR_AUTH: ClassVar[str] = "tenant.header and auth.header.name are the same header: use different ones"
     model_config = rules(
         (
             "isURL(self.endpoint) && url(self.endpoint).getScheme() in ['http', 'https'] && url(self.endpoint).getHost() != ''"
@@ -202,19 +209,23 @@ class DataSourceSpec(_WithOptions):
 
     namespace_label: LabelName | None = Field(None, description="Deprecated: set prometheus.namespaceLabel.")
     api: JaegerApi | None = Field(None, description="Deprecated: set jaeger.api.")
-    default: bool = Field(False, description="Used by requests of this type that name no DataSource.")
-    timeout: Duration = Field("30s", description="Longest wait for one answer; of S3, for one part of 8 MiB.")
+    default: bool = Field(False, description="True: requests of this type without dataSourceRef use this DataSource.")
+    timeout: Duration = Field(
+        "30s", description="Longest wait for one answer, retries included. Type s3: for one request, of at most 8 MiB."
+    )
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
-        32 * 1024 * 1024, description="Largest answer to one question in bytes; what is beyond is a gap."
+        32 * 1024 * 1024,
+        description="Most bytes of all answers to one question (jaeger and loki: of each answer), decompressed. The rest is missing,"
+        " with a gap.",
     )
     max_series: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="Most series of one answer; what is beyond is a gap."
+        10_000, description="Most series of one answer. Further series are missing, with a gap."
     )
     allowed_namespaces: list[Name] | None = Field(
         None,
         min_length=1,
         max_length=500,
-        description="Only Investigations in these namespaces may use it. Default: all.",
+        description="Namespaces with Investigations that may use this DataSource. Unset: all namespaces.",
     )
 
     @model_validator(mode="after")
@@ -237,12 +248,13 @@ class DataSourceSpec(_WithOptions):
         return self
 
     def _check_options(self) -> None:
-        for one in SOURCE_TYPES:
-            given, is_own = getattr(self, one.name, None) is not None, self.type == one.name
-            if one.needs_options:
-                require(given == is_own, _needed(one.name))
+        for source_type in SOURCE_TYPES:
+            name = source_type.name
+            given, is_own = getattr(self, name, None) is not None, self.type == name
+            if source_type.needs_options:
+                require(given == is_own, _needed(name))
             else:
-                require(is_own or not given, _belongs(one.name, one.name))
+                require(is_own or not given, _belongs(name, name))
         for attribute, name in _DEPRECATED.items():
             value = getattr(self, attribute)
             if value is not None:
@@ -258,7 +270,7 @@ class DataSourceSpec(_WithOptions):
         moved = {attribute: value for attribute, value in moved.items() if value is not None}
         if not moved:
             return own
-        (source_type,) = [one for one in SOURCE_TYPES if one.name == self.type]
+        (source_type,) = [known for known in SOURCE_TYPES if known.name == self.type]
         assert source_type.options is not None
         return (own or source_type.options()).model_copy(update=moved)
 
@@ -271,14 +283,14 @@ def _is_refused(host: str) -> bool:
 
 
 class DataSourceStatus(Model):
-    """How the endpoint answered when it was last looked at."""
+    """Result of the last check of the endpoint."""
 
-    observed_generation: int | None = Field(None, description="The generation that this status speaks of.")
-    version: str | None = Field(None, description="The server's version, where it tells.")
-    last_check: AwareDatetime | None = Field(None, description="When it was last looked at.")
-    last_error: str | None = Field(None, description="Why it did not answer, when it last did not.")
+    observed_generation: int | None = Field(None, description="The metadata.generation that this status describes.")
+    version: str | None = Field(None, description="Version that the server reports. Unset: it reports none.")
+    last_check: AwareDatetime | None = Field(None, description="Time of the last check.")
+    last_error: str | None = Field(None, description="Why the last check failed. Unset: it succeeded.")
     conditions: list[Condition] | None = Field(
         None,
-        description="Reachable: whether the endpoint answers.",
+        description="Condition Reachable: whether the endpoint answered the last check.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -1,7 +1,7 @@
-"""Writes what follows from the DataSource's model outside of the CustomResourceDefinitions.
+"""Generates from the DataSource's model what is not part of the CustomResourceDefinitions.
 
 `python -m aletheia_operator.api.derived SCHEMA PAGE` writes the schema of the chart's value `dataSources` into the chart's
-values.schema.json, and the table of the types into docs/datasources/README.md. It replaces only these parts of the two files.
+values.schema.json, and the table of types into docs/datasources/README.md. It replaces only these parts of the two files.
 """
 
 import json
@@ -15,7 +15,7 @@ from aletheia_operator.api.datasource import DataSourceSpec
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceType
 
 ENDPOINT_PATTERN = r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$"
-"""What the CustomResourceDefinition says of endpoints in CEL, in part: JSON Schema has no CEL."""
+"""Checks a part of what the CustomResourceDefinition's CEL rules check of endpoints: JSON Schema has no CEL."""
 _TABLE = re.compile(r"(<!-- The table is generated from [^\n]*-->\n\n)(?:\|[^\n]*\n)*")
 _NOTICE = "Generated from operator/aletheia_operator/api by `make generate`; do not edit."
 
@@ -34,7 +34,7 @@ def values_schema() -> dict[str, Any]:
 
 
 def _closed(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a structural schema as JSON Schema: other properties are refused, as nobody prunes them."""
+    """Return a structural schema as JSON Schema that refuses unknown properties, because Helm does not prune them."""
     closed = {key: value for key, value in node.items() if key not in ("format", "default") and not key.startswith("x-")}
     if "properties" in closed:
         closed["properties"] = {name: _closed(value) for name, value in closed["properties"].items()}
@@ -46,7 +46,7 @@ def _closed(node: dict[str, Any]) -> dict[str, Any]:
 
 def table() -> str:
     """Return the types of DataSource as a table in Markdown."""
-    rows = [f"| [{one.name}]({one.name}.md) | `spec.{one.asked_by}` | {_options(one)} |" for one in SOURCE_TYPES]
+    rows = [f"| [{kind.name}]({kind.name}.md) | `spec.{kind.asked_by}` | {_options(kind)} |" for kind in SOURCE_TYPES]
     return "\n".join(["| type | used by | options |", "|---|---|---|", *rows, ""])
 
 

@@ -1,7 +1,7 @@
 """The types of DataSources: one line each.
 
 The fields and rules of the resource, the chart's schema, the table in docs/datasources/README.md and the list of fetchers are
-made from them. docs/fetchers.md tells how to add a type.
+generated from them. docs/fetchers.md describes how to add a type.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     SourceTypeName = str
     QueryTypeName = str
 else:
-    SourceTypeName = Literal[*(one.name for one in SOURCE_TYPES)]
-    QueryTypeName = Literal[*(one.name for one in SOURCE_TYPES if one.query)]
+    SourceTypeName = Literal[*(source_type.name for source_type in SOURCE_TYPES)]
+    QueryTypeName = Literal[*(source_type.name for source_type in SOURCE_TYPES if source_type.query)]
 
 __all__ = ["SOURCE_TYPES", "QueryTypeName", "SourceType", "SourceTypeName"]

@@ -1,4 +1,4 @@
-"""What the operator knows of one type of DataSource."""
+"""Describes one type of DataSource."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class SourceType:
     options: type[Model] | None = None
     """Model of the sub-object `spec.{name}`. None: the type has no options."""
     query: str = ""
-    """What `query` is in an item of `spec.queries` of this type, in words. Empty: `spec.queries` does not take this type."""
+    """Describes `query` in an item of `spec.queries` of this type, for users. Empty: `spec.queries` does not take this type."""
     has_fetcher: bool = True
-    """Whether DataSources of this type are asked for evidence."""
+    """Whether DataSources of this type are queried for evidence."""
 
     @property
     def needs_options(self) -> bool:
-        """Whether a DataSource of this type is invalid without its sub-object."""
+        """Return whether a DataSource of this type is invalid without its sub-object."""
         return self.options is not None and any(field.is_required() for field in self.options.model_fields.values())

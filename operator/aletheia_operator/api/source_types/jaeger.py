@@ -10,10 +10,10 @@ JaegerApi = Literal["v1", "v3"]
 
 
 class JaegerOptions(Model):
-    """Jaeger alone: how it is asked."""
+    """Options of type jaeger."""
 
     api: JaegerApi | None = Field(
         None,
-        description="v1 is /api/traces, as its UI uses it; v3 is /api/v3/traces, which answers in OTLP."
-        " Default: v1 where it answers, else v3.",
+        description="API to use. v1: /api/traces, as Jaeger's UI does. v3: /api/v3/traces, which answers in OTLP."
+        " Unset: v1 if it answers, else v3.",
     )

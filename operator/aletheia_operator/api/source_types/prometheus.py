@@ -6,10 +6,10 @@ from aletheia_operator.api.types import LabelName, Model
 
 
 class PrometheusOptions(Model):
-    """Prometheus alone: what queries may read."""
+    """Options of type prometheus."""
 
     namespace_label: LabelName | None = Field(
         None,
-        description="Each selector of a query is made to match this label with the Investigation's namespace; a query that"
-        " cannot be rewritten safely is refused. Default: queries may read every series.",
+        description="Label that limits queries to the Investigation's namespace: a matcher for it is added to each selector."
+        " A query that cannot be rewritten safely is refused. Unset: queries can read all series.",
     )
