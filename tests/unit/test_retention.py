@@ -291,7 +291,7 @@ def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:
     assert rig.events == ["ArtifactsExpired"] * 3
 
 
-@pytest.mark.logs_errors("is left as it is: ZeroDivisionError")
+@pytest.mark.logs_errors("is not changed in this pass: ZeroDivisionError")
 def test_a_fault_of_one_session_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised for one, the others get what is due to them."""
     rig = Rig(tmp_path, "a", "b", "c")

@@ -215,8 +215,8 @@ class DataSourceSpec(_WithOptions):
     )
     max_response_bytes: Annotated[int, Field(ge=1024, le=1073741824)] = Field(
         32 * 1024 * 1024,
-        description="Most bytes of all answers to one question (jaeger and loki: of each answer), decompressed. The rest is missing,"
-        " with a gap.",
+        description="Most bytes of all answers to one question (jaeger and loki: of each answer), decompressed. The rest is"
+        " missing, with a gap.",
     )
     max_series: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most series of one answer. Further series are missing, with a gap."

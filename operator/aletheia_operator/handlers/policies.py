@@ -1,4 +1,4 @@
-"""Decides what happens to sessions and finished resources. Pure: the sweeper reads the input and carries the decisions out."""
+"""Decides what happens to sessions and finished resources. Pure: the sweeper reads the input and applies the decisions."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -14,17 +14,17 @@ from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention
 
 MIN_MASS_DELETION = 10
-"""Least number of sessions whose Investigations vanish at once that is suspicious."""
+"""From this number on it is suspicious if the Investigations of sessions disappear at once."""
 
 
 class Fate(Enum):
     """What happens to a session."""
 
     KEEP = "it stays"
-    EXPIRE = "its data is removed, its manifest stays"
-    ORPHAN = "its Investigation is gone: that is noted"
-    SPARE = "its Investigation is gone, but perhaps nobody deleted it: it stays until it is deleted by hand"
-    REMOVE = "it is removed with all that is in it"
+    EXPIRE = "remove its artifacts, keep its manifest"
+    ORPHAN = "record that its Investigation is gone"
+    SPARE = "keep it until a user deletes it: its Investigation is gone, but perhaps nobody deleted it"
+    REMOVE = "remove it with all its files"
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Resource:
     completion_time: str | None
     condition_types: tuple[str, ...]
     session_id: str | None = None
-    """As its status says, and so the next; None if it says none."""
+    """Session id in the status, as the next fields; None if the status has none."""
     manifest_sha256: str | None = None
     operator: str | None = None
-    """Identity of the operator that captured it; None if none has marked it."""
+    """Identity of the operator that captured it; None if no operator has marked it."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Resource":
-        """Make a resource of a full object."""
+        """Return the needed fields of a full Investigation."""
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
         retention = spec.get("retention") or {}
         return cls(
@@ -84,9 +84,9 @@ class Session:
     resource: Resource | None
     """The Investigation. None: it is not listed."""
     seen_to_go: bool = False
-    """Whether the watch has shown its deletion."""
+    """Whether the watch has shown the Investigation's deletion."""
     manifest_sha256: str = ""
-    """Of manifest.json, in hex; empty if it was not looked at."""
+    """SHA-256 of manifest.json, in hex; empty if it was not read."""
 
 
 def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
@@ -119,14 +119,14 @@ def is_abandoned(session: Session, doubt: str | None = None) -> bool:
 
 
 def is_of_another(resource: Resource, volume: Volume) -> bool:
-    """Whether the operator that captured it never worked on this volume, and so has its session on another."""
+    """Return whether the operator that captured it has never used this volume, so that its session is on another."""
     return resource.operator is not None and resource.operator not in (volume.id, *volume.operators)
 
 
 def is_told_wrongly(session: Session, volume: Volume) -> bool:
-    """Whether the status names another digest of the manifest than the volume has: expiry and resealing change it.
+    """Return whether the digest in the status differs from that of the manifest, which expiry and resealing change.
 
-    False for what another operator captured: its session has the same id, on another volume.
+    False if another operator captured the Investigation: its session has the same id, on another volume.
     """
     resource = session.resource
     if (
@@ -143,7 +143,7 @@ def is_told_wrongly(session: Session, volume: Volume) -> bool:
 
 
 def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now: datetime) -> bool:
-    """Return whether the data is to be removed, or its removal has begun."""
+    """Return whether the artifacts have expired, or their removal has begun."""
     if manifest.expiration_time is not None:
         return True
     ended, seconds = manifest.completion_time, resource.artifacts_seconds
@@ -153,7 +153,7 @@ def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now
 
 
 def have_vanished(gone: int, all_sessions: int) -> bool:
-    """Return whether suspiciously many Investigations with sessions are gone at once."""
+    """Return whether suspiciously many Investigations with sessions disappeared at once."""
     return gone >= MIN_MASS_DELETION and 2 * gone > all_sessions
 
 

@@ -1,4 +1,4 @@
-"""Progress of a capture in its Investigation's status: the latest snapshot, at most once an interval."""
+"""Writes a capture's progress to the status: the latest snapshot, at most once per PROGRESS_INTERVAL_SECONDS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 
 @asynccontextmanager
 async def following(writer: StatusWriter) -> AsyncIterator[Callable[[Snapshot], None]]:
-    """Yield a function that takes snapshots; `writer` writes the latest of them at most once an interval."""
+    """Yield a function that takes snapshots. `writer` writes the latest, at most once per PROGRESS_INTERVAL_SECONDS."""
     latest: list[Snapshot] = []
     changed, over = asyncio.Event(), asyncio.Event()
 
@@ -36,6 +36,6 @@ async def following(writer: StatusWriter) -> AsyncIterator[Callable[[Snapshot], 
         yield report
         over.set()
         changed.set()
-        await task  # a write under way must not overtake the next one
+        await task  # a write that has begun must not overtake the final one
     finally:
         task.cancel()

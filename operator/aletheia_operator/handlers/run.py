@@ -32,7 +32,7 @@ Emit = Callable[[Body, str, str, str], None]  # body, type (Normal or Warning), 
 
 @dataclass(frozen=True)
 class Shared:
-    """What every run of this process shares. `emit` posts a Kubernetes Event."""
+    """Resources that all runs of this process share. `emit` posts a Kubernetes Event."""
 
     tools: Tools
     emit: Emit
@@ -45,9 +45,9 @@ class Shared:
 
 
 class Run:
-    """One Investigation from its observation to its end. Raises pydantic.ValidationError for a spec that is refused.
+    """One Investigation from its observation to its end. Raises pydantic.ValidationError if the spec is invalid.
 
-    `expired`: the mark of an operator that is gone, which may be overwritten.
+    `expired`: mark of an operator that is gone, which may be overwritten.
     """
 
     def __init__(self, body: Body, shared: Shared, writer: StatusWriter, expired: Mark | None = None) -> None:
@@ -118,7 +118,7 @@ class Run:
         """Wait for a slot. Returns the function that releases it; None if the Investigation is suspended meanwhile."""
         namespace, slots = self.order.owner.namespace, self._shared.slots
         if self.order.cancelled.is_set():
-            return _nothing  # it only has to be said: that takes no place
+            return _nothing  # only the status has to be written: that needs no slot
         if not slots.full(namespace):
             return await slots.acquire(namespace)
         waiting = asyncio.create_task(slots.acquire(namespace))
@@ -136,7 +136,7 @@ class Run:
             for task in (waiting, *interruptions):
                 task.cancel()
             await asyncio.gather(waiting, *interruptions, return_exceptions=True)
-        if not waiting.cancelled():  # it came in the same moment
+        if not waiting.cancelled():  # a slot became free in the same moment
             waiting.result()()
         return _nothing if self.order.cancelled.is_set() else None
 
@@ -154,7 +154,7 @@ class Run:
                     claimed = True
                 return await self._follow(release)
             except SessionBusy as e:
-                message = f"session {e} is held by another process"
+                message = f"another process works on session {e}"
             except OSError as e:
                 message = f"the session volume cannot be used: {e.strerror or e}"
             except Exception:
@@ -228,7 +228,7 @@ class Run:
 
 
 async def stand_back(body: Body, writer: StatusWriter, emit: Emit) -> None:
-    """Say in the status and by an Event that another operator captures the Investigation."""
+    """Write to the status, and post an Event, that another operator captures the Investigation."""
     reason = ConditionReason.CAPTURED_ELSEWHERE
     emit(body, "Warning", reason.value, reason.text)
     await writer.add_condition(CONTESTED, reason, reason.text)

@@ -1,6 +1,6 @@
-"""Applies retention to one session: reads what `policies` need, and does what they decide.
+"""Applies retention to one session: reads the input of `policies`, and applies their decisions.
 
-A resource is read again right before its session's data is touched: it may have been put on hold since it was listed.
+It reads a resource again right before it changes the session: a hold may have been set since the resource was listed.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Body = Mapping[str, Any]
 
 @dataclass
 class Settler:
-    """Settles sessions of the volume. `emit` posts a Kubernetes Event.
+    """Applies retention to sessions of the volume. `emit` posts a Kubernetes Event.
 
     Its methods raise SessionBusy, Unreadable and OSError for the volume, SourceError for the API.
     """
@@ -60,7 +60,7 @@ class Settler:
             session_id = session.manifest.session_id
             ended = await asyncio.to_thread(end_abandoned, self.layout, session_id, self.now(), phase, taken_over)
             session = replace(session, manifest=light(ended))
-            log.warning("session %s: its capture had not written its end; it is %s", ended.session_id, ended.phase)
+            log.warning("session %s: its capture ended without a final manifest; it is %s now", ended.session_id, ended.phase)
         fate = fate_of(session, self.now(), self.retention, doubt)
         if fate is Fate.ORPHAN:
             session = replace(session, record=await self._orphan(session))
@@ -77,7 +77,7 @@ class Settler:
             await self._write_digest(session.manifest)
 
     async def _write_digest(self, manifest: Manifest) -> None:
-        """Bring the digest in the status up to date with the manifest on the volume."""
+        """Write the manifest's current digest to the status."""
         body = await self._now(manifest)
         if body is None:
             return
@@ -86,7 +86,7 @@ class Settler:
         await writer.write_digest(manifest.session_id, hashlib.sha256(content).hexdigest())
 
     async def remember(self, manifest: Manifest, resource: Resource) -> RetentionRecord:
-        """Record on the volume what the resource says. Holds that users set on the volume stay."""
+        """Record the resource's retention and hold on the volume. Holds that users set on the volume stay."""
         changes = resource.record_changes()
         return await asyncio.to_thread(update_retention_record, self.layout, manifest.session_id, **changes)
 
@@ -108,7 +108,7 @@ class Settler:
             return
         await asyncio.to_thread(update_retention_record, self.layout, session_id, spared=why)
         self.seen_to_go.discard(session.manifest.investigation.uid)
-        log.warning("session %s stays though its Investigation is gone, until it is deleted by hand: %s", session_id, why)
+        log.warning("session %s is kept until a user deletes it, although its Investigation is gone: %s", session_id, why)
 
     async def _remove(self, manifest: Manifest) -> None:
         if await self._now(manifest) is not None:
@@ -129,9 +129,9 @@ class Settler:
         return found if found["metadata"]["uid"] == owner.uid else None
 
     async def expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
-        """Remove the data, and report it. Steps that a crash prevented are repeated.
+        """Remove the artifacts, and report it. Repeats steps that a crash prevented.
 
-        The resource is read again first: a hold may have been set since it was listed.
+        Reads the resource again first: a hold may have been set since it was listed.
         """
         body = await self._now(manifest)
         resource = None if body is None else Resource.of(body)
@@ -151,7 +151,7 @@ class Settler:
 
 
 def light(manifest: Manifest) -> Manifest:
-    """Return a manifest with all artifacts replaced by one of their total size: thousands must fit in memory."""
+    """Return a manifest with one artifact of the total size instead of all: thousands of manifests must fit into memory."""
     artifacts = [artifact.model_copy(update={"size_bytes": manifest.size_bytes}) for artifact in manifest.artifacts[:1]]
     spec = {"retention": manifest.spec.get("retention")}
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": [], "spec": spec, "encryption": None})

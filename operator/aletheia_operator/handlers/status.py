@@ -1,4 +1,4 @@
-"""Makes an Investigation's status from its session's manifest. Pure; `status_writer` writes it."""
+"""Derives an Investigation's status from its session's manifest. Pure; `status_writer` writes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,20 +12,20 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
 from aletheia_operator.text.timestamps import format_time
 
-MAX_ARTIFACTS = 20  # every object of a cluster lies in the operator's memory for a moment; the manifest has all
+MAX_ARTIFACTS = 20  # more would cost the operator memory when it lists Investigations; the manifest has all
 MAX_GAPS = 20
 MAX_SUMMARY = 120
 MAX_MESSAGE = 600
 MAX_HEADLINE = 160
 MAX_FINDING = 300  # characters of a finding's message
-FEW = 3  # artifacts and gaps of a status that is to be small
-SHORT = 120  # characters of a text of a status that is to be small
-SHORTENED = " (shortened: the API server refused a fuller status; the session has all)"
+FEW = 3  # artifacts and gaps in a shortened status
+SHORT = 120  # characters of a text in a shortened status
+SHORTENED = " (shortened: the API server refused a longer status; the session's manifest.json has all)"
 
 WORDLESS = "details are in data/findings.json"
 
 CONDITIONS = ("Ready", "Reconciling", "Stalled", "Succeeded")
-"""Conditions that follow from the phase. Others stay as they are."""
+"""Conditions that are derived from the phase. Others are left unchanged."""
 
 Status = dict[str, Any]
 
@@ -67,7 +67,7 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
 
 
 def without_words(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot without a word of logs: counts and levels, and for each gap the text of its reason."""
+    """Return the snapshot without text of logs: with counts and levels only, and for each gap the text of its reason."""
     manifest = snapshot.manifest
     artifacts = [one.model_copy(update={"summary": one.wordless}) for one in manifest.artifacts]
     gaps = [gap.model_copy(update={"message": _meaning(gap.reason)}) for gap in manifest.gaps]
@@ -75,8 +75,8 @@ def without_words(snapshot: Snapshot) -> Snapshot:
     changes: dict[str, Any] = {"artifacts": artifacts, "gaps": gaps, "findings": findings}
     if manifest.headline is not None:
         first = next((one for one in findings if one.severity != "info"), None)
-        said = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
-        changes["headline"] = f"{said[:MAX_SUMMARY]}; {WORDLESS}"
+        text = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
+        changes["headline"] = f"{text[:MAX_SUMMARY]}; {WORDLESS}"
     return replace(snapshot, manifest=manifest.model_copy(update=changes))
 
 
@@ -95,7 +95,7 @@ def of_phase(
 ) -> Status:
     """Return phase, conditions and observed generation.
 
-    Ready: the evidence can be read. Succeeded: all that was asked for is there. Reconciling and Stalled: as kstatus reads them.
+    Ready: the session can be read. Succeeded: all requested data is captured. Reconciling and Stalled: as kstatus defines them.
     """
     why = reason.value if reason else phase
     ended = phase in TERMINAL_PHASES
@@ -115,7 +115,7 @@ def of_phase(
 
 
 def conditions_of(status: Mapping[str, Any]) -> list[Status]:
-    """The conditions in a status."""
+    """Return the conditions in a status; [] without any."""
     return list(status.get("conditions") or [])
 
 
@@ -129,7 +129,7 @@ def shortened(status: Status) -> Status:
 
 
 def minimal(status: Status) -> Status:
-    """Return the least that users and kstatus need. It says that it is shortened, and removes fields written before."""
+    """Return only what users and kstatus need. Messages say that it is shortened; fields written before are removed."""
     kept: Status = {
         name: status[name] for name in ("observedGeneration", "phase", "operator", "completionTime") if name in status
     }

@@ -1,4 +1,4 @@
-"""Decides what the supervisor has to do next for a resource. Pure: it reads, starts and writes nothing."""
+"""Decides the supervisor's next step for a resource. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ Body = Mapping[str, Any]
 
 
 class Step(Enum):
-    """What to do next about an Investigation."""
+    """The next step for an Investigation."""
 
-    NOTHING = "it is as it should be"
+    NOTHING = "nothing to do"
     STEER = "it runs or waits here: pass on its generation, cancel and suspend"
-    START = "capture it, or go on with it, or write its last status again"
-    SUSPEND = "say that it waits for spec.suspend to become false"
-    ACKNOWLEDGE = "it has ended: say that a later change was seen"
-    STAND_BACK = "another operator captures it: say that this one does not"
+    START = "start or resume its capture, or write its last status again"
+    SUSPEND = "write to the status that it waits for spec.suspend to become false"
+    ACKNOWLEDGE = "it has ended: write to the status that a later change was seen"
+    STAND_BACK = "another operator captures it: write that to the status"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Known:
     ended: bool = False
     """Whether it ended here. The body may be older than that."""
     stood_back: bool = False
-    """Whether its status says already that another operator captures it."""
+    """Whether its status says that another operator captures it."""
     operator: str = ""
-    """Identity of this operator; empty while it is not known."""
+    """Identity of this operator; empty while unknown."""
     other_is_gone: bool = False
-    """Whether the operator that marked it is gone: it has not written its time for long."""
+    """Whether the operator that marked it is gone: its heartbeat has stopped."""
 
 
 def next_step(body: Body, known: Known) -> Step:

@@ -1,7 +1,7 @@
-"""Runs Investigations in tasks of their own. Handlers return at once: a long one would keep kopf from seeing `cancel`.
+"""Runs each Investigation in its own task. Handlers return at once: during a long handler kopf would not see `cancel`.
 
-Level-triggered: `observe` looks at a resource as it is and does what is missing, so it may be called any number of times.
-`steps` decides, `run` does. The session on disk, not this process, remembers what was captured.
+Level-triggered: `observe` compares the current resource with what is done, so it may be called any number of times. `steps`
+decides, `run` acts. Progress is stored in the session on disk, not in this process.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5
 UNNOTICED_SECONDS = 60  # an Investigation older than this must have been seen
-LOST_SECONDS = 60  # so long after the end of a capture the watch must have shown its last status
+LOST_SECONDS = 60  # after the end of a capture, by which the watch must have shown its last status
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Ended:
 
 @dataclass
 class Supervisor:
-    """Every Investigation of this process."""
+    """All Investigations of this process."""
 
     shared: Shared
     unnoticed: tuple[str, ...] = field(init=False, default=())
@@ -53,11 +53,11 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._unwritten: dict[str, StatusWriter] = {}
         self._tasks: dict[str, asyncio.Task[object]] = {}  # at most one for each uid
-        self._latest: dict[str, Body] = {}  # of what came while its task was under way
+        self._latest: dict[str, Body] = {}  # latest body that was observed while its task ran
         self.others = OtherMarks()
 
     def observe(self, body: Body) -> None:
-        """Do the next step for the current resource."""
+        """Take the next step for the current resource."""
         uid = body["metadata"]["uid"]
         self._known.add(uid)
         if uid in self._ended and has_ended(body.get("status") or {}):
@@ -107,7 +107,7 @@ class Supervisor:
         self._unwritten.pop(uid, None)
         self._latest.pop(uid, None)
         self.others.forget(uid)
-        self._runs.pop(uid, None)  # a task that never began does not come to its end
+        self._runs.pop(uid, None)  # a task that never began does not run its last lines
         if uid in self._tasks:
             self._tasks[uid].cancel()
 
@@ -141,7 +141,7 @@ class Supervisor:
                 await self._look_again(uid, ended)
 
     async def beat(self) -> None:
-        """Write for every capture that it goes on, and take over those of operators that are gone."""
+        """Write the heartbeat of every capture, and take over captures of operators that are gone."""
         async with asyncio.TaskGroup() as group:
             for uid, run in list(self._runs.items()):
                 group.create_task(self._beat(uid, run))
@@ -150,7 +150,7 @@ class Supervisor:
                 await self._take_over(uid, namespace, name)
 
     async def _take_over(self, uid: str, namespace: str, name: str) -> None:
-        """Look at an Investigation whose operator gives no sign of life: the watch may have missed one."""
+        """Read an Investigation again whose operator's heartbeat stopped, since the watch may have missed one, and observe it."""
         try:
             body = await self.shared.tools.kubernetes.get(paths.investigation(namespace, name))
         except SourceError as e:
@@ -168,7 +168,7 @@ class Supervisor:
         self._tasks[uid].cancel()
 
     async def _stand_back(self, uid: str, body: Body, writer: StatusWriter) -> None:
-        """Leave the Investigation to the operator that marked it, unless that one left it on this one's volume and is gone."""
+        """Leave the Investigation to the operator that marked it, unless that one is gone and its session is on our volume."""
         if writer.mark is None:
             return
         was_known = self.others.knows(uid)
@@ -180,13 +180,13 @@ class Supervisor:
             left_here = False
         if left_here:
             self.others.expire(uid)
-            self._latest.setdefault(uid, body)  # looked at when this task is over
+            self._latest.setdefault(uid, body)  # observed again when this task has ended
             return
         if not was_known:
             await stand_back(body, writer, self.shared.emit)
 
     async def _look_again(self, uid: str, ended: _Ended) -> None:
-        """Go on with an Investigation whose last status is not there: the session on disk knows how it ended."""
+        """Write the last status of an ended Investigation again if it is missing, from the session on disk."""
         try:
             body = await self.shared.tools.kubernetes.get(paths.investigation(ended.namespace, ended.name))
         except SourceError as e:
@@ -225,13 +225,13 @@ class Supervisor:
         if written is None or isinstance(written, Mark):
             return
         self.others.forget(uid)
-        self._latest.pop(uid, None)  # the last status speaks of it
+        self._latest.pop(uid, None)  # the last status covers it
         self._has_ended(uid, run.order.owner.namespace, run.order.owner.name, run.writer, written)
 
     def _has_ended(self, uid: str, namespace: str, name: str, writer: StatusWriter, written: Written) -> None:
         if written is Written.UNWRITTEN:
             self._unwritten[uid] = writer
-        shown = written is Written.REFUSED  # it never will be
+        shown = written is Written.REFUSED  # the watch will never show it
         self._ended[uid] = None if shown else _Ended(namespace, name, self.shared.tools.now())
 
     async def _refuse(self, body: Body, writer: StatusWriter, error: ValidationError) -> None:
@@ -243,7 +243,7 @@ class Supervisor:
 
 
 async def _created_before(moment: datetime, kubernetes: Kubernetes, namespaces: tuple[str, ...]) -> AsyncIterator[Any]:
-    """The metadata of Investigations that were created before a moment. Raises SourceError."""
+    """Yield the metadata of Investigations that were created before `moment`. Raises SourceError."""
     for path in paths.investigations(namespaces):
         async for item in kubernetes.list(path, metadata_only=True):
             if datetime.fromisoformat(item["metadata"]["creationTimestamp"]) < moment:
@@ -251,7 +251,7 @@ async def _created_before(moment: datetime, kubernetes: Kubernetes, namespaces: 
 
 
 def _faults_of(error: ValidationError) -> str:
-    """Every fault of a spec, with its field."""
+    """Return all faults of a spec as text, each with its field."""
     faults = [
         f"{'.'.join(['spec', *map(str, fault['loc'])])}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors(include_input=False, include_url=False, include_context=False)

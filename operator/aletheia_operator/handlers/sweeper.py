@@ -1,6 +1,6 @@
-"""Applies retention to all sessions, periodically. There are no finalizers, so this also finds deletions that were missed.
+"""Applies retention to all sessions, periodically. There are no finalizers, so it also finds deletions that were missed.
 
-`policies` decides, `settling` acts on one session, this goes through all. A pass that cannot list every resource does nothing.
+`policies` decides, `settling` acts on one session, this module visits all. A pass that cannot list all resources does nothing.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ from aletheia_operator.settings import Retention
 
 log = logging.getLogger(__name__)
 
-VANISHED = "most Investigations that have sessions were gone at once"
+VANISHED = "most Investigations that have sessions disappeared at once"
 
 Body = Mapping[str, Any]
 
 
 @dataclass
 class Sweeper:
-    """Every session of the volume whose namespace this operator handles. `emit` posts a Kubernetes Event."""
+    """All sessions of the volume in namespaces that this operator handles. `emit` posts a Kubernetes Event."""
 
     layout: SessionLayout
     kubernetes: Kubernetes
@@ -49,7 +49,7 @@ class Sweeper:
     """Namespaces to handle. Empty: all."""
     retention: Retention = field(default_factory=Retention)
     _held: set[str] = field(init=False, default_factory=set)
-    """Uids of Investigations on hold, by the watch."""
+    """Uids of Investigations that the watch has shown on hold."""
     _last_warning: str = field(init=False, default="")
     """Last log message about the whole pass, so that it is logged once."""
 
@@ -57,7 +57,7 @@ class Sweeper:
         self._settler = Settler(self.layout, self.kubernetes, self.emit, self.now, self.retention)
 
     async def observe(self, body: Body) -> None:
-        """Note a legal hold that was set or lifted at once: somebody may delete the session before the next pass."""
+        """Record a legal hold at once when it is set or lifted: somebody may delete the session before the next pass."""
         resource = Resource.of(body)
         if (resource.legal_hold is not None) == (resource.uid in self._held):
             return
@@ -106,12 +106,12 @@ class Sweeper:
                 await self._delete(resource)
 
     def _is_unexplained(self, session: Session) -> bool:
-        """Whether the Investigation is gone, nobody saw it go, and the session would go with it."""
+        """Return whether the Investigation is gone without a seen deletion, and the session would be removed with it."""
         seen = session.seen_to_go or session.record.outlives_investigation
         return session.resource is None and not seen
 
     def _manifests(self) -> list[tuple[Manifest, str]]:
-        """What a pass needs of every manifest, with its SHA-256."""
+        """Return what a pass needs of each manifest, with the manifest's SHA-256."""
         found = ((entry.manifest, entry.manifest_sha256) for entry in sessions(self.layout))
         return [(light(session), digest) for session, digest in found if session is not None and self._handles(session)]
 
@@ -137,9 +137,9 @@ class Sweeper:
         try:
             await work
         except (OSError, SessionBusy, Unreadable, SourceError) as e:
-            log.warning("session %s is left as it is: %s", manifest.session_id, e)
+            log.warning("session %s is not changed in this pass: %s", manifest.session_id, e)
         except Exception:
-            log.exception("session %s is left as it is", manifest.session_id)
+            log.exception("session %s is not changed in this pass", manifest.session_id)
 
     async def _hold_caps(self, found: Sequence[Session]) -> None:
         """Expire sessions so that the caps hold."""
@@ -150,10 +150,10 @@ class Sweeper:
         for manifest in gone:
             await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
         if exceeded_caps(fresh, gone, self.retention):
-            log.warning("a cap of retention is exceeded by sessions that are kept, on hold or too young to go")
+            log.warning("a retention cap is exceeded by sessions that are kept, on hold or within graceSeconds")
 
     def _as_they_are(self, found: Sequence[Session]) -> list[Session]:
-        """The sessions after this pass has changed some."""
+        """Return the sessions with the changes of this pass."""
         known = {session.manifest.session_id: session for session in found}
         fresh = []
         for manifest, _ in self._manifests():
