@@ -381,7 +381,7 @@ async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
         "data_source": "main",
         "api": "v1",
     }
-    assert [gap.message for gap in document.findings.missing] == ["Jaeger says: one is broken"]
+    assert [gap.message for gap in document.findings.missing] == ["Jaeger reports: one is broken"]
 
 
 @pytest.mark.parametrize(("found", "reached"), [(2, False), (3, True)])

@@ -519,7 +519,7 @@ def test_a_template_whose_parameters_are_quoted_is_taken() -> None:
     promql = "label_replace(rate(up{$http,a=\"$a\",b='x$b.*'}[$range]), 'c', '$$1', 'd', '(.*)') or up{$pods}"
     (template,) = parse_templates({"mine": [{"name": "own", "promql": promql, "serviceLabel": "app"}]})["mine"]
     assert template.promql == promql
-    with pytest.raises(ValueError, match="is no label name"):
+    with pytest.raises(ValueError, match="is not a label name"):
         parse_templates({"mine": [{"name": "own", "promql": promql, "serviceLabel": 'a="b",c'}]})
 
 

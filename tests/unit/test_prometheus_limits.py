@@ -199,7 +199,7 @@ def test_a_chunk_that_fails_keeps_those_before(serve: Serve) -> None:
 
     fetched = ask(serve, second_fails, seconds=15_000, step="1s")
     assert reasons(fetched.missing) == ["Rejected"]
-    assert "what came before is kept" in fetched.missing[0].message
+    assert "what was received is kept" in fetched.missing[0].message
     assert len(fetched.entries[0]) == 1
 
 

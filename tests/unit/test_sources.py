@@ -111,14 +111,14 @@ async def test_a_data_source_is_found(sources: list[dict[str, Any]], name: str |
             [source("a", allowedNamespaces=["bank"])],
             "a",
             GapReason.NOT_ALLOWED,
-            "a is not open to namespace shop",
+            "a does not allow namespace shop",
             id="closed",
         ),
         pytest.param(
             [source("a", default=True, allowedNamespaces=["bank"])],
             None,
             GapReason.NOT_ALLOWED,
-            "not open",
+            "does not allow namespace shop",
             id="a closed default",
         ),
         pytest.param(

@@ -108,7 +108,7 @@ class Endpoint:
         """Return the error for answers that together exceed `max_response_bytes`."""
         return Rejected(
             f"DataSource {self.name}: the answer is larger than {self.max_response_bytes} bytes;"
-            " ask for less, or have maxResponseBytes raised",
+            " ask for less, or ask an admin to raise maxResponseBytes",
             GapReason.TOO_LARGE,
         )
 

@@ -41,7 +41,9 @@ class KubernetesDataSources:
         if spec.type != kind:
             raise Rejected(f"DataSource {name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
         if not self._is_open(item):
-            message = f"DataSource {name} is not open to namespace {self.namespace}: an admin may add it to allowedNamespaces"
+            message = (
+                f"DataSource {name} does not allow namespace {self.namespace}: ask an admin to add it to allowedNamespaces"
+            )
             raise Rejected(message, GapReason.NOT_ALLOWED)
         endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name))
         return replace(endpoint, namespace=self.namespace)
@@ -60,7 +62,7 @@ class KubernetesDataSources:
         defaults = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
         defaults.sort(key=lambda item: str(item["metadata"]["name"]))
         if not defaults:
-            message = f"no DataSource of type {kind} is the default: name one, or ask an admin to create it"
+            message = f"no DataSource of type {kind} is the default: set dataSourceRef, or ask an admin to mark one as default"
             raise Rejected(message, GapReason.NO_DATA_SOURCE)
         return next(filter(self._is_open, defaults), defaults[0])
 

@@ -104,7 +104,7 @@ class Sources:
     memo: Memo = field(default_factory=Memo)
     """Answers that the questions of this capture share."""
     trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
-    """Returns at most so many trace ids of the captured logs, and whether there are more. For questions `after_logs`."""
+    """Returns trace ids of the captured logs, at most so many, and whether there are more. For questions `after_logs`."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Findings:
     missing: list[Missing] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     counts: str = ""
-    """The summary without a word of the content, if the summary may quote it; empty: it quotes none."""
+    """A summary that quotes no content, for when `summary` may quote some; empty: `summary` quotes none."""
 
 
 Entries = list[Any] | Encoded
@@ -214,5 +214,5 @@ class RemoteFetcher(Fetcher, Protocol):
     """`spec.type` of its DataSources."""
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Check that the server answers. Returns its version, None if it does not tell. Raises SourceError otherwise."""
+        """Check that the server answers. Returns its version, None if it reports none. Raises SourceError if it fails."""
         ...

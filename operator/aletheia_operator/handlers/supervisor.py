@@ -150,7 +150,7 @@ class Supervisor:
                 await self._take_over(uid, namespace, name)
 
     async def _take_over(self, uid: str, namespace: str, name: str) -> None:
-        """Read an Investigation again whose operator's heartbeat stopped, since the watch may have missed one, and observe it."""
+        """Read and observe an Investigation whose operator's heartbeat stopped: the watch may have missed one."""
         try:
             body = await self.shared.tools.kubernetes.get(paths.investigation(namespace, name))
         except SourceError as e:

@@ -1,7 +1,7 @@
 """GET /api/traces and /api/traces/{id}: the API of Jaeger's own UI. Times in microseconds since the Unix epoch.
 
-An entry is a trace with all that Jaeger sent of it: {"traceID", "processes": {...}, ..., "spans": [...]}. Backends that do
-not merge what they stored may send a trace in several objects, whose processes are numbered anew: each is an entry.
+An entry is a trace as Jaeger sent it: {"traceID", "processes": {...}, ..., "spans": [...]}. Backends that do not merge stored
+parts may send a trace in several objects, each with its own numbers of processes: then each object is an entry.
 """
 
 import hashlib
@@ -47,9 +47,9 @@ PIECE_BYTES = 512 * 1024
 """Spans of one trace that stay in memory. A trace up to this size that does not match is never written to the disk."""
 MAX_PROCESSES = 10_000
 MAX_FIELDS_CHARACTERS = 4 * 1024 * 1024
-"""Of all that a trace has beside its spans, which is in memory until the trace ends."""
+"""Most characters of a trace's other fields, which are in memory until the trace ends."""
 MAX_OBJECTS = 1_000
-"""Of one trace."""
+"""Most objects of one trace."""
 MAX_TEXT = 1_000
 
 
@@ -85,7 +85,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
                 if not _OneTrace(stream, endpoint, reading).read():
                     return
         elif key == "errors":
-            reading.say(_messages(stream.value()))
+            reading.add_errors(_messages(stream.value()))
         else:
             stream.value()
     if not found:
@@ -142,7 +142,7 @@ class _OneTrace:
         self._fields_size = 0
 
     def read(self) -> bool:
-        """Read the trace. False: there was no room for it. A trace that breaks off leaves nothing."""
+        """Read the trace. Returns False if there is no room for it. If the trace breaks off, nothing of it is kept."""
         spans: list[Any] | None = None
         walked = False
         if self._stream.kind() != "{":
@@ -228,7 +228,7 @@ class _OneTrace:
             known.merge(self._trace)
 
     def _keep(self, matches: bool) -> bool:
-        """Store this object, if it or one before of its trace `matches`. False: it equals one of its trace."""
+        """Store this object if it `matches`, or if an earlier object of its trace does. Returns False if it is a duplicate."""
         fields = dumps(self._fields)
         self._digest.update(fields)
         digest, known = self._digest.digest(), self._reading.objects.setdefault(self._id, {})
@@ -296,7 +296,7 @@ def _copy(text: BytesIO, spill: Spill, piece: int) -> None:
 
 
 def _span(span: dict[str, Any]) -> Span:
-    """Without what its process knows."""
+    """Return the fields of a span, without those of its process."""
     start, duration, logs = whole(span.get("startTime")), whole(span.get("duration")), span.get("logs")
     fields = [log.get("fields") for log in (logs if isinstance(logs, list) else []) if isinstance(log, dict)]
     return Span(

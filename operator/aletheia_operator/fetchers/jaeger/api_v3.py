@@ -29,7 +29,7 @@ TRACES = "/api/v3/traces"
 SERVICES = "/api/v3/services"
 PIECE_BYTES = 256 * 1024
 MAX_HEAD_CHARACTERS = 4 * 1024 * 1024
-"""Of all that a resource, or a scope, has beside its spans."""
+"""Most characters of a resource's, or a scope's, other fields."""
 _KINDS = ("", "internal", "server", "client", "producer", "consumer")
 _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
@@ -71,7 +71,7 @@ def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:
             elif key == "result" and stream.value() is not None:
                 raise endpoint.not_of("Jaeger's API v3")
             elif key == "error":
-                reading.say([error_text({"error": stream.value()})])
+                reading.add_errors([error_text({"error": stream.value()})])
             elif key != "result":
                 stream.value()
     if stream.kind() or not answered:
@@ -113,7 +113,7 @@ class _Head:
         return value
 
     def close(self, spill: Spill) -> None:
-        """Give the fields to the spill, if spans of it are there."""
+        """Store the fields in the spill, if spans below them are kept."""
         if self.used:
             self.number = spill.put(dumps(self.fields))
         self.fields = {}

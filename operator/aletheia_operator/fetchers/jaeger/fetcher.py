@@ -77,7 +77,7 @@ class JaegerFetcher:
         )
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Check that Jaeger answers. Returns None: its query APIs do not tell a version. Raises SourceError."""
+        """Check that Jaeger answers. Returns None: its query APIs report no version. Raises SourceError."""
         await find_api(endpoint, http)
         return None
 
@@ -118,6 +118,6 @@ async def _from_logs(
             missing.append((searches.broken.reason, f"{len(ids) - number - 1} of {len(ids)} traces were not fetched"))
             break
     if unknown:
-        message = f"Jaeger does not know {len(unknown)} of the {len(ids)} traces that the logs mention, as where it samples"
+        message = f"Jaeger does not have {len(unknown)} of the {len(ids)} traces that the logs mention, perhaps as it samples"
         missing.append((GapReason.NOT_FOUND, message))
     return traces, {"mentioned": ids, "unknown": unknown}, missing

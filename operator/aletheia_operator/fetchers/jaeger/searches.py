@@ -1,4 +1,4 @@
-"""Searches one Jaeger for one question, over the API version that it has. Answers are kept in a `Spill`."""
+"""Searches Jaeger for one question, with the API version that it has. Answers are stored in a `Spill`."""
 
 import asyncio
 import time
@@ -87,7 +87,7 @@ class Searches:
     """Of these, the traces of which some objects are not stored: only a later one showed that the trace is searched."""
 
     async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
-        """The latest traces of the window that match, at most `limit`; see `selection.TraceSearch`."""
+        """Return the latest matching traces of the window, at most `limit`; see `selection.TraceSearch`."""
         span = window or self.window
         if self.api is api_v3 and self.request.tags:  # its early versions cannot filter by tags: all traces are read
             sift = sift_of(self.request, least_microseconds)
@@ -161,7 +161,7 @@ class Searches:
                     self.broken = None
                     parts += [Window(part.start, middle), Window(middle, part.end)]
                     continue
-                message = f"of the traces from {part.as_texts()[0]} on the latest alone were looked through: there are too many"
+                message = f"there are too many traces from {part.as_texts()[0]} on: only the latest were searched"
                 self._note_error(GapReason.BUDGET_EXCEEDED, message)
             matching = [self.known[trace_id] for trace_id in reading.traces if trace_id in reading.matching]
             matching.sort(key=lambda trace: trace.start, reverse=True)
@@ -191,7 +191,7 @@ class Searches:
                 raise
             reading, self.broken = readings[-1] if readings else Reading(self.spill, self.whole), e
         for words in await asyncio.to_thread(self._quoted, reading.errors) if reading.errors else ():
-            self._note_error(GapReason.UNAVAILABLE, f"Jaeger says: {words}")
+            self._note_error(GapReason.UNAVAILABLE, f"Jaeger reports: {words}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
         self.parted |= {trace_id for trace_id in new if len(reading.objects.get(trace_id, ())) > 1}
@@ -258,14 +258,14 @@ def gaps_of(searches: Searches, target: str) -> list[Missing]:
     """Return the gaps and notes of the searches."""
     missing = [Missing(target, reason, message) for reason, message in searches.errors]
     if searches.broken is not None:
-        missing.append(Missing(target, searches.broken.reason, f"{searches.broken.message}; what came before is kept"))
+        missing.append(Missing(target, searches.broken.reason, f"{searches.broken.message}; what was received is kept"))
     if searches.torn:
         message = f"parts of {_some(searches.torn)} are missing: Jaeger sent them in several objects; ask for them by their ids"
         missing.append(Missing(target, GapReason.INVALID_RESPONSE, message))
     if searches.parted:
         message = (
-            f"Jaeger sent {_some(searches.parted)} in several objects: each is an entry, and spans that are in two of them"
-            " count twice"
+            f"Jaeger sent {_some(searches.parted)} in several objects: each is an entry, and spans that occur in two of them"
+            " are counted twice"
         )
         missing.append(Missing(target, GapReason.INVALID_RESPONSE, message, severity="note"))
     return missing

@@ -60,9 +60,8 @@ class Selection:
 async def select(source: TraceSearch, limit: int, window: Window) -> Selection:
     """Return all traces if there are at most `limit`, else a selection.
 
-    What the sample leaves goes to the latest.
-
-    Where an answer breaks off, nothing more is asked; only where the first one is too large, failing traces are.
+    Places that the sample leaves free go to the latest traces. If an answer breaks off, no further search is made, except that
+    failing traces are searched if the first answer was too large.
     """
     selection = Selection(limit)
     latest = await source.search(limit + 1)

@@ -18,9 +18,9 @@ MAX_SERVICES = 5
 MAX_NAME = 40
 MAX_ID = 64
 MAX_ERRORS = 20
-"""Of one answer, that are kept."""
+"""Most errors to keep of one answer."""
 MAX_WHOLE = 2**63
-"""No moment or duration is as large."""
+"""Moments and durations are smaller than this."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ class Reading:
     matching: set[str] = field(default_factory=set)
     """Ids of traces with a span that matches."""
     objects: dict[str, dict[bytes, bool]] = field(default_factory=dict)
-    """Of each trace that came in objects: their digests, and whether they are kept."""
+    """For each trace that came in several objects: their digests, and whether each is kept."""
     errors: list[str] = field(default_factory=list)
     """Errors that Jaeger reports in the answer, as it wrote them."""
 
-    def say(self, errors: Iterable[str]) -> None:
-        """Keep what Jaeger says is wrong, the first MAX_ERRORS, each as far as `Quoter` needs it."""
+    def add_errors(self, errors: Iterable[str]) -> None:
+        """Keep the errors that Jaeger reports, the first MAX_ERRORS, each cut to what `Quoter` needs."""
         self.errors += [error[:MAX_ERROR_BYTES] for error in islice(errors, MAX_ERRORS - len(self.errors))]
 
     def has_room(self, trace_id: str) -> bool:
@@ -176,7 +176,7 @@ class Reading:
 
 
 def whole(value: Any) -> int | None:
-    """A number of microseconds or nanoseconds; None if it is none, or none that can be."""
+    """Return a number of microseconds or nanoseconds; None if `value` is not one, or is impossible."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_WHOLE else None
 
 

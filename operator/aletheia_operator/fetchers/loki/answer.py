@@ -17,7 +17,7 @@ from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.encoding import dumps
 
 MAX_LABELS_CHARACTERS = 4 * 1024 * 1024
-"""Of all streams of an answer together."""
+"""Most characters of labels, of all streams of an answer together."""
 MAX_MOMENT = 2**63
 MAX_WARNINGS = 20
 
@@ -42,9 +42,9 @@ class Page:
     """Labels of each stream."""
     lines: list[Line] = field(default_factory=list)
     labels_characters: int = 0
-    """Of the labels of all streams, which are in memory."""
+    """Characters of the labels of all streams, which are in memory."""
     warnings: list[str] = field(default_factory=list)
-    """What Loki says is wrong with its answer: lines may be missing from it."""
+    """Loki's warnings about its answer: lines may be missing."""
     broken: SourceError | None = None
     """Error with which the answer broke off. None: it is complete."""
 
@@ -78,7 +78,7 @@ def read(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: int) -> 
                 else []
             )
         elif stream.value() != "success" and key == "status":
-            raise endpoint.not_of("Loki: it is no success")
+            raise endpoint.not_of("Loki: its status is not success")
     if kind is None or not found:
         raise endpoint.not_of("Loki")
 
@@ -103,7 +103,7 @@ def _read_data(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: in
 def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: int) -> None:
     number = len(page.labels)
     if number > max_lines:
-        raise endpoint.not_of("Loki: it has more streams than lines that were asked for")
+        raise endpoint.not_of("Loki: it has more streams than requested lines")
     page.labels.append({})
     seen = set[str]()
     if stream.kind() != "{":
@@ -118,7 +118,7 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: 
                 except (TypeError, ValueError, OverflowError) as e:
                     raise endpoint.not_of("Loki") from e
                 if len(page.lines) > max_lines:
-                    raise endpoint.not_of("Loki: it has more lines than were asked for")
+                    raise endpoint.not_of("Loki: it has more lines than requested")
         elif key == "stream" and stream.kind() == "{":
             seen.add(key)
             page.labels[number] = stream.value()
@@ -132,7 +132,7 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: 
 
 
 def _moment(value: Any) -> int:
-    """Raises ValueError, TypeError or OverflowError if it is none."""
+    """Return a time in nanoseconds. Raises ValueError, TypeError or OverflowError if it is not one."""
     moment = int(value)
     if not 0 <= moment < MAX_MOMENT:
         raise ValueError

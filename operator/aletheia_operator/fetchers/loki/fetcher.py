@@ -54,7 +54,7 @@ class LokiFetcher:
         )
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
+        """Return the server's version; None if it reports none. Raises SourceError if it does not answer."""
         answer = await http.fetch_json(endpoint, "/loki/api/v1/status/buildinfo", [])
         if answer.status >= 400:
             raise endpoint.failed(answer.status, "")

@@ -1,4 +1,4 @@
-"""Finds labels of a query's stream selector that Loki does not know, when the query found nothing.
+"""Finds labels of a query's stream selector that Loki does not know, if the query found nothing.
 
 Speaks GET /loki/api/v1/labels and /loki/api/v1/label/{name}/values. Times are nanoseconds since the Unix epoch.
 """
@@ -17,7 +17,7 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.nearest import hint
 
 LOOK_BACK_NANOSECONDS = 7 * 24 * 3600 * 10**9
-"""A label value with lines this long before the window is known: no lines in the window is then a true answer."""
+"""A label value counts as known if it has lines within this time before the window: then the empty answer is right."""
 MAX_MATCHERS = 10
 _STRING = r'("(?:[^"\\]|\\.)*"|`[^`]*`)'
 _SELECTOR = re2.compile(r"\{((?:[^{}\"`]|" + _STRING + r")*)\}")

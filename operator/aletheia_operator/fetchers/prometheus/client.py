@@ -38,7 +38,7 @@ class PrometheusClient:
         self.endpoint = endpoint
         self.call = call
         self._session = _StreamingSession(endpoint, call)
-        # it retries only in an adapter of its own, which the session ignores
+        # the library retries only in its own adapter, which this session ignores
         self._client = PrometheusConnect(url=endpoint.base, session=self._session, timeout=endpoint.timeout_seconds)
         self._open = ExitStack()
 
@@ -117,7 +117,7 @@ class PrometheusClient:
         except PrometheusApiClientException as e:
             raise self.endpoint.failed(self._session.status, self._session.refusal) from e
         except SourceError:
-            self.call.check()  # a stop looks like a fault of the connection
+            self.call.check()  # a stopped call also looks like a broken connection
             raise
 
 
@@ -157,7 +157,7 @@ class _StreamingSession(SafeSession):
         return response
 
     def _whole_body(self, response: requests.Response) -> bytes:
-        """Of at most MAX_WHOLE_BYTES."""
+        """Return the body. Raises Rejected if it is larger than MAX_WHOLE_BYTES."""
         parts: list[bytes] = []
         for chunk in self._checked(self.chunks(response)):
             parts.append(chunk)
@@ -182,7 +182,7 @@ def _answer(*stream: Any) -> dict[str, Any]:
 
 
 def version(endpoint: Endpoint, call: Call) -> str | None:
-    """Return the server's version; None if it does not tell. Raises SourceError if it does not answer queries. Blocks."""
+    """Return the server's version; None if it reports none. Raises SourceError if it does not answer queries. Blocks."""
     answer = get_json(endpoint, "/api/v1/status/buildinfo", [])
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
     if answer.status == 200 and isinstance(data, dict) and data.get("version"):

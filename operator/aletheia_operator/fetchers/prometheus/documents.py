@@ -1,4 +1,4 @@
-"""Makes documents of the answers to one metrics request."""
+"""Makes the documents of one metrics request from its answers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class Answer:
     baseline: Result | SourceError | None = None
     """The result of the baseline, or the error of its query. None: no baseline was requested."""
     cancelled: asyncio.CancelledError | None = None
-    """The cancellation, if the Investigation ended meanwhile: raised again after the result so far is saved."""
+    """The cancellation, if the Investigation ended meanwhile. It is raised again once the result so far is saved."""
 
     def close(self) -> None:
         """Close the scratch files. Calling it again does nothing."""
@@ -59,7 +59,7 @@ class Described:
 
 
 def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Described:
-    """Summarise an answer, and compare it with its baseline if it has one. `offset`: of the baseline. Blocks."""
+    """Summarise an answer, and compare it with its baseline if it has one. `offset`: how much earlier that is. Blocks."""
     result = answer.result
     with call.computing():
         peaks = [each.series.peak for each in (result, *result.extremes.values())]
@@ -168,11 +168,11 @@ class Documents:
         target = self.target + suffix
         missing = _warned(target, result.warnings)
         if result.broken is not None:
-            missing.append(Missing(target, result.broken.reason, f"{result.broken.message}; what came before is kept"))
+            missing.append(Missing(target, result.broken.reason, f"{result.broken.message}; what was received is kept"))
         if any(each.series.dropped for each in (result, *result.extremes.values())):
             message = (
-                f"DataSource {self.endpoint.name}: the answer has more than {result.series.max_series} series, or too large"
-                " ones; aggregate in the query, or have maxSeries raised"
+                f"DataSource {self.endpoint.name}: the answer has more than {result.series.max_series} series, or series that"
+                " are too large; aggregate in the query, or ask an admin to raise maxSeries"
             )
             missing.append(Missing(target, GapReason.TOO_LARGE, message))
         between = dict.fromkeys(warning for extreme in result.extremes.values() for warning in extreme.warnings)
@@ -185,8 +185,8 @@ class Documents:
     def _none_exists(self, tried: Sequence[Expression]) -> str:
         conventions = "; ".join(dict.fromkeys(expression.convention for expression in tried))
         return (
-            f"no series here for template {self.request.template}, in any convention that it knows: {conventions}."
-            " Check the parameters, or write a query"
+            f"no series for template {self.request.template} in any of its conventions: {conventions}."
+            " Check spec.metrics parameters, or write a query"
         )
 
     async def _entries(self, result: Result, cancelled: asyncio.CancelledError | None) -> AsyncGenerator[list[Any], None]:

@@ -78,7 +78,7 @@ class PrometheusFetcher:
         run: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name))
         query = _Request(request, question.arguments["step_seconds"], endpoint, sources, run)
         tried = await run(lambda call: self._expressions(query, call))
-        # a key of its own: stored answers are read without waiting for a slow server
+        # another key than for queries: reading a stored answer must not wait for a slow server
         reading: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "stored answers"))
         documents = Documents(question.target, request, endpoint, reading)
         answer = await query.answer(tried)
@@ -95,7 +95,7 @@ class PrometheusFetcher:
             raise
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
-        """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
+        """Return the server's version; None if it reports none. Raises SourceError if it does not answer."""
         return await self._threads.run(("", endpoint.name), partial(client.version, endpoint))
 
     def _expressions(self, query: "_Request", call: Call) -> list[Expression]:
@@ -193,7 +193,7 @@ class _Request:
 
     def _unknown(self, prometheus: PrometheusClient, promql: str) -> list[str]:
         if self.request.template is not None:
-            return []  # an empty template is a gap of its own
+            return []  # a template without series gets another gap
         label = self.namespace_label
         confined = None if label is None else Matcher(label, "=", self.sources.namespace.encode())
         return list(Names(prometheus, self.sources.window, confined).unknown(promql))

@@ -1,9 +1,9 @@
-"""JSON read as it arrives: memory and each parse are bounded, whatever its size.
+"""Parses JSON while it arrives, with limited memory and limited time for each parse, whatever the size of the document.
 
-Objects are walked in any order of keys and with any spaces. What repeats, series and samples, is taken many at a time: a piece
-is cut where elements seem to end, or to meet as the ones before did, and given to orjson as an array. If that parses, the cut
-was right, for a prefix of an array that is an array itself ends between two elements; if not, elements are taken one by one.
-(Event parsers take several times as long: docs/datasources/prometheus.md has the measurement.)
+Objects may have any order of keys and any white space. Elements of arrays (series and samples) are parsed many at a time: a
+piece is cut where elements seem to end, or to be separated as the ones before, and given to orjson as an array. If that parses,
+the cut was right, because a prefix of an array that is itself an array ends between two elements. If not, elements are parsed
+one by one. Event parsers, for example ijson with its C backend, took several times as long.
 """
 
 import gc
@@ -22,10 +22,10 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.text.nesting import is_too_deep
 
 PIECE_BYTES = 512 * 1024
-"""Of one parse, which holds the interpreter's lock; also the largest single value."""
+"""Most bytes of one parse, which holds the interpreter's lock; also the largest single value."""
 BATCH_ITEMS = 1_000
 LONGEST_SEPARATOR = 256
-"""Of elements of an array, with the line ends and blanks of pretty-printed JSON."""
+"""Most characters between two elements of an array, for the line ends and blanks of pretty-printed JSON."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = '{["-0123456789tfnNI'  # the characters that begin a JSON value, or NaN and Infinity
 _SEPARATOR = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
@@ -34,11 +34,11 @@ _scan = json.JSONDecoder(strict=False).raw_decode
 
 
 class JsonText:
-    """A cursor in JSON text. Its characters are the bytes of the UTF-8 text, so that any cut is a valid text.
+    """A cursor in JSON text. Its characters are the bytes of the UTF-8 text, so it can be cut anywhere.
 
     Callers must consume each value, by `value`, `members` or `items`, before advancing. All calls raise Unavailable if the
-    text is cut or no JSON, Rejected for a value larger than PIECE_BYTES, and what `chunks` raises, but only after all that came
-    whole. `computing` is entered for each parse.
+    text is cut or not JSON, Rejected for a value larger than PIECE_BYTES, and what `chunks` raises, but return all complete
+    values first. `computing` is entered for each parse.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class JsonText:
         self._fault: SourceError | None = None
 
     def next(self) -> str:
-        """The first character of what comes next; "" at the end."""
+        """Return the first character of the next value; "" at the end."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text):
@@ -64,7 +64,7 @@ class JsonText:
                 return ""
 
     def second(self) -> str:
-        """The first character behind the one that comes next. It is not consumed."""
+        """Return the second character of the next value, without white space between. It is not consumed."""
         wanted = 2
         while True:
             at = _SPACE.match(self._text, self._at + 1).end()  # type: ignore[union-attr]
@@ -80,7 +80,7 @@ class JsonText:
             raise self._cut()
 
     def members(self) -> Iterator[str]:
-        """The keys of an object; take each one's value before the next."""
+        """Yield the keys of an object. Consume the value of each key before the next."""
         self._expect("{")
         first = True
         while self.next() != "}":
@@ -95,7 +95,7 @@ class JsonText:
         self._at += 1
 
     def items(self) -> Iterator[list[Any] | None]:
-        """The elements of an array: several that were parsed together, or None for one that the caller has to take."""
+        """Yield the elements of an array: lists of parsed elements, or None for an element that the caller must consume."""
         self._expect("[")
         first = together = True
         separator = ","
@@ -118,7 +118,7 @@ class JsonText:
         self._at += 1
 
     def batches(self) -> Iterator[list[Any]]:
-        """The elements of an array whose elements are small: several at a time, all parsed."""
+        """Yield the elements of an array of small elements, several at a time, all parsed."""
         singles: list[Any] = []
         for found in self.items():
             if found is None:
@@ -132,7 +132,7 @@ class JsonText:
             yield singles
 
     def value(self) -> Any:
-        """What comes next, whole."""
+        """Parse and return the next value."""
         if self.next() not in _VALUE or not self.next():
             raise self._cut()
         wanted = 4096
@@ -153,7 +153,7 @@ class JsonText:
         return value
 
     def _end_of_value(self, wanted: int) -> int | None:
-        """Where the next value ends, if it is within as many characters as are wanted."""
+        """Return where the next value ends; None if that is not within the next `wanted` characters."""
         limit = self._at + wanted
         head = self._text[self._at : limit]
         try:
@@ -168,7 +168,7 @@ class JsonText:
         return None if goes_on else self._at + length
 
     def _together(self, separator: str) -> list[Any] | None:
-        """As many of the next elements as make a piece; None if no end is in sight. Raises ValueError for a wrong guess."""
+        """Parse the next elements, about a piece; None if no element ends in it. Raises ValueError for a wrong cut."""
         self._fill(PIECE_BYTES)
         begin = self._text[self._at]
         if begin not in _ENDS:
@@ -185,7 +185,7 @@ class JsonText:
         return None if meeting < 0 else self._parsed_up_to(meeting + 1)
 
     def _parsed_up_to(self, end: int) -> list[Any]:
-        """The elements that end there, consumed. Raises ValueError if none does."""
+        """Parse and consume the elements up to `end`. Raises ValueError if no element ends there."""
         try:
             with self._computing():
                 found: list[Any] = _parse(f"[{self._text[self._at : end]}]")
@@ -208,7 +208,7 @@ class JsonText:
         self._at += 1
 
     def _fill(self, wanted: int) -> bool:
-        """Read until so many characters lie ahead; False if the text ends before. A fault of the chunks ends it."""
+        """Read until `wanted` characters are available; False if the text ends before. An error of `chunks` ends the text."""
         size = len(self._text) - self._at
         if size >= wanted:
             return True
@@ -232,7 +232,7 @@ class JsonText:
 
 
 def _parse(text: str) -> Any:
-    """JSON, also with half a surrogate pair or NaN, which only the standard parser takes.
+    """Parse JSON, also with half a surrogate pair or NaN, which only the standard parser accepts.
 
     Raises ValueError, and RecursionError if it is nested too deep.
     """

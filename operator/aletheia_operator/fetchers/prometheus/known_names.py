@@ -11,15 +11,15 @@ from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.text.nearest import SIMILARITY, likely, nearest
 
 MAX_SELECTORS = 5
-"""Selectors of one query that are looked up."""
+"""Most selectors of one query that are looked up."""
 MAX_NAMES = 20_000
-"""Names of metrics that are compared."""
+"""Most names of metrics that are compared."""
 NAMES_PER_TURN = 500
-"""Names that are compared in one go, which takes some milliseconds."""
+"""Names that are compared without a break, which takes some milliseconds."""
 LABEL_SIMILARITY = 0.5
-"""Least similarity of a near label, of 1. A metric has few labels, so a looser match is still useful."""
+"""Lowest similarity (0 to 1) of a suggested label. A metric has few labels, so a looser match is still useful."""
 MAX_LABELS = 10
-"""Labels that are named if none is near."""
+"""Most labels to name if none is similar."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Names:
         return f"metric {metric} has no label {unknown}" + (f"; it has {near}" if near else "")
 
     def _nearest(self, metric: str) -> str:
-        """Say which metrics have a similar name; '' if none has."""
+        """Return which metrics have a similar name, as part of a message; '' if none has."""
         try:
             names = self.client.metric_names(Selector("", self._forced).text() if self._forced else None, self.window)
         except SourceError:

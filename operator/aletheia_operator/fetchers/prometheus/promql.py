@@ -18,7 +18,7 @@ Kind = Literal["vector", "scalar", "string", "matrix"]
 
 
 class NotUnderstood(ValueError):
-    """The query is not PromQL, or uses PromQL that is not known here. The message says where."""
+    """The query is not PromQL, or uses syntax that the parser does not know. The message says where."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Selector:
 
     @property
     def metric(self) -> str | None:
-        """The metric that it names; None if it names none, or several by a pattern."""
+        """Return the metric that it names; None if it names none, or several by a pattern."""
         names = [
             matcher.value.decode("utf-8", "replace")
             for matcher in self.matchers
@@ -69,7 +69,7 @@ class Query:
 
     @property
     def is_selector(self) -> bool:
-        """Whether the query is one selector and nothing else."""
+        """Return whether the query is one selector and nothing else."""
         return len(self.tokens) == 1 and self.selectors != []
 
     def text(self, *forced: Matcher) -> str:
@@ -122,10 +122,10 @@ def _escaped(match: re.Match[str]) -> bytes:
     code = int(octal, 8) if octal else int(byte or short or long, 16)
     if octal or byte:
         if code > 0xFF:
-            raise NotUnderstood(f"{match[0]} is no byte")
+            raise NotUnderstood(f"{match[0]} is not a byte")
         return bytes([code])
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        raise NotUnderstood(f"{match[0]} is no character")
+        raise NotUnderstood(f"{match[0]} is not a character")
     return chr(code).encode()
 
 

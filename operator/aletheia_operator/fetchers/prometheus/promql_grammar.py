@@ -1,8 +1,8 @@
 """Parses PromQL as far as its selectors: which tokens of a query read series. Pure, and linear in the query's length.
 
 Follows Prometheus' lexer and grammar (https://github.com/prometheus/prometheus/blob/main/promql/parser: lex.go,
-generated_parser.y), up to version 3.9 with its experimental parts. It is strict: unknown syntax is refused. It finds what reads
-series, and leaves types, precedence and numbers of arguments to the server.
+generated_parser.y), up to version 3.9 with its experimental parts. It is strict: unknown syntax is refused. It finds the
+selectors, and leaves the check of types, precedence and numbers of arguments to the server.
 
 promql-parser, a library, was used before. It refuses or changes valid queries (`1_000`, `@ -1`, back quotes), prints strings
 without escapes, and its walk takes cubic time.
@@ -29,7 +29,7 @@ _FUNCTION_NAMES = """
     timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time vector year
 """
 FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-"""All functions but `info`, which reads series that no selector names."""
+"""All functions except `info`, which reads series that no selector names."""
 _SCALAR_FUNCTIONS = frozenset({"scalar", "time", "pi"})
 _NO_METRICS = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
 _WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
@@ -152,7 +152,7 @@ class _Selectors(_Tokens):
 
 
 class _Parser(_Selectors):
-    """The grammar of expressions. Each method takes the tokens of what its name says."""
+    """The grammar of expressions. Each method takes the tokens of the construct that it is named after."""
 
     def parse(self) -> Query:
         self.advance()
@@ -210,7 +210,7 @@ class _Parser(_Selectors):
             return "vector"
         if self.is_symbol("("):
             if word not in FUNCTIONS:
-                why = "reads series that no selector names" if word == "info" else "is not a function that is known"
+                why = "reads series that no selector names" if word == "info" else "is not a known function"
                 raise NotUnderstood(f"{word[:40]}() {why}")
             self.query.tokens.append(word)
             self.arguments()

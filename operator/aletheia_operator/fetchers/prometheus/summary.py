@@ -13,9 +13,9 @@ LEVEL_DEVIATIONS = 3.0
 LEVEL_SHARE = 0.1
 MAX_COMPARED_SERIES = 1_000
 MAX_COMPARED_SAMPLES = 4_000_000
-"""Samples of all compared series together, window and baseline."""
+"""Most samples to compare, of all series of the window and the baseline together."""
 MAX_SORTED = 20_000
-"""Samples that are sorted in one call, which holds the interpreter's lock."""
+"""Most samples to sort in one call, which holds the interpreter's lock."""
 METHOD = (
     f"level: median; changed where it differs from the baseline's by more than {LEVEL_DEVIATIONS:g} x 1.4826 x the baseline's"
     f" median absolute deviation and by more than {LEVEL_SHARE:.0%} of the baseline's level; spike: two samples in a row over"
@@ -56,9 +56,9 @@ class Peak:
 
 
 def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callable[[bytes], Samples]) -> str:
-    """Say, for example: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
+    """Summarise in one line, for example: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
 
-    `peaks`: of the samples, and of the extremes between them. A spike is searched in the series of the first peak.
+    `peaks`: highest values of the samples, and of the extremes between them. A spike is searched in the first peak's series.
     """
     text = f"{title}: {series} series"
     if any(peak.strange for peak in peaks):  # of a server with an unusual format: the evidence is kept unchanged
@@ -146,7 +146,9 @@ def _change(
 
 
 def describe(changes: Sequence[Change], offset: str) -> str:
-    """Say, for example: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1 (before: 0)."""
+    """Describe the changes, for example: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1
+    (before: 0).
+    """
     if not changes:
         return f"against {offset} before: no series to compare"
     changed = [change for change in changes if change.changed]

@@ -241,7 +241,7 @@ def parse_templates(document: Any) -> dict[str, tuple[Convention, ...]]:
     templates = {}
     for name, conventions in document.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"metric templates: {name!r} is no name: lower-case letters, digits and _")
+            raise ValueError(f"metric templates: {name!r} is not a name: use lower-case letters, digits and _")
         if name in TEMPLATES:
             raise ValueError(f"metric templates: {name} is built in; choose another name")
         if not isinstance(conventions, list) or not conventions:
@@ -253,14 +253,14 @@ def parse_templates(document: Any) -> dict[str, tuple[Convention, ...]]:
 def _parse_convention(template: str, document: Any) -> Convention:
     known = {"name", "promql", "serviceLabel"}
     if not isinstance(document, dict) or not {"name", "promql"} <= set(document) <= known:
-        raise ValueError(f"metric templates: a convention of {template} has name, promql and, where wanted, serviceLabel")
+        raise ValueError(f"metric templates: a convention of {template} must have name, promql and optionally serviceLabel")
     promql = str(document["promql"])
     if not Template(promql).is_valid():
-        raise ValueError(f"metric templates: {template}: write $$ for a $ that is no parameter")
+        raise ValueError(f"metric templates: {template}: write $$ for a $ that does not begin a parameter")
     _check_places(template, promql)
     service_label = str(document.get("serviceLabel", "service"))
     if not _LABEL.fullmatch(service_label):
-        raise ValueError(f"metric templates: {template}: serviceLabel {service_label!r} is no label name")
+        raise ValueError(f"metric templates: {template}: serviceLabel {service_label!r} is not a label name")
     return Convention(str(document["name"]), promql, service_label)
 
 
