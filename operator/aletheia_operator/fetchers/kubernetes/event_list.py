@@ -292,7 +292,3 @@ def times_of(event: Object) -> tuple[datetime, datetime, int]:
     last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or first
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
     return min(start, end), max(start, end), int(series.get("count") or event.get("count") or 1)
-
-
-def _order(event: Event) -> tuple[datetime, datetime, str]:
-    return event.first, event.last, event.name
