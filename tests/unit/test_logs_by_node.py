@@ -54,6 +54,8 @@ class Node:
     files: dict[str, bytes | Exception]
     hooks: Mapping[int, Callable[["Node"], None]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    """Where the open-ended reads began that are not of a whole file."""
     listings: int = 0
 
     def slot(self, address: str, namespace: str) -> Any:
@@ -65,6 +67,8 @@ class Node:
     @asynccontextmanager
     async def open(self, address: str, path: str, first: int | None = None, last: int | None = None) -> AsyncIterator[Answer]:
         self.asked.append(path)
+        if first is not None and last is None:
+            self.offsets.append(first)
         name = unquote(path.rpartition("/")[2])
         if not name:
             if (hook := self.hooks.get(self.listings)) is not None:
@@ -258,10 +262,13 @@ async def test_a_window_is_found_in_a_large_file_whatever_a_single_line_is_stamp
         if number % 50 == 25:
             parts.append(b"2026-11-22T01:00:00.000000000Z stdout F stray\n")
             parts.append(b"2026-11-22T23:00:00.000000000Z stdout F stray\n")
-    node = Node({"0.log": b"".join(parts)})
+    content = b"".join(parts)
+    node = Node({"0.log": content})
     document = await fetch(node, status(started="2026-11-22T10:00:00Z"))
     found = [entry["line"] for entry in await entries_of(document)]
     assert found == [f"line {number}" for number in range(1000, 1800)]
+    (offset,) = node.offsets
+    assert 0 <= content.index(b"T11:") - offset < 4 * 2048, "little is read that lies before the window"
 
 
 async def test_a_line_of_the_window_before_many_older_ones_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,9 +266,8 @@ def _span(span: dict[str, Any], resource: dict[str, str]) -> Span:
     tags |= attributes
     if failing:
         tags["error"] = "true"
-    kind = span.get("kind")
-    if isinstance(kind, int) and 0 < kind < len(_KINDS):
-        tags["span.kind"] = _KINDS[kind]
+    if kind := _kind(span.get("kind")):
+        tags["span.kind"] = kind
     return Span(
         service=resource.get("service.name", ""),
         operation=str(span.get("name", "")),
@@ -277,6 +276,14 @@ def _span(span: dict[str, Any], resource: dict[str, str]) -> Span:
         failing=failing,
         tags=tags,
     )
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a span as v1 spells it; '' if it has none. `value`: its number or its name in OTLP."""
+    if isinstance(value, str):
+        name = value.removeprefix("SPAN_KIND_").lower()
+        return name if name in _KINDS else ""
+    return _KINDS[value] if isinstance(value, int) and 0 < value < len(_KINDS) else ""
 
 
 def _nanoseconds(value: Any) -> int | None:
