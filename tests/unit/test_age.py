@@ -243,15 +243,22 @@ def test_a_hostile_work_factor_is_refused(factor: str) -> None:
         age.unlock(hostile, "correct horse")
 
 
-def test_errors_of_the_disk_come_out_as_they_are() -> None:
-    """ENOSPC while a file is sealed is an OSError with its number, not the library's words."""
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("x"), KeyboardInterrupt()], ids=repr)
+def test_errors_of_the_disk_come_out_as_they_are(error: BaseException) -> None:
+    """ENOSPC while a file is sealed is an OSError with its number, not the library's words; so is a fault of a read."""
 
-    def full(block: bytes) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(*_: object) -> int:
+        raise error
 
-    with pytest.raises(OSError, match="No space left") as caught:
-        age.encrypt([PLAIN], full, [age.new_identity()[1]])
-    assert caught.value.errno == 28
+    def broken() -> Iterator[bytes]:
+        yield PLAIN
+        fail()
+
+    recipients = [age.new_identity()[1]]
+    for plain, write in (([PLAIN], fail), (broken(), lambda block: len(block))):
+        with pytest.raises(type(error)) as caught:
+            age.encrypt(plain, write, recipients)
+        assert caught.value is error
 
 
 def bech32(payload: bytes) -> str:

@@ -240,6 +240,20 @@ async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.
     await parsers.close()
 
 
+async def test_a_worker_whose_reader_is_cancelled_is_killed(tmp_path: Path) -> None:
+    """As when the event loop ends: it does not go on alone, though it is busy."""
+    parsers = Parsers(processes=1)
+    run = await parsers.open(make_order(tmp_path))
+    worker = run._worker
+    os.kill(worker.pid, signal.SIGSTOP)  # so that it does not see that its socket is closed
+    worker._reader.cancel()
+    await asyncio.wait({worker._reader})
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await asyncio.to_thread(worker._process.wait)
+    run.close()
+    await parsers.close()
+
+
 async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
     """Each gets its own back."""
 

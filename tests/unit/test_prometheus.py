@@ -211,6 +211,29 @@ def test_chunks_of_a_grid_hold_each_moment_once(start: int, seconds: int, step: 
     assert all((chunk.end - chunk.start) // step < 11_000 for chunk in chunks)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "step", "moments"),
+    [
+        pytest.param("11:00:00", "11:00:45", 15, ["11:00:00", "11:00:15", "11:00:30", "11:00:45"], id="whole seconds"),
+        pytest.param("11:00:00.5", "11:00:45", 15, ["11:00:15", "11:00:30", "11:00:45"], id="a start within a second"),
+        pytest.param("11:00:00", "11:00:45.9", 15, ["11:00:00", "11:00:15", "11:00:30", "11:00:45"], id="an end within one"),
+        pytest.param("11:00:00", "11:00:14.999999", 15, ["11:00:00", "11:00:15"], id="an end just before a second"),
+        pytest.param("11:00:00", "11:00:14", 15, ["11:00:14"], id="a window shorter than a step"),
+        pytest.param("11:00:00", "11:00:00", 15, ["11:00:00"], id="a window without length"),
+        pytest.param("11:00:00.2", "11:00:00.8", 15, ["11:00:00"], id="a window within a second"),
+    ],
+)
+def test_moments_of_a_grid_lie_in_the_window(start: str, end: str, step: int, moments: list[str]) -> None:
+    """Up to its last second, and none before its start unless no second lies in it; `before` shifts them all alike."""
+    grid = Grid.of(make_window(f"2026-11-22T{start}+00:00", f"2026-11-22T{end}+00:00"), step)
+    found = [time.strftime("%H:%M:%S", time.gmtime(moment)) for moment in range(grid.start, grid.end + 1, grid.step)]
+    assert found == moments
+    assert grid.points == len(moments)
+    earlier = grid.before(60)
+    assert (earlier.start, earlier.end, earlier.step) == (grid.start - 60, grid.end - 60, step)
+    assert list(Grid(0, 45, 15).chunks(2)) == [Grid(0, 15, 15), Grid(30, 45, 15)]
+
+
 def events(series: dict[str, Any]) -> list[Event]:
     samples = [Samples(kind, found) for kind, found in series.items() if kind != "metric"]
     return [*samples, EndOfSeries(series["metric"])]

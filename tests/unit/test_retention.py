@@ -483,3 +483,18 @@ def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:
     assert rig.there() == {busy}
     rig.sweep()
     assert rig.there() == set()
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    """Half-made and half-removed sessions go with a pass, but none that a process is working on."""
+    rig = Rig(tmp_path, "a")
+    left, busy = (rig.layout.sessions / f".new-{name}" for name in ("removed-INC-0001", "uid-b"))
+    for directory in (left, busy):
+        (directory / "data").mkdir(parents=True)
+        (directory / "data" / "half").write_text("x")
+    with locked(busy):
+        rig.sweep()
+        assert (left.exists(), busy.exists()) == (False, True)
+    rig.sweep()
+    assert not busy.exists()
+    assert rig.there() == {"a"}
