@@ -184,8 +184,12 @@ def test_the_oldest_event_of_the_server_is_remembered() -> None:
 def test_what_concerns_nobody_is_dropped() -> None:
     """An event stays for its object or for its related one; what is dropped gives its room back."""
     events = Events(WINDOW)
-    for name, related in (("web-0", None), ("web-1", {"kind": "Node", "name": "n1"}), ("web-2", None)):
-        events.add(an_event(name, "Killing", **({"related": related} if related else {})), sure=False)
+    for event in (
+        an_event("web-0", "Killing"),
+        an_event("web-1", "Killing", related={"kind": "Node", "name": "n1"}),
+        an_event("web-2", "Killing"),
+    ):
+        events.add(event, sure=False)
     events.keep({("Pod", "web-0"), ("Node", "n1")})
     assert [event.name for event in events.of_kind("Pod")] == ["web-0", "web-1"]
     assert events._size_bytes == sum(event.size_bytes for event in events.of_kind("Pod"))

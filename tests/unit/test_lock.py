@@ -1,11 +1,11 @@
 """The lock of a session's directory: one process at a time, and never one of a directory that is gone."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from aletheia_operator.session import lock as module
 from aletheia_operator.session.lock import SessionBusy, lock_directory, locked, unlock
 
 
@@ -47,17 +47,17 @@ def test_a_directory_that_is_moved_before_the_lock_was_had(
     directory: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is not the session any more; nothing stays open or locked."""
-    before, real = descriptors(), module.fcntl.flock
+    before, real = descriptors(), fcntl.flock
 
     def flock(descriptor: int, operation: int) -> None:
-        if operation & module.fcntl.LOCK_EX:
+        if operation & fcntl.LOCK_EX:
             directory.rename(directory.with_name("moved"))
             if replaced:
                 directory.mkdir()
         real(descriptor, operation)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.fcntl, "flock", flock)
+        patch.setattr(fcntl, "flock", flock)
         with pytest.raises(FileNotFoundError):
             lock_directory(directory)
     assert descriptors() == before

@@ -41,7 +41,8 @@ async def captured(
         fetcher = KubernetesObjectsFetcher()
         (question,) = (await fetcher.plan(spec, sources)).questions
         async for document in fetcher.fetch(question, sources):
-            entries = [orjson.loads(orjson.dumps(entry)) async for batch in document.batches for entry in batch]
+            batches = [cast("list[Any]", batch) async for batch in document.batches]
+            entries = [orjson.loads(orjson.dumps(entry)) for batch in batches for entry in batch]
             names = [f"{one['kind']}/{one['metadata']['name']}" for one in entries]
             found[document.target or ""] = document, names, entries
     return found
