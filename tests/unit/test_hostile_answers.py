@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.fetchers.base import Fetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
@@ -57,8 +58,10 @@ SOURCES = {
         "]}}",
         {},
     ),
-    "jaeger v1": Source(JaegerFetcher(), TRACES, '{"data":[', TRACE, '],"errors":null}', {"api": "v1"}),
-    "jaeger v3": Source(JaegerFetcher(), TRACES, '{"result":{"resourceSpans":[', SPANS, "]}}", {"api": "v3"}),
+    "jaeger v1": Source(JaegerFetcher(), TRACES, '{"data":[', TRACE, '],"errors":null}', {"options": JaegerOptions(api="v1")}),
+    "jaeger v3": Source(
+        JaegerFetcher(), TRACES, '{"result":{"resourceSpans":[', SPANS, "]}}", {"options": JaegerOptions(api="v3")}
+    ),
     "loki": Source(
         LokiFetcher(),
         {"queries": [{"type": "loki", "query": '{a="b"}'}]},

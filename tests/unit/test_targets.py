@@ -183,6 +183,7 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
         "via": {"container/app (run 0)": "api", "container/proxy (run 0)": "api"},
         "kept": {"ERROR": 1, "none": 2},
         "dropped": {},
+        "runs": [{"container": "app", "run": 0}, {"container": "proxy", "run": 0}],
     }
     assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
         ("pod/web-0 container/late", GapReason.CONTAINER_NOT_STARTED)
