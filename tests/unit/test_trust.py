@@ -1,5 +1,6 @@
 """What is captured where the admission policy is missing, or younger than the Investigation."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -74,3 +75,37 @@ async def test_what_is_not_known_is_not_allowed() -> None:
     kubernetes = FakeKubernetes({f"{POLICIES}/checks": Unavailable("away")}).real()
     with pytest.raises(SourceError):
         await Trust(kubernetes, POLICY).refusal(body())
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [("11:00:00", [5.0]), ("11:00:03", [2.0]), ("11:00:05", [0.0]), ("12:00:00", [0.0]), ("10:00:00", [5.0])],
+)
+async def test_the_operator_waits_for_a_new_policy(now: str, seconds: list[float]) -> None:
+    """When it starts, until the policy applies everywhere; never longer, whatever its clock says."""
+    slept: list[float] = []
+
+    async def sleep(duration: float) -> None:
+        slept.append(duration)
+
+    await Trust(cluster(), POLICY).wait_for_policy(datetime.fromisoformat(f"2026-11-22T{now}+00:00"), sleep)
+    assert slept == seconds
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "rights"),
+    [
+        (FakeKubernetes().real(), Rights()),
+        (cluster(), Rights(creator_policy="checks", trust_creators=True)),
+        (cluster(policy=None), POLICY),
+        (FakeKubernetes({f"{POLICIES}/checks": Unavailable("away")}).real(), POLICY),
+    ],
+    ids=["none is required", "creators are trusted", "it is missing", "it cannot be looked up"],
+)
+async def test_the_operator_waits_for_no_policy(kubernetes: Any, rights: Rights) -> None:
+    """It starts at once, and decides for each Investigation."""
+
+    async def sleep(duration: float) -> None:
+        raise AssertionError
+
+    await Trust(kubernetes, rights).wait_for_policy(datetime.fromisoformat("2026-11-22T11:00:00+00:00"), sleep)

@@ -102,6 +102,7 @@ class _Handlers:
             self._kubernetes = await kubernetes.connect(self.settings.scope.kubeconfig)
         except Exception as e:
             raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
+        self._trust = Trust(self._kubernetes, self.settings.rights)
         await self._served()
         if self.settings.node_logs.enabled:
             self._kubelets = Kubelets(self._kubernetes, self.settings.node_logs.certificate_authority)
@@ -117,6 +118,7 @@ class _Handlers:
             budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
             operator_namespace=self.settings.scope.operator_namespace,
         )
+        await self._trust.wait_for_policy(tools.now())
         self.events = Events(self._kubernetes, tools.now)
         self.supervisor = Supervisor(self._shared(tools))
         self.sweeper = Sweeper(
@@ -137,7 +139,7 @@ class _Handlers:
             tools=tools,
             emit=self.events.emit,
             slots=FairSlots(limits.max_investigations, limits.namespace_investigations),
-            trust=Trust(self._kubernetes, self.settings.rights),
+            trust=self._trust,
             identity=OperatorIdentity(tools.layout, self.settings.scope.identity),
             max_timeout_seconds=limits.max_timeout_seconds,
             log_text=self.settings.privacy.log_text_in_status,

@@ -6,7 +6,9 @@ An Investigation does not say who created it, so the operator cannot ask again: 
 stood when the Investigation was created. All three times are the API server's, so no tenant can forge them.
 """
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +17,8 @@ from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.settings import Rights
+
+log = logging.getLogger(__name__)
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
@@ -50,6 +54,22 @@ class Trust:
         if account is None:
             return Refusal(ConditionReason.CREATOR_NOT_CHECKED, message)
         return Refusal(ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED, f"spec.serviceAccountName {account}: {message}")
+
+    async def wait_for_policy(self, now: datetime, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Wait until a policy that was just created applies everywhere, so that a healthy operator refuses nothing new.
+
+        Returns at once if no policy is required or found, or if the API server does not answer.
+        """
+        if self.rights.creator_policy is None or self.rights.trust_creators:
+            return
+        try:
+            since = await self._since(self.rights.creator_policy)
+        except SourceError as e:
+            log.warning("the admission policy %s cannot be looked up: %s", self.rights.creator_policy, e.message)
+            return
+        if since is not None:
+            left = min(since + POLICY_DELAY - now, POLICY_DELAY)  # the two clocks may differ
+            await sleep(max(0.0, left.total_seconds()))
 
     async def _unchecked(self, account: str | None, created: datetime) -> str | None:
         """Say why the creator was not checked; None if they were, or if an admin wants no check.
