@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.fetchers.loki import PAGE_ENTRIES, LokiFetcher
 from tests.cluster import servers
@@ -54,6 +55,21 @@ def test_every_line_once(loki: servers.Loki, start: int) -> None:
     assert times == sorted(times)
     assert times[0].endswith(".000000005Z")
     assert fetched.documents[0].findings.summary == f"{2 * LINES} logs"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['{namespace="shop"} |= "line"', '{pod=~".+"} # }', '{namespace=~".+"} | line_format `{{.a}}`', '{namespace="flood"}'],
+)
+def test_a_confined_query_finds_lines_of_its_namespace_alone(loki: servers.Loki, start: int, query: str) -> None:
+    """The server takes the query with the matcher in it; streams of another namespace of the same tenant stay out."""
+    options = LokiOptions(namespace_label="namespace")
+    source = endpoint(loki.url, credentials=Credentials((("X-Scope-OrgID", "shop"),)), options=options)
+    request = {"type": "loki", "query": query, "limit": 50}
+    fetched = fetch(LokiFetcher(), source, window(start, start + 60), queries=[request])
+    assert set(reasons(fetched.missing)) <= {"BudgetExceeded"}
+    assert all(entry["labels"]["namespace"] == "shop" for entry in fetched.entries[0])
+    assert bool(fetched.entries[0]) == ("flood" not in query)
 
 
 def test_the_limit_is_said(loki: servers.Loki, start: int) -> None:

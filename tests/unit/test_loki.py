@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.loki import LokiFetcher, pages
 from aletheia_operator.fetchers.loki.labels import matchers_of
@@ -76,7 +77,7 @@ class One:
 async def ask(loopback: Loopback, answer: Answer, **query: Any) -> tuple[Document, list[Any]]:
     """The document of one query, and its entries as far as they came."""
     loopback.answers = [answer]
-    settings = {"max_response_bytes": query.pop("max_response_bytes", 2**25)}
+    settings = {"max_response_bytes": query.pop("max_response_bytes", 2**25), "options": query.pop("options", None)}
     sources = make_sources(data_sources=One(loopback.endpoint(**settings)))
     request = {"type": "loki", "query": '{app="shop"}', **query}
     (question,) = (await LokiFetcher().plan(InvestigationSpec.model_validate({"queries": [request]}), sources)).questions
@@ -280,6 +281,22 @@ async def test_labels_are_not_asked_for_when_there_are_lines(loopback: Loopback)
     """The query was understood."""
     await ask(loopback, Server([(1, "a", "x")]), query='{ap="shp"}')
     assert not any("/label" in path for path in loopback.requests)
+
+
+async def test_a_confined_query_is_the_only_thing_that_is_asked(loopback: Loopback) -> None:
+    """With the namespace in its selector; names of labels are those of all namespaces, and are not listed."""
+    server = Server([], names={"app": ["of-another-namespace"]})
+    document, _ = await ask(loopback, server, query='{ap="x"} |= "y"', options=LokiOptions(namespace_label="ns"))
+    assert loopback.queries()[-1]["query"] == document.metadata["query"] == '{ap="x",ns="shop"} |= "y"'
+    assert not any("/label" in path for path in loopback.requests)
+    assert document.findings.missing == []
+
+
+async def test_a_query_that_cannot_be_confined_is_not_sent(loopback: Loopback) -> None:
+    """It is an error that becomes a gap."""
+    with pytest.raises(Rejected, match="cannot be confined safely"):
+        await ask(loopback, Server([]), query='rate({a="b"}[1m])', options=LokiOptions(namespace_label="ns"))
+    assert loopback.requests == []
 
 
 async def test_labels_that_cannot_be_listed_are_no_gap(loopback: Loopback) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from aletheia_operator.api.source_types.base import SourceType
 from aletheia_operator.api.source_types.jaeger import JaegerOptions
+from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.api.source_types.s3 import S3Options
 
 SOURCE_TYPES: tuple[SourceType, ...] = (
     SourceType("prometheus", asked_by="metrics", options=PrometheusOptions),
     SourceType("jaeger", asked_by="traces", options=JaegerOptions),
-    SourceType("loki", asked_by="queries", query="LogQL that selects log lines"),
+    SourceType("loki", asked_by="queries", options=LokiOptions, query="LogQL that selects log lines"),
     SourceType("s3", asked_by="session.upload", options=S3Options, has_fetcher=False),
 )
 

@@ -7,11 +7,13 @@ from contextlib import aclosing
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.requests import QueryRequest
+from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, plan_queries
 from aletheia_operator.fetchers.loki.answer import Line, Page
 from aletheia_operator.fetchers.loki.labels import unknown_labels
+from aletheia_operator.fetchers.loki.logql import confine
 from aletheia_operator.fetchers.loki.pages import Pages
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.levels import LevelCount
@@ -41,14 +43,17 @@ class LokiFetcher:
         request = QueryRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
         limit = request.limit or DEFAULT_LIMIT
+        label, query = endpoint.options_of(LokiOptions).namespace_label, request.query
+        if label is not None:
+            query = confine(query, label, sources.namespace)
         start, end = to_nanoseconds(sources.window.start), sources.window.end_nanoseconds + 1
         findings = Findings()
-        pages = Pages(sources.http, endpoint, sources.scratch, request.query, start, end, question.target, findings)
+        pages = Pages(sources.http, endpoint, sources.scratch, query, start, end, question.target, findings)
         yield Document(
             category="logs",
             source="loki",
             name=("loki", request.query),
-            metadata={"query": request.query, "limit": limit, "data_source": endpoint.name},
+            metadata={"query": query, "limit": limit, "data_source": endpoint.name},
             batches=_entries(pages, limit),
             findings=findings,
         )
@@ -78,7 +83,7 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
                     return
                 if page.broken is not None:
                     raise page.broken
-        if not levels.lines:
+        if not levels.lines and pages.endpoint.options_of(LokiOptions).namespace_label is None:  # names are of all namespaces
             unknown = await unknown_labels(pages.http, pages.endpoint, pages.query, start, pages.end)
             pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, message) for message in unknown]
     finally:

@@ -10,11 +10,12 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_POINTS_PER_SERIES, Grid
-from aletheia_operator.fetchers.prometheus.promql import NotUnderstood, pin
+from aletheia_operator.fetchers.prometheus.promql import pin
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.fetchers.prometheus.series_store import SeriesStore
 from aletheia_operator.fetchers.prometheus.stream import MAX_REMARKS, SeriesStream, infos_of, warnings_of
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.go_strings import NotUnderstood
 
 CHUNK_ATTEMPTS = 2
 MAX_SUBQUERY_CHUNKS = 40
