@@ -13,6 +13,7 @@ from aletheia_operator.findings.finding import Subject
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.timestamps import format_time
 
+LASTING_SECONDS = 300.0
 _GENERATED = ("ReplicaSet", "Job", "DaemonSet", "StatefulSet", "ReplicationController")
 
 
@@ -70,6 +71,43 @@ class Case:
             made_by = next((one for one in self._named if subject.name.startswith(f"{one.name}-")), None)
             return made_by or subject
         return subject
+
+    def is_healthy(self, subject: Subject) -> bool:
+        """Return whether a pod, or every pod of a workload, is healthy. False if it is not known."""
+        objects = self.evidence.objects
+        if subject.kind == "Pod":
+            return subject.name in objects.healthy
+        pods = self._pods_of.get(subject, ())
+        return bool(pods) and all(pod in objects.healthy for pod in pods)
+
+    def healthy_pods(self, subject: Subject) -> tuple[int, int]:
+        """Return how many pods of a workload are healthy, and of how many."""
+        pods = self._pods_of.get(subject, ())
+        return sum(pod in self.evidence.objects.healthy for pod in pods), len(pods)
+
+    @cached_property
+    def _pods_of(self) -> Mapping[Subject, list[str]]:
+        found: dict[Subject, list[str]] = defaultdict(list)
+        for pod, workload in self.evidence.objects.pods.items():
+            found[workload.subject or Subject("Pod", pod)].append(pod)
+        return found
+
+    @cached_property
+    def crashed(self) -> set[Subject]:
+        """Return the workloads with a container that ended with an error, or is being restarted."""
+        found = set()
+        for fact, pod in self.pods():
+            for _, status, _ in containers_of(pod):
+                state = status.get("state") or {}
+                ends = (state.get("terminated") or {}).get("exitCode"), (status.get("lastState") or {}).get("terminated")
+                if any(ends) or status.get("restartCount"):
+                    found.add(fact.workload.subject or Subject("Pod", fact.name))
+        return found
+
+    def lasts(self, event: Event) -> bool:
+        """Return whether an event was still repeated near the end of the window."""
+        left = seconds_between(event.last, self.end)
+        return left is not None and left <= LASTING_SECONDS
 
     def workload_of_pod(self, pod: str) -> Subject:
         return self.workload(Subject("Pod", pod))

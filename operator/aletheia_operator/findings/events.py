@@ -17,7 +17,7 @@ TELLING = frozenset({
     "ScalingReplicaSet", "SuccessfulRescale", "NodeNotReady", "NodeReady", "Killing", "Evicted", "Preempted",
     "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "BackOff", "TooManyMissedTimes", "MissSchedule",
     "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
-    "NodeHasInsufficientMemory", "NodeHasInsufficientPID",
+    "NodeHasInsufficientMemory", "NodeHasInsufficientPID", "JobAlreadyActive", "NoPods", "SuccessfulCreate",
 })  # fmt: skip
 """Reasons of events that are no warnings and that rules read."""
 

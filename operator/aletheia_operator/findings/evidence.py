@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.metrics import MetricFacts, MetricReader
 from aletheia_operator.findings.objects import ObjectFacts, ObjectReader
+from aletheia_operator.findings.traces import TraceFacts, TraceReader
 from aletheia_operator.text.batches import Encoded
 
 
@@ -43,6 +45,8 @@ class Evidence:
     objects: ObjectFacts = field(default_factory=ObjectFacts)
     events: EventFacts = field(default_factory=EventFacts)
     logs: LogFacts = field(default_factory=LogFacts)
+    metrics: MetricFacts = field(default_factory=MetricFacts)
+    traces: TraceFacts = field(default_factory=TraceFacts)
     seen: Counter[str] = field(default_factory=Counter)
     """Number of entries by category."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,5 +65,9 @@ class Evidence:
                 return EventReader(self.events, self.lock)
             case "kubernetes", "logs":
                 return LogReader(self.logs, self.lock, self.start, self.end)
+            case "prometheus", "metrics":
+                return MetricReader(self.metrics, self.lock)
+            case "jaeger", "traces":
+                return TraceReader(self.traces, self.lock)
             case _:
                 return None

@@ -52,6 +52,12 @@ class ObjectFacts:
     """Workload of each other object, by kind and name."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Node of each pod, by name."""
+    healthy: set[str] = field(default_factory=set)
+    """Names of the pods that are ready, or have done their work, and never restarted."""
+    labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of each pod, by name."""
+    addresses: dict[str, Subject] = field(default_factory=dict)
+    """Pods and Services by their address."""
     counts: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     size_bytes: int = 0
@@ -79,7 +85,7 @@ class ObjectReader:
         self._lock = lock
         self._artifact = Artifact()
         self._workload = Workload()
-        self._found: list[tuple[Fact, str]] = []
+        self._found: list[tuple[Fact, Object]] = []
         self._healthy = 0
         self._count = 0
 
@@ -92,13 +98,12 @@ class ObjectReader:
         for encoded in entries.block.split(SEPARATOR):
             item = orjson.loads(encoded)
             kind, name = str(item["kind"]), str(item["metadata"]["name"])
-            node = str((item.get("spec") or {}).get("nodeName") or "") if kind == "Pod" else ""
-            keep = True
-            if kind == "Pod" and is_healthy(item):
-                self._healthy += 1
-                keep = self._healthy <= HEALTHY_PODS
+            healthy = kind == "Pod" and is_healthy(item)
+            self._healthy += healthy
+            keep = not healthy or self._healthy <= HEALTHY_PODS
             link = Link(self._artifact, self._count)
-            self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), node))
+            little = _little(item, healthy)
+            self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
             self._count += 1
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
@@ -109,16 +114,33 @@ class ObjectReader:
         facts = self._facts
         with self._lock:
             facts.workloads.append(self._workload)
-            for fact, node in self._found:
+            for fact, little in self._found:
                 facts.counts[fact.kind] += 1
+                for address in little["addresses"]:
+                    facts.addresses[address] = Subject(fact.kind, fact.name)
                 if fact.kind == "Pod":
                     self._workload.pods += 1
                     facts.pods[fact.name] = self._workload
-                    facts.nodes[fact.name] = node
+                    facts.nodes[fact.name] = little["node"]
+                    facts.labels[fact.name] = little["labels"]
+                    if little["healthy"]:
+                        facts.healthy.add(fact.name)
                 elif self._workload.subject is not None:
                     facts.created.setdefault((fact.kind, fact.name), self._workload)
                 if fact.encoded:
                     facts.add(fact)
+
+
+def _little(item: Object, healthy: bool) -> Object:
+    """Return what is known of every object, also of those that are not kept."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    addresses: list[str] = []
+    if item["kind"] in ("Pod", "Service"):
+        addresses = [str(one) for one in (status.get("podIP"), spec.get("clusterIP")) if one and one != "None"]
+    if item["kind"] != "Pod":
+        return {"addresses": addresses}
+    labels = item["metadata"].get("labels") or {}
+    return {"addresses": addresses, "labels": labels, "node": str(spec.get("nodeName") or ""), "healthy": healthy}
 
 
 def is_healthy(pod: Object) -> bool:

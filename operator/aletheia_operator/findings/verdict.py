@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case, times
 from aletheia_operator.findings.evidence import Evidence
-from aletheia_operator.findings.finding import SEVERITIES, Finding
+from aletheia_operator.findings.finding import Finding
 from aletheia_operator.findings.ranking import ranked
 from aletheia_operator.findings.rules import RULES, Rule
+from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line
 
 log = logging.getLogger(__name__)
 
 MAX_HEADLINE = 160
 MAX_FINDINGS = 200
+MAX_CHANGES = 50
 SHOWN = 5
 """Findings that stand in the status."""
 
@@ -44,13 +47,17 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
         except Exception:
             log.exception("rule %s failed", rule.__name__)
             failed.append(rule.__name__)
-    ordered = ranked(found, {})
+    ordered = ranked(found, calls_of(case, Callees(case)))
     looked_at = looked_at_of(evidence)
-    left_out = max(0, len(ordered) - MAX_FINDINGS)
     return Verdict(
-        headline_of(ordered, evidence, looked_at, missing, failed), ordered[:MAX_FINDINGS], looked_at, failed=failed,
-        left_out=left_out,
-    )  # fmt: skip
+        headline=headline_of(ordered, evidence, looked_at, missing, failed),
+        findings=ordered[:MAX_FINDINGS],
+        looked_at=looked_at,
+        top_errors=top_errors(evidence.logs),
+        changes=changes_of(ordered, namespace),
+        failed=failed,
+        left_out=max(0, len(ordered) - MAX_FINDINGS),
+    )
 
 
 def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str, missing: int, failed: Sequence[str]) -> str:
@@ -77,6 +84,11 @@ def looked_at_of(evidence: Evidence) -> str:
     if logs.pods:
         errors = logs.levels["ERROR"] + logs.levels["FATAL"]
         parts += [f"{logs.lines:,} line{'' if logs.lines == 1 else 's'}", times(errors, "error")]
+    if queries := evidence.metrics.queries:
+        stepped = len(evidence.metrics.stepped)
+        parts.append(times(len(queries), "metric") + (f" ({stepped} not steady)" if stepped else " steady"))
+    if evidence.traces.traces:
+        parts.append(times(evidence.traces.traces, "trace"))
     if evidence.seen["events"]:
         parts.append(times(evidence.seen["events"], "event"))
     if evidence.seen["objects"]:
@@ -84,6 +96,7 @@ def looked_at_of(evidence: Evidence) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def most_severe(findings: Sequence[Finding]) -> str:
-    """Return the highest severity; `info` without findings."""
-    return min((one.severity for one in findings), key=SEVERITIES.index, default="info")
+def changes_of(findings: Sequence[Finding], namespace: str) -> list[dict[str, Any]]:
+    """Return what changed within the window, in order of time."""
+    changed = [one for one in findings if one.rule in ("Rollout", "Scaled", "ConfigChanged")]
+    return [one.to_json(namespace) for one in sorted(changed, key=lambda one: one.first_seen or "")[:MAX_CHANGES]]

@@ -1,0 +1,156 @@
+"""Facts about metrics: the level of each series at the window's beginning and end, its highest sample, and when it stepped."""
+
+import math
+import statistics
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.finding import Artifact, Link
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+
+MAX_SERIES = 500
+MAX_SERIES_BYTES = 1024 * 1024  # decoding holds the interpreter's lock
+MAX_SAMPLES = 600  # of a series that are looked at, evenly spaced
+LEAST_SAMPLES = 8
+DEVIATIONS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series. Levels are medians of its first and last quarter; `step`: Unix seconds of the largest lasting change."""
+
+    template: str
+    query: str
+    labels: Mapping[str, str]
+    samples: int
+    before: float
+    after: float
+    highest: float
+    highest_at: float
+    step: float | None
+    """None: it is steady."""
+    link: Link
+
+
+@dataclass
+class MetricFacts:
+    """All series."""
+
+    series: list[Series] = field(default_factory=list)
+    queries: set[str] = field(default_factory=set)
+    stepped: set[str] = field(default_factory=set)
+    """Queries with a series that is not steady."""
+    compared: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    """Of each query with a baseline, what changed against it."""
+    left_out: int = 0
+
+
+class MetricReader:
+    """Reads an artifact of data/metrics."""
+
+    def __init__(self, facts: MetricFacts, lock: threading.Lock) -> None:
+        self._facts = facts
+        self._lock = lock
+        self._artifact = Artifact()
+        self._template, self._query = "", ""
+        self._count = 0
+        self._found: list[Series] = []
+        self._skipped = False
+
+    def begin(self, metadata: Mapping[str, Any]) -> None:
+        self._template, self._query = str(metadata.get("template") or ""), str(metadata.get("query") or "")
+        self._skipped = "baseline_offset" in metadata or "step_seconds" not in metadata  # baselines and exemplars
+
+    def see(self, entries: Encoded) -> None:
+        if not entries.count or self._skipped:
+            return
+        for encoded in entries.block.split(SEPARATOR):
+            link = Link(self._artifact, self._count)
+            self._count += 1
+            if len(encoded) > MAX_SERIES_BYTES or len(self._found) >= MAX_SERIES:
+                with self._lock:
+                    self._facts.left_out += 1
+                continue
+            entry = orjson.loads(encoded)
+            if "over_step" not in entry and (found := self._series(entry, link)) is not None:
+                self._found.append(found)
+
+    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
+        self._artifact.path = path
+        if self._skipped:
+            return
+        facts = self._facts
+        with self._lock:
+            name = self._template or self._query
+            facts.queries.add(name)
+            facts.series += self._found[: max(0, MAX_SERIES - len(facts.series))]
+            if any(one.step is not None for one in self._found):
+                facts.stepped.add(name)
+            if (baseline := metadata.get("baseline")) and baseline.get("changed"):
+                facts.compared.append((name, baseline))
+
+    def _series(self, entry: Mapping[str, Any], link: Link) -> Series | None:
+        samples = finite(entry.get("values") or [])
+        if not samples:
+            return None
+        labels = {str(key): str(value)[:200] for key, value in (entry.get("metric") or {}).items()}
+        values = [value for _, value in samples]
+        quarter = max(1, len(values) // 4)
+        at, highest = max(samples, key=lambda sample: sample[1])
+        return Series(
+            template=self._template,
+            query=self._query[:200],
+            labels=labels,
+            samples=len(values),
+            before=statistics.median(values[:quarter]),
+            after=statistics.median(values[-quarter:]),
+            highest=highest,
+            highest_at=at,
+            step=step_of(samples),
+            link=link,
+        )
+
+
+def finite(values: Sequence[Any]) -> list[tuple[float, float]]:
+    """Return at most MAX_SAMPLES finite samples, evenly spaced; [] for samples of an unknown form."""
+    found = []
+    try:
+        for at, text in values[:: -(-len(values) // MAX_SAMPLES) or 1]:
+            value = float(text)
+            if math.isfinite(value):
+                found.append((float(at), value))
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return found
+
+
+def step_of(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Return when a series stepped to another level; None if it did not.
+
+    The split with the largest difference of means counts, if the medians on both sides differ by DEVIATIONS times the robust
+    standard deviation around them and by a fifth of the larger.
+    """
+    values = [value for _, value in samples]
+    number = len(values)
+    if number < LEAST_SAMPLES:
+        return None
+    total, left, best = sum(values), 0.0, (0.0, 0)
+    for split in range(1, number):
+        left += values[split - 1]
+        if 2 <= split <= number - 2:
+            gain = abs(left / split - (total - left) / (number - split)) * math.sqrt(split * (number - split))
+            best = max(best, (gain, split))
+    split = best[1]
+    if not split:
+        return None
+    before, after = statistics.median(values[:split]), statistics.median(values[split:])
+    spread = [abs(one - before) for one in values[:split]] + [abs(one - after) for one in values[split:]]
+    noise = 1.4826 * statistics.median(spread)
+    difference = abs(after - before)
+    if difference <= DEVIATIONS * noise or difference <= 0.2 * max(abs(before), abs(after)):
+        return None
+    return samples[split][0]

@@ -1,0 +1,75 @@
+"""Jobs that gave up or ran out of time, and CronJobs that missed their time."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier, times
+from aletheia_operator.findings.finding import Finding, Link, Subject
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 120
+_WORDS = {
+    "BackoffLimitExceeded": "gave up after its last retry",
+    "DeadlineExceeded": "ran out of time",
+    "PodFailurePolicy": "gave up, as its pod failure policy says",
+    "MaxFailedIndexesExceeded": "gave up: too many indexes failed",
+    "FailedIndexes": "gave up: indexes failed",
+}
+
+
+def jobs(case: Case) -> Iterator[Finding]:
+    """Say which Jobs failed."""
+    for fact, job in case.objects("Job"):
+        condition = condition_of(job, "Failed") or condition_of(job, "FailureTarget")
+        first = condition.get("lastTransitionTime")
+        if condition.get("status") != "True" or not case.in_window(first):
+            continue
+        status, spec = job.get("status") or {}, job.get("spec") or {}
+        reason = str(condition.get("reason") or "")
+        what = _WORDS.get(reason, one_line(str(condition.get("message")), MAX_WORDS))
+        if reason == "DeadlineExceeded" and spec.get("activeDeadlineSeconds"):
+            what += f" of {spec['activeDeadlineSeconds']} s"
+        failed = int(status.get("failed") or 0)
+        subject = fact.workload.subject or Subject("Job", fact.name)
+        events = [one for one in case.by_subject.get(Subject("Job", fact.name), ()) if one.reason in _WORDS]
+        yield Finding(
+            rule="JobFailed",
+            severity="critical",
+            confidence="certain",
+            subject=subject,
+            message=f"{fact.name}: the Job {what} ({times(failed, 'pod')} failed, at {clock(first)})",
+            depth=26,
+            first_seen=first,
+            links=(fact.link, *(one.link for one in events[:2])),
+            pods=frozenset(one.subject.name for one in case.events("Killing") if one.subject.name.startswith(f"{fact.name}-")),
+        )
+
+
+def missed(case: Case) -> Iterator[Finding]:
+    """Say which CronJobs did not start, and why."""
+    for event in case.events(
+        "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"
+    ):
+        if event.subject.kind == "CronJob":
+            yield _missed(case, event.subject, one_line(event.message, MAX_WORDS), event.first, event.link)
+    active = [event for event in case.events("JobAlreadyActive") if event.subject.kind == "CronJob"]
+    for event in active[:1]:
+        what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"
+        yield _missed(case, event.subject, what, event.first, event.link)
+    for fact, cron_job in case.objects("CronJob"):
+        if (cron_job.get("spec") or {}).get("suspend"):
+            finding = _missed(case, Subject("CronJob", fact.name), "is suspended", None, fact.link)
+            finding.severity = "warning"
+            yield finding
+
+
+def _missed(case: Case, subject: Subject, what: str, first: str | None, link: Link) -> Finding:
+    return Finding(
+        rule="CronJobMissed",
+        severity="error",
+        confidence="certain",
+        subject=subject,
+        message=f"{subject.name}: the CronJob {what}" + (f" (since {clock(first)})" if first else ""),
+        depth=12,
+        first_seen=earlier(first),
+        links=(link,),
+    )

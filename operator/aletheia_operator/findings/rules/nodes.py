@@ -1,0 +1,114 @@
+"""Nodes in trouble, and the pods that they lost: conditions, memory, evictions, preemption."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier
+from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 130
+_PRESSURES = {
+    "MemoryPressure": "is short of memory", "DiskPressure": "is short of disk", "PIDPressure": "is short of process ids",
+    "NetworkUnavailable": "has no network",
+}  # fmt: skip
+_EVENTS = {
+    "NodeNotReady": "was not ready",
+    "SystemOOM": "ran out of memory",
+    "EvictionThresholdMet": "evicted pods to win resources back",
+    "NodeHasDiskPressure": "was short of disk",
+    "NodeHasInsufficientMemory": "was short of memory",
+}
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "preempted by a pod of higher priority",
+    "DeletionByTaintManager": "removed, since its node has a taint that it does not tolerate",
+    "DeletionByPodGC": "removed, since its node is gone",
+}
+
+
+def nodes(case: Case) -> Iterator[Finding]:
+    """Say which nodes are, or were, in trouble."""
+    said: dict[str, Finding] = {}
+    for fact, node in case.objects("Node"):
+        subject = Subject("Node", fact.name)
+        ready = condition_of(node, "Ready")
+        if ready and ready.get("status") != "True":
+            why = one_line(str(ready.get("message") or ready.get("reason")), MAX_WORDS)
+            said[fact.name] = _finding(case, subject, "NodeNotReady", f"is not ready: {why}", ready, fact.link, "critical")
+            continue
+        for kind, what in _PRESSURES.items():
+            condition = condition_of(node, kind)
+            if condition.get("status") == "True":
+                said[fact.name] = _finding(case, subject, kind, what, condition, fact.link, "error")
+    for event in case.events(*_EVENTS):
+        if event.subject.kind == "Node" and event.subject.name not in said:
+            what = _EVENTS[event.reason]
+            finding = _finding(
+                case, event.subject, event.reason, what, {"lastTransitionTime": event.first}, event.link, "warning"
+            )
+            if event.reason == "SystemOOM":
+                finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_WORDS)}"
+                finding.severity = "error"
+            said[event.subject.name] = finding
+    yield from said.values()
+
+
+def _finding(
+    case: Case, subject: Subject, rule: str, what: str, condition: dict[str, str], link: Link, severity: Severity
+) -> Finding:
+    first = condition.get("lastTransitionTime")
+    pods = frozenset(pod for pod, node in case.evidence.objects.nodes.items() if node == subject.name)
+    return Finding(
+        rule=rule,
+        severity=severity,
+        confidence="certain",
+        subject=subject,
+        message=f"node {subject.name} {what} (since {clock(first)})",
+        depth=0,
+        first_seen=first,
+        links=(link,),
+        pods=pods,
+        nodes=frozenset([subject.name]),
+    )
+
+
+def evictions(case: Case) -> Iterator[Finding]:
+    """Say which pods were evicted or preempted, and why."""
+    told: dict[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]] = {}
+
+    def add(pod: str, rule: str, what: str, first: str | None, link: Link) -> None:
+        key = case.workload_of_pod(pod), rule, what.partition(":")[0]
+        words, before, links, pods = told.get(key, (what, None, [], set()))
+        told[key] = words, earlier(before, first), [*links, link], {*pods, pod}
+
+    for fact, pod in case.pods():
+        status, disrupted = pod.get("status") or {}, condition_of(pod, "DisruptionTarget")
+        if status.get("reason") == "Evicted":
+            what = f"evicted: {one_line(str(status.get('message')), MAX_WORDS)}"
+            add(fact.name, "Evicted", what, disrupted.get("lastTransitionTime") or status.get("startTime"), fact.link)
+        elif disrupted.get("status") == "True" and (known := _DISRUPTIONS.get(str(disrupted.get("reason")))):
+            what = f"{known}: {one_line(str(disrupted.get('message')), MAX_WORDS)}"
+            add(fact.name, "Preempted", what, disrupted.get("lastTransitionTime"), fact.link)
+    for event in case.events("Evicted", "Preempted", "TaintManagerEviction"):
+        if event.subject.kind == "Pod" and "Cancelling" not in event.message:
+            rule = "Evicted" if event.reason == "Evicted" else "Preempted"
+            words = one_line(event.message, MAX_WORDS)
+            add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
+    merged: dict[tuple[Subject, str], Finding] = {}
+    for (subject, rule, _), (what, first, links, pods) in told.items():
+        if (known := merged.get((subject, rule))) is not None:
+            known.links += tuple(links)
+            known.pods |= pods
+            continue
+        merged[subject, rule] = Finding(
+            rule=rule,
+            severity="error",
+            confidence="certain",
+            subject=subject,
+            message=f"{subject.name}: {what} (at {clock(first)})",
+            depth=5,
+            first_seen=first,
+            links=tuple(links),
+            remedy="set requests and limits by what the pod uses" if rule == "Evicted" else "",
+            pods=frozenset(pods),
+        )
+    yield from merged.values()

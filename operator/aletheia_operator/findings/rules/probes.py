@@ -1,0 +1,104 @@
+"""Probes that fail: which, since when, and what the endpoint said."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.text.display import one_line
+
+KINDS = ("Liveness", "Readiness", "Startup")
+START_SECONDS = 120.0  # in which a container may fail its probes, and then be ready
+FLAPPING = 5  # failures of a pod that is ready now
+MAX_WORDS = 120
+_NAMES = {"Liveness": "livenessProbe", "Readiness": "readinessProbe", "Startup": "startupProbe"}
+
+Key = tuple[Subject, str, str]  # workload, container, probe
+
+
+def probes(case: Case) -> Iterator[Finding]:
+    """Say which probes fail."""
+    failing: dict[Key, list[Event]] = {}
+    for event in case.events("Unhealthy", "ProbeWarning"):
+        kind = event.message.partition(" ")[0]
+        if event.subject.kind == "Pod" and kind in KINDS:
+            failing.setdefault((case.workload(event.subject), event.container, kind), []).append(event)
+    for key, events in failing.items():
+        yield _finding(case, key, events)
+
+
+def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
+    subject, container, kind = key
+    pods = {event.subject.name for event in events}
+    kills = [
+        one
+        for one in case.events("Killing")
+        if one.subject.name in pods and one.container in ("", container) and f"{kind.lower()} probe" in one.message
+    ]
+    latest = max(events, key=lambda event: event.last)
+    first = earlier(*(event.first for event in events))
+    count = sum(event.count for event in events)
+    words = one_line(said(latest.message), MAX_WORDS)
+    what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
+    where = _endpoint(case, pods, container, kind)
+    return Finding(
+        rule=f"{kind}Probe",
+        severity=_severity(case, subject, pods, events, bool(kills)),
+        confidence="certain" if kills or not case.is_healthy(subject) else "likely",
+        subject=subject,
+        message=f"{subject.name}: {what}{where}: {words} ({count}x since {clock(first)})",
+        depth=14 if kills else 30,
+        first_seen=first,
+        links=(latest.link, *(one.link for one in kills[:1]), *(one.link for one in events[:3] if one is not latest)),
+        remedy="look at what the endpoint does; give the probe more time if the program is only slow" if kills else "",
+        pods=frozenset(pods),
+        details={"container": container, "probe": kind, "count": count},
+    )
+
+
+def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], killed: bool) -> Severity:
+    """Return how bad it is: pods that are down, restarted, flapping, or only slow to start."""
+    healthy = [pod for pod in pods if case.is_healthy(Subject("Pod", pod))]
+    known = [pod for pod in pods if pod in case.evidence.objects.pods]
+    if killed and len(healthy) < len(pods):
+        return "critical"
+    if len(healthy) == len(pods):
+        worst = max(sum(event.count for event in events if event.subject.name == pod) for pod in pods)
+        return "warning" if worst >= FLAPPING and any(map(case.lasts, events)) else "info"
+    if known and len(known) > len(healthy):
+        ready, of = case.healthy_pods(subject)
+        lasting = any(case.lasts(event) for event in events if event.subject.name in set(known) - set(healthy))
+        if not lasting:
+            return "warning"
+        return "error" if ready and of > 1 else "critical"
+    return "error" if any(map(case.lasts, events)) and not case.evidence.objects.pods else "info"
+
+
+def said(message: str) -> str:
+    """Return what a probe's endpoint said, without the words that every such message has."""
+    _, _, words = message.partition(": ")
+    words = words or message
+    for start, short in (("HTTP probe failed with statuscode: ", "HTTP "), ("service unhealthy (responded with ", "gRPC: ")):
+        if words.startswith(start):
+            return short + words.removeprefix(start).rstrip(")")
+    if words.startswith("Get ") and '": ' in words:
+        words = words.partition('": ')[2]
+    return words
+
+
+def _endpoint(case: Case, pods: set[str], container: str, kind: str) -> str:
+    """Return what the probe asks, for example ` (/healthz on 8080)`; '' if the pod is not known."""
+    for fact, pod in case.pods():
+        if fact.name not in pods:
+            continue
+        for spec, _, _ in containers_of(pod):
+            probe = spec.get(_NAMES[kind]) or {}
+            if spec["name"] != container or not probe:
+                continue
+            if http := probe.get("httpGet"):
+                return one_line(f" ({http.get('path') or '/'} on {http.get('port')})", 80)
+            if socket := probe.get("tcpSocket") or probe.get("grpc"):
+                return one_line(f" (port {socket.get('port')})", 40)
+            if command := (probe.get("exec") or {}).get("command"):
+                return one_line(f" ({' '.join(map(str, command))[:60]})", 70)
+    return ""

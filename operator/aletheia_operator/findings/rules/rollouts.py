@@ -1,0 +1,116 @@
+"""Rollouts that hang, and what changed within the window."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aletheia_operator.findings.case import Case, clock, condition_of
+from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.objects import Fact, Object, Workload
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 140
+
+
+def stuck(case: Case) -> Iterator[Finding]:
+    """Say which rollouts do not come to their end, and what they changed."""
+    for fact, item in case.objects("Deployment"):
+        condition = condition_of(item, "Progressing")
+        if condition.get("reason") != "ProgressDeadlineExceeded":
+            continue
+        status, spec = item.get("status") or {}, item.get("spec") or {}
+        available = int(status.get("availableReplicas") or 0)
+        updated, wanted = int(status.get("updatedReplicas") or 0), int(spec.get("replicas", 1))
+        new = f"{updated} of {wanted} pods are of the new revision, {available} available"
+        yield _finding(case, fact, new, condition.get("lastTransitionTime"), "error" if available else "critical")
+    for fact, item in case.objects("StatefulSet", "DaemonSet"):
+        if told := _unfinished(item):
+            yield _finding(case, fact, told, None, "warning")
+    for fact, item in case.objects("Deployment"):
+        if (item.get("spec") or {}).get("paused"):
+            finding = _finding(case, fact, "it is paused", None, "warning")
+            finding.rule, finding.depth = "RolloutPaused", 50
+            yield finding
+
+
+def _finding(case: Case, fact: Fact, what: str, first: str | None, severity: Any) -> Finding:
+    subject = fact.workload.subject or Subject(fact.kind, fact.name)
+    latest = latest_rollout(fact.workload)
+    changed = f"; {latest['summary']}" if latest else ""
+    since = f" (since {clock(first)})" if first else ""
+    return Finding(
+        rule="RolloutStuck",
+        severity=severity,
+        confidence="certain",
+        subject=subject,
+        message=one_line(f"{subject.name}: the rollout hangs: {what}{since}{changed}", 250),
+        depth=50,
+        first_seen=first,
+        links=(fact.link,),
+        remedy="undo the rollout, or correct what it changed",
+    )
+
+
+def _unfinished(item: Object) -> str:
+    """Say that pods of a StatefulSet's or DaemonSet's new revision are missing; '' if none is, or they are on their way."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    if item["kind"] == "StatefulSet":
+        wanted = int(spec.get("replicas", 1))
+        if status.get("currentRevision") == status.get("updateRevision") or int(status.get("readyReplicas") or 0) >= wanted:
+            return ""
+        return f"{int(status.get('updatedReplicas') or 0)} of {wanted} pods are of the new revision"
+    wanted = int(status.get("desiredNumberScheduled") or 0)
+    updated, missing = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberUnavailable") or 0)
+    if updated >= wanted or not missing:
+        return ""
+    return f"{updated} of {wanted} pods are of the new revision, {missing} unavailable"
+
+
+def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:
+    """Return the latest rollout of a workload; None if there was none."""
+    return max(workload.rollouts, key=lambda one: int(one["revision"]), default=None)
+
+
+def changes(case: Case) -> Iterator[Finding]:
+    """Say what was rolled out, scaled and configured within the window. Information: a change alone is no cause."""
+    for workload in case.evidence.objects.workloads:
+        for one in workload.rollouts:
+            if one["in_window"] and workload.subject is not None:
+                yield _change(case, workload.subject, "Rollout", f"{workload.subject.name}: {one['summary']}", one)
+    for event in case.events("ScalingReplicaSet", "SuccessfulRescale"):
+        if event.subject.kind in ("Deployment", "HorizontalPodAutoscaler") and not _is_part_of_rollout(event.message):
+            finding = _change(case, case.workload(event.subject), "Scaled", f"{event.subject.name}: {event.message}", {})
+            finding.first_seen, finding.links = event.first, (event.link,)
+            yield finding
+    for fact, item in case.objects("ConfigMap"):
+        changed = item.get("changedAt") or item["metadata"].get("creationTimestamp")
+        if item.get("exists") is not False and changed and case.in_window(changed) and fact.name != "kube-root-ca.crt":
+            subject = fact.workload.subject or Subject("ConfigMap", fact.name)
+            finding = _change(case, subject, "ConfigChanged", f"ConfigMap {fact.name} changed", {"created": changed})
+            finding.links = (fact.link,)
+            yield finding
+
+
+def _change(case: Case, subject: Subject, rule: str, message: str, one: Mapping[str, Any]) -> Finding:
+    first = one.get("created")
+    link = next(
+        (fact.link for fact in case.evidence.objects.by_kind.get("ReplicaSet", ()) if fact.name == one.get("name")), None
+    )
+    link = link or next(
+        (fact.link for fact in case.evidence.objects.by_kind.get("ControllerRevision", ()) if fact.name == one.get("name")),
+        None,
+    )
+    return Finding(
+        rule=rule,
+        severity="info",
+        confidence="certain",
+        subject=subject,
+        message=one_line(f"{message} (at {clock(first)})" if first else message, 250),
+        depth=90,
+        first_seen=first,
+        links=(link,) if link else (),
+    )
+
+
+def _is_part_of_rollout(message: str) -> bool:
+    """Return whether an event of scaling only tells how a rollout goes: its ReplicaSets trade pods one by one."""
+    return "from 0 to" in message or message.endswith(" to 0") or "to 0 from" in message

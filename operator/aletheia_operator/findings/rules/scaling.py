@@ -1,0 +1,84 @@
+"""HorizontalPodAutoscalers at their maximum or without metrics, and PodDisruptionBudgets that block."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aletheia_operator.findings.case import Case, clock, condition_of
+from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.objects import Object
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 120
+
+
+def autoscalers(case: Case) -> Iterator[Finding]:
+    """Say which autoscalers cannot scale."""
+    for fact, item in case.objects("HorizontalPodAutoscaler"):
+        spec, status = item.get("spec") or {}, item.get("status") or {}
+        active, able, limited = (condition_of(item, kind) for kind in ("ScalingActive", "AbleToScale", "ScalingLimited"))
+        current, most = int(status.get("currentReplicas") or 0), int(spec.get("maxReplicas") or 0)
+        for condition in (active, able):
+            if condition.get("status") == "False" and condition.get("reason") != "ScalingDisabled":
+                what = f"cannot scale: {one_line(str(condition.get('message')), MAX_WORDS)}"
+                rule = "AutoscalerWithoutMetrics" if condition is active else "AutoscalerCannotScale"
+                break
+        else:
+            condition = limited
+            if limited.get("status") != "True" or limited.get("reason") != "TooManyReplicas" or current < most:
+                continue
+            rule, what = "AutoscalerAtMaximum", f"is at its maximum of {most} replicas{_usage(item)}"
+        subject = Subject("HorizontalPodAutoscaler", fact.name)
+        events = [one for one in case.by_subject.get(subject, ()) if one.warning]
+        first = condition.get("lastTransitionTime")
+        yield Finding(
+            rule=rule,
+            severity="warning",
+            confidence="certain",
+            subject=fact.workload.subject or subject,
+            message=f"autoscaler {fact.name} {what} (since {clock(first)})",
+            depth=32,
+            first_seen=first,
+            links=(fact.link, *(one.link for one in events[:2])),
+            remedy="raise maxReplicas, or what one pod can do" if rule == "AutoscalerAtMaximum" else "",
+        )
+
+
+def _usage(item: Object) -> str:
+    """Return current and wanted values of the first metric, for example `: cpu 180 % of 80 %`."""
+    spec: list[Mapping[str, Any]] = (item.get("spec") or {}).get("metrics") or []
+    status: list[Mapping[str, Any]] = (item.get("status") or {}).get("currentMetrics") or []
+    for wanted, current in zip(spec, status, strict=False):
+        resource, now = wanted.get("resource") or {}, current.get("resource") or {}
+        goal = (resource.get("target") or {}).get("averageUtilization")
+        value = (now.get("current") or {}).get("averageUtilization")
+        if goal is not None and value is not None:
+            return one_line(f": {resource.get('name')} {value} % of {goal} %", 60)
+    return ""
+
+
+def disruption_budgets(case: Case) -> Iterator[Finding]:
+    """Say which PodDisruptionBudgets let no pod go."""
+    cordoned = [(fact, node) for fact, node in case.objects("Node") if (node.get("spec") or {}).get("unschedulable")]
+    for fact, item in case.objects("PodDisruptionBudget"):
+        status, spec = item.get("status") or {}, item.get("spec") or {}
+        expected = int(status.get("expectedPods") or 0)
+        if int(status.get("disruptionsAllowed") or 0) or not expected:
+            continue
+        healthy, desired = int(status.get("currentHealthy") or 0), int(status.get("desiredHealthy") or 0)
+        always = desired >= expected
+        bound = (
+            f"minAvailable {spec['minAvailable']}" if "minAvailable" in spec else f"maxUnavailable {spec.get('maxUnavailable')}"
+        )
+        what = f"lets no pod go: {healthy} of {desired} demanded pods are healthy ({bound}, {expected} pods)"
+        drained = f"; node {cordoned[0][0].name} is cordoned" if cordoned else ""
+        yield Finding(
+            rule="DisruptionBlocked",
+            severity="warning" if always or cordoned else "info",
+            confidence="certain" if always else "likely",
+            subject=fact.workload.subject or Subject("PodDisruptionBudget", fact.name),
+            message=one_line(f"disruption budget {fact.name} {what}{drained}", 200),
+            depth=34,
+            first_seen=condition_of(item, "DisruptionAllowed").get("lastTransitionTime"),
+            links=(fact.link, *(node.link for node, _ in cordoned[:1])),
+            remedy="let one pod be unavailable, or run one more",
+        )

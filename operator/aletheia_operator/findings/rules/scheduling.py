@@ -1,0 +1,108 @@
+"""Pods that no node takes: which resource is short, taints, affinity, volumes."""
+
+import re
+from collections.abc import Iterator
+
+from aletheia_operator.findings.case import Case, clock, condition_of
+from aletheia_operator.findings.finding import Finding, Link, Subject
+from aletheia_operator.findings.objects import Object
+from aletheia_operator.findings.quantities import amount_of, shown
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 110
+_INSUFFICIENT = re.compile(r"(\d{1,6}) Insufficient ([a-z0-9./-]{1,60})")
+_TAINT = re.compile(r"(\d{1,6}) node\(s\) had untolerated taints? ?\{([^}]{0,120})\}")
+_NODES = re.compile(r"0/(\d{1,6}) nodes are available")
+_CAUSES = (  # in the order in which they are told
+    ("unbound immediate PersistentVolumeClaims", "its volume claim is not bound", 12),
+    ("persistentvolumeclaim \"", "its volume claim does not exist", 10),
+    ("volume node affinity conflict", "its volume lies in another zone or on another node", 10),
+    ("didn't match Pod's node affinity/selector", "no node matches its node selector or affinity", 10),
+    ("didn't match pod affinity rules", "no node matches its pod affinity", 10),
+    ("didn't match pod anti-affinity rules", "its anti-affinity leaves no node", 10),
+    ("didn't match pod topology spread constraints", "its topology spread constraints leave no node", 10),
+    ("didn't have free ports", "its host port is taken on every node", 10),
+    ("node(s) were unschedulable", "the nodes are cordoned", 10),
+    ("Too many pods", "the nodes have no room for more pods", 10),
+    ("exceed max volume count", "the nodes have no room for more volumes", 10),
+)  # fmt: skip
+
+
+def unschedulable(case: Case) -> Iterator[Finding]:
+    """Say why pods are not scheduled."""
+    found: dict[tuple[Subject, str], Finding] = {}
+    for fact, pod in case.pods():
+        condition = condition_of(pod, "PodScheduled")
+        if condition.get("status") != "False" or pod["metadata"].get("deletionTimestamp"):
+            continue
+        subject = fact.workload.subject or Subject("Pod", fact.name)
+        message = str(condition.get("message") or "")
+        events = [one for one in case.by_subject.get(Subject("Pod", fact.name), ()) if one.reason == "FailedScheduling"]
+        if events and not message:
+            message = events[-1].message
+        what, depth = reason_of(message, pod, case)
+        if condition.get("reason") == "SchedulingGated":
+            what, depth = "its scheduling gates are not removed", 10
+        if (known := found.get((subject, what))) is not None:
+            known.pods |= {fact.name}
+            known.links += (fact.link,)
+            continue
+        links: tuple[Link, ...] = (fact.link, *(one.link for one in events[:2]))
+        found[subject, what] = _finding(case, subject, what, depth, pod, links)
+    for finding in found.values():
+        if len(finding.pods) > 1:
+            finding.message = finding.message.replace("a pod is not", f"{len(finding.pods)} pods are not", 1)
+        yield finding
+
+
+def _finding(case: Case, subject: Subject, what: str, depth: int, pod: Object, links: tuple[Link, ...]) -> Finding:
+    first = condition_of(pod, "PodScheduled").get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
+    ready, _ = case.healthy_pods(subject)
+    return Finding(
+        rule="Unschedulable",
+        severity="error" if ready else "critical",
+        confidence="certain",
+        subject=subject,
+        message=f"{subject.name}: a pod is not scheduled: {what} (since {clock(first)})",
+        depth=depth,
+        first_seen=first,
+        links=links,
+        remedy="ask for less, add nodes, or change what keeps the pod from them",
+        pods=frozenset([pod["metadata"]["name"]]),
+    )
+
+
+def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
+    """Return why the scheduler found no node, in a few words, and the depth of that cause."""
+    message = message[:2000]
+    parts = []
+    depth = 10
+    nodes = _NODES.search(message)
+    for count, resource in _INSUFFICIENT.findall(message)[:3]:
+        asked = sum((amount_of(_request(one, resource)) for one in pod["spec"].get("containers") or []), 0.0)
+        largest = max((amount_of(_allocatable(node, resource)) for _, node in case.objects("Node")), default=0.0)
+        size = f"; a node has {shown(largest, resource)} at most" if largest and asked > largest else ""
+        parts.append(
+            f"insufficient {resource} on {count} of {nodes[1] if nodes else count} nodes, {shown(asked, resource)} asked{size}"
+        )
+    for words, said, of in _CAUSES:
+        if words in message:
+            parts.append(said)
+            depth = max(depth, of)
+    if 'persistentvolumeclaim "' in message:
+        parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_WORDS)]
+    if "node affinity/selector" in message and (selector := pod["spec"].get("nodeSelector")):
+        parts = [f"{part} {one_line(str(selector), 60)}" if "node selector" in part else part for part in parts]
+    for count, taint in _TAINT.findall(message)[:2]:
+        key = taint.partition(":")[0].strip()
+        parts.append(f"taint {key} on {count} node{'' if count == '1' else 's'} is not tolerated")
+    return ("; ".join(parts) or one_line(message, MAX_WORDS) or "no reason is told"), depth
+
+
+def _request(container: Object, resource: str) -> str:
+    resources = container.get("resources") or {}
+    return str((resources.get("requests") or {}).get(resource) or (resources.get("limits") or {}).get(resource) or "0")
+
+
+def _allocatable(node: Object, resource: str) -> str:
+    return str(((node.get("status") or {}).get("allocatable") or {}).get(resource) or "0")

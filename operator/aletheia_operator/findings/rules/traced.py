@@ -1,0 +1,50 @@
+"""What traces say: the service in which calls fail of their own accord."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from aletheia_operator.findings.calls import Callees
+from aletheia_operator.findings.case import Case, clock
+from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.timestamps import format_time
+
+MAX_WORDS = 100
+LEAST_FAILED = 3
+LEAST_SHARE = 0.05
+MOST = 5
+
+
+def failing_services(case: Case) -> Iterator[Finding]:
+    """Say in which services the calls of traces fail, the deepest first."""
+    callees = Callees(case)
+    failing = [
+        (name, one)
+        for name, one in case.evidence.traces.services.items()
+        if one.failed >= LEAST_FAILED and one.failed >= LEAST_SHARE * one.calls and one.link is not None
+    ]
+    for name, one in sorted(failing, key=lambda pair: -pair[1].failed)[:MOST]:
+        behind = callees.workloads(name)
+        called = {callee for caller, callee in case.evidence.traces.edges if caller == name}
+        first = time_of(one.first)
+        said = f": {one_line(one.words, MAX_WORDS)}" if one.words else ""
+        yield Finding(
+            rule="SpansFail",
+            severity="error",
+            confidence="likely",
+            subject=min(behind, key=str) if behind else Subject("Service", name),
+            message=f"{name}: {one.failed} of {one.calls} spans fail{said} (since {clock(first)})",
+            depth=46,
+            first_seen=first,
+            links=(one.link,) if one.link else (),
+            callees=frozenset(called),
+            details={"failed": one.failed, "spans": one.calls},
+        )
+
+
+def time_of(microseconds: float) -> str | None:
+    """Return the time of a span; None if it is not a time."""
+    try:
+        return format_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -1,0 +1,89 @@
+"""Volumes that are not there: claims that are not bound, and mounts that fail."""
+
+import re
+from collections.abc import Iterator
+
+from aletheia_operator.findings.case import Case, clock, earlier
+from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 120
+MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")
+_SETUP = re.compile(r"MountVolume\.\w{1,40} failed for volume \"([^\"]{1,120})\" ?: ?")
+
+
+def claims(case: Case) -> Iterator[Finding]:
+    """Say which claims are not bound, and why."""
+    for fact, claim in case.objects("PersistentVolumeClaim"):
+        subject = Subject("PersistentVolumeClaim", fact.name)
+        phase = (claim.get("status") or {}).get("phase")
+        events = [one for one in case.by_subject.get(subject, ()) if one.warning or one.reason == "ExternalProvisioning"]
+        told = next((one for one in reversed(events) if one.warning), events[-1] if events else None)
+        storage_class = (claim.get("spec") or {}).get("storageClassName")
+        if claim.get("exists") is False:
+            what = "does not exist"
+        elif phase == "Lost":
+            what = "has lost its volume"
+        elif phase == "Pending" and (told is not None or not _waits_for_pod(case, subject)):
+            why = one_line(told.message, MAX_WORDS) if told else f"storage class {storage_class or '(none)'} made no volume"
+            what = f"is not bound: {why}"
+        else:
+            continue
+        first = earlier(*(one.first for one in events)) or claim["metadata"].get("creationTimestamp")
+        owner = fact.workload.subject
+        yield Finding(
+            rule="ClaimNotBound",
+            severity="critical",
+            confidence="certain",
+            subject=subject,
+            message=f"{owner.name if owner else 'pod'}: volume claim {fact.name} {what} (since {clock(first)})",
+            depth=4,
+            first_seen=first,
+            links=(fact.link, *((told.link,) if told else ())),
+            remedy="create the claim, its storage class or a volume for it",
+            pods=frozenset(pod for pod, of in case.evidence.objects.pods.items() if of is fact.workload),
+        )
+
+
+def _waits_for_pod(case: Case, subject: Subject) -> bool:
+    return any(one.reason == "WaitForFirstConsumer" for one in case.by_subject.get(subject, ()))
+
+
+def mounts(case: Case) -> Iterator[Finding]:
+    """Say which volumes cannot be mounted."""
+    failing: dict[Subject, list[Event]] = {}
+    for event in case.events(*MOUNTS):
+        if event.subject.kind == "Pod":
+            failing.setdefault(case.workload(event.subject), []).append(event)
+    for subject, events in failing.items():
+        pods = {event.subject.name for event in events}
+        known = pods & case.evidence.objects.pods.keys()
+        over = not known or all(case.is_healthy(Subject("Pod", pod)) or _runs(case, pod) for pod in known)
+        telling = [event for event in events if "timed out waiting for the condition" not in event.message]
+        latest = max(telling or events, key=lambda event: event.last)
+        first = earlier(*(event.first for event in events))
+        words = _SETUP.sub(r"\1: ", latest.message)
+        yield Finding(
+            rule="VolumeNotMounted",
+            severity="info" if over and case.evidence.objects.pods else "critical",
+            confidence="certain",
+            subject=subject,
+            message=f"{subject.name}: a volume cannot be mounted: {one_line(words, MAX_WORDS)} (since {clock(first)})",
+            depth=10,
+            first_seen=first,
+            links=(latest.link, *(event.link for event in events[:3] if event is not latest)),
+            remedy="create what the volume refers to, or free it elsewhere",
+            pods=frozenset(pods),
+        )
+
+
+def _runs(case: Case, name: str) -> bool:
+    """Return whether a pod's containers were started."""
+    for fact, pod in case.pods():
+        if fact.name == name:
+            statuses = (pod.get("status") or {}).get("containerStatuses") or []
+            return bool(statuses) and all(
+                not (one.get("state") or {}).get("waiting") or one.get("lastState") for one in statuses
+            )
+    return False

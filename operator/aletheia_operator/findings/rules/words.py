@@ -1,0 +1,157 @@
+"""What programs say in their logs: what does not answer or is not resolved, expired certificates, full disks."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from aletheia_operator.findings.calls import Callees
+from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
+from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
+from aletheia_operator.findings.templates import Place, Template
+from aletheia_operator.findings.words import CALLS
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.nearest import nearest
+
+MAX_WORDS = 90
+FEW = 3
+OVER_SECONDS = 300.0
+"""Words that were not said any more at the end of the window: it is over."""
+
+_SAID: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
+    "certificate": ("CertificateInvalid", "a certificate is not accepted", "error", 12),
+    "credentials": ("CredentialsRefused", "credentials are refused or expired", "error", 13),
+    "connections": ("ConnectionsExhausted", "connections are used up", "error", 28),
+    "locks": ("Locked", "waits for locks", "warning", 35),
+    "memory": ("OutOfMemory", "is out of memory", "error", 16),
+    "disk": ("DiskFull", "a disk is full or not writable", "error", 8),
+    "files": ("TooManyOpenFiles", "has too many open files", "error", 16),
+    "permission": ("PermissionDenied", "lacks a permission", "warning", 16),
+    "address": ("AddressInUse", "its address is in use", "error", 16),
+    "missing": ("FileMissing", "a file is missing", "warning", 18),
+    "settings": ("SettingInvalid", "a setting is missing or not valid", "error", 16),
+    "clock": ("ClockSkew", "clocks differ", "warning", 9),
+    "limited": ("Throttled", "is limited by what it calls", "warning", 44),
+}
+_CALLED = {
+    "refused": "refuses connections", "timeout": "does not answer in time", "unreachable": "cannot be reached, or resets",
+}  # fmt: skip
+
+
+@dataclass
+class _Said:
+    """Lines of one category of one workload."""
+
+    count: int = 0
+    places: list[tuple[Template, Place]] = field(default_factory=list)
+
+    @property
+    def first(self) -> Place:
+        return min((place for _, place in self.places), key=lambda place: place.first)
+
+    @property
+    def last(self) -> str:
+        return max(place.last for _, place in self.places)
+
+    @property
+    def example(self) -> str:
+        return max(self.places, key=lambda one: one[1].count)[0].example
+
+    @property
+    def serious(self) -> bool:
+        return any(template.level in ("ERROR", "FATAL") for template, _ in self.places)
+
+    def add(self, template: Template, place: Place) -> None:
+        self.count += place.count
+        self.places.append((template, place))
+
+
+def words(case: Case) -> Iterator[Finding]:
+    """Say what workloads complain of in words that every program shares."""
+    said: dict[tuple[Subject, str], _Said] = defaultdict(_Said)
+    called: dict[tuple[Subject, str], dict[str, _Said]] = defaultdict(lambda: defaultdict(_Said))
+    callees = Callees(case)
+    for template in case.evidence.logs.templates.by_shape.values():
+        for place in template.places.values():
+            subject = case.workload_of_pod(place.pod)
+            if template.category in _SAID:
+                said[subject, template.category].add(template, place)
+            elif template.category in CALLS:
+                peer = Counter(place.peers).most_common(1)
+                name = callees.service(peer[0][0]) or peer[0][0] if peer else ""
+                called[subject, name][template.category].add(template, place)
+    for (subject, category), one in said.items():
+        yield _of_words(case, subject, category, one)
+    unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
+    for (subject, name), kinds in called.items():
+        if name in ("", subject.name) and len(called) > 1 and any(of == subject and other for of, other in called):
+            continue  # other lines of the workload name what it calls
+        yield _of_calls(case, callees, subject, name, kinds, unresolved)
+
+
+def _severity(case: Case, subject: Subject, said: _Said, severity: Severity) -> Severity:
+    """Return how bad it is: less if it was said a few times, or is over and the workload is healthy."""
+    left = seconds_between(said.last, case.end)
+    over = left is not None and left > OVER_SECONDS
+    if over and case.is_healthy(subject):
+        return "info"
+    if not said.serious or said.count < FEW:
+        return "warning" if subject in case.crashed or (said.serious and not case.is_healthy(subject)) else "info"
+    return severity
+
+
+def _of_words(case: Case, subject: Subject, category: str, said: _Said) -> Finding:
+    rule, title, severity, depth = _SAID[category]
+    first = said.first
+    return Finding(
+        rule=rule,
+        severity=_severity(case, subject, said, severity),
+        confidence="likely",
+        subject=subject,
+        message=f"{subject.name}: {title}: {one_line(said.example, MAX_WORDS)} ({said.count}x since {clock(first.first)})",
+        depth=max(depth, 22) if subject in case.crashed else depth,
+        first_seen=first.first,
+        links=tuple(place.link for _, place in sorted(said.places, key=lambda one: one[1].first)),
+        pods=frozenset(place.pod for _, place in said.places),
+        details={"count": said.count, "category": category},
+    )
+
+
+def _of_calls(
+    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, _Said], unresolved: Sequence[str]
+) -> Finding:
+    everything = _Said()
+    for one in kinds.values():
+        everything.count += one.count
+        everything.places += one.places
+    category = "dns" if "dns" in kinds else max(kinds, key=lambda kind: kinds[kind].count)
+    said = kinds[category]
+    first = earlier(everything.first.first)
+    example = one_line(said.example, MAX_WORDS)
+    behind = callees.workloads(name) if name else set()
+    confidence: Confidence = "likely" if name else "possible"
+    if category == "dns":
+        rule, depth, about = "NameNotResolved", 13, subject
+        near = nearest(name, callees.services)
+        hint = f"; there is a Service {near[0]}" if near and not callees.exists(name) else ""
+        all_fail = len(set(unresolved)) > FEW
+        title = "no name is resolved by DNS" if all_fail else f"DNS does not resolve {name or 'a name'}{hint}"
+        message = f"{subject.name}: {title}: {example}"
+        if all_fail:
+            rule = "DnsFails"
+    else:
+        rule, depth = "DependencyDoesNotAnswer", 45
+        about = Subject("Service", name) if name and name != subject.name else subject
+        message = f"{name or 'what it calls'} {_CALLED[category]}, {subject.name} says: {example}"
+    return Finding(
+        rule=rule,
+        severity=_severity(case, subject, everything, "error"),
+        confidence=confidence,
+        subject=about,
+        message=f"{message} ({everything.count}x since {clock(first)})",
+        depth=depth,
+        first_seen=first,
+        links=tuple(place.link for _, place in sorted(everything.places, key=lambda one: one[1].first)),
+        pods=frozenset(place.pod for _, place in everything.places),
+        callees=frozenset({name, *(one.name for one in behind)} - {"", subject.name}),
+        details={"count": everything.count, "caller": subject.name, "callee": name},
+    )

@@ -1,0 +1,40 @@
+"""The errors that the logs have most, as templates over pods and runs. Pure."""
+
+from typing import Any
+
+from aletheia_operator.findings.log_facts import LogFacts
+from aletheia_operator.findings.templates import grouped
+from aletheia_operator.text.display import one_line
+
+MOST = 20
+MAX_EXAMPLE = 300
+LISTED_PODS = 10
+
+
+def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
+    """Return at most 20 groups of error lines, the most frequent first.
+
+    Keys: level, template (`#` stands for what varies), variants, count, first, last, pods (number), pod_names (the first ten),
+    example, evidence (the entry of the first line), trace_id (if a line has one), category (if its words have one).
+    """
+    serious = [one for one in logs.templates.by_shape.values() if one.level in ("ERROR", "FATAL")]
+    found = []
+    for group in grouped(serious)[:MOST]:
+        first = min((one.first for one in group), key=lambda place: place.first)
+        pods = sorted(set().union(*(one.pods for one in group)))
+        entry: dict[str, Any] = {
+            "level": group[0].level,
+            "template": one_line(group[0].shape, MAX_EXAMPLE),
+            "variants": len(group),
+            "count": sum(one.count for one in group),
+            "first": first.first,
+            "last": max(one.last for one in group),
+            "pods": len(pods),
+            "pod_names": pods[:LISTED_PODS],
+            "example": one_line(group[0].example, MAX_EXAMPLE),
+            "evidence": first.link.to_json(),
+            "trace_id": next((one.trace_id for one in group if one.trace_id), None),
+            "category": group[0].category or None,
+        }
+        found.append({key: value for key, value in entry.items() if value is not None})
+    return found
