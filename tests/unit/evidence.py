@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,13 +69,25 @@ class Incident:
             self._read(evidence, source, category, path, metadata, entries)
         return evidence
 
+    def without(self, cited: Mapping[str, set[int]]) -> "Without":
+        """The same without these entries, by the artifact's path."""
+        return Without(self, cited)
+
     def judged(self) -> Verdict:
         return judge(self.evidence(), NAMESPACE, self.missing)
+
+    def left(self, path: str, entries: list[Any]) -> list[Any]:
+        """The entries of an artifact that are read."""
+        return entries
+
+    def left_lines(self, path: str, first: int, number: int) -> list[int]:
+        """The numbers of lines that are read, of so many of a run. `first`: index of its first line in the artifact."""
+        return [*range(number)]
 
     def _read(
         self, evidence: Evidence, source: str, category: str, path: str, metadata: Mapping[str, Any], entries: list[Any]
     ) -> None:
-        self.files[path] = entries
+        self.files[path] = entries = self.left(path, entries)
         reader = evidence.reader(source, category)
         assert reader is not None
         reader.begin(metadata)
@@ -88,15 +100,36 @@ class Incident:
     def _read_logs(self, evidence: Evidence, pod: str, runs: list[tuple[str, int, Sequence[str]]]) -> None:
         reader = evidence.reader("kubernetes", "logs")
         assert reader is not None
-        path, entries, levels = f"data/logs/{pod}.json", [], dict[str, int]()
+        path, levels = f"data/logs/{pod}.json", dict[str, int]()
+        entries: list[Any] = []
         reader.begin({"pod": pod, "runs": [{"container": container, "run": run} for container, run, _ in runs]})
         for container, run, lines in runs:
             block = parsed(container, run, lines, levels)
-            reader.see(block)
-            entries += [json.loads(one) for one in block.block.split(SEPARATOR)] if block.count else []
+            found = block.block.split(SEPARATOR) if block.count else []
+            kept = self.left_lines(path, len(entries), len(found))
+            reader.see(Encoded(SEPARATOR.join(found[n] for n in kept), bytes(block.codes[n] for n in kept)))
+            entries += [json.loads(found[n]) for n in kept]
         self.files[path] = entries
         reader.close(path, {"pod": pod, "levels": levels})
         evidence.count("logs", len(entries))
+
+
+@dataclass
+class Without(Incident):
+    """An incident without some entries."""
+
+    incident: Incident = field(default_factory=Incident)
+    cited: Mapping[str, set[int]] = field(default_factory=dict)
+
+    def __init__(self, incident: Incident, cited: Mapping[str, set[int]]) -> None:
+        super().__init__(**{one.name: getattr(incident, one.name) for one in fields(Incident) if one.name != "files"})
+        self.cited = cited
+
+    def left(self, path: str, entries: list[Any]) -> list[Any]:
+        return [entry for number, entry in enumerate(entries) if number not in self.cited.get(path, ())]
+
+    def left_lines(self, path: str, first: int, number: int) -> list[int]:
+        return [one for one in range(number) if first + one not in self.cited.get(path, ())]
 
 
 def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int]) -> Encoded:

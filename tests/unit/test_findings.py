@@ -1,9 +1,15 @@
 """From evidence to the line that a person reads first: each rule, with the evidence that it needs, and without it."""
 
+import copy
+import json
+import time
+from typing import Any
+
 import pytest
 
-from tests.unit.evidence import Incident, ended, event, pod, running, waiting
+from tests.unit.evidence import Incident, at, ended, event, pod, running, waiting
 
+HUGE = {"name": "app", "image": "shop/app:2", "resources": {"requests": {"cpu": "64"}}}
 LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
 
 
@@ -100,6 +106,364 @@ CASES: dict[str, tuple[Incident, str, str]] = {
 }
 
 
+def pending(message: str, **spec: Any) -> Incident:
+    """A pod that no node takes."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    status = {"phase": "Pending", "conditions": [condition | {"lastTransitionTime": at(20)}], "containerStatuses": []}
+    return Incident().add(pod("web-1-a", running(), spec=spec, status=status))
+
+
+def refusal(message: str) -> Incident:
+    short = {"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 0}}
+    replica_set = {"kind": "ReplicaSet", "metadata": {"name": "web-1"}, "spec": {}}
+    failed = event("FailedCreate", message, name="web-1", kind="ReplicaSet", count=9, until=58)
+    return Incident().add(short, replica_set).add_event(failed)
+
+
+def a_node(**status: Any) -> Any:
+    return {"kind": "Node", "metadata": {"name": "n1", "creationTimestamp": "2026-11-01T00:00:00Z"}, "status": status}
+
+
+def a_service(selector: dict[str, str], target: int | str = 8080) -> Any:
+    ports = [{"port": 80, "targetPort": target}]
+    return {"kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": selector, "ports": ports}}
+
+
+def unready(**more: Any) -> Any:
+    return pod("web-1-a", running(ready=False, **more))
+
+
+def job(reason: str, **status: Any) -> Any:
+    condition = {"type": "Failed", "status": "True", "reason": reason, "message": "Job failed", "lastTransitionTime": at(40)}
+    return {
+        "kind": "Job",
+        "metadata": {"name": "migrate"},
+        "spec": {"activeDeadlineSeconds": 60},
+        "status": {"conditions": [condition], **status},
+    }
+
+
+def a_crashed_job() -> Incident:
+    failed = pod(
+        "migrate-x",
+        {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(1)}},
+        of="migrate",
+        kind="Job",
+    )
+    failed["status"]["phase"] = "Failed"
+    return (
+        Incident()
+        .add(job("BackoffLimitExceeded", failed=4), failed, of=("Job", "migrate"))
+        .log("migrate-x", "27 ERROR relation orders does not exist")
+    )
+
+
+def hpa(*conditions: tuple[str, str, str, str], current: int = 3) -> Any:
+    told = [
+        {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at(25)}
+        for kind, status, reason, message in conditions
+    ]
+    target = {"resource": {"name": "cpu", "target": {"averageUtilization": 80}}}
+    usage = {"resource": {"name": "cpu", "current": {"averageUtilization": 180}}}
+    status = {"currentReplicas": current, "conditions": told, "currentMetrics": [usage]}
+    return {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": {"maxReplicas": 3, "metrics": [target]},
+        "status": status,
+    }
+
+
+def caller_logs(*lines: str, name: str = "pay-1-a") -> Incident:
+    """A healthy caller whose log has these lines, again and again until the end."""
+    said = [f"{30 + number} {lines[number % len(lines)]}" for number in range(30)]
+    return Incident().add(pod(name, running(), of="pay-1", labels={"app": "pay"}), of=("Deployment", "pay")).log(name, *said)
+
+
+def refused_by_ledger() -> Incident:
+    return caller_logs("ERROR charge failed: dial tcp: connect to ledger:8080: connection refused")
+
+
+def a_cascade() -> Incident:
+    """The ledger crashes, payments is refused, checkout gets errors of payments."""
+    incident = refused_by_ledger()
+    status = waiting("CrashLoopBackOff", restarts=4, last=ended(1, minute=30))
+    incident.add(pod("ledger-1-a", status, of="ledger-1", labels={"app": "ledger"}), of=("Deployment", "ledger"))
+    incident.log("ledger-1-a", "29 panic: record 40: torn write?", run=4)
+    checkout = pod("checkout-1-a", running(), of="checkout-1", labels={"app": "checkout"})
+    incident.add(checkout, of=("Deployment", "checkout"))
+    said = [f"{30 + number / 2} ERROR order {number} failed: payments answered 503" for number in range(50)]
+    return incident.log("checkout-1-a", *said)
+
+
+CASES |= {
+    "a request that no node has room for": (
+        pending("0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available.", containers=[HUGE]),
+        "Unschedulable",
+        "web: a pod is not scheduled: insufficient cpu on 3 of 3 nodes, 64 asked (since 14:20)",
+    ),
+    "a taint": (
+        pending("0/2 nodes are available: 2 node(s) had untolerated taint {gpu: true}. preemption: ..."),
+        "Unschedulable",
+        "web: a pod is not scheduled: taint gpu on 2 nodes is not tolerated (since 14:20)",
+    ),
+    "a node selector": (
+        pending("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", nodeSelector={"disk": "ssd"}),
+        "Unschedulable",
+        "web: a pod is not scheduled: no node matches its node selector or affinity {'disk': 'ssd'} (since 14:20)",
+    ),
+    "a volume in another zone": (
+        pending("0/2 nodes are available: 2 node(s) had volume node affinity conflict."),
+        "Unschedulable",
+        "web: a pod is not scheduled: its volume lies in another zone or on another node (since 14:20)",
+    ),
+    "a claim without a storage class": (
+        pending("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.")
+        .add(
+            {
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": "data", "creationTimestamp": at(10)},
+                "spec": {"storageClassName": "fast"},
+                "status": {"phase": "Pending"},
+            }
+        )
+        .add_event(
+            event(
+                "ProvisioningFailed",
+                'storageclass.storage.k8s.io "fast" not found',
+                name="data",
+                kind="PersistentVolumeClaim",
+                minute=19,
+            )
+        ),
+        "ClaimNotBound",
+        'web: volume claim data is not bound: storageclass.storage.k8s.io "fast" not found (since 14:19)',
+    ),
+    "a mount of a Secret that does not exist": (
+        Incident()
+        .add(pod("web-1-a", waiting("ContainerCreating")))
+        .add_event(event("FailedMount", 'MountVolume.SetUp failed for volume "tls" : secret "web-tls" not found', until=58)),
+        "VolumeNotMounted",
+        'web: a volume cannot be mounted: tls: secret "web-tls" not found (since 14:28)',
+    ),
+    "a quota": (
+        refusal(
+            'Error creating: pods "web-1-x" is forbidden: exceeded quota: team, requested: limits.memory=1Gi,'
+            " used: limits.memory=3Gi, limited: limits.memory=3Gi"
+        ),
+        "QuotaExceeded",
+        "web: pods cannot be created: quota team is exceeded: limits.memory=1Gi asked, limits.memory=3Gi used of"
+        " limits.memory=3Gi (since 14:28)",
+    ),
+    "a limit range": (
+        refusal('pods "web-1-x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'),
+        "LimitRange",
+        "web: pods cannot be created: limit range: maximum memory usage per Container is 1Gi, but limit is 2Gi (since 14:28)",
+    ),
+    "pod security": (
+        refusal('pods "web-1-x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false'),
+        "PodSecurity",
+        "web: pods cannot be created: pod security restricted:latest forbids: allowPrivilegeEscalation != false (since 14:28)",
+    ),
+    "a webhook that does not answer": (
+        refusal(
+            'Internal error occurred: failed calling webhook "guard.corp.io": failed to call webhook:'
+            ' Post "https://guard.corp.svc": connection refused'
+        ),
+        "WebhookUnavailable",
+        "web: pods cannot be created: webhook guard.corp.io does not answer: failed to call webhook:"
+        ' Post "https://guard.corp.svc": connection refused (since 14:28)',
+    ),
+    "a service account that does not exist": (
+        refusal('pods "web-1-x" is forbidden: error looking up service account shop/robot: serviceaccount "robot" not found'),
+        "ServiceAccountMissing",
+        "web: pods cannot be created: service account shop/robot does not exist (since 14:28)",
+    ),
+    "a node that is not ready": (
+        Incident(
+            shared=[
+                a_node(
+                    conditions=[
+                        {
+                            "type": "Ready",
+                            "status": "Unknown",
+                            "message": "Kubelet stopped posting node status.",
+                            "lastTransitionTime": at(15),
+                        }
+                    ]
+                )
+            ]
+        ).add(unready()),
+        "NodeNotReady",
+        "node n1 is not ready: Kubelet stopped posting node status. (since 14:15)",
+    ),
+    "an eviction": (
+        Incident().add(
+            pod(
+                "web-1-a",
+                status={
+                    "phase": "Failed",
+                    "reason": "Evicted",
+                    "message": "The node was low on resource: memory.",
+                    "startTime": at(20),
+                    "conditions": [],
+                },
+            )
+        ),
+        "Evicted",
+        "web: evicted: The node was low on resource: memory. (at 14:20)",
+    ),
+    "a liveness probe that restarts": (
+        Incident()
+        .add(pod("web-1-a", running(restarts=3, last=ended(137), ready=False)))
+        .add_event(
+            event(
+                "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 500", container="app", count=9, until=58
+            ),
+            event("Killing", "Container app failed liveness probe, will be restarted", container="app", type="Normal"),
+        ),
+        "LivenessProbe",
+        "web: restarted by its liveness probe: HTTP 500 (9x since 14:28)",
+    ),
+    "a readiness probe that fails": (
+        Incident()
+        .add(pod("web-1-a", running(ready=False, spec={"readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}})))
+        .add_event(
+            event(
+                "Unhealthy",
+                'Readiness probe failed: Get "http://10.0.0.4:8080/ready": dial tcp 10.0.0.4:8080: connect: connection refused',
+                container="app",
+                count=90,
+                until=59,
+            )
+        ),
+        "ReadinessProbe",
+        "web: its readiness probe fails (/ready on 8080): dial tcp 10.0.0.4:8080: connect: connection refused"
+        " (90x since 14:28)",
+    ),
+    "a Job that ran out of time": (
+        Incident().add(job("DeadlineExceeded", failed=1), of=("Job", "migrate")),
+        "JobFailed",
+        "migrate: the Job ran out of time of 60 s (1 pod failed, at 14:40)",
+    ),
+    "a Job that gave up says the last words of its pods": (
+        a_crashed_job(),
+        "CrashLoop",
+        "migrate: relation orders does not exist (exit 1 since 14:28)",
+    ),
+    "a CronJob that missed its time": (
+        Incident()
+        .add({"kind": "CronJob", "metadata": {"name": "report"}, "spec": {}}, of=("CronJob", "report"))
+        .add_event(event("MissSchedule", "Missed scheduled time to start a job: Sun", name="report", kind="CronJob")),
+        "CronJobMissed",
+        "report: the CronJob Missed scheduled time to start a job: Sun (since 14:28)",
+    ),
+    "a selector that matches no pod": (
+        Incident().add(pod("web-1-a", running()), a_service({"app": "wep"})),
+        "ServiceSelectsNothing",
+        "service web has no working endpoint: its selector app=wep matches no pod; pods have app=web",
+    ),
+    "a port that no container has": (
+        Incident().add(pod("web-1-a", running(spec={"ports": [{"containerPort": 80}]})), a_service({"app": "web"}, 8081)),
+        "ServicePortMismatch",
+        "service web has no working endpoint: its targetPort 8081 is no port of the pods (they have 80)",
+    ),
+    "an autoscaler at its maximum": (
+        Incident().add(
+            pod("web-1-a", running()),
+            hpa(("ScalingActive", "True", "", ""), ("ScalingLimited", "True", "TooManyReplicas", "the desired count is more")),
+        ),
+        "AutoscalerAtMaximum",
+        "autoscaler web is at its maximum of 3 replicas: cpu 180 % of 80 % (since 14:25)",
+    ),
+    "an autoscaler without metrics": (
+        Incident().add(
+            pod("web-1-a", running()), hpa(("ScalingActive", "False", "FailedGetResourceMetric", "unable to get metrics"))
+        ),
+        "AutoscalerWithoutMetrics",
+        "autoscaler web cannot scale: unable to get metrics (since 14:25)",
+    ),
+    "a disruption budget that never lets a pod go": (
+        Incident().add(
+            pod("web-1-a", running()),
+            {
+                "kind": "PodDisruptionBudget",
+                "metadata": {"name": "web"},
+                "spec": {"minAvailable": 1},
+                "status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1},
+            },
+        ),
+        "DisruptionBlocked",
+        "disruption budget web lets no pod go: 1 of 1 demanded pods are healthy (minAvailable 1, 1 pods)",
+    ),
+    "a rollout that hangs": (
+        Incident().add(
+            {
+                "kind": "Deployment",
+                "metadata": {"name": "web"},
+                "spec": {"replicas": 2},
+                "status": {
+                    "availableReplicas": 2,
+                    "updatedReplicas": 1,
+                    "conditions": [
+                        {
+                            "type": "Progressing",
+                            "status": "False",
+                            "reason": "ProgressDeadlineExceeded",
+                            "lastTransitionTime": at(30),
+                        }
+                    ],
+                },
+            }
+        ),
+        "RolloutStuck",
+        "web: the rollout hangs: 1 of 2 pods are of the new revision, 2 available (since 14:30)",
+    ),
+    "a workload that was scaled to nothing": (
+        Incident().add({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0}, "status": {}}),
+        "ScaledToZero",
+        "web: scaled to 0 replicas",
+    ),
+    "a dependency that refuses": (
+        refused_by_ledger(),
+        "DependencyDoesNotAnswer",
+        "ledger refuses connections, pay says: charge failed: dial tcp: connect to ledger:8080: connection refused"
+        " (30x since 14:30)",
+    ),
+    "a dependency that crashes explains its callers": (
+        a_cascade(),
+        "CrashLoop",
+        "ledger: FATAL record 40: torn write? (exit 1, 4 restarts since 14:30)",
+    ),
+    "a name that is not resolved": (
+        caller_logs("ERROR dial tcp: lookup legder on 10.96.0.10:53: no such host"),
+        "NameNotResolved",
+        "pay: DNS does not resolve legder: dial tcp: lookup legder on 10.96.0.10:53: no such host (30x since 14:30)",
+    ),
+    "a certificate that has expired": (
+        caller_logs("ERROR Post https://bank.example: x509: certificate has expired or is not yet valid"),
+        "CertificateInvalid",
+        "pay: a certificate is not accepted: Post https://bank.example: x509: certificate has expired or is not yet valid"
+        " (30x since 14:30)",
+    ),
+    "credentials that are refused": (
+        caller_logs('ERROR FATAL: password authentication failed for user "shop"'),
+        "CredentialsRefused",
+        'pay: credentials are refused or expired: password authentication failed for user "shop" (30x since 14:30)',
+    ),
+    "a disk that is full": (
+        caller_logs("ERROR write /data/journal: no space left on device"),
+        "DiskFull",
+        "pay: a disk is full or not writable: write /data/journal: no space left on device (30x since 14:30)",
+    ),
+    "errors that begin within the window": (
+        caller_logs("ERROR cannot parse order 17: unexpected end of input"),
+        "Errors",
+        "pay: cannot parse order 17: unexpected end of input (30x since 14:30)",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_first_finding_says_what_broke(name: str) -> None:
     """The headline has the workload, the cause and since when."""
@@ -107,3 +471,165 @@ def test_the_first_finding_says_what_broke(name: str) -> None:
     verdict = incident.judged()
     assert verdict.failed == []
     assert (verdict.findings[0].rule, verdict.headline) == (rule, headline)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_link_leads_to_an_entry_about_the_finding(name: str) -> None:
+    """The entry is there, and names the object, one of its pods, or the container that the finding is about."""
+    incident, _, _ = CASES[name]
+    verdict = incident.judged()
+    for finding in verdict.findings:
+        assert finding.links, finding
+        for link in finding.links:
+            entry = json.dumps(incident.files[link.artifact.path][link.entry]) + link.artifact.path
+            names = {finding.subject.name, *finding.pods, *finding.nodes, *finding.callees}
+            assert any(name in entry for name in names), (finding.message, entry)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_the_entries_that_it_cites_a_finding_goes_or_changes(name: str) -> None:
+    """No finding says the same without its evidence."""
+    incident, _, _ = CASES[name]
+    first = incident.judged().findings[0]
+    cited: dict[str, set[int]] = {}
+    for link in first.links:
+        cited.setdefault(link.artifact.path, set()).add(link.entry)
+    again = incident.without(cited).judged().findings
+    assert not any((one.rule, one.message) == (first.rule, first.message) for one in again)
+
+
+def with_noise(incident: Incident) -> Incident:
+    """The same among 500 unrelated events, pods and error lines, as every busy cluster has them."""
+    noisy = copy.deepcopy(incident)
+    calm = ("Deployment", "calm")
+    noisy.add(*(pod(f"calm-1-{number}", running(), of="calm-1", labels={"app": "calm"}) for number in range(500)), of=calm)
+    for number in range(500):
+        name = f"calm-1-{number}"
+        noisy.add_event(event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", name, minute=2))
+        noisy.add_event(event("NodeHasSufficientMemory", "status is now", f"n{number}", "Node", type="Normal", minute=1))
+    lines = [f"{number % 60} ERROR request {number} rejected: order {number} is not valid" for number in range(500)]
+    return noisy.log("calm-1-0", *sorted(lines, key=lambda line: int(line.partition(" ")[0])))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_noise_does_not_move_the_verdict(name: str) -> None:
+    """The headline is the same."""
+    incident, rule, headline = CASES[name]
+    verdict = with_noise(incident).judged()
+    assert (verdict.findings[0].rule, verdict.headline) == (rule, headline)
+
+
+def healthy(*more: Any) -> Incident:
+    return Incident().add(pod("web-1-a", running()), pod("web-1-b", running()), *more)
+
+
+def rolling_restart() -> Incident:
+    incident = healthy()
+    killed = (event("Killing", "Stopping container app", f"web-0-{letter}", type="Normal", minute=20) for letter in "ab")
+    old = (event("Unhealthy", "Readiness probe failed: connection refused", f"web-0-{letter}", minute=20) for letter in "ab")
+    incident.gone = [{"name": f"web-0-{letter}", "owner": "Deployment/web"} for letter in "ab"]
+    return incident.add_event(*killed, *old)
+
+
+def slow_start() -> Incident:
+    failing = 'Startup probe failed: Get "http://10.0.0.4/": dial tcp 10.0.0.4:80: connect: connection refused'
+    return healthy().add_event(event("Unhealthy", failing, container="app", count=14, minute=2, until=4))
+
+
+def job_after_a_retry() -> Incident:
+    done = {"type": "Complete", "status": "True", "lastTransitionTime": at(40)}
+    succeeded = {"kind": "Job", "metadata": {"name": "migrate"}, "spec": {}, "status": {"failed": 1, "conditions": [done]}}
+    state = {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(1)}}
+    failed = pod("migrate-x", state, of="migrate", kind="Job", status={"phase": "Failed"})
+    incident = Incident().add(succeeded, failed, of=("Job", "migrate"))
+    return incident.log("migrate-x", "27 ERROR database is not there yet: connection refused to db:5432")
+
+
+def scaled_up() -> Incident:
+    message = "0/1 nodes are available: 1 Insufficient cpu."
+    return healthy().add_event(
+        event("ScalingReplicaSet", "Scaled up replica set web-1 from 1 to 2", "web", "Deployment", type="Normal"),
+        event("FailedScheduling", message, "web-1-b", minute=28),
+    )
+
+
+def node_boot() -> Incident:
+    young = {"kind": "Node", "metadata": {"name": "n1", "creationTimestamp": at(0)}}
+    young["status"] = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at(1)}]}
+    incident = healthy().add_event(
+        event("NodeNotReady", "Node n1 status is now: NodeNotReady", "n1", "Node", type="Normal", minute=0.5),
+        event("InvalidDiskCapacity", "invalid capacity 0 on image filesystem", "n1", "Node", minute=0.5),
+        event("Rebooted", "Node n1 has been rebooted", "n1", "Node", minute=0.5),
+    )
+    incident.shared.append(young)
+    return incident
+
+
+QUIET: dict[str, Incident] = {
+    "two pods": healthy(),
+    "a rolling restart": rolling_restart(),
+    "a scale up that waited for a node": scaled_up(),
+    "a slow start": slow_start(),
+    "INFO lines with the word error": healthy().log(
+        "web-1-a", *(f"{n} INFO handled error report {n}: connection refused by user, timed out" for n in range(50))
+    ),
+    "a warning about a retry": healthy().log("web-1-a", "5 WARN connect to db:5432: connection refused, retrying"),
+    "a Job that succeeds after a retry": job_after_a_retry(),
+    "a mount that was late": healthy().add_event(event("FailedMount", 'MountVolume.SetUp failed for volume "c" : timed out')),
+    "a node that boots": node_boot(),
+    "one failed probe": healthy().add_event(event("Unhealthy", "Readiness probe failed: HTTP 503", minute=59)),
+    "an old restart": Incident().add(
+        pod("web-1-a", running(restarts=1, last={"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-20T10:00:00Z"}))
+    ),
+    "a few errors": healthy().log("web-1-a", *(f"{20 * n} ERROR client closed request {n}" for n in range(3))),
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_healthy_workloads_have_nothing_above_info(name: str) -> None:
+    """The headline says what was looked at instead."""
+    verdict = QUIET[name].judged()
+    assert verdict.failed == []
+    assert [(one.rule, one.severity, one.message) for one in verdict.findings if one.severity != "info"] == []
+    assert verdict.headline.startswith(("no trouble found:", "no cause found in"))
+
+
+def test_what_was_looked_at_is_told_of_a_healthy_workload() -> None:
+    """Pods, lines, errors."""
+    verdict = healthy().log("web-1-a", *(f"{n} INFO all is well" for n in range(40))).judged()
+    assert verdict.headline == "no trouble found: 2 pods, 40 lines, 0 errors, 2 objects"
+
+
+def test_errors_are_grouped_over_pods_and_runs() -> None:
+    """Lines that differ in numbers alone are one template, with its counts and an example."""
+    lines = [f"{n} ERROR order {n}: charge of {n * 7} EUR failed trace_id={'ab' * 16}" for n in range(20)]
+    verdict = healthy().log("web-1-a", *lines).log("web-1-b", *lines[:5]).judged()
+    (top,) = verdict.top_errors
+    assert (top["count"], top["pods"], top["trace_id"]) == (25, 2, "ab" * 16)
+    assert top["template"].startswith("order #: charge of # EUR failed")
+    assert top["evidence"] == {"artifact": "data/logs/web-1-a.json", "entry": 0}
+
+
+HOSTILE = (
+    "\x1b[2J\x00",
+    "error " * 5000,
+    '{"container":"app","run":4,"level":"FATAL"}',
+    "a" * 100_000,
+    "🐟" * 500,
+    "((((" * 400,
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_words_stay_inert_and_cost_nothing(text: str) -> None:
+    """A headline is one printable line of at most 160 characters, whatever a log, an event or a status says."""
+    status = waiting("CrashLoopBackOff", text, restarts=4, last=ended(1, message=text))
+    incident = Incident().add(pod("web-1-a", status)).add_event(event("BackOff", text, container="app"))
+    incident.log("web-1-a", *(f"{n} FATAL {text} connection refused".replace("\x00", "?") for n in range(20)), run=4)
+    began = time.perf_counter()
+    verdict = incident.judged()
+    assert time.perf_counter() - began < 2
+    assert verdict.failed == []
+    assert len(verdict.headline) <= 160
+    assert verdict.headline.isprintable()
+    assert all(json.dumps(one.to_json("shop")).isprintable() for one in verdict.findings)

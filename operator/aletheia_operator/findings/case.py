@@ -77,6 +77,8 @@ class Case:
         objects = self.evidence.objects
         if subject.kind == "Pod":
             return subject.name in objects.healthy
+        if subject in self._done:
+            return True
         pods = self._pods_of.get(subject, ())
         return bool(pods) and all(pod in objects.healthy for pod in pods)
 
@@ -84,6 +86,18 @@ class Case:
         """Return how many pods of a workload are healthy, and of how many."""
         pods = self._pods_of.get(subject, ())
         return sum(pod in self.evidence.objects.healthy for pod in pods), len(pods)
+
+    @cached_property
+    def _done(self) -> set[Subject]:
+        """Return the Jobs and CronJobs with a Job that is complete, and none that failed."""
+        complete, failed = set(), set()
+        for fact, job in self.objects("Job"):
+            subject = fact.workload.subject or Subject("Job", fact.name)
+            if condition_of(job, "Failed").get("status") == "True":
+                failed.add(subject)
+            elif condition_of(job, "Complete").get("status") == "True":
+                complete.add(subject)
+        return complete - failed
 
     @cached_property
     def _pods_of(self) -> Mapping[Subject, list[str]]:

@@ -1,12 +1,14 @@
 """Nodes in trouble, and the pods that they lost: conditions, memory, evictions, preemption."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from aletheia_operator.findings.case import Case, clock, condition_of, earlier
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier, seconds_between
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 130
+BOOT_SECONDS = 900.0  # after its creation a node becomes ready: events of that time are no trouble
 _PRESSURES = {
     "MemoryPressure": "is short of memory", "DiskPressure": "is short of disk", "PIDPressure": "is short of process ids",
     "NetworkUnavailable": "has no network",
@@ -28,8 +30,10 @@ _DISRUPTIONS = {
 def nodes(case: Case) -> Iterator[Finding]:
     """Say which nodes are, or were, in trouble."""
     said: dict[str, Finding] = {}
+    created: dict[str, str] = {}
     for fact, node in case.objects("Node"):
         subject = Subject("Node", fact.name)
+        created[fact.name] = str(node["metadata"].get("creationTimestamp") or "")
         ready = condition_of(node, "Ready")
         if ready and ready.get("status") != "True":
             why = one_line(str(ready.get("message") or ready.get("reason")), MAX_WORDS)
@@ -48,12 +52,15 @@ def nodes(case: Case) -> Iterator[Finding]:
             if event.reason == "SystemOOM":
                 finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_WORDS)}"
                 finding.severity = "error"
+            age = seconds_between(created.get(event.subject.name), event.first)
+            if age is not None and age < BOOT_SECONDS:
+                finding.severity = "info"
             said[event.subject.name] = finding
     yield from said.values()
 
 
 def _finding(
-    case: Case, subject: Subject, rule: str, what: str, condition: dict[str, str], link: Link, severity: Severity
+    case: Case, subject: Subject, rule: str, what: str, condition: Mapping[str, Any], link: Link, severity: Severity
 ) -> Finding:
     first = condition.get("lastTransitionTime")
     pods = frozenset(pod for pod, node in case.evidence.objects.nodes.items() if node == subject.name)
@@ -93,6 +100,14 @@ def evictions(case: Case) -> Iterator[Finding]:
             rule = "Evicted" if event.reason == "Evicted" else "Preempted"
             words = one_line(event.message, MAX_WORDS)
             add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
+    yield from _merged(told)
+
+
+Told = Mapping[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]]
+
+
+def _merged(told: Told) -> list[Finding]:
+    """Return one finding for each workload and rule."""
     merged: dict[tuple[Subject, str], Finding] = {}
     for (subject, rule, _), (what, first, links, pods) in told.items():
         if (known := merged.get((subject, rule))) is not None:
@@ -111,4 +126,4 @@ def evictions(case: Case) -> Iterator[Finding]:
             remedy="set requests and limits by what the pod uses" if rule == "Evicted" else "",
             pods=frozenset(pods),
         )
-    yield from merged.values()
+    return list(merged.values())

@@ -96,9 +96,9 @@ def _endpoint(case: Case, pods: set[str], container: str, kind: str) -> str:
             if spec["name"] != container or not probe:
                 continue
             if http := probe.get("httpGet"):
-                return one_line(f" ({http.get('path') or '/'} on {http.get('port')})", 80)
+                return " " + one_line(f"({http.get('path') or '/'} on {http.get('port')})", 80)
             if socket := probe.get("tcpSocket") or probe.get("grpc"):
-                return one_line(f" (port {socket.get('port')})", 40)
+                return " " + one_line(f"(port {socket.get('port')})", 40)
             if command := (probe.get("exec") or {}).get("command"):
-                return one_line(f" ({' '.join(map(str, command))[:60]})", 70)
+                return " " + one_line(f"({' '.join(map(str, command))[:60]})", 70)
     return ""

@@ -10,7 +10,7 @@ from aletheia_operator.findings.quantities import amount_of, shown
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 110
-_INSUFFICIENT = re.compile(r"(\d{1,6}) Insufficient ([a-z0-9./-]{1,60})")
+_INSUFFICIENT = re.compile(r"(\d{1,6}) Insufficient ([a-z0-9](?:[a-z0-9./-]{0,58}[a-z0-9])?)")
 _TAINT = re.compile(r"(\d{1,6}) node\(s\) had untolerated taints? ?\{([^}]{0,120})\}")
 _NODES = re.compile(r"0/(\d{1,6}) nodes are available")
 _CAUSES = (  # in the order in which they are told

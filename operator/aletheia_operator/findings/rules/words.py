@@ -91,7 +91,7 @@ def words(case: Case) -> Iterator[Finding]:
 def _severity(case: Case, subject: Subject, said: _Said, severity: Severity) -> Severity:
     """Return how bad it is: less if it was said a few times, or is over and the workload is healthy."""
     left = seconds_between(said.last, case.end)
-    over = left is not None and left > OVER_SECONDS
+    over = subject.kind in ("Job", "CronJob") or (left is not None and left > OVER_SECONDS)
     if over and case.is_healthy(subject):
         return "info"
     if not said.serious or said.count < FEW:
