@@ -83,8 +83,8 @@ class Judging:
         shown = [_status(one.to_json(namespace)) for one in verdict.findings[:SHOWN]]
         if self.session.seal is None:
             return VerdictSummary(headline=verdict.headline, findings=shown)
-        quiet = [one.model_copy(update={"message": SEALED, "evidence": []}) for one in shown]
-        first = shown[0] if shown and shown[0].severity != "info" else None
+        quiet = [_without_content(one) for one in shown]
+        first = quiet[0] if shown and shown[0].severity != "info" else None
         said = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
         return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
 
@@ -112,6 +112,14 @@ class Judging:
 def _status(finding: dict[str, Any]) -> FindingStatus:
     fields = FindingStatus.model_fields
     return FindingStatus.model_validate({key: value for key, value in finding.items() if key in fields or key == "firstSeen"})
+
+
+def _without_content(finding: FindingStatus) -> FindingStatus:
+    """Return what the status of a sealed session may say: no words or times of logs, nor names that may stem from them."""
+    told = finding.object
+    if told.kind == "Service":
+        told = told.model_copy(update={"name": "sealed"})
+    return finding.model_copy(update={"message": SEALED, "evidence": [], "first_seen": None, "object": told})
 
 
 async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
