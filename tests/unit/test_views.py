@@ -204,7 +204,7 @@ async def test_a_timeline_that_fails_costs_no_evidence(
     monkeypatch.setattr(ErrorWatch, "see", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
     counts = {one.target: (one.count, one.complete) for one in snapshot.manifest.artifacts}
-    assert counts == {"pod/web-0": (20, True), "pod/web-1": (20, True), "traces": (0, True), "findings": (0, True)}
+    assert counts == {"pod/web-0": (20, True), "pod/web-1": (20, True), "traces": (0, True), "findings": (2, True)}
     assert gaps(snapshot) == [("pod/web-0", "InternalError"), ("pod/web-1", "InternalError")]
     assert {gap.fetcher for gap in snapshot.manifest.gaps} == {"Timeline"}
     assert sum("could not be looked through" in record.message for record in caplog.records) == 1
