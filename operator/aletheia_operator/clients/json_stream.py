@@ -2,13 +2,11 @@
 
 import codecs
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.json_cursor import JsonCursor
 from aletheia_operator.text.nesting import is_too_deep
 
 MAX_VALUE_CHARACTERS = 4 * 1024 * 1024
@@ -17,7 +15,6 @@ MAX_ELEMENTS = 200_000
 """Lists, objects and their members in such a value: each takes time and memory that its text does not tell."""
 COUNTED_CHARACTERS = 64 * 1024
 """A shorter value cannot have too many elements."""
-_SPACE = re.compile(r"[ \t\r\n]*")
 _OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
 _decode = json.JSONDecoder().raw_decode
 
@@ -27,7 +24,7 @@ def elements(text: str) -> int:
     return text.count(",") + text.count("[") + text.count("{")
 
 
-class JsonStream:
+class JsonStream(JsonCursor):
     """A cursor in JSON text. Callers must consume each value, by `value`, `members` or `items`, before advancing.
 
     All calls raise Unavailable if the text is cut, not JSON or nested too deep, and Rejected for a value over
@@ -35,37 +32,10 @@ class JsonStream:
     """
 
     def __init__(self, endpoint: Endpoint, chunks: Iterator[bytes]) -> None:
-        self._endpoint = endpoint
-        self._chunks = chunks
+        super().__init__(endpoint, chunks)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
-        self._at = 0
         self.value_characters = 0
         """Of the value that was taken last."""
-
-    def kind(self) -> str:
-        """The first character of the next value; '' at the end."""
-        while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more(1):
-                return ""
-
-    def members(self) -> Iterator[str]:
-        """Yield the keys of an object. Consume the value of each before the next."""
-        self._expect("{")
-        first = True
-        while self.kind() != "}":
-            if not first:
-                self._expect(",")
-            first = False
-            key = self.value()
-            if not isinstance(key, str):
-                raise self._cut()
-            self._expect(":")
-            yield key
-        self._at += 1
 
     def items(self) -> Iterator[None]:
         """Yield once for each element of an array. Consume it before the next."""
@@ -107,10 +77,8 @@ class JsonStream:
             raise self.too_large(f"{MAX_ELEMENTS} elements")
         return self._more(min(max(1, available), MAX_VALUE_CHARACTERS - available + 1))
 
-    def _expect(self, character: str) -> None:
-        if self.kind() != character:
-            raise self._cut()
-        self._at += 1
+    def _read_on(self) -> bool:
+        return self._more(1)
 
     def _more(self, characters: int) -> bool:
         """Read at least so many more characters; False at the end."""
@@ -126,10 +94,3 @@ class JsonStream:
         if size:
             self._text, self._at = "".join(parts), 0
         return size > 0
-
-    def too_large(self, than: str) -> Rejected:
-        """The error for a value that is larger `than` it may be."""
-        return Rejected(f"DataSource {self._endpoint.name}: a value is larger than {than}", GapReason.TOO_LARGE)
-
-    def _cut(self) -> Unavailable:
-        return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)

@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.json_cursor import SPACE, JsonCursor
 from aletheia_operator.text.nesting import is_too_deep
 
 PIECE_BYTES = 512 * 1024
@@ -26,14 +26,13 @@ PIECE_BYTES = 512 * 1024
 BATCH_ITEMS = 1_000
 LONGEST_SEPARATOR = 256
 """Most characters between two elements of an array, for the line ends and blanks of pretty-printed JSON."""
-_SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = '{["-0123456789tfnNI'  # the characters that begin a JSON value, or NaN and Infinity
 _SEPARATOR = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _ENDS = {"{": "}", "[": "]"}
 _scan = json.JSONDecoder(strict=False).raw_decode
 
 
-class JsonText:
+class JsonText(JsonCursor):
     """A cursor in JSON text. Its characters are the bytes of the UTF-8 text, so it can be cut anywhere.
 
     Callers must consume each value, by `value`, `members` or `items`, before advancing. All calls raise Unavailable if the
@@ -44,30 +43,16 @@ class JsonText:
     def __init__(
         self, endpoint: Endpoint, chunks: Iterator[bytes], computing: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._endpoint = endpoint
-        self._chunks = chunks
+        super().__init__(endpoint, chunks)
         self._computing = computing
-        self._text = ""
-        self._at = 0
         self._ended = False
         self._fault: SourceError | None = None
-
-    def next(self) -> str:
-        """Return the first character of the next value; "" at the end."""
-        while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._fill(1):
-                if self._fault is not None:
-                    raise self._fault
-                return ""
 
     def second(self) -> str:
         """Return the second character of the next value, without white space between. It is not consumed."""
         wanted = 2
         while True:
-            at = _SPACE.match(self._text, self._at + 1).end()  # type: ignore[union-attr]
+            at = SPACE.match(self._text, self._at + 1).end()  # type: ignore[union-attr]
             if at < len(self._text):
                 return self._text[at]
             wanted += at - self._at
@@ -76,36 +61,21 @@ class JsonText:
 
     def end(self) -> None:
         """Raise unless the text ends here."""
-        if self.next():
+        if self.kind():
             raise self._cut()
-
-    def members(self) -> Iterator[str]:
-        """Yield the keys of an object. Consume the value of each key before the next."""
-        self._expect("{")
-        first = True
-        while self.next() != "}":
-            if not first:
-                self._expect(",")
-            first = False
-            key = self.value()
-            if not isinstance(key, str):
-                raise self._cut()
-            self._expect(":")
-            yield key
-        self._at += 1
 
     def items(self) -> Iterator[list[Any] | None]:
         """Yield the elements of an array: lists of parsed elements, or None for an element that the caller must consume."""
         self._expect("[")
         first = together = True
         separator = ","
-        while self.next() != "]":
+        while self.kind() != "]":
             if not first:
                 self._fill(LONGEST_SEPARATOR)
                 match = _SEPARATOR.match(self._text, self._at)
                 separator = match[0] if match else separator
                 self._expect(",")
-                if not self.next():
+                if not self.kind():
                     raise self._cut()
             first = False
             found = None
@@ -133,7 +103,7 @@ class JsonText:
 
     def value(self) -> Any:
         """Parse and return the next value."""
-        if self.next() not in _VALUE or not self.next():
+        if self.kind() not in _VALUE or not self.kind():
             raise self._cut()
         wanted = 4096
         while True:
@@ -142,8 +112,7 @@ class JsonText:
             if end is not None:
                 break
             if wanted >= PIECE_BYTES:
-                message = f"DataSource {self._endpoint.name}: a value is larger than {PIECE_BYTES} bytes"
-                raise Rejected(message, GapReason.TOO_LARGE)
+                raise self.too_large(f"{PIECE_BYTES} bytes")
             if self._ended and len(self._text) - self._at <= wanted:
                 raise self._cut()
             wanted = min(8 * wanted, PIECE_BYTES)
@@ -202,10 +171,12 @@ class JsonText:
         except RecursionError as e:
             raise self._endpoint.too_deep() from e
 
-    def _expect(self, character: str) -> None:
-        if self.next() != character:
-            raise self._cut()
-        self._at += 1
+    def _read_on(self) -> bool:
+        if self._fill(1):
+            return True
+        if self._fault is not None:
+            raise self._fault
+        return False
 
     def _fill(self, wanted: int) -> bool:
         """Read until `wanted` characters are available; False if the text ends before. An error of `chunks` ends the text."""
@@ -226,9 +197,7 @@ class JsonText:
         return size >= wanted
 
     def _cut(self) -> SourceError:
-        if self._fault is not None:
-            return self._fault
-        return Unavailable(f"DataSource {self._endpoint.name}: the answer is not JSON, or was cut", GapReason.INVALID_RESPONSE)
+        return super()._cut() if self._fault is None else self._fault
 
 
 def _parse(text: str) -> Any:

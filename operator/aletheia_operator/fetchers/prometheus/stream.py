@@ -35,12 +35,14 @@ class EndOfSeries:
 Event = Samples | EndOfSeries
 
 
-class SeriesStream:
-    """Iterate once for batches of events. Afterwards `envelope` is the answer without its series.
+class _Answer:
+    """An answer of the API as it arrives. After iteration, `envelope` is the answer without its data.
 
     Iteration raises Unavailable if the body is cut or does not follow the API, Rejected for a value larger than PIECE_BYTES,
     and what `chunks` raises, but yields all complete events first. `computing` is entered for each parse.
     """
+
+    API: str
 
     def __init__(
         self,
@@ -52,20 +54,33 @@ class SeriesStream:
         self._endpoint = endpoint
         self._text = JsonText(endpoint, chunks, computing)
 
+    def _members(self) -> Iterator[str]:
+        """Yield the keys of the answer, which must be an object and all that comes."""
+        if self._text.kind() != "{":
+            self._text.value()
+            raise self._not_ours()
+        yield from self._text.members()
+        self._text.end()
+
+    def _not_ours(self) -> Unavailable:
+        return self._endpoint.not_of(self.API)
+
+
+class SeriesStream(_Answer):
+    """Iterate once for batches of events."""
+
+    API = "Prometheus' query API"
+
     def __iter__(self) -> Iterator[list[Event]]:
         text = self._text
-        if text.next() != "{":
-            text.value()
-            raise self._not_ours()
         data: dict[str, Any] = {}
-        for key in text.members():
-            if key == "data" and text.next() == "{":
+        for key in self._members():
+            if key == "data" and text.kind() == "{":
                 yield from self._data(data)
             else:
                 value = text.value()
                 if key in _ENVELOPE_FIELDS:
                     self.envelope[key] = value
-        text.end()
         if self.envelope.get("status") != "success" or "result" not in data:
             raise self._not_ours()
         yield from self._single(data)
@@ -78,7 +93,7 @@ class SeriesStream:
                     data[key] = value
             elif "result" in data:
                 raise self._not_ours()
-            elif self._text.next() == "[" and self._text.second() in "{]":
+            elif self._text.kind() == "[" and self._text.second() in "{]":
                 data["result"] = ...
                 yield from self._all_series()
             else:
@@ -115,13 +130,13 @@ class SeriesStream:
 
     def _long_series(self) -> Iterator[list[Event]]:
         """Yield the events of a series that is read member by member."""
-        if self._text.next() != "{":
+        if self._text.kind() != "{":
             raise self._not_ours()
         labels: Any = None
         has_samples = False
         for key in self._text.members():
             has_samples = has_samples or key in LISTS or key in SINGLES
-            if key in LISTS and self._text.next() == "[":
+            if key in LISTS and self._text.kind() == "[":
                 yield [Samples(key, [])]
                 for found in self._text.batches():
                     yield [self._samples(key, found)]
@@ -140,30 +155,16 @@ class SeriesStream:
             raise self._not_ours()
         return Samples(kind, samples)
 
-    def _not_ours(self) -> Unavailable:
-        return self._endpoint.not_of("Prometheus' query API")
 
+class ExemplarStream(_Answer):
+    """Iterate once for batches of {"seriesLabels": {...}, "exemplars": [...]}."""
 
-class ExemplarStream:
-    """Iterate once for batches of {"seriesLabels": {...}, "exemplars": [...]}. Otherwise as SeriesStream."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        chunks: Iterator[bytes],
-        computing: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
-        self.envelope: dict[str, Any] = {}
-        self._endpoint = endpoint
-        self._text = JsonText(endpoint, chunks, computing)
+    API = "Prometheus' exemplars API"
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         text = self._text
-        if text.next() != "{":
-            text.value()
-            raise self._not_ours()
-        for key in text.members():
-            if key == "data" and text.next() == "[":
+        for key in self._members():
+            if key == "data" and text.kind() == "[":
                 for series in text.batches():
                     if not all(isinstance(labels, dict) for labels in series):
                         raise self._not_ours()
@@ -172,12 +173,8 @@ class ExemplarStream:
                 value = text.value()
                 if key in _ENVELOPE_FIELDS or (key == "data" and value is not None):
                     self.envelope[key] = value
-        text.end()
         if self.envelope.get("status") != "success" or "data" in self.envelope:
             raise self._not_ours()
-
-    def _not_ours(self) -> Unavailable:
-        return self._endpoint.not_of("Prometheus' exemplars API")
 
 
 def warnings_of(envelope: dict[str, Any]) -> list[str]:
