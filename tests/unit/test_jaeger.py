@@ -24,6 +24,7 @@ from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
+from aletheia_operator.fetchers.jaeger.search_values import SearchValues
 from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, sift_of, summarise
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
@@ -78,7 +79,7 @@ PLAIN_V3 = {
 )
 def test_a_search_asks_over_the_window_in_microseconds(asked: TracesRequest, query: list[tuple[str, str]]) -> None:
     """Each field of the spec is a parameter of Jaeger's own API."""
-    assert api_v1.search(asked, make_window(), 20) == query
+    assert api_v1.search(SearchValues.of(asked, make_window(), 20)) == query
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_search_asks_over_the_window_in_microseconds(asked: TracesRequest, que
 )
 def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: dict[str, str]) -> None:
     """Each field of the spec is a parameter of the API v3, in the spelling of proto files and in that of JSON."""
-    sent = api_v3.search(asked, make_window(), 20)
+    sent = api_v3.search(SearchValues.of(asked, make_window(), 20))
     assert {name: value for name, value in sent if name in query} == query
     camel = {
         "query." + re.sub("_(.)", lambda m: m[1].upper(), name.removeprefix("query.")): value for name, value in query.items()
@@ -112,8 +113,8 @@ def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: dict[str
 def test_long_traces_are_narrowed() -> None:
     """By the longer of the two least durations."""
     asked = request(service="shop", minDuration="1ms", tags={"a": "b"})
-    assert dict(api_v1.search(asked, make_window(), 5, 999))["minDuration"] == "1000us"
-    assert dict(api_v3.search(asked, make_window(), 5, 1001))["query.duration_min"] == "1001us"
+    assert dict(api_v1.search(SearchValues.of(asked, make_window(), 5, 999)))["minDuration"] == "1000us"
+    assert dict(api_v3.search(SearchValues.of(asked, make_window(), 5, 1001)))["query.duration_min"] == "1001us"
 
 
 def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None, sift: Sift | None = None) -> Reading:

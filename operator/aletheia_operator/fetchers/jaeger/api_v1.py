@@ -14,14 +14,10 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
-from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.json_stream import JsonStream
-from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.jaeger.durations import at_least
+from aletheia_operator.fetchers.jaeger.search_values import SearchValues, given
 from aletheia_operator.fetchers.jaeger.traces import (
     MAX_ERRORS,
     MAX_ID,
@@ -53,24 +49,20 @@ MAX_OBJECTS = 1_000
 MAX_TEXT = 1_000
 
 
-def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
-    """Return the query parameters of a search. `least_microseconds`: least duration of a span; None: any."""
-    query = [
-        ("service", request.service or ""),
-        ("start", str(to_nanoseconds(window.start) // 1000)),
-        ("end", str(to_nanoseconds(window.end) // 1000)),
-        ("limit", str(limit)),
-    ]
-    if request.operation:
-        query.append(("operation", request.operation))
-    if request.tags:
-        query.append(("tags", orjson.dumps(request.tags).decode()))
-    least = at_least(request.min_duration, least_microseconds)
-    if least is not None:
-        query.append(("minDuration", least))
-    if request.max_duration:
-        query.append(("maxDuration", request.max_duration))
-    return query
+def search(asked: SearchValues) -> list[tuple[str, str]]:
+    """Return the query parameters of a search."""
+    return given(
+        {
+            "service": asked.service,
+            "start": str(to_nanoseconds(asked.window.start) // 1000),
+            "end": str(to_nanoseconds(asked.window.end) // 1000),
+            "limit": str(asked.limit),
+            "operation": asked.operation,
+            "tags": asked.tags,
+            "minDuration": asked.shortest,
+            "maxDuration": asked.longest,
+        }
+    )
 
 
 def read(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> None:

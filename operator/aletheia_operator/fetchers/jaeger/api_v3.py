@@ -12,13 +12,9 @@ from io import BytesIO
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import orjson
-
-from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.json_stream import JsonStream
-from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.jaeger.durations import at_least
+from aletheia_operator.fetchers.jaeger.search_values import SearchValues, given
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace, whole, write_list
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.encoding import dumps
@@ -34,23 +30,21 @@ _KINDS = ("", "internal", "server", "client", "producer", "consumer")
 _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
 
-def search(request: TracesRequest, window: Window, limit: int, least_microseconds: int | None = None) -> list[tuple[str, str]]:
-    """Return the query parameters of a search, in the spellings of all versions.
-
-    `least_microseconds`: least duration of a span; None: any.
-    """
-    fields = {
-        "service_name": request.service or "",
-        "start_time_min": format_time(window.start),
-        "start_time_max": format_time(window.end),
-        "num_traces": str(limit),
-        "search_depth": str(limit),  # its name in later versions
-        "operation_name": request.operation,
-        "duration_min": at_least(request.min_duration, least_microseconds),
-        "duration_max": request.max_duration,
-        "attributes": orjson.dumps(request.tags).decode() if request.tags else None,  # earlier versions ignore it
-    }
-    parameters = [(name, value) for name, value in fields.items() if value is not None]
+def search(asked: SearchValues) -> list[tuple[str, str]]:
+    """Return the query parameters of a search, in the spellings of all versions."""
+    parameters = given(
+        {
+            "service_name": asked.service,
+            "start_time_min": format_time(asked.window.start),
+            "start_time_max": format_time(asked.window.end),
+            "num_traces": str(asked.limit),
+            "search_depth": str(asked.limit),  # its name in later versions
+            "operation_name": asked.operation,
+            "duration_min": asked.shortest,
+            "duration_max": asked.longest,
+            "attributes": asked.tags,  # earlier versions ignore it
+        }
+    )
     return [(f"query.{spelt}", value) for name, value in parameters for spelt in dict.fromkeys((name, _camel(name)))]
 
 

@@ -18,6 +18,7 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.jaeger import api_v1, api_v3
+from aletheia_operator.fetchers.jaeger.search_values import SearchValues
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
 from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, Trace, sift_of
 from aletheia_operator.fetchers.spill import Spill
@@ -92,7 +93,7 @@ class Searches:
         if self.api is api_v3 and self.request.tags:  # its early versions cannot filter by tags: all traces are read
             sift = sift_of(self.request, least_microseconds)
             return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
-        query = self.api.search(self.request, span, limit, least_microseconds)
+        query = self.api.search(SearchValues.of(self.request, span, limit, least_microseconds))
         reading = await self._ask(self.api.TRACES, query, limit, go_on=bool(self.known))
         return [self.known[trace_id] for trace_id in reading.traces]
 
@@ -152,7 +153,7 @@ class Searches:
         while parts and len(found) < limit and self.broken is None:
             part = parts.pop()
             requests += 1
-            query = self.api.search(request, part, MAX_POOL, least_microseconds)
+            query = self.api.search(SearchValues.of(request, part, MAX_POOL, least_microseconds))
             reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift, go_on=True)
             too_large = self.broken is not None and self.broken.reason is GapReason.TOO_LARGE
             middle = part.start + (part.end - part.start) / 2
