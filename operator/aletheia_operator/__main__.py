@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,30 +68,24 @@ def _add_limits(group: Any) -> None:
         "--max-session-bytes": "of one Investigation's artifacts; without it no limit",
         "--max-namespace-bytes": "of all artifacts of a namespace; without it no limit",
     }.items():
-        group.add_argument(flag, type=_positive, default=_default(Limits, flag), help=meaning)
+        _add_number(group, Limits, flag, _positive, meaning)
 
 
 def _add_retention(group: Any) -> None:
-    group.add_argument(
-        "--retain-namespace-bytes", dest="namespace_bytes", type=_positive, help="cap: the namespace's oldest data expires"
-    )
-    group.add_argument("--retain-total-bytes", dest="total_bytes", type=_positive, help="cap: the volume's oldest data expires")
-    group.add_argument(
-        "--retain-grace-seconds",
-        dest="grace_seconds",
-        type=_seconds,
-        default=Retention.grace_seconds,
-        help="what ended since is safe from the caps",
-    )
-    group.add_argument(
-        "--orphan-grace-seconds",
-        type=_seconds,
-        default=Retention.orphan_grace_seconds,
-        help="until an orphaned session is removed",
-    )
-    group.add_argument(
-        "--sweep-seconds", type=_positive, default=Retention.sweep_seconds, help="between two looks at what has expired"
-    )
+    for flag, kind, meaning in (
+        ("--retain-namespace-bytes", _positive, "cap: the namespace's oldest data expires"),
+        ("--retain-total-bytes", _positive, "cap: the volume's oldest data expires"),
+        ("--retain-grace-seconds", _seconds, "what ended since is safe from the caps"),
+        ("--orphan-grace-seconds", _seconds, "until an orphaned session is removed"),
+        ("--sweep-seconds", _positive, "between two looks at what has expired"),
+    ):
+        _add_number(group, Retention, flag, kind, meaning)
+
+
+def _add_number(group: Any, settings: type[Any], flag: str, kind: Callable[[str], int], meaning: str) -> None:
+    """Add a flag for the field of `settings` with the flag's name, without `retain`."""
+    field = flag.removeprefix("--").removeprefix("retain-").replace("-", "_")
+    group.add_argument(flag, dest=field, type=kind, default=getattr(settings, field), help=meaning)
 
 
 def _add_node_logs(group: Any) -> None:
@@ -133,10 +128,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
         node_logs=group(NodeLogs),
         process=group(Process),
     )
-
-
-def _default(group: type[Any], flag: str) -> Any:
-    return getattr(group, flag.removeprefix("--").replace("-", "_"))
 
 
 def _seconds(text: str) -> int:

@@ -102,14 +102,8 @@ class GuardedAdapter(HTTPAdapter):
                 super().connect()
                 adapter.require_going(self)
 
-        class TLSConnection(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                adapter._connections.append(self)
-                return connect(self)
-
-            def connect(self) -> None:
-                super().connect()
-                adapter.require_going(self)
+        class TLSConnection(Connection, HTTPSConnection):  # HTTPSConnection is an HTTPConnection, so it comes next
+            pass
 
         class Pool(HTTPConnectionPool):
             ConnectionCls = Connection
