@@ -700,3 +700,25 @@ def test_the_rule_that_would_allow_a_request(method: str, path: str, rule: str) 
 def test_label_selectors(selector: Object, matches: bool) -> None:
     """As the API server matches them."""
     assert selects(selector, {"app": "web"}) is matches
+
+
+async def test_services_beside_the_pods_are_kept_although_they_select_none() -> None:
+    """Those of a workload's name, and those that pods name in their environment; no others."""
+    api = a_shop(pods=1)
+    (pod,) = api.lists[f"{CORE}/pods"]  # type: ignore[misc]
+    pod["spec"]["containers"][0]["env"] = [{"name": "LEDGER", "value": "http://ledger.shop:8080/book"}]
+    names = ("web", "web-admin", "ledger", "stranger")
+    services = [thing(name) | {"spec": {"selector": {"app": f"other-{name}"}}} for name in names]
+    api.lists = {**api.lists, f"{CORE}/services": services}
+    _, entries = await fetch(KubernetesObjectsFetcher(), api, {"workload": {"kind": "Deployment", "name": "web"}}, objects={})
+    kept = [one["metadata"]["name"] for one in entries[0] if one["kind"] == "Service"]
+    assert kept == ["ledger", "web", "web-admin"]
+
+
+def test_a_config_map_tells_when_it_was_changed() -> None:
+    """By the latest time of its managed fields, which are not kept themselves."""
+    managed = [{"time": "2026-11-22T11:00:00Z"}, {"time": "2026-11-22T11:40:00Z"}, {}]
+    item: Object = {"kind": "ConfigMap", "metadata": {"name": "c", "managedFields": managed}, "data": {"a": "b"}}
+    make_fit(item)
+    assert item["changedAt"] == "2026-11-22T11:40:00Z"
+    assert "managedFields" not in item["metadata"]

@@ -129,6 +129,11 @@ def a_service(selector: dict[str, str], target: int | str = 8080) -> Any:
     return {"kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": selector, "ports": ports}}
 
 
+def a_slice(*endpoints: Any) -> Any:
+    labels = {"kubernetes.io/service-name": "web"}
+    return {"kind": "EndpointSlice", "metadata": {"name": "web-x", "labels": labels}, "endpoints": [*endpoints]}
+
+
 def unready(**more: Any) -> Any:
     return pod("web-1-a", running(ready=False, **more))
 
@@ -359,7 +364,7 @@ CASES |= {
         "report: the CronJob Missed scheduled time to start a job: Sun (since 14:28)",
     ),
     "a selector that matches no pod": (
-        Incident().add(pod("web-1-a", running()), a_service({"app": "wep"})),
+        Incident().add(pod("web-1-a", running()), a_service({"app": "wep"}), a_slice()),
         "ServiceSelectsNothing",
         "service web has no working endpoint: its selector app=wep matches no pod; pods have app=web",
     ),

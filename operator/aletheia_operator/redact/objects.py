@@ -24,10 +24,12 @@ def make_fit(item: dict[str, Any]) -> int:
     Do not call it on the event loop: it searches every text of the object.
     """
     metadata = item["metadata"]
-    metadata.pop("managedFields", None)
+    managed = metadata.pop("managedFields", None)
     match item["kind"]:
         case "ConfigMap":
             _digest_data(item)
+            if changed_at := max((str(one["time"]) for one in managed or [] if one.get("time")), default=None):
+                item["changedAt"] = changed_at
             return 0
         case "Node":
             metadata.pop("annotations", None)

@@ -1,5 +1,6 @@
 """Groups objects into families: a workload without an owner (or a pod without a workload), and all that belongs to it. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,10 @@ from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
+
+MAX_WORDS = 2_000  # of a family's pods
+MAX_VALUE = 500  # characters of an environment variable or argument in which names are looked for
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 ORDER = (
     "Deployment", "CronJob", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision",
@@ -95,6 +100,7 @@ class Families:
         """Names of the nodes that pods run on."""
         self._members = {member.uid: member for member in members}
         self._labels: dict[str, dict[str, str]] = {}  # of each pod, by uid
+        self._words: dict[str, set[str]] = {}  # of each family: words of its pods' environment, which may name Services
         self._references: dict[str, dict[str, set[str]]] = {}  # kind → name → uids of the pods that refer to it
         self._families: dict[str, Family] = {}
         for member in members:
@@ -114,6 +120,9 @@ class Families:
             pod = member.item()
             family.count(pod)
             self._labels[member.uid] = pod["metadata"].get("labels") or {}
+            words = self._words.setdefault(root.uid, set())
+            if len(words) < MAX_WORDS:
+                words.update(words_of(pod))
             if node := pod["spec"].get("nodeName"):
                 self.nodes.add(node)
             for kind, names in member.references.items():
@@ -141,6 +150,14 @@ class Families:
             return set()
         return self.of_pods(uid for uid, labels in self._labels.items() if selects(selector, labels))
 
+    def related(self, service: str) -> set[str]:
+        """Return the families that have the name of a Service, as a whole or as its beginning, or whose pods name it."""
+        return {
+            root
+            for root, family in self._families.items()
+            if service == family.name or service.startswith(f"{family.name}-") or service in self._words.get(root, ())
+        }
+
     def scaled_by(self, autoscaler: Mapping[str, Any]) -> set[str]:
         """Return the families with a member that the HorizontalPodAutoscaler scales."""
         target = autoscaler["spec"]["scaleTargetRef"]
@@ -151,3 +168,12 @@ class Families:
         """Add an object to families."""
         for root in families:
             self._families[root].entries.append(entry)
+
+
+def words_of(pod: Object) -> Iterator[str]:
+    """Yield the words of a pod's environment, commands and arguments that may be names of Services."""
+    for container in pod["spec"].get("containers") or []:
+        texts = [str(one.get("value") or "") for one in container.get("env") or []]
+        texts += [str(one) for key in ("command", "args") for one in container.get(key) or []]
+        for text in texts:
+            yield from _NAME.findall(text[:MAX_VALUE])

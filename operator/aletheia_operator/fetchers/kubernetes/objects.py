@@ -154,13 +154,18 @@ class _Collection:
         self.missing += self._too_many()
 
     async def _read_services(self) -> dict[str, set[str]]:
-        """Read the services that match a pod. Returns their names with their families."""
+        """Read the services that match a pod, have a workload's name, or are named in a pod's environment.
+
+        Returns their names with their families.
+        """
         found: dict[str, set[str]] = {}
 
         def add(service: Object) -> None:
             selector = service["spec"].get("selector")
-            if roots := self.families.selected({"matchLabels": selector} if selector else None):
-                found[service["metadata"]["name"]] = roots
+            name = service["metadata"]["name"]
+            matched = self.families.selected({"matchLabels": selector} if selector else None)
+            if roots := matched | (self.families.related(name) if selector else set()):
+                found[name] = roots
                 self._keep(roots, service)
 
         await self._gather("Service", read_all(self.kubernetes, "Service", self.namespace), add)

@@ -35,7 +35,7 @@ def _of(
         pod for pod, labels in case.evidence.objects.labels.items() if all(labels.get(k) == v for k, v in selector.items())
     ]
     links = (fact.link, *(one.link for one, _ in slices[:2]))
-    if not endpoints and not matching:
+    if not endpoints and not matching and slices:
         yield _finding(case, fact, "ServiceSelectsNothing", _selects_nothing(case, selector), 8, links, "correct the selector")
         return
     wrong = _wrong_port(case, service, matching)
