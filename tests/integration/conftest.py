@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
-from tests.support.operator import Kubectl, Operator, until
+from tests.support.operator import Kubectl, Operator, pod, until
 
 NAMESPACE = "aletheia-integration"
 
@@ -44,6 +44,15 @@ def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempP
     operator = Operator(prepared, tmp_path_factory.mktemp("volume") / "root", [kubectl.namespace], options).start()
     yield operator
     operator.stop()
+
+
+@pytest.fixture(scope="module")
+def speaker(kubectl: Kubectl) -> str:
+    """A pod that has logs."""
+    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"))
+    kubectl.wait("pod/speaker", "condition=Ready")
+    until(lambda: "evidence" in kubectl("logs", "speaker"), 30, "the pod has spoken")
+    return "speaker"
 
 
 @pytest.fixture

@@ -25,13 +25,6 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def speaker(kubectl: Kubectl) -> str:
-    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
-    return "speaker"
-
-
-@pytest.fixture(scope="module")
 def hanging(kubectl: Kubectl) -> Iterator[str]:
     """The name of a Jaeger DataSource that accepts questions and does not answer."""
 

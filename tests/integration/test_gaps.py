@@ -25,15 +25,6 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def speaker(kubectl: Kubectl) -> str:
-    """A pod that has logs."""
-    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
-    until(lambda: "evidence" in kubectl("logs", "speaker"), 30, "the pod has spoken")
-    return "speaker"
-
-
-@pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
     """Starts servers on loopback that misbehave; ends them with the module."""
     with serving() as serve:

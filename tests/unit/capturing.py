@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -69,3 +72,17 @@ async def interrupted(order: Order, tools: Tools, after: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@contextmanager
+def watched_writes() -> Iterator[list[bytes]]:
+    """Collect all that this process writes by `os.write`."""
+    written: list[bytes] = []
+    real = os.write
+
+    def watched(descriptor: int, content: bytes) -> int:
+        written.append(bytes(content))
+        return real(descriptor, content)
+
+    with patch.object(os, "write", watched):
+        yield written

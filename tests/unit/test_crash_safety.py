@@ -4,7 +4,7 @@ import io
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -276,42 +276,44 @@ def test_an_import_that_is_broken_off_at_every_step(kind: str, archive: bytes, t
     assert 25 < fault.at < MOST_STEPS
 
 
-def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
-    """The manifest says it before any data goes; the next pass removes the rest."""
+def killed_at_every_step(
+    archive: bytes, root: Path, step: Callable[[SessionLayout, str], object]
+) -> Iterator[tuple[SessionLayout, str, Fault]]:
+    """Yield an imported session after `step` was killed in it, once for each of its operations."""
     for fault in faults("kill"):
-        layout = SessionLayout(tmp_path / str(fault.at))
+        layout = SessionLayout(root / str(fault.at))
         session_id = import_session(layout, io.BytesIO(archive)).session_id
         layout.retention_record(session_id).unlink()
 
         def killed(layout: SessionLayout = layout, session_id: str = session_id, fault: Fault = fault) -> None:
             with fault.injected():
-                expire(layout, session_id, NOW)
+                step(layout, session_id)
 
         if in_child(killed) is None:
-            break
+            return
+        yield layout, session_id, fault
+
+
+def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
+    """The manifest says it before any data goes; the next pass removes the rest."""
+    steps = 0
+    for layout, session_id, fault in killed_at_every_step(archive, tmp_path, lambda layout, one: expire(layout, one, NOW)):
+        steps = fault.at
         session = layout.session(session_id)
         assert verify(session).intact or read_session(session)[0].expiration_time == NOW, fault
         expire(layout, session_id, NOW)
         assert not (session / "data").exists(), fault
         assert verify(session).intact, fault
-    assert 15 < fault.at < MOST_STEPS
+    assert 15 <= steps < MOST_STEPS - 1
 
 
 def test_removal_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
     """No one meets half of a session; what is left of it goes with the next pass."""
-    for fault in faults("kill"):
-        layout = SessionLayout(tmp_path / str(fault.at))
-        session_id = import_session(layout, io.BytesIO(archive)).session_id
-        layout.retention_record(session_id).unlink()
-
-        def killed(layout: SessionLayout = layout, session_id: str = session_id, fault: Fault = fault) -> None:
-            with fault.injected():
-                remove(layout, session_id)
-
-        if in_child(killed) is None:
-            break
+    steps = 0
+    for layout, session_id, fault in killed_at_every_step(archive, tmp_path, remove):
+        steps = fault.at
         if whole_sessions(layout.root):
             remove(layout, session_id)
         remove_leftovers(layout)
         assert list(layout.sessions.iterdir()) == [], fault
-    assert 10 < fault.at < MOST_STEPS
+    assert 10 <= steps < MOST_STEPS - 1

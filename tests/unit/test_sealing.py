@@ -2,13 +2,11 @@
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -22,6 +20,7 @@ from aletheia_operator.session.verify import verify
 from tests.cluster import programs
 from tests.support.captures import NOW, Memory, capture
 from tests.support.terminal import on_a_terminal
+from tests.unit.capturing import watched_writes
 from tests.unit.fakes import FakeKubernetes
 
 CANARY = "canary-7d1f"
@@ -75,14 +74,7 @@ def evidence_in(folder: Path) -> dict[str, Any]:
 
 def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path) -> None:
     """The canary that is in every line is in no write at all, also not in the spool of what memory does not hold."""
-    written: list[bytes] = []
-    real = os.write
-
-    def watched(descriptor: int, content: bytes) -> int:
-        written.append(bytes(content))
-        return real(descriptor, content)
-
-    with patch.object(os, "write", watched):
+    with watched_writes() as written:
         snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
     assert snapshot.manifest.phase == "Completed"
     assert sum(map(len, written)) > 2 * len(str(LARGE)) * 0.9  # the spool and the file

@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -23,7 +21,7 @@ from aletheia_operator.session.verify import verify
 from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds
 from aletheia_operator.timeline.bursts import ErrorWatch
-from tests.unit.capturing import gaps, run
+from tests.unit.capturing import gaps, run, watched_writes
 from tests.unit.fakes import LONGEST_TEST_SECONDS, forever, make_order, make_tools
 
 CANARY = "canary-9c2e"
@@ -117,14 +115,7 @@ async def test_a_timeline_is_made_of_what_is_saved(tmp_path: Path, spec: Mapping
 
 async def test_nothing_of_a_sealed_session_touches_the_disk_in_plain(tmp_path: Path) -> None:
     """Neither what fetchers put into scratch files, nor what the journal keeps for a later process."""
-    written: list[bytes] = []
-    real = os.write
-
-    def watched(descriptor: int, content: bytes) -> int:
-        written.append(bytes(content))
-        return real(descriptor, content)
-
-    with patch.object(os, "write", watched):
+    with watched_writes() as written:
         await stopped(tmp_path, Pods(hangs=["web-1"]), **SEALED, **FROM_LOGS)
         await run(make_order(**SEALED, **FROM_LOGS), make_tools(tmp_path, Pods()))
     whole = b"".join(written)
