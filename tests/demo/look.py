@@ -10,13 +10,22 @@ LABEL_WIDTH = 34
 
 def lines(looks: Iterable[Mapping[str, Any]], width: int) -> list[str]:
     """What the artifacts show, each line at most `width` long."""
-    renderers = {"timeline.json": _timeline, "logs": _logs, "metrics": _metrics, "traces": _traces}
+    renderers = {"findings.json": _findings, "timeline.json": _timeline}
+    renderers |= {"logs": _logs, "metrics": _metrics, "traces": _traces}
     shown = [look for look in looks if look["kind"] in renderers]  # the timeline tells what events and objects say
     return [cut(line, width) for look in shown for line in renderers[look["kind"]](look)]
 
 
 def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _findings(look: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"{one['severity']:9} {one['object']['kind'].lower()}/{one['object']['name']}: {one['message']}"
+        for one in look["shown"]
+    ]
+    return ["", f"  what it means: the first of {look['findings']} findings", *(f"    {row}" for row in rows)]
 
 
 def _timeline(look: Mapping[str, Any]) -> list[str]:

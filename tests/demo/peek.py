@@ -17,6 +17,7 @@ SAMPLES = 13
 SERIES = 4
 SERIOUS = ("ERROR", "FATAL")
 MOMENTS = 10
+FINDINGS = 5
 TELLING = ("Rollout", "OOMKill", "NodeTrouble", "Eviction", "Restart", "ContainerExit", "ErrorBurst", "FirstError", "CrashLoop")
 
 
@@ -91,6 +92,11 @@ def of_timeline(moments: list[dict[str, Any]]) -> dict[str, Any]:
     return {"moments": len(moments), "shown": [one for one in moments if one in ranked[:MOMENTS]]}
 
 
+def of_findings(findings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first findings, which are the most important ones."""
+    return {"findings": len(findings), "shown": findings[:FINDINGS]}
+
+
 def of_events(events: list[dict[str, Any]]) -> dict[str, Any]:
     return {"events": len(events)}
 
@@ -99,7 +105,7 @@ def of_objects(objects: list[dict[str, Any]]) -> dict[str, Any]:
     return {"objects": len(objects)}
 
 
-KINDS = {"timeline.json": of_timeline, "events": of_events, "objects": of_objects}
+KINDS = {"findings.json": of_findings, "timeline.json": of_timeline, "events": of_events, "objects": of_objects}
 KINDS |= {"logs": of_logs, "metrics": of_metrics, "traces": of_traces}
 
 

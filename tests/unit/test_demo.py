@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.session.layout import SINGLES
 from tests.demo import investigate, look, peek, up
 from tests.demo.kubernetes import Cluster
 from tests.demo.steps import DemoError, NotYet, Steps, inert
@@ -167,6 +168,23 @@ def test_the_timeline_shows_what_tells_most_in_order() -> None:
     seen = peek.of_timeline([*probes, crash])
     assert (seen["moments"], len(seen["shown"]), seen["shown"][-1]) == (31, 10, crash)
     assert look.lines([{"kind": "timeline.json", **seen}], 80)[-1] == "    15:22:00  Restart       pod/a app: exit code 1"
+
+
+def test_the_first_findings_are_shown() -> None:
+    """The cause comes first, and of many the first few are shown."""
+    findings = [
+        {"severity": "critical", "object": {"kind": "Deployment", "name": f"shop-{number}"}, "message": "panic"}
+        for number in range(9)
+    ]
+    seen = peek.of_findings(findings)
+    assert (seen["findings"], len(seen["shown"])) == (9, 5)
+    assert look.lines([{"kind": "findings.json", **seen}], 80)[2] == "    critical  deployment/shop-0: panic"
+
+
+def test_every_category_of_artifacts_has_a_look() -> None:
+    """A session may have any of them."""
+    singles = {f"{name}.json" for name in SINGLES}
+    assert set(peek.KINDS) == singles | {"logs", "metrics", "traces", "events", "objects"}
 
 
 def test_logs_without_errors_show_their_end() -> None:
