@@ -25,7 +25,11 @@ def _findings(look: Mapping[str, Any]) -> list[str]:
         f"{one['severity']:9} {one['object']['kind'].lower()}/{one['object']['name']}: {one['message']}"
         for one in look["shown"]
     ]
-    return ["", f"  what it means: the first of {look['findings']} findings", *(f"    {row}" for row in rows)]
+    return ["", f"  what it means: {_count(look['findings'])}, the most important first", *(f"    {row}" for row in rows)]
+
+
+def _count(findings: int) -> str:
+    return f"{findings} finding" if findings == 1 else f"{findings} findings"
 
 
 def _timeline(look: Mapping[str, Any]) -> list[str]:

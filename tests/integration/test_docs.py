@@ -58,7 +58,7 @@ def without_chance(printed: str) -> str:
     """What was printed, without what differs each time: the session, its size, the age, and the width of columns."""
     text = re.sub(r"INC-[0-9A-F]{4,}", "INC-7F3A", printed)
     text = re.sub(r"\b[0-9.]+[KM]i\b", "SIZE", text)
-    text = re.sub(r"\b[0-9]+s$", "AGE", text, flags=re.MULTILINE)
+    text = re.sub(r"\b[0-9]+s\b", "AGE", text)
     return re.sub(r" +", " ", text)
 
 
