@@ -74,6 +74,9 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
     steps.heading("A first look into it")
     for line in look.lines(looks, width):
         steps.say(line)
+    steps.heading(f"What broke: {status.get('headline') or 'nothing was judged'}")
+    for line in look.findings(status.get("findings") or [], width):
+        steps.say(line)
     return is_complete(status, looks)
 
 

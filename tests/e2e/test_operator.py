@@ -66,7 +66,7 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
     assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
         path: sha256 for path, (_, sha256) in files.items()
     }
-    assert manifest["artifacts"][0]["path"] == "data/timeline.json"
+    assert [one["path"] for one in manifest["artifacts"][:2]] == ["data/findings.json", "data/timeline.json"]
     found = {path.split("/")[1]: document for path, (document, _) in files.items() if "_namespace_" not in path}
     logs, metrics, traces = (found[category] for category in ("logs", "metrics", "traces"))
     assert "Scheduled" in {entry["reason"] for entry in found["events"]["data"]}
@@ -88,7 +88,7 @@ def test_the_operator_is_restarted_in_the_middle(installation: Installation, sho
     assert len({resource["status"]["session"]["id"] for resource in done}) == len(names)
     for resource in done:
         files = installation.session(resource)
-        assert len(files) == 3, "the manifest, the timeline and one log"
+        assert len(files) == 4, "the manifest, the findings, the timeline and one log"
     installation.system("rollout", "status", installation.deployment, "--timeout=60s")
 
 

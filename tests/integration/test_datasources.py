@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.cluster.rig import run
 from tests.support.http import Serve, serving
-from tests.support.operator import Kubectl, Operator, data_source, session_of, until
+from tests.support.operator import Kubectl, Operator, data_source, evidence_of, session_of, until
 
 pytestmark = pytest.mark.cluster
 
@@ -165,6 +165,6 @@ def test_client_certificate_and_ca(kubectl: Kubectl, operator: Operator, certifi
         )
         metrics = [{"query": "up", "dataSourceRef": {"name": name}} for name in ("i5-tls", "i5-no-ca")]
         resource = kubectl.investigate("tls", metrics=metrics)
-    assert resource["status"]["artifactCount"] == 1
+    assert len(evidence_of(resource)) == 1
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["Unavailable"]
     kubectl("delete", "datasource", "i5-tls", "i5-no-ca")

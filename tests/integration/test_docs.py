@@ -118,7 +118,7 @@ def read_the_evidence(kubectl: Kubectl, resource: Any) -> None:
 
     for line in status.splitlines():
         assert run_line(line.partition("|")[2], json.dumps(resource))
-    present = [f"data/{one}/" for one in ("logs", "events", "objects")] + ["data/timeline.json"]
+    present = [f"data/{one}/" for one in ("logs", "events", "objects")] + ["data/timeline.json", "data/findings.json"]
     for line in files.replace("\\\n", " ").splitlines():
         if line.startswith("jq") and any(one in line for one in present):
             run_line(line)

@@ -43,7 +43,7 @@ def check_partial(resource: Any, *gaps: tuple[str, str]) -> None:
     assert all(gap["message"] for gap in status["gaps"])
     manifest = check_session(session_of(resource))
     assert [(gap["fetcher"], gap["reason"]) for gap in manifest["gaps"]] == list(gaps)
-    assert [artifact["target"] for artifact in manifest["artifacts"]] == ["timeline", "pod/speaker"]
+    assert [artifact["target"] for artifact in manifest["artifacts"]] == ["findings", "timeline", "pod/speaker"]
     conditions = {condition["type"]: condition for condition in status["conditions"]}
     assert conditions["Ready"]["status"] == "True"
     assert conditions["Succeeded"]["status"] == "False"
@@ -171,7 +171,7 @@ def test_a_forbidden_namespace(kubectl: Kubectl, operator: Operator, speaker: st
     message = resource["status"]["gaps"][0]["message"]
     assert f"system:serviceaccount:{kubectl.namespace}:powerless" in message
     assert f'{{apiGroups: [""], resources: [pods], verbs: [get]}} in a Role of namespace {kubectl.namespace}' in message
-    assert resource["status"]["artifacts"][0]["fetcher"] == "Prometheus"
+    assert evidence_of(resource)[0]["fetcher"] == "Prometheus"
 
 
 def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
@@ -255,7 +255,7 @@ def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
         seen_by_the_operator = Path(f"/proc/{operator.pid}/root{root}")
         manifest = check_session(session_of(resource, seen_by_the_operator))
         saved = {artifact["target"] for artifact in manifest["artifacts"]}
-        assert saved - {"pod/large"} == {"timeline", "pod/small"}
+        assert saved - {"pod/large"} == {"findings", "timeline", "pod/small"}
         without_room = [] if "pod/large" in saved else [("pod/large", "SaveFailed")]  # its first entries may fit
         assert refused == [("pod/large container/app (run 0)", "SaveFailed"), *without_room]
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import programs, servers
-from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, evidence_of, session_of
 
 pytestmark = pytest.mark.cluster
 
@@ -100,7 +100,7 @@ def test_samples_equal_promtool(kubectl: Kubectl, operator: Operator, prometheus
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("Empty", 'absent_metric{job="none"}')
     check_session(session_of(resource))
-    assert resource["status"]["artifactCount"] == len(metrics) - 1
+    assert len(evidence_of(resource)) == len(metrics) - 1
     for number, asked in enumerate(metrics[:-1]):
         document = artifact_of(resource, number)
         assert document["data"] == promtool(prometheus, document["metadata"]), asked
@@ -111,7 +111,7 @@ def test_samples_equal_promtool(kubectl: Kubectl, operator: Operator, prometheus
     assert all(value == pytest.approx(0.1) for value in errors)
     assert {series["metric"]["pod"] for series in by_template["cpu_usage"]["data"]} == {"web.1", "web.2"}
     assert {series["metric"]["pod"] for series in by_template["memory_usage"]["data"]} == {"web.1", "web.2", "db-0"}
-    assert resource["status"]["artifacts"][0]["summary"].startswith("error_rate: 1 series, max 0.1 at ")
+    assert evidence_of(resource)[0]["summary"].startswith("error_rate: 1 series, max 0.1 at ")
 
 
 def test_a_query_that_prometheus_refuses(kubectl: Kubectl, operator: Operator, prometheus: servers.Prometheus) -> None:
@@ -129,4 +129,4 @@ def test_a_query_that_prometheus_refuses(kubectl: Kubectl, operator: Operator, p
     assert any("spec.metrics[1]: step: 1s" in message and "use 3s or more" in message for message in messages)
     assert any("spec.metrics[2]: parameters: template cpu_usage has no service" in message for message in messages)
     assert any("parse error" in message for message in messages)
-    assert resource["status"]["artifactCount"] == 1
+    assert len(evidence_of(resource)) == 1

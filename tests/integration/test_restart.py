@@ -99,7 +99,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             manifest = check_session(session_of(resource))
             assert manifest["investigation"]["uid"] == resource["metadata"]["uid"]
             asked = [(artifact["fetcher"], artifact["target"]) for artifact in manifest["artifacts"]]
-            assert len(asked) == len(set(asked)) == 9 - len(given_up.get(resource["metadata"]["name"], []))
+            assert len(asked) == len(set(asked)) == 10 - len(given_up.get(resource["metadata"]["name"], []))
             moments = read_document(resource, TIMELINE)["data"]
             logs = {target for fetcher, target in asked if fetcher == "KubernetesLogs"}
             assert {moment["object"] for moment in moments} == logs

@@ -14,7 +14,7 @@ from aletheia_operator.api.source_types.jaeger import JaegerOptions
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, searches
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, reasons, window
-from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, session_of, until
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, data_source, evidence_of, session_of, until
 from tests.support.traces import ask, in_order, span
 
 pytestmark = pytest.mark.cluster
@@ -72,7 +72,7 @@ def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, 
     for document in documents[1:4]:
         for trace in in_order(document["data"]):
             assert trace == by_id[trace["traceID"]]
-    summary = resource["status"]["artifacts"][0]["summary"]
+    summary = evidence_of(resource)[0]["summary"]
     failing = f"failing spans: shop {TRACES // 3} of {TRACES}; first: shop GET /"
     assert summary == f"{TRACES} traces ({TRACES // 3} failing), slowest 3.00 s: shop GET /slow; {failing}"
 

@@ -11,7 +11,17 @@ from aiohttp import web
 
 from tests.cluster import servers
 from tests.support.http import OVER, serving
-from tests.support.operator import Kubectl, Operator, artifact_of, data_source, investigation, pod, session_of, until
+from tests.support.operator import (
+    Kubectl,
+    Operator,
+    artifact_of,
+    data_source,
+    evidence_of,
+    investigation,
+    pod,
+    session_of,
+    until,
+)
 from tests.support.traces import span
 
 pytestmark = pytest.mark.cluster
@@ -70,7 +80,7 @@ def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, log
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("NotFound", "traces/from logs")
     assert "1 of the 5 traces" in gap["message"]
-    assert "4 traces (1 failing)" in resource["status"]["artifacts"][2]["summary"]
+    assert "4 traces (1 failing)" in evidence_of(resource)[1]["summary"]
 
 
 def test_the_limit_is_said(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
@@ -130,7 +140,7 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
     finally:
         operator.stop()
         kubectl("delete", "datasource", "it-hangs")
-    counts = {one["fetcher"]: one["count"] for one in resource["status"]["artifacts"] if one["fetcher"] != "Timeline"}
+    counts = {one["fetcher"]: one["count"] for one in evidence_of(resource)}
     assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 0 if sealed else 4}
     gap = next(gap for gap in resource["status"]["gaps"] if gap["target"] == "traces/from logs")
     assert gap["reason"] == ("Unavailable" if sealed else "NotFound")

@@ -273,7 +273,7 @@ class Requests:
         return [line.partition("&uploadId")[0] for line in lines if line.startswith("PUT")]
 
 
-ALL_REQUESTS = 13  # small files, timeline: 3; begin, parts, complete: 5; its digest: HEAD, 3 reads; the manifest
+ALL_REQUESTS = 14  # small files, findings, timeline: 4; begin, parts, complete: 5; its digest: HEAD, 3 reads; the manifest
 
 
 @pytest.mark.parametrize("before_that", [None, 6], ids=["once", "and at request 6 before"])
@@ -302,7 +302,7 @@ def test_killed_at_every_request(
         assert memory.asked == []
         assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", []), at
         assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path)), at
-        assert len(sent) == len(set(sent)) == 3 + 3 + 1, (at, sent)
+        assert len(sent) == len(set(sent)) == 4 + 3 + 1, (at, sent)
     assert at > (ALL_REQUESTS if before_that is None else 10)
     assert unfinished(server, bucket) == []
 

@@ -21,6 +21,7 @@ from aletheia_operator.handlers.event_loop import LONG_SECONDS
 from tests.cluster.provider import Cluster
 
 TIMELINE = "data/timeline.json"
+FINDINGS = "data/findings.json"
 _PAUSE = re.compile(r"the event loop paused .*\(([0-9.]+) s of its own processor time\)")
 
 
@@ -201,8 +202,8 @@ def session_of(resource: Any, root: Path | None = None) -> Path:
 
 
 def evidence_of(resource: Any) -> list[Any]:
-    """The status' artifacts but the timeline, which is made of them."""
-    return [artifact for artifact in resource["status"]["artifacts"] if artifact["path"] != TIMELINE]
+    """The status' artifacts but the findings and the timeline, which are made of them."""
+    return [artifact for artifact in resource["status"]["artifacts"] if artifact["path"] not in (FINDINGS, TIMELINE)]
 
 
 def artifact_of(resource: Any, number: int = 0) -> Any:
