@@ -75,8 +75,6 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
     for line in look.lines(looks, width):
         steps.say(line)
     steps.heading(f"What broke: {status.get('headline') or 'nothing was judged'}")
-    for line in look.findings(status.get("findings") or [], width):
-        steps.say(line)
     return is_complete(status, looks)
 
 

@@ -95,13 +95,3 @@ def _traces(look: Mapping[str, Any]) -> list[str]:
         error = f"  failed: {span['error']}" if span["error"] else ""
         rows.append(f"{name:40}{span['microseconds'] / 1000:8.1f} ms{error}")
     return ["", f"{title}; the slowest, {look['trace_id']}", *(f"    {row}" for row in rows)]
-
-
-def findings(found: Iterable[Mapping[str, Any]], width: int) -> list[str]:
-    """The findings of a status, each with its object and the entries that prove it."""
-    rows = []
-    for number, one in enumerate(found, 1):
-        told = one["object"]
-        rows.append(f"  {number}. {one['severity']:8} {one['rule']} {told['kind'].lower()}/{told['name']}: {one['message']}")
-        rows += [f"       {link['artifact']} .data[{link['entry']}]" for link in one["evidence"][:2]]
-    return [cut(row, width) for row in rows]
