@@ -203,7 +203,7 @@ def session_of(resource: Any, root: Path | None = None) -> Path:
 
 def evidence_of(resource: Any) -> list[Any]:
     """The status' artifacts but the findings and the timeline, which are made of them."""
-    return [artifact for artifact in resource["status"]["artifacts"] if artifact["path"] not in (FINDINGS, TIMELINE)]
+    return [artifact for artifact in resource["status"]["artifacts"] if artifact["fetcher"] not in ("Findings", "Timeline")]
 
 
 def artifact_of(resource: Any, number: int = 0) -> Any:
