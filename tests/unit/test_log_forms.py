@@ -1,7 +1,9 @@
 """Levels of lines in the forms of many programs, from tests/data/log_forms, and of lines that have none."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +49,13 @@ def test_a_colour_takes_no_level_away() -> None:
     """A line has the same level with escapes of a terminal around it."""
     for form, level, line in rows("levels.tsv", 3):
         assert recognise(f"\x1b[31m{line}\x1b[0m").level == recognise(line).level == level, form
+
+
+FIELDS = [json.loads(row) for row in (DATA / "fields.ndjson").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=[f"{number} {row['form']}" for number, row in enumerate(FIELDS)])
+def test_the_parts_of_a_line(row: dict[str, Any]) -> None:
+    """Its message without its head, and the head's parts under their names."""
+    found = recognise(row["line"])
+    assert (found.level, found.message, found.fields) == (row["level"], row["message"], row["fields"])
