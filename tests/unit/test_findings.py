@@ -2,12 +2,14 @@
 
 import copy
 import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.evidence import Incident, at, ended, event, pod, running, waiting
+from tests.unit.evidence import NAMESPACE, Incident, at, ended, event, pod, running, waiting
 
 HUGE = {"name": "app", "image": "shop/app:2", "resources": {"requests": {"cpu": "64"}}}
 LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
@@ -476,6 +478,26 @@ def test_the_first_finding_says_what_broke(name: str) -> None:
     verdict = incident.judged()
     assert verdict.failed == []
     assert (verdict.findings[0].rule, verdict.headline) == (rule, headline)
+
+
+WHOLE = Path(__file__).parents[1] / "data" / "findings.json"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_else_the_findings_say(name: str) -> None:
+    """Each, by its rule and object: severity, confidence, first time, links, cause and details. `WHOLE` has them all.
+
+    After a change that is meant, `REWRITE_FINDINGS=1 pytest` writes the file anew: look at its difference.
+    """
+    whole = json.loads(WHOLE.read_bytes()) if WHOLE.exists() else {}
+    found = []
+    for finding in (one.to_json(NAMESPACE) for one in CASES[name][0].judged().findings):
+        assert finding.pop("message")
+        finding["remedy"] = bool(finding.get("remedy"))
+        found.append(finding)
+    if os.environ.get("REWRITE_FINDINGS"):
+        WHOLE.write_text(json.dumps({**whole, name: found}, indent=1, sort_keys=True) + "\n")
+    assert found == whole.get(name)
 
 
 @pytest.mark.parametrize("name", CASES)
