@@ -1,8 +1,8 @@
 """A pytest plugin: one line of JSON for each test, with its outcome, its seconds and the mutated functions that it called.
 
-What a module calls while it is imported counts for each of its tests. The line goes to the file that MUTATION_RECORD names.
-mutmut notes the functions when the mutant's name is "stats"; that is set in this process alone, for in the processes that tests
-start mutmut does not find its settings.
+The line goes to the file that MUTATION_RECORD names. It also has the functions that were called when the test's module was
+imported. mutmut notes the functions when the mutant's name is "stats"; that is set in this process alone, for in the processes
+that tests start mutmut does not find its settings.
 """
 
 import json
@@ -39,7 +39,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             "test": report.nodeid,
             "seconds": round(_seconds[report.nodeid], 3),
             "failed": report.nodeid in _failed,
-            "functions": sorted({*functions, *_at_import.get(report.nodeid.partition("::")[0], ())}),
+            "functions": sorted(functions),
+            "at_import": sorted(_at_import.get(report.nodeid.partition("::")[0], ())),
         }
         functions.clear()
         with Path(os.environ["MUTATION_RECORD"]).open("a") as file:

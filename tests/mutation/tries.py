@@ -34,12 +34,16 @@ MOST_SECONDS = 30.0  # of tests for one mutant, as measured; what is left out ca
 
 @dataclass(frozen=True)
 class MeasuredTest:
-    """One test without any mutant: its node id, its seconds, whether it failed, and the mutated functions that it called."""
+    """One test without any mutant: its node id, its seconds, whether it failed, and the mutated functions that it called.
+
+    `at_import`: functions that were called when its module was imported, and so are not called again by later modules.
+    """
 
     test: str
     seconds: float
     failed: bool
     functions: tuple[str, ...]
+    at_import: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,20 @@ def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
 def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome:
     """Run the tests that call the mutant's function until one fails.
 
-    A function that is called in other processes only is tried with the tests that call others of its module.
+    A function that is called in other processes only is tried with the tests that call others of its module; one that is called
+    when modules are imported with all tests, for what it made may be used anywhere.
     """
     function = function_of(mutant)
     usable = [test for test in tests if not test.failed]
     reaching = [test for test in usable if function in test.functions]
-    if not reaching:
+    if any(function in test.at_import for test in usable):
+        reaching = usable
+    elif not reaching:
         module = function.rpartition(".")[0] + "."
         reaching = [test for test in usable if any(one.startswith(module) for one in test.functions)]
-    chosen = _within(MOST_SECONDS, sorted(reaching, key=lambda test: test.seconds * len(test.functions)))
+    chosen = _within(
+        MOST_SECONDS, sorted(reaching, key=lambda test: (function not in test.functions, test.seconds * len(test.functions)))
+    )
     noticed_by = None
     if chosen:
         limit = 30 + 5 * sum(test.seconds for test in chosen)
