@@ -4,10 +4,12 @@ import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from aletheia_operator.fetchers.base import Findings, Missing
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
 from tests.unit.loopback import Loopback
 
@@ -57,6 +59,28 @@ def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not undeclared, f"errors were logged that the test does not declare with the mark logs_errors: {undeclared[:5]}"
     missed = [part for part in declared if not any(part in message for message in seen.messages)]
     assert not missed, f"errors that the test declares with the mark logs_errors were not logged: {missed}"
+
+
+@pytest.fixture(autouse=True)
+def gaps_without_words(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which a gap names no target or has no message, or a summary is no text."""
+    wordless: list[object] = []
+    make_missing, make_findings = Missing.__init__, Findings.__init__
+
+    def missing(self: Missing, *arguments: Any, **named: Any) -> None:
+        make_missing(self, *arguments, **named)
+        if not all(isinstance(one, str) and one.strip() for one in (self.target, self.message)):
+            wordless.append(self)
+
+    def findings(self: Findings, *arguments: Any, **named: Any) -> None:
+        make_findings(self, *arguments, **named)
+        if not isinstance(self.summary, str):
+            wordless.append(self)
+
+    monkeypatch.setattr(Missing, "__init__", missing)
+    monkeypatch.setattr(Findings, "__init__", findings)
+    yield
+    assert not wordless, f"these say nothing: {wordless[:5]}"
 
 
 class _Errors(logging.Handler):

@@ -1,0 +1,149 @@
+"""Entries of single lines: where a line is cut, what its head is, and when a shape that is known is not one."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.framing import Form
+from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.stack_traces import Heads
+
+START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
+
+
+def entries_of(*lines: bytes, form: Form = "api", max_line_bytes: int = 2**20, run: int | None = 0) -> list[dict[str, Any]]:
+    parser = RunParser(RunSettings("app", run, False, START, END, max_line_bytes, form))
+    parsed = [parser.feed(b"".join(line + b"\n" for line in lines)), parser.end_run()]
+    return [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+
+
+def at(second: int, text: str | bytes) -> bytes:
+    content = text.encode() if isinstance(text, str) else text
+    return f"2026-11-22T11:30:{second:02}.000000000Z ".encode() + content
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "kept", "exact"),
+    [
+        ("abcdef", 6, "abcdef", None),
+        ("abcdefg", 6, "abcdef", None),
+        ("üüüü", 8, "üüüü", None),
+        ("üüüüü", 8, "üüüü", None),
+        ("üüüüü", 7, "üüü", None),
+        ("\N{PILE OF POO}" * 3, 9, "\N{PILE OF POO}" * 2, None),
+        (b"ab\xffdefg", 6, "ab\ufffddef", b"ab\xffdef"),
+        (b"ab\xffdef", 6, "ab\ufffddef", b"ab\xffdef"),
+    ],
+)
+def test_a_long_line_is_cut_between_characters(text: str | bytes, limit: int, kept: str, exact: bytes | None) -> None:
+    """At its limit in bytes; a line that is not UTF-8 keeps its exact bytes too, and a cut of one that is makes no other."""
+    (entry,) = entries_of(at(1, text), max_line_bytes=limit)
+    content = text.encode() if isinstance(text, str) else text
+    assert entry["line"] == kept
+    assert entry.get("truncated", False) == (len(content) > limit)
+    assert entry.get("line_base64") == (None if exact is None else base64.b64encode(exact).decode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '{"level":"error","msg":"boom"}',
+        "ERROR app: boom",
+        "level=error msg=boom",
+        "E1122 11:30:00.000000       1 main.go:7] boom",
+        "2026-11-22 11:30:00,123 ERROR app: boom",
+        "[error] boom",
+    ],
+)
+def test_a_line_of_any_form_may_head_a_stack_trace(head: str) -> None:
+    """The lines that continue it name it, have no level of their own, and end with the next line of a form."""
+    entries = entries_of(at(1, head), at(2, "\tat org.example.App.run(App.java:7)"), at(3, "INFO app: on"), at(4, "\tat x"))
+    assert [entry.get("head", "")[17:19] for entry in entries] == ["", "01", "", "03"]
+    assert [entry.get("level") for entry in entries] == ["ERROR", None, "INFO", None]
+
+
+@pytest.mark.parametrize(
+    ("second", "known"),
+    [
+        ("2026-11-22T11:30:02", True),
+        ("2026-11-31T11:30:02", False),
+        ("2026-02-30T11:30:02", False),
+        ("2026-11-22T11:61:02", False),
+    ],
+)
+def test_a_line_of_a_known_shape_has_a_valid_time(second: str, known: bool) -> None:
+    """A date that there is not is no time, whatever lines were alike before; such a line is words of the node."""
+    lines = [at(number % 2, f"INFO app: line {number}") for number in range(1, 50)]
+    entries = entries_of(*lines, f"{second}.000000000Z INFO app: odd".encode())
+    assert len(entries) == 50
+    assert entries[-1]["timestamp"] == (f"{second}.000000000Z" if known else None)
+    assert ("message" in entries[-1]) is known
+
+
+def test_an_entry_names_its_run_if_it_is_known() -> None:
+    """Files of a node tell the run; the API may not."""
+    assert [entries_of(at(1, "x"), run=run)[0].get("run") for run in (0, 3, None)] == [0, 3, None]
+
+
+NANOSECONDS = "000000000Z"
+
+
+def heads(*lines: tuple[float, str, str | None]) -> list[bool]:
+    """Whether each line continues another: its second, its text, and the level of a crash's line."""
+    found = Heads()
+    found.begin(f"2026-11-22T11:30:00.{NANOSECONDS}", True)
+    result = []
+    for second, text, level in lines:
+        stamp = f"2026-11-22T11:{30 + int(second) // 60:02}:{int(second) % 60:02}.{NANOSECONDS}"
+        result.append(found.head_of(text, stamp, level) is not None)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("texts", "continues"),
+    [
+        pytest.param(["Traceback (most recent call last):", '  File "a.py"', "SystemExit: 3"], [1, 1, 1], id="Python"),
+        pytest.param(["Traceback (most recent call last):", "  x", "requests.Timeout: slow", "more"], [1, 1, 1, 0], id="once"),
+        pytest.param(["Traceback (most recent call last):", "  x", "KeyboardInterrupt"], [1, 1, 1], id="without words"),
+        pytest.param(["Traceback (most recent call last):", "", "  x", "", "Stop: 3"], [1, 1, 1, 1, 1], id="empty lines"),
+        pytest.param(["Traceback (most recent call last):", "  x", "prose of another"], [1, 1, 0], id="prose"),
+        pytest.param(["SystemExit: 3"], [0], id="no trace before"),
+        pytest.param(["goroutine 1 [running]:", "main.main()", "anything at all", ""], [1, 1, 1, 1], id="Go"),
+        pytest.param(["runtime stack:", "any text"], [1, 1], id="Go's own stack"),
+        pytest.param(["", "  x"], [0, 1], id="an empty line first"),
+        pytest.param(["prose", "  x"], [0, 0], id="behind prose"),
+        pytest.param(["# A fatal error", "# anything"], [0, 0], id="a comment"),
+        pytest.param(["2026-11-22 11:30:00 UTC [7] DETAIL:  Key (id)=(1)"], [1], id="PostgreSQL"),
+        pytest.param(["STATEMENT:  SELECT 1", "HINT:  none", "CONTEXT:  x", "QUERY:  y"], [1, 1, 1, 1], id="its other parts"),
+        pytest.param(["DETAIL: one blank"], [0], id="not PostgreSQL"),
+        pytest.param(["x" * 1100 + "DETAIL:  far"], [0], id="far into the line"),
+    ],
+)
+def test_which_lines_continue_an_error(texts: list[str], continues: list[int]) -> None:
+    """By the language of the trace, until a line that is none of its."""
+    assert heads(*((number, text, None) for number, text in enumerate(texts))) == [bool(one) for one in continues]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "continues"),
+    [([10], [1]), ([11], [1]), ([59], [1]), ([69, 70], [0, 0]), ([55, 64], [1, 1]), ([55, 66], [1, 0]), ([60], [0])],
+)
+def test_a_trace_is_written_at_once(seconds: list[int], continues: list[int]) -> None:
+    """Within the minute of the line before, or ten seconds after it."""
+    assert heads(*((second, "  x", None) for second in seconds)) == [bool(one) for one in continues]
+
+
+def test_a_crash_after_an_error_belongs_to_it_and_one_after_another_line_does_not() -> None:
+    """Its own lines have it as head then."""
+    for serious in (True, False):
+        found = Heads()
+        found.begin(START, serious)
+        later = START.replace("00.0", "01.0")
+        crash = found.head_of("Traceback (most recent call last):", later, "ERROR")
+        words = found.head_of("SystemExit: 3", later)
+        assert (crash, words) == ((START, START) if serious else (None, later))
+        if not serious:
+            assert found.serious, "the crash is an error, whatever was before it"
