@@ -1,0 +1,310 @@
+"""Facts that rules read from logs and events: which lines count, which are the last words, and where the bounds are."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from aletheia_operator.findings import events as events_module
+from aletheia_operator.findings import log_reader
+from aletheia_operator.findings import templates as templates_module
+from aletheia_operator.findings.events import EventFacts, EventReader
+from aletheia_operator.findings.finding import Artifact, Link, Subject
+from aletheia_operator.findings.log_facts import Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
+from aletheia_operator.text.batches import SEPARATOR, Encoded
+from tests.unit.evidence import END, START, at, event, parsed
+
+PATH = "data/logs/web-0.json"
+Run = tuple[str, int, list[str]]
+
+
+def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod: str = "web-0") -> LogFacts:
+    """The facts of a pod's log."""
+    facts = facts or LogFacts()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    levels: dict[str, int] = {}
+    reader.begin({"pod": pod, "runs": [{"container": name, "run": number} for name, number, _ in runs] if announced else []})
+    for name, number, lines in runs:
+        reader.see(parsed(name, number, lines, levels))
+    reader.see(Encoded(b"", b""))
+    reader.close(PATH, {"levels": levels})
+    return facts
+
+
+def the_run(facts: LogFacts, container: str = "app", run: int = 0) -> RunFacts:
+    found = facts.of_run("web-0", container, run)
+    assert found is not None
+    return found
+
+
+def test_what_is_counted_of_a_log() -> None:
+    """Lines, levels, errors of the pod, runs; links name the entry in the artifact."""
+    facts = read(
+        ("app", 0, ["1 INFO a: on", "2 ERROR a: first", "3 INFO a: tick"]),
+        ("app", 1, ["4 ERROR a: second", "5 FATAL a: gone", "6 ERROR a: third"]),
+        ("proxy", 0, ["7 WARN p: slow"]),
+    )
+    assert (facts.lines, facts.pods, facts.errors_of) == (7, {"web-0"}, {"web-0": 4})
+    assert facts.levels == {"INFO": 2, "ERROR": 3, "FATAL": 1, "WARN": 1}
+    assert facts.runs.keys() == {("web-0", "app", 0), ("web-0", "app", 1), ("web-0", "proxy", 0)}
+    run = the_run(facts, run=1)
+    assert [(line.text, line.level, line.link.entry, line.link.artifact.path) for line in run.errors] == [
+        ("second", "ERROR", 3, PATH),
+        ("gone", "FATAL", 4, PATH),
+        ("third", "ERROR", 5, PATH),
+    ]
+    assert run.fatal is not None and run.fatal.text == "gone"
+    assert [(line.text, line.link.entry) for line in the_run(facts, "proxy").lines] == [("slow", 6)]
+
+
+def test_the_last_lines_of_each_run() -> None:
+    """Six of each, in order, whatever their level and however the entries came."""
+    lines = [f"{number} INFO a: line {number}" for number in range(20)]
+    facts = read(("app", 0, lines), ("app", 1, lines[:2]), ("other", 0, []))
+    assert [line.text for line in the_run(facts).lines] == [f"line {number}" for number in range(14, 20)]
+    assert [line.stamp[:19] for line in the_run(facts, run=1).lines] == [at(0)[:19], at(1)[:19]]
+    assert list(the_run(facts, "other").lines) == []
+
+
+def test_runs_that_were_not_announced_have_errors_alone() -> None:
+    """Their last lines are not looked for: that would cost a search for each."""
+    facts = read(("app", 0, ["1 INFO a: on", "2 ERROR a: boom"]), announced=False)
+    assert list(the_run(facts).lines) == []
+    assert [line.text for line in the_run(facts).errors] == ["boom"]
+
+
+def test_errors_of_a_run_are_bounded() -> None:
+    """The last three."""
+    facts = read(("app", 0, [f"{number} ERROR a: e{number}" for number in range(9)]))
+    assert [line.text for line in the_run(facts).errors] == ["e6", "e7", "e8"]
+    assert facts.errors_of["web-0"] == 9
+
+
+def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one log, and those of all; how many were left out is known."""
+    monkeypatch.setattr(log_reader, "MAX_RUNS", 2)
+    runs: list[Run] = [("app", number, ["1 ERROR a: x"]) for number in range(3)]
+    facts = read(*runs)
+    assert [run for _, _, run in facts.runs] == [0, 1]
+    read(*runs, facts=facts, pod="web-1")
+    assert (len(facts.runs), facts.left_out) == (2, 2)
+    assert facts.errors_of == {"web-0": 3, "web-1": 3}
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("ERROR a: boom", True),
+        ("plain words", False),
+        ("connection refused by db", True),
+        ("WARN a: connection refused by db", True),
+        ("INFO a: connection refused by db", False),
+        ("DEBUG a: no such host", False),
+    ],
+)
+def test_which_lines_are_grouped(line: str, counts: bool) -> None:
+    """Errors, and those with words that tell, unless a level says that they are harmless."""
+    facts = read(("app", 0, [f"1 {line}"]))
+    assert bool(facts.templates.by_shape) is counts
+
+
+def test_lines_of_a_stack_trace_count_with_their_head() -> None:
+    """Whatever words are in them."""
+    lines = ["1 ERROR a: boom", "1 java.net.ConnectException: Connection refused", "1 \tat a.B.run(B.java:7)"]
+    facts = read(("app", 0, lines))
+    assert [(one.shape, one.count) for one in facts.templates.by_shape.values()] == [("boom", 1)]
+
+
+def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a piece is cut, also within a line that is longer than a piece."""
+    monkeypatch.setattr(log_reader, "PIECE_BYTES", 300)
+    lines = [f"{number % 60} {'x' * (number * 37 % 900)} connection refused {number}" for number in range(40)]
+    lines = [one for pair in zip(lines, ["5 plain"] * 40, strict=True) for one in pair]
+    facts = read(("app", 0, lines))
+    assert sum(template.count for template in facts.templates.by_shape.values()) == 40
+
+
+def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once so many were decoded, only errors are."""
+    monkeypatch.setattr(log_reader, "MAX_DECODED", 3)
+    facts = LogFacts()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    reader.begin({"pod": "web-0"})
+    for _ in range(4):
+        reader.see(parsed("app", 0, ["1 connection refused", "2 connection refused", "3 ERROR a: boom"], {}))
+    reader.close(PATH, {})
+    assert {one.shape: one.count for one in facts.templates.by_shape.values()} == {"connection refused": 4, "boom": 4}
+
+
+@pytest.mark.parametrize(("minute", "bucket"), [(0, 0), (2.4, 0), (2.5, 1), (30, 12), (57.4, 22), (57.5, 23), (59.9, 23)])
+def test_lines_are_counted_over_the_window(minute: float, bucket: int) -> None:
+    """In twenty-four parts of equal length."""
+    facts = read(("app", 0, [f"{minute} ERROR a: boom"]))
+    (template,) = facts.templates.by_shape.values()
+    assert template.histogram == [int(number == bucket) for number in range(BUCKETS)]
+
+
+def test_the_first_trace_of_a_template_is_remembered() -> None:
+    """It is an example to look at."""
+    first, second = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
+    facts = read(("app", 0, [f"1 ERROR a: boom trace_id={first}", f"2 ERROR a: boom trace_id={second}", "3 ERROR a: other"]))
+    assert [one.trace_id for one in facts.templates.by_shape.values()] == [first, ""]
+
+
+def line(text: str, level: str = "", entry: int = 0) -> Line:
+    return Line(text, level, at(1), Link(Artifact(), entry))
+
+
+@pytest.mark.parametrize(
+    ("lines", "errors", "fatal", "words"),
+    [
+        ([], [], None, None),
+        (["a", "b"], [], None, "b"),
+        (["a", "  "], [], None, "a"),
+        (["ValueError: x", "\tat y", "exit status 2", "goroutine 1"], [], None, "ValueError: x"),
+        (["  only", "\tindented"], [], None, "\tindented"),
+        (["a"], ["boom", "late"], None, "late"),
+        (["a"], ["boom"], "gone", "gone"),
+        (
+            ["Traceback (most recent call last):", "  x", "ValueError: y"],
+            ["Traceback (most recent call last):"],
+            None,
+            "ValueError: y",
+        ),
+        (["ValueError: y"], ["Traceback (most recent call last):"], "Traceback (most recent call last):", "ValueError: y"),
+        ([], ["Traceback (most recent call last):"], None, "Traceback (most recent call last):"),
+    ],
+)
+def test_the_last_words_of_a_run(lines: list[str], errors: list[str], fatal: str | None, words: str | None) -> None:
+    """A fatal error, else the last error, else the last line that is more than a frame."""
+    facts = RunFacts("web-0", "app", 0)
+    facts.errors.extend(line(text, "ERROR", 1) for text in errors)
+    facts.lines.extend(line(text, "", number + 2) for number, text in enumerate(lines))
+    facts.fatal = None if fatal is None else line(fatal, "FATAL")
+    found = facts.last_words()
+    assert (None if found is None else found.text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("order 17 failed", "order # failed"),
+        ("pod web-7d4-x1 is gone", "pod # is gone"),
+        ("id deadbeef99 of cafebabecafe", "id # of #"),
+        ("two   blanks\tand a tab", "two blanks and a tab"),
+        (f"said '{'x' * 40}'", "said #"),
+        (f"said '{'x' * 39}'", f"said '{'x' * 39}'"),
+        ("x" * 400, "x" * 300),
+    ],
+)
+def test_the_shape_of_a_line(text: str, shape: str) -> None:
+    """Words with digits, hashes and long quotations vary."""
+    assert shape_of(text) == shape
+
+
+def add(templates: Templates, text: str, pod: str = "web-0", level: str = "ERROR", run: int = 0, minute: float = 1) -> Any:
+    return templates.add(text, level, (pod, "app"), run, at(minute), Link(Artifact(), 0), 3)
+
+
+def test_templates_of_two_logs_become_one() -> None:
+    """Counts, places, histogram, the first and the last time; a trace of either."""
+    one, other = Templates(), Templates()
+    for number in range(3):
+        add(one, f"order {number} failed", minute=10 + number)
+    add(other, "order 9 failed", "web-1", minute=5).trace_id = "abc"
+    add(other, "another")
+    one.merge(other)
+    template = one.by_shape["order # failed", "ERROR"]
+    assert (template.count, template.pods, template.histogram[3], template.trace_id) == (4, {"web-0", "web-1"}, 4, "abc")
+    assert (template.first.pod, template.first.first, template.last, template.example) == (
+        "web-1",
+        at(5),
+        at(12),
+        "order 0 failed",
+    )
+    assert len(one.by_shape) == 2
+
+
+def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more, the lines are counted; so are a template's containers, its runs and the hosts that are looked for."""
+    for name, most in (("MAX_TEMPLATES", 2), ("MAX_PLACES", 2), ("PEERS_LOOKED_FOR", 2), ("MAX_CACHED", 2)):
+        monkeypatch.setattr(templates_module, name, most)
+    one, other = Templates(), Templates()
+    for text in ("a", "b", "c", "c"):
+        add(one, text)
+    assert (len(one.by_shape), one.left_out) == (2, 2)
+    for text in ("a", "d", "d"):
+        add(other, text, "web-1")
+    one.merge(other)
+    assert (len(one.by_shape), one.left_out) == (2, 4)
+    add(one, "a", "web-2")
+    assert one.by_shape["a", "ERROR"].pods == {"web-0", "web-1"}
+    calls = Templates()
+    for number in range(30):
+        add(calls, "dial tcp db:5432: connection refused", run=number)
+    (template,) = calls.by_shape.values()
+    (place,) = template.places.values()
+    assert (place.count, place.peers, place.runs) == (30, {"db": 2}, set(range(20)))
+
+
+def test_variants_of_a_line_are_one_group() -> None:
+    """As many words, the same first, most of the others alike; the most frequent group first."""
+    assert alike("cannot read file a of b now", "cannot read file c of b now")
+    assert not alike("cannot read file", "will not read file")
+    assert not alike("a b c", "x b c")
+    assert not alike("a b c d", "a x y d")
+    assert not alike("", "")
+    templates = Templates()
+    for text, times in (("cannot read file of alice", 3), ("cannot read file of bob", 2), ("gone", 4), ("cannot", 1)):
+        for _ in range(times):
+            add(templates, text)
+    shapes = [[one.shape for one in group] for group in grouped(templates.by_shape.values())]
+    assert shapes == [["cannot read file of alice", "cannot read file of bob"], ["gone"], ["cannot"]]
+
+
+def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
+    facts = EventFacts()
+    reader = EventReader(facts, threading.Lock())
+    reader.begin({})
+    reader.see(Encoded(b"", b""))
+    for one in found:
+        reader.see(Encoded(SEPARATOR.join([json.dumps(one).encode()]), b"\0"))
+    reader.close("data/events/shop.json", {"pods_gone": gone or []})
+    return facts
+
+
+def test_which_events_are_read() -> None:
+    """Warnings, and others that tell; each with its place in the artifact."""
+    facts = read_events(
+        event("Pulled", "x", type="Normal"),
+        event("Unhealthy", "y" * 2000, container="app", count=3, until=40),
+        event("ScalingReplicaSet", "z", name="web", kind="Deployment", type="Normal"),
+        gone=[{"name": "web-1-a", "owner": "replicaset/web-1"}, {"name": "web-1-b"}],
+    )
+    unhealthy, scaling = facts.events
+    assert (unhealthy.subject, unhealthy.reason, unhealthy.warning) == (Subject("Pod", "web-1-a"), "Unhealthy", True)
+    assert (unhealthy.message, unhealthy.count, unhealthy.container) == ("y" * 1000, 3, "app")
+    assert (unhealthy.first, unhealthy.last) == (at(28), at(40))
+    assert (unhealthy.link.artifact.path, unhealthy.link.entry, scaling.link.entry) == ("data/events/shop.json", 1, 2)
+    assert (scaling.warning, scaling.container) == (False, "")
+    assert (facts.warnings, facts.others, facts.left_out) == (1, 1, 0)
+    assert facts.owners == {"web-1-a": "replicaset/web-1", "web-1-b": ""}
+    assert list(facts.of("Unhealthy", "x")) == [unhealthy]
+
+
+def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings apart from the others, so that neither pushes the others out; how many were left out is known."""
+    monkeypatch.setattr(events_module, "MAX_WARNINGS", 2)
+    monkeypatch.setattr(events_module, "MAX_OTHERS", 1)
+    warnings = [event("Unhealthy", str(number)) for number in range(4)]
+    others = [event("Killing", str(number), type="Normal") for number in range(3)]
+    assert [(one.reason, one.message) for one in read_events(*others[:2], warnings[0]).events] == [
+        ("Killing", "0"),
+        ("Unhealthy", "0"),
+    ]
+    facts = read_events(*warnings, *others)
+    assert [one.message for one in facts.events] == ["0", "1"]
+    assert facts.left_out == 5

@@ -1,0 +1,329 @@
+"""The operator's process: what it is made of, what it does with what kopf shows it, and that its loops go on."""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import kopf
+import pytest
+
+from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.handlers import operator as module
+from aletheia_operator.handlers.operator import Threads, _Handlers, configure, log_as, run
+from aletheia_operator.settings import Limits, NodeLogs, Process, Retention, Rights, Scope, Settings
+from tests.unit.fakes import LONGEST_TEST_SECONDS
+from tests.unit.loopback import Loopback, reply_json
+
+FORBIDDEN = reply_json({"kind": "Status", "message": "investigations is forbidden"}, 403)
+
+
+def kubeconfig(directory: Path, url: str) -> Path:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "clusters": [{"name": "x", "cluster": {"server": url}}],
+        "users": [{"name": "x", "user": {"token": "canary-token-of-the-operator"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    }
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture
+async def handlers(loopback: Loopback, tmp_path: Path) -> AsyncIterator[_Handlers]:
+    """The handlers of an operator whose settings differ from the defaults, before its start."""
+    loopback.answers = [reply_json({"items": []})]
+    settings = Settings(
+        session_root=tmp_path,
+        scope=Scope(
+            namespaces=("shop", "bank"),
+            kubeconfig=kubeconfig(tmp_path, loopback.url),
+            operator_namespace="here",
+            identity="one",
+        ),
+        rights=Rights(default_service_account="reader", trust_creators=True),
+        limits=Limits(
+            max_investigations=8,
+            max_namespace_investigations=3,
+            max_timeout_seconds=60,
+            max_fetches=5,
+            max_artifact_bytes=6,
+            max_session_bytes=7,
+            max_namespace_bytes=9,
+        ),
+        retention=Retention(sweep_seconds=1),
+        node_logs=NodeLogs(enabled=True, certificate_authority=None),
+    )
+    made = _Handlers(settings)
+    executor = asyncio.get_running_loop()._default_executor  # type: ignore[attr-defined]
+    yield made
+    await made.stop()
+    asyncio.get_running_loop()._default_executor = executor  # type: ignore[attr-defined]
+
+
+async def test_each_part_has_its_settings(handlers: _Handlers, loopback: Loopback, tmp_path: Path) -> None:
+    """And all share one client."""
+    await handlers.start(kopf.OperatorSettings())
+    shared = handlers.supervisor.shared
+    tools = shared.tools
+    assert (tools.layout.root, tools.default_service_account, tools.operator_namespace) == (tmp_path, "reader", "here")
+    assert (tools.max_fetches, tools.max_artifact_bytes) == (5, 6)
+    assert (tools.budget.max_session_bytes, tools.budget.max_namespace_bytes) == (7, 9)
+    assert (shared.max_timeout_seconds, shared.log_text) == (60, handlers.settings.privacy.log_text_in_status)
+    assert shared.emit == handlers.events.emit == handlers.sweeper.emit
+    assert await shared.identity.get() == "one"
+    assert tools.kubelets is not None and tools.kubelets.kubernetes is tools.kubernetes
+    assert handlers.sweeper.kubernetes is tools.kubernetes
+    assert (handlers.sweeper.namespaces, handlers.sweeper.retention) == (("shop", "bank"), handlers.settings.retention)
+    for number in range(3):
+        assert not shared.slots.full("shop"), number
+        await shared.slots.acquire("shop")
+    assert shared.slots.full("shop")
+    assert {fetcher.name for fetcher in tools.fetchers} >= {"KubernetesLogs", "Prometheus", "Jaeger", "Loki"}
+    assert [path.partition("?")[0].split("/")[5] for path in loopback.requests[:2]] == ["shop", "bank"]
+    assert loopback.queries()[0] == {"limit": "1"}
+    assert len(handlers._watching) == 4
+
+
+async def test_without_node_logs_no_kubelet_is_known(handlers: _Handlers) -> None:
+    """An admin has to allow it."""
+    handlers.settings = replace(handlers.settings, node_logs=NodeLogs(enabled=False))
+    await handlers.start(kopf.OperatorSettings())
+    assert handlers.supervisor.shared.tools.kubelets is None
+
+
+async def test_investigations_that_are_not_served_yet_are_waited_for(
+    handlers: _Handlers, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The definition may come a little later than the operator."""
+    monkeypatch.setattr(module, "retry_delays", lambda: iter([0.0] * 9))
+    absent = reply_json({"kind": "Status", "message": "the server could not find the requested resource"}, 404)
+    loopback.answers = [absent, absent, reply_json({"items": []})]
+    await handlers.start(kopf.OperatorSettings())
+    assert len(loopback.requests) >= 4
+
+
+async def test_investigations_that_may_not_be_listed_end_the_operator(handlers: _Handlers, loopback: Loopback) -> None:
+    """At once, with what is missing: waiting would not help."""
+    loopback.answers = [FORBIDDEN]
+    with pytest.raises(kopf.PermanentError, match=r"Investigations may not be listed: .*forbidden"):
+        await handlers.start(kopf.OperatorSettings())
+    await handlers._kubernetes.close()
+
+
+async def test_templates_that_cannot_be_read_end_the_operator(handlers: _Handlers, tmp_path: Path) -> None:
+    """With the flag that names them."""
+    handlers.settings = replace(handlers.settings, metric_templates=tmp_path / "none.yaml")
+    with pytest.raises(kopf.PermanentError, match=r"--metric-templates: .*none\.yaml"):
+        await handlers.start(kopf.OperatorSettings())
+
+
+async def test_a_cluster_that_is_not_configured_ends_the_operator(handlers: _Handlers, tmp_path: Path) -> None:
+    """What the kubeconfig lacks is said."""
+    (tmp_path / "empty").write_text("{}")
+    handlers.settings = replace(handlers.settings, scope=Scope(kubeconfig=tmp_path / "empty"))
+    with pytest.raises(kopf.PermanentError, match="no access to the Kubernetes API: "):
+        await handlers.start(kopf.OperatorSettings())
+
+
+class Recorder:
+    """Stands for the supervisor and the sweeper: records what it is called for, and raises what it is told to."""
+
+    def __init__(self, **raises: list[Exception]) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.raises = raises
+        self.unnoticed: tuple[str, ...] = ()
+        self.called = asyncio.Event()
+
+    def _note(self, name: str, *arguments: Any) -> None:
+        self.calls.append((name, *arguments) if arguments else (name, None))
+        self.called.set()
+        if self.raises.get(name):
+            raise self.raises[name].pop(0)
+
+    def forget(self, uid: str) -> None:
+        self._note("forget", uid)
+
+    async def settled(self, uid: str) -> None:
+        self._note("settled", uid)
+
+    async def deleted(self, body: Any) -> None:
+        self._note("deleted", body)
+
+    async def sweep(self) -> None:
+        self._note("sweep")
+
+    async def beat(self) -> None:
+        self._note("beat")
+
+    async def write_again(self) -> None:
+        self._note("write_again")
+
+    async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
+        self._note("look", namespaces)
+
+
+class Observing(Recorder):
+    def observe(self, body: Any) -> None:
+        self._note("observe", body)
+
+
+class Sweeping(Recorder):
+    async def observe(self, body: Any) -> None:
+        self._note("observe", body)
+
+
+BODY = {"metadata": {"uid": "u", "namespace": "shop", "name": "incident"}}
+
+
+@pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])
+async def test_what_is_there_is_observed(kind: str | None, tmp_path: Path) -> None:
+    """By those that capture, and those that note holds."""
+    handlers = _Handlers(Settings(session_root=tmp_path))
+    supervisor, sweeper = Observing(), Sweeping()
+    handlers.supervisor, handlers.sweeper = cast("Any", supervisor), cast("Any", sweeper)
+    await handlers.observe(cast("Any", {"type": kind, "object": BODY}))
+    assert supervisor.calls == sweeper.calls == [("observe", BODY)]
+
+
+async def test_what_is_deleted_is_stopped_before_its_session_goes(tmp_path: Path) -> None:
+    """A capture under way would write into what is removed."""
+    handlers = _Handlers(Settings(session_root=tmp_path))
+    both = Recorder()
+    handlers.supervisor = handlers.sweeper = cast("Any", both)
+    await handlers.observe(cast("Any", {"type": "DELETED", "object": BODY}))
+    assert both.calls == [("forget", "u"), ("settled", "u"), ("deleted", BODY)]
+
+
+async def test_a_watch_that_shows_everything_passes_the_probe(tmp_path: Path) -> None:
+    """The number of those that went unnoticed is told: none."""
+    handlers = _Handlers(Settings(session_root=tmp_path))
+    supervisor = Recorder()
+    handlers.supervisor = cast("Any", supervisor)
+    assert await handlers.probe() == 0
+    supervisor.unnoticed = tuple(f"shop/{number}" for number in range(7))
+    with pytest.raises(kopf.PermanentError, match=r"the watch is stale: shop/0, .*shop/4 went unnoticed"):
+        await handlers.probe()
+
+
+@pytest.mark.logs_errors("a sweep failed", "saying that captures go on failed", "looking for overlooked")
+async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pass that fails, for a reason that is known or not, is followed by the next."""
+    monkeypatch.setattr(module, "LOOK_INTERVAL_SECONDS", 0.001)
+    settings = Settings(session_root=tmp_path, scope=Scope(namespaces=("shop",)), retention=Retention(sweep_seconds=0))
+    handlers = _Handlers(settings)
+    both = Recorder(
+        sweep=[Unavailable("down"), OSError(5, "volume"), KeyError("x")],
+        beat=[KeyError("x"), KeyError("y")],
+        write_again=[Unavailable("down"), KeyError("x")],
+    )
+    handlers.supervisor = handlers.sweeper = cast("Any", both)
+    loops = [asyncio.create_task(one) for one in (handlers._sweep(), handlers._beat(), handlers._look())]
+
+    def enough() -> bool:
+        names = [name for name, *_ in both.calls]
+        return names.count("sweep") >= 5 and names.count("beat") >= 4 and names.count("look") >= 2
+
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while not enough():
+            both.called.clear()
+            await both.called.wait()
+    assert not any(one.done() for one in loops)
+    for one in loops:
+        one.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
+    assert ("look", ("shop",)) in both.calls
+
+
+@pytest.mark.parametrize(
+    ("scope", "clusterwide", "namespaces"),
+    [(Scope(), True, []), (Scope(namespaces=("a", "b"), kubeconfig=Path("/config")), False, ["a", "b"])],
+)
+def test_how_kopf_is_run(
+    scope: Scope, clusterwide: bool, namespaces: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Alone, over the namespaces that are watched, with its probe where it was asked for."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setenv("KUBECONFIG", "/other")
+    monkeypatch.setattr(module, "log_as", lambda process: None)
+    monkeypatch.setattr(kopf, "run", lambda **options: asked.update(options))
+    run(Settings(session_root=tmp_path, scope=scope, process=Process(listen="127.0.0.1:1")))
+    made = asked.pop("registry")
+    assert isinstance(made, kopf.OperatorRegistry)
+    assert asked == {
+        "standalone": True,
+        "identity": "aletheia-operator",
+        "clusterwide": clusterwide,
+        "namespaces": namespaces,
+        "liveness_endpoint": "http://127.0.0.1:1/healthz",
+    }
+    assert os.environ["KUBECONFIG"] == ("/other" if scope.kubeconfig is None else "/config")
+
+
+@pytest.mark.parametrize(
+    ("level", "debug", "quiet", "chatty"),
+    [("debug", True, False, logging.DEBUG), ("info", False, False, logging.WARNING), ("warning", False, True, logging.WARNING)],
+)
+@pytest.mark.parametrize("log_format", ["json", "plain"])
+def test_how_the_log_is_set_up(
+    level: Any, debug: bool, quiet: bool, chatty: int, log_format: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kopf's line for each event and each probe is for debugging alone."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(kopf, "configure", lambda **options: asked.update(options))
+    names = ("kopf.objects", "kopf.activities", "aiohttp.access")
+    before = {name: logging.getLogger(name).level for name in names}
+    try:
+        log_as(Process(log_level=level, log_format=log_format))
+        assert {logging.getLogger(name).level for name in names} == {chatty}
+    finally:
+        for name, old in before.items():
+            logging.getLogger(name).setLevel(old)
+    expected = kopf.LogFormat.JSON if log_format == "json" else kopf.LogFormat.FULL
+    assert asked == {"debug": debug, "quiet": quiet, "log_format": expected}
+
+
+@pytest.mark.parametrize(
+    ("path", "function"), [(None, "login_with_service_account"), (Path("/config"), "login_with_kubeconfig")]
+)
+def test_how_kopf_logs_in(path: Path | None, function: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the pod, unless a kubeconfig is named."""
+    for one in ("login_with_service_account", "login_with_kubeconfig"):
+        monkeypatch.setattr(kopf, one, lambda one=one, **given: (one, given))
+    handlers = _Handlers(Settings(session_root=tmp_path, scope=Scope(kubeconfig=path)))
+    assert cast("Any", handlers.login(logger="x")) == (function, {"logger": "x"})
+
+
+def test_threads_that_wait_for_a_source_are_not_waited_for() -> None:
+    """The process ends, though one of them hangs; what has not begun is dropped."""
+    begun: list[int] = []
+    release, started = threading.Event(), threading.Event()
+    threads = Threads(1)
+
+    def work() -> None:
+        started.set()
+        release.wait(LONGEST_TEST_SECONDS)
+
+    threads.submit(work)
+    later = threads.submit(begun.append, 1)
+    assert started.wait(LONGEST_TEST_SECONDS)
+    threads.shutdown(wait=True)
+    assert later.cancelled()
+    release.set()
+
+
+def test_kopf_only_watches() -> None:
+    """It posts nothing, scans nothing, and gives up a connection that is silent."""
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    assert (settings.networking.connect_timeout, settings.networking.request_timeout) == (10, 60)
+    assert settings.watching.inactivity_timeout == 70
+    assert (settings.scanning.disabled, settings.posting.loggers) == (True, False)
