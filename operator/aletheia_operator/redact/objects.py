@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.redact.credentials import REDACTED, is_credential, redact_spec
+from aletheia_operator.redact.names import is_credential
+from aletheia_operator.redact.redactor import Redactor
+from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.text.nesting import is_too_deep
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -18,11 +20,14 @@ _COPIES = frozenset({  # annotations that hold a copy of what was applied, with 
 })  # fmt: skip
 
 
-def make_fit(item: dict[str, Any]) -> int:
+def make_fit(item: dict[str, Any], redactor: Redactor | None = None) -> int:
     """Remove noise, other tenants' data and credentials from an object. Returns how many values were redacted.
+
+    redactor: of the session; None takes credentials out, but does not tell them apart.
 
     Do not call it on the event loop: it searches every text of the object.
     """
+    redactor = redactor or Redactor()
     metadata = item["metadata"]
     managed = metadata.pop("managedFields", None)
     match item["kind"]:
@@ -42,11 +47,11 @@ def make_fit(item: dict[str, Any]) -> int:
             return 0
     changed = 0
     for part in (item.get("spec"), item.get("status"), item.get("data")):
-        changed += _redact_annotations(part) + redact_spec(part)
-    return changed + _redact_annotations({"metadata": metadata})
+        changed += _redact_annotations(part, redactor) + redact_spec(part, redactor)
+    return changed + _redact_annotations({"metadata": metadata}, redactor)
 
 
-def _redact_annotations(part: Any) -> int:
+def _redact_annotations(part: Any, redactor: Redactor) -> int:
     """Redact the annotations of an object and of its templates. Copies of the applied object are dropped, and not counted."""
     changed = 0
     waiting = [part]
@@ -57,14 +62,14 @@ def _redact_annotations(part: Any) -> int:
             if isinstance(annotations, dict):
                 for name in _COPIES & annotations.keys():
                     del annotations[name]
-                changed += _redact_documents(annotations) + redact_spec(annotations)
+                changed += _redact_documents(annotations, redactor) + redact_spec(annotations, redactor)
             waiting += [value for value in one.values() if isinstance(value, (dict, list))]
         elif isinstance(one, list):
             waiting += [value for value in one if isinstance(value, (dict, list))]
     return changed
 
 
-def _redact_documents(annotations: dict[str, Any]) -> int:
+def _redact_documents(annotations: dict[str, Any], redactor: Redactor) -> int:
     """Redact annotations that contain JSON as the object in it: tools keep whole specs there."""
     changed = 0
     for name, value in annotations.items():
@@ -76,8 +81,8 @@ def _redact_documents(annotations: dict[str, Any]) -> int:
             continue
         if is_too_deep(value, document):
             changed += 1
-            annotations[name] = REDACTED
-        elif redacted := redact_spec(document):
+            annotations[name] = "[redacted]"
+        elif redacted := redact_spec(document, redactor):
             changed += redacted
             annotations[name] = orjson.dumps(document).decode()
     return changed
@@ -92,6 +97,6 @@ def _digest_data(item: dict[str, Any]) -> None:
     data = {**(item.pop("data", None) or {}), **(item.pop("binaryData", None) or {})}
     if item.get("exists", True):
         item["dataSha256"] = {
-            key: REDACTED if is_credential(key) else hashlib.sha256(value.encode()).hexdigest()
+            key: "[redacted]" if is_credential(key) else hashlib.sha256(value.encode()).hexdigest()
             for key, value in sorted(data.items())
         }

@@ -1,0 +1,246 @@
+"""Secrets that are known by what stands around them: URLs, schemes, command lines, SQL, protocols, documents in one line.
+
+Each rule has a pattern with groups `secret` (several: `secret2`, ...), and a check of what was found.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aletheia_operator.redact.headers import HEADERS, header_values
+from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret, quoted_end
+
+Span = tuple[int, int]
+Check = Callable[[bytes], bool]
+
+
+def _any(value: bytes) -> bool:
+    return bool(value) and not is_placeholder(value)
+
+
+def _password(value: bytes) -> bool:
+    return is_secret(Kind.PASSWORD, value, False)
+
+
+def _prosaic(value: bytes) -> bool:
+    return is_secret(Kind.PASSWORD, value, True)
+
+
+def _not_ids(value: bytes) -> bool:
+    return _any(value) and not value.startswith(b"//")
+
+
+def _long(value: bytes) -> bool:
+    return len(value) >= 16 and is_coded(value) and _any(value)
+
+
+def _secret(value: bytes) -> bool:
+    return is_secret(Kind.SECRET, value, False)
+
+
+def _coded(value: bytes) -> bool:
+    return is_coded(value) and _any(value)
+
+
+_ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between words of a command line or of a list of them
+_WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
+_LINE = r"(?:^|[\s/;|&(\"'`\[])"
+
+RULES: tuple[tuple[str, str, Check], ...] = (
+    (
+        "url-token",
+        r"(?i)(?::|%3a)(?:(?:\\*/|%2f){2})(?P<secret>[^\s/:@\"'<>`\\]{16,})@",
+        _long,
+    ),
+    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", _password),
+    ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|imp(?:dp)?\s+"
+                        r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", _password),
+    ("host-password", r"(?:^|[\s\"'=(,])[\w.-]{1,60}:(?P<secret>[^\s\"'@/:=,()]{4,80})@(?:[\w-]+\.)*[\w-]+(?::\d{2,5}"
+                      r"|\.[a-z]{2,})\b", _coded),
+    (
+        "url-signature",
+        r"(?i)[?&;](?:x-amz-signature|x-amz-security-token|x-amz-credential|x-goog-signature|hmac|hash_key|key|code|access_key"
+        r"|apikey|sas|auth|token|t|st|hdnts|policy|jwt|ticket|otp|state_token|client_assertion|assertion|samlresponse"
+        r"|id_token_hint|pwd|pass)"
+        r"=(?P<secret>[^&\s\"'#<>\\]{12,})",
+        _coded,
+    ),
+    ("query-signature", r"(?i)[?&](?:sig|signature)=(?P<secret>[^&\s\"'#<>\\]{3,})", _any),
+    ("scheme", r"(?i)\b(?:bearer|basic|digest|negotiate|ntlm|token|apikey|splunk|geniekey)(?:\s+|%20"
+               r"|\+)(?P<secret>[\w.~+/=-]{8,})", _coded),
+    ("signature", r"(?i)\bSignature=(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", _any),
+    ("flag", r"", _any),  # find_flags
+    (
+        "user-password",
+        r"""(?:^|\s|["'`])(?:-u|-U|--user|--proxy-user|--username|--creds|--auth|-a|-creds|-auth|--http-user"""
+        r"""|--basic-auth|--src-creds|--dest-creds)"""
+        r"""(?:["'`]?,?\s*["'`]?|=["'`]?)(?P<user>[\w.@+\\$-]+)[:%](?P<secret>[^\s"'`,/][^\s"'`]*)""",
+        _not_ids,
+    ),
+    ("mysql-password", rf"{_LINE}(?:mysql\w*|mariadb[\w-]*|mycli|xtrabackup|innobackupex"
+                       rf"|percona\S*)\b.*?\s[\"']?-p(?P<secret>[^\s\"',]+)", _any),
+    (
+        "program-password",
+        rf"{_LINE}(?:redis-cli|keydb-cli|valkey-cli|sshpass|mongo\w*|ldap\w+|docker|podman|skopeo|buildah|nerdctl|helm"
+        rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
+        rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty|snmpwalk|snmpget"
+        rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
+        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|lftp|mount\S*|hydra|curl)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-b \S+|-pw"
+        rf"|/p:){_ARG}?{_WORD}",
+        _prosaic,
+    ),
+    ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
+                          rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
+    ("openssl-password", r"\b(?:pass|-passin|-passout|-k)(?::|\s+pass:)(?P<secret>[^\s\"'`,]+)", _password),
+    ("piped-password", r"""\becho\s+(?:-n\s+)?["']?(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
+                       r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
+                       r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl)""",
+     _any),
+    ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>\S+)", _prosaic),
+    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>\S+)\s*$", _prosaic),
+    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$", _password),
+    ("sql-password", r"""(?i)\b(?:identified\s+(?:\w+\s+){0,3}(?:by|as)(?:\s+password)?|(?:encrypted\s+)?password"""
+        r"""|passwd|with\s+password\s*=?|old_password|password\(|sha2\(|md5\(|crypt\()\s*\(?\s*\\*
+        '(?P<secret>[^'\s]+)\\*'""", _password),
+    ("sql-secret", r"""(?i)\b(?:secret|access_key|aws_secret_key|key_id|token|api_key"""
+                   r"""|credentials)\s+\\*'(?P<secret>[^'\s]{8,})'""", _coded),
+    ("sql-identified", r"""(?i)\bidentified\s+by\s+\\*"(?P<secret>[^"\\\s]+)\\*\"""", _any),
+    ("redis-auth", r"""(?:^|[\s"'\]>*])(?:AUTH|auth)["']?\s+(?:["'](?P<user>[\w.-]+)["']\s+)?["']"""
+        r"""(?P<secret>[^"']+)["']""", _password),
+    ("protocol-password", r"(?:^|[\s>:\]\"'])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", _prosaic),
+    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+\"?(?P<secret>[^\s\"]+)\"?\s*(?:$|\\r|\r)", _coded),
+    ("config-password", r"(?i)\b(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass"
+                        r"|neighbor\s+\S+\s+password|snmp-server\s+community|enable\s+secret\s+\d?"
+                        r"|username\s+\S+\s+password\s+\d?|user\s+\S+\s+on\s+)\s+[\"'>]?(?P<secret>[^\s\"']+)", _prosaic),
+    ("redis-acl", r"(?i)\bACL\"?\s+\"?SETUSER\b.*?[\s\"]>(?P<secret>[^\s\"]+)", _any),
+    ("dockerfile", r"(?i)(?:^|\s)(?:ENV|ARG|setenv)\s+(?P<name>[\w.-]*(?:passw(?:or)?d|secret|token|api_?key|_pass|_pwd"
+                   r"|_key))\s+(?P<secret>[^\s\"'=]+)\s*$", _secret),
+    ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", _any),
+    ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_.]?key"""
+            r"""|[-_.]?(?:access|private|secret|account)[-_.]?key|authorization"""
+            r"""|pwd))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
+    (
+        "pair",
+        r"""(?i)\b\\*["'`]?(?:name|key|id|variable|field|param|header|property|env_?var|k|option)\\*["'`]?\s*(?:[:=]"""
+        r"""|=>)\s*(?P<quote>\\*["'`]?)(?P<name>[\w.$/-]+)\\*["'`]?\s*[,;\s}]?\s*"""
+        r"""(?:[A-Za-z]{1,16}=\\*["'][^"']{0,30}["']\s+)?\\*["'`]?(?:value|val|v|content|default"""
+        r"""|data)\\*["'`]?\s*(?:[:=]|=>)\s*\\*["'`]?(?P<secret>[^"'`\s,}\\]+)""",
+        _secret,
+    ),
+    (
+        "pair-reversed",
+        r"""(?i)\b\\*["'`]?(?:value|val)\\*["'`]?\s*(?:[:=]"""
+        r"""|=>)\s*(?:\\*["'`])(?P<secret>[^"'`\\]+)\\*["'`]\s*[,;\s]\s*\\*["'`]?(?:name|key)\\*["'`]?\s*(?:[:=]"""
+        r"""|=>)\s*\\*["'`]?(?P<name>[\w.$/-]+)""",
+        _secret,
+    ),
+    ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data)\s+(?:key|name"""
+              r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?P<secret>[^<>]+)<""", _secret),
+    ("form-data", r"""(?i)form-data;\s*name=\\*["'](?P<name>[\w.-]+)\\*["'](?:\\r\\n|\\n|\s)+(?P<secret>[^\s\\]+)""", _secret),
+    ("kubernetes-secret", r"", _any),  # find_secret_data
+    ("docker-auth", r"""\\*"auth\\*"\s*:\s*\\*"(?P<secret>[A-Za-z0-9+/]{8,}={0,2})\\*\"""", _any),
+    ("age-shamir", r"\b(?i:unseal key(?: \d+)?|recovery key(?: \d+)?|initial root token"
+                   r"|root token)\s*:\s*(?P<secret>\S{10,})", _any),
+    ("basic-pair", r"(?i)\b(?:login|log in|logged in|authenticat\w+|credentials?|creds|connecting"
+                   r"|connect)\b[^:=]{0,40}?\s[\"'(]?(?P<user>[\w.-]+@?[\w.-]*)[:/]"
+        r"(?P<secret>[^\s\"'@/:,()]{4,})[\"')]?(?:\s|$)", _coded),
+    ("shadow", r"(?:^|\s)[a-z_][\w-]*:(?P<secret>\$?[./A-Za-z0-9$=,]{13,}):\d{4,6}:\d*:\d*:", _any),
+    ("var-dump", r"""(?i)\[\\*["']?(?P<name>[\w.-]+)\\*["']?(?::\\*["']?\w+\\*["']?)?\]"""
+        r"""\s*=>\s*(?:string\(\d+\)\s*)?\\*["']?(?P<secret>[^"'\s\\\])]+)""", _secret),
+    ("ssh-config", r"(?i)\b(?:psk|wpa_passphrase|preshared-key|PresharedKey|PrivateKey)"
+        r"\s*=?\s*[\"']?(?P<secret>[A-Za-z0-9+/]{40,44}=?)", _any),
+)  # fmt: skip
+
+
+def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator[Span]:
+    """Yield the secrets that a rule's pattern finds in a line."""
+    named = b"name" in pattern.groupindex
+    for match in pattern.finditer(line):
+        if named:
+            kind = kind_of(match.group(b"name").decode("utf-8", "replace"))
+            if kind is None or not is_secret(kind if kind in _JUDGED else Kind.SECRET, match.group(b"secret"), False):
+                continue
+            if kind in HEADERS:
+                yield from header_values(line, *span(match, "secret"), kind, False)
+                continue
+        if check(match.group(b"secret")):
+            if name == "user-password" and match.group(b"user").isdigit() and match.group(b"secret").isdigit():
+                continue
+            yield span(match, "secret")
+
+
+_JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.CODE, Kind.HASH, Kind.OBJECT})
+
+FLAG = (
+    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?|creds|requirepass|masterauth|key"""
+    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
+)
+
+
+def find_flags(line: bytes) -> Iterator[Span]:
+    """Yield the values of flags: `--password x`, `"--token", "x"`."""
+    for match in compiled(FLAG).finditer(line):
+        kind = kind_of(match.group(b"name").decode())
+        start = span(match, "first")[0]
+        if kind is None or match.group(b"first") in b"-|><=:;,":
+            continue
+        quote = match.group(b"quote")
+        if quote:
+            end = quoted_end(line, start, quote)
+        else:
+            found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
+            end = found.start() if found else len(line.rstrip(b"\r\n"))
+        kind = kind if kind in _JUDGED else Kind.SECRET
+        prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET
+        if is_secret(
+            Kind.SECRET if kind is Kind.OBJECT else kind,
+            line[start:end],
+            prose,
+        ):
+            yield start, end
+
+
+URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/@]*(?::|%3a)"
+
+
+def find_urls(line: bytes) -> Iterator[Span]:
+    """Yield the passwords of URLs. A password may hold `:`, `@`, and `/` if it does not begin like a port."""
+    starts = [match.end() for match in compiled(r"(?i)(?::|%3a)(?:\\*/|%2f){2}").finditer(line)]
+    for start, following in zip(starts, [*starts[1:], len(line)], strict=True):
+        if line.find(b"@", start, following) < 0 and line.find(b"%40", start, following) < 0:
+            continue
+        found = compiled(r"""[^\s"'<>`]*""").match(line, start, following)
+        run = found.group() if found else b""
+        run = compiled(r"""\\+[nrt"].*$|[,;|]\s?[a-zA-Z][\w+.-]*(?::|%3A)(?:\\*/|%2F){0,2}$""").sub(b"", run)
+        colon = compiled(r"(?i):|%3a").search(run)
+        if colon is None:
+            continue
+        authority = compiled(r"^[^/?#]*").search(run).group()
+        end = authority.rfind(b"@")
+        if end < 0:
+            end = (
+                compiled(r"(?i)%40").search(authority).start()
+                if compiled(r"(?i)%40").search(authority) and colon.group() != b":"
+                else -1
+            )
+        if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
+            end = run.rfind(b"@")
+        if colon.end() < end and b"/" not in run[: colon.start()] and _any(run[colon.end() : end]):
+            yield start + colon.end(), start + end
+
+
+KUBERNETES_KIND = r"""(?i)\\*["']?kind\\*["']?\s*:\s*\\*["']?Secret\b"""
+
+
+def find_secret_data(line: bytes) -> Iterator[Span]:
+    """Yield the values of a Kubernetes Secret's `data` and `stringData` in one line of JSON, or of Go's way to show it."""
+    for block in compiled(
+        r"""\\*["']?(?:data|stringData|Data|StringData)\\*["']?\s*:\s*(?:map\[(?:string\]\S{0,10}\{)?|\{)(?P<body>[^{}]*)"""
+    ).finditer(line):
+        for pair in compiled(r"""\\*["']?[\w.-]+\\*["']?\s*:\s*(?P<quote>\\*["'])(?P<secret>(?:[^"'\\]|\\[^"'])*)""").finditer(
+            block.group(b"body")
+        ):
+            if _any(pair.group(b"secret")):
+                yield span(block, "body")[0] + span(pair, "secret")[0], span(block, "body")[0] + span(pair, "secret")[1]

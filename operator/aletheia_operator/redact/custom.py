@@ -1,0 +1,57 @@
+"""Rules of an admin and of an Investigation: patterns for RE2, in number and size limited."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import re2
+
+from aletheia_operator.redact.patterns import compiled
+
+MAX_RULES = 50
+MAX_PATTERN = 1000  # characters
+MAX_PROGRAM = 20_000  # RE2's measure of a compiled pattern
+_NAME = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
+
+
+class InvalidRule(ValueError):
+    """A rule that cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Replaces what the group `secret` of `pattern` matches, or all that it matches, by a token with this name.
+
+    pattern: for RE2 (no look-around, no back-references), one line at a time.
+    """
+
+    name: str
+    pattern: str
+
+
+def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules if all can be used. Raises InvalidRule."""
+    if len(rules) > MAX_RULES:
+        raise InvalidRule(f"{len(rules)} rules for redaction: at most {MAX_RULES} are taken")
+    names = set()
+    for rule in rules:
+        if compiled(_NAME).search(rule.name.encode()) is None:
+            raise InvalidRule(f"rule {rule.name[:60]!r}: a name has up to 40 small letters, digits and hyphens")
+        if rule.name in names:
+            raise InvalidRule(f"rule {rule.name}: there are two of this name")
+        names.add(rule.name)
+        _check_pattern(rule)
+    return tuple(rules)
+
+
+def _check_pattern(rule: Rule) -> None:
+    if not 0 < len(rule.pattern) <= MAX_PATTERN:
+        raise InvalidRule(f"rule {rule.name}: a pattern has 1 to {MAX_PATTERN} characters, this one {len(rule.pattern)}")
+    try:
+        pattern = compiled(rule.pattern)
+    except re2.error as e:
+        reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else str(e)
+        raise InvalidRule(f"rule {rule.name}: RE2 does not take its pattern: {reason[:200]}") from None
+    if pattern.programsize > MAX_PROGRAM:
+        raise InvalidRule(f"rule {rule.name}: its pattern is too large: shorten it, or its counted repetitions")
+    if pattern.search(b"") is not None:
+        raise InvalidRule(f"rule {rule.name}: its pattern matches an empty text, so it would match everywhere")

@@ -1,0 +1,142 @@
+"""The rules of one level, compiled: finds what is secret in a line, and which lines of a block deserve a look."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache, partial
+
+from aletheia_operator.redact import contexts, forms, multiline, named, personal
+from aletheia_operator.redact.custom import Rule
+from aletheia_operator.redact.patterns import PatternSet, compiled, span
+from aletheia_operator.redact.values import TOKEN
+
+Find = Callable[[bytes], Iterator[tuple[int, int]]]
+SECRET = "secret"  # noqa: S105  # the name in tokens of secrets that have no form of their own
+
+
+class Level(StrEnum):
+    """How much may not be kept."""
+
+    OFF = "off"
+    SECRETS = "secrets"
+    STRICT = "strict"
+    """Also e-mail addresses, IP addresses and phone numbers."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A secret in a line. rule: what found it; label: what stands in its token."""
+
+    start: int
+    end: int
+    rule: str
+    label: str
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """label: None where the rule yields its own name with each secret."""
+
+    name: str
+    label: str
+    find: Find
+
+
+class Engine:
+    """The rules of a level, and of an admin or an Investigation."""
+
+    def __init__(self, level: Level, rules: Sequence[Rule]) -> None:
+        self._rules: list[_Compiled] = []
+        patterns: list[str] = []
+        for name, label, pattern, find in _table(level, rules):
+            self._rules.append(_Compiled(name, label, find))
+            patterns.append(pattern)
+        self._set = PatternSet(patterns)
+        alternatives = "|".join(f"(?:{_ungrouped(pattern)})" for pattern in patterns + multiline.STARTS)
+        self._gate = compiled(f"(?m){alternatives}")
+        self._own = compiled(TOKEN)
+
+    def next_line(self, block: bytes, start: int) -> int:
+        """Return where the first match of any rule begins, from `start` on; -1 if there is none."""
+        found = self._gate.search(block, start)
+        return found.start() if found else -1
+
+    def find(self, line: bytes) -> list[Finding]:
+        """Return the secrets of a line, in order; none overlaps another."""
+        found = []
+        for number in self._set.matching(line):
+            rule = self._rules[number]
+            found += [Finding(start, end, rule.name, rule.label) for start, end in rule.find(line) if start < end]
+        if not found:
+            return found
+        own = [match.span() for match in self._own.finditer(line)] if b"[redacted" in line else []
+        found = [one for one in found if not any(start <= one.start and one.end <= end for start, end in own)]
+        return _merged(found)
+
+
+def _merged(found: list[Finding]) -> list[Finding]:
+    """Join secrets that overlap; a form's name is kept where it is the whole."""
+    merged: list[Finding] = []
+    for one in sorted(found, key=lambda one: (one.start, -one.end, one.label == SECRET)):
+        last = merged[-1] if merged else None
+        if last is None or one.start >= last.end:
+            merged.append(one)
+        elif (one.start, one.end) == (last.start, last.end):
+            merged[-1] = Finding(one.start, one.end, last.rule, one.label if last.label == SECRET else last.label)
+        elif one.end > last.end:
+            merged[-1] = Finding(last.start, one.end, last.rule, SECRET)
+    return merged
+
+
+def _ungrouped(pattern: str) -> str:
+    return str(compiled(r"\(\?P<\w+>").sub(b"(?:", pattern.encode()).decode())
+
+
+def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str, Find]]:
+    """Yield (name, label, pattern, find) of every rule."""
+    for name, pattern in forms.patterns():
+        yield name, name, pattern, partial(_find_form, pattern)
+    yield "card", "card", personal.CARD, partial(_find_checked, personal.CARD, personal.is_card)
+    yield "named", SECRET, named.CANDIDATE, named.find_named
+    yield "flag", SECRET, contexts.FLAG, contexts.find_flags
+    yield "url-password", SECRET, contexts.URL, contexts.find_urls
+    yield "kubernetes-secret", SECRET, contexts.KUBERNETES_KIND, contexts.find_secret_data
+    yield "private-key", "private-key", multiline.PEM, multiline.find_pem
+    for name, pattern, check in contexts.RULES:
+        if pattern:
+            yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
+    if level is Level.STRICT:
+        for name, pattern, check in personal.rules():
+            yield name, name, pattern, partial(_find_checked, pattern, check)
+    for rule in rules:
+        yield rule.name, rule.name, rule.pattern, partial(_find_custom, rule.pattern)
+
+
+def _find_form(pattern: str, line: bytes) -> Iterator[tuple[int, int]]:
+    for match in compiled(pattern).finditer(line):
+        if forms.is_real(match.group(b"secret")):
+            yield span(match, "secret")
+
+
+def _find_context(name: str, pattern: str, check: contexts.Check, line: bytes) -> Iterator[tuple[int, int]]:
+    yield from contexts.find_context(name, compiled(pattern), check, line)
+
+
+def _find_checked(pattern: str, check: Callable[[bytes], bool], line: bytes) -> Iterator[tuple[int, int]]:
+    for match in compiled(pattern).finditer(line):
+        if check(match.group(b"secret")):
+            yield span(match, "secret")
+
+
+def _find_custom(pattern: str, line: bytes) -> Iterator[tuple[int, int]]:
+    expression = compiled(pattern)
+    group = expression.groupindex.get(b"secret", 0)
+    for match in expression.finditer(line):
+        if match.group(group):
+            yield match.span(group)
+
+
+@lru_cache(16)
+def engine(level: Level, rules: tuple[Rule, ...]) -> Engine:
+    """Return the engine of these rules; compiled once in a process."""
+    return Engine(level, rules)

@@ -1,0 +1,78 @@
+"""Reads the values of headers: what is secret in Authorization, Cookie and Set-Cookie."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.redact.names import Kind
+from aletheia_operator.redact.patterns import byte_words, compiled, span
+from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
+
+Span = tuple[int, int]
+
+HEADERS = frozenset({Kind.AUTHORIZATION, Kind.COOKIE, Kind.SET_COOKIE})
+_SCHEME = r"""(?i)^\s*(?P<scheme>[a-z][\w-]{1,30})(?:\s+|%20|\+|:\s?)(?P<value>\S.*)$"""
+_SCHEMES = byte_words(
+    """
+    basic bearer digest negotiate ntlm token apikey api-key aws4-hmac-sha256 aws hmac hawk oauth jwt key sharedkey
+    sharedkeylite sharedaccesssignature splunk snowflake kerberos genie geniekey nkey dpop gnap mutual scram-sha-256
+    genericapikey accesskey pat dsn sso-key bot zoho-oauthtoken klaviyo-api-key discogs goog4-rsa-sha256 private-token user
+    """
+)
+_ABOUT = byte_words("token tokens auth authentication authorization realm scheme header credentials credential")
+_PARTS = (
+    r"""(?i)\b(?P<name>response|cnonce|nonce|opaque|signature|sig|mac|oauth_\w+|credential|token|key|sentry_key"""
+    r"""|sentry_secret)\s*=\s*\\*["']?(?P<value>[^"',\s\\]+)"""
+)
+_PAIR = r"""(?P<name>[^=;,\s"'\[\]]{1,120})=(?P<value>"[^"]*"|\[redacted[^\]]*\]|[^;\s"'\\]+)"""
+_ATTRIBUTES = byte_words("path domain expires max-age samesite priority version comment partitioned secure httponly")
+_END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|[A-Z][\w-]+:\s)|\)(?:\s|$)|\s[|]\s"""
+
+
+def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
+    """Yield what is secret in the value of an Authorization, Cookie or Set-Cookie header.
+
+    prose: the value is bare, and may be words of a sentence.
+    """
+    if kind is Kind.AUTHORIZATION:
+        return _authorization(line, start, end, prose)
+    return _cookies(line, start, end, kind is Kind.SET_COOKIE)
+
+
+def header_end(line: bytes, start: int) -> int:
+    """Return where a header's bare value ends: at a quote, a closing bracket or the line's end."""
+    is_digest = line[start : start + 7].lower() == b"digest "
+    found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if is_digest else _END).search(line, start)
+    return int(found.start()) if found else len(line)
+
+
+def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[Span]:
+    """Yield all but the scheme; of a digest or a signature, its secret fields."""
+    text = line[start:end]
+    found = compiled(_SCHEME).search(text)
+    if found is None or found.group(b"scheme").lower() not in _SCHEMES:
+        value = text.strip(b" \t,;.")
+        at = start + text.find(value)
+        if value and is_secret(Kind.SECRET, value, prose) and (not prose or (b" " not in value and is_coded(value))):
+            yield at, at + len(value)
+        return
+    value, at = found.group(b"value").rstrip(b" ,;"), start + span(found, "value")[0]
+    parts = list(compiled(_PARTS).finditer(value)) if b"=" in value.rstrip(b"=") else []
+    if parts:
+        for part in parts:
+            if not is_placeholder(part.group(b"value")):
+                begin, stop = span(part, "value")
+                yield at + begin, at + stop
+        return
+    value = value.split()[0] if prose else value
+    if value.lower() not in _ABOUT and is_secret(Kind.SECRET, value, False):
+        yield at, at + len(value)
+
+
+def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
+    """Yield the values of cookies; of a Set-Cookie header's attributes none."""
+    for pair in compiled(_PAIR).finditer(line, start, end):
+        if is_set and pair.group(b"name").lower() in _ATTRIBUTES:
+            continue
+        value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
+        at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
+        if len(value) > 1 and not is_placeholder(value):
+            yield at, at + len(value)

@@ -1,0 +1,198 @@
+"""Finds secrets behind their names: `password=x`, `"token": "x"`, `Password:x}`, `X-Api-Key: x`, `Authorization:[Bearer x]`.
+
+One pattern finds a name and what joins it to a value, in any syntax; the value is then read by hand, as its quoting says.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from aletheia_operator.redact.headers import HEADERS, header_end, header_values
+from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.values import is_coded, is_secret, quoted_end, unquoted_end
+
+Span = tuple[int, int]
+
+_LONG = (
+    r"passw(?:or)?ds?|passwrd|passphrases?|passcode|passwort|kennwort|pswd|psw|secrets?|tokens?|credentials?|creds?"
+    r"|authorization"
+    r"|set-cookie2?|cookies?|requirepass|masterauth|mnemonic|seed[-_. ]?phrase|security[-_.]?code|verification[-_.]?code"
+    r"|auth[-_.]?code"
+    r"|contrase(?:ñ|n)a|senha|wachtwoord|mot[-_ ]?de[-_ ]?passe|пароль|密码|密碼|パスワード|비밀번호"
+    r"|parola|has(?:ł|l)o|salasana"
+    r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
+    r"|shared[-_.]?access"
+)
+_SHORT = r"pass|pwd|pw|psk|auth|jwt|otp|totp|pin|cvv2?|cvc|salt|pepper|sas|xsrf|csrf|bearer|[a-z0-9]+[-_.]?keys?|hash"
+_ENDS = (
+    r"value|val|plain|plaintext|plain_?text|clear|base64|b64|raw|text|txt|str|string|old|new|prev|previous|current|cur"
+    r"|secondary"
+    r"|default|confirm|confirmation|confirmed|repeat|again|env|prod|dev|staging|stage|live|v?\d{1,4}|hash|digest|data|primary"
+    r"|literal|input|content|header|param|arg|encrypted|enc|encoded|decoded|hashed|field"
+)
+NAME = rf"(?i)(?P<name>(?:\w|[-.$/@]|%5[bB])*(?:{_LONG}|{_SHORT})(?:[-_. ]?(?:{_ENDS})){{0,2}}\d{{0,3}})"
+_CLOSE = r"""(?:\\*["'`]|%22|%27|&quot;|&#34;|&#39;)?\]?(?:\s*\([^()]{1,30}\))?"""
+_JOIN = r"(?:\s*(?:=>|->|:=|\?=|\+=|=|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*)"
+CANDIDATE = rf"""{NAME}(?P<close>{_CLOSE})(?:(?P<join>{_JOIN})|(?P<spaced>\s*[,\s]\s*(?:<<)?\\*["'`]|\s+is\s+))"""
+_WRAPPED = (
+    r"""(?s)\s*(?:(?:\(\*?[\w.\[\]]{1,30}\)\s*(?:\((?:len|cap)=\d+[^()]{0,20}\)\s*)?|(?:string|str|String"""
+    r"""|text)\(\d*\)?\s*(?:[=:]\s*)?|Some\(|Just\(|Optional\[|SecretStr\("""
+    r"""|Secret\(|stringData|&|!!?[a-z]+\s+|[bruf]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
+    r"""|\(?\*?string\)?\(0x[0-9a-f]+\)\s*)\s*)?"""
+)
+_QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\u0022|“"""
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A secret name in a line, and what joins it to the value that begins at `value_at`."""
+
+    line: bytes
+    start: int
+    value_at: int
+    kind: Kind
+    closed: bool
+    join: bytes
+    spaced: bytes | None
+
+    @property
+    def before(self) -> bytes:
+        """The byte before the name."""
+        return self.line[max(self.start - 1, 0) : self.start]
+
+
+def find_named(line: bytes) -> Iterator[Span]:
+    """Yield the values of secret names in a line."""
+    at = 0
+    pattern = compiled(CANDIDATE)
+    while (match := pattern.search(line, at)) is not None:
+        name, close, join, spaced = match.groups()
+        start, end = match.span()
+        at = start + len(name)
+        kind = _kind(name)
+        if kind is None:
+            continue
+        found = _Name(line, start, end, kind, bool(close), join or b"", spaced)
+        if found.before == b":" and join == b":" and not close:
+            continue  # a part of an ARN or of a key with colons
+        for begin, stop in _values(found):
+            at = max(at, stop)
+            yield begin, stop
+
+
+@lru_cache(8192)
+def _kind(encoded: bytes) -> Kind | None:
+    name = encoded.decode("utf-8", "replace")
+    return kind_of(name) or (kind_of(name.rpartition(" ")[2]) if " " in name else None)
+
+
+def _values(name: _Name) -> Iterator[Span]:
+    line = name.line
+    if name.spaced is not None:
+        yield from _spaced_value(name, name.spaced)
+        return
+    start = name.value_at
+    wrapped = compiled(_WRAPPED).match(line, start)
+    start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
+    opener = compiled(_QUOTE).match(line, start)
+    if opener is not None:
+        yield from judged(line, opener.end(), _end_of_quoted(line, opener.end(), opener.group()), name.kind, False)
+        return
+    first = line[start : start + 1]
+    if first in (b"[", b"(") and not line.startswith(b"[redacted", start):
+        yield from _listed_values(name, start)
+    elif first not in (b"", b"{", b"\n", b"\r"):
+        yield from _bare_value(name, start)
+
+
+def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
+    """`password "hunter2"`, `{password, <<"hunter2">>}`, `password is hunter2`: for passwords; secrets have names, too."""
+    line, start, kind = name.line, name.value_at, name.kind
+    opener = compiled(r"""\\*["'`]$""").search(spaced)
+    if opener is None:
+        value = line[start : unquoted_end(line, start)].rstrip(b".,;:!?")
+        if kind is Kind.PASSWORD and is_secret(kind, value, True) and (is_coded(value) or not value.isalpha()):
+            yield start, start + len(value)
+        return
+    end = quoted_end(line, start, opener.group())
+    value = line[start:end]
+    wanted = kind is Kind.PASSWORD or (kind is Kind.SECRET and (b"," in spaced or is_coded(value)))
+    if wanted and value and b" " not in value and is_secret(kind, value, False):
+        yield start, end
+
+
+def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
+    if not quote.startswith((b"%", b"&", b"\\u", b"\xe2")):
+        return quoted_end(line, start, quote)
+    found = line.find(b"\xe2\x80\x9d" if quote.startswith(b"\xe2") else quote, start)
+    return found if found >= 0 else unquoted_end(line, start)
+
+
+def _listed_values(name: _Name, start: int) -> Iterator[Span]:
+    """Values in brackets: of a header, as Go and JSON show it, or of a list of tokens."""
+    line, kind = name.line, name.kind
+    item = compiled(rf"""\s*(?P<open>{_QUOTE})""")
+    at = start + 1
+    while (opener := item.match(line, at)) is not None:
+        end = _end_of_quoted(line, opener.end(), opener.group(b"open"))
+        yield from judged(line, opener.end(), end, kind, False)
+        following = compiled(r"""\\*["'`]?\s*,""").match(line, end)
+        if following is None:
+            return
+        at = following.end()
+    if at > start + 1:
+        return
+    end = line.find(b"]" if line[start : start + 1] == b"[" else b")", at)
+    end = end if end >= 0 else len(line)
+    if kind in HEADERS:
+        yield from judged(line, at, end, kind, False)
+        return
+    for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
+        yield from judged(line, word.start(), word.end(), kind, False)
+
+
+def _bare_value(name: _Name, start: int) -> Iterator[Span]:
+    line, kind = name.line, name.kind
+    colon = name.join.strip() in (b":", "：".encode())
+    prose = colon and not name.closed and name.join[-1:] in (b" ", b"\t") and name.before not in (b'"', b"'")
+    prose = prose and line[name.start : name.start + 2].lower() != b"x-"
+    if kind in HEADERS:
+        yield from judged(line, start, header_end(line, start), kind, prose)
+        return
+    end = unquoted_end(line, start)
+    if prose and is_first(line, name.start):
+        whole = start + len(compiled(r"\s+#\s.*$").sub(b"", line[start:].rstrip()))  # without YAML's comment
+        prose = end < whole
+        if kind is Kind.PASSWORD and line.count(b" ", start, whole) < 8 and is_secret(kind, line[start:whole], True):
+            end = whole
+    elif name.join == b":" and name.before in (b"{", b" ") and line.find(b"{", 0, name.start) >= 0:
+        end = max(end, _struct_value_end(line, start, end))
+    if prose:
+        end = start + len(line[start:end].rstrip(b".,;:"))
+    yield from judged(line, start, end, kind, prose)
+
+
+_FIRST = (
+    r"""^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|)?"""
+    r"""\s*(?:[-+~>*]\s+|export\s+)*["']?$"""
+)
+
+
+def is_first(line: bytes, name_at: int) -> bool:
+    """Return whether a name is the first thing in its line, behind a time, a stream, indents and list marks."""
+    return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
+
+
+def _struct_value_end(line: bytes, start: int, end: int) -> int:
+    """Go's `%+v` does not quote: a value with blanks ends before the next `Name:` or the brace."""
+    found = compiled(r"^([^{}\"]{0,80}?)(?:\s[A-Z]\w*:|\})").search(line[start : start + 120])
+    return start + len(found.group(1)) if found else end
+
+
+def judged(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
+    """Yield what is secret in a value of a name of this kind, if anything is. prose: see `is_secret`."""
+    if kind in HEADERS:
+        yield from header_values(line, start, end, kind, prose)
+    elif start < end and is_secret(kind, line[start:end], prose):
+        yield start, end

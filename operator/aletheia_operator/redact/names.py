@@ -1,0 +1,141 @@
+"""Tells by the name of a variable, field, header or option what its value is.
+
+A name is cut into words (`dbPasswordOld`, `X-Api-Key`, `spring.datasource.password`), and its last words decide: in
+`password_file`, `secretName` and `token_count` they say that the value is no secret.
+"""
+
+from enum import Enum
+from functools import lru_cache
+
+from aletheia_operator.redact.patterns import compiled, words
+
+
+class Kind(Enum):
+    """What a name says about its value."""
+
+    PASSWORD = "password"  # noqa: S105  # any text is one
+    SECRET = "secret"  # noqa: S105  # a token or key: any text that is not a word about one
+    WEAK = "weak"  # only a value that looks like a secret is one
+    CODE = "code"  # a few digits
+    HASH = "hash"  # the hash of a password
+    OBJECT = "object"  # also the name of a Kubernetes Secret: a value shaped like such a name is kept
+    AUTHORIZATION = "authorization"
+    COOKIE = "cookie"
+    SET_COOKIE = "set-cookie"
+
+
+MAX_NAME = 200  # characters of a name that are looked at, from its end
+
+_KEYS = words(
+    """
+    access account acct admin aes age api app application auth authentication backup cipher client consumer cookie crypt
+    crypto customer data decrypt decryption deploy deployment des developer device dkim ecdsa ed25519 encrypt encryption
+    enc exchange fernet function functions git github gitlab gpg grafana hash hmac host idp ingest ingestion insert
+    instrumentation integration jwt kms launch license licence live lock login mac master merchant mgmt node oauth
+    openai openssl operator owner paseto pass payment pem personal pgp pki preshared private prod project provisioning
+    query read recovery registration restricted root rsa sandbox sas sealing secret secure security sdk sealed sendgrid
+    server service session shared sign signature signing skip snowflake ssh ssl storage stripe subscription superuser
+    symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa write x509 anthropic
+    datadog dd mailgun twilio algolia maps mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm
+    apns sonar bugsnag cohere mistral groq deepseek gemini telegram
+    """
+)
+"""Words that make a `key` behind them a secret one; public, primary, partition, cache and routing keys are none."""
+_NO_KEYS = words("public pub publishable")
+_PASSWORDS = (
+    "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
+    "contraseña", "contrasena", "senha", "wachtwoord", "motdepasse", "пароль", "密码", "密碼", "パスワード", "비밀번호",
+    "requirepass", "masterauth", "parola", "hasło", "haslo", "passphrases", "salasana",
+)  # fmt: skip
+_SECRETS = (
+    "secret", "secrets", "token", "tokens", "apikey", "apikeys", "credential", "credentials", "creds", "accesskey", "secretkey",
+    "privatekey", "authkey", "accesskeyid", "encryptionkey", "signingkey", "masterkey", "sharedkey", "apitoken",
+        "sharedaccesskey",
+    "accountkey", "primarykeysecret", "appkey", "licensekey", "sshkey", "dockerconfigjson", "dockercfg", "kubeconfigdata",
+)  # fmt: skip
+_WORDS = {
+    "pass": Kind.PASSWORD, "pwd": Kind.PASSWORD, "pw": Kind.PASSWORD, "pswd": Kind.PASSWORD, "psw": Kind.PASSWORD,
+    "psk": Kind.PASSWORD, "userpass": Kind.PASSWORD, "passw": Kind.PASSWORD, "passkey": Kind.SECRET, "pws": Kind.PASSWORD,
+    "mnemonic": Kind.PASSWORD, "seedphrase": Kind.PASSWORD, "salt": Kind.SECRET, "pepper": Kind.SECRET, "jwt": Kind.SECRET,
+    "bearer": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "dsn": Kind.WEAK, "otp": Kind.CODE,
+    "totp": Kind.CODE, "pin": Kind.CODE, "cvv": Kind.CODE, "cvc": Kind.CODE, "cvv2": Kind.CODE,
+    "authorization": Kind.AUTHORIZATION,
+    "cookie": Kind.COOKIE, "cookies": Kind.COOKIE, "jsessionid": Kind.WEAK, "phpsessid": Kind.WEAK, "sessid": Kind.WEAK,
+    "xsrf": Kind.SECRET, "csrf": Kind.SECRET, "csrfmiddlewaretoken": Kind.SECRET, "otpauth": Kind.SECRET,
+}  # fmt: skip
+_PREFIXES = (
+    "db|database|user|root|admin|my|ftp|smtp|mail|mysql|pg|postgres|redis|ldap|http|proxy|key|key ?store|store|trust|login|sudo"
+    "|svc|app|api|test|rabbit|mongo|ssh|vpn|wifi|become|bind|master|sys|sa|default|new|old|cur|web|rpc|es|mq|amqp|git|repl"
+    "|enc|jwt"
+)
+_JOINED = rf"^(?:{_PREFIXES})(?:pass|pwd|pw)$"
+_ENDS = words(
+    """
+    value val plain plaintext cleartext clear base64 b64 raw text txt str string old new prev previous current cur
+    secondary default confirm confirmation confirmed repeat again verify env prod dev staging stage live decoded encoded
+    enc encrypted header param parameter arg v1 v2 v3 here again1 data primary literal input content field
+    """
+)
+"""Words behind the one that decides."""
+_COUNTED = words(
+    """
+    next page continue continuation sync pagination cursor resume stop eos bos pad unk sep cls mask max min total num
+    count input output prompt completion cached reasoning fencing cancellation cancel change etag sequence per used
+    generated remaining new special image audio limit rate budget number first last unexpected syntax illegal design
+    invalidation lease skip previous prev query key value parser semantic eof
+    """
+)
+"""Words before `token` that make it no secret one."""
+_OBJECTS = words("secret secrets credential credentials creds")
+
+
+def _words(name: str) -> list[str]:
+    spaced = compiled(r"([a-z0-9])([A-Z])").sub(rb"\1 \2", name.encode("utf-8", "surrogatepass"))
+    spaced = compiled(r"([A-Z]+)([A-Z][a-z])").sub(rb"\1 \2", spaced).lower()
+    parted: bytes = compiled(r"[^a-z0-9\x80-\xff]+").sub(b" ", spaced)
+    return parted.decode("utf-8", "replace").split()
+
+
+@lru_cache(8192)
+def kind_of(name: str) -> Kind | None:
+    """Return what the name says about its value; None if nothing about a secret."""
+    parts = _words(name[-MAX_NAME:])
+    while len(parts) > 1 and (parts[-1] in _ENDS or parts[-1].isdecimal()):
+        parts.pop()
+    if not parts:
+        return None
+    last = parts[-1].rstrip("0123456789") or parts[-1]
+    before = parts[-2] if len(parts) > 1 else ""
+    if before == "set" and last == "cookie":
+        return Kind.SET_COOKIE
+    if last in ("hash", "digest", "hashed") and kind_of(" ".join(parts[:-1])) is Kind.PASSWORD:
+        return Kind.HASH
+    if last.startswith("no") and last.endswith(("passwd", "password")):
+        return None
+    if last.endswith(_PASSWORDS) or compiled(_JOINED).search(last.encode()):
+        return Kind.PASSWORD
+    if last in _WORDS:
+        return _WORDS[last]
+    return _kind_of_secret(parts, last, before)
+
+
+def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
+    if last in ("token", "tokens") and before in _COUNTED:
+        return Kind.SECRET if "secret" in parts or "api" in parts else None
+    if last in _OBJECTS and (before in ("", "pull", "tls", "image", "the", "k8s", "kube", "kubernetes", "ca", "cert")):
+        return Kind.OBJECT
+    if last.endswith(_SECRETS):
+        return Kind.SECRET
+    if last in ("key", "keys") and before in _KEYS and not _NO_KEYS & set(parts):
+        return Kind.SECRET
+    tail = tuple(parts[-3:])
+    if tail[1:] == ("key", "base") or tail == ("access", "key", "id") or tail[1:] == ("seed", "phrase"):
+        return Kind.SECRET
+    if tail[1:] in (("shared", "access"), ("mot", "passe"), ("auth", "code"), ("security", "code"), ("verification", "code")):
+        return Kind.CODE
+    return Kind.PASSWORD if tail == ("mot", "de", "passe") else None
+
+
+def is_credential(name: str) -> bool:
+    """Return whether a variable, header, annotation or option of this name holds a credential."""
+    return kind_of(name) is not None

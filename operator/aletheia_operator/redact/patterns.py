@@ -1,0 +1,52 @@
+"""Compiles patterns for RE2 over bytes: every byte is a character, so lines that are not UTF-8 are searched like any other."""
+
+from functools import cache
+from typing import Any
+
+import re2
+
+MAX_MEMORY = 64 << 20  # of an automaton's cache of states; RE2's default of 8 MiB makes large alternations slow
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = MAX_MEMORY
+    options.log_errors = False
+    return options
+
+
+@cache
+def compiled(pattern: str) -> Any:
+    """Compile a pattern. Characters outside ASCII stand for their UTF-8 bytes. Raises re2.error."""
+    return re2.compile(pattern.encode(), _options())
+
+
+class PatternSet:
+    """Tells which of several patterns match somewhere in a text, in one pass over it."""
+
+    def __init__(self, patterns: list[str]) -> None:
+        self._set = re2.Set.SearchSet(_options())
+        for pattern in patterns:
+            self._set.Add(pattern.encode())
+        self._set.Compile()
+
+    def matching(self, text: bytes) -> list[int]:
+        """Return the numbers of the patterns that match, in order."""
+        return sorted(self._set.Match(text) or ())
+
+
+def span(match: Any, group: str) -> tuple[int, int]:
+    """Return where a named group of a match is: the library takes its number alone."""
+    start, end = match.span(match.re.groupindex[group.encode()])
+    return int(start), int(end)
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+def byte_words(text: str) -> frozenset[bytes]:
+    """Return the words of a text, encoded."""
+    return frozenset(text.encode().split())

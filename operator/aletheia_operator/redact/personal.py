@@ -1,0 +1,49 @@
+"""Payment cards, and what the level `strict` adds: e-mail addresses, IP addresses and phone numbers."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+CARD = (
+    r"(?:^|[^\w.-])(?P<secret>(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|64[4-9]\d|65\d\d|35[2-8]\d|62\d\d)(?:[ -]?\d{4}){3}"
+    r"|3[47]\d\d[ -]?\d{6}[ -]?\d{5}|3(?:0[0-5]|[68]\d)\d[ -]?\d{6}[ -]?\d{4})(?:$|[^\w.-]|[.](?:$|\D)|-(?:$|\D))"
+)
+EMAIL = r"(?P<secret>[A-Za-z0-9._%+\x80-\xff-]{1,64}(?:@|%40|\\u0040)(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})\b"
+IPV4 = r"(?:^|[^\w.-])(?P<secret>(?:\d{1,3}\.){3}\d{1,3})(?:$|[^\w.]|\.(?:\W|$))"
+IPV6 = r"(?i)(?:^|[^\w:.])(?P<secret>(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?)(?:$|[^\w:])"
+PHONE = (
+    r"(?:^|[^\w.+/:-])(?P<secret>(?:\+|00)[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]?\d{2,4}){1,4}"
+    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|[2-9]\d{2}[.-]\d{3}[.-]\d{4})(?:$|[^\w.-]|\.(?:\W|$))"
+)
+
+
+def is_card(digits: bytes) -> bool:
+    """Return whether a number passes the check of Luhn, its separators are of one kind, and its digits are not all alike."""
+    plain = digits.replace(b" ", b"").replace(b"-", b"")
+    if (b" " in digits and b"-" in digits) or len(set(plain)) < 2:
+        return False
+    total = 0
+    for position, digit in enumerate(reversed(plain)):
+        number = (digit - 48) * (1 + position % 2)
+        total += number - 9 if number > 9 else number
+    return total % 10 == 0
+
+
+def is_address(text: bytes) -> bool:
+    """Return whether a text is an IPv4 or IPv6 address."""
+    try:
+        ip_address(text.decode())
+    except ValueError:
+        return False
+    return len(text) > 3  # not `::`
+
+
+def is_phone(text: bytes) -> bool:
+    """Return whether a text has as many digits as a phone number."""
+    return 8 <= sum(48 <= one <= 57 for one in text) <= 15
+
+
+def rules() -> list[tuple[str, str, Callable[[bytes], bool]]]:
+    """Return (name, pattern, check) of the rules that `strict` adds."""
+    return [
+        ("email", EMAIL, bool), ("ip-address", IPV4, is_address), ("ip-address", IPV6, is_address), ("phone", PHONE, is_phone),
+    ]  # fmt: skip

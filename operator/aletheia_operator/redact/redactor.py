@@ -1,0 +1,116 @@
+"""Takes secrets out of text, named values and streams of lines, and puts tokens in their place."""
+
+import hmac
+from base64 import b64decode
+from binascii import Error as NoBase64
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from aletheia_operator.redact.custom import Rule, validated
+from aletheia_operator.redact.engine import SECRET, Level, engine
+from aletheia_operator.redact.multiline import State
+from aletheia_operator.redact.named import judged
+from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.stream import Lines
+from aletheia_operator.redact.values import is_secret
+
+_ENCODED = frozenset({"named", "scheme", "docker-auth", "kubernetes-secret"})
+_HEADERS = (Kind.AUTHORIZATION, Kind.COOKIE, Kind.SET_COOKIE)
+
+
+class Redactor:
+    """Redacts for one session. A secret becomes the same token wherever it is found in the session.
+
+    key: secret of the session; without one (b""), tokens do not tell secrets apart. rules: of an admin or an Investigation.
+    Raises InvalidRule. Takes time linear in the text; do not call it with more than a few hundred KB on the event loop.
+    """
+
+    def __init__(self, key: bytes = b"", level: Level = Level.SECRETS, rules: Sequence[Rule] = ()) -> None:
+        self.level = level
+        self.counts: Counter[str] = Counter()
+        self._key = key
+        self._rules = validated(rules)
+        self._engine = engine(level, self._rules) if level is not Level.OFF else None
+
+    def __reduce__(self) -> tuple[type["Redactor"], tuple[bytes, Level, tuple[Rule, ...]]]:
+        """Pickle the settings alone, for a worker process: its redactor counts from zero."""
+        return Redactor, (self._key, self.level, self._rules)
+
+    def text(self, text: str) -> str:
+        """Return a text of any number of lines, without secrets."""
+        if self._engine is None or not text:
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        redacted = self.lines().feed(data)
+        return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
+
+    def value(self, name: str, value: str) -> str:
+        """Return the value of a variable, header, label, annotation or JSON key of this name, without secrets."""
+        if self._engine is None or not value:
+            return value
+        kind = kind_of(name)
+        data = value.encode("utf-8", "surrogatepass")
+        if kind in _HEADERS:
+            spans = list(judged(data, 0, len(data), kind, False))
+            redacted = self._replace(data, [(start, end, "named", SECRET) for start, end in spans])
+            return self.text(redacted.decode("utf-8", "surrogatepass"))
+        if kind is None or not is_secret(kind, data, False):
+            return self.text(value)
+        found = self._engine.find(data)
+        label = found[0].label if found and (found[0].start, found[0].end) == (0, len(data)) else SECRET
+        self.counts["named"] += 1
+        return self._token(label, "named", data).decode()
+
+    def lines(self, state: State | None = None) -> Lines:
+        """Return a filter for one stream of lines. state: of an earlier filter, to go on from."""
+        return Lines(self, state or State())
+
+    def next_line(self, block: bytes, start: int) -> int:
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none."""
+        return self._engine.next_line(block, start) if self._engine is not None else -1
+
+    def line(self, line: bytes) -> bytes:
+        """Return one line without the secrets that are in it alone."""
+        if self._engine is None:
+            return line
+        return self._replace(line, [(one.start, one.end, one.rule, one.label) for one in self._engine.find(line)])
+
+    def replace(self, line: bytes, start: int, end: int, rule: str, label: str = SECRET) -> bytes:
+        """Return a line with the token of one secret in its place."""
+        return self._replace(line, [(start, end, rule, label)])
+
+    def _replace(self, line: bytes, found: list[tuple[int, int, str, str]]) -> bytes:
+        if not found:
+            return line
+        parts = []
+        at = 0
+        for start, end, rule, label in found:
+            self.counts[rule] += 1
+            parts += [line[at:start], self._token(label, rule, line[start:end])]
+            at = end
+        return b"".join([*parts, line[at:]])
+
+    def _token(self, label: str, rule: str, secret: bytes) -> bytes:
+        if not self._key:
+            return f"[redacted:{label}]".encode()
+        digest = hmac.digest(self._key, plain(secret, rule), "sha256").hex()[:4]
+        return f"[redacted:{label}:{digest}]".encode()
+
+
+def plain(secret: bytes, rule: str) -> bytes:
+    """Return a secret without its quoting, so that it is the same secret in JSON, in a URL and in a Basic header."""
+    if b"\\" in secret:
+        secret = compiled(r"""\\+(["'/\\])""").sub(rb"\1", secret)
+    if compiled("%[0-9A-Fa-f]{2}").search(secret) is not None:
+        secret = unquote_to_bytes(secret)
+    if rule in _ENCODED and len(secret) % 4 == 0:
+        try:
+            decoded = b64decode(secret, validate=True)
+            readable = decoded.decode()
+        except (NoBase64, UnicodeDecodeError):
+            return secret
+        if readable.isprintable():
+            return decoded.partition(b":")[2] or decoded if rule != "kubernetes-secret" else decoded
+    return secret

@@ -1,0 +1,163 @@
+"""Judges values: what stands where a secret may stand, and is none; and where a value ends in its line."""
+
+from aletheia_operator.redact.names import Kind
+from aletheia_operator.redact.patterns import byte_words, compiled
+
+TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
+"""Of what stands in place of a secret."""
+
+_WORDS = byte_words(
+    """
+    true false yes no on off none null nil undefined nan empty unset set blank missing required optional invalid valid
+    incorrect wrong expired expires expiring revoked rotated changed updated created deleted removed generated loaded
+    found not failed failure error errors denied rejected accepted ok okay success successful successfully mismatch
+    mismatched unknown unauthorized forbidden unsupported disabled enabled is was were are has had have must should
+    cannot can could will would may does did do if in for from of to at by with without and or but the a an this that it
+    its your you we please enter type provide provided use used using string str text bytes int integer number object
+    bool boolean varchar char any array list map dict secretstr password_field basic bearer digest oidc ldap oauth
+    oauth2 jwt saml scram-sha-256 scram-sha-512 scram-sha-1 sha256 cram-md5 digest-md5 oauth2.0 openid kerberos
+    negotiate ntlm file env default hidden masked redacted filtered omitted obfuscated obscured protected sensitive
+    confidential sanitized scrubbed n/a na tbd todo fixme example placeholder dummy changeme change-me change_me
+    changeit replaceme replace-me replace_me yourpassword eof timeout timeouts unexpected signature refresh refreshed
+    refreshing request requested requests response issued issuing validation verification verified verifying validated
+    context connection connect permission access resource too already no-such pods pod secrets secret(s) field fields
+    parameter value values key keys username user users name email header headers available unavailable present absent
+    exist exists existing specified supplied ignored skipped skipping malformed reset read write rpc dial get post put
+    http https tls x509 tcp exit service account grant given got expected bad broken open couldn't can't didn't doesn't
+    isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
+    """
+)
+"""Said about secrets, or in their place."""
+_PLACEHOLDER = (
+    r"(?is)^(?:"
+    r"[*.#?_\s-]+|x{2,}[\sx-]*|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, also but for its ends
+    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}\}?|\$\([^()]{0,200}\)|\{\{[^{}]{0,200}\}\}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
+    r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
+    r"|\$env:\w{1,80}"
+    r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|\?|&\w{1,40};|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue)"
+    r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
+    r"|sensitive)[\w -]{0,30}\]?"
+    r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
+    r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
+    r"|credential|value)s?(?:[-_ ]here)?"
+    r"|(?:replace|change|fill|update)[-_ ]?(?:me|this|in|it)(?:[-_ !].{0,30})?|changeit|(?:example|dummy|fake|sample"
+    r"|placeholder)(?:[-_ ]?\w+){0,3}"
+    r"|x{3,}(?:[-_]x{2,})*|todo.{0,20}|\.\.\.|…"
+    r")$"
+)
+_REFERENCE = (
+    r"^(?:(?i:(?:file|vault|ref\+\w+|gcp-?sm|awssm|aws-?sm|asm|ssm|op|secret|secrets|sm|env|k8s|azkv|azurekeyvault"
+    r"|keyvault|conjur"
+    r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
+    r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|os\.(?:environ|getenv).*"
+    r"|System\.getenv.*|@\.?/.*|sha\d+:.*"
+    r"|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
+    r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
+    r"|bin|lib|ssl|tls)"
+    r"(?:/[^\s]*)?|(?:/[\w.-]+)+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|env|token|secret|pwd|passwd)"
+    r"|[\w./-]+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|kdbx))$"
+)
+_OBJECT_NAME = r"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/)?[a-z]+(?:[-.](?:[a-z]+|\d{1,3}|v\d|[a-z0-9]{5}|[a-z0-9]{10}))*$"
+_CODED = (
+    r"^(?:[A-Za-z._~/-]*[0-9+=][\w.~+/=-]{6,}|[\w.~+/-]{6,}[0-9+=][\w.~+/=-]*|[A-Za-z]{20,}|\S*[!#$%^*?&@]\S*\d\S*"
+    r"|\S*\d\S*[!#$%^*?&@]\S*)$"
+)
+_DIGITS_AND_LETTERS = r"(?i)[a-z].*\d|\d.*[a-z]|[!#$%^*@&].*[a-z0-9]|[a-z0-9].*[!#$%^*@&]"
+_CRYPT = (
+    r"\$(?:2[abxy]|argon2\w{1,2}|[156y]|apr1|pbkdf2[\w-]*|scrypt|7|md5|sha1)\$|^\{\w{3,10}\}|^pbkdf2|^bcrypt|^scrypt"
+    r"|^argon2|^md5[0-9a-f]{32}$|^SCRAM-SHA"
+)
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Return whether a value stands in place of a secret: a mask, a variable, or what an earlier redaction left."""
+    return (
+        compiled(_PLACEHOLDER).search(value) is not None
+        or compiled(_REFERENCE).search(value) is not None
+        or not compiled(TOKEN).sub(b"", value).strip(b" ,;:\"'&")
+    )
+
+
+def is_coded(value: bytes) -> bool:
+    """Return whether a value looks made up of letters and digits, as no word of a language does."""
+    return compiled(_CODED).search(value) is not None
+
+
+def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
+    """Return whether the value of a name of this kind is a secret.
+
+    prose: the value is bare and behind a colon, so it may be a word of a sentence: `token: expired`.
+    """
+    small = value.lower().strip(b" .,;:!?")
+    if small in _WORDS or not small or is_placeholder(value):
+        return False
+    match kind:
+        case Kind.PASSWORD:
+            return small.partition(b" ")[0].rstrip(b",:;") not in _WORDS or not prose
+        case Kind.CODE:
+            return value.isdigit() and 3 <= len(value) <= 8
+        case Kind.HASH:
+            return compiled(_CRYPT).search(value) is not None
+        case Kind.WEAK:
+            mixed = is_coded(value) or compiled(_DIGITS_AND_LETTERS).search(value) is not None
+            return mixed and len(value) >= 6 and not compiled(r"^(?:https?|tcp|\w+)://").search(value)
+        case Kind.OBJECT if compiled(_OBJECT_NAME).search(value):
+            return False
+    if value.isdigit() and len(value) < 6:
+        return False  # how many tokens
+    return not prose or is_coded(value) or (compiled(_DIGITS_AND_LETTERS).search(value) is not None and b" " not in value)
+
+
+_UNQUOTED = r"""[^\s"`<>|]+"""
+_STOPS = r"""[&;,)}\]'\\]"""
+
+
+def unquoted_end(line: bytes, start: int) -> int:
+    """Return where an unquoted value that begins at `start` ends.
+
+    `& ; , ) } ]` end it only where something follows that shows it: a blank, a quote, the next name, or the end.
+    """
+    found = compiled(_UNQUOTED).match(line, start)
+    if found is None:
+        return start
+    end = int(found.end())
+    masked = compiled(TOKEN).match(line, start)
+    at = masked.end() if masked else start
+    for stop in compiled(_STOPS).finditer(line, at, end):
+        if stop.start() > start and _ends_here(line, stop.start(), end, start):
+            return int(stop.start())
+    return end
+
+
+_NEXT = r"""^(?:[&;,)}\]'"\\.:]*(?:\s|$|["'`\\<>|])|[;,&]+\s?[$\w.\- ]{1,40}[=:]|[)}\]]+[,;.:)}\]])"""
+_ESCAPE = r"""^\\+(?:[nrt"'/]|u00(?:22|26|27|3c|3e|0a))"""
+
+
+def _ends_here(line: bytes, at: int, end: int, start: int) -> bool:
+    rest = line[at : min(at + 48, end + 2)]
+    if rest[:1] == b"\\":
+        return compiled(_ESCAPE).search(rest) is not None
+    if rest[:1] in b")}]":
+        opened = {b")": b"(", b"}": b"{", b"]": b"["}[rest[:1]]
+        if line.count(opened, start, at) > line.count(rest[:1], start, at):
+            return False
+    return compiled(_NEXT).search(rest) is not None
+
+
+def quoted_end(line: bytes, start: int, opener: bytes) -> int:
+    """Return where a quoted value ends: before the closing quote, or at the end of the line if there is none.
+
+    start: the first byte behind the opening quote. opener: backslashes and the quote, which may be escaped several times.
+    """
+    quote, slashes = opener[-1:], len(opener) - 1
+    at = line.find(quote, start)
+    while at >= 0:
+        before = at
+        while before > start and line[before - 1 : before] == b"\\":
+            before -= 1
+        if at - before <= slashes:
+            return before
+        if (at - before) % 2 == 0 and slashes == 0:
+            return at  # escaped backslashes before a plain quote
+        at = line.find(quote, at + 1)
+    return len(line.rstrip(b"\r\n"))
