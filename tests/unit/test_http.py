@@ -188,6 +188,23 @@ async def test_a_data_sources_own_ca_is_trusted_alone(authority: Authority, tmp_
 
 
 @pytest.mark.parametrize(
+    "credentials",
+    [
+        Credentials(ca_pem="no certificate"),
+        Credentials(client_pem="no key"),
+        Credentials(client_pem="-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"),
+    ],
+    ids=["a CA", "a client's", "a damaged one"],
+)
+async def test_a_certificate_that_cannot_be_used(loopback: Loopback, credentials: Credentials) -> None:
+    """It is the DataSource's fault, and the admin's to mend; nothing is sent, and nothing of a key is told."""
+    with pytest.raises(Rejected, match="main: a certificate or key of its Secret cannot be used") as caught:
+        await fetch(loopback.endpoint(credentials=credentials))
+    assert (caught.value.reason, caught.value.__cause__) == (GapReason.NO_DATA_SOURCE, None)
+    assert loopback.requests == []
+
+
+@pytest.mark.parametrize(
     ("host", "days", "words"), [("127.0.0.1", -1, "has expired"), ("10.9.8.7", 1, "is for another IP address")]
 )
 async def test_a_certificate_that_does_not_hold(authority: Authority, tmp_path: Path, host: str, days: int, words: str) -> None:

@@ -88,14 +88,23 @@ def status(restarts: int = 0, started: str = "2026-11-22T11:30:00Z", **more: Any
     return {"restartCount": restarts, "state": {"running": {"startedAt": started}}, **more}
 
 
-async def fetch(node: Node, state: dict[str, Any], api: bytes = b"", annotations: dict[str, str] | None = None) -> Document:
-    """The pod's document, read from the node; by the API there is `api`."""
+async def fetch(
+    node: Node,
+    state: dict[str, Any],
+    api: bytes = b"",
+    annotations: dict[str, str] | None = None,
+    reviews: list[Mapping[str, str]] | None = None,
+    allowed: bool = True,
+) -> Document:
+    """The pod's document, read from the node; by the API there is `api`. `reviews`: which rights were asked about."""
     pod = make_pod(app=state)
     pod["metadata"]["annotations"] = annotations or {}
 
     class Api(FakeKubelet):
         async def may(self, attributes: Mapping[str, str]) -> bool:
-            return True
+            if reviews is not None:
+                reviews.append(attributes)
+            return allowed
 
     kubernetes = Api({POD: pod}, lines={"app": [api] if api else []})
     sources = make_sources(kubernetes, kubelets=cast("Any", node), parsers=InlineParsers())
@@ -116,6 +125,23 @@ async def look(
 
 def expected(run: int, first: int, last: int) -> list[tuple[int, str]]:
     return [(run, f"line {number}") for number in range(first, last)]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_only_who_may_read_the_pods_log_reads_its_files(allowed: bool) -> None:
+    """The kubelet is asked with the operator's rights, so the API server is asked first about the Investigation's own."""
+    node, reviews = Node({"0.log": lines(0, 1)}), list[Mapping[str, str]]()
+    document = await fetch(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n", reviews=reviews, allowed=allowed)
+    found = [entry["line"] for entry in await entries_of(document)]
+    right = {"namespace": "shop", "verb": "get", "resource": "pods", "subresource": "log", "name": "web-0"}
+    assert reviews == [right]
+    if allowed:
+        assert (found, document.findings.missing) == (["line 0"], [])
+        return
+    assert (found, node.asked) == (["by the API"], [])
+    (gap,) = document.findings.missing
+    words = "read by the pods/log API instead: this identity may not get pods/log of pod web-0"
+    assert (gap.target, gap.reason, gap.message) == ("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE, words)
 
 
 async def test_each_file_is_a_run_of_its_own() -> None:

@@ -116,6 +116,36 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
     assert document.findings.missing == []
     assert [path for path in api.asked if "/namespaces/shop" not in path] == ["/api/v1/nodes/n1"]
     assert document.name == ("kubernetes", "namespace", "shop", "shop")
+    of_workload, _, _ = found["deployment/web"]
+    asked = {"namespace": "shop", "targets": ["deployment/web"], "redacted_fields": document.metadata["redacted_fields"]}
+    assert document.metadata == asked
+    rollouts = of_workload.metadata.pop("rollouts")
+    assert [one["revision"] for one in rollouts] == [1, 2]
+    assert of_workload.metadata == {**asked, "kind": "Deployment", "name": "web", "redacted": 0}
+    assert of_workload.name == ("kubernetes", "deployment", "web", "shop")
+    assert of_workload.findings.summary.startswith("1 pod (1 not ready)")
+    assert (of_workload.category, of_workload.source, of_workload.findings.missing) == ("objects", "kubernetes", [])
+
+
+async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many were left out is said, by number or by size."""
+    monkeypatch.setattr(module, "MAX_NAMED", 2)
+    monkeypatch.setattr(module, "MAX_BYTES", 2_000)
+    api = a_full_shop()
+    pod = a_pod("web-222-00000", "web-222")
+    pod["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": f"settings-{number}"}} for number in range(3)]
+    large = [selecting(f"web-{number}", app="web") for number in range(5)]
+    for service in large:
+        service["metadata"]["annotations"] = {"note": "x" * 900}
+    api.lists = {**api.lists, f"{CORE}/pods": [pod], f"{CORE}/services": large}
+    document, _, _ = (await captured(api))["namespace/shop"]
+    messages = {gap.target: gap.message for gap in document.findings.missing}
+    assert messages["configmaps"].startswith("2 of 3 ")
+    assert messages["objects"].startswith("6 objects around the targets ")
+    assert sorted(path for path in api.asked if "/configmaps/" in path) == [
+        f"{CORE}/configmaps/settings-0",
+        f"{CORE}/configmaps/settings-1",
+    ]
 
 
 async def test_without_nodes_none_is_asked_for() -> None:

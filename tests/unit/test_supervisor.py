@@ -591,3 +591,21 @@ async def test_an_admin_may_keep_words_of_logs_out_of_status_and_events(tmp_path
     assert session is not None
     assert "CANARY" in str(session.gaps)
     await rig.supervisor.close()
+
+
+async def test_a_refusal_that_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that does not answer for a while costs no status."""
+    monkeypatch.setattr(status_module, "WRITE_SECONDS", 0.02)
+    rig = Rig(tmp_path)
+    rig.kubernetes.refusals = [Unavailable("down")] * 10_000
+    rig.observe(make_body(timeout="soon"))
+    await rig.settled()
+    assert rig.phases == []
+    rig.kubernetes.refusals = []
+    await rig.supervisor.write_again()
+    await rig.settled()
+    assert (rig.phases, rig.last["conditions"][0]["reason"]) == (["Failed"], "InvalidSpec")
+    written = len(rig.kubernetes.statuses)
+    await rig.supervisor.write_again()
+    await rig.settled()
+    assert len(rig.kubernetes.statuses) == written
