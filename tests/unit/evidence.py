@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.findings import Evidence, Verdict, judge
+from aletheia_operator.findings.finding import Finding
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.marks import codes_of
 from aletheia_operator.logs.run_parser import RunParser
@@ -219,3 +220,37 @@ def waiting(
 def ended(code: int, reason: str = "Error", minute: float = 28, **more: Any) -> Object:
     """A `terminated` state."""
     return {"exitCode": code, "reason": reason, "startedAt": at(max(0, minute - 1)), "finishedAt": at(minute), **more}
+
+
+def found(incident: Incident, rule: str) -> Finding:
+    """The one finding of a rule."""
+    verdict = incident.judged()
+    assert verdict.failed == []
+    (one,) = [finding for finding in verdict.findings if finding.rule == rule]
+    return one
+
+
+def rules_of(incident: Incident) -> list[str]:
+    """The rules that found something."""
+    verdict = incident.judged()
+    assert verdict.failed == []
+    return [finding.rule for finding in verdict.findings]
+
+
+def conditions(**states: Any) -> list[Object]:
+    """Conditions by type: a status, or what else they say."""
+    made = []
+    for kind, state in states.items():
+        fields = state if isinstance(state, dict) else {"status": state}
+        made.append({"type": kind, "status": "True", "lastTransitionTime": at(20), **fields})
+    return made
+
+
+def item(kind: str, name: str = "web", spec: Object | None = None, status: Object | None = None, **metadata: Any) -> Object:
+    """Any object."""
+    return {"kind": kind, "metadata": {"name": name, **metadata}, "spec": spec or {}, "status": status or {}}
+
+
+def a_node(created: str = "2026-11-01T00:00:00Z", spec: Object | None = None, **states: Any) -> Object:
+    """A node with these conditions."""
+    return item("Node", "n1", spec, {"conditions": conditions(**states)}, creationTimestamp=created)
