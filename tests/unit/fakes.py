@@ -325,7 +325,7 @@ class InlineParsers(Parsers):
     def warm(self) -> None:
         pass
 
-    async def open(self, order: RunOrder, *, alone: bool = False) -> ParsedRun:
+    async def open(self, order: RunOrder, namespace: str = "", *, alone: bool = False) -> ParsedRun:
         self.opened.append((alone, order.settings.plain))
         return cast("ParsedRun", InlineRun(order, self.faults))
 

@@ -211,8 +211,8 @@ async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
 async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Parsers, tmp_path: Path) -> None:
     """Which dies without the others, and ends with the run."""
     other = await parsers.open(make_order(tmp_path))
-    runs = [await parsers.open(make_order(tmp_path), alone=True) for _ in range(2)]
-    third = asyncio.create_task(parsers.open(make_order(tmp_path), alone=True))
+    runs = [await parsers.open(make_order(tmp_path), namespace, alone=True) for namespace in ("a", "b")]
+    third = asyncio.create_task(parsers.open(make_order(tmp_path), "c", alone=True))
     await asyncio.sleep(0.05)
     assert not third.done(), "at most two of these at a time"
     runs[0]._worker._process.kill()
@@ -222,6 +222,65 @@ async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Pars
     (await (await third).end()).spool.close()
     (await runs[1].end()).spool.close()
     (await other.end()).spool.close()
+
+
+async def test_one_namespace_has_one_worker_that_may_be_poisoned(parsers: Parsers, tmp_path: Path) -> None:
+    """However many of its runs need one, another namespace finds a place at once."""
+    first = await parsers.open(make_order(tmp_path), "large", alone=True)
+    waiting = [asyncio.create_task(parsers.open(make_order(tmp_path), "large", alone=True)) for _ in range(3)]
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        (await (await parsers.open(make_order(tmp_path), "small", alone=True)).end()).spool.close()
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    (await first.end()).spool.close()
+
+
+async def flood(parsers: Parsers, root: Path, fed: list[int], many: asyncio.Event) -> None:
+    """A run of a large namespace that never ends by itself; `fed`: each block that was parsed. `many`: set after some."""
+    run = await parsers.open(make_order(root), "large")
+    try:
+        while True:
+            await run.feed(block(0, 300))
+            fed.append(1)
+            if len(fed) > 80:
+                many.set()
+    finally:
+        (await run.end()).spool.close()
+
+
+async def test_namespaces_take_turns_at_a_worker(parsers: Parsers, tmp_path: Path) -> None:
+    """Forty runs of one namespace hold a block of another up for a few of their blocks, not for forty."""
+    fed, many = list[int](), asyncio.Event()
+    floods = [asyncio.create_task(flood(parsers, tmp_path, fed, many)) for _ in range(40)]
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await many.wait()
+        small = await parsers.open(make_order(tmp_path), "small")
+        before = len(fed)
+        for number in range(10):
+            await small.feed(block(number, 300))
+            await small.drain()
+        (await small.end()).spool.close()
+    assert len(fed) - before <= 5 * 11, "blocks of the others that were parsed meanwhile"
+    for task in floods:
+        task.cancel()
+    await asyncio.wait(floods)
+
+
+async def test_ends_of_large_runs_take_turns_too(parsers: Parsers, tmp_path: Path) -> None:
+    """Thinning a large run out takes long: forty that end at once do not come before a block of another namespace."""
+    runs = [await parsers.open(make_order(tmp_path), "large") for _ in range(40)]
+    for run in runs:
+        await run.feed(BLOCKS[0])
+    ends = [asyncio.create_task(run.end()) for run in runs]
+    small = await parsers.open(make_order(tmp_path), "small")
+    await small.feed(block(0, 10))
+    await small.drain()
+    assert sum(task.done() for task in ends) <= 5
+    (await small.end()).spool.close()
+    for result in await asyncio.gather(*ends):
+        result.spool.close()
 
 
 async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ async def test_namespaces_take_turns() -> None:
     assert queue.served == ["loud", "loud", "quiet", "small", "loud"]
 
 
+async def test_a_namespace_of_any_name_has_its_turn() -> None:
+    """Also what belongs to none, which is named ''."""
+    queue = Queue(FairSlots(1, 1))
+    await queue.come(["", "", "a"])
+    for _ in range(2):
+        await queue.leave()
+    assert queue.served == ["", "", "a"]
+
+
 async def test_a_namespace_never_has_all_places() -> None:
     """Of twenty, five stay for others, who get them at once."""
     queue = Queue(FairSlots(Limits().max_investigations, Limits().namespace_investigations))

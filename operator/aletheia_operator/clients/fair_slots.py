@@ -65,7 +65,7 @@ class FairSlots:
         self._taken[namespace] -= 1
         if not self._taken[namespace]:
             del self._taken[namespace]
-        while following := next((namespace for namespace in self._waiting if self._free(namespace)), None):
+        while (following := next((namespace for namespace in self._waiting if self._free(namespace)), None)) is not None:
             self._serve(following)
 
     def _serve(self, namespace: str) -> None:

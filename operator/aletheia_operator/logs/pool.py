@@ -2,6 +2,8 @@
 
 This process does not parse logs: a hostile line may make a worker hang or die, and then costs only that worker's runs. A worker
 writes entries to the session volume itself: lines are sent to it, and the open file is sent back at the end.
+
+Namespaces take turns: however many runs one has, and however large, a block of another waits for few of its blocks.
 """
 
 import asyncio
@@ -10,7 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
+from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerProcess
@@ -27,22 +31,22 @@ class Parsers:
 
     processes: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     request_seconds: float = REQUEST_SECONDS
-    merging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    merging: FairSlots = field(default_factory=lambda: FairSlots(2, 2))
     """Limits concurrent merges: more would need more memory and not be faster."""
     _workers: list[WorkerProcess] = field(init=False, default_factory=list)
     _ids: "count[int]" = field(init=False, default_factory=count)
     _starting: asyncio.Task[WorkerProcess] | None = field(init=False, default=None)
-    _alone: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    _alone: FairSlots = field(default_factory=lambda: FairSlots(2, 1))
 
     def warm(self) -> None:
         """Start a worker if there is none, so that the first run does not wait for it."""
         if not self._alive() and self._starting is None:
             self._start()
 
-    async def open(self, order: RunOrder, *, alone: bool = False) -> "ParsedRun":
+    async def open(self, order: RunOrder, namespace: str = "", *, alone: bool = False) -> "ParsedRun":
         """Begin to parse a run in the least busy worker. `alone`: in a worker without other runs. Raises WorkerEnded."""
         if alone:
-            return await self._open_alone(order)
+            return await self._open_alone(order, namespace)
         workers = self._alive()
         while len(workers) < self.processes and not (workers and not min(len(worker.runs) for worker in workers)):
             started = await self._started()
@@ -50,7 +54,7 @@ class Parsers:
             if not started.alive:
                 raise WorkerEnded
         worker = min(workers, key=lambda worker: len(worker.runs))
-        return ParsedRun(worker, next(self._ids), order)
+        return ParsedRun(worker, next(self._ids), order, namespace)
 
     @property
     def pids(self) -> list[int]:
@@ -97,33 +101,40 @@ class Parsers:
         except OSError as e:
             raise WorkerEnded from e
 
-    async def _open_alone(self, order: RunOrder) -> "ParsedRun":
-        await self._alone.acquire()
+    async def _open_alone(self, order: RunOrder, namespace: str) -> "ParsedRun":
+        release = await self._alone.acquire(namespace)
         try:
             worker = await WorkerProcess.start(self.request_seconds)
         except BaseException as e:
-            self._alone.release()
+            release()
             if isinstance(e, OSError):
                 raise WorkerEnded from e
             raise
-        try:
-            return ParsedRun(worker, next(self._ids), order, self._end_alone)
-        except WorkerEnded:
-            self._end_alone(worker)
-            raise
 
-    def _end_alone(self, worker: WorkerProcess) -> None:
-        worker.stop()
-        self._alone.release()
+        def end() -> None:
+            worker.stop()
+            release()
+
+        try:
+            return ParsedRun(worker, next(self._ids), order, namespace, end)
+        except WorkerEnded:
+            end()
+            raise
 
 
 class ParsedRun:
     """A run that is being parsed. `position` may be one block behind until `drain`."""
 
     def __init__(
-        self, worker: WorkerProcess, number: int, order: RunOrder, on_close: Callable[[WorkerProcess], None] | None = None
+        self,
+        worker: WorkerProcess,
+        number: int,
+        order: RunOrder,
+        namespace: str,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.position = Position()
+        self._namespace = namespace
         self._worker = worker
         self._number = number
         self._order = order
@@ -142,13 +153,27 @@ class ParsedRun:
 
         Raises WorkerEnded and WorkerFault, and OSError if the volume is full.
         """
+        release: Release | None = None
         try:
             await self.drain()  # so that a fast source does not fill the memory
+            release = await self._worker.turns.acquire(self._namespace)
         finally:
             # the block may start thinning, which takes longer for more entries
             more = self._order.max_bytes / SLOWEST_BYTES_PER_SECOND
-            self._answer = self._worker.request("feed", self._number, lines, more_seconds=more)
+            self._answer = self._request_in_turn(release, "feed", self._number, lines, more_seconds=more)
         await self._worker.drain()
+
+    def _request_in_turn(self, release: Release | None, *request: Any, more_seconds: float = 0) -> Answer:
+        """Send a request, and give its place back when it is answered. `release` None: it has no place."""
+        try:
+            answer = self._worker.request(*request, more_seconds=more_seconds)
+        except BaseException:
+            if release is not None:
+                release()
+            raise
+        if release is not None:
+            answer.add_done_callback(lambda _: release())
+        return answer
 
     async def drain(self) -> None:
         """Wait until all lines are parsed and `position` is up to date. Raises as `feed`."""
@@ -166,7 +191,8 @@ class ParsedRun:
         if self._result is None:
             with suppress(OSError):  # the result has the error, too
                 await self.drain()
-            self._result = self._worker.request("end", self._number)
+            release = await self._worker.turns.acquire(self._namespace)
+            self._result = self._request_in_turn(release, "end", self._number)
         result: RunResult = await asyncio.shield(self._result)
         self.position = result.position
         self._taken = True
@@ -188,7 +214,7 @@ class ParsedRun:
         if self._number in self._worker.runs:
             self._worker.remove(self._number)
             if self._on_close is not None:
-                self._on_close(self._worker)
+                self._on_close()
 
 
 def _give_back(answer: Answer) -> None:

@@ -10,12 +10,15 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.logs.frames import HEADER, content, frame
 from aletheia_operator.logs.run import RunResult
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 15.0
+MAX_REQUESTS = 2
+"""Blocks that a worker has at once: the one that it parses, and the next."""
 _BUFFER_BYTES = 512 * 1024
 Answer = asyncio.Future[Any]
 
@@ -36,6 +39,8 @@ class WorkerProcess:
         request_seconds: float,
     ) -> None:
         self.runs: set[int] = set()
+        self.turns = FairSlots(MAX_REQUESTS, MAX_REQUESTS)
+        """Limits the requests that take long: the worker answers in their order, whichever namespace sent them."""
         self.alive = True
         self._process = process
         self._answers = answers

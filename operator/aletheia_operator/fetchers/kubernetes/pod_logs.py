@@ -6,6 +6,7 @@ Entries wait in spools until every run was read.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Literal
 
 from aletheia_operator.api.reasons import GapReason
@@ -39,6 +40,7 @@ class PodLogs:
         self.pod: str = question.arguments["pod"]
         self.limits = LogLimits(**question.arguments["limits"])
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
+        self._merging = partial(sources.parsers.merging.acquire, sources.namespace)
         self.containers = [self._container(ContainerState.from_json(one)) for one in question.arguments["containers"]]
 
     @property
@@ -63,21 +65,20 @@ class PodLogs:
                 cancelled = e
                 self._say_unfinished()
             await conclude(self.question.target, self.containers, self.limits, self.findings)
-            merging = self.sources.parsers.merging
             try:
-                await merging.acquire()
+                release = await self._merging()
             except asyncio.CancelledError as e:
                 if not self.sources.interrupted():
                     raise
                 cancelled = e
-                await merging.acquire()
+                release = await self._merging()
             try:
                 spools = [log.result.spool for log in self.logs if log.result is not None]
                 merged = merge([spool.blocks() for spool in spools]) if spools else iter(())
                 while (block := await asyncio.to_thread(next, merged, None)) is not None:
                     yield block
             finally:
-                merging.release()
+                release()
             if cancelled is not None:
                 raise cancelled
         finally:
@@ -107,6 +108,7 @@ class PodLogs:
             limits=self.limits,
             scratch=self.sources.scratch,
             parsers=self.sources.parsers,
+            namespace=self.sources.namespace,
             target=self.question.target,
         )
 

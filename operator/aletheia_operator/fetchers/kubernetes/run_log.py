@@ -54,6 +54,8 @@ class RunLog:
     scratch: Callable[[], Scratch]
     parsers: Parsers
     target: str
+    namespace: str = ""
+    """Its pod's: namespaces take turns at the parsers."""
     form: Form = "api"
     missing: list[Missing] = field(default_factory=list)
     fragment: bytes = b""
@@ -195,7 +197,7 @@ class RunLog:
                 plain=self.plain,
             )
             order = RunOrder(settings, self.scratch(), self.limits.bytes_per_container, self.limits.sample_percent)
-            self._parsed = await self.parsers.open(order, alone=self.alone)
+            self._parsed = await self.parsers.open(order, self.namespace, alone=self.alone)
         return self._parsed
 
     async def _feed(self, lines: bytes) -> None:
