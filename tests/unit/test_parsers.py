@@ -274,6 +274,7 @@ async def test_ends_of_large_runs_take_turns_too(parsers: Parsers, tmp_path: Pat
     for run in runs:
         await run.feed(BLOCKS[0])
     ends = [asyncio.create_task(run.end()) for run in runs]
+    await asyncio.wait(ends, timeout=0)
     small = await parsers.open(make_order(tmp_path), "small")
     await small.feed(block(0, 10))
     await small.drain()

@@ -73,8 +73,7 @@ class PodLogs:
                 cancelled = e
                 release = await self._merging()
             try:
-                spools = [log.result.spool for log in self.logs if log.result is not None]
-                merged = merge([spool.blocks() for spool in spools]) if spools else iter(())
+                merged = merge([log.result.spool.blocks() for log in self.logs if log.result is not None])
                 while (block := await asyncio.to_thread(next, merged, None)) is not None:
                     yield block
             finally:
