@@ -78,6 +78,7 @@ class Rig:
         return body
 
     def _emit(self, body: Any, kind: str, reason: str, message: str) -> None:
+        assert body["metadata"]["uid"], "an Event is about an Investigation"
         self.events.append((kind, reason, message))
 
     async def until(self, true: Callable[[], object]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.evidence import Incident, a_node, at, conditions, event, found, item, pod, rules_of, running, waiting
+from tests.unit.evidence import Incident, a_node, at, conditions, ended, event, found, item, pod, rules_of, running, waiting
 
 Object = dict[str, Any]
 
@@ -214,3 +214,18 @@ def test_evictions_of_a_workload_are_one_finding() -> None:
     assert (finding.pods, len(finding.links), finding.first_seen) == (frozenset({"web-1-a", "web-1-b"}), 2, at(3))
     assert finding.remedy == "set requests and limits by what the pod uses"
     assert "Preempted" not in rules_of(incident)
+
+
+@pytest.mark.parametrize(
+    ("status", "rule"),
+    [
+        (waiting("ErrImagePull", "x"), "ImagePull"),
+        (waiting("CrashLoopBackOff", restarts=2, last=ended(1)), "CrashLoop"),
+        (running(restarts=3, last=ended(137, "OOMKilled")), "OOMKilled"),
+    ],
+)
+def test_a_pod_of_no_workload_is_named_itself(status: Object, rule: str) -> None:
+    """Its objects are those of the namespace."""
+    finding = found(Incident(shared=[pod("lonely", status)]), rule)
+    assert str(finding.subject) == "pod/lonely"
+    assert finding.message.startswith("lonely: ")
