@@ -37,4 +37,4 @@ def test_chaos(tmp_path: Path) -> None:
     print(outcome)
     assert outcome.captured > 1000
     assert outcome.runs > 10
-    assert (outcome.lost.total(), outcome.misnamed, outcome.doubled) == (0, 0, 0), str(outcome)
+    assert outcome.faults == (0, 0, 0), str(outcome)

@@ -1,0 +1,248 @@
+"""Holds the Investigations of a chaos run against what its containers really wrote, and tells what belongs to each loss."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.operator import Kubectl, session_of
+
+READER = "reader"
+ROTATED = "rotated.list"
+"""File of the truth with the names of all rotated log files that the node had: seen each second."""
+_LINE = re.compile(r"(?:INFO|ERROR): chaos: (\S+) (\S+) (\d+) (\d+) (\d+) 0{150}")
+_RUNS = re.compile(r"\(runs? (\d+)(?: to (\d+))?[,)]")
+_ROTATION = re.compile(r"/[^/_]+_(\S+)_(\S+)/(\S+)/(\d+)\.log\.(\d{8}-\d{6})")
+_OF_PODS = frozenset({"PodGone", "PodReplaced", "NotFound", "InternalError"})
+_MOST_TOLD = 5
+
+
+class Writer(NamedTuple):
+    """A run of a container, as the truth knows it."""
+
+    uid: str
+    pod: str
+    container: str
+    run: int
+
+    def __str__(self) -> str:
+        return f"pod {self.pod} ({self.uid}) container {self.container} run {self.run}"
+
+
+class Moment(NamedTuple):
+    """Something that happened, and when (Unix time)."""
+
+    second: float
+    what: str
+
+
+@dataclass
+class Truth:
+    """What happened. `lines` of each run: their numbers, and the second in which each was written."""
+
+    lines: dict[Writer, list[tuple[int, int]]]
+    rotations: dict[str, list[Moment]]
+    """Rotations by `uid container run`."""
+
+    def around(self, writer: Writer, start: float, end: float, moments: Iterable[Moment]) -> list[Moment]:
+        """Return what happened to this container from `start` to `end`, in order: restarts and rotations too."""
+        runs = [
+            Moment(lines[edge][1], f"run {one.run} of {one.pod} writes its {'first' if edge == 0 else 'last'} line")
+            for one, lines in self.lines.items()
+            for edge in (0, -1)
+            if lines and (one.uid == writer.uid or one.pod == writer.pod) and one.container == writer.container
+        ]
+        rotations = self.rotations.get(f"{writer.uid} {writer.container} {writer.run}", [])
+        return sorted(one for one in (*moments, *runs, *rotations) if start <= one.second <= end)
+
+
+@dataclass
+class Outcome:
+    """What became of all lines of all windows."""
+
+    captured: int = 0
+    explained: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Lines that neither an artifact has nor a gap explains, by Investigation, pod, container and run."""
+    misnamed: Counter[str] = field(default_factory=Counter)
+    """Lines under another pod or run than the one that wrote them, by Investigation, writer and the run that is named."""
+    doubled: Counter[str] = field(default_factory=Counter)
+    investigations: int = 0
+    phases: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    kills: int = 0
+    deleted: int = 0
+    moments: list[Moment] = field(default_factory=list)
+    """Kills of the operator and deletions of pods."""
+    details: list[str] = field(default_factory=list)
+    """Of each fault: which lines, what the session has instead, and what happened meanwhile."""
+
+    @property
+    def faults(self) -> tuple[int, int, int]:
+        """Return how many lines were lost, under a wrong run, and there twice."""
+        return self.lost.total(), self.misnamed.total(), self.doubled.total()
+
+    def __str__(self) -> str:
+        lost, misnamed, doubled = self.faults
+        return (
+            f"{self.investigations} Investigations {dict(self.phases)}, {self.runs} runs, {self.deleted} pods deleted,"
+            f" {self.kills} kills of the operator; of {self.captured + self.explained + lost} lines {self.captured} captured,"
+            f" {self.explained} explained by gaps {dict(self.reasons)}, {lost} lost, {misnamed} under a wrong run,"
+            f" {doubled} twice" + "".join(f"\n{detail}" for detail in self.details[:_MOST_TOLD])
+        )
+
+
+def hold_against_the_truth(outcome: Outcome, kubectl: Kubectl, resources: Sequence[Any]) -> None:
+    """Hold each Investigation against the truth, and complete `outcome`."""
+    truth = _truth(kubectl)
+    outcome.runs = len(truth.lines)
+    for resource in resources:
+        _Held(outcome, resource, truth).hold()
+
+
+def _truth(kubectl: Kubectl) -> Truth:
+    script = f'cd /truth; for f in *.truth; do echo "= $f"; cat $f; done; echo "= rotations"; sort -u {ROTATED}'
+    text = kubectl("exec", READER, "--", "sh", "-c", script, timeout_seconds=300)
+    truth = Truth({}, defaultdict(list))
+    writer, lines = "", list[tuple[int, int]]()
+    for line in text.splitlines():
+        if line.startswith("= "):
+            writer = line[2:]
+            if writer.endswith(".truth"):
+                uid, pod_name, name, run = writer.removesuffix(".truth").split("_")
+                lines = truth.lines.setdefault(Writer(uid, pod_name, name, int(run)), [])
+        elif match := _ROTATION.search(line):
+            second = datetime.strptime(match[5], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+            rotation = Moment(second, f"the node rotates the log of run {match[4]} of {match[1]}")
+            if rotation not in (known := truth.rotations[f"{match[2]} {match[3]} {match[4]}"]):
+                known.append(rotation)
+        elif writer.endswith(".truth") and len(parts := line.split()) == 2:  # the last one may have been cut off
+            lines.append((int(parts[0]), int(parts[1])))
+    return truth
+
+
+@dataclass
+class _Held:
+    """Holds one Investigation against the truth."""
+
+    outcome: Outcome
+    resource: Any
+    truth: Truth
+    had: dict[tuple[str, str, int], set[int]] = field(default_factory=dict)
+    """Numbers of the captured lines, by uid, container and run of their writer."""
+    seconds: dict[tuple[str, str, int], dict[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = self.resource["metadata"]["name"]
+        self.start, self.end = (datetime.fromisoformat(one).timestamp() for one in self.resource["status"]["window"])
+        self.session = session_of(self.resource)
+        self.gaps = json.loads((self.session / "manifest.json").read_bytes())["gaps"]
+
+    def hold(self) -> None:
+        outcome = self.outcome
+        outcome.investigations += 1
+        outcome.phases[self.resource["status"]["phase"]] += 1
+        for path in (self.session / "data" / "logs").glob("*.json"):
+            self._look_at(path)
+        for writer, lines in self.truth.lines.items():
+            inside = {number: second for number, second in lines if self.start + 1 <= second <= self.end - 2}
+            mine = self.had.get((writer.uid, writer.container, writer.run), set())
+            missing = {number: second for number, second in inside.items() if number not in mine}
+            outcome.captured += len(inside) - len(missing)
+            if not missing:
+                continue
+            reason = next(_reasons(self.gaps, writer), None)
+            if reason is None:
+                outcome.lost[f"{self.name} {writer}"] += len(missing)
+                self._tell(writer, f"lost {_ranges(missing)}")
+            else:
+                outcome.explained += len(missing)
+                outcome.reasons[reason] += len(missing)
+
+    def _look_at(self, path: Path) -> None:
+        document = json.loads(path.read_bytes())
+        uid_of_pod, pod = document["metadata"]["pod_uid"], document["metadata"]["pod"]
+        misnamed: dict[tuple[Writer, str], dict[int, int]] = defaultdict(dict)
+        doubled: dict[Writer, dict[int, int]] = defaultdict(dict)
+        for entry in document["data"]:
+            match = _LINE.fullmatch(entry["line"])
+            if match is None:
+                continue
+            uid, name, run, number, second = match[1], match[2], int(match[3]), int(match[4]), int(match[5])
+            writer = Writer(uid, pod, name, run)
+            if (uid, name, run) != (uid_of_pod, entry["container"], entry["run"]):
+                misnamed[writer, f"{uid_of_pod} {entry['container']} run {entry['run']}"][number] = second
+            numbers = self.had.setdefault((uid, name, run), set())
+            if number in numbers:
+                doubled[writer][number] = second
+            numbers.add(number)
+        for (writer, instead), lines in misnamed.items():
+            self.outcome.misnamed[f"{self.name} {writer}: {instead}"] += len(lines)
+            self._tell(writer, f"under {instead} {_ranges(lines)}")
+        for writer, lines in doubled.items():
+            self.outcome.doubled[f"{self.name} {writer}"] += len(lines)
+            self._tell(writer, f"twice {_ranges(lines)}")
+
+    def _tell(self, writer: Writer, what: str) -> None:
+        """Add what is needed to understand a fault: lines, gaps of the pod, the way of reading, and what happened."""
+        status = self.resource["status"]
+        completed = datetime.fromisoformat(status["completionTime"]).timestamp()
+        mine = self.had.get((writer.uid, writer.container, writer.run), set())
+        written = dict(self.truth.lines.get(writer, []))
+        has = {number: second for number, second in written.items() if number in mine}
+        told = [
+            f"{self.name}: {writer}: {what}",
+            f"  has {_ranges(has)} of {_ranges(written)}; window {_clock(self.start)} to {_clock(self.end)},"
+            f" completed {_clock(completed)}, {self.session.name}",
+            f"  read: {[self.resource['spec']['logs'].get('via'), *self._via(writer)]}",
+        ]
+        told += [
+            f"  gap: {gap['target']}: {gap['reason']}: {gap['message']}" for gap in self.gaps if writer.pod in gap["target"]
+        ]
+        around = self.truth.around(writer, self.start - 30, completed + 1, self.outcome.moments)
+        told += [f"  {_clock(one.second)} {one.what}" for one in around]
+        self.outcome.details.append("\n".join(told))
+
+    def _via(self, writer: Writer) -> Iterator[str]:
+        for path in (self.session / "data" / "logs").glob("*.json"):
+            metadata = json.loads(path.read_bytes())["metadata"]
+            if metadata["pod_uid"] == writer.uid:
+                yield f"{metadata.get('via')}, collected {metadata.get('collected_at')}"
+
+
+def _ranges(lines: dict[int, int]) -> str:
+    """Return `COUNT lines: A..B (TIME..TIME), ...` of line numbers with their seconds."""
+    spans: list[list[int]] = []
+    for number in sorted(lines):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    texts = [f"{first}..{last} ({_clock(lines[first])}..{_clock(lines[last])})" for first, last in spans[:8]]
+    return f"{len(lines)} lines: {', '.join(texts)}" + (f" and {len(spans) - 8} more ranges" if len(spans) > 8 else "")
+
+
+def _clock(second: float) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%H:%M:%S}"
+
+
+def _reasons(gaps: Sequence[Any], writer: Writer) -> Iterator[str]:
+    """Of the gaps that name this run; one of a pod that is gone, was replaced or was given up stands for all its runs."""
+    for gap in gaps:
+        target = gap["target"]
+        if target == f"pod/{writer.pod}" and gap["reason"] in _OF_PODS:
+            yield gap["reason"]
+        if target.startswith(f"pod/{writer.pod} container/{writer.container} (") and writer.run in _runs_named(target):
+            yield gap["reason"]
+
+
+def _runs_named(target: str) -> set[int]:
+    match = _RUNS.search(target)
+    if match is None:
+        return set()
+    return set(range(int(match[1]), int(match[2] or match[1]) + 1))
