@@ -57,6 +57,7 @@ class Node:
     offsets: list[int] = field(default_factory=list)
     """Where the open-ended reads began that are not of a whole file."""
     listings: int = 0
+    gone: bool = False
 
     def slot(self, address: str, namespace: str) -> Any:
         return nullcontext()
@@ -74,6 +75,8 @@ class Node:
             if (hook := self.hooks.get(self.listings)) is not None:
                 hook(self)
             self.listings += 1
+            if self.gone:
+                raise Rejected("the kubelet answered 404", GapReason.NOT_FOUND)
             links = "".join(f'<a href="{one}">{one}</a>\n' for one in sorted(self.files))
             yield Answer([links.encode()], len(links))
             return
@@ -183,9 +186,86 @@ def rotate(node: Node) -> None:
 
 
 async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
-    """The run is read anew, from the files that there are then."""
+    """The file that was opened is left for its name of now, and the new one follows."""
     entries, gaps = await look(Node({"0.log": lines(0, 5)}, {1: rotate}), status())
     assert (entries, gaps) == (expected(0, 0, 9), [])
+
+
+@dataclass
+class RotatingNode(Node):
+    """A kubelet that rotates at some requests: first it renames the file, at the next request it makes a new one.
+
+    What is older is compressed then, and as many files are kept as `keeps` says. Each rotation follows ten more lines.
+    """
+
+    rotations: frozenset[int] = frozenset()
+    keeps: int = 100
+    written: int = 0
+    rotated: int = 0
+
+    def __post_init__(self) -> None:
+        self._write(10)
+
+    def _write(self, count: int) -> None:
+        content = self.files.get("0.log", b"")
+        assert isinstance(content, bytes)
+        self.files["0.log"] = content + lines(self.written, self.written + count)
+        self.written += count
+
+    def _rename(self) -> None:
+        self._write(10)
+        for name in [name for name in self.files if name.startswith("0.log.") and not name.endswith(".gz")]:
+            content = self.files.pop(name)
+            assert isinstance(content, bytes)
+            self.files[f"{name}.gz"] = gzip.compress(content)
+        for name in sorted(name for name in self.files if name != "0.log")[: -self.keeps]:
+            del self.files[name]
+        self.files[f"0.log.20261122-1131{self.rotated:02}"] = self.files.pop("0.log")
+        self.rotated += 1
+
+    @asynccontextmanager
+    async def open(self, address: str, path: str, first: int | None = None, last: int | None = None) -> AsyncIterator[Answer]:
+        if "0.log" not in self.files:
+            self.files["0.log"] = b""
+            self._write(10)
+        if len(self.asked) in self.rotations:
+            self._rename()
+        async with super().open(address, path, first, last) as answer:
+            yield answer
+
+
+@pytest.mark.parametrize("first", range(9))
+@pytest.mark.parametrize("more", [(), (1,), (2,), (3,), (1, 2, 3, 4), (2, 4, 6, 8)], ids=str)
+@pytest.mark.parametrize("keeps", [100, 2, 1])
+async def test_a_rotation_at_any_request_is_followed(first: int, more: tuple[int, ...], keeps: int) -> None:
+    """Each line is there once, in order; only what the kubelet removed before it was read is missing, and said."""
+    node = RotatingNode({}, rotations=frozenset({first, *(first + one for one in more)}), keeps=keeps)
+    entries, gaps = await look(node, status())
+    numbers = [int(text.split()[1]) for _, text in entries]
+    assert numbers == sorted(set(numbers))
+    if gaps:
+        assert keeps < 3
+        assert {reason for _, reason in gaps} == {GapReason.LOG_ROTATED}
+    else:
+        assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 10
+
+
+async def test_a_log_that_is_rotated_again_and_again_is_read_by_the_api() -> None:
+    """No listing agrees with what was read before."""
+    node = RotatingNode({}, rotations=frozenset(range(1000)))
+    entries, gaps = await look(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
+    assert (entries, gaps) == ([(0, "by the API")], [("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE)])
+
+
+async def test_what_was_read_is_kept_where_the_pod_is_removed_meanwhile() -> None:
+    """With the whole directory: the kubelet answers 404 for it."""
+
+    def vanish(node: Node) -> None:
+        node.gone = True
+
+    entries, gaps = await look(Node({"0.log": lines(0, 5)}, {1: vanish}), status())
+    assert (entries, gaps) == (expected(0, 0, 5), [])
 
 
 async def test_a_listing_without_end_is_not_read() -> None:

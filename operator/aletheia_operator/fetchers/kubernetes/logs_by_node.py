@@ -10,11 +10,12 @@ import html
 import re
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers.kubernetes.logs_by_api import say_rotated
 from aletheia_operator.fetchers.kubernetes.run_log import DISORDER_NANOSECONDS, RunLog
@@ -23,7 +24,8 @@ from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, parse_nanoseconds
 
 MAX_LISTING_BYTES = 256 * 1024
-MAX_ATTEMPTS = 3  # while the kubelet rotates
+MAX_ROUNDS = 20  # while the kubelet rotates
+WRITING = "~"  # sorts behind every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
 MOST_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
 _PROBE_BYTES = 64 * 1024
@@ -50,13 +52,22 @@ class LogFile:
     """A file of one run. Files sort in the order in which they were written."""
 
     restart: int
-    rotated: str  # `~` for the file that is being written: it sorts last
+    rotated: str
+    """Time of its rotation, or WRITING."""
     name: str
 
     @property
     def identity(self) -> tuple[int, str]:
         """Run and rotation time: equal before and after compression."""
         return self.restart, self.rotated
+
+    @property
+    def is_rotated(self) -> bool:
+        return self.rotated != WRITING
+
+    @classmethod
+    def being_written(cls, restart: int) -> "LogFile":
+        return cls(restart, WRITING, f"{restart}.log")
 
 
 @dataclass(frozen=True)
@@ -81,33 +92,28 @@ class Directory:
                     raise Rejected("the kubelet's listing of log files is too long", GapReason.TOO_LARGE)
         names = {unquote(html.unescape(link)) for link in _LINK.findall(content.decode("utf-8", "replace"))}
         found = [(name, _FILE.fullmatch(name)) for name in sorted(names)]  # with `.gz` behind without
-        files = [LogFile(int(match[1]), match[2] or "~", name) for name, match in found if match]
+        files = [LogFile(int(match[1]), match[2] or WRITING, name) for name, match in found if match]
         return sorted({file.identity: file for file in files}.values())
 
-    async def chunks(self, file: LogFile, start: str) -> AsyncIterator[bytes]:
-        """Yield the file's content from a line before `start` on, or from the beginning."""
+    @asynccontextmanager
+    async def opened(self, file: LogFile, start: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a file; its content comes from a line before `start` on, or from the beginning. Raises SourceError.
+
+        The kubelet keeps it open from then on: what is read is of this file, also if it is renamed or removed meanwhile.
+        """
         path = self.path + quote(file.name)
-        if file.name.endswith(".gz"):
-            async with self.kubelets.open(self.address, path) as response:
-                async for chunk in _inflated(response.content.iter_any(), file.name):
-                    yield chunk
-            return
         async with self.kubelets.open(self.address, path) as response:
+            if file.name.endswith(".gz"):
+                yield _inflated(response.content.iter_any(), file.name)
+                return
             size = response.content_length or 0
             if size <= SEEK_BYTES:
-                async for chunk in response.content.iter_chunked(BLOCK_BYTES):
-                    yield chunk
+                yield response.content.iter_chunked(BLOCK_BYTES)
                 return
         offset = await self._seek(path, start, size)
         async with self.kubelets.open(self.address, path, offset) as response:
-            inside = offset == 0
-            async for chunk in response.content.iter_chunked(BLOCK_BYTES):
-                if not inside:  # the offset lies anywhere in a line
-                    end = chunk.find(b"\n") + 1
-                    if not end:
-                        continue
-                    inside, chunk = True, chunk[end:]
-                yield chunk
+            chunks = response.content.iter_chunked(BLOCK_BYTES)
+            yield _from_next_line(chunks) if offset else chunks  # the offset lies anywhere in a line
 
     async def _seek(self, path: str, start: str, size: int) -> int:
         """Return an offset before which every line is older than `start`, found by bisection."""
@@ -134,45 +140,86 @@ class Directory:
 async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) -> None:
     """Read a run within the window from its listed files. Raises SourceError if that fails.
 
-    The files are listed again at the end: if the kubelet rotated meanwhile, a file may be missing.
+    Rotated files do not change, so each is read once. The file that is being written is opened, and then the files are listed
+    again: if none was rotated meanwhile, it is the one that follows those that were read.
     """
-    for _ in range(MAX_ATTEMPTS):
-        all_read = await _read_files(log, directory, files)
-        after = [file for file in await directory.files() if file.restart == log.run.number]
-        if not after:  # the kubelet has removed the container meanwhile
-            if not all_read:
-                log.say(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
-            return _finish(log, files)
-        if all_read and [file.identity for file in files] == [file.identity for file in after]:
-            return _finish(log, files)
-        log.begin_again()
-        files = after
+    read: dict[tuple[int, str], LogFile] = {}
+    removed: list[LogFile] = []
+    for _ in range(MAX_ROUNDS):
+        for file in files:
+            if file.is_rotated and file.identity not in read:
+                if not await _read_rotated(log, directory, file):
+                    removed.append(file)
+                    if log.position.lines:
+                        _say_removed(log, removed)
+                read[file.identity] = file
+                if log.past_the_end:
+                    return _finish(log, files, removed)
+        writing = LogFile.being_written(log.run.number or 0)
+        try:
+            async with directory.opened(writing, log.start) as chunks:
+                files = await _files_of(log, directory)
+                if all(file.identity in read for file in files if file.is_rotated):
+                    await log.read(chunks)
+                    await log.feed_rest()
+                    return _finish(log, [*read.values(), writing], removed)
+        except Rejected as e:
+            if e.reason != GapReason.NOT_FOUND:
+                raise
+            files = await _files_of(log, directory)  # it is being rotated, or was removed
+        if not files:
+            log.say(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
+            return _finish(log, list(read.values()), [])
+        if read and not any(file.identity in read for file in files if file.is_rotated):
+            log.say(GapReason.LOG_ROTATED, "the node removed files while others were read: perhaps one that was never seen")
     raise Unavailable("the kubelet rotates this log faster than it can be read")
 
 
-def _finish(log: RunLog, files: list[LogFile]) -> None:
+async def _files_of(log: RunLog, directory: Directory) -> list[LogFile]:
+    """Return the run's files; [] if they were removed, also with the whole directory. Raises SourceError."""
+    try:
+        return [file for file in await directory.files() if file.restart == log.run.number]
+    except Rejected as e:
+        if e.reason == GapReason.NOT_FOUND:
+            return []
+        raise
+
+
+async def _read_rotated(log: RunLog, directory: Directory, file: LogFile) -> bool:
+    """Read a rotated file. If it is gone, look for it under the name that it has after compression.
+
+    Returns whether it was there. Raises SourceError.
+    """
+    for name in dict.fromkeys((file.name, f"{file.name.removesuffix('.gz')}.gz")):
+        try:
+            async with directory.opened(replace(file, name=name), log.start) as chunks:
+                await log.read(chunks)
+                await log.feed_rest()
+            return True
+        except DamagedFile as e:
+            last = log.position.last
+            log.say(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
+            await log.feed_rest()
+            return True
+        except Rejected as e:
+            if e.reason != GapReason.NOT_FOUND:
+                raise
+    return False
+
+
+def _finish(log: RunLog, files: list[LogFile], removed: list[LogFile]) -> None:
+    """Add the gaps. `removed`: files that were listed, and gone when they were to be read."""
     if log.position.untimed and not log.position.first:
         raise Rejected("the node's file of this log is neither in CRI's nor in Docker's form", GapReason.INVALID_RESPONSE)
+    if removed and not (log.position.first and log.position.first <= log.start):
+        _say_removed(log, removed)
     _check_rotation(log, files)
     log.complete = True
 
 
-async def _read_files(log: RunLog, directory: Directory, files: list[LogFile]) -> bool:
-    """Read the files, and return whether every file of the window was there."""
-    for file in files:
-        try:
-            await log.read(directory.chunks(file, log.start))
-        except DamagedFile as e:
-            last = log.position.last
-            log.say(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
-        except SourceError as e:
-            if e.reason != GapReason.NOT_FOUND:
-                raise
-            return False  # compressed or removed meanwhile
-        await log.feed_rest()
-        if log.past_the_end:
-            break
-    return True
+def _say_removed(log: RunLog, files: list[LogFile]) -> None:
+    names = ", ".join(file.name for file in files)
+    log.say(GapReason.LOG_ROTATED, f"the node removed files of this run before they were read: {names}")
 
 
 def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
@@ -182,7 +229,7 @@ def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
     many files as a kubelet keeps, or the time before would have filled another file at the log's rate.
     """
     started, first = log.run.started_at, log.position.first
-    if started is None or first <= log.start or log.missing or not any(file.rotated != "~" for file in files):
+    if started is None or first <= log.start or log.missing or not any(file.is_rotated for file in files):
         return
     begins, begun = parse_nanoseconds(first.encode()), parse_nanoseconds(started.encode())
     last = parse_nanoseconds(log.position.last.encode())
@@ -191,6 +238,18 @@ def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
     silent = begins - begun
     if silent > 2 * NANOSECONDS and (len(files) >= MOST_FILES or silent >= (last - begins) / len(files)):
         say_rotated(log, first, started)
+
+
+async def _from_next_line(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Leave out all up to the first line feed."""
+    inside = False
+    async for chunk in chunks:
+        if not inside:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                continue
+            inside, chunk = True, chunk[end:]
+        yield chunk
 
 
 async def _inflated(chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
