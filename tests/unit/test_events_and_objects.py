@@ -177,13 +177,20 @@ async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> Non
             an_event("web-111-pqrst", "Killing", at="10:59:45"),
             an_event("web-222-00000", "Started", at="10:31:00"),
             an_event("web-222-00000", "Unhealthy", at="12:00:05"),
+            an_event("web-222-00001", "Started", at="10:31:00"),
+            an_event("web-222-00001", "Started", uid="an earlier one", at="10:20:00"),
+            an_event("web-111-rstuv", "Started", at="10:39:00"),
+            an_event("web-111-rstuv", "BackOff", at="10:40:00", message="Back-off restarting failed container app in pod"),
+            an_event("web-111-stuvw", "BackOff", at="10:40:00", message="Back-off pulling image shop:3"),
+            an_event("web-111-tuvwx", "FailedScheduling", at="10:40:00"),
         ],
     }
     documents, entries = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={}, logs={})
     assert [gap.target for document in documents for gap in document.findings.missing if gap.reason == GapReason.POD_GONE] == [
         "pod/web-111-abcde",
         "pod/web-111-pqrst",
-    ], "the second may have ended within the window"
+        "pod/web-111-rstuv",
+    ], "the second may have ended within the window; of the third the kubelet reported nothing more"
     assert all(not one for one in entries), "these events lie outside of the window"
 
 

@@ -58,6 +58,16 @@ def test_pods_are_known_by_the_names_that_controllers_give(target: tuple[str, st
     assert [one.owner for one in gone.values()] == [f"{target[0].lower()}/{target[1]}"]
 
 
+@pytest.mark.parametrize(("owner", "known"), [("ReplicaSet", True), ("StatefulSet", True), ("Job", False)])
+def test_a_pod_whose_end_no_event_tells(owner: str, known: bool) -> None:
+    """It may have run on into the window, unless it is a Job's, which completes; then it is removed without an event."""
+    pod = "web-0" if owner == "StatefulSet" else "web-bcdfg"
+    subjects = Subjects([Target.model_validate({"workload": {"kind": owner, "name": "web"}})])
+    found = Events(Window(NOW, NOW + timedelta(minutes=1)))
+    found.add(an_event(pod, "Started", at="11:30:00"))
+    assert bool(subjects.find_gone(found)) is known
+
+
 @pytest.mark.parametrize("pod", ["web-api-bcdfg", "web", "web-", "web-0-1-bcdfg", "website-bcdfg", "web-BCDFG", "web-bcdf"])
 def test_other_names_are_strangers(pod: str) -> None:
     """A similar name is not enough."""

@@ -32,6 +32,7 @@ EVENTS_PER_BATCH = 500
 BATCH_BYTES = 1024 * 1024
 
 ENDING = timedelta(seconds=30)  # that a pod usually has to end in (terminationGracePeriodSeconds), and writes meanwhile
+RUNS = frozenset({"Pulled", "Created", "Started", "Unhealthy"})  # reasons of events of a pod that runs
 Subject = tuple[str, str]  # kind, name
 _Key = bytes
 
@@ -166,6 +167,22 @@ class Events:
             elif self.window.start - before.last <= ENDING:
                 found.append(before)
         return found
+
+    def of_unknown_ends(self) -> list[Event]:
+        """Return the last events of pods that ran before the window, and of which no event says that they ended.
+
+        A kubelet reports 25 events of an object, and then one in five minutes. So a pod in a crash loop may be silent for long.
+        """
+        latest: dict[str, Event] = {}
+        for _, event in sorted(self._before.items(), key=lambda item: item[1].last):
+            latest[event.name] = event  # an earlier pod of the name is gone
+        return [
+            event
+            for event in latest.values()
+            if self.window.start - event.last > ENDING
+            and (event.name, event.uid) not in self._after
+            and (event.reason in RUNS or (event.reason == "BackOff" and "restarting" in event.message))
+        ]
 
     def _was_added(self, event: Object) -> bool:
         uid = _word(event["metadata"], "uid")

@@ -200,6 +200,13 @@ def find_gone(
         if (one := gone(event.name)) is not None:
             one.note(event)
             one.node = one.node or _node_of(event)
+    for event in events.of_unknown_ends():
+        if event.name in present and event.uid in (present[event.name], ""):
+            continue
+        completes = any(kind == "Job" for kind, _ in followed.owner(event.name))  # and is then removed without an event
+        if not completes and (one := gone(event.name)) is not None:
+            one.note(event)
+            one.node = one.node or _node_of(event)
     for name, naming in followed.named_pods():
         if name not in present and name not in found and (one := gone(name)) is not None:
             for event in naming:  # its own events have expired, too
