@@ -14,7 +14,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document, Missing
-from aletheia_operator.fetchers.kubernetes import pod_logs
+from aletheia_operator.fetchers.kubernetes import restarts as restarts_of_pods
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.logs.run import WorkerFault
@@ -89,6 +89,7 @@ class Kubelet(FakeKubernetes):
     """Containers from which nothing comes after the first lines."""
     requests: int = 0
     uid: str = "uid-web-0"
+    began: str = "2026-11-22T11:00:00Z"
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         states: dict[str, Any] = {name: one.status(one.present - one.behind) for name, one in self.containers.items()}
@@ -96,7 +97,9 @@ class Kubelet(FakeKubernetes):
             if one.gone:
                 raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
             one.behind = max(0, one.behind - 1)
-        return make_pod("web-0", None, self.uid, **states)
+        pod = make_pod("web-0", None, self.uid, **states)
+        pod["metadata"]["creationTimestamp"] = self.began
+        return pod
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
@@ -191,7 +194,7 @@ async def test_a_restart_while_it_is_read_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, present: int, restarts: int, request_number: int | None, behind: int, cut: int | None
 ) -> None:
     """At whatever request it comes, once or twice, whatever the API server knows of it, whole or cut answers."""
-    monkeypatch.setattr(pod_logs, "STALE_SECONDS", 0)
+    monkeypatch.setattr(restarts_of_pods, "STALE_SECONDS", 0)
     container = restarting(8, present, cuts=[] if cut is None else [cut])
 
     def restart(one: Container) -> None:
@@ -265,6 +268,55 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
         ]
         assert [entry for entry in entries if entry["run"] == 0 and entry["timestamp"]] == []
         assert any("(run 0" in gap.target for gap in document.findings.missing), number
+
+
+@pytest.mark.parametrize("ended", range(3))
+@pytest.mark.parametrize("gone_after", range(1, 6))
+async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_after: int) -> None:
+    """The kubelet shows its last run as the previous one too, and nobody can be asked afterwards: no line is misnamed."""
+
+    def end(one: Container) -> None:
+        one.waits = True
+
+    def remove(one: Container) -> None:
+        one.gone = True
+
+    container = restarting(3, 1)
+    kubelet = Kubelet(containers={"app": container}, hooks={ended: end, ended + gone_after: remove})
+    document = await fetch(kubelet, window=make_window(end="2026-11-22T11:33:18+00:00"))
+    entries = await entries_of(document)
+    check_runs(entries, document.findings.missing, container, 1)
+
+
+@pytest.mark.parametrize("request_number", range(6))
+@pytest.mark.parametrize("cut", [None, 0, 60])
+async def test_lines_of_a_pod_that_took_the_name_are_dropped(request_number: int, cut: int | None) -> None:
+    """A StatefulSet makes a pod of the same name: what the API shows of it is not this pod's log."""
+
+    def replace(one: Container) -> None:
+        kubelet.uid, one.runs, one.present = "uid-of-the-next", [[line(500.5, "of the next pod")]], 0
+
+    container = restarting(1, 0, cuts=[] if cut is None else [cut])
+    kubelet = Kubelet(containers={"app": container}, hooks={request_number: replace}, began=time(500))
+    document = await fetch(kubelet)
+    found = [entry["line"] for entry in await entries_of(document)]
+    assert found == [f"run 0 line {number}" for number in range(len(found))]
+    if kubelet.uid != "uid-web-0":
+        assert GapReason.POD_REPLACED in {gap.reason for gap in document.findings.missing}
+
+
+async def test_a_restart_is_known_by_the_kubelet_whatever_the_api_server_says() -> None:
+    """Its status is behind for longer than it is asked: a later run's log is not taken for a rotated one."""
+    container = restarting(3, 0, cuts=[60])
+    container.runs[1] = [line(3.5 + one, f"run 1 line {one}") for one in range(3)]
+
+    def restart(one: Container) -> None:
+        one.present, one.behind = 1, 1000
+
+    kubelet = Kubelet(containers={"app": container}, hooks={1: restart})
+    document = await fetch(kubelet)
+    entries = await entries_of(document)
+    check_runs(entries, document.findings.missing, container, 0)
 
 
 async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:

@@ -14,7 +14,7 @@ from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, wanted_runs
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
-from aletheia_operator.fetchers.kubernetes.run_identity import forget_others, is_stale
+from aletheia_operator.fetchers.kubernetes.run_identity import forget_others, is_moved, is_stale
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class ContainerLogs:
 
     async def _read_run_by_api(self, one: RunLog, run: Run) -> None:
         async def restarted() -> bool:
-            return await self._restarted(run)
+            return await self._restarted(one, run)
 
         async def read() -> None:
             source = self._source(run)
@@ -169,13 +169,14 @@ class ContainerLogs:
         one.via = "api"
         await self.guarded(self._parsed(one, read), one)
 
-    async def _restarted(self, run: Run) -> bool:
-        """Return whether the API shows a run no longer where it did. The API server may learn of a restart a little late."""
-        for _ in range(10):
+    async def _restarted(self, one: RunLog, run: Run) -> bool:
+        """Return whether the API shows a run no longer where it did; also if the pod is gone or replaced."""
+        moved = await is_moved(one, run, self._source)
+        if moved is not None:
+            return moved or await self.fresh_state() is None
+        for _ in range(10):  # the API server may learn of a restart a little late
             state = await self.fresh_state()
-            if state is None:
-                return False
-            now = state.run(run.number)
+            now = None if state is None else state.run(run.number)
             if now is None or now.previous != run.previous:
                 return True
             await asyncio.sleep(0.2)

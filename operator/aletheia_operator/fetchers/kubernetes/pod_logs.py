@@ -6,6 +6,7 @@ Entries wait in spools until every run was read.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -13,19 +14,19 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Findings, Missing, Question, Sources
+from aletheia_operator.fetchers.kubernetes import restarts
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
 from aletheia_operator.fetchers.kubernetes.log_summary import conclude
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
+from aletheia_operator.fetchers.kubernetes.restarts import Restarts, States
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.merge import merge
 from aletheia_operator.text.batches import Encoded
 
 log = logging.getLogger(__name__)
 
-MAX_ROUNDS = 4  # reads of a container that restarts meanwhile
-STALE_TRIES = 25
-STALE_SECONDS = 0.2  # between two tries: a kubelet tells the API server within a second or two
+PLAN_AGE = timedelta(seconds=3)  # states of an older plan are read again
 
 
 class PodLogs:
@@ -37,6 +38,7 @@ class PodLogs:
         self.kubernetes = kubernetes
         self.findings = findings
         self._refused: SourceError | None = None
+        self._replaced_at: str | None = None
         self.pod: str = question.arguments["pod"]
         self.limits = LogLimits(**question.arguments["limits"])
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
@@ -114,59 +116,38 @@ class PodLogs:
     async def _read_all(self) -> None:
         """Read every container, and again those that restarted meanwhile, so that each run has its own log."""
         directories = await self._directories()
+        states = await self._present_states()
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 directory = directories.get(one.planned.container)
                 slot = None if directory is None else directory.kubelets.slot(directory.address, self.sources.namespace)
-                group.create_task(one.guarded(one.read(one.planned, directory, slot)))
+                group.create_task(one.guarded(one.read(states[one.planned.container], directory, slot)))
         try:
-            await self._follow_restarts()
+            await self._follow_restarts(states)
         except Exception:
             log.exception("whether containers of %s restarted cannot be told", self.question.target)
             self._miss(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
-        for run in self.logs:
-            if not run.complete:
-                run.say(GapReason.LOG_INCOMPLETE, "the container restarted while this run was read")
+        restarts.conclude(self.containers, self._replaced_at)
         async with asyncio.TaskGroup() as group:
             for one in self.containers:
                 for run in one.in_order:
                     group.create_task(one.end(run))
 
-    async def _follow_restarts(self) -> None:
-        """Read the runs again that a restart has moved to another place in the API, and the new runs."""
+    async def _present_states(self) -> States:
+        """Return the containers' states: those of the plan, or current ones if the plan is old, as after a restart."""
         states = {one.planned.container: one.planned for one in self.containers}
-        for _ in range(MAX_ROUNDS):
-            changed = await self._changed([one for one in self.containers if one.by_api or not one.planned.ran], states)
-            if not changed:
-                break
-            async with asyncio.TaskGroup() as group:
-                for one in changed:
-                    group.create_task(one.guarded(one.read_by_api(states[one.planned.container])))
+        if datetime.now(UTC) - self.sources.window.end < PLAN_AGE:
+            return states
+        return await self._states() or states
 
-    async def _changed(self, containers: list[ContainerLogs], states: dict[str, ContainerState]) -> list[ContainerLogs]:
-        """Return the containers that restarted since `states`, and update `states`."""
-        if not containers:
-            return []
-        now = await self._states()
-        if now is None:
+    async def _follow_restarts(self, states: States) -> None:
+        """Read again what restarts have moved. `states`: by which the containers were read."""
+        following = Restarts(self.containers, states, self._states)
+        if not await following.follow():
             self._say_not_known()
-            return []
-        for _ in range(STALE_TRIES):
-            stale = [
-                one
-                for one in containers
-                if now[one.planned.container].same_runs(states[one.planned.container])
-                and await one.is_stale(now[one.planned.container])
-            ]
-            if not stale:
-                break
-            await asyncio.sleep(STALE_SECONDS)
-            now = await self._states() or now
-        changed = [one for one in containers if not now[one.planned.container].same_runs(states[one.planned.container])]
-        states |= {one.planned.container: now[one.planned.container] for one in containers}
-        return changed
+            following.settle(gone=self._refused is None or self._refused.reason == GapReason.NOT_FOUND)
 
-    async def _states(self) -> dict[str, ContainerState] | None:
+    async def _states(self) -> States | None:
         """Return the containers' current states; None if the pod is gone or replaced, or cannot be read."""
         try:
             pod = await self.kubernetes.get(self._pod_path)
@@ -176,7 +157,8 @@ class PodLogs:
         self._refused = None
         uid, found = self.question.arguments["uid"], pod["metadata"].get("uid")
         if found != uid:
-            self._miss(self.question.target, GapReason.POD_REPLACED, _replaced(uid, found))
+            self._miss(self.question.target, GapReason.POD_REPLACED, f"the pod with uid {uid} was replaced by uid {found}")
+            self._replaced_at = self._replaced_at or pod["metadata"].get("creationTimestamp")
             return None
         states = container_states(pod)
         return {one.planned.container: states.get(one.planned.container, one.planned) for one in self.containers}
@@ -235,7 +217,3 @@ async def _authorize(kubernetes: Kubernetes, namespace: str, pod: str) -> None:
     attributes = {"namespace": namespace, "verb": "get", "resource": "pods", "subresource": "log", "name": pod}
     if not await kubernetes.may(attributes):
         raise Rejected(f"this identity may not get pods/log of pod {pod}", GapReason.FORBIDDEN)
-
-
-def _replaced(uid: str, by: str) -> str:
-    return f"the pod with uid {uid} was replaced by one of the same name, uid {by}: the log may be the new pod's"

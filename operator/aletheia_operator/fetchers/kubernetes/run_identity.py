@@ -1,36 +1,67 @@
 """Tells whether a log that the API returned is of the expected run. The API shows two runs, and a restart moves both."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, parse
-from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource
+from aletheia_operator.fetchers.kubernetes.logs_by_api import NO_PREVIOUS, LogSource
 from aletheia_operator.fetchers.kubernetes.run_log import RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
-RECENT_NANOSECONDS = 2 * NANOSECONDS  # longest delay between a kubelet and the API server's status
+RECENT_SECONDS = 30  # longest delay between a kubelet and the API server's status, on a node short of everything
+DRAINED_SECONDS = 2  # times of a status have whole seconds; and what a container wrote last gets its time a little late
 SourceOf = Callable[[Run], LogSource]
 
 
 async def is_stale(logs: Iterable[RunLog], state: ContainerState, window: Window, source_of: SourceOf) -> bool:
     """Return whether logs are of a later run than `state` knows: a kubelet reports to the API server a little late."""
     by_number = {one.run.number: one for one in logs if one.via == "api"}
-    if any(one.position.first > _end_of(one.run) for one in by_number.values() if one.position.first):
+    if of_other_runs(by_number, state):
         return True
     latest = by_number.get(state.latest.number) if state.latest is not None else None
-    if latest is None or latest.missing:
+    if latest is None or latest.missing or (latest.position.first and not may_be_later(latest, window)):
         return False
-    recent = format_nanoseconds(to_nanoseconds(window.end) - RECENT_NANOSECONDS)
-    if latest.position.first and latest.position.first < recent:
-        return False  # a run that the state does not know is younger
     try:
-        first = await source_of(state.before or Run(state.container, previous=True)).first_time()
+        ended = await source_of(state.before or Run(state.container, previous=True)).last_time()
     except SourceError:
         return False
-    return bool(first) and (state.before is None or first > _end_of(state.before))
+    return bool(ended) and (state.before is None or ended > _end_of(state.before))
+
+
+def of_other_runs(logs: Mapping[int | None, RunLog], state: ContainerState) -> list[int | None]:
+    """Return the numbers of the logs that the API returned of a later run, by the end of the run that `state` knows."""
+    return [
+        number
+        for number, one in logs.items()
+        if one.via == "api" and one.position.latest > _end_of(state.run(number) or one.run)
+    ]
+
+
+def may_be_later(log: RunLog, window: Window) -> bool:
+    """Return whether a running container's log may be of a later run than the API server knew: that run is young."""
+    recent = format_nanoseconds(to_nanoseconds(window.end) - RECENT_SECONDS * NANOSECONDS)
+    return log.via == "api" and log.run.finished_at is None and log.position.first >= recent
+
+
+async def is_moved(log: RunLog, run: Run, source_of: SourceOf) -> bool | None:
+    """Return whether another run has taken the place of `run` in the API; None if that is not known.
+
+    To be asked after a read that did not continue the earlier one. It asks the kubelet, which knows of a restart before the
+    API server does.
+    """
+    if run.previous:
+        return True  # the log of a run that ended is not rotated
+    try:
+        first = await source_of(replace(run, previous=True)).first_time(log.since)
+    except Rejected as e:
+        return False if NO_PREVIOUS in e.message else None
+    except SourceError:
+        return None
+    return first >= log.position.first if first else None
 
 
 async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState, source_of: SourceOf) -> list[int | None]:
@@ -45,7 +76,7 @@ async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState
         run, first = state.run(number), one.position.first
         if run is not None:
             try:
-                shown = await source_of(run).first_time(one.start[:SECOND_LENGTH])
+                shown = await source_of(run).first_time(one.since)
             except SourceError:
                 continue
             if shown != first and not (first and shown > first):  # behind it where the log was rotated since
@@ -62,4 +93,4 @@ async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState
 def _end_of(run: Run) -> str:
     """Return a time, sortable as text, that no line of the run exceeds."""
     finished = parse(run.finished_at)
-    return "~" if finished is None else format_nanoseconds(to_nanoseconds(finished) + NANOSECONDS)
+    return "~" if finished is None else format_nanoseconds(to_nanoseconds(finished) + DRAINED_SECONDS * NANOSECONDS)
