@@ -51,6 +51,8 @@ class FakeKubernetes:
     """What the next patches are answered with."""
     created: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    _tail: list[bytes] = field(default_factory=list)
+    """The last lines of the log that was read last."""
 
     @property
     def statuses(self) -> list[dict[str, Any]]:
@@ -100,12 +102,14 @@ class FakeKubernetes:
         script: Script = self._log_answers(query or {})
         if script and isinstance(script[0], Exception):
             raise script[0]
+        lines = b"".join(chunk for chunk in script if isinstance(chunk, bytes)).splitlines(keepends=True)
+        self._tail = lines[-2:] or self._tail
         yield Response(Content(script))
 
     def _log_answers(self, query: Mapping[str, str]) -> Script:
         if "limitBytes" in query:
             return [self.log_head[: int(query["limitBytes"])]]
-        return [] if "tailLines" in query else self.logs.pop(0)
+        return list(self._tail) if "tailLines" in query else self.logs.pop(0)
 
     def real(self) -> Kubernetes:
         """This fake as the type it stands for."""

@@ -42,8 +42,9 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
     ("first", "bytes_per_second", "said"),
     [
         pytest.param(0.4, 8 * MIB, False, id="a burst in the second of the start"),
-        pytest.param(1.6, MIB, False, id="a burst after a start whose time is cut to whole seconds"),
-        pytest.param(7.0, MIB // 10, False, id="a quiet start of a slow log"),
+        pytest.param(1.6, MIB // 3, False, id="a burst after a start whose time is cut to whole seconds"),
+        pytest.param(7.0, MIB // 30, False, id="a quiet start of a slow log"),
+        pytest.param(7.0, MIB // 20, True, id="a log that fills a file in less, if it was thrice as fast before"),
         pytest.param(9.0, MIB, True, id="nine seconds without a line of a log that fills a file in less"),
         pytest.param(1.9, 2 * MIB, True, id="nearly a second more than the cut time explains, of a very fast log"),
     ],

@@ -182,7 +182,10 @@ class ParsedRun:
             self._answer, self.position = None, position
 
     async def ask(self, operation: str) -> None:
-        """Call `read_again`, `accept` or `no_words` of the RunParser after the lines that were fed. Raises as `feed`."""
+        """Call an operation of the RunParser after the lines that were fed: `read_again`, `read_anew`, `accept` or `no_words`.
+
+        Raises as `feed`.
+        """
         await self.drain()
         self.position = await self._worker.request(operation, self._number)
 

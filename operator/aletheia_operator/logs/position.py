@@ -26,6 +26,8 @@ class Position(NamedTuple):
     """Lines that a further read has still to skip."""
     detached: str = ""
     """The time of a further read's first line if it lies behind all lines read before: lines between may be missing."""
+    set_back: bool = False
+    """Whether a further read, which did not start from the beginning, came to a line of before: some may be missing."""
     words: str | None = None
     """Error message of the node in place of a log. None: there is none."""
     untimed: int = 0
@@ -36,7 +38,11 @@ class Position(NamedTuple):
 
 @dataclass
 class Progress:
-    """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second."""
+    """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second.
+
+    A clock that was set back brings lines that a read from the last seconds on does not have. Where it may have been, a
+    further read starts from the beginning, and skips lines by their number.
+    """
 
     last: str = ""
     latest: str = ""
@@ -48,40 +54,61 @@ class Progress:
     """Lines of that second since the last `note`."""
     skip: int = 0
     detached: str = ""
+    set_back: bool = False
+    partial: bool = False
+    """Whether this read did not start from the beginning."""
     look_has_lines: bool = False
     """Whether this read has had a line with a time."""
     lines: int = 0
     _seen: dict[str, int] = field(default_factory=dict)  # lines of the last seconds, by second
     _joined: bool = True  # this read has had a line that was read before
+    _from: str = ""  # the time of the first line of the file that is read: rotation begins another
+    _lost: int = 0  # lines of earlier files
+    _by_number: bool = False
+    _went_back: bool = False  # by more than the seconds that are looked back
 
     @property
     def since(self) -> str:
-        return min(self._seen, default="")
+        """Return the second from which a further read starts; '' for the beginning."""
+        return "" if self._went_back else min(self._seen, default="")
 
-    def read_again(self) -> None:
-        """Begin a further read, from `since` on: lines that were read before are skipped."""
+    def read_again(self, *, anew: bool = False) -> None:
+        """Begin a further read, from `since` on, or `anew` from the beginning. Lines that were read before are skipped."""
         self.note()
-        self.skip = sum(self._seen.values())
-        self._joined, self.detached, self.look_has_lines = self.skip == 0, "", False
+        self._by_number = anew or not self.since
+        self.skip = self.lines - self._lost if self._by_number else sum(self._seen.values())
+        self.partial = not self._by_number
+        self._joined, self.detached, self.set_back, self.look_has_lines = self.skip == 0, "", False, False
 
     def accept(self) -> None:
         """Let the next read begin behind all lines that were read: lines between are lost."""
         self.note()
         self._seen.clear()
+        self.second, self._from, self._lost = "", "", self.lines
         self.read_again()
 
     def is_new(self, key: str) -> bool:
-        """Return whether a line was not read before. A read whose first line lies behind all earlier lines is detached."""
+        """Return whether a line was not read before.
+
+        A read that is `detached` (its first line is of another file) or `set_back` has no line from this one on.
+        """
         self.look_has_lines = True
-        if self.skip:
-            if key <= self.last:
-                self.skip -= 1
-                self._joined = True
-                return False
-            self.skip = 0  # if lines are left to skip, the node has rotated them away meanwhile
-            if not self._joined:
-                self.detached = key
+        if not self.skip:
+            self.set_back = self.partial and key < self.second
+            return True
+        if (self._joined or key == self._from) if self._by_number else key <= self.last:
+            self.skip -= 1
+            self._joined = True
+            return False
+        self.skip = 0  # if lines are left to skip, the node has rotated them away meanwhile
+        if not self._joined:
+            self.detached = key
         return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the rest of this read is of no use."""
+        return self.set_back or bool(self.detached)
 
     def add(self, key: str) -> None:
         """Count a line."""
@@ -95,8 +122,8 @@ class Progress:
 
     def begin_second(self, key: str) -> None:
         """Count a line of another second than the previous line's."""
-        if not self.first:
-            self.first = key
+        self.first = self.first or key
+        self._from = self._from or key
         self.look_has_lines = True
         self.note()
         self.second, self.of_second = key[:SECOND_LENGTH], 1
@@ -106,6 +133,8 @@ class Progress:
         if self.of_second:
             self._seen[self.second] = self._seen.get(self.second, 0) + self.of_second
             while len(self._seen) > SECONDS_LOOKED_BACK:
-                del self._seen[min(self._seen)]
+                oldest = min(self._seen)
+                self._went_back = self._went_back or oldest == self.second
+                del self._seen[oldest]
             self.lines += self.of_second
             self.of_second = 0

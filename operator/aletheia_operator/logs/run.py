@@ -59,6 +59,11 @@ class RunCapture:
         self._parser.read_again()
         return self._parser.position
 
+    def read_anew(self) -> Position:
+        """See RunParser.read_anew."""
+        self._parser.read_anew()
+        return self._parser.position
+
     def accept(self) -> Position:
         """See RunParser.accept."""
         self._parser.accept()

@@ -49,6 +49,7 @@ class RunParser:
             since=progress.since,
             skip=progress.skip,
             detached=progress.detached,
+            set_back=progress.set_back,
             words=self._words[:MAX_WORDS] if self._words is not None and not progress.first else None,
             untimed=self._untimed,
             truncated_at=self._writer.truncated_at,
@@ -57,6 +58,10 @@ class RunParser:
     def read_again(self) -> None:
         """Begin a further read, from `position.since` on: lines that were parsed before are skipped."""
         self._progress.read_again()
+
+    def read_anew(self) -> None:
+        """Begin a further read, from the window's start on: lines that were parsed before are skipped."""
+        self._progress.read_again(anew=True)
 
     def accept(self) -> None:
         """Let the next read begin behind all lines that were read: lines between are lost."""
@@ -69,9 +74,9 @@ class RunParser:
     def feed(self, block: bytes) -> Parsed:
         """Parse whole lines; only the run's last line may be incomplete. Returns all entries but the last few.
 
-        The next call or `end_run` returns these. Lines of a detached read are dropped.
+        The next call or `end_run` returns these. Lines of a read that ended (`Progress.ended`) are dropped.
         """
-        if not self._progress.detached:
+        if not self._progress.ended:
             lines, broken = decode_lines(block)
             ended = lines[-1] == ""
             if ended:
@@ -115,7 +120,7 @@ class RunParser:
                 line, key = framed, framed.key
             if not progress.is_new(key):
                 continue
-            if progress.detached:
+            if progress.ended:
                 return
             progress.add(key)
             if self._start <= key <= self._end:
@@ -135,7 +140,7 @@ class RunParser:
         easy = b"\0" not in alike and len(max(lines, key=len, default="")) <= longest
         progress, out, parts_of_lines = self._progress, self._writer.out, self._framing.parts
         known_as, add_entry, add_mark = self._shapes.get, out.entries.append, out.marks.append
-        start, end = self._start, self._end
+        start, end, partial = self._start, self._end, progress.partial
         last, limit, of_second = progress.last, "", 0
         key, head, code, near = progress.latest, "", 0, out.near
         quick = not progress.skip and not parts_of_lines
@@ -149,6 +154,7 @@ class RunParser:
                 or not quick
                 or number == unended
                 or (text[:SECOND_LENGTH] != progress.second and not _is_second(text))
+                or (partial and text[:SECOND_LENGTH] < progress.second)
             ):
                 self._note(last, key, of_second, head, code)
                 yield number, text

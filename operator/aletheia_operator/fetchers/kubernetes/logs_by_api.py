@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
@@ -18,13 +19,16 @@ from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds, to_nanoseconds
 
 MAX_BROKEN_READS = 3  # in a row, without a new line
-ROTATED_BYTES = 768 * 1024  # a rotation is inferred if at least so many are missing by the log's rate
-BUSY_LINES = 2000
+ROTATED_BYTES = 256 * 1024  # a rotation is inferred if so many are missing by the log's rate: a quarter of the smallest file
+EMPTY_SECONDS = (0.1, 0.3, 0.6)  # waits for a line of an empty log of a running container: it may just have been rotated
 YOUNG_SECONDS = 2.0  # a younger file does not show the log's rate
 _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
 _FIRST_LINE_BYTES = 64
+NO_PREVIOUS = "previous terminated container"  # in the kubelet's refusal
+_WORDS_OF_ROTATION = ("failed to try resolving symlinks", "failed to open log file")  # its file is renamed, then made again
 _WORDS_OF_KUBELETS = ("unable to retrieve container logs for ", "failed to ", "rpc error: ")
+_WORDS_OF_THE_GONE = (" is terminated", " is not available")  # the kubelet knows no container of the pod by this name
 _PART_BYTES = 8 * 1024  # runtimes write longer lines in parts
 
 
@@ -57,59 +61,66 @@ class LogSource:
         more = {"limitBytes": str(_FIRST_LINE_BYTES)} | ({"sinceTime": f"{since}Z"} if since else {})
         return _time_of(await self.glance(_FIRST_LINE_BYTES, **more)) or ""
 
+    async def last_time(self) -> str:
+        """Return the time of the last line; '' without lines. Raises SourceError."""
+        return _time_of(await self.glance(_TAIL_BYTES, tailLines="1")) or ""
+
+    async def last_two_times(self) -> tuple[str, str]:
+        """Return the times of the last line but one and of the last; '' without such a line. Raises SourceError."""
+        lines = (await self.glance(2 * _TAIL_BYTES, tailLines="2")).removesuffix(b"\n").split(b"\n")
+        times = ["", *(_time_of(line) or "" for line in lines)]
+        return times[-2], times[-1]
+
+
+class After(Enum):
+    """What is to be done after a read."""
+
+    AGAIN = "read again from the last seconds on: there were new lines, or some are missing"
+    ANEW = "read again from the beginning: a clock was set back, and lines older than the last seconds are missing"
+    WAIT = "look again later: the log has no line at all"
+    ASIDE = "find out whether the log was rotated, or the container restarted: the lines are not those that were read before"
+    END = "nothing: the log was read to its end, or to the end of the window"
+
 
 async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Awaitable[bool]]) -> None:
-    """Read a run within the window, again from its last line if it breaks off. Adds gaps to `log`.
+    """Read a run within the window, again from its last line until nothing new comes. Adds gaps to `log`.
 
-    If the connection between the node and the API server breaks, the answer ends like a complete one. So a second read checks
-    for more lines; if that breaks off too, the log's last line is compared. A read that does not continue the earlier one
-    shows another run or a rotated log: `restarted` tells which. The log of a container that restarted is left incomplete.
-
-    The function is long because each way in which a read can end decides on the next one.
+    `restarted`: whether the API shows another run in this run's place. Then the log is left incomplete.
     """
     if log.position.lines:
         await log.ask("read_again")
-    broken, since = 0, log.position.since or log.start[:SECOND_LENGTH]
+    broken, since = 0, _since(log)
+    waits = [] if log.run.finished_at else list(EMPTY_SECONDS)
     while True:
-        lines, fragment = log.position.lines, log.fragment
-        error: SourceError | None = None
+        before, error = (log.position.lines, log.fragment), None
         try:
-            async with source.kubernetes.stream(source.path, source.query(sinceTime=f"{since}Z")) as response:
-                await log.read(response.content.iter_chunked(BLOCK_BYTES))
-            await log.look_at_fragment(log.position.lines > lines)
-            if log.past_the_end:
-                break
-            if log.position.detached:
-                if await restarted():
-                    return
-                await _say_hole(log)
-                continue
-            if log.position.latest > log.stop:
-                break
-            news = (lines, fragment) != (log.position.lines, log.fragment)
-            busy = log.position.lines >= BUSY_LINES and not log.fragment
-            goes_on = await _goes_on(log, source) if busy or (not news and _may_be_cut(log)) else None
-            if busy and goes_on is False:
-                break
-            if goes_on and not news and not await _ends_with_a_part(log, source):
-                error = Unavailable("the stream ends before the log does")
+            after = await _read_once(log, source, since)
         except ParserFailed:
             raise
         except Unavailable as e:
-            error = e
-            await log.look_at_fragment(log.position.lines > lines)
+            after, error = After.AGAIN, e
+            await log.look_at_fragment(log.position.lines > before[0])
         except Rejected as e:
             if e.reason == GapReason.SAVE_FAILED:
                 raise
             log.say(*_explain(e, source.previous))
             log.complete = True
             return
-        news = (lines, fragment) != (log.position.lines, log.fragment)
-        broken = 0 if news else broken + 1
-        if not news and (error is None or broken >= MAX_BROKEN_READS):
+        if after is After.WAIT and not waits:
+            after = After.ASIDE if log.position.lines else After.END
+        if after is After.ASIDE:
+            if await restarted():
+                return
+            _say_hole(log)
+            after = After.AGAIN if log.position.detached else After.END
+            await log.ask("accept")
+        broken = 0 if before != (log.position.lines, log.fragment) else broken + (error is not None)
+        if after is After.END or broken >= MAX_BROKEN_READS:
             break
-        await log.ask("read_again")
-        since = log.position.since or since
+        if after is After.WAIT:
+            await asyncio.sleep(waits.pop(0))
+        await log.ask("read_anew" if after is After.ANEW else "read_again")
+        since = _since(log, anew=after is After.ANEW)
     await log.feed_fragment()
     if error is not None:
         last = log.position.last
@@ -119,14 +130,53 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
     log.complete = True
 
 
-async def _say_hole(log: RunLog) -> None:
+def _since(log: RunLog, *, anew: bool = False) -> str:
+    """Return the second from which a read starts."""
+    return (not anew and log.position.since) or log.since
+
+
+async def _read_once(log: RunLog, source: LogSource, since: str) -> After:
+    """Read from this second on, and return what is to be done next. Raises SourceError.
+
+    If the connection between the node and the API server breaks, the answer ends like a complete one. So the log's last line
+    is compared with the last one that was read.
+    """
+    before = (log.position.lines, log.fragment)
+    async with source.kubernetes.stream(source.path, source.query(sinceTime=f"{since}Z")) as response:
+        await log.read(response.content.iter_chunked(BLOCK_BYTES))
+    await log.look_at_fragment(log.position.lines > before[0])
+    position, news = log.position, before != (log.position.lines, log.fragment)
+    if log.past_the_end:
+        return After.END
+    if position.detached:
+        return After.ASIDE
+    if position.set_back:
+        return After.ANEW
+    if log.fragment and news:
+        return After.AGAIN  # perhaps it has its end by then
+    if position.words is not None and not position.words.startswith(_WORDS_OF_ROTATION):
+        return After.END
+    before_tail, tail = await source.last_two_times()
+    latest, behind = _time_of(log.fragment) or position.latest, position.latest > log.stop
+    if not tail:
+        return After.END if behind else After.AGAIN if news else After.WAIT
+    if tail == latest == before_tail and news:
+        return After.AGAIN  # the last of several lines of this moment may be missing
+    if tail == latest or (behind and tail > latest) or (tail < log.start and not position.lines):
+        return After.END
+    if tail < position.since and since > log.since:
+        return After.ANEW
+    if news:
+        return After.AGAIN
+    if tail < log.start or await _ends_with_a_part(log, source):
+        return After.END
+    raise Unavailable("the stream ends before the log does")
+
+
+def _say_hole(log: RunLog) -> None:
     position = log.position
-    log.say(
-        GapReason.LOG_ROTATED,
-        "the node rotated the log while it was read: what came between"
-        f" {position.latest} and {position.detached} may be missing",
-    )
-    await log.ask("accept")
+    what = f"between {position.latest} and {position.detached}" if position.detached else f"after {position.latest}"
+    log.say(GapReason.LOG_ROTATED, f"the node rotated the log while it was read: what came {what} may be missing")
 
 
 async def _look_at_words(log: RunLog, source: LogSource) -> None:
@@ -142,24 +192,6 @@ async def _look_at_words(log: RunLog, source: LogSource) -> None:
             raise
         except SourceError:
             return
-
-
-def _may_be_cut(log: RunLog) -> bool:
-    """Return whether a read without new lines may have been cut off: within a line, or before the lines that were read."""
-    position = log.position
-    return bool(log.fragment) or position.skip > 0 or (position.lines == 0 and position.words is None)
-
-
-async def _goes_on(log: RunLog, source: LogSource) -> bool | None:
-    """Return whether more lines of the window may follow, by the log's last line; None if it does not tell.
-
-    For a busy log this is cheaper than to read its last seconds again.
-    """
-    key = _time_of(await source.glance(_TAIL_BYTES, tailLines="1"))
-    if key is None:
-        return None
-    latest = _time_of(log.fragment) or log.position.latest
-    return key >= log.start and key > latest and latest <= log.stop
 
 
 async def _ends_with_a_part(log: RunLog, source: LogSource) -> bool:
@@ -183,27 +215,24 @@ def _time_of(line: bytes) -> str | None:
 async def check_rotation(log: RunLog, source: LogSource) -> None:
     """Add a gap if the node has rotated away the beginning of the window.
 
-    The API shows only the current file and no sign of rotation, so it is inferred: the container ran before the file's first
-    line, for longer than it takes to fill a file at the log's rate. If the file's first line lies behind the window, or the
-    file is too young to show a rate, the rate of the file's beginning is used. Kubernetes cuts the time of the start to whole
-    seconds, so up to a second without lines is none.
+    The API shows only the current file and no sign of rotation, so it is inferred: the file begins within the window, and the
+    container ran before its first line, for longer than it takes to fill a part of a file at the log's rate, which may have
+    been higher before. If the first line lies behind the window, or the file is too young to show a rate, the rate of the
+    file's beginning is used. Kubernetes cuts the time of the start to whole seconds, so up to a second without lines is none.
     """
-    started, position = log.run.started_at, log.position
-    begun, wanted = parse_nanoseconds((started or "").encode()), parse_nanoseconds(log.start.encode())
-    if begun is None or wanted is None or not position.first:
+    started, first = log.run.started_at, log.position.first
+    begun, begins = parse_nanoseconds((started or "").encode()), parse_nanoseconds(first.encode())
+    if begun is None or begins is None or first <= log.start or begins - begun < NANOSECONDS:
         return
-    read_from = parse_nanoseconds(position.first.encode())
-    if read_from is None or read_from - max(begun, wanted) < NANOSECONDS:
-        return  # no time for earlier lines
     try:
-        begins = parse_nanoseconds((await source.first_time()).encode())
-        if begins is None or begins <= max(begun, wanted):
+        earlier = await source.first_time()
+        if earlier and earlier < first:
             return
         rate = await _rate(log, source, begins)
     except SourceError:
         return
     if rate * (begins - begun - NANOSECONDS) / NANOSECONDS >= ROTATED_BYTES:
-        say_rotated(log, position.first, started or "")
+        say_rotated(log, first, started or "")
 
 
 async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
@@ -233,6 +262,8 @@ def say_rotated(log: RunLog, first: str, started: str) -> None:
 def _explain(error: Rejected, previous: bool) -> tuple[GapReason, str]:
     if "is waiting to start" in error.message:
         return GapReason.CONTAINER_NOT_STARTED, error.message
-    if previous and "previous terminated container" in error.message:
+    if any(words in error.message for words in _WORDS_OF_THE_GONE):
+        return GapReason.LOG_UNAVAILABLE, f"the node no longer has this container: {error.message}"
+    if previous and NO_PREVIOUS in error.message:
         return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"
     return error.reason, error.message

@@ -10,7 +10,7 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.logs.entry_writer import RunSettings
-from aletheia_operator.logs.framing import Form
+from aletheia_operator.logs.framing import SECOND_LENGTH, Form
 from aletheia_operator.logs.lines import Lines
 from aletheia_operator.logs.pool import PARSER_FAILURES, ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
@@ -75,6 +75,8 @@ class RunLog:
 
     def __post_init__(self) -> None:
         self.start = format_nanoseconds(to_nanoseconds(self.window.start))
+        self.since = format_nanoseconds(to_nanoseconds(self.window.start) - NANOSECONDS)[:SECOND_LENGTH]
+        """Second from which it is read. A line from before the window shows that its beginning was not rotated away."""
         end = to_nanoseconds(self.window.end)
         self.stop = format_nanoseconds(end + DISORDER_NANOSECONDS)
         self._end = format_nanoseconds(end + 999)  # the window has whole microseconds
@@ -86,6 +88,12 @@ class RunLog:
         self.missing, self.complete, self.size_bytes = [], False, 0
         self.fragment = self._rest = b""
         self.result = None
+
+    def give_up(self, reason: GapReason, message: str) -> None:
+        """Forget what was read, and add a gap in its place."""
+        self.begin_again()
+        self.say(reason, message)
+        self.complete = True
 
     @property
     def position(self) -> Position:
@@ -109,7 +117,7 @@ class RunLog:
             async for chunk in chunks:
                 if (block := lines.add(chunk)) is not None:
                     await self._feed(block)
-                    if self.past_the_end or self.position.detached:
+                    if self.past_the_end or self.position.detached or self.position.set_back:
                         return
         finally:
             rest = lines.rest()
@@ -144,7 +152,7 @@ class RunLog:
             await self._feed(rest)
             await self._drain()
 
-    async def ask(self, operation: Literal["read_again", "accept", "no_words"]) -> None:
+    async def ask(self, operation: Literal["read_again", "read_anew", "accept", "no_words"]) -> None:
         """Call the RunParser's method of this name, after all that was read."""
         with self._told():
             await (await self._open()).ask(operation)
