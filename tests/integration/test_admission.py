@@ -1,13 +1,12 @@
 """What the API server itself refuses, and how the resources explain themselves."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster.provider import Cluster
-from tests.cluster.rig import ROOT, RigError, run
+from tests.cluster.rig import RigError
 from tests.invalid_specs import (
     ALLOWED_UPDATES,
     FORBIDDEN_UPDATES,
@@ -20,7 +19,7 @@ from tests.invalid_specs import (
     InvalidSpec,
     ValidSpec,
 )
-from tests.support.operator import Kubectl, until
+from tests.support.operator import Kubectl
 
 pytestmark = pytest.mark.cluster
 
@@ -107,65 +106,6 @@ def test_every_way_of_applying_takes_what_another_applied(unwatched: Kubectl, wa
         assert {name: spec[name] for name in EMPTY} == EMPTY
     finally:
         unwatched("delete", "investigation", "applied")
-
-
-@pytest.fixture(scope="module")
-def policies(prepared: Cluster, unwatched: Kubectl) -> Iterator[None]:
-    """The chart's admission policies, and two people: alice writes Investigations, carol may also release holds."""
-    templates = ("templates/admissionpolicy.yaml", "templates/rbac-users.yaml")
-    chart = ROOT / "charts" / "aletheia-operator"
-    shown = [f"--show-only={template}" for template in templates]
-    names = "namespaces={default},nameOverride=it-policies"
-    rendered = run([prepared.helm, "template", "it", chart, "--namespace=it-policies", f"--set={names}", *shown])
-    prepared.run_kubectl("apply", "-f", "-", stdin=rendered)
-    for person, role in (("alice", "investigator"), ("carol", "custodian")):
-        unwatched("create", "rolebinding", person, f"--clusterrole=it-it-policies-{role}.it-policies", f"--user={person}")
-    named = resource("Investigation", {"targets": [{"pod": "web-0"}], "serviceAccountName": "any"}, "standing")
-    until(lambda: refusal(unwatched, "create", DRY, "-f", "-", "--as=alice", stdin=named), 30, "the policies stand")
-    yield
-    for person in ("alice", "carol"):
-        unwatched("delete", "rolebinding", person)
-    prepared.run_kubectl("delete", "-f", "-", stdin=rendered)
-
-
-def refusal(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
-    """What is refused, in the API server's words; empty if it is taken."""
-    try:
-        kubectl(*arguments, stdin=stdin)
-    except RigError as e:
-        return str(e)
-    return ""
-
-
-@pytest.mark.usefixtures("policies")
-def test_who_may_name_a_service_account(unwatched: Kubectl) -> None:
-    """Whoever may impersonate it; others are told what would allow it."""
-    named = resource("Investigation", {"targets": [{"pod": "web-0"}], "serviceAccountName": "any"}, "named")
-    assert "may not impersonate ServiceAccount any" in refusal(unwatched, "create", DRY, "-f", "-", "--as=alice", stdin=named)
-    assert refusal(unwatched, "create", DRY, "-f", "-", stdin=named) == ""
-
-
-@pytest.mark.usefixtures("policies")
-def test_lifting_a_legal_hold_needs_a_right_of_its_own(unwatched: Kubectl) -> None:
-    """So does deleting under it, by name and by the collection; everything else about the resource is free."""
-    hold, alice = "aletheia.dev/legal-hold", "--as=alice"
-    unwatched("apply", "-f", "-", alice, stdin=resource("Investigation", {"targets": [{"pod": "web-0"}]}, "evidence"))
-    for taken in (
-        ("annotate", "investigation", "evidence", f"{hold}=case-1"),
-        ("annotate", "--overwrite", "investigation", "evidence", f"{hold}=case-2"),
-        ("label", "investigation", "evidence", "team=sre"),
-        ("patch", "investigation", "evidence", "--type=merge", '-p={"spec": {"retention": {"keep": true}}}'),
-    ):
-        assert refusal(unwatched, *taken, alice) == ""
-    for refused in (
-        ("annotate", "investigation", "evidence", f"{hold}-"),
-        ("annotate", "--overwrite", "investigation", "evidence", f"{hold}=false"),
-        ("delete", "investigation", "evidence"),
-        ("delete", "investigations", "--all"),
-    ):
-        assert "releasehold" in refusal(unwatched, *refused, alice), refused
-    assert refusal(unwatched, "annotate", "investigation", "evidence", f"{hold}-", "--as=carol") == ""
-    assert refusal(unwatched, "delete", "investigation", "evidence", alice) == ""
 
 
 @pytest.mark.parametrize("path", ["inv", "inv.spec", "inv.spec.targets", "inv.spec.metrics", "inv.status", "ds.spec"])

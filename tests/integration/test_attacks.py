@@ -255,6 +255,7 @@ def test_held_evidence_needs_a_right_of_its_own(attacked: Attacked) -> None:
         stdin = json.dumps(lifted) if "-f" in attack else None
         assert "releasehold" in attacked.refusal("bob", *attack, stdin=stdin), attack
     assert attacked.refusal("bob", "label", "investigation", "held", "team=x") == ""
+    assert attacked.refusal("bob", "annotate", "--overwrite", "investigation", "held", f"{HOLD}=case-2") == ""
     assert attacked.refusal("carol", "annotate", "investigation", "held", f"{HOLD}-") == ""
     assert attacked.refusal("bob", "delete", "investigation", "held") == ""
 
