@@ -32,6 +32,8 @@ source_paths = ["src"]
 only_mutate = {modules}
 track_dependencies = false
 """
+WORDS = ("help", "metavar", "thread_name_prefix")
+"""Arguments that only people read."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 MAKE = (
     "from mutmut.__main__ import copy_src_dir, create_mutants, setup_source_paths;"
@@ -100,10 +102,19 @@ def difference(folder: Path, mutant: str) -> str:
 
 
 class _Essence(ast.NodeTransformer):
-    """Leaves out what strings say, what options' help is, and what is said to the log."""
+    """Leaves out what is only words, and arguments that say what holds without them.
+
+    Words: what strings say, an option's help, a thread's name, and what is said to the log. The same without them: a false
+    `strict` of zip, and the byte order "big" of to_bytes.
+    """
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in ("help", "metavar")]
+        node.keywords = [one for one in node.keywords if one.arg not in WORDS]
+        match node:
+            case ast.Call(ast.Name("zip"), _, [ast.keyword("strict", ast.Constant(strict))]) if not strict:
+                node.keywords = []
+            case ast.Call(ast.Attribute(_, "to_bytes"), [size, ast.Constant("big")], _):
+                node.args = [size]
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
