@@ -65,6 +65,16 @@ def test_a_line_of_any_form_may_head_a_stack_trace(head: str) -> None:
     assert [entry.get("level") for entry in entries] == ["ERROR", None, "INFO", None]
 
 
+@pytest.mark.parametrize("level", ["ERROR", "INFO"])
+@pytest.mark.parametrize("form", ["api", "file"])
+def test_a_line_of_a_known_shape_heads_its_stack_trace(level: str, form: Form) -> None:
+    """The latest before it, however many alike came before; lines of the trace are as serious as their head."""
+    stream = "stdout F " if form == "file" else ""
+    lines = [at(number, f"{stream}{level} app: line {number}") for number in range(1, 40)]
+    entries = entries_of(*lines, at(40, f"{stream}\tat a.B.run(B.java:7)"), at(41, f"{stream}Caused by: x"), form=form)
+    assert [entry.get("head", "")[17:19] for entry in entries] == [""] * 39 + ["39", "39"]
+
+
 @pytest.mark.parametrize(
     ("second", "known"),
     [

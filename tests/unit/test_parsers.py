@@ -121,6 +121,8 @@ async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path:
         (await other.end()).spool.close()  # answered behind the first
     run.close()
     run.close()
+    last = await parsers.open(make_order(tmp_path))
+    (await last.end()).spool.close()  # answered behind all others
 
 
 async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Parsers, tmp_path: Path) -> None:
