@@ -67,8 +67,13 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         _coded,
     ),
     ("query-signature", r"(?i)[?&](?:sig|signature)=(?P<secret>[^&\s\"'#<>\\]{3,})", _any),
-    ("scheme", r"(?i)\b(?:bearer|basic|digest|negotiate|ntlm|token|apikey|splunk|geniekey)(?:\s+|%20"
-               r"|\+)(?P<secret>[\w.~+/=-]{8,})", _coded),
+    (
+        "scheme",
+        r"(?i)\b(?:bearer|basic|digest|negotiate|ntlm|apikey|splunk|geniekey)(?:\s+|%20"
+        r"|\+)(?P<secret>[\w.~+/-]{8,}={0,2})(?:[^\w=]|$)",
+        _coded,
+    ),
+    ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", _coded),
     ("signature", r"(?i)\bSignature=(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", _any),
     ("flag", r"", _any),  # find_flags
     (
@@ -86,7 +91,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
         rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty|snmpwalk|snmpget"
         rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
-        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|lftp|mount\S*|hydra|curl)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-b \S+|-pw"
+        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-pw"
         rf"|/p:){_ARG}?{_WORD}",
         _prosaic,
     ),
@@ -97,12 +102,17 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                        r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
                        r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl)""",
      _any),
-    ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>\S+)", _prosaic),
-    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>\S+)\s*$", _prosaic),
+    ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", _prosaic),
+    ("announced", r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|token|key|secret"
+                  r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", _prosaic),
+    ("user-line", r"(?i)\b(?:user|username)\s+\S+\s+(?:[\w-]+-)?(?:password"
+                  r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", _prosaic),
+    ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", _any),
+    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>[^\s(]\S*)\s*$", _prosaic),
     ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$", _password),
     ("sql-password", r"""(?i)\b(?:identified\s+(?:\w+\s+){0,3}(?:by|as)(?:\s+password)?|(?:encrypted\s+)?password"""
-        r"""|passwd|with\s+password\s*=?|old_password|password\(|sha2\(|md5\(|crypt\()\s*\(?\s*\\*
-        '(?P<secret>[^'\s]+)\\*'""", _password),
+        r"""|passwd|with\s+password\s*=?|old_password|password\(|sha2\(|md5\(|crypt\()\s*\(?\s*\\*"""
+        r"""'(?P<secret>[^'\s]+)\\*'""", _password),
     ("sql-secret", r"""(?i)\b(?:secret|access_key|aws_secret_key|key_id|token|api_key"""
                    r"""|credentials)\s+\\*'(?P<secret>[^'\s]{8,})'""", _coded),
     ("sql-identified", r"""(?i)\bidentified\s+by\s+\\*"(?P<secret>[^"\\\s]+)\\*\"""", _any),
@@ -171,11 +181,13 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
             yield span(match, "secret")
 
 
-_JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.CODE, Kind.HASH, Kind.OBJECT})
+_JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})
 
 FLAG = (
-    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?|creds|requirepass|masterauth|key"""
-    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
+    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
+    r"""|creds|requirepass|masterauth|key"""
+    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+"""
+    r"""|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
+from typing import Any
 
 from aletheia_operator.redact import contexts, forms, multiline, named, personal
 from aletheia_operator.redact.custom import Rule
@@ -63,15 +64,18 @@ class Engine:
 
     def find(self, line: bytes) -> list[Finding]:
         """Return the secrets of a line, in order; none overlaps another."""
+        if b"[redacted" in line:
+            line = self._own.sub(_masked, line)
         found = []
         for number in self._set.matching(line):
             rule = self._rules[number]
             found += [Finding(start, end, rule.name, rule.label) for start, end in rule.find(line) if start < end]
-        if not found:
-            return found
-        own = [match.span() for match in self._own.finditer(line)] if b"[redacted" in line else []
-        found = [one for one in found if not any(start <= one.start and one.end <= end for start, end in own)]
         return _merged(found)
+
+
+def _masked(token: Any) -> bytes:
+    """Return what earlier redaction left as a mask of the same length: no rule looks into it."""
+    return b"*" * len(token.group())
 
 
 def _merged(found: list[Finding]) -> list[Finding]:

@@ -147,8 +147,19 @@ BOUND = (
 
 def patterns() -> list[tuple[str, str]]:
     """Return (name, pattern) of every form; the group `secret` is what may not be kept."""
-    distinct = [(name, pattern if "?P<secret>" in pattern else f"(?P<secret>{pattern})") for name, pattern in DISTINCT]
-    return [*distinct, *((name, f"{_BOUND}(?P<secret>{pattern})") for name, pattern in BOUND)]
+    rows = []
+    for name, pattern in DISTINCT:
+        if "?P<secret>" in pattern:
+            rows.append((name, pattern))
+        elif r"\b" not in pattern:
+            rows.append((name, f"(?P<secret>{pattern})"))
+        else:  # alternatives that begin at the bound of a word: RE2 takes the end of a colour's code for a part of it
+            rows.append((name, f"(?:{_BOUND}|\\b)(?P<secret>{_unbound(pattern)})"))
+    return [*rows, *((name, f"{_BOUND}(?P<secret>{pattern})") for name, pattern in BOUND)]
+
+
+def _unbound(pattern: str) -> str:
+    return pattern.removeprefix(r"\b").replace(r"|\b", "|").replace(r"(?:\b", "(?:")
 
 
 def is_real(secret: bytes) -> bool:

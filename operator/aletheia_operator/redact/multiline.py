@@ -1,30 +1,90 @@
-"""Secrets of more than one line: private keys, values on the next line, the data of Kubernetes Secrets.
+"""Secrets of more than one line: private keys, values on the line after their name, the data of Kubernetes Secrets.
 
-What must be known of earlier lines is a `State`: small, and serialisable, so that a read can be taken up again.
+What must be known of earlier lines is a `State`: small, of numbers and texts, so that a read can be taken up again.
 """
 
+from base64 import b64decode
+from binascii import Error as NoBase64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aletheia_operator.redact.named import NAME
+from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
+
+Span = tuple[int, int]
 
 BEGIN = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"
 END = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 PEM = f"{BEGIN}|{END}"
-STARTS = [PEM]
-MAX_LINES = 400  # of a private key
+MAX_KEY_LINES = 400
 MAX_OTHERS = 8  # lines of others between those of a key
+MAX_BLOCK_LINES = 200  # of one value, or of one Secret's data
+MAX_BLANKS = 2  # lines before a value
+
+_PREFIX = (
+    r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?"
+    r"|\[[\w./-]{1,100}\]\s)?(?P<indent>\s*)(?P<item>-\s+)?"
+)
+_SPLIT_NAME = rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)\s*(?P<block>[|>][-+]?\d?)?\s*$"""
+_ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
+_DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
+_KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
+_VALUE = r"""^["']?value["']?\s*[:=]\s*["']?(?P<value>[^"'\r\n]*[^"'\r\n,\s])["']?,?\s*$"""
+_SCALAR = (
+    r"""^(?:string\(\d+\)\s*)?["'`](?P<value>[^"'`]+)["'`]?,?\s*$|^(?P<bare>[^\s"'`{}\[\]:#-][^:{}\[\]]*?)\s*$"""
+    r"""|^(?P<word>\S+)\s*$"""
+)
+_MEMBER = r"""^["']?[\w.-]{1,253}["']?\s*:\s*(?:["'](?P<quoted>[^"']*)["'],?|(?P<plain>\S.*?))?\s*$"""
+_BODY = (
+    r"(?P<secret>[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Key-Format|Encryption|Public-Lines|Private-Lines"
+    r"|Private-MAC)\s*:.*)\s*$"
+)
+STARTS = [
+    PEM,
+    _SPLIT_NAME,
+    _ENTRY.replace(r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw)[\w./-]*"),
+    _DATA,
+    _KIND,
+]
+"""Patterns of lines after which others must be looked at."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What of earlier lines matters for the next. in_key: lines of a private key read so far, 0 if in none."""
+    """What of earlier lines matters for the next ones."""
 
-    in_key: int = 0
+    key_lines: int = 0
+    """Lines of a private key so far; 0 outside of one."""
+    prefix: str = ""
+    """What stood before the beginning of the key in its line, digits as 0."""
     others: int = 0
+    """Lines since the last one of the key."""
+    awaited: str = ""
+    """Kind of the value that the next line holds: a value of `Kind`, or empty."""
+    how: str = ""
+    """`entry`: in a member `value`; `block`: in all lines that are indented further; `next`: alone in the next line."""
+    data: str = ""
+    """In the data of a `Secret`, or of an object of `unknown` kind; or empty."""
+    indent: int = 0
+    """Of the name, or of `data`."""
+    lines: int = 0
+    """Lines of the value or the data so far."""
+    kind: str = ""
+    """The last kind of an object that was named."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every next line must be looked at."""
+        return bool(self.key_lines or self.awaited or self.data)
+
+    def closed(self) -> "State":
+        """Return the state outside of any secret."""
+        return State(kind=self.kind)
 
 
-def find_pem(line: bytes) -> Iterator[tuple[int, int]]:
+def find_pem(line: bytes) -> Iterator[Span]:
     """Yield private keys, as far as they are in this line."""
     at = 0
     while (begin := compiled(BEGIN).search(line, at)) is not None:
@@ -37,23 +97,125 @@ def find_pem(line: bytes) -> Iterator[tuple[int, int]]:
         yield at + (before.start() if before else end.start()), end.end()
 
 
-_BODY = (
-    r"(?P<secret>[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Key-Format|Encryption|Public-Lines"
-    r"|Private-Lines|Private-MAC)\s*:.*)\s*$"
-)
-
-
-def opened(line: bytes) -> bool:
-    """Return whether a private key begins in a line and does not end there."""
+def after(state: State, line: bytes) -> State:
+    """Return the state after a line that no state is open in."""
     begins = list(compiled(BEGIN).finditer(line))
-    return bool(begins) and compiled(END).search(line, begins[-1].end()) is None
+    if begins and compiled(END).search(line, begins[-1].end()) is None:
+        return replace(state.closed(), key_lines=1, prefix=_shape(line[: begins[-1].start()]))
+    if kind := compiled(_KIND).search(line):
+        return State(kind=kind.group(b"what").decode())
+    indent = _indent(line)
+    if data := compiled(_DATA).search(line):
+        certain = data.group(b"data") == b"stringData" or state.kind == "Secret"
+        return replace(state.closed(), data="Secret" if certain else "unknown", indent=indent)
+    if (entry := compiled(_ENTRY).search(line)) and (meant := kind_of(entry.group(b"entry").decode())):
+        return replace(state.closed(), awaited=meant.value, how="entry", indent=indent)
+    if (name := compiled(_SPLIT_NAME).search(line)) and (meant := kind_of(name.group(b"name").decode("utf-8", "replace"))):
+        return replace(state.closed(), awaited=meant.value, how="block" if name.group(b"block") else "next", indent=indent)
+    return state
 
 
-def body_of_key(line: bytes) -> tuple[int, int] | None:
-    """Return where a line of a private key's body has its text; None if the line is another one."""
+def inside(state: State, line: bytes) -> tuple[Span | None, State]:
+    """Return what of a line belongs to the secret that the state is in, if anything, and the state after the line."""
+    if state.key_lines:
+        return _in_key(state, line)
+    offset = _offset(line)
+    text = line[offset:].rstrip(b"\r\n")
+    if not text.strip():
+        return None, replace(state, lines=state.lines + 1) if state.lines < MAX_BLANKS or not state.awaited else state.closed()
+    if state.lines >= MAX_BLOCK_LINES:
+        return None, state.closed()
+    if state.data:
+        return _in_data(state, offset, text, _indent(line))
+    kind = Kind(state.awaited)
+    if state.how == "block":
+        if _indent(line) <= state.indent:
+            return None, state.closed()
+        return None if is_placeholder(text.rstrip()) else (offset, offset + len(text.rstrip())), replace(
+            state, lines=state.lines + 1
+        )
+    found = compiled(_VALUE if state.how == "entry" else _SCALAR).search(text)
+    if found is None:
+        return None, state.closed()
+    group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
+    value, (start, end) = found.group(group.encode()), span(found, group)
+    bare = group in ("bare", "word")
+    if not is_secret(kind, value, False) or (bare and _indent(line) <= state.indent and (b" " in value or not is_coded(value))):
+        return None, state.closed()
+    return (offset + start, offset + end), state.closed()
+
+
+def _in_key(state: State, line: bytes) -> tuple[Span | None, State]:
+    if compiled(PEM).search(line) is not None:
+        return None, state.closed()
+    found = body_of_key(line, state.prefix)
+    if found is None:
+        lost = state.others >= MAX_OTHERS
+        return None, state.closed() if lost else replace(state, others=state.others + 1)
+    return found, replace(state, key_lines=state.key_lines + 1, others=0) if state.key_lines < MAX_KEY_LINES else state.closed()
+
+
+def body_of_key(line: bytes, prefix: str | None = None) -> Span | None:
+    """Return where a line of a private key's body has its text; None if the line is another one.
+
+    prefix: what stood before the key's beginning, as `State.prefix`; None if that is not known.
+    """
     found = compiled(rf"(?:^|[\s|:>\]]){_BODY}").search(line)
     if found is None:
         return None
     start, end = span(found, "secret")
-    alone = end - start >= 40 or not compiled(r"[A-Za-z]{3,}\s*$").search(line[:start]) or b":" in line[start:end]
+    alone = (
+        end - start >= 40
+        or b":" in line[start:end]
+        or (not line[:start].strip() if prefix is None else _shape(line[:start]) == prefix)
+    )
     return (start, end) if alone else None
+
+
+def _in_data(state: State, offset: int, text: bytes, indent: int) -> tuple[Span | None, State]:
+    going = replace(state, lines=state.lines + 1)
+    if indent <= state.indent or text.strip() in (b"}", b"},"):
+        return None, state.closed()
+    member = compiled(_MEMBER).search(text)
+    if member is None:
+        whole = state.data == "Secret" and not is_placeholder(text.rstrip())
+        return ((offset, offset + len(text.rstrip())) if whole else None), going
+    group = "quoted" if member.group(b"quoted") is not None else "plain"
+    value = member.group(group.encode())
+    if (
+        not value
+        or is_placeholder(value)
+        or compiled(r"^[|>][-+]?\d?$").search(value)
+        or not (state.data == "Secret" or _is_encoded(value))
+    ):
+        return None, going
+    start, end = span(member, group)
+    return (offset + start, offset + end), going
+
+
+def _is_encoded(value: bytes) -> bool:
+    """Return whether a value looks like base64 of a text, or of much."""
+    if len(value) % 4:
+        return False
+    try:
+        decoded = b64decode(value, validate=True)
+        return decoded.decode().isprintable() or len(value) >= 24
+    except UnicodeDecodeError:
+        return value.endswith(b"=") or len(value) >= 24
+    except NoBase64:
+        return False
+
+
+def _offset(line: bytes) -> int:
+    found = compiled(_PREFIX).search(line)
+    return int(found.end()) if found else 0
+
+
+def _indent(line: bytes) -> int:
+    """Return how far a line is indented behind a time or a container's name; a list's mark counts as blanks."""
+    found = compiled(_PREFIX).search(line)
+    return len(found.group(b"indent")) + len(found.group(b"item") or b"") if found else 0
+
+
+def _shape(prefix: bytes) -> str:
+    return str(compiled(r"\d").sub(b"0", prefix[-200:]).decode("latin-1"))

@@ -33,12 +33,13 @@ _ENDS = (
 )
 NAME = rf"(?i)(?P<name>(?:\w|[-.$/@]|%5[bB])*(?:{_LONG}|{_SHORT})(?:[-_. ]?(?:{_ENDS})){{0,2}}\d{{0,3}})"
 _CLOSE = r"""(?:\\*["'`]|%22|%27|&quot;|&#34;|&#39;)?\]?(?:\s*\([^()]{1,30}\))?"""
-_JOIN = r"(?:\s*(?:=>|->|:=|\?=|\+=|=|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*)"
+_COLOUR = r"(?:\x1b\[[0-9;]{0,12}m)*"
+_JOIN = rf"(?:\s*{_COLOUR}\s*(?:=>|->|:=|\?=|\+=|=|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*{_COLOUR})"
 CANDIDATE = rf"""{NAME}(?P<close>{_CLOSE})(?:(?P<join>{_JOIN})|(?P<spaced>\s*[,\s]\s*(?:<<)?\\*["'`]|\s+is\s+))"""
 _WRAPPED = (
     r"""(?s)\s*(?:(?:\(\*?[\w.\[\]]{1,30}\)\s*(?:\((?:len|cap)=\d+[^()]{0,20}\)\s*)?|(?:string|str|String"""
     r"""|text)\(\d*\)?\s*(?:[=:]\s*)?|Some\(|Just\(|Optional\[|SecretStr\("""
-    r"""|Secret\(|stringData|&|!!?[a-z]+\s+|[bruf]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
+    r"""|Secret\(|stringData|&|!!?[a-z]+\s+|[brufN]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
     r"""|\(?\*?string\)?\(0x[0-9a-f]+\)\s*)\s*)?"""
 )
 _QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\u0022|“"""
@@ -49,6 +50,7 @@ class _Name:
     """A secret name in a line, and what joins it to the value that begins at `value_at`."""
 
     line: bytes
+    last: bytes  # behind its last dot
     start: int
     value_at: int
     kind: Kind
@@ -73,7 +75,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         kind = _kind(name)
         if kind is None:
             continue
-        found = _Name(line, start, end, kind, bool(close), join or b"", spaced)
+        found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
         if found.before == b":" and join == b":" and not close:
             continue  # a part of an ARN or of a key with colons
         for begin, stop in _values(found):
@@ -102,7 +104,7 @@ def _values(name: _Name) -> Iterator[Span]:
     first = line[start : start + 1]
     if first in (b"[", b"(") and not line.startswith(b"[redacted", start):
         yield from _listed_values(name, start)
-    elif first not in (b"", b"{", b"\n", b"\r"):
+    elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
         yield from _bare_value(name, start)
 
 
@@ -117,9 +119,17 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return
     end = quoted_end(line, start, opener.group())
     value = line[start:end]
+    if b"," in spaced and name.closed and not _is_tuple(line, name.start, end):
+        return  # words of a list
     wanted = kind is Kind.PASSWORD or (kind is Kind.SECRET and (b"," in spaced or is_coded(value)))
     if wanted and value and b" " not in value and is_secret(kind, value, False):
         yield start, end
+
+
+def _is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
+    """Return whether a quoted name and a quoted value stand alone in brackets: `('password', 'hunter2')`."""
+    before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(line[max(name_at - 8, 0) : name_at])
+    return before is not None and compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is not None
 
 
 def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
@@ -148,6 +158,8 @@ def _listed_values(name: _Name, start: int) -> Iterator[Span]:
     if kind in HEADERS:
         yield from judged(line, at, end, kind, False)
         return
+    if b"{" in line[at:end] or b"=" in line[at:end].rstrip(b"="):
+        return  # of structures, which have names of their own
     for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
         yield from judged(line, word.start(), word.end(), kind, False)
 
@@ -161,6 +173,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
     end = unquoted_end(line, start)
+    if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
+        return  # `this.password = password;`
     if prose and is_first(line, name.start):
         whole = start + len(compiled(r"\s+#\s.*$").sub(b"", line[start:].rstrip()))  # without YAML's comment
         prose = end < whole

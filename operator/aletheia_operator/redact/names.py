@@ -15,6 +15,7 @@ class Kind(Enum):
 
     PASSWORD = "password"  # noqa: S105  # any text is one
     SECRET = "secret"  # noqa: S105  # a token or key: any text that is not a word about one
+    PASS = "pass"  # noqa: S105  # a password, or how many tests did pass
     WEAK = "weak"  # only a value that looks like a secret is one
     CODE = "code"  # a few digits
     HASH = "hash"  # the hash of a password
@@ -36,7 +37,8 @@ _KEYS = words(
     query read recovery registration restricted root rsa sandbox sas sealing secret secure security sdk sealed sendgrid
     server service session shared sign signature signing skip snowflake ssh ssl storage stripe subscription superuser
     symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa write x509 anthropic
-    datadog dd mailgun twilio algolia maps mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm
+    datadog dd fastly cf consul nomad linode vultr hetzner azure aws gcp
+    mailgun twilio algolia maps mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm
     apns sonar bugsnag cohere mistral groq deepseek gemini telegram
     """
 )
@@ -114,6 +116,8 @@ def kind_of(name: str) -> Kind | None:
         return None
     if last.endswith(_PASSWORDS) or compiled(_JOINED).search(last.encode()):
         return Kind.PASSWORD
+    if last == "pass" and len(parts) == 1:
+        return Kind.PASS
     if last in _WORDS:
         return _WORDS[last]
     return _kind_of_secret(parts, last, before)

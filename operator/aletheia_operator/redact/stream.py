@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aletheia_operator.redact.multiline import END, MAX_LINES, MAX_OTHERS, State, body_of_key, opened
+from aletheia_operator.redact.multiline import END, State, after, body_of_key, inside
 from aletheia_operator.redact.patterns import compiled
 
 if TYPE_CHECKING:
     from aletheia_operator.redact.redactor import Redactor
 
 MAX_LOOK_BACK = 100  # lines before the end of a key without a beginning
+KEY = "private-key"
 
 
 class Lines:
@@ -26,7 +27,7 @@ class Lines:
         parts: list[bytes] = []
         at, size = 0, len(block)
         while at < size:
-            if not self.state.in_key:
+            if not self.state.is_open:
                 hit = self._redactor.next_line(block, at)
                 if hit < 0:
                     break
@@ -36,7 +37,8 @@ class Lines:
                     at = begin
             newline = block.find(b"\n", at)
             end = newline if newline >= 0 else size
-            parts += [self._line(block[at:end], parts), block[end : end + 1]]
+            parts.append(self._line(block[at:end], parts))
+            parts.append(block[end : end + 1])
             at = end + 1
         if not parts:
             return block
@@ -52,31 +54,25 @@ class Lines:
         return lines if redacted is block else redacted.split(b"\n")
 
     def _line(self, line: bytes, before: list[bytes]) -> bytes:
-        redactor, state = self._redactor, self.state
-        if not state.in_key:
-            if opened(line):
-                self.state = State(in_key=1)
-            elif b"-----END " in line and compiled(END).search(line) is not None and b"-----BEGIN " not in line:
-                self._look_back(before)
-            return redactor.line(line)
-        if compiled(END).search(line) is not None:
-            self.state = State()
-            return redactor.line(line)
-        found = body_of_key(line)
-        if found is None or state.in_key > MAX_LINES:
-            lost = state.others >= MAX_OTHERS or state.in_key > MAX_LINES
-            self.state = State() if lost else State(state.in_key, state.others + 1)
-            return redactor.line(line)
-        self.state = State(state.in_key + 1, 0)
-        return redactor.replace(line, *found, "private-key", "private-key")
+        redactor = self._redactor
+        if self.state.is_open:
+            in_key = self.state.key_lines
+            found, self.state = inside(self.state, line)
+            if found is not None:
+                return redactor.line(redactor.replace(line, *found, *((KEY, KEY) if in_key else ("multiline",))))
+            if self.state.is_open:
+                return redactor.line(line)
+        elif b"-----END " in line and b"-----BEGIN " not in line and compiled(END).search(line) is not None:
+            self._look_back(before)
+        self.state = after(self.state, line)
+        return redactor.line(line)
 
     def _look_back(self, before: list[bytes]) -> None:
         """Redact the lines of a key before its end: a read may begin in the midst of one."""
-        text = b"".join(before)
-        lines = text.split(b"\n")
+        lines = b"".join(before).split(b"\n")
         for number in range(len(lines) - 2, max(len(lines) - 2 - MAX_LOOK_BACK, -1), -1):
             found = body_of_key(lines[number])
             if found is None:
                 break
-            lines[number] = self._redactor.replace(lines[number], *found, "private-key", "private-key")
+            lines[number] = self._redactor.replace(lines[number], *found, KEY, KEY)
         before[:] = [b"\n".join(lines)]

@@ -57,7 +57,8 @@ _REFERENCE = (
     r"(?:/[^\s]*)?|(?:/[\w.-]+)+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|env|token|secret|pwd|passwd)"
     r"|[\w./-]+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|kdbx))$"
 )
-_OBJECT_NAME = r"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/)?[a-z]+(?:[-.](?:[a-z]+|\d{1,3}|v\d|[a-z0-9]{5}|[a-z0-9]{10}))*$"
+_NAME_PART = r"(?:[a-z]+|\d{1,3}|v\d|[a-z0-9]{5}|[a-z0-9]{10})"
+_OBJECT_NAME = rf"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/[a-z]+(?:[-.]{_NAME_PART})*|[a-z]+(?:[-.]{_NAME_PART})+|regcred)$"
 _CODED = (
     r"^(?:[A-Za-z._~/-]*[0-9+=][\w.~+/=-]{6,}|[\w.~+/-]{6,}[0-9+=][\w.~+/=-]*|[A-Za-z]{20,}|\S*[!#$%^*?&@]\S*\d\S*"
     r"|\S*\d\S*[!#$%^*?&@]\S*)$"
@@ -94,6 +95,8 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     match kind:
         case Kind.PASSWORD:
             return small.partition(b" ")[0].rstrip(b",:;") not in _WORDS or not prose
+        case Kind.PASS:
+            return not (value.isdigit() and len(value) < 6) and is_secret(Kind.PASSWORD, value, prose)
         case Kind.CODE:
             return value.isdigit() and 3 <= len(value) <= 8
         case Kind.HASH:
@@ -108,7 +111,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     return not prose or is_coded(value) or (compiled(_DIGITS_AND_LETTERS).search(value) is not None and b" " not in value)
 
 
-_UNQUOTED = r"""[^\s"`<>|]+"""
+_UNQUOTED = r"""[^\s"`<>|\x1b]+"""
 _STOPS = r"""[&;,)}\]'\\]"""
 
 
