@@ -6,6 +6,7 @@ import sys
 
 from aletheia_operator.cli.keys import Refused
 from aletheia_operator.cli.output import say
+from aletheia_operator.cli.redact import add_redact
 from aletheia_operator.cli.sessions import add_commands
 from aletheia_operator.session.age import AgeError
 from aletheia_operator.session.lock import SessionBusy
@@ -38,11 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aletheia", description="Reads and moves the sessions that Investigations became.")
+    parser = argparse.ArgumentParser(
+        prog="aletheia", description="Reads and moves the sessions that Investigations became, and takes secrets out of logs."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     nouns = parser.add_subparsers(dest="noun", required=True, metavar="NOUN")
     session = nouns.add_parser("session", help="sessions on the volume or in a folder")
     add_commands(session.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    add_redact(nouns)
     return parser
 
 

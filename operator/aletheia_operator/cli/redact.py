@@ -1,0 +1,65 @@
+"""`aletheia redact`: takes secrets out of a stream of lines, as a capture does: `kubectl logs web-0 | aletheia redact`."""
+
+import argparse
+import secrets
+import sys
+from collections import Counter
+from typing import Any, BinaryIO
+
+from aletheia_operator.cli.output import say
+from aletheia_operator.redact import Level, Redactor
+
+CHUNK_BYTES = 128 * 1024
+MAX_LINE_BYTES = 4 * 1024 * 1024
+TOO_LONG = b"[redacted:too-long]"
+
+
+def add_redact(nouns: Any) -> None:
+    """Add the command."""
+    about = "take secrets out of standard input, line for line; a summary goes to standard error"
+    parser: argparse.ArgumentParser = nouns.add_parser("redact", help=about, description=about)
+    levels = [str(level) for level in Level]
+    parser.add_argument(
+        "--level", choices=levels, default=str(Level.SECRETS), help="strict: also e-mail and IP addresses, phones"
+    )
+    parser.set_defaults(run=_run, command="redact")
+
+
+def _run(options: argparse.Namespace) -> int:
+    redactor = Redactor(secrets.token_bytes(32), Level(options.level))
+    cut = redact_stream(redactor, sys.stdin.buffer, sys.stdout.buffer)
+    say(summary(redactor.counts))
+    if cut:
+        say(f"{cut} lines were longer than {MAX_LINE_BYTES // 2**20} MiB: what was behind that is {TOO_LONG.decode()}")
+    return 0
+
+
+def summary(counts: Counter[str]) -> str:
+    """Say how many secrets were redacted, and by which rules, the most frequent first."""
+    if not counts:
+        return "nothing redacted"
+    rules = ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
+    return f"{counts.total()} secrets redacted: {rules}. Redaction is best effort"
+
+
+def redact_stream(redactor: Redactor, source: Any, target: BinaryIO) -> int:
+    """Redact lines as they come. Returns how many were cut because they are longer than MAX_LINE_BYTES."""
+    lines = redactor.lines()
+    rest, cut, dropping = b"", 0, False
+    while chunk := source.read1(CHUNK_BYTES):
+        if dropping:
+            end = chunk.find(b"\n")
+            if end < 0:
+                continue
+            chunk, dropping = chunk[end:], False
+        rest += chunk
+        end = rest.rfind(b"\n") + 1
+        target.write(lines.feed(rest[:end]))
+        rest = rest[end:]
+        if len(rest) > MAX_LINE_BYTES:
+            target.write(lines.feed(rest[:MAX_LINE_BYTES]) + TOO_LONG)
+            rest, dropping, cut = b"", True, cut + 1
+        target.flush()
+    target.write(lines.feed(rest))
+    target.flush()
+    return cut

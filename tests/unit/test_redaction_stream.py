@@ -1,0 +1,131 @@
+"""Streams of lines, and `aletheia redact`: the same lines come out, however they came in."""
+
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aletheia_operator.cli.redact import MAX_LINE_BYTES, redact_stream
+from aletheia_operator.redact import Level, Redactor
+from tests.support.secrets import HALVES
+from tests.support.secrets.making import Maker
+from tests.support.secrets.stored import read
+
+TEXTS = [text.encode() for name in HALVES for kind, text, _ in read(name) if "private-key-tail" not in kind]
+PLAIN = b"2026-11-29T03:02:11Z INFO order accepted"
+STREAMS = st.lists(st.sampled_from([*TEXTS, PLAIN, b"", b"\xff\x00 ", b"\r"]), max_size=12).map(b"\n".join)
+ROOT = Path(__file__).parents[2]
+
+
+class Dripping:
+    """A source of bytes in pieces of given sizes, in turn."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        self._data, self._sizes = data, sizes
+
+    def read1(self, _: int) -> bytes:
+        size = self._sizes[0]
+        self._sizes = [*self._sizes[1:], size]
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece
+
+
+def filtered(data: bytes, sizes: list[int], level: Level = Level.SECRETS) -> bytes:
+    """What `aletheia redact` makes of data that comes in pieces."""
+    target = BytesIO()
+    assert redact_stream(Redactor(b"key", level), Dripping(data, sizes), target) == 0
+    return target.getvalue()
+
+
+def command(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command."""
+    call = [sys.executable, "-m", "aletheia_operator.cli", "redact", *arguments]
+    return subprocess.run(call, input=data, capture_output=True, check=True, cwd=ROOT / "operator", timeout=120)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STREAMS, st.lists(st.integers(1, 90), min_size=1, max_size=5))
+def test_pieces_make_no_difference(data: bytes, sizes: list[int]) -> None:
+    """Wherever the reads end, within a line or a character, the same bytes come out line for line."""
+    drips = filtered(data, sizes)
+    assert drips.count(b"\n") == data.count(b"\n")
+    assert filtered(data, [1 << 20]) == drips
+
+
+@settings(max_examples=80, deadline=None)
+@given(STREAMS)
+def test_a_second_pass_changes_nothing(data: bytes) -> None:
+    """What an earlier pass left is no secret, whatever key made its tokens."""
+    once = filtered(data, [1 << 20])
+    again = BytesIO()
+    redact_stream(Redactor(b"another"), BytesIO(once), again)
+    assert again.getvalue() == once
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=2000), st.sampled_from(list(Level)))
+def test_any_bytes_pass(data: bytes, level: Level) -> None:
+    """Nothing fails or loses a line; a level that is off changes nothing."""
+    redacted = filtered(data, [13], level)
+    assert redacted.count(b"\n") == data.count(b"\n")
+    assert level is not Level.OFF or redacted == data
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_secret_has_one_token_in_a_session(seed: int) -> None:
+    """In all shapes; another secret or another session's key has another one."""
+    secret = Maker(seed).password("random")
+    shapes = [b"password=%s", b'{"password":"%s"}', b"postgres://shop:%s@db/shop", b"--password %s", b"    db_password: %s"]
+    redactor = Redactor(b"key")
+    texts = [redactor.line(shape % secret.encode()) for shape in shapes]
+    tokens = {text[text.index(b"[redacted") : text.index(b"]") + 1] for text in texts}
+    assert len(tokens) == 1
+    assert tokens != {Redactor(b"other").line(b"password=" + secret.encode()).removeprefix(b"password=")}
+
+
+def test_the_command_keeps_lines_and_counts() -> None:
+    """Standard output has the lines, standard error how many secrets of which rule went."""
+    secret = Maker(5).password("random").encode()
+    done = command(b"one\npassword=%s\r\n10.1.2.3 last" % secret)
+    assert secret not in done.stdout
+    assert [line[:9] for line in done.stdout.split(b"\n")] == [b"one", b"password=", b"10.1.2.3 "]
+    assert done.stdout.split(b"\n")[1].endswith(b"]\r")
+    assert done.stderr.startswith(b"1 secrets redacted: named 1")
+    assert b"10.1.2.3" not in command(b"10.1.2.3 last", "--level", "strict").stdout
+    assert command(b"password=%s" % secret, "--level", "off").stdout == b"password=%s" % secret
+
+
+def test_a_line_without_an_end_is_cut_and_said() -> None:
+    """What is behind the limit is not passed on unscanned; the next line is."""
+    endless = b"x" * (MAX_LINE_BYTES + 300_000) + b" password=ember42\nnext password=ember42\n"
+    done = command(endless)
+    first, second, rest = done.stdout.split(b"\n")
+    assert first.endswith(b"[redacted:too-long]") and len(first) < MAX_LINE_BYTES + 200_000
+    assert second.startswith(b"next password=[redacted:") and rest == b""
+    assert b"1 lines were longer than 4 MiB" in done.stderr
+
+
+def test_memory_is_flat() -> None:
+    """A stream of 96 MiB takes as much memory as a short one: the program and its patterns."""
+    piece = b"2026-11-29T03:02:11Z INFO order accepted for customer 42\n" * 20_000
+    call = [sys.executable, "-m", "aletheia_operator.cli", "redact"]
+    child = subprocess.Popen(
+        call,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT / "operator",
+    )
+    assert child.stdin is not None
+    for _ in range(90):
+        child.stdin.write(piece)
+    child.stdin.close()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = status
+    assert status == 0
+    assert usage.ru_maxrss < 300 * 1024, usage.ru_maxrss
