@@ -214,13 +214,13 @@ def test_a_finished_one_is_deleted_after_its_time(own_namespace: Kubectl, root: 
 
 
 def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """`kubectl get inv` shows phase, progress, artifacts, session and age; wide also size and gaps."""
+    """`kubectl get inv` shows phase, progress, artifacts, session and age; wide also size, gaps and headline."""
     resource = kubectl.investigate("columns", targets=[{"pod": speaker}], logs={})
     header, row = kubectl("get", "inv", "columns").splitlines()
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "AGE"]
-    assert row.split()[:5] == ["columns", "Completed", "1/1", "2", resource["status"]["session"]["id"]]
+    assert row.split()[:5] == ["columns", "Completed", "1/1", "3", resource["status"]["session"]["id"]]
     wide = kubectl("get", "inv", "columns", "-o", "wide").splitlines()[0].split()
-    assert wide == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "SIZE", "GAPS", "AGE"]
+    assert wide == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "SIZE", "GAPS", "AGE", "HEADLINE"]
     assert "columns" in kubectl("get", "inv", "--field-selector=status.phase=Completed")
     assert "columns" in kubectl("get", "aletheia")
 

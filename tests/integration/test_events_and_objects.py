@@ -284,8 +284,8 @@ def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
         assert absent not in everything
     env = {one["name"]: one.get("value") for one in family["data"][2]["spec"]["containers"][0]["env"]}
     assert env == {
-        "DB_PASSWORD": "[redacted]",
-        "DATABASE_URL": "postgres://app:[redacted]@db/shop",
+        "DB_PASSWORD": "[redacted:secret]",
+        "DATABASE_URL": "postgres://app:[redacted:secret]@db/shop",
         "LOG_LEVEL": "debug",
         "KEY": None,
     }

@@ -132,7 +132,7 @@ def test_a_flood_past_the_window(kubelet: FakeKubelet, operator: Operator) -> No
     window = {"start": f"{BEGUN - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
     kubelet.run("past", {"hostile": flood(10**9)}, BEGUN)
     resource = kubelet.kubectl.investigate("past", window=window, targets=[{"pod": "past"}], logs={"via": "api"})
-    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert resource["status"]["phase"] == "Completed", resource["status"]["gaps"]
     assert len(lines_of(artifact_of(resource), "hostile")) == 20_001
 
 

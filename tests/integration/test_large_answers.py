@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.large import END
 LARGE_BYTES = 500 * 10**6
 MOST_MB = 150
 ELEMENTS = 900
+LOKI_MOMENT = (END - 1) * 10**9
 
 TEXT = "x" * 500
 SPAN = json.dumps(
@@ -66,7 +68,7 @@ SHAPES = {
     "loki": (
         '{"status":"success","data":{"resultType":"streams","result":[',
         '{"stream":{"pod":"web-NUMBER"},"values":[',
-        json.dumps([str((END - 1) * 10**9), "INFO " + "x" * (LARGE_BYTES // ELEMENTS)]),
+        json.dumps([str(LOKI_MOMENT), "INFO " + "x" * (LARGE_BYTES // ELEMENTS)]),
         "]}",
         "]}}",
     ),
@@ -87,7 +89,9 @@ def serving(kind: str) -> Iterator[str]:
                 self.wfile.write(b'{"data":["shop"],"services":["shop"]}')
                 return
             self.wfile.write(head.encode())
-            for number in range(ELEMENTS):
+            start = parse_qs(urlsplit(self.path).query).get("start", ["0"])[0]
+            behind = kind == "loki" and int(start) > LOKI_MOMENT
+            for number in range(0 if behind else ELEMENTS):
                 element = begin + ",".join([part] * times) + end
                 self.wfile.write(("," * bool(number) + element.replace("NUMBER", f"{number:x}")).encode())
             self.wfile.write(tail.encode())

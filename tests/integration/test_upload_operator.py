@@ -170,7 +170,7 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
         conditions = kubectl.get("investigation", "killed")["status"]["conditions"]
         return str(conditions[0]["message"])
 
-    until(lambda: "1 of 2 artifacts uploaded" in message(), 30, "the status says how far the upload is")
+    until(lambda: "1 of 3 artifacts uploaded" in message(), 30, "the status says how far the upload is")
     collected = {path: path.stat().st_mtime_ns for path in (operator.root / "sessions").glob("*/data/logs/*")}
     operator.kill()
     open_again.set()
@@ -179,5 +179,5 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
     assert resource["status"]["phase"] == "Completed", json.dumps(resource["status"])
     assert copy_of(resource, server) == own_files(resource)
     assert {path: path.stat().st_mtime_ns for path in collected} == collected
-    assert len(set(puts)) == 3
-    assert len(puts) == 4  # the file whose request hung was sent again, the one before it was not
+    assert len(set(puts)) == 4
+    assert len(puts) == 5  # the file whose request hung was sent again, the one before it was not

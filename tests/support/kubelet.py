@@ -107,6 +107,9 @@ class FakeKubelet:
         self.asked.append(request.path)
         kind, *rest = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
         if kind == "containerLogs":
+            if request.query.get("previous") == "true":  # no container of this kubelet has restarted
+                text = f'previous terminated container "{rest[-1]}" in pod "{rest[1]}" not found'
+                return web.Response(status=400, text=text)
             log = self.logs.get("/".join(rest[1:]))
             return await _stream(request, log) if log else web.Response(status=404)
         if kind != "logs" or len(rest) < 3:

@@ -220,7 +220,8 @@ class RotatingNode(Node):
             self.files[f"{name}.gz"] = gzip.compress(content)
         for name in sorted(name for name in self.files if name != "0.log")[: -self.keeps]:
             del self.files[name]
-        self.files[f"0.log.20261122-1131{self.rotated:02}"] = self.files.pop("0.log")
+        moment = f"{31 + self.rotated // 60:02}{self.rotated % 60:02}"
+        self.files[f"0.log.20261122-11{moment}"] = self.files.pop("0.log")
         self.rotated += 1
 
     @asynccontextmanager
@@ -256,6 +257,12 @@ async def test_a_log_that_is_rotated_again_and_again_is_read_by_the_api() -> Non
     node = RotatingNode({}, rotations=frozenset(range(1000)))
     entries, gaps = await look(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
     assert (entries, gaps) == ([(0, "by the API")], [("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE)])
+
+
+async def test_a_run_whose_files_are_all_rotated_is_whole() -> None:
+    """There is no file that is being written, however often one looks: what there is was read."""
+    entries, gaps = await look(Node({f"0.log.{FIRST}": lines(0, 5)}), status())
+    assert (entries, gaps) == (expected(0, 0, 5), [])
 
 
 async def test_what_was_read_is_kept_where_the_pod_is_removed_meanwhile() -> None:

@@ -67,7 +67,10 @@ class LogSource:
 
     async def last_two_times(self) -> tuple[str, str]:
         """Return the times of the last line but one and of the last; '' without such a line. Raises SourceError."""
-        lines = (await self.glance(2 * _TAIL_BYTES, tailLines="2")).removesuffix(b"\n").split(b"\n")
+        answer = await self.glance(2 * _TAIL_BYTES, tailLines="2")
+        lines = answer.removesuffix(b"\n").split(b"\n")
+        if len(answer) > 2 * _TAIL_BYTES:  # cut: the first of the two may fill it
+            lines = [lines[0], await self.glance(_TAIL_BYTES, tailLines="1")]
         times = ["", *(_time_of(line) or "" for line in lines)]
         return times[-2], times[-1]
 

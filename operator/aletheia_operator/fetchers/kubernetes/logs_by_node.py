@@ -25,6 +25,8 @@ from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, p
 
 MAX_LISTING_BYTES = 256 * 1024
 MAX_ROUNDS = 20  # while the kubelet rotates
+SETTLED_ROUNDS = 5  # after so many, a run whose files are all rotated ones has no other
+ROTATION_SECONDS = 0.1  # a runtime needs less to open the next file after a rotation
 WRITING = "~"  # sorts behind every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
 MOST_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
@@ -145,6 +147,7 @@ async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) 
     """
     read: dict[tuple[int, str], LogFile] = {}
     removed: list[LogFile] = []
+    settled = 0  # rounds in a row that found no file that is being written, and no new one
     for _ in range(MAX_ROUNDS):
         for file in files:
             if file.is_rotated and file.identity not in read:
@@ -167,6 +170,10 @@ async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) 
             if e.reason != GapReason.NOT_FOUND:
                 raise
             files = await _files_of(log, directory)  # it is being rotated, or was removed
+            settled = settled + 1 if all(file.identity in read for file in files) else 0
+            if files and settled == SETTLED_ROUNDS:
+                return _finish(log, list(read.values()), removed)
+            await asyncio.sleep(ROTATION_SECONDS if settled else 0)
         if not files:
             log.say(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
             return _finish(log, list(read.values()), [])
