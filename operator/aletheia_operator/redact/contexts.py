@@ -28,7 +28,15 @@ def _prosaic(value: bytes) -> bool:
 
 
 def _not_ids(value: bytes) -> bool:
-    return _any(value) and not value.startswith(b"//")
+    return _any(value) and b"//" not in value
+
+
+def _no_port(value: bytes) -> bool:
+    return _prosaic(value) and compiled(r"^[\d.]*:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$").search(value) is None
+
+
+def _mixed(value: bytes) -> bool:
+    return _coded(value) and any(48 <= byte <= 57 for byte in value) and compiled("[A-Za-z]").search(value) is not None
 
 
 def _long(value: bytes) -> bool:
@@ -74,6 +82,8 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         _coded,
     ),
     ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", _coded),
+    ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account)[ _-]?key"
+                    r"|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*)[\"'`]?(?P<secret>[\w.~+-]{20,}={0,2})(?:[^\w=/]|$)", _mixed),
     ("signature", r"(?i)\bSignature=(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", _any),
     ("flag", r"", _any),  # find_flags
     (
@@ -91,12 +101,20 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
         rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty|snmpwalk|snmpget"
         rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
-        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-pw"
+        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-pw"
         rf"|/p:){_ARG}?{_WORD}",
-        _prosaic,
+        _no_port,
     ),
     ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
+    ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
+                   r"|net\s+user\s+\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
+                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|:?identify"
+                   r"|convertto-securestring(?:\s+-string)?)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)", _prosaic),
+    ("call", r"""(?i)(?:->__construct|\bnew\s+\w+|mysqli?_p?connect|\bgetConnection)\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
+             r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
+    ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|PasswordAuthentication(?:Token)?)\(\s*"""
+                  r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
     ("openssl-password", r"\b(?:pass|-passin|-passout|-k)(?::|\s+pass:)(?P<secret>[^\s\"'`,]+)", _password),
     ("piped-password", r"""\becho\s+(?:-n\s+)?["']?(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
                        r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
@@ -105,6 +123,11 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", _prosaic),
     ("announced", r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|token|key|secret"
                   r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", _prosaic),
+    ("generated", r"(?i)\b(?:generated|temporary|initial|new|random|one-time)\b[^:]{0,40}\bpassword\b[^:]{0,60}"
+                  r":\s*(?P<secret>\S+)\s*$"
+                  r"|\bpassword\b[^:]{0,30}\b(?:generated|created|set)\b[^:]{0,40}:\s*(?P<secret2>\S+)\s*$", _prosaic),
+    ("password-of", r"\bPASSWORD\s+[\w-]+\s*=\s*(?P<secret>[^\s'\"]+)\s*$", _prosaic),
+    ("aws-configure", r"\bconfigure\s+set\s+(?P<name>[\w.-]+)\s+[\"']?(?P<secret>[^\s\"']+)", _any),
     ("user-line", r"(?i)\b(?:user|username)\s+\S+\s+(?:[\w-]+-)?(?:password"
                   r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", _prosaic),
     ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", _any),
@@ -133,9 +156,9 @@ RULES: tuple[tuple[str, str, Check], ...] = (
             r"""|pwd))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
     (
         "pair",
-        r"""(?i)\b\\*["'`]?(?:name|key|id|variable|field|param|header|property|env_?var|k|option)\\*["'`]?\s*(?:[:=]"""
+        r"""(?i)\b\\*["'`]?(?:name|key|parameterkey|id|variable|field|param|header|property|env_?var|k|option)\\*["'`]?\s*(?:[:=]"""
         r"""|=>)\s*(?P<quote>\\*["'`]?)(?P<name>[\w.$/-]+)\\*["'`]?\s*[,;\s}]?\s*"""
-        r"""(?:[A-Za-z]{1,16}=\\*["'][^"']{0,30}["']\s+)?\\*["'`]?(?:value|val|v|content|default"""
+        r"""(?:[A-Za-z]{1,16}=\\*["'][^"']{0,30}["']\s+)?\\*["'`]?(?:value|parametervalue|val|v|content|default"""
         r"""|data)\\*["'`]?\s*(?:[:=]|=>)\s*\\*["'`]?(?P<secret>[^"'`\s,}\\]+)""",
         _secret,
     ),
@@ -167,7 +190,12 @@ RULES: tuple[tuple[str, str, Check], ...] = (
 def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator[Span]:
     """Yield the secrets that a rule's pattern finds in a line."""
     named = b"name" in pattern.groupindex
+    second = b"secret2" in pattern.groupindex
     for match in pattern.finditer(line):
+        if second and match.group(b"secret2") is not None:
+            if check(match.group(b"secret2")):
+                yield span(match, "secret2")
+            continue
         if named:
             kind = kind_of(match.group(b"name").decode("utf-8", "replace"))
             if kind is None or not is_secret(kind if kind in _JUDGED else Kind.SECRET, match.group(b"secret"), False):
@@ -193,7 +221,9 @@ FLAG = (
 
 def find_flags(line: bytes) -> Iterator[Span]:
     """Yield the values of flags: `--password x`, `"--token", "x"`."""
-    for match in compiled(FLAG).finditer(line):
+    flag, at = compiled(FLAG), 0
+    while (match := flag.search(line, at)) is not None:
+        at = span(match, "name")[1]  # the value of one may be the next one
         kind = kind_of(match.group(b"name").decode())
         start = span(match, "first")[0]
         if kind is None or match.group(b"first") in b"-|><=:;,":
@@ -241,6 +271,15 @@ def find_urls(line: bytes) -> Iterator[Span]:
             end = run.rfind(b"@")
         if colon.end() < end and b"/" not in run[: colon.start()] and _any(run[colon.end() : end]):
             yield start + colon.end(), start + end
+
+
+JWK = r"""\\*["']kty\\*["']\s*:"""
+
+
+def find_jwk(line: bytes) -> Iterator[Span]:
+    """Yield the secret numbers of JSON Web Keys."""
+    for member in compiled(r"""\\*["'](?:d|p|q|dp|dq|qi|k)\\*["']\s*:\s*\\*["'](?P<secret>[\w-]{16,})""").finditer(line):
+        yield span(member, "secret")
 
 
 KUBERNETES_KIND = r"""(?i)\\*["']?kind\\*["']?\s*:\s*\\*["']?Secret\b"""

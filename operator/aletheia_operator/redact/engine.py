@@ -105,6 +105,7 @@ def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str,
     yield "flag", SECRET, contexts.FLAG, contexts.find_flags
     yield "url-password", SECRET, contexts.URL, contexts.find_urls
     yield "kubernetes-secret", SECRET, contexts.KUBERNETES_KIND, contexts.find_secret_data
+    yield "jwk", "private-key", contexts.JWK, contexts.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
     for name, pattern, check in contexts.RULES:
         if pattern:

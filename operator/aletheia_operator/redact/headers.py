@@ -39,8 +39,8 @@ def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) ->
 
 def header_end(line: bytes, start: int) -> int:
     """Return where a header's bare value ends: at a quote, a closing bracket or the line's end."""
-    is_digest = line[start : start + 7].lower() == b"digest "
-    found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if is_digest else _END).search(line, start)
+    has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["']""").search(line[start : start + 200]) is not None
+    found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END).search(line, start)
     return int(found.start()) if found else len(line)
 
 
@@ -48,7 +48,7 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
     """Yield all but the scheme; of a digest or a signature, its secret fields."""
     text = line[start:end]
     found = compiled(_SCHEME).search(text)
-    if found is None or found.group(b"scheme").lower() not in _SCHEMES:
+    if found is None or not (found.group(b"scheme").lower() in _SCHEMES or _is_random(found.group(b"value"))):
         value = text.strip(b" \t,;.")
         at = start + text.find(value)
         if value and is_secret(Kind.SECRET, value, prose) and (not prose or (b" " not in value and is_coded(value))):
@@ -65,6 +65,11 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
     value = value.split()[0] if prose else value
     if value.lower() not in _ABOUT and is_secret(Kind.SECRET, value, False):
         yield at, at + len(value)
+
+
+def _is_random(value: bytes) -> bool:
+    """Return whether one word is left behind a scheme that is not known, and looks like a token."""
+    return compiled(r"^[\w.~+/-]{16,}={0,2}$").search(value.strip()) is not None and is_coded(value.strip())
 
 
 def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:

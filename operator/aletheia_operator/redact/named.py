@@ -20,7 +20,9 @@ _LONG = (
     r"|set-cookie2?|cookies?|requirepass|masterauth|mnemonic|seed[-_. ]?phrase|security[-_.]?code|verification[-_.]?code"
     r"|auth[-_.]?code"
     r"|contrase(?:ñ|n)a|senha|wachtwoord|mot[-_ ]?de[-_ ]?passe|пароль|密码|密碼|パスワード|비밀번호"
-    r"|parola|has(?:ł|l)o|salasana"
+    r"|parola(?: d.ordine)?|(?:ş|s)ifre|art[-_]api|code[-_.]?verifier|device[-_.]?code|(?:client|saml)[-_]?(?:response"
+    r"|assertion)"
+    r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana"
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
     r"|shared[-_.]?access"
 )
@@ -32,7 +34,7 @@ _ENDS = (
     r"|literal|input|content|header|param|arg|encrypted|enc|encoded|decoded|hashed|field"
 )
 NAME = rf"(?i)(?P<name>(?:\w|[-.$/@]|%5[bB])*(?:{_LONG}|{_SHORT})(?:[-_. ]?(?:{_ENDS})){{0,2}}\d{{0,3}})"
-_CLOSE = r"""(?:\\*["'`]|%22|%27|&quot;|&#34;|&#39;)?\]?(?:\s*\([^()]{1,30}\))?"""
+_CLOSE = r"""(?:\\*["'`]|%22|%27|&quot;|&#34;|&#39;|\\+x2[27])?\]?(?:\s*\([^()]{1,30}\))?"""
 _COLOUR = r"(?:\x1b\[[0-9;]{0,12}m)*"
 _JOIN = rf"(?:\s*{_COLOUR}\s*(?:=>|->|:=|\?=|\+=|=|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*{_COLOUR})"
 CANDIDATE = rf"""{NAME}(?P<close>{_CLOSE})(?:(?P<join>{_JOIN})|(?P<spaced>\s*[,\s]\s*(?:<<)?\\*["'`]|\s+is\s+))"""
@@ -42,7 +44,7 @@ _WRAPPED = (
     r"""|Secret\(|stringData|&|!!?[a-z]+\s+|[brufN]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
     r"""|\(?\*?string\)?\(0x[0-9a-f]+\)\s*)\s*)?"""
 )
-_QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\u0022|“"""
+_QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,13 @@ def _values(name: _Name) -> Iterator[Span]:
     start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
+        if compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None:  # doubled in CSV: `""x""`
+            opener = compiled('""').match(line, start)
         yield from judged(line, opener.end(), _end_of_quoted(line, opener.end(), opener.group()), name.kind, False)
         return
     first = line[start : start + 1]
+    if compiled(r"=?\s*$").match(line, start) is not None:
+        return  # the end of base64
     if first in (b"[", b"(") and not line.startswith(b"[redacted", start):
         yield from _listed_values(name, start)
     elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
@@ -133,7 +139,7 @@ def _is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
 
 
 def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
-    if not quote.startswith((b"%", b"&", b"\\u", b"\xe2")):
+    if not quote.startswith((b"%", b"&", b"\xe2")) and quote[-4:-1] != b"\\x2" and not quote.endswith(b"u0022"):
         return quoted_end(line, start, quote)
     found = line.find(b"\xe2\x80\x9d" if quote.startswith(b"\xe2") else quote, start)
     return found if found >= 0 else unquoted_end(line, start)

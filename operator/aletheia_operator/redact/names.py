@@ -47,7 +47,7 @@ _NO_KEYS = words("public pub publishable")
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
     "contraseña", "contrasena", "senha", "wachtwoord", "motdepasse", "пароль", "密码", "密碼", "パスワード", "비밀번호",
-    "requirepass", "masterauth", "parola", "hasło", "haslo", "passphrases", "salasana",
+    "requirepass", "masterauth", "parola", "şifre", "sifre", "hasło", "haslo", "passphrases", "salasana",
 )  # fmt: skip
 _SECRETS = (
     "secret", "secrets", "token", "tokens", "apikey", "apikeys", "credential", "credentials", "creds", "accesskey", "secretkey",
@@ -79,6 +79,14 @@ _ENDS = words(
     """
 )
 """Words behind the one that decides."""
+_ENDINGS = {
+    ("access", "key", "id"): Kind.SECRET, ("secret", "key", "base"): Kind.SECRET, ("key", "base"): Kind.SECRET,
+    ("art", "api"): Kind.SECRET, ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,
+    ("saml", "response"): Kind.SECRET, ("saml", "assertion"): Kind.SECRET, ("client", "assertion"): Kind.SECRET,
+    ("seed", "phrase"): Kind.PASSWORD, ("recovery", "phrase"): Kind.PASSWORD, ("mot", "de", "passe"): Kind.PASSWORD,
+    ("mot", "passe"): Kind.PASSWORD, ("parola", "d", "ordine"): Kind.PASSWORD,
+    ("auth", "code"): Kind.CODE, ("security", "code"): Kind.CODE, ("verification", "code"): Kind.CODE,
+}  # fmt: skip
 _COUNTED = words(
     """
     next page continue continuation sync pagination cursor resume stop eos bos pad unk sep cls mask max min total num
@@ -118,12 +126,16 @@ def kind_of(name: str) -> Kind | None:
         return Kind.PASSWORD
     if last == "pass" and len(parts) == 1:
         return Kind.PASS
-    if last in _WORDS:
+    if last in _WORDS and (before, last) != ("erlang", "cookie"):
         return _WORDS[last]
     return _kind_of_secret(parts, last, before)
 
 
 def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
+    if parts[-3:] == ["initial", "cluster", "token"]:
+        return None  # of etcd: a name
+    if before == "erlang" and last == "cookie":
+        return Kind.SECRET
     if last in ("token", "tokens") and before in _COUNTED:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
     if last in _OBJECTS and (before in ("", "pull", "tls", "image", "the", "k8s", "kube", "kubernetes", "ca", "cert")):
@@ -132,12 +144,7 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         return Kind.SECRET
     if last in ("key", "keys") and before in _KEYS and not _NO_KEYS & set(parts):
         return Kind.SECRET
-    tail = tuple(parts[-3:])
-    if tail[1:] == ("key", "base") or tail == ("access", "key", "id") or tail[1:] == ("seed", "phrase"):
-        return Kind.SECRET
-    if tail[1:] in (("shared", "access"), ("mot", "passe"), ("auth", "code"), ("security", "code"), ("verification", "code")):
-        return Kind.CODE
-    return Kind.PASSWORD if tail == ("mot", "de", "passe") else None
+    return _ENDINGS.get(tuple(parts[-3:])) or _ENDINGS.get(tuple(parts[-2:]))
 
 
 def is_credential(name: str) -> bool:

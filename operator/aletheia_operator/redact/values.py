@@ -92,6 +92,8 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     small = value.lower().strip(b" .,;:!?")
     if small in _WORDS or not small or is_placeholder(value):
         return False
+    if kind in (Kind.SECRET, Kind.WEAK) and compiled(r"^[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+$").search(value):
+        return False  # a header's name
     match kind:
         case Kind.PASSWORD:
             return small.partition(b" ")[0].rstrip(b",:;") not in _WORDS or not prose
