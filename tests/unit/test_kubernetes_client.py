@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients import kubernetes
+from aletheia_operator.clients import kubernetes, kubernetes_bodies
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit import loopback as server
@@ -186,9 +186,9 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_an_answer_has_a_cap(loopback: Loopback, tmp_path: Path) -> None:
-    """More than 16 MiB of one object are not read."""
+    """More than 3 MiB of one object are not read."""
     loopback.answers = [reply(200, b'{"a": "' + b"x" * 2**24 + b'"}')]
-    async with client(loopback, tmp_path) as api, failing(GapReason.TOO_LARGE, Rejected, "larger than 16777216 bytes"):
+    async with client(loopback, tmp_path) as api, failing(GapReason.TOO_LARGE, Rejected, "larger than 3145728 bytes"):
         await api.get(PODS)
 
 
@@ -314,15 +314,16 @@ async def test_a_page_that_is_too_large_is_halved(loopback: Loopback, tmp_path: 
     assert await names_of(loopback, tmp_path) == [f"pod-{number}" for number in range(40)]
     limits = [int(one["limit"]) for one in loopback.queries()]
     assert limits[0] == 250
-    assert limits[-1] * 800_000 < kubernetes.MAX_PAGE_BYTES
+    assert limits[-1] * 800_000 < kubernetes_bodies.MAX_BODY_BYTES
 
 
-async def test_one_object_may_be_larger_than_a_page(loopback: Loopback, tmp_path: Path) -> None:
-    """It is asked for alone; one that is over the cap of objects is said."""
-    loopback.answers = [store([item(1), item(2, kubernetes.MAX_PAGE_BYTES), item(3)])]
+async def test_an_object_that_is_too_large_is_said(loopback: Loopback, tmp_path: Path) -> None:
+    """Alone it is over the cap of a body; one that is just below it is read without the others of its page."""
+    most = kubernetes_bodies.MAX_BODY_BYTES
+    loopback.answers = [store([item(1), item(2, most - 1000), item(3)])]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-3"]
-    loopback.answers = [store([item(1, kubernetes.MAX_BODY_BYTES)])]
-    async with failing(GapReason.TOO_LARGE, Rejected, "larger than 16777216"):
+    loopback.answers = [store([item(1, most)])]
+    async with failing(GapReason.TOO_LARGE, Rejected, "larger than 3145728 bytes"):
         await names_of(loopback, tmp_path)
 
 

@@ -26,15 +26,11 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.faults import fault_of
+from aletheia_operator.clients.kubernetes_bodies import parse, read_capped
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
 from aletheia_operator.clients.retries import retry_after
-from aletheia_operator.text.nesting import is_too_deep
 
 PAGE_SIZE = 250
-MAX_PAGE_BYTES = 4 * 1024 * 1024
-"""Largest page of a list; a larger one is requested again in halves. Nothing else runs while a page is parsed."""
-MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Largest single object. etcd takes 1.5 MB by default."""
 MAX_RESTARTS = 5
 """Restarts of a list whose continue token expired."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -93,7 +89,7 @@ class Kubernetes:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> dict[str, Any]:
         """Read one object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable."""
-        return await self._get(path, query or {}, accept, MAX_BODY_BYTES)
+        return await self._get(path, query or {}, accept)
 
     async def list(
         self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
@@ -110,7 +106,7 @@ class Kubernetes:
         while True:
             page["limit"] = str(limit)
             try:
-                answer = await self._get(path, page, accept, MAX_PAGE_BYTES if limit > 1 else MAX_BODY_BYTES)
+                answer = await self._get(path, page, accept)
             except SourceError as e:
                 if e.reason is GapReason.TOO_LARGE and limit > 1:
                     limit = max(1, limit // 2)
@@ -129,9 +125,9 @@ class Kubernetes:
                 return
             page["continue"] = token
 
-    async def _get(self, path: str, query: Mapping[str, str], accept: str, most_bytes: int) -> dict[str, Any]:
+    async def _get(self, path: str, query: Mapping[str, str], accept: str) -> dict[str, Any]:
         async with self.stream(path, query, accept=accept) as response:
-            return _parse(await _read_capped(response, most_bytes))
+            return parse(await read_capped(response))
 
     async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
         """Apply a JSON merge patch (RFC 7386) to the status of the object with this uid.
@@ -142,18 +138,18 @@ class Kubernetes:
         body = {"metadata": metadata, "status": status}
         merge_patch = "application/merge-patch+json"
         async with self.stream(f"{path}/status", method="PATCH", body=body, content_type=merge_patch) as response:
-            await _read_capped(response, MAX_BODY_BYTES)
+            await read_capped(response)
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object in the collection `path`. Returns the object as it was stored, or a review's answer."""
         async with self.stream(path, method="POST", body=body) as response:
-            return _parse(await _read_capped(response, MAX_BODY_BYTES))
+            return parse(await read_capped(response))
 
     async def delete(self, path: str, uid: str) -> None:
         """Delete the object with this uid. Raises Rejected if there is no such object, or if another has its name."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         async with self.stream(path, method="DELETE", body=options) as response:
-            await _read_capped(response, MAX_BODY_BYTES)
+            await read_capped(response)
 
     async def may(self, attributes: Mapping[str, str]) -> bool:
         """Return whether this identity has a right. `attributes`: ResourceAttributes of a SelfSubjectAccessReview."""
@@ -262,32 +258,10 @@ def connection_errors(peer: str) -> Iterator[None]:
         raise fault_of(e, peer) from e
 
 
-async def _read_capped(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    parts, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > most_bytes:
-            raise Rejected(f"the Kubernetes API's answer is larger than {most_bytes} bytes", GapReason.TOO_LARGE)
-        parts.append(chunk)
-    return b"".join(parts)
-
-
 def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return what identifies an object of a collection: namespace, name and uid."""
     metadata = item.get("metadata") or {}
     return str(metadata.get("namespace")), str(metadata.get("name")), str(metadata.get("uid"))
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as e:
-        raise Unavailable("the Kubernetes API's answer is not JSON", GapReason.INVALID_RESPONSE) from e
-    if not isinstance(value, dict):
-        raise Unavailable("the Kubernetes API's answer is not an object", GapReason.INVALID_RESPONSE)
-    if is_too_deep(body, value):
-        raise Unavailable("the Kubernetes API's answer is nested too deep", GapReason.INVALID_RESPONSE)
-    return value
 
 
 def rule_for(method: str, path: str) -> str:
