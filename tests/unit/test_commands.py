@@ -59,8 +59,11 @@ def test_what_a_command_takes(command: str) -> None:
 
 
 def test_every_command_is_tried_above() -> None:
-    """One that is added has its row."""
-    assert {name for name, _ in parsers(_parser())} == {*COMMANDS, "session"}
+    """One that is added has its row; `redact` takes only a level."""
+    commands = dict(parsers(_parser()))
+    assert commands.keys() == {*COMMANDS, "session", "redact"}
+    (level,) = options_of(commands["redact"])
+    assert (level.option_strings, level.default, level.choices) == (["--level"], "secrets", ["off", "secrets", "strict"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

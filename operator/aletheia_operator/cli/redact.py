@@ -1,4 +1,4 @@
-"""`aletheia redact`: takes secrets out of a stream of lines, as a capture does: `kubectl logs web-0 | aletheia redact`."""
+"""`aletheia redact`: takes secrets out of a stream of lines, for example `kubectl logs web-0 | aletheia redact`."""
 
 import argparse
 import secrets
