@@ -52,5 +52,5 @@ async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: 
             await asyncio.to_thread(write_artifact, path, document.source, metadata, entries)
             entries.close()
             fetched.documents.append(document)
-            fetched.missing += document.findings.missing
+            fetched.missing += document.outcome.missing
     return fetched

@@ -96,7 +96,7 @@ def test_exemplars_equal_the_apis(prometheus: servers.Prometheus, asked: dict[st
     found = {one["labels"]["trace_id"]: one["value"] for series in entries for one in series["exemplars"]}
     assert found == {TRACE_ID: "0.43", TRACE_ID[::-1]: "7.5"}
     assert fetched.documents[-1].name[-1] == "exemplars"
-    assert fetched.documents[-1].findings.summary.endswith("exemplars of 2 series")
+    assert fetched.documents[-1].outcome.summary.endswith("exemplars of 2 series")
 
 
 def test_exemplars_of_another_namespace_are_not_read(prometheus: servers.Prometheus) -> None:

@@ -54,7 +54,7 @@ def test_every_line_once(loki: servers.Loki, start: int) -> None:
     times = [entry["timestamp"] for entry in fetched.entries[0]]
     assert times == sorted(times)
     assert times[0].endswith(".000000005Z")
-    assert fetched.documents[0].findings.summary == f"{2 * LINES} logs"
+    assert fetched.documents[0].outcome.summary == f"{2 * LINES} logs"
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_baseline_beside_the_window(prometheus: servers.Prometheus) -> None:
     assert fetched.missing == []
     moments = [[sample[0] for sample in entries[0]["values"]] for entries in fetched.entries]
     assert moments[1] == [moment - 86_400 for moment in moments[0]]
-    assert "against 24h before: level changed in" in fetched.documents[0].findings.summary
+    assert "against 24h before: level changed in" in fetched.documents[0].outcome.summary
     assert fetched.documents[0].metadata["baseline"]["compared"] == 2
     assert "median absolute deviation" in fetched.documents[0].metadata["baseline"]["method"]
 

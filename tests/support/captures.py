@@ -12,7 +12,7 @@ from typing import Any, cast
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.fair_slots import FairSlots
-from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Entries, Outcome, Plan, Question, Sources
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
@@ -51,13 +51,13 @@ class Memory:
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         self.asked.append(question.key)
-        findings = Findings(summary=f"the words of {question.key}")
+        outcome = Outcome(summary=f"the words of {question.key}")
 
         async def batches() -> AsyncGenerator[Entries, None]:
             for batch in self.answers[question.key]:
                 yield batch
 
-        yield Document("logs", self.source, ("kubernetes", question.key), {"pod": question.key}, batches(), findings)
+        yield Document("logs", self.source, ("kubernetes", question.key), {"pod": question.key}, batches(), outcome)
 
 
 def capture(

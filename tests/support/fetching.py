@@ -79,7 +79,7 @@ async def _fetch(
                 fetched.entries.append(entries)
                 async for batch in document.batches:
                     entries += orjson.loads(b"[" + encoded(batch).block + b"]")
-                fetched.missing += document.findings.missing
+                fetched.missing += document.outcome.missing
         except SourceError as e:
             fetched.missing.append(Missing(question.target, e.reason, e.message))
     return fetched

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from aletheia_operator.fetchers.base import Findings, Missing
+from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
 from tests.unit.loopback import Loopback
 
@@ -65,20 +65,20 @@ def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 def gaps_without_words(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test in which a gap names no target or has no message, or a summary is no text."""
     wordless: list[object] = []
-    make_missing, make_findings = Missing.__init__, Findings.__init__
+    make_missing, make_outcome = Missing.__init__, Outcome.__init__
 
     def missing(self: Missing, *arguments: Any, **named: Any) -> None:
         make_missing(self, *arguments, **named)
         if not all(isinstance(one, str) and one.strip() for one in (self.target, self.message)):
             wordless.append(self)
 
-    def findings(self: Findings, *arguments: Any, **named: Any) -> None:
-        make_findings(self, *arguments, **named)
+    def outcome(self: Outcome, *arguments: Any, **named: Any) -> None:
+        make_outcome(self, *arguments, **named)
         if not isinstance(self.summary, str):
             wordless.append(self)
 
     monkeypatch.setattr(Missing, "__init__", missing)
-    monkeypatch.setattr(Findings, "__init__", findings)
+    monkeypatch.setattr(Outcome, "__init__", outcome)
     yield
     assert not wordless, f"these say nothing: {wordless[:5]}"
 

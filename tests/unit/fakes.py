@@ -17,7 +17,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, error_of
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources, Window
+from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.logs.pool import ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
@@ -237,10 +237,10 @@ class FakeFetcher:
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         key = question.arguments["key"]
         self.asked.append(key)
-        findings = Findings()
-        yield Document("logs", "fake", ("fake", key), {"thing": key}, self._batches(key, findings), findings)
+        outcome = Outcome()
+        yield Document("logs", "fake", ("fake", key), {"thing": key}, self._batches(key, outcome), outcome)
 
-    async def _batches(self, key: str, findings: Findings) -> AsyncGenerator[list[Any], None]:
+    async def _batches(self, key: str, outcome: Outcome) -> AsyncGenerator[list[Any], None]:
         count = 0
         try:
             for step in self.answers[key]:
@@ -252,7 +252,7 @@ class FakeFetcher:
                     count += len(step)
                     yield list(step)
         finally:
-            findings.summary = f"{count} entries"
+            outcome.summary = f"{count} entries"
 
 
 async def forever() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import Session, Written
@@ -380,7 +380,7 @@ class WithSomething(FakeFetcher):
         async for document in super().fetch(question, sources):
             yield document
 
-    async def _batches(self, key: str, findings: Findings) -> AsyncGenerator[list[Any], None]:
+    async def _batches(self, key: str, outcome: Outcome) -> AsyncGenerator[list[Any], None]:
         assert self.sources is not None
         try:
             await next(iter(self.answers[key]))()  # type: ignore[operator]

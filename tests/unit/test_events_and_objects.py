@@ -152,15 +152,15 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
         IN_DEFAULT: [an_event("n1", "NodeNotReady", "Node"), an_event("n2", "NodeNotReady", "Node")],
     }
     (document, lost), (entries, nothing) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
-    assert document.findings.missing == nothing == [], "of the events nothing is missing"
+    assert document.outcome.missing == nothing == [], "of the events nothing is missing"
     names = {entry["object"]["name"] for entry in entries}
     assert names == {"web", "web-222-00000", "web-111-abcde", "web-000-abcde", "web-222-00001", "n1"}
-    gaps = {gap.target: gap.message for gap in lost.findings.missing}
+    gaps = {gap.target: gap.message for gap in lost.outcome.missing}
     assert gaps.keys() == {"pod/web-111-abcde", "pod/web-000-abcde", "pod/web-222-00001"}
     assert "deployment/web, revision 1 (app shop:1) is gone, seen from 2026-11-22T11:20:00Z" in gaps["pod/web-111-abcde"]
     assert "was replaced" in gaps["pod/web-222-00001"]
     assert [one["name"] for one in document.metadata["pods_gone"]] == ["web-000-abcde", "web-111-abcde", "web-222-00001"]
-    assert {gap.reason for gap in lost.findings.missing} == {GapReason.POD_GONE}
+    assert {gap.reason for gap in lost.outcome.missing} == {GapReason.POD_GONE}
 
 
 async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> None:
@@ -186,7 +186,7 @@ async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> Non
         ],
     }
     documents, entries = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={}, logs={})
-    assert [gap.target for document in documents for gap in document.findings.missing if gap.reason == GapReason.POD_GONE] == [
+    assert [gap.target for document in documents for gap in document.outcome.missing if gap.reason == GapReason.POD_GONE] == [
         "pod/web-111-abcde",
         "pod/web-111-pqrst",
         "pod/web-111-rstuv",
@@ -202,7 +202,7 @@ async def test_an_earlier_pod_of_the_same_name() -> None:
     )
     (_, lost), (entries, _) = await fetch(KubernetesEventsFetcher(), api, {"pod": "db-0"}, logs={}, events={})
     assert len(entries) == 2
-    (gap,) = lost.findings.missing
+    (gap,) = lost.outcome.missing
     assert (gap.target, gap.reason) == ("pod/db-0", GapReason.POD_GONE)
     assert "was replaced by another of its name" in gap.message
 
@@ -216,9 +216,7 @@ async def test_logs_alone_cost_one_list_of_events() -> None:
     assert not [path for path in api.asked if "autoscal" in path or "default" in path]
     api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
-    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
-        ("which pods came and went", GapReason.FORBIDDEN)
-    ]
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("which pods came and went", GapReason.FORBIDDEN)]
 
 
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:
@@ -226,7 +224,7 @@ async def test_a_workload_that_is_gone_still_has_its_events() -> None:
     api = KubernetesApi(lists={f"{CORE}/events": [an_event("web", "ScalingReplicaSet", "Deployment")]})
     (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
     assert [entry["reason"] for entry in entries] == ["ScalingReplicaSet"]
-    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [("deployment/web", GapReason.NOT_FOUND)]
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("deployment/web", GapReason.NOT_FOUND)]
 
 
 @pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
@@ -399,7 +397,7 @@ async def test_what_other_investigations_left_behind_is_not_read() -> None:
     own = [an_event("web-222-00000", "Pulled", at=f"11:{number // 60:02}:{number % 60:02}") for number in range(600)]
     api.lists = {**api.lists, f"{CORE}/events": left + own}
     (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
-    assert document.findings.missing == []
+    assert document.outcome.missing == []
     assert len(entries[0]["raw"]) == 600
     reads = [query for path, query in zip(api.asked, api.queries, strict=True) if path == f"{CORE}/events"]
     assert len(reads) == 3
@@ -481,8 +479,8 @@ async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
     assert kept["Secret", "keys"].keys() == {"apiVersion", "kind", "metadata"}
     assert ("PersistentVolumeClaim", "data") not in kept, "whether it exists is not known"
     assert "canary" not in str(entries)
-    assert [one.target for one in shared.findings.missing] == ["persistentvolumeclaims"]
-    assert family.findings.missing == []
+    assert [one.target for one in shared.outcome.missing] == ["persistentvolumeclaims"]
+    assert family.outcome.missing == []
 
 
 async def test_large_objects_are_kept_in_little() -> None:
@@ -495,7 +493,7 @@ async def test_large_objects_are_kept_in_little() -> None:
     api.lists = {**api.lists, f"{CORE}/pods": pods}
     fetchers = [KubernetesEventsFetcher(), KubernetesObjectsFetcher()]
     documents, entries = await fetch_all(fetchers, api, BY_WORKLOAD, objects={"nodes": False}, events={})
-    gaps = [gap for document in documents for gap in document.findings.missing]
+    gaps = [gap for document in documents for gap in document.outcome.missing]
     assert [(gap.target, gap.reason) for gap in gaps] == [("objects", GapReason.BUDGET_EXCEEDED)]
     kept = [entry for document, entry in zip(documents, entries, strict=True) if document.category == "objects"]
     found = [one for one in kept[0] if one["kind"] == "Pod"]
@@ -520,7 +518,7 @@ async def test_large_objects_around_the_targets_are_left_out() -> None:
     api.lists = {**api.lists, f"{CORE}/services": services, scaling: scalers}
     (_, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
     assert len(orjson.dumps(entries)) < 17 * 2**20
-    assert {(gap.target, gap.reason) for gap in shared.findings.missing} == {
+    assert {(gap.target, gap.reason) for gap in shared.outcome.missing} == {
         ("objects", GapReason.BUDGET_EXCEEDED),
         ("horizontalpodautoscalers", GapReason.BUDGET_EXCEEDED),
     }
@@ -536,7 +534,7 @@ async def test_a_pod_that_refers_to_thousands_of_names() -> None:
     (_, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
     assert sum("/configmaps/" in path for path in api.asked) == 500
     assert sum(one["kind"] == "ConfigMap" for one in entries) == 500
-    assert [(gap.target, gap.reason) for gap in shared.findings.missing] == [("configmaps", GapReason.BUDGET_EXCEEDED)]
+    assert [(gap.target, gap.reason) for gap in shared.outcome.missing] == [("configmaps", GapReason.BUDGET_EXCEEDED)]
 
 
 async def test_forged_times_end_nothing() -> None:
@@ -567,7 +565,7 @@ async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     api.objects = {**api.objects, "/api/v1/nodes/n1": 403}
     api.lists = {**api.lists, IN_DEFAULT: 403, f"{CORE}/services": 403}
     documents, _ = await fetch_all([KubernetesEventsFetcher(), KubernetesObjectsFetcher()], api, BY_WORKLOAD)
-    missing = {one.target: one for document in documents for one in document.findings.missing}
+    missing = {one.target: one for document in documents for one in document.outcome.missing}
     assert {target: (one.reason, one.severity) for target, one in missing.items()} == {
         "events of nodes": (GapReason.FORBIDDEN, "note"),
         "nodes": (GapReason.FORBIDDEN, "note"),
@@ -580,7 +578,7 @@ async def test_events_that_may_not_be_read_are_one_gap() -> None:
     api = a_shop()
     api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={})
-    assert [(one.target, one.reason) for one in document.findings.missing] == [("events", GapReason.FORBIDDEN)]
+    assert [(one.target, one.reason) for one in document.outcome.missing] == [("events", GapReason.FORBIDDEN)]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import pytest
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.investigate import Budget, Order, Snapshot, Tools, investigate
 from aletheia_operator.scratch import Scratch
@@ -52,7 +52,7 @@ class Rude:
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         spill = Spill(sources.scratch)
         numbers = await asyncio.to_thread(self._gather, spill)
-        findings = Findings("gathered")
+        outcome = Outcome("gathered")
 
         async def batches() -> AsyncGenerator[list[Any], None]:
             for number in numbers:
@@ -61,10 +61,10 @@ class Rude:
             if question.key == "Rude/broken":
                 raise Unavailable("it broke off")
 
-        yield Document("metrics", "rude", ("rude", question.key), {}, batches(), findings)
+        yield Document("metrics", "rude", ("rude", question.key), {}, batches(), outcome)
         unread = sources.scratch()
         await asyncio.to_thread(unread.put, b"x" * 1000)
-        yield Document("metrics", "rude", ("rude", question.key, "more"), {}, _none(), Findings(str(unread.size_bytes)))
+        yield Document("metrics", "rude", ("rude", question.key, "more"), {}, _none(), Outcome(str(unread.size_bytes)))
 
     def _gather(self, spill: Spill) -> list[int]:
         return [spill.put(b"x" * 2_500_000) for _ in range(2)]
@@ -89,7 +89,7 @@ class Pods:
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         pod = question.target.removeprefix("pod/")
-        yield Document("logs", "kubernetes", ("kubernetes", pod), {"pod": pod}, self._logs(sources), Findings("logs"))
+        yield Document("logs", "kubernetes", ("kubernetes", pod), {"pod": pod}, self._logs(sources), Outcome("logs"))
 
     async def _logs(self, sources: Sources) -> AsyncGenerator[list[Any], None]:
         scratches = [sources.scratch() for _ in range(3)]

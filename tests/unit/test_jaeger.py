@@ -382,7 +382,7 @@ async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
         "data_source": "main",
         "api": "v1",
     }
-    assert [gap.message for gap in document.findings.missing] == ["Jaeger reports: one is broken"]
+    assert [gap.message for gap in document.outcome.missing] == ["Jaeger reports: one is broken"]
 
 
 @pytest.mark.parametrize(("found", "reached"), [(2, False), (3, True)])
@@ -450,9 +450,9 @@ async def test_the_traces_that_logs_name(loopback: Loopback) -> None:
     assert entries == traces
     assert document.metadata["mentioned"] == ["aa", "bb", "cc"]
     assert document.metadata["unknown"] == ["bb"]
-    reasons = [(gap.target, gap.reason) for gap in document.findings.missing]
+    reasons = [(gap.target, gap.reason) for gap in document.outcome.missing]
     assert reasons == [("traces/from logs", GapReason.BUDGET_EXCEEDED), ("traces/from logs", GapReason.NOT_FOUND)]
-    assert document.findings.summary.startswith("2 traces (2 failing)")
+    assert document.outcome.summary.startswith("2 traces (2 failing)")
 
 
 async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopback: Loopback) -> None:
@@ -460,7 +460,7 @@ async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopba
     answers = [reply_json({"data": [trace(span())]}), reply_json({"errors": []}, 403)]
     _, document, entries = await document_of(loopback, SERVICES, *answers, ids=["ab12", "bb", "cc"], fromLogs={"limit": 3})
     assert len(entries) == 1
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     assert gap.reason == GapReason.FORBIDDEN
     assert gap.message.endswith("2 of 3 traces were not fetched")
     assert len(loopback.requests) == 3
@@ -495,7 +495,7 @@ async def test_a_service_that_jaeger_does_not_know_is_empty(
     """Not complete: a gap says so, with the nearest names. That there were no traces is no gap."""
     _, document, entries = await document_of(loopback, reply_json({"data": names}), EMPTY, **asked)
     assert entries == []
-    assert [(gap.reason, gap.message) for gap in document.findings.missing] == [(GapReason.EMPTY, one) for one in words]
+    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [(GapReason.EMPTY, one) for one in words]
 
 
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ async def test_an_operation_that_jaeger_does_not_know_is_empty(
 ) -> None:
     """Of a known service; asked only when nothing was found."""
     _, document, _ = await document_of(loopback, *answers, api=api, service="shop", operation="POST /pai")
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     assert gap.reason is GapReason.EMPTY
     assert gap.message == "service shop has no operation POST /pai; the nearest names: POST /pay"
     assert loopback.requests[-1] == path
@@ -530,7 +530,7 @@ async def test_operations_that_cannot_be_listed_are_no_gap(loopback: Loopback) -
     for answer in (reply(400, b"no"), reply_json({"data": None}, 404), reply_json([])):
         loopback.requests.clear()
         _, document, _ = await document_of(loopback, SERVICES, EMPTY, answer, service="shop", operation="x")
-        assert document.findings.missing == []
+        assert document.outcome.missing == []
 
 
 async def test_a_service_that_is_unlisted_but_has_traces(loopback: Loopback) -> None:
@@ -538,7 +538,7 @@ async def test_a_service_that_is_unlisted_but_has_traces(loopback: Loopback) -> 
     _, document, entries = await document_of(
         loopback, reply_json({"data": []}), reply_json({"data": [trace(span())]}), service="shop"
     )
-    assert (len(entries), document.findings.missing) == (1, [])
+    assert (len(entries), document.outcome.missing) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -688,7 +688,7 @@ async def test_a_trace_in_several_objects(loopback: Loopback, order: tuple[int, 
     _, document, entries = await document_of(loopback, SERVICES, answer, api="v1", service="shop")
     assert spans_of(entries) == [("pay", "charge"), ("shop", "GET /")]
     assert len({json.dumps(entry) for entry in entries}) == len(entries)
-    (note,) = document.findings.missing
+    (note,) = document.outcome.missing
     assert (note.severity, note.reason) == ("note", GapReason.INVALID_RESPONSE)
     assert "sent 1 traces (ab12) in several objects" in note.message
 
@@ -697,7 +697,7 @@ async def test_objects_of_several_traces_that_mix(loopback: Loopback) -> None:
     """As many as asked for come, whole."""
     objects = [trace(span(name=f"op {number}")) | {"traceID": f"{number % 5}"} for number in range(40)]
     _, document, entries = await document_of(loopback, SERVICES, reply_json({"data": objects}), service="shop", limit=10)
-    assert document.findings.summary.startswith("5 traces")
+    assert document.outcome.summary.startswith("5 traces")
     assert spans_of(entries) == sorted(("shop", f"op {number}") for number in range(40))
 
 

@@ -42,7 +42,7 @@ async def capture(sources, writing):
     async with writing:
         size = await asyncio.to_thread(lambda: sum(map(len, entries.blocks())))
     entries.close()
-    return size, document.findings.summary
+    return size, document.outcome.summary
 
 async def main():
     pauses = []

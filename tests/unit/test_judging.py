@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api import InvestigationSpec
-from aletheia_operator.fetchers.base import Document, Findings, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
 from aletheia_operator.findings import judge
 from aletheia_operator.findings.rules import RULES
 from aletheia_operator.session import age
@@ -34,12 +34,12 @@ class Crashed:
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         if question.key == "objects":
             found = pod("web-0", CRASHED)
-            yield Document("objects", "kubernetes", ("o",), {"kind": "Deployment", "name": "web"}, _of([found]), Findings())
+            yield Document("objects", "kubernetes", ("o",), {"kind": "Deployment", "name": "web"}, _of([found]), Outcome())
         else:
             stamp = "2026-11-22T14:28:00.000000000Z"
             entry = {"timestamp": stamp, "container": "app", "run": 3, "level": "FATAL", "line": WORDS}
             metadata = {"pod": "web-0", "runs": [{"container": "app", "run": 3}]}
-            yield Document("logs", "kubernetes", ("l",), metadata, _of([entry]), Findings())
+            yield Document("logs", "kubernetes", ("l",), metadata, _of([entry]), Outcome())
 
 
 async def _of(entries: list[Object]) -> AsyncGenerator[list[Any], None]:

@@ -123,7 +123,7 @@ async def look(
     """Entries as run and line, gaps as target and reason."""
     document = await fetch(node, state, api)
     entries = [(entry["run"], entry["line"]) for entry in await entries_of(document)]
-    return entries, [(gap.target.removeprefix("pod/web-0 "), gap.reason) for gap in document.findings.missing]
+    return entries, [(gap.target.removeprefix("pod/web-0 "), gap.reason) for gap in document.outcome.missing]
 
 
 def expected(run: int, first: int, last: int) -> list[tuple[int, str]]:
@@ -139,10 +139,10 @@ async def test_only_who_may_read_the_pods_log_reads_its_files(allowed: bool) -> 
     right = {"namespace": "shop", "verb": "get", "resource": "pods", "subresource": "log", "name": "web-0"}
     assert reviews == [right]
     if allowed:
-        assert (found, document.findings.missing) == (["line 0"], [])
+        assert (found, document.outcome.missing) == (["line 0"], [])
         return
     assert (found, node.asked) == (["by the API"], [])
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     words = "read by the pods/log API instead: this identity may not get pods/log of pod web-0"
     assert (gap.target, gap.reason, gap.message) == ("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE, words)
 
@@ -280,7 +280,7 @@ async def test_a_listing_without_end_is_not_read() -> None:
     node = Node({f"0.log.{number:0100}": b"" for number in range(2000)})
     document = await fetch(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
     assert [entry["line"] for entry in await entries_of(document)] == ["by the API"]
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     assert gap.reason == GapReason.NODE_LOGS_UNAVAILABLE
     assert gap.message == "read by the pods/log API instead: the kubelet's listing of log files is too long"
     assert node.listings == 1

@@ -101,7 +101,7 @@ async def test_equal_lines_at_a_pages_border_are_all_there(loopback: Loopback) -
     rows = [((number + 7) // 20, "a", f"line {number % 3}") for number in range(1_014)]
     document, entries = await ask(loopback, Server(rows))
     assert lines_of(entries) == expected(rows)
-    assert document.findings.missing == []
+    assert document.outcome.missing == []
     assert len(loopback.requests) == 4, "two pages, one from the last moment on, and one after it"
 
 
@@ -111,7 +111,7 @@ async def test_a_proxy_that_gives_fewer_lines_without_a_word(loopback: Loopback,
     rows = [(number, "a", f"line {number}") for number in range(40 if gives < 10 else 1_200)]
     document, entries = await ask(loopback, Server(rows, gives=gives))
     assert lines_of(entries) == expected(rows)
-    assert [gap.reason for gap in document.findings.missing] == [GapReason.BUDGET_EXCEEDED] * (gives == 1), "it may have more"
+    assert [gap.reason for gap in document.outcome.missing] == [GapReason.BUDGET_EXCEEDED] * (gives == 1), "it may have more"
 
 
 @given(
@@ -123,7 +123,7 @@ def test_what_a_proxy_keeps_back_is_a_gap(rows: list[Row], gives: int) -> None:
     with Loopback() as loopback:
         document, entries = asyncio.run(ask(loopback, Server(rows, gives=gives)))
     assert lines_of(entries) <= expected(rows)
-    said = [gap for gap in document.findings.missing if gap.reason is not GapReason.EMPTY]
+    said = [gap for gap in document.outcome.missing if gap.reason is not GapReason.EMPTY]
     last = max((row[0] for row in rows), default=0)
     if {one for one in expected(rows) - lines_of(entries) if not one[0].endswith(f"{last:09d}Z")}:
         assert len(said) == 1
@@ -134,7 +134,7 @@ async def test_a_moment_with_more_lines_than_a_proxy_gives(loopback: Loopback) -
     rows = [*((5, "a", f"flood {number}") for number in range(70)), *((6, "a", f"later {number}") for number in range(10))]
     document, entries = await ask(loopback, Server(rows, gives=50))
     assert len(entries) == 60
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     assert gap.message.startswith(
         "50 lines or more have the same time 2026-11-22T11:00:00.000000005Z: the server returns no more"
     )
@@ -145,7 +145,7 @@ async def test_a_server_of_tiny_pages_is_not_asked_for_ever(loopback: Loopback, 
     monkeypatch.setattr(pages, "MAX_PAGES", 20)
     document, entries = await ask(loopback, Server([(number, "a", "line") for number in range(100)], gives=2))
     assert 15 < len(entries) < 25
-    assert [gap.reason for gap in document.findings.missing] == [GapReason.BUDGET_EXCEEDED]
+    assert [gap.reason for gap in document.outcome.missing] == [GapReason.BUDGET_EXCEEDED]
     assert len(loopback.requests) == 20
 
 
@@ -155,7 +155,7 @@ async def test_a_server_that_answers_other_times(loopback: Loopback, shifts: int
     rows = [(number, "a", f"line {number}") for number in range(400)]
     document, entries = await ask(loopback, Server(rows, gives=50, shifts=shifts))
     assert lines_of(entries) <= expected(rows)
-    assert GapReason.INVALID_RESPONSE in [gap.reason for gap in document.findings.missing]
+    assert GapReason.INVALID_RESPONSE in [gap.reason for gap in document.outcome.missing]
     assert len(loopback.requests) < 200
 
 
@@ -164,7 +164,7 @@ async def test_a_server_that_answers_the_latest_lines_first(loopback: Loopback) 
     rows = [(number, "a", f"line {number}") for number in range(400)]
     document, entries = await ask(loopback, Server(rows, gives=50, backward=True))
     assert len(entries) == 50
-    assert [gap.reason for gap in document.findings.missing] == [GapReason.INVALID_RESPONSE]
+    assert [gap.reason for gap in document.outcome.missing] == [GapReason.INVALID_RESPONSE]
 
 
 @given(
@@ -179,7 +179,7 @@ def test_any_lines_in_any_pages(rows: list[Row], size: int) -> None:
         patch.setattr(pages.Pages.__init__, "__defaults__", (size, max(size, most + 1)))
         document, entries = asyncio.run(ask(loopback, Server(rows)))
     assert lines_of(entries) == expected(rows)
-    assert [gap for gap in document.findings.missing if gap.reason is not GapReason.EMPTY] == []
+    assert [gap for gap in document.outcome.missing if gap.reason is not GapReason.EMPTY] == []
 
 
 @pytest.mark.parametrize("most", [1, 3, 500, 999])
@@ -190,7 +190,7 @@ async def test_a_server_that_answers_fewer_lines(loopback: Loopback, most: int) 
     document, entries = await ask(loopback, server)
     if most > 1:
         assert lines_of(entries) == expected(rows)
-        assert document.findings.missing == []
+        assert document.outcome.missing == []
     assert server.refused <= 10
 
 
@@ -199,7 +199,7 @@ async def test_a_page_that_is_too_large_is_halved(loopback: Loopback) -> None:
     rows = [(number, "a", "x" * 1_000 + str(number)) for number in range(300)]
     document, entries = await ask(loopback, Server(rows), max_response_bytes=100_000)
     assert lines_of(entries) == expected(rows)
-    assert document.findings.missing == []
+    assert document.outcome.missing == []
 
 
 async def test_lines_that_no_page_can_hold(loopback: Loopback) -> None:
@@ -217,7 +217,7 @@ async def test_more_lines_of_one_moment_than_the_server_answers(loopback: Loopba
     document, entries = await ask(loopback, Server(rows, most=500))
     found = [entry["line"] for entry in entries]
     assert len(set(found)) == len(found) == 510
-    (gap,) = document.findings.missing
+    (gap,) = document.outcome.missing
     assert "have the same time" in gap.message
 
 
@@ -274,7 +274,7 @@ async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, quer
     """A gap with the nearest names, where nothing was found."""
     document, entries = await ask(loopback, Server([], names={"app": ["shop", "cart"], "pod": ["web-1"]}), query=query)
     assert entries == []
-    assert [(gap.reason, gap.message) for gap in document.findings.missing] == [(GapReason.EMPTY, one) for one in said]
+    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [(GapReason.EMPTY, one) for one in said]
 
 
 async def test_labels_are_not_asked_for_when_there_are_lines(loopback: Loopback) -> None:
@@ -289,7 +289,7 @@ async def test_a_confined_query_is_the_only_thing_that_is_asked(loopback: Loopba
     document, _ = await ask(loopback, server, query='{ap="x"} |= "y"', options=LokiOptions(namespace_label="ns"))
     assert loopback.queries()[-1]["query"] == document.metadata["query"] == '{ap="x",ns="shop"} |= "y"'
     assert not any("/label" in path for path in loopback.requests)
-    assert document.findings.missing == []
+    assert document.outcome.missing == []
 
 
 async def test_a_query_that_cannot_be_confined_is_not_sent(loopback: Loopback) -> None:
@@ -307,7 +307,7 @@ async def test_labels_that_cannot_be_listed_are_no_gap(loopback: Loopback) -> No
             (labels if "/label" in request.path else Server([]))(request)
 
         document, _ = await ask(loopback, answer)
-        assert document.findings.missing == []
+        assert document.outcome.missing == []
 
 
 @pytest.mark.parametrize(
@@ -366,5 +366,5 @@ async def test_what_loki_warns_of_is_a_gap(loopback: Loopback) -> None:
 
     document, entries = await ask(loopback, answer)
     assert len(entries) == 1
-    said = [(gap.reason, gap.message, gap.severity) for gap in document.findings.missing]
+    said = [(gap.reason, gap.message, gap.severity) for gap in document.outcome.missing]
     assert said == [(GapReason.UNAVAILABLE, "the server warns: a store is down", "gap")]

@@ -112,8 +112,8 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
     document, names, entries = found["namespace/shop"]
     assert names == ["ResourceQuota/quota", "Node/n1"]
     assert entries[1]["status"] == {"conditions": []}
-    assert document.findings.summary == "1 ResourceQuota, 1 Node"
-    assert document.findings.missing == []
+    assert document.outcome.summary == "1 ResourceQuota, 1 Node"
+    assert document.outcome.missing == []
     assert [path for path in api.asked if "/namespaces/shop" not in path] == ["/api/v1/nodes/n1"]
     assert document.name == ("kubernetes", "namespace", "shop", "shop")
     of_workload, _, _ = found["deployment/web"]
@@ -123,8 +123,8 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
     assert [one["revision"] for one in rollouts] == [1, 2]
     assert of_workload.metadata == {**asked, "kind": "Deployment", "name": "web", "redacted": 0}
     assert of_workload.name == ("kubernetes", "deployment", "web", "shop")
-    assert of_workload.findings.summary.startswith("1 pod (1 not ready)")
-    assert (of_workload.category, of_workload.source, of_workload.findings.missing) == ("objects", "kubernetes", [])
+    assert of_workload.outcome.summary.startswith("1 pod (1 not ready)")
+    assert (of_workload.category, of_workload.source, of_workload.outcome.missing) == ("objects", "kubernetes", [])
 
 
 async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pyte
         service["metadata"]["annotations"] = {"note": "x" * 900}
     api.lists = {**api.lists, f"{CORE}/pods": [pod], f"{CORE}/services": large}
     document, _, _ = (await captured(api))["namespace/shop"]
-    messages = {gap.target: gap.message for gap in document.findings.missing}
+    messages = {gap.target: gap.message for gap in document.outcome.missing}
     assert messages["configmaps"].startswith("2 of 3 ")
     assert messages["objects"].startswith("6 objects around the targets ")
     assert sorted(path for path in api.asked if "/configmaps/" in path) == [
@@ -176,7 +176,7 @@ async def test_a_kind_that_may_not_be_read_costs_no_other(path: str, kind: str) 
     assert {name for _, names, _ in found.values() for name in names} == {
         name for name in before if name.partition("/")[0] not in lost
     }
-    (gap,) = found["namespace/shop"][0].findings.missing
+    (gap,) = found["namespace/shop"][0].outcome.missing
     assert (gap.target, gap.reason, gap.severity) == (path.rpartition("/")[2], GapReason.FORBIDDEN, "gap")
 
 

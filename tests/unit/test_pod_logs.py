@@ -181,7 +181,7 @@ async def test_restarts_that_cannot_be_looked_for_are_said(
     entries: list[Any] = []
     await collect(document, entries)
     assert entries
-    said = [(gap.reason, gap.severity) for gap in document.findings.missing]
+    said = [(gap.reason, gap.severity) for gap in document.outcome.missing]
     assert said == [(error.reason, severity)]
 
 
@@ -205,7 +205,7 @@ async def test_a_restart_while_it_is_read_loses_nothing(
     now = f"{time(100 * present + 98)[:-1]}+00:00"  # what begins later, begins behind the window
     document = await fetch(kubelet, window=make_window(end=now))
     entries = await entries_of(document)
-    check_runs(entries, document.findings.missing, container, present)
+    check_runs(entries, document.outcome.missing, container, present)
 
 
 async def test_a_container_that_restarted_between_plan_and_read() -> None:
@@ -216,14 +216,14 @@ async def test_a_container_that_restarted_between_plan_and_read() -> None:
     assert [(entry["run"], entry["line"]) for entry in entries] == [
         (number, f"run {number} line {one}") for number in (0, 1) for one in range(3)
     ]
-    assert document.findings.missing == []
+    assert document.outcome.missing == []
 
 
 async def test_seven_restarts_in_the_window() -> None:
     """Two runs are there, and each of the six before them is a gap."""
     document = await fetch(Kubelet(containers={"app": restarting(8, 7)}))
     assert {entry["run"] for entry in await entries_of(document)} == {6, 7}
-    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [
         (f"pod/web-0 container/app (run {number})", GapReason.LOG_UNAVAILABLE) for number in range(6)
     ]
 
@@ -232,7 +232,7 @@ async def test_a_container_that_waits_after_seven_restarts() -> None:
     """The API has its last run alone."""
     document = await fetch(Kubelet(containers={"app": restarting(8, 7, waits=True)}))
     assert {entry["run"] for entry in await entries_of(document)} == {7}
-    assert [gap.target for gap in document.findings.missing] == [
+    assert [gap.target for gap in document.outcome.missing] == [
         f"pod/web-0 container/app (run {number})" for number in range(7)
     ]
 
@@ -243,7 +243,7 @@ async def test_a_crash_loop_does_not_fill_the_status() -> None:
         Kubelet(containers={"app": restarting(48, 47, waits=True)}), window=make_window(end="2026-11-22T23:00:00+00:00")
     )
     await entries_of(document)
-    targets = [gap.target for gap in document.findings.missing]
+    targets = [gap.target for gap in document.outcome.missing]
     assert targets[0] == "pod/web-0 container/app (runs 0 to 36)"
     assert targets[1:] == [f"pod/web-0 container/app (run {number})" for number in range(37, 47)]
 
@@ -267,7 +267,7 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
             f"run 1 line {one}" for one in range(3)
         ]
         assert [entry for entry in entries if entry["run"] == 0 and entry["timestamp"]] == []
-        assert any("(run 0" in gap.target for gap in document.findings.missing), number
+        assert any("(run 0" in gap.target for gap in document.outcome.missing), number
 
 
 @pytest.mark.parametrize("ended", range(3))
@@ -285,7 +285,7 @@ async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_
     kubelet = Kubelet(containers={"app": container}, hooks={ended: end, ended + gone_after: remove})
     document = await fetch(kubelet, window=make_window(end="2026-11-22T11:33:18+00:00"))
     entries = await entries_of(document)
-    check_runs(entries, document.findings.missing, container, 1)
+    check_runs(entries, document.outcome.missing, container, 1)
 
 
 @pytest.mark.parametrize("request_number", range(6))
@@ -302,7 +302,7 @@ async def test_lines_of_a_pod_that_took_the_name_are_dropped(request_number: int
     found = [entry["line"] for entry in await entries_of(document)]
     assert found == [f"run 0 line {number}" for number in range(len(found))]
     if kubelet.uid != "uid-web-0":
-        assert GapReason.POD_REPLACED in {gap.reason for gap in document.findings.missing}
+        assert GapReason.POD_REPLACED in {gap.reason for gap in document.outcome.missing}
 
 
 async def test_a_restart_is_known_by_the_kubelet_whatever_the_api_server_says() -> None:
@@ -316,7 +316,7 @@ async def test_a_restart_is_known_by_the_kubelet_whatever_the_api_server_says() 
     kubelet = Kubelet(containers={"app": container}, hooks={1: restart})
     document = await fetch(kubelet)
     entries = await entries_of(document)
-    check_runs(entries, document.findings.missing, container, 0)
+    check_runs(entries, document.outcome.missing, container, 0)
 
 
 async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
@@ -328,7 +328,7 @@ async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
 
     document = await fetch(Kubelet(containers={"app": container}, hooks={0: remove}))
     assert await entries_of(document) == []
-    assert {(gap.target, gap.reason) for gap in document.findings.missing} == {
+    assert {(gap.target, gap.reason) for gap in document.outcome.missing} == {
         ("pod/web-0 container/app (run 0, previous)", GapReason.NOT_FOUND),
         ("pod/web-0 container/app (run 1)", GapReason.NOT_FOUND),
     }
@@ -346,7 +346,7 @@ async def test_one_bad_container_costs_no_other(monkeypatch: pytest.MonkeyPatch)
     kubelet = Kubelet(containers={"bad": bad, "good": good}, hooks=dict.fromkeys(range(20), explode))
     document = await fetch(kubelet)
     assert {entry["container"] for entry in await entries_of(document)} == {"good"}
-    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [
         ("pod/web-0 container/bad (run 0)", GapReason.INTERNAL_ERROR)
     ]
 
@@ -359,7 +359,7 @@ async def test_a_parser_that_fails_is_given_the_run_again(fault: Exception, time
     document = await fetch(Kubelet(containers={"app": restarting(1, 0)}), parsers=parsers)
     lines = [entry["line"] for entry in await entries_of(document)]
     assert parsers.opened[:3] == [(False, False), (True, False), (True, True)][: min(times + 1, 3)]
-    gaps = [(gap.target, gap.reason, gap.severity) for gap in document.findings.missing]
+    gaps = [(gap.target, gap.reason, gap.severity) for gap in document.outcome.missing]
     note = ("pod/web-0 container/app (run 0)", GapReason.INTERNAL_ERROR, "note" if times == 2 else "gap")
     assert gaps == ([] if times == 1 else [note])
     assert len(lines) == (0 if times == 3 else 3)
@@ -381,13 +381,13 @@ async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     app = [entry for entry in entries if entry["container"] == "app"]
-    (gap,) = [gap for gap in document.findings.missing if gap.target == "pod/web-0 container/app (run 0)"]
+    (gap,) = [gap for gap in document.outcome.missing if gap.target == "pod/web-0 container/app (run 0)"]
     assert gap.reason == GapReason.LOG_INCOMPLETE
     if app:
         assert app[-1]["timestamp"] in gap.message
     else:
         assert "before its first line came" in gap.message
-    kept = document.findings.metadata["kept"].get("none", 0)
+    kept = document.outcome.metadata["kept"].get("none", 0)
     assert kept == len(entries)
     assert parsers.runs == 0
     await parsers.close()

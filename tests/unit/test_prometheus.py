@@ -522,11 +522,11 @@ async def test_each_query_becomes_a_document(loopback: Loopback) -> None:
     assert second.name == ("prometheus", "cpu_usage")
     assert first.metadata["query"] == "up" and first.metadata["step_seconds"] == 30
     assert first.metadata["warnings"] == ["partial"]
-    assert [gap.message for gap in first.findings.missing] == ["the server warns: partial"]
-    assert first.findings.summary == "up: 1 series, max 2 at 00:16"
+    assert [gap.message for gap in first.outcome.missing] == ["the server warns: partial"]
+    assert first.outcome.summary == "up: 1 series, max 2 at 00:16"
     assert orjson.loads(orjson.dumps([batch async for batch in first.batches])) == [[SERIES]]
     assert [batch async for batch in second.batches] == []
-    assert [gap.reason for gap in second.findings.missing] == [GapReason.NOT_FOUND]
+    assert [gap.reason for gap in second.outcome.missing] == [GapReason.NOT_FOUND]
 
 
 @pytest.mark.parametrize(
@@ -551,7 +551,7 @@ async def test_samples_of_another_shape_are_an_invalid_response(loopback: Loopba
     except SourceError as e:
         assert e.reason == GapReason.INVALID_RESPONSE
     else:
-        assert document.findings.summary
+        assert document.outcome.summary
 
 
 async def test_a_head_that_comes_byte_by_byte_does_not_hold_up_the_capture(loopback: Loopback) -> None:
@@ -579,5 +579,5 @@ async def test_a_baseline_that_has_other_series(loopback: Loopback) -> None:
     spec = {"metrics": [{"query": "up", "baseline": {"offset": "24h"}}]}
     now, then = await documents_of(loopback, spec)
     assert now.metadata["baseline"]["compared"] == 1
-    assert "level changed in 0 of 1 series" in now.findings.summary
-    assert then.findings.missing == []
+    assert "level changed in 0 of 1 series" in now.outcome.summary
+    assert then.outcome.missing == []

@@ -276,7 +276,7 @@ async def test_a_volume_that_is_full_for_what_is_beside_keeps_the_metric(
     documents = [document async for document in fetcher.fetch(question, sources)]
     entries = await entries_of(documents[0])
     assert [len(documents), len(entries)] == [1, 1]
-    assert [(gap.reason.value, gap.severity) for gap in documents[0].findings.missing] == [("SaveFailed", severity)]
+    assert [(gap.reason.value, gap.severity) for gap in documents[0].outcome.missing] == [("SaveFailed", severity)]
 
 
 def test_every_chunk_of_a_window_has_its_own_start_and_end(serve: Serve) -> None:
@@ -337,7 +337,7 @@ def test_a_chunk_that_is_asked_again_counts_once(serve: Serve) -> None:
     assert len(asked) == 2
     assert fetched.missing == []
     assert fetched.documents[0].metadata["samples"] == 600
-    assert "300 series, max 2 " in fetched.documents[0].findings.summary
+    assert "300 series, max 2 " in fetched.documents[0].outcome.summary
 
 
 @pytest.mark.parametrize(

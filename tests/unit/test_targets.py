@@ -177,14 +177,14 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
     assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]
     assert document.name == ("kubernetes", "web-0", "shop")
     assert document.metadata["containers"] == ["app", "late", "proxy"]
-    assert document.findings.summary == "3 logs (1 ERROR), top error: 'a' (1x)"
-    assert document.findings.metadata == {
+    assert document.outcome.summary == "3 logs (1 ERROR), top error: 'a' (1x)"
+    assert document.outcome.metadata == {
         "levels": {"ERROR": 1},
         "via": {"container/app (run 0)": "api", "container/proxy (run 0)": "api"},
         "kept": {"ERROR": 1, "none": 2},
         "dropped": {},
         "runs": [{"container": "app", "run": 0}, {"container": "proxy", "run": 0}],
     }
-    assert [(gap.target, gap.reason) for gap in document.findings.missing] == [
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [
         ("pod/web-0 container/late", GapReason.CONTAINER_NOT_STARTED)
     ]

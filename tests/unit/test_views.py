@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.api import InvestigationSpec
-from aletheia_operator.fetchers.base import Document, Entries, Findings, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Entries, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, investigate
 from aletheia_operator.investigate.views import pieces
 from aletheia_operator.session import Session, age
@@ -58,7 +58,7 @@ class Pods:
             self.found.append(sources.trace_ids(5)[0])
             category, batches = "traces", _none()
         name = ("kubernetes", question.key, "shop")
-        yield Document(category, "kubernetes", name, {"pod": question.key}, batches, Findings("words"))
+        yield Document(category, "kubernetes", name, {"pod": question.key}, batches, Outcome("words"))
 
     async def _logs(self, pod: str, sources: Sources) -> AsyncGenerator[Entries, None]:
         scratch = sources.scratch()

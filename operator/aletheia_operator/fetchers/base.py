@@ -162,8 +162,8 @@ def plan_queries(spec: InvestigationSpec, fetcher: str, source_type: str, *, giv
 
 
 @dataclass
-class Findings:
-    """The summary, gaps and metadata of a document: complete after its entries were read."""
+class Outcome:
+    """What reading a document's entries showed: its summary, gaps and further metadata. Complete when the entries were read."""
 
     summary: str = ""
     missing: list[Missing] = field(default_factory=list)
@@ -180,7 +180,7 @@ class Document:
     """An answer before it is saved as an artifact.
 
     `name`: the parts of the file's name. `metadata`: what was asked. `batches` yields the raw entries; the entries before a
-    SourceError are kept. `findings` is complete once `batches` ended. `target`: shown in status; None: the question's target.
+    SourceError are kept. `outcome` is complete once `batches` ended. `target`: shown in status; None: the question's target.
     """
 
     category: str
@@ -188,7 +188,7 @@ class Document:
     name: tuple[str, ...]
     metadata: dict[str, Any]
     batches: AsyncGenerator[Entries, None]
-    findings: Findings
+    outcome: Outcome
     target: str | None = None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
 from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.order import Order, Tools
@@ -40,9 +40,9 @@ class Chronicle:
             await self.records.done(given_up.done(TIMELINE))
             return
         await self.records.keep(self.session.record_begun, TIMELINE_KEY)
-        answer, findings = Answer(), Findings()
-        findings.missing += await in_thread(self.tools.saving, self._see_again, origins)
-        document = await in_thread(self.tools.saving, self._document, findings)
+        answer, outcome = Answer(), Outcome()
+        outcome.missing += await in_thread(self.tools.saving, self._see_again, origins)
+        document = await in_thread(self.tools.saving, self._document, outcome)
         await self.saver.save(TIMELINE, document, answer, Usage())
         await self.records.done(answer.done(TIMELINE))
 
@@ -67,9 +67,9 @@ class Chronicle:
         missing += [Missing(target, GapReason.INTERNAL_ERROR, message) for target in sorted(self.views.unseen)]
         return missing
 
-    def _document(self, findings: Findings) -> Document:
+    def _document(self, outcome: Outcome) -> Document:
         timeline = self.views.timeline
-        findings.summary = timeline.summary()
+        outcome.summary = timeline.summary()
         owner = self.order.owner
         return Document(
             category="timeline",
@@ -77,7 +77,7 @@ class Chronicle:
             name=("timeline",),
             metadata={"investigation": owner.name, "namespace": owner.namespace, **timeline.metadata()},
             batches=_batch(timeline.entries()),
-            findings=findings,
+            outcome=outcome,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.status import FindingStatus
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Question
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
 from aletheia_operator.findings import Verdict, judge
 from aletheia_operator.findings.verdict import SHOWN
 from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
@@ -89,11 +89,11 @@ class Judging:
         return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
-        findings = Findings(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")
+        outcome = Outcome(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")
         if verdict.failed or self.views.unjudged:
             what = ", ".join([*verdict.failed, *sorted(self.views.unjudged)[:3]])
             message = f"a fault of the operator's own, which its log has: the findings are without {what}"
-            findings.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, message))
+            outcome.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, message))
         owner = self.order.owner
         metadata = {
             "investigation": owner.name,
@@ -106,7 +106,7 @@ class Judging:
             "top_errors": verdict.top_errors,
         }
         entries = [one.to_json(owner.namespace) for one in verdict.findings]
-        return Document("findings", "aletheia", ("findings",), metadata, _batch(entries), findings)
+        return Document("findings", "aletheia", ("findings",), metadata, _batch(entries), outcome)
 
 
 def _status(finding: dict[str, Any]) -> FindingStatus:

@@ -1,6 +1,6 @@
 """Saves documents as artifacts: collects the entries, then writes the file in one call.
 
-If a document breaks off, the entries so far are kept, and its findings have a gap.
+If a document breaks off, the entries so far are kept, and its outcome has a gap.
 """
 
 import asyncio
@@ -60,24 +60,24 @@ class Saver:
 
     async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
         """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer."""
-        findings = document.findings
+        outcome = document.outcome
         collected_at = self.tools.now()
         scratches = self.session.scratches()
         entries = EntryBuffer(scratches)
         view = self.views.view(question, document)
         try:
             answer.interrupted = await self._collect(entries, view, question, document, usage)
-            complete = all(gap.severity == "note" for gap in findings.missing)
+            complete = all(gap.severity == "note" for gap in outcome.missing)
             if entries.count or complete:
                 metadata = {
                     **document.metadata,
-                    **findings.metadata,
+                    **outcome.metadata,
                     "time_range": self.window.as_texts(),
                     "collected_at": format_time(collected_at),
                     "count": entries.count,
-                    "summary": findings.summary,
+                    "summary": outcome.summary,
                     "complete": complete,
-                    "gaps": [gap_of(question.fetcher, gap).to_json() for gap in findings.missing],
+                    "gaps": [gap_of(question.fetcher, gap).to_json() for gap in outcome.missing],
                 }
                 written = await self._write(document, metadata, entries, view, collected_at)
                 self.account.kept_bytes += entries.size_bytes
@@ -85,9 +85,9 @@ class Saver:
                 answer.artifacts.append(artifact)
                 answer.origins[artifact.path] = Origin(document.source, document.category)
         except OSError as e:
-            findings.missing.append(save_failed(question.target, e))
+            outcome.missing.append(save_failed(question.target, e))
         finally:
-            answer.missing += findings.missing
+            answer.missing += outcome.missing
             usage.waiting_bytes = 0
             await self._uninterrupted(in_thread(self.tools.saving, self._give_up, entries, scratches))
 
@@ -102,8 +102,8 @@ class Saver:
             target=document.target or question.target,
             count=count,
             # a summary may quote the content, so it stays in the sealed file
-            summary=document.findings.summary if self.session.seal is None else f"{count} entries, sealed",
-            counts=document.findings.counts if self.session.seal is None else "",
+            summary=document.outcome.summary if self.session.seal is None else f"{count} entries, sealed",
+            counts=document.outcome.counts if self.session.seal is None else "",
             time_range=list(self.window.as_texts()),
             size_bytes=written.size_bytes,
             sha256=written.sha256,
@@ -138,7 +138,7 @@ class Saver:
 
     async def _collect(self, entries: EntryBuffer, view: View, question: Question, document: Document, usage: Usage) -> bool:
         """Collect entries until they end, break off, are interrupted or reach a limit. Return whether they were interrupted."""
-        missing = document.findings.missing
+        missing = document.outcome.missing
         try:
             if spent := self.account.exceeded():
                 missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
@@ -173,7 +173,7 @@ def _add(entries: EntryBuffer, view: View, batch: Entries) -> None:
 
 async def _entries(question: Question, document: Document) -> AsyncGenerator[Entries, None]:
     """Yield the document's entries. If the source fails, they end, and a gap is added."""
-    missing = document.findings.missing
+    missing = document.outcome.missing
     try:
         async with aclosing(document.batches) as batches:
             async for batch in batches:

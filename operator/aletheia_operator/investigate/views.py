@@ -60,7 +60,7 @@ class Views:
             self.timeline.reader(document.source, document.category),
             trace_ids,
             self.evidence.reader(document.source, document.category),
-            lambda: {**document.metadata, **document.findings.metadata},
+            lambda: {**document.metadata, **document.outcome.metadata},
         )
 
     def sees(self, origin: Origin) -> bool:

@@ -8,7 +8,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.jaeger.searches import Searches, find_api, gaps_of
 from aletheia_operator.fetchers.jaeger.selection import select
 from aletheia_operator.fetchers.jaeger.traces import Trace, summarise
@@ -67,7 +67,7 @@ class JaegerFetcher:
                 "api": api.NAME,
             },
             batches=searches.batches(traces),
-            findings=Findings(
+            outcome=Outcome(
                 summary=summarise(traces),
                 missing=[
                     *(Missing(question.target, reason, message) for reason, message in missing),

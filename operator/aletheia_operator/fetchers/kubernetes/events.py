@@ -17,7 +17,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.types import NAME_PATTERN
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.event_list import Events, related_of, subject_of
 from aletheia_operator.fetchers.kubernetes.expiry import expired
 from aletheia_operator.fetchers.kubernetes.gone import Gone
@@ -72,13 +72,13 @@ class KubernetesEventsFetcher:
                 "oldest_event": format_time(oldest) if oldest else None,
                 "pods_gone": [pod.to_json() for pod in search.gone.values()],
             }
-            findings = Findings(search.events.summary(), missing)
-            yield _document(sources.namespace, metadata, search.events.batches(), findings)
+            outcome = Outcome(search.events.summary(), missing)
+            yield _document(sources.namespace, metadata, search.events.batches(), outcome)
             missing = []
         if question.arguments["logs"]:
             missing = missing + _gaps(search.gone)
         if missing:  # a document of its own: the events are complete
-            yield _document(sources.namespace, request, _nothing(), Findings(missing=missing))
+            yield _document(sources.namespace, request, _nothing(), Outcome(missing=missing))
 
 
 class _Search:
@@ -160,10 +160,8 @@ class _Search:
             self.missing.append(optional(_WORDS[kind], e))
 
 
-def _document(
-    namespace: str, metadata: dict[str, Any], batches: AsyncGenerator[list[Any], None], findings: Findings
-) -> Document:
-    return Document("events", "kubernetes", ("kubernetes", namespace), metadata, batches, findings)
+def _document(namespace: str, metadata: dict[str, Any], batches: AsyncGenerator[list[Any], None], outcome: Outcome) -> Document:
+    return Document("events", "kubernetes", ("kubernetes", namespace), metadata, batches, outcome)
 
 
 async def _nothing() -> AsyncGenerator[list[Any], None]:

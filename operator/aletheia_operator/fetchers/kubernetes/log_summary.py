@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Findings, Missing
+from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import Run, lost_runs
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
@@ -18,8 +18,8 @@ from aletheia_operator.text.batches import LEVEL_CODES
 MAX_LOST_RUNS = 10  # that get a gap each; older ones share one
 
 
-async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, findings: Findings) -> None:
-    """Get the result of every run, thin out what exceeds the budgets, and complete the findings."""
+async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, outcome: Outcome) -> None:
+    """Get the result of every run, thin out what exceeds the budgets, and complete the outcome."""
     logs = [log for one in containers for log in one.in_order]
     missing = [
         Missing(f"{target} container/{one.planned.container}", GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
@@ -38,9 +38,9 @@ async def conclude(target: str, containers: Sequence[ContainerLogs], limits: Log
     for one in containers:
         missing += one.missing + _lost(target, one)
     total, kept = await _fit(logs, limits, missing)
-    findings.missing += _distinct(missing, findings.missing)
-    findings.summary, findings.counts = count.summary(), count.counts()
-    findings.metadata |= {
+    outcome.missing += _distinct(missing, outcome.missing)
+    outcome.summary, outcome.counts = count.summary(), count.counts()
+    outcome.metadata |= {
         "levels": dict(count.levels),
         "runs": [{"container": log.run.container, "run": log.run.number} for log in logs],
         "via": {str(log.run): log.via for log in sorted(logs, key=lambda log: str(log.run)) if log.via},

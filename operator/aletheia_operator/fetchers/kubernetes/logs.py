@@ -7,7 +7,7 @@ from typing import Any
 from aletheia_operator.api import InvestigationSpec, LogsRequest, parse_bytes
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, asked_containers
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
 from aletheia_operator.fetchers.kubernetes.members import members_of
@@ -76,8 +76,8 @@ class KubernetesLogsFetcher:
         "partial": true (the line had no end), "truncated": true, "timestamp_raw" (as the node wrote it, if not in UTC).
         "timestamp" is null in a line of a node's file without a time, and in an error message of the node in place of a log.
         """
-        findings = Findings()
-        capture = PodLogs(question, sources, await sources.kubernetes(), findings)
+        outcome = Outcome()
+        capture = PodLogs(question, sources, await sources.kubernetes(), outcome)
         yield Document(
             category="logs",
             source="kubernetes",
@@ -90,7 +90,7 @@ class KubernetesLogsFetcher:
                 "containers": capture.names,
             },
             batches=capture.batches(),
-            findings=findings,
+            outcome=outcome,
         )
 
 

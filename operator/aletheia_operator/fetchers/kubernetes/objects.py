@@ -15,7 +15,7 @@ from aletheia_operator.api import InvestigationSpec, ObjectsRequest, Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.families import ORDER, Entry, Families
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
@@ -73,17 +73,17 @@ class KubernetesObjectsFetcher:
                 (family.kind.lower(), family.name),
                 {"kind": family.kind, "name": family.name, **request, **family.metadata(sources.window)},
                 family.entries,
-                Findings(summary=family.summary(sources.window)),
+                Outcome(summary=family.summary(sources.window)),
                 sources.namespace,
             )
-        shared = Findings(summary=_count_by_kind(collection.shared), missing=missing)
+        shared = Outcome(summary=_count_by_kind(collection.shared), missing=missing)
         if not collection.shared and not missing:
             return
         yield _document(("namespace", sources.namespace), request, collection.shared, shared, sources.namespace)
 
 
 def _document(
-    title: tuple[str, str], metadata: dict[str, Any], entries: list[Entry], findings: Findings, namespace: str
+    title: tuple[str, str], metadata: dict[str, Any], entries: list[Entry], outcome: Outcome, namespace: str
 ) -> Document:
     entries.sort(key=lambda entry: (ORDER.index(entry.kind), entry.name))
     return Document(
@@ -92,7 +92,7 @@ def _document(
         name=("kubernetes", *title, namespace),
         metadata={**metadata, "redacted_fields": ["managedFields", LAST_APPLIED]},
         batches=_batches(entries),
-        findings=findings,
+        outcome=outcome,
         target="/".join(title),
     )
 

@@ -13,7 +13,7 @@ from typing import Literal
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Findings, Missing, Question, Sources
+from aletheia_operator.fetchers.base import Missing, Outcome, Question, Sources
 from aletheia_operator.fetchers.kubernetes import restarts
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
@@ -30,13 +30,13 @@ PLAN_AGE = timedelta(seconds=3)  # states of an older plan are read again
 
 
 class PodLogs:
-    """Reads the logs of one pod. `batches` yields the entries, and completes `findings`."""
+    """Reads the logs of one pod. `batches` yields the entries, and completes `outcome`."""
 
-    def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, findings: Findings) -> None:
+    def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, outcome: Outcome) -> None:
         self.question = question
         self.sources = sources
         self.kubernetes = kubernetes
-        self.findings = findings
+        self.outcome = outcome
         self._refused: SourceError | None = None
         self._replaced_at: str | None = None
         self.pod: str = question.arguments["pod"]
@@ -66,7 +66,7 @@ class PodLogs:
                     raise
                 cancelled = e
                 self._say_unfinished()
-            await conclude(self.question.target, self.containers, self.limits, self.findings)
+            await conclude(self.question.target, self.containers, self.limits, self.outcome)
             try:
                 release = await self._merging()
             except asyncio.CancelledError as e:
@@ -208,8 +208,8 @@ class PodLogs:
 
     def _miss(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
         missing = Missing(target, reason, message, severity)
-        if missing not in self.findings.missing:
-            self.findings.missing.append(missing)
+        if missing not in self.outcome.missing:
+            self.outcome.missing.append(missing)
 
 
 async def _authorize(kubernetes: Kubernetes, namespace: str, pod: str) -> None:

@@ -10,7 +10,7 @@ from aletheia_operator.api.requests import QueryRequest
 from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Document, Findings, Missing, Plan, Question, Sources, plan_queries
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources, plan_queries
 from aletheia_operator.fetchers.loki.answer import Line, Page
 from aletheia_operator.fetchers.loki.labels import unknown_labels
 from aletheia_operator.fetchers.loki.logql import confine
@@ -47,15 +47,15 @@ class LokiFetcher:
         if label is not None:
             query = confine(query, label, sources.namespace)
         start, end = to_nanoseconds(sources.window.start), sources.window.end_nanoseconds + 1
-        findings = Findings()
-        pages = Pages(sources.http, endpoint, sources.scratch, query, start, end, question.target, findings)
+        outcome = Outcome()
+        pages = Pages(sources.http, endpoint, sources.scratch, query, start, end, question.target, outcome)
         yield Document(
             category="logs",
             source="loki",
             name=("loki", request.query),
             metadata={"query": query, "limit": limit, "data_source": endpoint.name},
             batches=_entries(pages, limit),
-            findings=findings,
+            outcome=outcome,
         )
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
@@ -68,7 +68,7 @@ class LokiFetcher:
 
 
 async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
-    """Yield the lines of all pages, at most `limit`, and complete the findings."""
+    """Yield the lines of all pages, at most `limit`, and complete the outcome."""
     levels = LevelCount()
     start = pages.start
     try:
@@ -85,9 +85,9 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
                     raise page.broken
         if not levels.lines and pages.endpoint.options_of(LokiOptions).namespace_label is None:  # names are of all namespaces
             unknown = await unknown_labels(pages.http, pages.endpoint, pages.query, start, pages.end)
-            pages.findings.missing += [Missing(pages.target, GapReason.EMPTY, message) for message in unknown]
+            pages.outcome.missing += [Missing(pages.target, GapReason.EMPTY, message) for message in unknown]
     finally:
-        pages.findings.summary, pages.findings.counts = levels.summary(), levels.counts()
+        pages.outcome.summary, pages.outcome.counts = levels.summary(), levels.counts()
 
 
 def _encode(page: Page, lines: list[Line], levels: LevelCount) -> Iterator[Encoded]:

@@ -18,7 +18,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
-from aletheia_operator.fetchers.base import Findings, Missing
+from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.fetchers.loki.answer import Line, Page, error_text, read
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
@@ -37,7 +37,7 @@ _TOO_MANY = re.compile("limit|too many", re.IGNORECASE)
 
 @dataclass
 class Pages:
-    """Reads the pages of one query from `start`, which advances with each page, to `end`. Adds gaps to `findings`."""
+    """Reads the pages of one query from `start`, which advances with each page, to `end`. Adds gaps to `outcome`."""
 
     http: Http
     endpoint: Endpoint
@@ -46,7 +46,7 @@ class Pages:
     start: int
     end: int
     target: str
-    findings: Findings
+    outcome: Outcome
     size: int = PAGE_ENTRIES
     ceiling: int = MAX_PAGE_ENTRIES
     """Largest page that the server has not refused."""
@@ -54,10 +54,10 @@ class Pages:
     """Moments with more lines than the server returns, each with the number that it returned."""
 
     def miss(self, message: str, reason: GapReason = GapReason.BUDGET_EXCEEDED) -> None:
-        """Add a gap with this message and reason, unless the findings have it already."""
+        """Add a gap with this message and reason, unless it is there already."""
         missing = Missing(self.target, reason, message)
-        if missing not in self.findings.missing:
-            self.findings.missing.append(missing)
+        if missing not in self.outcome.missing:
+            self.outcome.missing.append(missing)
 
     def _say_faults(self, step: "_Step") -> None:
         """Add a gap for each warning of the server, and for each way in which its answer is wrong."""

@@ -13,7 +13,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.threads import Call
-from aletheia_operator.fetchers.base import Document, Findings, Missing
+from aletheia_operator.fetchers.base import Document, Missing, Outcome
 from aletheia_operator.fetchers.prometheus import summary
 from aletheia_operator.fetchers.prometheus.grid import Grid
 from aletheia_operator.fetchers.prometheus.ranges import Result
@@ -126,7 +126,7 @@ class Documents:
             name=(*self._name, "exemplars"),
             metadata={"query": promql, "data_source": self.endpoint.name, "warnings": list(warnings)},
             batches=self._exemplars(found, count),
-            findings=Findings(summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings)),
+            outcome=Outcome(summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings)),
         )
 
     def _of(
@@ -157,7 +157,7 @@ class Documents:
                 **metadata,
             },
             batches=self._entries(result, answer.cancelled),
-            findings=Findings(summary=text, missing=missing),
+            outcome=Outcome(summary=text, missing=missing),
         )
 
     @property
