@@ -149,10 +149,10 @@ def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: P
 def test_hold_and_release(aletheia: Aletheia, session: Path) -> None:
     """A hold stops a deletion at once and shows in the list; released, the session can be deleted; both may be said twice."""
     for _ in range(2):
-        assert "is on hold (case 4711)" in aletheia("hold", session.name, "--reason", "case \x1b\n4711")
-    assert "legal hold (case 4711)" in aletheia("list")
+        assert "is on hold (case \\x1b 4711)" in aletheia("hold", session.name, "--reason", "case \x1b\n4711")
+    assert "legal hold (case \\x1b 4711)" in aletheia("list")
     said = aletheia("delete", session.name, "--yes", code=1)
-    assert f"is under legal hold (case 4711): `aletheia session release {session.name}` lifts it" in said
+    assert f"is under legal hold (case \\x1b 4711): `aletheia session release {session.name}` lifts it" in said
     assert aletheia.json("release", session.name) == {"session": session.name, "released": True}
     assert aletheia.json("release", session.name) == {"session": session.name, "released": False}
     aletheia("delete", session.name, "--yes")

@@ -78,7 +78,7 @@ async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
     fetcher = Probed(error=Unavailable("no route\x1b[2J", GapReason.TIMED_OUT))
     status = await status_of(tmp_path, fetcher, source())
     (condition,) = status["conditions"]
-    assert (condition["status"], condition["reason"], status["lastError"]) == ("False", "TimedOut", "no route [2J")
+    assert (condition["status"], condition["reason"], status["lastError"]) == ("False", "TimedOut", "no route\\x1b[2J")
     earlier = replace(fetcher)
     before = source(conditions=[{**condition, "lastTransitionTime": "2026-11-22T10:00:00Z"}])
     (again,) = (await status_of(tmp_path, earlier, before))["conditions"]

@@ -285,7 +285,7 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fo
         ),
         pytest.param([trace(span(process="p9"))], "1 traces, slowest 1.0 ms: GET /", id="an unknown process"),
         pytest.param([trace(span("long"))], "1 traces, slowest 0.0 ms: shop GET /", id="a duration that is a word"),
-        pytest.param([trace(span(name="\x1b[2J\nx"))], "1 traces, slowest 1.0 ms: shop [2J x", id="a name with an escape"),
+        pytest.param([trace(span(name="\x1b[2J\nx"))], "1 traces, slowest 1.0 ms: shop \\x1b[2J x", id="a name with an escape"),
     ],
 )
 def test_a_summary_says_what_there_is_to_see(traces: list[dict[str, Any]], text: str) -> None:

@@ -413,7 +413,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
     assert reading.entries == [{"timestamp": None, "container": "app", "run": 0, "line": words.decode()}]
     (gap,) = reading.missing
     assert gap.reason == GapReason.LOG_UNAVAILABLE
-    assert gap.message == "unable to retrieve container logs for containerd://abc [2J"
+    assert gap.message == "unable to retrieve container logs for containerd://abc\\x1b[2J"
 
 
 async def test_the_run_before_is_asked_for_and_marked() -> None:

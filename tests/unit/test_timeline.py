@@ -61,7 +61,7 @@ def test_a_repeated_event_is_one_moment_with_its_count() -> None:
         "object": "pod/web-0",
         "container": "app",
         "count": 50,
-        "message": "Unhealthy: failed [2J",
+        "message": "Unhealthy: failed\\x1b[2J",
         "artifact": "",
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_terminal
 
 MAX_CELL = 100
 MAX_FIELD = 400
@@ -19,14 +19,14 @@ INDENT = "    "
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    limit = MAX_CELL if sys.stdout.isatty() else UNCUT
-    cells = [[one_line(str(cell), limit) for cell in row] for row in rows]
+    limit = MAX_CELL if sys.stdout.isatty() else None
+    cells = [[for_terminal(str(cell), limit) for cell in row] for row in rows]
     print(tabulate(cells, header, tablefmt="plain", disable_numparse=True))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    limit = MAX_FIELD if sys.stdout.isatty() else UNCUT
-    cells = [(f"{name}:", one_line(str(value), limit)) for name, value in fields]
+    limit = MAX_FIELD if sys.stdout.isatty() else None
+    cells = [(f"{name}:", for_terminal(str(value), limit)) for name, value in fields]
     print(tabulate(cells, tablefmt="plain", disable_numparse=True))
 
 
@@ -34,8 +34,8 @@ def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
     """Print titles and a text below each, uncut: the remedy is at its end. A terminal gets lines of its width."""
     width = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else UNCUT
     for title, text in paragraphs:
-        print(one_line(title, UNCUT))
-        print(textwrap.fill(one_line(text, UNCUT), width, initial_indent=INDENT, subsequent_indent=INDENT))
+        print(for_terminal(title))
+        print(textwrap.fill(for_terminal(text), width, initial_indent=INDENT, subsequent_indent=INDENT))
 
 
 def print_json(value: Any) -> None:
@@ -45,7 +45,7 @@ def print_json(value: Any) -> None:
 
 def say(message: str) -> None:
     """Print a line to stderr: stdout may be an archive."""
-    print(one_line(message, 1000), file=sys.stderr)
+    print(for_terminal(message, 1000), file=sys.stderr)
 
 
 def readable_time(moment: datetime | None) -> str:

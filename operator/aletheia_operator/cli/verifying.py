@@ -13,7 +13,7 @@ from aletheia_operator.session.lock import SessionBusy, locked
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import Verification, verify
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_terminal
 
 FAULTY = ("damaged", "unreadable", "unopened")
 KINDS = ("missing", "extra", "altered")
@@ -99,12 +99,12 @@ def _print(result: dict[str, Any]) -> None:
         case "interrupted":
             print(f"{session_id}: its capture was broken off: the operator goes on with it, or ends it")
         case "unreadable":
-            print(f"{session_id}: NOT readable: {one_line(result['fault'], MAX_PATH)}")
+            print(f"{session_id}: NOT readable: {for_terminal(result['fault'], MAX_PATH)}")
         case "unopened":
-            print(f"{session_id}: whole, but NOT opened: {one_line(result['fault'], MAX_PATH)}")
+            print(f"{session_id}: whole, but NOT opened: {for_terminal(result['fault'], MAX_PATH)}")
         case _:
             expired = result.get("expirationTime")
             print(f"{session_id}: NOT intact" + (f", and expired at {expired}" if expired else ""))
     for kind in KINDS if result["state"] == "damaged" else ():
         for path in result[kind]:
-            print(f"  {kind}: {one_line(path, MAX_PATH)}")
+            print(f"  {kind}: {for_terminal(path, MAX_PATH)}")

@@ -20,7 +20,7 @@ from aletheia_operator.datasources.secrets import Secrets
 from aletheia_operator.fetchers import RemoteFetcher
 from aletheia_operator.handlers.status import condition
 from aletheia_operator.investigate import Tools
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_status
 from aletheia_operator.text.timestamps import format_time
 
 LOOK_INTERVAL_SECONDS = 10
@@ -82,7 +82,7 @@ async def check(item: Item, tools: Tools) -> None:
         reported = await _probe(spec, endpoint, tools)
         version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:
-        reason, error = e.reason, one_line(e.message, MAX_ERROR)
+        reason, error = e.reason, for_status(e.message, MAX_ERROR)
     now = tools.now().replace(microsecond=0)
     before = (item.get("status") or {}).get("conditions") or []
     generation = item["metadata"]["generation"]

@@ -13,7 +13,7 @@ from typing import Any
 from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_status
 from aletheia_operator.text.timestamps import format_time
 
 COMPONENT = "aletheia-operator"
@@ -86,7 +86,7 @@ def event_of(body: Body, kind: str, reason: str, message: str, now: datetime, nu
         },
         "type": kind,
         "reason": reason,
-        "message": one_line(message, MAX_MESSAGE),
+        "message": for_status(message, MAX_MESSAGE),
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "reportingInstance": instance,

@@ -8,7 +8,7 @@ from typing import Any
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_status
 from aletheia_operator.text.sizes import readable_size
 from aletheia_operator.text.timestamps import format_time
 
@@ -44,10 +44,11 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
             "sizeBytes": manifest.size_bytes,
             "size": readable_size(manifest.size_bytes),
         },
-        "artifacts": [a.to_status() | {"summary": one_line(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
+        "artifacts": [a.to_status() | {"summary": for_status(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
         "artifactCount": len(artifacts),
         "gaps": [
-            g.to_json() | {"target": one_line(g.target), "message": one_line(g.message, MAX_MESSAGE)} for g in gaps[:MAX_GAPS]
+            g.to_json() | {"target": for_status(g.target), "message": for_status(g.message, MAX_MESSAGE)}
+            for g in gaps[:MAX_GAPS]
         ],
         "findings": [_shown(finding) for finding in manifest.findings],
         "gapCount": sum(gap.severity == "gap" for gap in gaps),
@@ -56,7 +57,7 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
     if snapshot.total or manifest.finished:
         status["progress"] = {"done": snapshot.done, "total": snapshot.total, "text": f"{snapshot.done}/{snapshot.total}"}
     if manifest.headline is not None:
-        status["headline"] = one_line(manifest.headline, MAX_HEADLINE)
+        status["headline"] = for_status(manifest.headline, MAX_HEADLINE)
     if manifest.completion_time is not None:
         status["completionTime"] = format_time(manifest.completion_time)
     if manifest.upload is not None:
@@ -124,7 +125,7 @@ def shortened(status: Status) -> Status:
     short = {**status}
     for name, text in (("artifacts", "summary"), ("gaps", "message"), ("findings", "message")):
         if status.get(name):
-            short[name] = [{**item, text: one_line(item[text], SHORT)} for item in status[name][:FEW]]
+            short[name] = [{**item, text: for_status(item[text], SHORT)} for item in status[name][:FEW]]
     return short
 
 
@@ -136,7 +137,7 @@ def minimal(status: Status) -> Status:
     if session := status.get("session"):
         kept["session"] = {name: session.get(name) for name in ("id", "path", "manifestSha256")} | {"uploaded": None}
     conditions = [
-        {**entry, "message": one_line(entry["message"], SHORT) + SHORTENED} for entry in status.get("conditions") or []
+        {**entry, "message": for_status(entry["message"], SHORT) + SHORTENED} for entry in status.get("conditions") or []
     ]
     return {
         **kept,
@@ -178,7 +179,7 @@ def describe(snapshot: Snapshot) -> str:
         return f"captured; {snapshot.uploaded} of {_count(len(manifest.artifacts), 'artifact')} uploaded"
     if not manifest.finished:
         return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
-    text = f"{one_line(manifest.headline, MAX_HEADLINE)}; " if manifest.headline else ""
+    text = f"{for_status(manifest.headline, MAX_HEADLINE)}; " if manifest.headline else ""
     text += f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
     for severity in ("gap", "note"):
         if found := [gap for gap in manifest.gaps if gap.severity == severity]:
@@ -191,7 +192,7 @@ def describe(snapshot: Snapshot) -> str:
 
 def _shown(finding: FindingStatus) -> Status:
     """Return a finding with inert text."""
-    return finding.model_copy(update={"message": one_line(finding.message, MAX_FINDING)}).to_json()
+    return finding.model_copy(update={"message": for_status(finding.message, MAX_FINDING)}).to_json()
 
 
 def _count(number: int, noun: str) -> str:

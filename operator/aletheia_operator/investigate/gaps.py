@@ -5,7 +5,7 @@ from aletheia_operator.clients.errors import MAX_MESSAGE
 from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.investigate.budget import QuotaExceeded
 from aletheia_operator.session import Gap
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import for_status
 
 MAX_TARGET = 300
 OWN = "Investigation"
@@ -17,9 +17,9 @@ def gap_of(fetcher: str, missing: Missing) -> Gap:
     """Make a gap whose text is safe to show. `fetcher`: name of a fetcher, or of a step of the capture."""
     return Gap(
         fetcher=fetcher,
-        target=one_line(missing.target, MAX_TARGET),
+        target=for_status(missing.target, MAX_TARGET),
         reason=missing.reason.value,
-        message=one_line(missing.message, MAX_MESSAGE),
+        message=for_status(missing.message, MAX_MESSAGE),
         severity=missing.severity,
     )
 

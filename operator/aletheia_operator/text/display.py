@@ -1,8 +1,98 @@
-"""Makes untrusted text safe to show on one line. Pure."""
+"""Makes untrusted text inert for the place where it is shown. Pure: the one mechanism for all such places.
+
+    terminal  for_terminal   one line; control characters shown as escapes
+    status    for_status     the same, at most `limit` characters; also for Kubernetes Events and messages of gaps
+    HTML      for_html       characters of HTML escaped; jinja2 does not escape the result again
+    Markdown  for_markdown   one line without markup, HTML or links
+    CSV       for_csv        one cell that no spreadsheet takes for a formula; csv.writer adds the quotes
+
+`visible` is what all of them begin with: characters that steer a terminal, change the direction of writing or have no width are
+replaced by their escapes (`\\x1b`, `\\u202e`).
+"""
+
+import html
+import re
+import unicodedata
+
+_IGNORABLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Letters, marks and symbols that nobody sees: Default_Ignorable_Code_Point of Unicode, and the blank of Braille."""
+_EMOJI_STYLE = "\ufe0f"
+_LINE = str.maketrans("\t\n\r", "   ")
+_MARKUP = re.compile(r"[\\`*_{}\[\]|~$]")
+_MARKUP_AT_START = re.compile(r"[-+=#]|\d{1,9}[.)]")
+_LINK = re.compile(r"(?<=www)\.|:(?=//)", re.IGNORECASE)
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
+
+
+class Html(str):
+    """Text that is HTML already. jinja2 and markupsafe call `__html__`, and do not escape it again."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Return `text` with every hidden character as its escape. `keep`: characters of `\\t\\n\\r` that stay."""
+    if text.isprintable() and not _IGNORABLE.search(text):
+        return text
+    shown, before = [], ""
+    for char in text:
+        shown.append(char if char in keep or _is_shown(char, before) else _escape(char))
+        before = char
+    return "".join(shown)
 
 
 def one_line(text: str, limit: int = 120) -> str:
-    """Return `text` on one line of at most `limit` characters, without control characters, which could steer a terminal."""
-    inert = "".join(c if c.isprintable() else " " for c in text[: limit * 2])
-    short = " ".join(inert.split())
+    """Return `text` on one line of at most `limit` characters, with each run of blanks as one and hidden characters visible."""
+    short = " ".join(visible(text[: limit * 2].translate(_LINE)).split())
     return short if len(short) <= limit else short[: limit - 1] + "…"
+
+
+def for_terminal(text: str, limit: int | None = None) -> str:
+    """Return one line that a terminal only prints. `limit`: most characters; None: all of them."""
+    return one_line(text, max(1, len(text) * 10) if limit is None else limit)  # the longest escape has ten characters
+
+
+def for_status(text: str, limit: int = 120) -> str:
+    """Return one line for a status, an Event or a message, of at most `limit` characters."""
+    return one_line(text, limit)
+
+
+def for_html(text: str) -> Html:
+    """Return HTML that shows the text, in an element or in a quoted attribute. Newlines and tabs stay."""
+    return Html(html.escape(visible(text, "\n\t"), quote=True))
+
+
+def for_markdown(text: str) -> str:
+    """Return one line of Markdown that shows the text: for a paragraph, a list's item or a table's cell."""
+    line = for_terminal(text)
+    start = _MARKUP_AT_START.match(line)
+    line = _MARKUP.sub(r"\\\g<0>", line)
+    if start:
+        end = start.end()
+        line = f"{line[: end - 1]}\\{line[end - 1 :]}"
+    return html.escape(_LINK.sub(r"\\\g<0>", line), quote=False)
+
+
+def for_csv(text: str) -> str:
+    """Return the text of one cell. Text that a spreadsheet would calculate gets an apostrophe before it; numbers stay."""
+    starts_formula = text.lstrip().startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS)
+    shown = visible(text)
+    return f"'{shown}" if starts_formula and not _NUMBER.fullmatch(text) else shown
+
+
+def _is_shown(char: str, before: str) -> bool:
+    if char == _EMOJI_STYLE:
+        return bool(before) and unicodedata.category(before) == "So"
+    return (char.isprintable() or unicodedata.category(char) == "Zs") and not _IGNORABLE.match(char)
+
+
+def _escape(char: str) -> str:
+    known = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(char)
+    if known:
+        return known
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
