@@ -456,6 +456,41 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
         )
     ),
     InvalidSpec("a tenant that breaks the header", _source(tenant={"value": "a b"}), "value"),
+    *(
+        InvalidSpec(f"a tenant's template that {title}", _source(tenant={"template": template}), "template")
+        for title, template in (
+            ("is the same for all namespaces", "a-long-team"),
+            ("joins tenants", "{namespace}|bank"),
+            ("joins tenants from the left", "bank|{namespace}"),
+            ("has a wildcard", "{namespace}*"),
+            ("has the namespace twice, which makes two namespaces one tenant", "{namespace}{namespace}"),
+            ("has another placeholder", "{name}-{namespace}"),
+            ("breaks the header", "a\r\nX: {namespace}"),
+            ("breaks the header at its end", "a-{namespace}\n"),
+            ("lists tenants", "bank,{namespace}"),
+            ("is a path", "../{namespace}"),
+            ("has a blank", "a {namespace}"),
+            ("is longer than servers take", "a" * 90 + "{namespace}"),
+        )
+    ),
+    *(
+        InvalidSpec(f"a tenant of {title}", _source(tenant=tenant), "set exactly one of tenant.value")
+        for title, tenant in (
+            ("nothing", {}),
+            ("a header alone", {"header": "X-Scope-OrgID"}),
+            ("no namespace", {"fromNamespace": False}),
+            ("the namespace and a value", {"fromNamespace": True, "value": "a"}),
+            ("the namespace and a template", {"fromNamespace": True, "template": "a-{namespace}"}),
+            ("a value and a template", {"value": "a", "template": "a-{namespace}"}),
+        )
+    ),
+    InvalidSpec(
+        "a credential in the header that tenants have by default",
+        _source(
+            tenant={"fromNamespace": True}, auth={"header": {"name": "x-scope-orgid", "secretRef": {"name": "a", "key": "b"}}}
+        ),
+        "the same header",
+    ),
     InvalidSpec("an unknown field", _source(bearer="x"), "bearer"),
     InvalidSpec("an empty endpoint", _source(""), "endpoint"),
     InvalidSpec("an endpoint without a scheme", _source("prometheus:9090"), "endpoint"),
@@ -508,6 +543,10 @@ VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
         ValidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}))
         for name in ("X-Scope-OrgID", "THANOS-TENANT", "AccountID", "X-Tenant")
     ),
+    ValidSpec("a tenant of each namespace", _source(tenant={"fromNamespace": True})),
+    ValidSpec("a tenant of each namespace in a header", _source(tenant={"header": "x-tenant", "fromNamespace": True})),
+    ValidSpec("a tenant by a template", _source(tenant={"template": "team-{namespace}.logs"})),
+    ValidSpec("a tenant by a value, and not by the namespace", _source(tenant={"value": "a|b", "fromNamespace": False})),
     ValidSpec("a Jaeger", _source("http://jaeger.tracing:16686", type="jaeger")),
     ValidSpec("a Jaeger of one API", _source("http://jaeger.tracing:16686", type="jaeger", jaeger={"api": "v3"})),
     ValidSpec("a confined Prometheus", _source(prometheus={"namespaceLabel": "namespace"})),

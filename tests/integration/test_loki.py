@@ -1,15 +1,19 @@
 """Log lines of a real Loki: each once, in order, of the right tenant."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from aletheia_operator.api.paths import DATA_SOURCES
 from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.fetchers.loki import PAGE_ENTRIES, LokiFetcher
+from aletheia_operator.investigate import KubernetesDataSources
 from tests.cluster import servers
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
+from tests.unit.fakes import FakeKubernetes
 
 LINES = 3_500
 SECOND = 1_000_000_000
@@ -70,6 +74,23 @@ def test_a_confined_query_finds_lines_of_its_namespace_alone(loki: servers.Loki,
     assert set(reasons(fetched.missing)) <= {"BudgetExceeded"}
     assert all(entry["labels"]["namespace"] == "shop" for entry in fetched.entries[0])
     assert bool(fetched.entries[0]) == ("flood" not in query)
+
+
+@pytest.mark.parametrize("query", ['{namespace="shop"}', '{namespace=~".+"}', '{pod="secret"}', '{tenant="other|shop"}'])
+@pytest.mark.parametrize("namespace", ["shop", "other", "nobody"])
+def test_each_namespace_reads_its_own_tenant(loki: servers.Loki, start: int, namespace: str, query: str) -> None:
+    """With `tenant.fromNamespace` no line of another tenant comes, whatever the query is."""
+    spec = {"type": "loki", "endpoint": loki.url, "tenant": {"fromNamespace": True}}
+    kubernetes = FakeKubernetes({f"{DATA_SOURCES}/loki": {"metadata": {"name": "loki"}, "spec": spec}})
+    source = asyncio.run(KubernetesDataSources(kubernetes.real(), namespace).find("loki", "loki"))
+    request = {"type": "loki", "query": query, "limit": 100}
+    fetched = fetch(LokiFetcher(), source, window(start, start + 60), queries=[request])
+    assert set(reasons(fetched.missing)) <= {"BudgetExceeded", "Empty"}
+    tenants: dict[str, set[str | None]] = {"shop": {"web-1", "web-2", None}, "other": {"secret"}, "nobody": set()}
+    own = tenants[namespace]
+    assert {entry["labels"].get("pod") for entry in fetched.entries[0]} <= own
+    if query == '{namespace="shop"}':
+        assert bool(fetched.entries[0]) == bool(own)
 
 
 def test_the_limit_is_said(loki: servers.Loki, start: int) -> None:

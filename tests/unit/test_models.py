@@ -66,7 +66,9 @@ def test_an_invalid_data_source_is_refused(row: InvalidSpec) -> None:
 @pytest.mark.parametrize("row", VALID_DATA_SOURCES, ids=lambda row: row.title)
 def test_a_valid_data_source_keeps_what_it_says(row: ValidSpec) -> None:
     """What was written comes back from the model's JSON form."""
-    assert row.spec.items() <= DataSourceSpec.from_json(row.spec).to_json().items()
+    kept = DataSourceSpec.from_json(row.spec).to_json()
+    for name, value in row.spec.items():
+        assert value.items() <= kept[name].items() if isinstance(value, dict) else value == kept[name]
 
 
 def test_the_titles_of_the_tables_tell_their_rows_apart() -> None:

@@ -65,7 +65,7 @@ def secrets_of(namespace: str | None = "here", **objects: Any) -> tuple[Secrets,
 async def test_each_kind_of_login(auth: Any, secret: dict[str, str], header: tuple[str, str], secrets: set[str]) -> None:
     """Becomes a header; what may not be repeated is known, as it stands in the Secret and as it is sent."""
     found = await credentials_of(
-        a_spec(auth=auth, tenant={"header": "X-Scope-OrgID", "value": "team"}), secrets_of(login=a_secret(**secret))[0]
+        a_spec(auth=auth, tenant={"header": "X-Scope-OrgID", "value": "team"}), secrets_of(login=a_secret(**secret))[0], "shop"
     )
     assert found.headers == (header, ("X-Scope-OrgID", "team"))
     assert secrets <= set(found.secrets)
@@ -76,7 +76,7 @@ async def test_each_kind_of_login(auth: Any, secret: dict[str, str], header: tup
 @pytest.mark.parametrize(("more", "token"), [({}, None), ({"AWS_SESSION_TOKEN": "the-session-token"}, "the-session-token")])
 async def test_an_access_key(more: dict[str, str], token: str | None) -> None:
     """A temporary one has a session token too."""
-    found = await credentials_of(s3_spec(), secrets_of(login=a_secret(**KEY, **more))[0])
+    found = await credentials_of(s3_spec(), secrets_of(login=a_secret(**KEY, **more))[0], "shop")
     assert found.access_key == ("the-key-id", "the-secret-key", token)
     assert set(found.secrets) == {"the-key-id", "the-secret-key", *([token] if token else [])}
     assert found.headers == ()
@@ -87,7 +87,7 @@ async def test_certificates_are_not_secret_but_their_key_is() -> None:
     tls = {"caSecretRef": {"name": "login", "key": "ca.crt"}, "clientSecretRef": {"name": "login"}}
     secret = a_secret(**{"ca.crt": "CA\n", "tls.crt": "CERTIFICATE\n", "tls.key": "PRIVATE-KEY\n"})
     kubernetes = secrets_of(login=secret)
-    found = await credentials_of(a_spec(endpoint="https://main:9090", tls=tls), kubernetes[0])
+    found = await credentials_of(a_spec(endpoint="https://main:9090", tls=tls), kubernetes[0], "shop")
     assert (found.ca_pem, found.client_pem) == ("CA", "CERTIFICATE\nPRIVATE-KEY\n")
     assert found.secrets == ("PRIVATE-KEY",)
     assert len(kubernetes[1].asked) == 1, "a Secret is read once"
@@ -143,10 +143,10 @@ async def test_what_can_be_a_header(value: str, fits: bool) -> None:
     auth = {"bearer": {"name": "login", "key": "token"}}
     spec, secrets = a_spec(auth=auth), secrets_of(login=a_secret(token=value))[0]
     if fits:
-        assert (await credentials_of(spec, secrets)).headers == (("Authorization", f"Bearer {value}"),)
+        assert (await credentials_of(spec, secrets, "shop")).headers == (("Authorization", f"Bearer {value}"),)
         return
     with pytest.raises(Rejected, match="key token of Secret login cannot be a header: one line of ASCII") as caught:
-        await credentials_of(spec, secrets)
+        await credentials_of(spec, secrets, "shop")
     assert not value or value not in caught.value.message
 
 
@@ -202,3 +202,40 @@ async def test_credentials_that_cannot_be_read_in_time(monkeypatch: pytest.Monke
     assert caught.value.reason == GapReason.TIMED_OUT
     async with asyncio.timeout(5):
         await ended.wait()
+
+
+@pytest.mark.parametrize(
+    ("tenant", "sent"),
+    [
+        ({"value": "a|b"}, "a|b"),
+        ({"fromNamespace": True}, "shop"),
+        ({"template": "team-{namespace}.logs"}, "team-shop.logs"),
+    ],
+)
+async def test_the_tenant_of_a_namespace(tenant: dict[str, Any], sent: str) -> None:
+    """It is computed from the Investigation's namespace; the operator's own check sends that of no namespace."""
+    spec = a_spec(tenant={"header": "X-Tenant", **tenant})
+    assert (await credentials_of(spec, secrets_of()[0], "shop")).headers == (("X-Tenant", sent),)
+    own = (("X-Tenant", sent),) if "value" in tenant else ()
+    assert (await credentials_of(spec, secrets_of()[0], "")).headers == own
+
+
+WIDER = ["shop|bank", "*", ".", "..", "shop\r\nX-Scope-OrgID: bank", "shop\n", "Shop", "a" * 64, "-"]
+
+
+@pytest.mark.parametrize("namespace", WIDER)
+@pytest.mark.parametrize("tenant", [{"fromNamespace": True}, {"template": "team-{namespace}"}])
+async def test_no_name_widens_the_tenant(tenant: dict[str, Any], namespace: str) -> None:
+    """The API server refuses such names of namespaces; here they are refused again."""
+    with pytest.raises(Rejected, match="the namespace's name cannot be a tenant"):
+        await credentials_of(a_spec(tenant=tenant), secrets_of()[0], namespace)
+
+
+async def test_renewed_credentials_have_the_same_tenant() -> None:
+    """A rotated token does not change whose lines are read."""
+    spec = a_spec(auth={"bearer": {"name": "login", "key": "token"}}, tenant={"fromNamespace": True})
+    found = await endpoint_of("main", spec, secrets_of(login=a_secret(token="the-long-token"))[0], "shop")
+    assert found.namespace == "shop"
+    assert found.renew is not None
+    headers = await asyncio.to_thread(found.renewed_headers)
+    assert headers == (("Authorization", "Bearer the-long-token"), ("X-Scope-OrgID", "shop"))

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.conditions import Condition
+from aletheia_operator.api.connection import TLS, Auth, Tenant
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceTypeName
 from aletheia_operator.api.source_types.jaeger import JaegerApi
 from aletheia_operator.api.types import Duration, LabelName, Model, Name, require, rules
@@ -24,104 +25,6 @@ _METADATA = (
     r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2:|\[fd20:ce::254\]|\[fd00:42::42\]|\[2002:a9fe:"
     r"|\[(::|::ffff:|::ffff:0:|64:ff9b::|64:ff9b:1::)(169[.]254[.]|a9fe:))"
 )
-SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9]*$")]
-NAMES_OF_HTTP = (
-    "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailers?|upgrade|expect|max-forwards|http2-settings"
-    "|accept(-.*)?|cookie|set-cookie|user-agent|range|if-.*|via|date|proxy-.*|sec-.*|impersonate-.*|x-remote-.*|x-http-method.*)$"
-)
-"""Headers with a meaning in HTTP, for this client, or in the Kubernetes API (if it were the endpoint); in lower case."""
-NOT_OF_TENANTS = NAMES_OF_HTTP[:-2] + "|authorization|(x-)?api-?key|.*-token|x-amz-.*|forwarded|x-forwarded-.*|x-real-ip)$"
-"""Headers that may not name a tenant: those above, and headers of credentials and proxies; in lower case."""
-
-
-class SecretReference(Model):
-    """A Secret in the operator's namespace."""
-
-    name: Name = Field(
-        description="Name of the Secret. The operator needs the right to get it: add it to the chart value dataSourceSecrets."
-    )
-
-
-class SecretKeyReference(SecretReference):
-    """One value of a Secret in the operator's namespace."""
-
-    key: SecretKey = Field(description="Key in the Secret's data.")
-
-
-class HeaderAuth(Model):
-    """Authentication by a header of the server, for example X-Api-Key."""
-
-    NAME: ClassVar[str] = "auth.header.name has a meaning in HTTP: use a header that the server reads credentials from"
-    model_config = rules((f"!self.name.lowerAscii().matches(r'{NAMES_OF_HTTP}')", NAME))
-
-    name: HeaderName = Field(description="Name of the header.")
-    secret_ref: SecretKeyReference = Field(description="Secret with the value of the header.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        require(not re.match(NAMES_OF_HTTP, self.name.lower()), self.NAME)
-        return self
-
-
-class Auth(Model):
-    """How the operator authenticates. Secrets are read for each question, so a rotated Secret takes effect at once."""
-
-    ONE_OF: ClassVar[str] = "set exactly one of basic, bearer, header or accessKey"
-    model_config = rules(
-        (
-            "(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0)"
-            " + (has(self.accessKey) ? 1 : 0) == 1",
-            ONE_OF,
-        ),
-    )
-
-    basic: SecretReference | None = Field(
-        None, description="HTTP basic authentication, with a Secret that has the keys username and password."
-    )
-    bearer: SecretKeyReference | None = Field(None, description="Bearer token in the header Authorization.")
-    header: HeaderAuth | None = Field(None, description="Another header with a credential.")
-    access_key: SecretReference | None = Field(
-        None,
-        description="Type s3: Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN for a"
-        " temporary key. The operator uses no other credentials.",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        require(sum(x is not None for x in (self.basic, self.bearer, self.header, self.access_key)) == 1, self.ONE_OF)
-        return self
-
-
-class TLS(Model):
-    """TLS settings. The endpoint must be https."""
-
-    ca_secret_ref: SecretKeyReference | None = Field(
-        None, description="Secret with PEM certificates of the CAs to trust for the endpoint. Unset: the system's CAs."
-    )
-    client_secret_ref: SecretReference | None = Field(
-        None,
-        description="Secret with tls.crt and tls.key (type kubernetes.io/tls): the operator's client certificate."
-        " Unset: none is sent.",
-    )
-
-
-class Tenant(Model):
-    """The tenant to query on a multi-tenant server (Mimir, Loki, Thanos)."""
-
-    HEADER: ClassVar[str] = (
-        "tenant.header must be the server's header for tenants, for example X-Scope-OrgID, THANOS-TENANT or AccountID:"
-        " not a header of HTTP, of credentials or of proxies"
-    )
-    model_config = rules((f"!self.header.lowerAscii().matches(r'{NOT_OF_TENANTS}')", HEADER))
-
-    header: HeaderName = Field("X-Scope-OrgID", description="Name of the header that carries the tenant.")
-    value: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!-~]+$")] = Field(description="The tenant's id.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        require(not re.match(NOT_OF_TENANTS, self.header.lower()), self.HEADER)
-        return self
 
 
 class _Connection(Model):
@@ -202,7 +105,8 @@ class DataSourceSpec(_WithOptions):
         ("!has(self.tenant) || self.type != 's3'", S3_TENANT),
         (
             "!has(self.tenant) || !has(self.auth) || !has(self.auth.header)"
-            " || self.tenant.header.lowerAscii() != self.auth.header.name.lowerAscii()",
+            " || (has(self.tenant.header) ? self.tenant.header : 'X-Scope-OrgID').lowerAscii()"
+            " != self.auth.header.name.lowerAscii()",
             TENANT_OR_AUTH,
         ),
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,8 +45,7 @@ class KubernetesDataSources:
                 f"DataSource {name} does not allow namespace {self.namespace}: ask an admin to add it to allowedNamespaces"
             )
             raise Rejected(message, GapReason.NOT_ALLOWED)
-        endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name))
-        return replace(endpoint, namespace=self.namespace)
+        return await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name), self.namespace)
 
     async def _named(self, name: str) -> dict[str, Any]:
         try:
@@ -71,8 +70,11 @@ class KubernetesDataSources:
         return allowed is None or self.namespace in allowed
 
 
-async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endpoint:
-    """Return the endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret cannot be read."""
+async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespace: str = "") -> Endpoint:
+    """Return the endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret cannot be read.
+
+    `namespace`: namespace of the Investigation; empty: the operator asks for itself, without the tenant of any namespace.
+    """
     return Endpoint(
         name=name,
         url=spec.endpoint,
@@ -80,17 +82,18 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets) -> Endp
         max_response_bytes=spec.max_response_bytes,
         max_series=spec.max_series,
         options=spec.options,
-        credentials=await credentials_of(spec, secrets),
-        renew=_renewal(spec, secrets) if spec.auth is not None else None,
+        namespace=namespace,
+        credentials=await credentials_of(spec, secrets, namespace),
+        renew=_renewal(spec, secrets, namespace) if spec.auth is not None else None,
     )
 
 
-def _renewal(spec: DataSourceSpec, secrets: Secrets) -> Callable[[], Credentials]:
+def _renewal(spec: DataSourceSpec, secrets: Secrets, namespace: str) -> Callable[[], Credentials]:
     """Return a function that reads the credentials again, from a thread: they may expire during a question."""
     loop = asyncio.get_running_loop()
 
     def renew() -> Credentials:
-        reading = asyncio.run_coroutine_threadsafe(credentials_of(spec, secrets.anew()), loop)
+        reading = asyncio.run_coroutine_threadsafe(credentials_of(spec, secrets.anew(), namespace), loop)
         try:
             return reading.result(RENEWAL_SECONDS)
         except FutureTimeoutError as e:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from aletheia_operator.api import DataSourceSpec
-from aletheia_operator.api.datasource import TLS, Auth
+from aletheia_operator.api.connection import TLS, Auth, Tenant
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.clients.errors import Rejected
@@ -78,8 +78,11 @@ class Secrets:
         return Rejected(f"DataSource {self._data_source}: {why}", GapReason.NO_DATA_SOURCE)
 
 
-async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
-    """Read the credentials. Raises Rejected (NoDataSource) if a Secret or key is missing, or not valid in a header."""
+async def credentials_of(spec: DataSourceSpec, secrets: Secrets, namespace: str) -> Credentials:
+    """Read the credentials. `namespace`: namespace of the Investigation; empty: no tenant of a namespace is sent.
+
+    Raises Rejected (NoDataSource) if a Secret or key is missing, or not valid in a header.
+    """
     access_key = None
     headers = []
     if spec.auth is not None and spec.auth.access_key is not None:
@@ -88,9 +91,19 @@ async def credentials_of(spec: DataSourceSpec, secrets: Secrets) -> Credentials:
         headers.append(await _authorization(spec.auth, secrets))
     unrepeatable = {word for _, value in headers for word in (value, value.split(" ")[-1])}
     if spec.tenant is not None:
-        headers.append((spec.tenant.header, spec.tenant.value))
+        headers += _tenant(spec.tenant, secrets, namespace)
     ca, client = await _certificates(spec.tls, secrets) if spec.tls is not None else (None, None)
     return Credentials(tuple(headers), ca, client, access_key, tuple(sorted(unrepeatable | secrets.values)))
+
+
+def _tenant(tenant: Tenant, secrets: Secrets, namespace: str) -> list[tuple[str, str]]:
+    """Return the header of the tenant; none if each namespace has its own and `namespace` is empty."""
+    if tenant.is_of_namespace and not namespace:
+        return []
+    try:
+        return [(tenant.header, tenant.of(namespace))]
+    except ValueError as e:
+        raise secrets.refused(str(e)) from e
 
 
 async def _certificates(tls: TLS, secrets: Secrets) -> tuple[str | None, str | None]:

@@ -77,8 +77,10 @@ async def check(item: Item, tools: Tools) -> None:
     error: str | None = None
     try:
         spec = parse_spec(dict(item))
-        endpoint = await endpoint_of(name, spec, Secrets(tools.kubernetes, tools.operator_namespace, name))
-        endpoint = replace(endpoint, timeout_seconds=min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS))
+        secrets = Secrets(tools.kubernetes, tools.operator_namespace, name)
+        endpoint = await endpoint_of(name, spec, secrets, tools.operator_namespace or "")  # some servers refuse to go without
+        timeout_seconds = min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS)
+        endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds)
         reported = await _probe(spec, endpoint, tools)
         version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:
