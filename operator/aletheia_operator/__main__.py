@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
     made.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
+    made.add_argument(
+        "--ca-bundle", type=Path, metavar="FILE", help="PEM with CAs to verify DataSources with, besides public ones"
+    )
     made.add_argument("--version", action="version", version=__version__)
     scope = made.add_argument_group("scope")
     scope.add_argument("--namespace", dest="namespaces", action="append", help="watch this one, repeatable; without it all")
@@ -120,6 +123,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         session_root=options.session_root,
         metric_templates=options.metric_templates,
+        ca_bundle=options.ca_bundle,
         scope=group(Scope),
         rights=group(Rights),
         privacy=group(Privacy),

@@ -20,7 +20,7 @@ from aletheia_operator.clients import guard, http
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter, connect
-from aletheia_operator.clients.http import Answer, Http, SafeSession
+from aletheia_operator.clients.http import Answer, Http, SafeSession, _context
 from aletheia_operator.clients.json_stream import JsonStream
 from tests.unit import loopback as server
 from tests.unit.certificates import Authority, new_authority
@@ -185,6 +185,37 @@ async def test_a_data_sources_own_ca_is_trusted_alone(authority: Authority, tmp_
             with pytest.raises(Unavailable, match="DataSource main: its certificate is signed by a CA that is not known here"):
                 await fetch(tls.endpoint(credentials=Credentials(ca_pem=ca)))
         assert tls.requests == []
+
+
+async def test_the_operators_bundle_is_trusted_besides_public_cas(authority: Authority, tmp_path: Path) -> None:
+    """It applies to a DataSource that names no CA of its own, at every question anew; the public CAs stay."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(new_authority().pem)
+    with Loopback(authority.server(tmp_path)) as tls:
+        tls.answers = [reply_json({})]
+        endpoint = replace(tls.endpoint(), ca_bundle=bundle)
+        with pytest.raises(Unavailable, match="signed by a CA that is not known here"):
+            await fetch(endpoint)
+        bundle.write_text(new_authority().pem + authority.pem)
+        assert await fetch(endpoint) == Answer(200, {})
+        with pytest.raises(Unavailable, match="signed by a CA that is not known here"):
+            await fetch(replace(endpoint, credentials=Credentials(ca_pem=new_authority().pem)))
+        context = _context(endpoint)
+        assert context is not None
+        assert context.cert_store_stats()["x509_ca"] > 50
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", ""], ids=["missing", "not PEM", "empty"])
+async def test_a_bundle_that_cannot_be_used(loopback: Loopback, tmp_path: Path, content: str | None) -> None:
+    """Stops what needs it, https, and says which flag is wrong; plain http goes on."""
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    loopback.answers = [reply_json({})]
+    endpoint = replace(loopback.endpoint(), ca_bundle=bundle)
+    assert await fetch(endpoint) == Answer(200, {})
+    with pytest.raises(Rejected, match=r"--ca-bundle .* cannot be used"):
+        await fetch(replace(endpoint, url=loopback.url.replace("http:", "https:")))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ class TLS(Model):
     """TLS settings. The endpoint must be https."""
 
     ca_secret_ref: SecretKeyReference | None = Field(
-        None, description="Secret with PEM certificates of the CAs to trust for the endpoint. Unset: the system's CAs."
+        None,
+        description="Secret with PEM certificates of the CAs to trust for the endpoint, and no other CA. Unset: public CAs and"
+        " the chart's caBundle.",
     )
     client_secret_ref: SecretReference | None = Field(
         None,

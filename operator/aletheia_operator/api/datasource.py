@@ -36,7 +36,7 @@ class _Connection(Model):
     )
     auth: Auth | None = Field(None, description="How the operator authenticates. Unset: without credentials.")
     tls: TLS | None = Field(
-        None, description="CAs to trust, and a client certificate. Unset: the system's CAs, no certificate."
+        None, description="CAs to trust, and a client certificate. Unset: public CAs and the chart's caBundle, no certificate."
     )
     tenant: Tenant | None = Field(None, description="Tenant to query on a multi-tenant server. Unset: no tenant is sent.")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ class Credentials:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """HTTP headers, as (name, value)."""
     ca_pem: str | None = field(default=None, repr=False)
-    """PEM certificates of the CAs to trust for the endpoint. None: the system's CAs."""
+    """PEM certificates of the CAs to trust for the endpoint. None: the public CAs, and those of the endpoint's `ca_bundle`."""
     client_pem: str | None = field(default=None, repr=False)
     """PEM client certificate chain and key. None: no client certificate is sent."""
     access_key: tuple[str, str, str | None] | None = field(default=None, repr=False)
@@ -45,6 +46,8 @@ class Endpoint:
     max_series: int = 10_000
     options: Model | None = None
     """Options of the DataSource's type, see `options_of`. None: the DataSource sets none."""
+    ca_bundle: Path | None = None
+    """PEM file with CAs to trust besides the public ones, if the credentials name none. None: the public ones alone."""
     namespace: str = field(default="", compare=False)
     """Namespace of the Investigation. Empty: the operator asks for itself, to check the DataSource."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)

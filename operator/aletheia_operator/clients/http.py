@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -301,18 +302,31 @@ class SafeSession(requests.Session):
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """Return TLS settings with the DataSource's certificates; None for the system's. Raises Rejected if they are not valid."""
+    """Return TLS settings with the endpoint's certificates; None for the library's. Raises Rejected if they are not valid."""
     credentials: Credentials = endpoint.credentials
-    if credentials.ca_pem is None and credentials.client_pem is None:
+    bundle = endpoint.ca_bundle if endpoint.origin[0] == "https" and credentials.ca_pem is None else None
+    if credentials.ca_pem is None and credentials.client_pem is None and bundle is None:
         return None
     try:
         context = ssl.create_default_context(cadata=credentials.ca_pem)
+        if credentials.ca_pem is None:
+            context.load_verify_locations(requests.certs.where())
+        if bundle is not None:
+            _trust(context, bundle)
         if credentials.client_pem is not None:
             _load_client(context, credentials.client_pem)
     except (ssl.SSLError, ValueError, OSError):
         message = f"DataSource {endpoint.name}: a certificate or key of its Secret cannot be used"
         raise Rejected(message, GapReason.NO_DATA_SOURCE) from None
     return context
+
+
+def _trust(context: ssl.SSLContext, bundle: Path) -> None:
+    """Trust the CAs in a PEM file too. Raises Rejected if it has none."""
+    try:
+        context.load_verify_locations(cafile=bundle)
+    except (ssl.SSLError, OSError) as e:
+        raise Rejected(f"--ca-bundle {bundle} cannot be used: {e.strerror or e}", GapReason.NO_DATA_SOURCE) from None
 
 
 def _load_client(context: ssl.SSLContext, pem: str) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,8 @@ class KubernetesDataSources:
     namespace: str
     operator_namespace: str | None = None
     """Namespace of their Secrets. None: no Secret can be read."""
+    ca_bundle: Path | None = None
+    """PEM file with CAs to trust besides the public ones. None: the public ones alone."""
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
         """Implement `fetchers.base.DataSources.find`.
@@ -45,7 +48,8 @@ class KubernetesDataSources:
                 f"DataSource {name} does not allow namespace {self.namespace}: ask an admin to add it to allowedNamespaces"
             )
             raise Rejected(message, GapReason.NOT_ALLOWED)
-        return await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name), self.namespace)
+        endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name), self.namespace)
+        return replace(endpoint, ca_bundle=self.ca_bundle)
 
     async def _named(self, name: str) -> dict[str, Any]:
         try:

@@ -80,7 +80,7 @@ async def check(item: Item, tools: Tools) -> None:
         secrets = Secrets(tools.kubernetes, tools.operator_namespace, name)
         endpoint = await endpoint_of(name, spec, secrets, tools.operator_namespace or "")  # some servers refuse to go without
         timeout_seconds = min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS)
-        endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds)
+        endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds, ca_bundle=tools.ca_bundle)
         reported = await _probe(spec, endpoint, tools)
         version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:

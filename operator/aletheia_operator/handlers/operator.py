@@ -117,6 +117,7 @@ class _Handlers:
             max_artifact_bytes=self.settings.limits.max_artifact_bytes,
             budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
             operator_namespace=self.settings.scope.operator_namespace,
+            ca_bundle=self.settings.ca_bundle,
         )
         await self._trust.wait_for_policy(tools.now())
         self.events = Events(self._kubernetes, tools.now)

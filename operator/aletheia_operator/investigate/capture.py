@@ -152,7 +152,9 @@ class _Capture:
             window=self._window,
             kubernetes=self._identity.kubernetes,
             http=tools.http,
-            data_sources=KubernetesDataSources(tools.kubernetes, order.owner.namespace, tools.operator_namespace),
+            data_sources=KubernetesDataSources(
+                tools.kubernetes, order.owner.namespace, tools.operator_namespace, tools.ca_bundle
+            ),
             now=tools.now,
             parsers=tools.parsers,
             scratch=session.scratches(account.require_room),

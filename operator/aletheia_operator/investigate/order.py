@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.http import Http
@@ -55,6 +56,8 @@ class Tools:
     budget: Budget = field(default_factory=Budget)
     operator_namespace: str | None = None
     """Namespace of the Secrets of DataSources. None: DataSources can have no Secrets."""
+    ca_bundle: Path | None = None
+    """PEM file with CAs that DataSources are verified with besides the public ones. None: the public ones alone."""
     saving: Executor = field(default_factory=saving_threads)
     """Threads for the session volume. Sources are not asked in them: a source that hangs must not keep others from saving."""
     uploads: Executor = field(default_factory=upload_threads)
