@@ -133,6 +133,21 @@ VALUE_SETS: dict[str, Values] = {
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
         "networkPolicy": {"enabled": True, "egress": [{}]},
+        "global": {"imageRegistry": "mirror.example", "imagePullSecrets": [{"name": "mirror"}], "another": {"chart": "s"}},
+        "commonLabels": {"cost-center": "42"},
+        "commonAnnotations": {"owner": "sre"},
+        "caBundle": {"configMap": "company-ca"},
+        "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
+        "extraArgs": ["--sweep-seconds=30"],
+        "extraVolumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Mi"}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+        "runtimeClassName": "gvisor",
+        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["prometheus.example"]}],
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "1"}]},
+        "dataSources": [PROMETHEUS],
+        "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
     },
 }
 each_value_set = pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
@@ -192,8 +207,107 @@ def test_pods_pass_the_restricted_profile(values: Values) -> None:
             assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"]["requests"])
             assert "memory" in container["resources"]["limits"]
         for volume in pod.get("volumes", []):
-            assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected"}
             assert volume.get("emptyDir", {"sizeLimit": ""}).get("sizeLimit") is not None
+
+
+def contexts(values: Values, *flags: str) -> list[tuple[Object, Object]]:
+    """Security contexts of (pod, container) for the operator's pod and those of hooks."""
+    pods = [owner["spec"]["template"]["spec"] for owner in of_kind(render(values, *flags), "Deployment", "Job")]
+    assert len(pods) == 2
+    return [(pod["securityContext"], container["securityContext"]) for pod in pods for container in pod["containers"]]
+
+
+OPENSHIFT = ("--api-versions", "security.openshift.io/v1")
+NO_IDS = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"))
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"),
+    [
+        ({"openshift": {"enabled": True}}, ()),
+        ({}, OPENSHIFT),
+        ({"podSecurityContext": NO_IDS, "openshift": {"enabled": False}}, OPENSHIFT),
+    ],
+    ids=["asked for", "seen in the cluster", "by null"],
+)
+def test_no_user_is_fixed_on_openshift(values: Values, flags: tuple[str, ...]) -> None:
+    """Its ranges give user and groups; all else of the restricted profile stays."""
+    for pod, container in contexts({**values, "dataSources": [PROMETHEUS]}, *flags):
+        seccomp = {"type": "RuntimeDefault"}
+        assert pod == {"runAsNonRoot": True, "seccompProfile": seccomp, "fsGroupChangePolicy": "OnRootMismatch"}
+        assert "runAsUser" not in container
+
+
+def test_security_contexts_can_be_overridden() -> None:
+    """Every key by itself, large numbers whole; OpenShift is not assumed if the values say so."""
+    values = {
+        "podSecurityContext": {"runAsUser": 1000650000, "fsGroup": 1000650000, "supplementalGroups": [5555]},
+        "securityContext": {"runAsUser": 1000650000, "capabilities": {"add": ["NET_BIND_SERVICE"]}},
+        "openshift": {"enabled": False},
+        "dataSources": [PROMETHEUS],
+    }
+    for pod, container in contexts(values, *OPENSHIFT):
+        assert (pod["runAsUser"], pod["runAsGroup"], pod["fsGroup"]) == (1000650000, 10001, 1000650000)
+        assert (pod["supplementalGroups"], pod["runAsNonRoot"]) == ([5555], True)
+        assert container["runAsUser"] == 1000650000
+        assert container["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+        assert container["readOnlyRootFilesystem"] is True
+
+
+def test_common_labels_and_annotations_reach_every_object() -> None:
+    """Pods included; what the chart itself writes stays."""
+    mine = {"team": "sre", "app.kubernetes.io/name": "mine", "helm.sh/chart": "mine"}
+    notes = {"note": "x", "helm.sh/resource-policy": "mine", "helm.sh/hook": "mine"}
+    values = {
+        **VALUE_SETS["everything about the pod"],
+        "commonLabels": mine,
+        "commonAnnotations": {"common": "x"},
+        "namespaces": ["shop"],
+        "dataSourceSecrets": ["login"],
+    }
+    objects = render(values)
+    metadata = [item["metadata"] for item in objects]
+    metadata += [item["spec"]["template"]["metadata"] for item in of_kind(objects, "Deployment", "Job")]
+    assert len({item["kind"] for item in objects}) == 14
+    for one in metadata:
+        assert one["labels"]["team"] == "sre"
+        assert one["labels"]["app.kubernetes.io/name"] == "aletheia-operator"
+        assert one["labels"]["helm.sh/chart"].startswith("aletheia-operator-")
+        assert one["annotations"]["common"] == "x"
+    kept = of_kind(render({"commonAnnotations": notes, "dataSources": [PROMETHEUS]}), "PersistentVolumeClaim", "DataSource")
+    for item in kept:
+        annotations = item["metadata"]["annotations"]
+        assert "mine" not in (
+            annotations["helm.sh/hook"] if item["kind"] == "DataSource" else annotations["helm.sh/resource-policy"]
+        )
+
+
+def test_objects_of_ones_own() -> None:
+    """Maps and text, with templates in both."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-mine"}}
+    text = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: '{{ .Release.Namespace }}'}"
+    objects = render({"extraObjects": [secret, text]})
+    assert the(objects, "Secret")["metadata"]["name"] == "flight-mine"
+    assert the(objects, "LimitRange")["metadata"]["name"] == "aletheia"
+
+
+def test_additions_to_the_pod() -> None:
+    """Each is where Kubernetes looks for it."""
+    pod = operator_pod(VALUE_SETS["everything about the pod"])
+    (container,) = pod["containers"]
+    assert container["args"][-1] == "--sweep-seconds=30"
+    assert "--ca-bundle=/etc/aletheia-ca/ca.crt" in container["args"]
+    assert container["envFrom"] == [{"configMapRef": {"name": "more"}}]
+    assert {"name": "more", "mountPath": "/more"} in container["volumeMounts"]
+    assert {"name": "ca-bundle", "mountPath": "/etc/aletheia-ca", "readOnly": True} in container["volumeMounts"]
+    bundle = {"name": "company-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    assert {"name": "ca-bundle", "configMap": bundle} in pod["volumes"]
+    assert {"name": "more", "emptyDir": {"sizeLimit": "1Mi"}} in pod["volumes"]
+    assert pod["imagePullSecrets"] == [{"name": "mirror"}, {"name": "pull"}]
+    assert (pod["runtimeClassName"], pod["dnsPolicy"], pod["dnsConfig"]["nameservers"]) == ("gvisor", "None", ["10.0.0.2"])
+    assert pod["hostAliases"] == [{"ip": "10.0.0.1", "hostnames": ["prometheus.example"]}]
+    assert pod["topologySpreadConstraints"][0]["topologyKey"] == "zone"
 
 
 def test_there_is_never_more_than_one_operator() -> None:
@@ -307,6 +421,27 @@ def test_image(image: Values, reference: str) -> None:
     assert operator_pod({"image": image})["containers"][0]["image"] == reference
 
 
+@pytest.mark.parametrize(
+    ("repository", "reference"),
+    [
+        ("aletheia-operator", "mirror.example:5000/hub/aletheia-operator"),
+        ("team/operator", "mirror.example:5000/hub/team/operator"),
+        ("quay.io/team/operator", "mirror.example:5000/hub/team/operator"),
+        ("localhost/operator", "mirror.example:5000/hub/operator"),
+        ("registry:5000/operator", "mirror.example:5000/hub/operator"),
+    ],
+)
+def test_a_global_registry_replaces_that_of_the_image(repository: str, reference: str) -> None:
+    """Every pod pulls from it; a repository without a registry gets it in front."""
+    values = {
+        "image": {"repository": repository},
+        "global": {"imageRegistry": "mirror.example:5000/hub"},
+        "dataSources": [PROMETHEUS],
+    }
+    for owner in of_kind(render(values), "Deployment", "Job"):
+        assert owner["spec"]["template"]["spec"]["containers"][0]["image"] == f"{reference}:0.1.0"
+
+
 def test_probes_ask_the_health_port() -> None:
     """Startup, readiness and liveness ask the named port, and a deaf operator is restarted within 30 s."""
     container = operator_pod()["containers"][0]
@@ -317,11 +452,25 @@ def test_probes_ask_the_health_port() -> None:
     assert (container["livenessProbe"]["periodSeconds"], container["livenessProbe"]["failureThreshold"]) == (10, 3)
 
 
-def test_the_token_is_mounted_into_the_pod_only() -> None:
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # where clients look for it
+
+
+def test_the_token_is_short_lived_and_only_in_pods_of_the_chart() -> None:
     """Other pods that run as the operator's ServiceAccount get no token by default."""
-    objects = render()
+    objects = render({"dataSources": [PROMETHEUS], "serviceAccount": {"tokenExpirationSeconds": 600}})
     assert the(objects, "ServiceAccount")["automountServiceAccountToken"] is False
-    assert the(objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    owners = of_kind(objects, "Deployment", "Job")
+    assert len(owners) == 2
+    for owner in owners:
+        pod = owner["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "token"]
+        assert mount == {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True}
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "token"]
+        sources = {key: one[key] for one in volume["projected"]["sources"] for key in one}
+        assert sources["serviceAccountToken"] == {"path": "token", "expirationSeconds": 600}
+        paths = [item["path"] for name in ("configMap", "downwardAPI") for item in sources[name]["items"]]
+        assert paths == ["ca.crt", "namespace"]
 
 
 def sessions_volume(values: Values) -> Object:
@@ -801,6 +950,25 @@ REFUSED: list[tuple[str, Values, str]] = [
     ("a tag in the repository", {"image": {"repository": "example.com/op:1"}}, "/image/repository"),
     ("a digest cut short", {"image": {"digest": "sha256:12"}}, "/image/digest"),
     ("a pull secret by name alone", {"image": {"pullSecrets": ["pull"]}}, "/image/pullSecrets/0"),
+    ("a token for less than Kubernetes allows", {"serviceAccount": {"tokenExpirationSeconds": 60}}, "/tokenExpirationSeconds"),
+    ("a token that is extended to a year", {"serviceAccount": {"tokenExpirationSeconds": 3607}}, "/tokenExpirationSeconds"),
+    ("a misspelt key of a security context", {"podSecurityContext": {"runAsUsr": 1}}, "runAsUsr"),
+    ("a user by name", {"podSecurityContext": {"runAsUser": "root"}}, "/podSecurityContext/runAsUser"),
+    (
+        "a capability in lower case",
+        {"securityContext": {"capabilities": {"add": ["net_raw"]}}},
+        "/securityContext/capabilities",
+    ),
+    ("an unknown word for OpenShift", {"openshift": {"enabled": "yes"}}, "/openshift/enabled"),
+    ("a registry with a scheme", {"global": {"imageRegistry": "https://r"}}, "/global/imageRegistry"),
+    ("a label with a space", {"commonLabels": {"a": "b c"}}, "/commonLabels/a"),
+    ("two bundles of CAs", {"caBundle": {"configMap": "a", "secret": "b"}}, "/caBundle"),
+    ("a volume of the chart's own", {"extraVolumes": [{"name": "sessions"}]}, "/extraVolumes/0/name"),
+    ("a mount without a path", {"extraVolumeMounts": [{"name": "a"}]}, "mountPath"),
+    ("arguments that are no flags", {"extraArgs": ["verbose"]}, "/extraArgs/0"),
+    ("a host without names", {"hostAliases": [{"ip": "10.0.0.1"}]}, "hostnames"),
+    ("an unknown DNS policy", {"dnsPolicy": "ClusterLast"}, "/dnsPolicy"),
+    ("an object as a number", {"extraObjects": [1]}, "/extraObjects/0"),
     ("a bad quantity", {"resources": {"requests": {"cpu": "a lot"}}}, "/resources/requests/cpu"),
     ("a node selector of numbers", {"nodeSelector": {"zone": 1}}, "/nodeSelector/zone"),
     (
@@ -856,6 +1024,7 @@ def test_every_value_is_explained() -> None:
         key = line.strip().split(":")[0]
         if not line.startswith(" "):
             section = schema["properties"][key]
+            section = schema["definitions"][section["$ref"].rpartition("/")[2]] if "$ref" in section else section
             if line.rstrip().endswith(":"):
                 continue
         else:

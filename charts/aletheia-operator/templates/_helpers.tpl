@@ -36,17 +36,39 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: aletheia
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with omit .Values.commonLabels "helm.sh/chart" "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "app.kubernetes.io/component" }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The field `annotations` with an object's own and `commonAnnotations`; nothing if there are none. Takes (list . OWN INDENT);
+OWN is a dict, which wins. */}}
+{{- define "aletheia.annotations" -}}
+{{- $root := index . 0 }}
+{{- with merge (deepCopy (index . 1)) $root.Values.commonAnnotations }}
+{{- dict "annotations" . | toYaml | nindent (int (index $ 2)) }}
+{{- end }}
 {{- end }}
 
 {{- define "aletheia.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "aletheia.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
+{{- /* The image, from `global.imageRegistry` if it is set: the registry in image.repository, if it names one, is replaced. */}}
 {{- define "aletheia.image" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.global.imageRegistry }}
+{{- $parts := splitList "/" $repository }}
+{{- $first := first $parts }}
+{{- if and (gt (len $parts) 1) (or (contains "." $first) (contains ":" $first) (eq $first "localhost")) }}
+{{- $parts = rest $parts }}
+{{- end }}
+{{- $repository = printf "%s/%s" . (join "/" $parts) }}
+{{- end }}
 {{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
 {{- end }}
 {{- end }}
 
@@ -54,19 +76,102 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.persistence.existingClaim | default (printf "%s-sessions" (include "aletheia.fullname" .)) }}
 {{- end }}
 
+{{- /* OpenShift's security context constraints choose user and groups for each namespace, and refuse others. */}}
 {{- define "aletheia.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{- $context := .Values.podSecurityContext }}
+{{- $detected := and (eq (toString .Values.openshift.enabled) "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
+{{- if or $detected (eq (toString .Values.openshift.enabled) "true") }}
+{{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}
+{{- end }}
+{{- include "aletheia.plain" $context }}
 {{- end }}
 
 {{- define "aletheia.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- include "aletheia.plain" .Values.securityContext }}
+{{- end }}
+
+{{- /* YAML of a dict of values, with whole numbers as such: values are floats, and 1000650000 would become 1.00065e+09. */}}
+{{- define "aletheia.plain" -}}
+{{- $copy := deepCopy . }}
+{{- include "aletheia.wholeNumbers" $copy -}}
+{{- toYaml $copy }}
+{{- end }}
+
+{{- define "aletheia.wholeNumbers" }}
+{{- range $key, $value := . }}
+{{- if kindIs "map" $value }}
+{{- include "aletheia.wholeNumbers" $value }}
+{{- else if and (kindIs "float64" $value) (eq $value (floor $value)) }}
+{{- $_ := set $ $key (int64 $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What all pods of the chart have in common: identity, placement, names. */}}
+{{- define "aletheia.pod" -}}
+serviceAccountName: {{ include "aletheia.serviceAccountName" . }}
+automountServiceAccountToken: false # `aletheia.token` mounts one that lives shorter
+enableServiceLinks: false
+{{- with concat .Values.global.imagePullSecrets .Values.image.pullSecrets | uniq }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "aletheia.podSecurityContext" . | nindent 2 }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* The ServiceAccount's token, where clients look for it. The kubelet replaces it before it expires. Unlike the one that
+Kubernetes mounts by itself (3607 s), the API server does not extend its life to a year. */}}
+{{- define "aletheia.token" -}}
+- name: token
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: {{ int64 .Values.serviceAccount.tokenExpirationSeconds }}
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - key: ca.crt
+              path: ca.crt
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef:
+                fieldPath: metadata.namespace
+{{- end }}
+
+{{- define "aletheia.tokenMount" -}}
+- name: token
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
 {{- end }}
