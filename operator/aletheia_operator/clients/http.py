@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import orjson
 import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from aletheia_operator.api.reasons import GapReason
@@ -310,7 +311,7 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cadata=credentials.ca_pem)
         if credentials.ca_pem is None:
-            context.load_verify_locations(requests.certs.where())
+            context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
         if bundle is not None:
             _trust(context, bundle)
         if credentials.client_pem is not None:
