@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,10 +36,18 @@ class Memory:
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            children = map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
-            pids = [self.pid, *(pid for pid in children if is_worker(pid))]
+            pids = [self.pid, *(pid for pid in children(self.pid) if is_worker(pid))]
             self.peak = max(self.peak, sum(resident(pid) for pid in pids))
             self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
+
+
+def children(pid: int) -> list[int]:
+    """The processes that any thread of a process has started."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def is_worker(pid: int) -> bool:
