@@ -242,7 +242,7 @@ def _owner(directory: Path, encrypted: bool, token: str) -> Scratches:
     return _OWNERS.get(token) or Scratches(directory, encrypted, token=token)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored(Encoded):
     """Entries that are also a block of a scratch."""
 

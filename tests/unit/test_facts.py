@@ -14,6 +14,7 @@ from aletheia_operator.findings.finding import Artifact, Link, Subject
 from aletheia_operator.findings.log_facts import Line, LogFacts, RunFacts
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
+from aletheia_operator.findings.words import any_word
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from tests.unit.evidence import END, START, at, event, parsed
 
@@ -125,6 +126,43 @@ def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch
     lines = [one for pair in zip(lines, ["5 plain"] * 40, strict=True) for one in pair]
     facts = read(("app", 0, lines))
     assert sum(template.count for template in facts.templates.by_shape.values()) == 40
+
+
+def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the harmless ones and the errors around them, which are most of a log: the search costs as much as writing it."""
+    searched: list[bytes] = []
+    pattern = any_word()
+
+    class Watched:
+        def finditer(self, piece: bytes) -> Any:
+            searched.append(piece)
+            return pattern.finditer(piece)
+
+    monkeypatch.setattr(log_reader, "any_word", Watched)
+    quiet = [f"{number} INFO a: connection refused by db" for number in range(20)]
+    facts = read(("app", 0, [*quiet, "21 ERROR a: boom", "22 WARN a: no such host", *quiet, "23 plain words", "24 timed out"]))
+    assert sum(piece.count(b"\n") + 1 for piece in searched) == 3
+    shown = {one.shape: one.first.link.entry for one in facts.templates.by_shape.values()}
+    assert shown == {"boom": 20, "no such host": 21, "timed out": 43}
+
+
+@pytest.mark.parametrize("order", ["one block", "a block each"])
+def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
+    """Those of runs whose lines stand between each other's, in one batch or in several."""
+    facts, levels = LogFacts(), dict[str, int]()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}, {"container": "app", "run": 1}]})
+    batches = [parsed("app", number % 3 % 2, [f"{number} INFO a: line {number}"], levels) for number in range(30)]
+    if order == "one block":
+        batches = [Encoded(SEPARATOR.join(one.block for one in batches), b"".join(one.codes for one in batches))]
+    for batch in batches:
+        reader.see(batch)
+    reader.close(PATH, {"levels": levels})
+    for run, least in ((0, 21), (1, 13)):
+        found = [(line.text, line.link.entry) for line in the_run(facts, run=run).lines]
+        wanted = [number for number in range(30) if number % 3 % 2 == run and number >= least]
+        assert found == [(f"line {number}", number) for number in wanted]
+        assert len(found) == 6
 
 
 def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

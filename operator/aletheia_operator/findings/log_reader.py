@@ -15,14 +15,12 @@ from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import any_word
-from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, SERIOUS_CODE, Encoded
+from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
 from aletheia_operator.text.trace_ids import first_id
 
 PIECE_BYTES = 256 * 1024
 MAX_DECODED = 50_000  # lines with words that tell, and that are no errors, of one artifact
-_QUIET = bytes(LEVEL_CODES.index(level) for level in ("TRACE", "DEBUG", "INFO"))
-_LOUD = bytes(code for code in range(len(LEVEL_CODES)) if code not in _QUIET)
-_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
+_LOUD_CODES = re.compile(b"[%c%c]" % (LEVEL_CODES.index(""), LEVEL_CODES.index("WARN")))
 _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
 
 
@@ -56,14 +54,11 @@ class LogReader:
     def see(self, entries: Encoded) -> None:
         if not entries.count:
             return
-        serious = [match.start() for match in _SERIOUS_CODES.finditer(entries.codes)]
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
-        numbers = sorted({*serious, *telling})
-        if numbers:
-            lines = entries.block.split(b"\n")
-            for number in numbers:
-                self._see_entry(orjson.loads(lines[number].removesuffix(b",")), self._count + number)
-        self._remember_last(entries.block)
+        found = dict(entries.serious) | {number: entries.entry(number) for number in telling}
+        for number in sorted(found):
+            self._see_entry(found[number], self._count + number)
+        self._remember_last(entries)
         self._count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
@@ -83,18 +78,16 @@ class LogReader:
 
     def _telling(self, entries: Encoded) -> Iterator[int]:
         """Yield the numbers of the lines without a level, or with a warning, that have words that tell."""
-        block, codes = entries.block, entries.codes
-        if not any(code in codes for code in _LOUD):
-            return
+        loud = [match.start() for match in _LOUD_CODES.finditer(entries.codes)]
         pattern = any_word()
-        line, counted = 0, 0
-        for start, end in _pieces(block):
-            for match in pattern.finditer(block[start:end]):
-                at = start + match.start()
-                line, counted = line + block.count(b"\n", counted, at), at
-                if codes[line] in _LOUD and codes[line] < SERIOUS_CODE:
+        for numbers, piece in _pieces(entries, loud):
+            line, counted, last = 0, 0, -1
+            for match in pattern.finditer(piece):
+                line, counted = line + piece.count(b"\n", counted, match.start()), match.start()
+                if line != last:
+                    last = line
                     self._decoded += 1
-                    yield line
+                    yield numbers[line]
 
     def _see_entry(self, entry: Mapping[str, Any], index: int) -> None:
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
@@ -120,22 +113,23 @@ class LogReader:
             found = self._runs[container, run] = RunFacts(self._pod, container, run)
         return found
 
-    def _remember_last(self, block: bytes) -> None:
+    def _remember_last(self, entries: Encoded) -> None:
         """Keep the last lines of each run in a block."""
+        block = entries.block
         for head, facts in self._heads.items():
-            found: list[tuple[int, int]] = []
-            at = len(block)
+            found: list[tuple[int, int, int]] = []  # start, end, and number of the line
+            at, number, counted = len(block), entries.count - 1, len(block)
             while len(found) < LAST_LINES and (at := block.rfind(head, 0, at)) >= 0:
                 start = block.rfind(b"\n", 0, at) + 1
+                number, counted = number - block.count(b"\n", start, counted), start
                 if at - start in _HEAD_AT:
                     end = block.find(b"\n", at)
-                    found.append((start, len(block) if end < 0 else end))
+                    found.append((start, len(block) if end < 0 else end, number))
                 at = start
-            for start, end in reversed(found):
+            for start, end, number in reversed(found):
                 entry = orjson.loads(block[start:end].removesuffix(b","))
-                index = self._count + block.count(b"\n", 0, start)
                 text = str(entry.get("message") or entry.get("line") or "")[:MAX_WORDS]
-                link = Link(self._artifact, index)
+                link = Link(self._artifact, self._count + number)
                 line = Line(text, str(entry.get("level") or ""), str(entry["timestamp"] or ""), link, "head" in entry)
                 facts.lines.append(line)
 
@@ -148,15 +142,12 @@ class LogReader:
         return self._bucket
 
 
-def _pieces(block: bytes) -> Iterator[tuple[int, int]]:
-    """Cut a block between lines into pieces; one line may be longer than a piece."""
-    start = 0
-    while len(block) - start > PIECE_BYTES:
-        end = block.rfind(b"\n", start, start + PIECE_BYTES) + 1
-        if end <= start:
-            end = block.find(b"\n", start + PIECE_BYTES) + 1
-        if end <= start:
-            break
-        yield start, end
-        start = end
-    yield start, len(block)
+def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:
+    """Yield these lines, many at a time, with their numbers. One line may be longer than a piece."""
+    start, size = 0, 0
+    for at, number in enumerate(numbers):
+        size += len(entries.lines[number])
+        if size > PIECE_BYTES or at + 1 == len(numbers):
+            part = numbers[start : at + 1]
+            yield part, b"\n".join([entries.lines[one] for one in part])
+            start, size = at + 1, 0

@@ -1,6 +1,11 @@
 """Batches of encoded entries: JSON objects with SEPARATOR between them, and one level code for each."""
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
 
 SEPARATOR = b",\n"
 """Stands between entries. An encoded entry contains no line feed."""
@@ -11,9 +16,10 @@ LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 SERIOUS = frozenset({"ERROR", "FATAL"})
 SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 """Lowest code of a serious level."""
+_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Encoded:
     """Entries as JSON with SEPARATOR between, and the level code of each."""
 
@@ -23,3 +29,17 @@ class Encoded:
     @property
     def count(self) -> int:
         return len(self.codes)
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """The entries; all but the last end with the comma of SEPARATOR."""
+        return self.block.split(b"\n") if self.codes else []
+
+    @cached_property
+    def serious(self) -> list[tuple[int, Any]]:
+        """Number and content of each entry of a serious level: several readers of a batch share them."""
+        return [(match.start(), self.entry(match.start())) for match in _SERIOUS_CODES.finditer(self.codes)]
+
+    def entry(self, number: int) -> Any:
+        """Return an entry, decoded."""
+        return orjson.loads(self.lines[number].removesuffix(b","))

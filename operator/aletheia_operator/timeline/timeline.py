@@ -3,7 +3,6 @@
 It reads entries while they are saved: those of a sealed session cannot be read back.
 """
 
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,13 +12,12 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE, Encoded
+from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.timeline.bursts import ErrorWatch
 from aletheia_operator.timeline.moments import RANKS, Moment, of_event, of_object
 
-_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
 MAX_MOMENTS = 5_000
 
 
@@ -49,10 +47,8 @@ class Reader:
     def _see_encoded(self, entries: Encoded) -> None:
         """Take encoded log entries. Only errors are decoded."""
         assert self.watch is not None
-        serious = [match.start() for match in _SERIOUS_CODES.finditer(entries.codes)]
-        lines = entries.block.split(b"\n") if serious else []
-        for number in serious:
-            self.watch.see(orjson.loads(lines[number].removesuffix(b",")), self.count + number)
+        for number, entry in entries.serious:
+            self.watch.see(entry, self.count + number)
         self.count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
