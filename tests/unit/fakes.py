@@ -307,7 +307,7 @@ class InlineRun:
     async def drain(self) -> None:
         pass
 
-    async def ask(self, operation: str) -> None:
+    async def call(self, operation: str) -> None:
         self.position = getattr(self.capture, operation)()
 
     async def end(self) -> RunResult:

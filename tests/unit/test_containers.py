@@ -8,9 +8,9 @@ from aletheia_operator.api import LogsRequest
 from aletheia_operator.fetchers.kubernetes.containers import (
     ContainerState,
     Run,
-    asked_containers,
     container_states,
     lost_runs,
+    requested_containers,
     wanted_runs,
 )
 from tests.unit.fakes import PULLING, RUNNING, make_pod, make_window
@@ -66,7 +66,7 @@ def state_of(container: dict[str, Any] | None) -> ContainerState:
 def test_every_run_of_the_window_is_read_or_lost(container: dict[str, Any] | None, by_api: list[int], lost: list[int]) -> None:
     """What the API has, and the numbers of what is known to have been beside it."""
     state = state_of(container)
-    wanted = wanted_runs(state.by_api, WINDOW, previous=True, least=0)
+    wanted = wanted_runs(state.by_api, WINDOW, previous=True, first_number=0)
     assert [run.number for run in wanted] == by_api
     known = state.restarts + 1 if state.ran else 0
     assert lost_runs(known, wanted, state.runs, WINDOW) == lost
@@ -95,12 +95,12 @@ def test_when_runs_began_and_ended(container: dict[str, Any], times: dict[int, t
 def test_without_previous_only_the_latest_run_is_read() -> None:
     """`logs.previous: false`: nothing before it is missed; what the container restarts to meanwhile comes too."""
     state = state_of(status(3, (WITHIN, LATER), **running(LATER)))
-    assert [run.number for run in wanted_runs(state.by_api, WINDOW, previous=False, least=3)] == [3]
-    assert lost_runs(4, state.runs, state.runs, WINDOW, least=3) == []
+    assert [run.number for run in wanted_runs(state.by_api, WINDOW, previous=False, first_number=3)] == [3]
+    assert lost_runs(4, state.runs, state.runs, WINDOW, first_number=3) == []
     again = state_of(status(4, (WITHIN, LATER), **running(LATER)))
-    assert [run.number for run in wanted_runs(again.by_api, WINDOW, previous=False, least=3)] == [3, 4]
+    assert [run.number for run in wanted_runs(again.by_api, WINDOW, previous=False, first_number=3)] == [3, 4]
     waiting = state_of(status(3, (WITHIN, LATER), **WAITING))
-    assert [run.number for run in wanted_runs(waiting.by_api, WINDOW, previous=False, least=3)] == [3]
+    assert [run.number for run in wanted_runs(waiting.by_api, WINDOW, previous=False, first_number=3)] == [3]
 
 
 def test_a_run_between_two_that_were_read_is_lost() -> None:
@@ -118,12 +118,12 @@ def test_a_run_between_two_that_were_read_is_lost() -> None:
 )
 def test_containers_come_in_the_pods_order(state: dict[str, Any], containers: list[str]) -> None:
     """Init, then plain, then ephemeral containers."""
-    assert [one.container for one in asked_containers(make_pod(**state), None, LogsRequest())] == containers
+    assert [one.container for one in requested_containers(make_pod(**state), None, LogsRequest())] == containers
 
 
 def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
     """A name that the pod does not have is not silently nothing."""
-    proxy, typo = asked_containers(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, LogsRequest())
+    proxy, typo = requested_containers(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, LogsRequest())
     assert proxy.container == "proxy"
     assert typo == ContainerState("typo", not_started="the pod has no container typo")
 
@@ -140,7 +140,7 @@ def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
 def test_kinds_of_containers_can_be_left_out(request_: LogsRequest, containers: list[str]) -> None:
     """By kind, name and state."""
     pod = make_pod(init_db=RUNNING, app=RUNNING, sidecar=PULLING)
-    assert [one.container for one in asked_containers(pod, None, request_)] == containers
+    assert [one.container for one in requested_containers(pod, None, request_)] == containers
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_kinds_of_containers_can_be_left_out(request_: LogsRequest, containers: 
 )
 def test_a_pod_without_container_statuses_says_why(pod_status: dict[str, str], words: str) -> None:
     """The pod's own reason stands in for the container's."""
-    (state,) = asked_containers({**make_pod(), "status": pod_status}, None, LogsRequest())
+    (state,) = requested_containers({**make_pod(), "status": pod_status}, None, LogsRequest())
     assert state.not_started == f"the container never started: {words}"
 
 
@@ -163,7 +163,7 @@ def test_a_container_that_never_started_says_why() -> None:
     """Its own reason and message go before the pod's."""
     pod = make_pod(app=PULLING, proxy={"state": {"waiting": {"reason": "PodInitializing"}}})
     pod["status"] |= {"reason": "Other", "message": "of the pod"}
-    app, proxy = asked_containers(pod, None, LogsRequest())
+    app, proxy = requested_containers(pod, None, LogsRequest())
     assert app.not_started == "the container never started: ImagePullBackOff: no such image"
     assert proxy.not_started == "the container never started: PodInitializing: of the pod"
 

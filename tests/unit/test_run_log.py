@@ -124,7 +124,7 @@ async def test_a_parser_that_fails(fault: Exception) -> None:
     with pytest.raises(ParserFailed) as caught:
         await gaps_of(log, line(1, "a"))
     assert caught.value.reason == GapReason.INTERNAL_ERROR
-    log.say(GapReason.LOG_INCOMPLETE, "of the first try")
+    log.add_gap(GapReason.LOG_INCOMPLETE, "of the first try")
     log.begin_again()
     assert (log.size_bytes, log.fragment, log.result, log.complete) == (0, b"", None, False)
     assert await gaps_of(log, line(1, "a")) == []
@@ -136,7 +136,7 @@ async def test_a_gap_is_said_once() -> None:
     log = a_log()
     severities: list[Any] = ["gap", "gap", "note"]
     for severity in severities:
-        log.say(GapReason.LOG_ROTATED, "words", severity)
+        log.add_gap(GapReason.LOG_ROTATED, "words", severity)
     assert [one.severity for one in log.missing] == ["gap", "note"]
 
 

@@ -181,8 +181,8 @@ class ParsedRun:
             position = await asyncio.shield(self._answer)
             self._answer, self.position = None, position
 
-    async def ask(self, operation: str) -> None:
-        """Call an operation of the RunParser after the lines that were fed: `read_again`, `read_anew`, `accept` or `no_words`.
+    async def call(self, operation: str) -> None:
+        """Call the RunParser's method of this name (see `RunLog.call_parser`) after the lines that were fed.
 
         Raises as `feed`.
         """

@@ -28,8 +28,8 @@ class Position(NamedTuple):
     """The time of a further read's first line if it lies behind all lines read before: lines between may be missing."""
     set_back: bool = False
     """Whether a further read, which did not start from the beginning, came to a line of before: some may be missing."""
-    words: str | None = None
-    """Error message of the node in place of a log. None: there is none."""
+    node_message: str | None = None
+    """Error message that the node sent instead of a log; None if it sent a log."""
     untimed: int = 0
     """Lines without a time."""
     truncated_at: str | None = None

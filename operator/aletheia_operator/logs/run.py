@@ -69,9 +69,9 @@ class RunCapture:
         self._parser.accept()
         return self._parser.position
 
-    def no_words(self) -> Position:
-        """See RunParser.no_words."""
-        self._parser.no_words()
+    def drop_node_message(self) -> Position:
+        """See RunParser.drop_node_message."""
+        self._parser.drop_node_message()
         return self._parser.position
 
     def end(self) -> RunResult:

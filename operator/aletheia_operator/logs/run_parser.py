@@ -13,7 +13,7 @@ from aletheia_operator.logs.position import Position, Progress
 from aletheia_operator.text.batches import SERIOUS_CODE
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
-MAX_WORDS = 1000  # characters of an error message of the node in place of a log
+MAX_NODE_MESSAGE = 1000  # characters of an error message of the node in place of a log
 
 
 @dataclass
@@ -23,7 +23,7 @@ class RunParser:
     settings: RunSettings
     _progress: Progress = field(default_factory=Progress)
     _shapes: KnownShapes = field(default_factory=KnownShapes)
-    _words: str | None = None
+    _node_message: str | None = None
     _untimed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class RunParser:
             skip=progress.skip,
             detached=progress.detached,
             set_back=progress.set_back,
-            words=self._words[:MAX_WORDS] if self._words is not None and not progress.first else None,
+            node_message=None if progress.first or self._node_message is None else self._node_message[:MAX_NODE_MESSAGE],
             untimed=self._untimed,
             truncated_at=self._writer.truncated_at,
         )
@@ -67,9 +67,9 @@ class RunParser:
         """Let the next read begin behind all lines that were read: lines between are lost."""
         self._progress.accept()
 
-    def no_words(self) -> None:
+    def drop_node_message(self) -> None:
         """Forget an error message in place of a log: it was the rest of a line from before the window."""
-        self._words = None
+        self._node_message = None
 
     def feed(self, block: bytes) -> Parsed:
         """Parse whole lines; only the run's last line may be incomplete. Returns all entries but the last few.
@@ -90,8 +90,8 @@ class RunParser:
         for line in self._framing.unfinished():  # the runtime is still writing these, or died while writing
             if self._start <= line.key <= self._end:
                 self._writer.add_line(line, False)
-        if self._words is not None and not self._progress.first:
-            self._writer.add_untimed(self._words, None)
+        if self._node_message is not None and not self._progress.first:
+            self._writer.add_untimed(self._node_message, None)
         return self._writer.take(0)
 
     def _feed(self, lines: Iterator[tuple[int, str]], broken: dict[int, bytes], unended: int) -> None:
@@ -215,8 +215,8 @@ class RunParser:
             if not self._untimed:  # a further read would bring the same again
                 self._writer.add_untimed(text, exact)
             self._untimed += 1
-        elif self._words is None and not progress.first:
-            self._words = text
+        elif self._node_message is None and not progress.first:
+            self._node_message = text
 
 
 def _is_second(text: str) -> bool:

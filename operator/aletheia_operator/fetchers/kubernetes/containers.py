@@ -97,27 +97,27 @@ class ContainerState:
         return (self.restarts, self.ran, self.waits) == (other.restarts, other.ran, other.waits)
 
 
-def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, least: int) -> list[Run]:
-    """Return the runs that may have lines in the window. Without `previous`: only runs from number `least` on."""
+def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, first_number: int) -> list[Run]:
+    """Return the runs that may have lines in the window. Without `previous`: only runs from number `first_number` on."""
     return [
         run
         for run in runs
         if not run.ended_before(window.start)
         and not run.began_after(window.end)
-        and (previous or (not run.previous if run.number is None else run.number >= least))
+        and (previous or (not run.previous if run.number is None else run.number >= first_number))
     ]
 
 
-def lost_runs(known: int, had: Iterable[Run], told: Iterable[Run], window: Window, least: int = 0) -> list[int]:
-    """Return the numbers, from `least` to below `known`, of runs that may lie in the window and are not in `had`.
+def lost_runs(known: int, had: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int = 0) -> list[int]:
+    """Return the numbers, from `first_number` to below `known`, of runs that may lie in the window and are not in `had`.
 
-    `told`: runs with known times.
+    `dated`: runs with known times.
     """
-    runs = [*told, *had]
+    runs = [*dated, *had]
     begun = [run.number for run in runs if run.number is not None and _began_before(run, window.start)]
     over = [run.number for run in runs if run.number is not None and run.ended_before(window.start)]
     later = [run.number for run in runs if run.number is not None and run.began_after(window.end)]
-    first = max([least, *begun, *(number + 1 for number in over)])
+    first = max([first_number, *begun, *(number + 1 for number in over)])
     end = min([known, *later])
     numbers = {run.number for run in had}
     return [number for number in range(first, end) if number not in numbers]
@@ -128,7 +128,7 @@ def _began_before(run: Run, moment: datetime) -> bool:
     return started is not None and started + _SECOND <= moment
 
 
-def asked_containers(pod: Mapping[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[ContainerState]:
+def requested_containers(pod: Mapping[str, Any], wanted: set[str] | None, request: LogsRequest) -> list[ContainerState]:
     """Return the pod's requested containers, in the pod's order. `wanted`: names that a target gives; None: all."""
     found, known = [], set()
     states = container_states(pod)

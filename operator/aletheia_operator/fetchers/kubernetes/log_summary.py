@@ -18,25 +18,27 @@ from aletheia_operator.text.batches import LEVEL_CODES
 MAX_LOST_RUNS = 10  # that get a gap each; older ones share one
 
 
-async def conclude(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, outcome: Outcome) -> None:
+async def finish_logs(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, outcome: Outcome) -> None:
     """Get the result of every run, thin out what exceeds the budgets, and complete the outcome."""
-    logs = [log for one in containers for log in one.in_order]
+    logs = [log for container in containers for log in container.in_order]
     missing = [
-        Missing(f"{target} container/{one.planned.container}", GapReason.CONTAINER_NOT_STARTED, one.planned.not_started)
-        for one in containers
-        if one.planned.not_started is not None and not one.logs
+        Missing(
+            f"{target} container/{container.planned.container}", GapReason.CONTAINER_NOT_STARTED, container.planned.not_started
+        )
+        for container in containers
+        if container.planned.not_started is not None and not container.logs
     ]
     count = LevelCount()
     for log in logs:
         try:
             await log.end()
         except SourceError as e:  # the Investigation ended: there is no time to read it again
-            log.say(e.reason, e.message)
+            log.add_gap(e.reason, e.message)
         missing += log.missing
         if log.result is not None:
             count.merge(log.result.count)
-    for one in containers:
-        missing += one.missing + _lost(target, one)
+    for container in containers:
+        missing += container.missing + _lost(target, container)
     total, kept = await _fit(logs, limits, missing)
     outcome.missing += _distinct(missing, outcome.missing)
     outcome.summary, outcome.counts = count.summary(), count.counts()
@@ -90,7 +92,7 @@ def _lost(target: str, container: ContainerLogs) -> list[Missing]:
         if log.position.first
     ]
     had = [log.run for log in logs]
-    numbers = lost_runs(container.known, had, [*container.told, *begun], container.window, container.least)
+    numbers = lost_runs(container.known_runs, had, [*container.dated_runs, *begun], container.window, container.first_number)
     old, latest = numbers[:-MAX_LOST_RUNS], numbers[-MAX_LOST_RUNS:]
     names = [*([f"runs {old[0]} to {old[-1]}"] if old else []), *(f"run {number}" for number in latest)]
     name = container.planned.container
@@ -107,9 +109,9 @@ def _lost(target: str, container: ContainerLogs) -> list[Missing]:
 def _distinct(missing: Sequence[Missing], before: Sequence[Missing]) -> list[Missing]:
     """Those that are not among `before`, each once. A full volume refuses a run's entries more than once: that is one gap."""
 
-    def key(one: Missing) -> object:
-        return (one.target, one.reason) if one.reason is GapReason.SAVE_FAILED else one
+    def key(gap: Missing) -> object:
+        return (gap.target, gap.reason) if gap.reason is GapReason.SAVE_FAILED else gap
 
-    distinct = {key(one): one for one in reversed(missing)}
-    known = {key(one) for one in before}
-    return [one for kept, one in reversed(distinct.items()) if kept not in known]
+    distinct = {key(gap): gap for gap in reversed(missing)}
+    known = {key(gap) for gap in before}
+    return [gap for kept, gap in reversed(distinct.items()) if kept not in known]

@@ -8,7 +8,7 @@ from aletheia_operator.api import InvestigationSpec, LogsRequest, parse_bytes
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
-from aletheia_operator.fetchers.kubernetes.containers import ContainerState, asked_containers
+from aletheia_operator.fetchers.kubernetes.containers import ContainerState, requested_containers
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
 from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.pod_logs import PodLogs
@@ -46,7 +46,7 @@ class KubernetesLogsFetcher:
                 wanted[uid] = None if names is None or before is None else before | names
         limits = pod_limits(request, len(pods))
         questions = [
-            self._question(pod, asked_containers(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
+            self._question(pod, requested_containers(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
         ]
         return Plan(tuple(questions), tuple(missing))
 

@@ -26,9 +26,9 @@ _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
 _FIRST_LINE_BYTES = 64
 NO_PREVIOUS = "previous terminated container"  # in the kubelet's refusal
-_WORDS_OF_ROTATION = ("failed to try resolving symlinks", "failed to open log file")  # its file is renamed, then made again
-_WORDS_OF_KUBELETS = ("unable to retrieve container logs for ", "failed to ", "rpc error: ")
-_WORDS_OF_THE_GONE = (" is terminated", " is not available")  # the kubelet knows no container of the pod by this name
+_ROTATION_MESSAGES = ("failed to try resolving symlinks", "failed to open log file")  # its file is renamed, then made again
+_KUBELET_MESSAGES = ("unable to retrieve container logs for ", "failed to ", "rpc error: ")
+_CONTAINER_GONE_MESSAGES = (" is terminated", " is not available")  # the kubelet knows no container of the pod by this name
 _PART_BYTES = 8 * 1024  # runtimes write longer lines in parts
 
 
@@ -45,43 +45,43 @@ class LogSource:
         query = {"container": self.container, "timestamps": "true"}
         return query | ({"previous": "true"} if self.previous else {}) | more
 
-    async def glance(self, most: int, **more: str) -> bytes:
-        """Return the first `most` bytes of an answer. Raises SourceError."""
+    async def read_head(self, max_bytes: int, **more: str) -> bytes:
+        """Return the first `max_bytes` bytes of an answer. Raises SourceError."""
         async with self.kubernetes.stream(self.path, self.query(**more)) as response:
             parts, size = [], 0
             async for chunk in response.content.iter_any():
                 parts.append(chunk)
                 size += len(chunk)
-                if size > most:
+                if size > max_bytes:
                     break
         return b"".join(parts)
 
     async def first_time(self, since: str | None = None) -> str:
         """Return the time of the first line; '' without lines. `since`: only lines from this second on. Raises SourceError."""
         more = {"limitBytes": str(_FIRST_LINE_BYTES)} | ({"sinceTime": f"{since}Z"} if since else {})
-        return _time_of(await self.glance(_FIRST_LINE_BYTES, **more)) or ""
+        return _time_of(await self.read_head(_FIRST_LINE_BYTES, **more)) or ""
 
     async def last_time(self) -> str:
         """Return the time of the last line; '' without lines. Raises SourceError."""
-        return _time_of(await self.glance(_TAIL_BYTES, tailLines="1")) or ""
+        return _time_of(await self.read_head(_TAIL_BYTES, tailLines="1")) or ""
 
     async def last_two_times(self) -> tuple[str, str]:
         """Return the times of the last line but one and of the last; '' without such a line. Raises SourceError."""
-        answer = await self.glance(2 * _TAIL_BYTES, tailLines="2")
+        answer = await self.read_head(2 * _TAIL_BYTES, tailLines="2")
         lines = answer.removesuffix(b"\n").split(b"\n")
         if len(answer) > 2 * _TAIL_BYTES:  # cut: the first of the two may fill it
-            lines = [lines[0], await self.glance(_TAIL_BYTES, tailLines="1")]
+            lines = [lines[0], await self.read_head(_TAIL_BYTES, tailLines="1")]
         times = ["", *(_time_of(line) or "" for line in lines)]
         return times[-2], times[-1]
 
 
-class After(Enum):
-    """What is to be done after a read."""
+class NextStep(Enum):
+    """What to do after a read."""
 
-    AGAIN = "read again from the last seconds on: there were new lines, or some are missing"
-    ANEW = "read again from the beginning: a clock was set back, and lines older than the last seconds are missing"
+    READ_AGAIN = "read again from the last seconds on: there were new lines, or some are missing"
+    READ_ALL_AGAIN = "read again from the beginning: a clock was set back, and lines older than the last seconds are missing"
     WAIT = "look again later: the log has no line at all"
-    ASIDE = "find out whether the log was rotated, or the container restarted: the lines are not those that were read before"
+    CHECK_RUN = "find out whether the log was rotated, or the container restarted: its lines are others than before"
     END = "nothing: the log was read to its end, or to the end of the window"
 
 
@@ -91,45 +91,45 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
     `restarted`: whether the API shows another run in this run's place. Then the log is left incomplete.
     """
     if log.position.lines:
-        await log.ask("read_again")
+        await log.call_parser("read_again")
     broken, since = 0, _since(log)
     waits = [] if log.run.finished_at else list(EMPTY_SECONDS)
     while True:
         before, error = (log.position.lines, log.fragment), None
         try:
-            after = await _read_once(log, source, since)
+            step = await _read_once(log, source, since)
         except ParserFailed:
             raise
         except Unavailable as e:
-            after, error = After.AGAIN, e
-            await log.look_at_fragment(log.position.lines > before[0])
+            step, error = NextStep.READ_AGAIN, e
+            await log.remember_fragment(log.position.lines > before[0])
         except Rejected as e:
             if e.reason == GapReason.SAVE_FAILED:
                 raise
-            log.say(*_explain(e, source.previous))
+            log.add_gap(*_explain(e, source.previous))
             log.complete = True
             return
-        if after is After.WAIT and not waits:
-            after = After.ASIDE if log.position.lines else After.END
-        if after is After.ASIDE:
+        if step is NextStep.WAIT and not waits:
+            step = NextStep.CHECK_RUN if log.position.lines else NextStep.END
+        if step is NextStep.CHECK_RUN:
             if await restarted():
                 return
-            _say_hole(log)
-            after = After.AGAIN if log.position.detached else After.END
-            await log.ask("accept")
+            _add_gap_of_skipped_lines(log)
+            step = NextStep.READ_AGAIN if log.position.detached else NextStep.END
+            await log.call_parser("accept")
         broken = 0 if before != (log.position.lines, log.fragment) else broken + (error is not None)
-        if after is After.END or broken >= MAX_BROKEN_READS:
+        if step is NextStep.END or broken >= MAX_BROKEN_READS:
             break
-        if after is After.WAIT:
+        if step is NextStep.WAIT:
             await asyncio.sleep(waits.pop(0))
-        await log.ask("read_anew" if after is After.ANEW else "read_again")
-        since = _since(log, anew=after is After.ANEW)
+        await log.call_parser("read_anew" if step is NextStep.READ_ALL_AGAIN else "read_again")
+        since = _since(log, anew=step is NextStep.READ_ALL_AGAIN)
     await log.feed_fragment()
     if error is not None:
         last = log.position.last
         reason = GapReason.LOG_INCOMPLETE if last else error.reason
-        log.say(reason, f"the log broke off{f' after {last}' if last else ''}: {error.message}")
-    await _look_at_words(log, source)
+        log.add_gap(reason, f"the log broke off{f' after {last}' if last else ''}: {error.message}")
+    await _check_node_message(log, source)
     log.complete = True
 
 
@@ -138,7 +138,7 @@ def _since(log: RunLog, *, anew: bool = False) -> str:
     return (not anew and log.position.since) or log.since
 
 
-async def _read_once(log: RunLog, source: LogSource, since: str) -> After:
+async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
     """Read from this second on, and return what is to be done next. Raises SourceError.
 
     If the connection between the node and the API server breaks, the answer ends like a complete one. So the log's last line
@@ -147,50 +147,50 @@ async def _read_once(log: RunLog, source: LogSource, since: str) -> After:
     before = (log.position.lines, log.fragment)
     async with source.kubernetes.stream(source.path, source.query(sinceTime=f"{since}Z")) as response:
         await log.read(response.content.iter_chunked(BLOCK_BYTES))
-    await log.look_at_fragment(log.position.lines > before[0])
-    position, news = log.position, before != (log.position.lines, log.fragment)
+    await log.remember_fragment(log.position.lines > before[0])
+    position, new_lines = log.position, before != (log.position.lines, log.fragment)
     if log.past_the_end:
-        return After.END
+        return NextStep.END
     if position.detached:
-        return After.ASIDE
+        return NextStep.CHECK_RUN
     if position.set_back:
-        return After.ANEW
-    if log.fragment and news:
-        return After.AGAIN  # perhaps it has its end by then
-    if position.words is not None and not position.words.startswith(_WORDS_OF_ROTATION):
-        return After.END
+        return NextStep.READ_ALL_AGAIN
+    if log.fragment and new_lines:
+        return NextStep.READ_AGAIN  # perhaps it has its end by then
+    if position.node_message is not None and not position.node_message.startswith(_ROTATION_MESSAGES):
+        return NextStep.END
     before_tail, tail = await source.last_two_times()
     latest, behind = _time_of(log.fragment) or position.latest, position.latest > log.stop
     if not tail:
-        return After.END if behind else After.AGAIN if news else After.WAIT
-    if tail == latest == before_tail and news:
-        return After.AGAIN  # the last of several lines of this moment may be missing
+        return NextStep.END if behind else NextStep.READ_AGAIN if new_lines else NextStep.WAIT
+    if tail == latest == before_tail and new_lines:
+        return NextStep.READ_AGAIN  # the last of several lines of this moment may be missing
     if tail == latest or (behind and tail > latest) or (tail < log.start and not position.lines):
-        return After.END
+        return NextStep.END
     if tail < position.since and since > log.since:
-        return After.ANEW
-    if news:
-        return After.AGAIN
+        return NextStep.READ_ALL_AGAIN
+    if new_lines:
+        return NextStep.READ_AGAIN
     if tail < log.start or await _ends_with_a_part(log, source):
-        return After.END
+        return NextStep.END
     raise Unavailable("the stream ends before the log does")
 
 
-def _say_hole(log: RunLog) -> None:
+def _add_gap_of_skipped_lines(log: RunLog) -> None:
     position = log.position
     what = f"between {position.latest} and {position.detached}" if position.detached else f"after {position.latest}"
-    log.say(GapReason.LOG_ROTATED, f"the node rotated the log while it was read: what came {what} may be missing")
+    log.add_gap(GapReason.LOG_ROTATED, f"the node rotated the log while it was read: what came {what} may be missing")
 
 
-async def _look_at_words(log: RunLog, source: LogSource) -> None:
+async def _check_node_message(log: RunLog, source: LogSource) -> None:
     """Tell an error message of the node from the rest of a line that began before the window: then the log has lines.
 
     A known message of kubelets is not checked: the API may show another run by now.
     """
-    if log.position.words is not None and not log.position.words.startswith(_WORDS_OF_KUBELETS):
+    if log.position.node_message is not None and not log.position.node_message.startswith(_KUBELET_MESSAGES):
         try:
             if await source.first_time():
-                await log.ask("no_words")
+                await log.call_parser("drop_node_message")
         except ParserFailed:
             raise
         except SourceError:
@@ -202,11 +202,11 @@ async def _ends_with_a_part(log: RunLog, source: LogSource) -> bool:
 
     Runtimes write long lines in parts. Each part has its own time; the line has that of its first part.
     """
-    time, _, text = (await source.glance(_TAIL_BYTES, tailLines="1")).partition(b" ")
+    time, _, text = (await source.read_head(_TAIL_BYTES, tailLines="1")).partition(b" ")
     latest = log.position.latest
     if not latest or _time_of(time) is None:
         return False
-    answer = await source.glance(_HEAD_BYTES, sinceTime=f"{latest[:SECOND_LENGTH]}Z")
+    answer = await source.read_head(_HEAD_BYTES, sinceTime=f"{latest[:SECOND_LENGTH]}Z")
     line = answer[answer.rfind(b"\n", 0, len(answer) - 1) + 1 :]
     return len(line) > max(len(text), _PART_BYTES) and line.endswith(text) and _time_of(line) == latest
 
@@ -235,7 +235,7 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
     except SourceError:
         return
     if rate * (begins - begun - NANOSECONDS) / NANOSECONDS >= ROTATED_BYTES:
-        say_rotated(log, first, started or "")
+        add_rotation_gap(log, first, started or "")
 
 
 async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
@@ -246,7 +246,7 @@ async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
         age = (to_nanoseconds(datetime.now(UTC)) - begins) / NANOSECONDS
         if 0 <= age < YOUNG_SECONDS:
             await asyncio.sleep(YOUNG_SECONDS - age)
-        head = await source.glance(_HEAD_BYTES, limitBytes=str(_HEAD_BYTES))
+        head = await source.read_head(_HEAD_BYTES, limitBytes=str(_HEAD_BYTES))
         lines = head.rpartition(b"\n")[0]
         size = len(lines)
         last = parse_nanoseconds((_time_of(lines.rpartition(b"\n")[2]) or "").encode()) or begins
@@ -254,8 +254,8 @@ async def _rate(log: RunLog, source: LogSource, begins: int) -> float:
     return size / max(seconds, 1.0)
 
 
-def say_rotated(log: RunLog, first: str, started: str) -> None:
-    log.say(
+def add_rotation_gap(log: RunLog, first: str, started: str) -> None:
+    log.add_gap(
         GapReason.LOG_ROTATED,
         f"the log that the node still has begins at {first}, and the container runs since {started}: what came before was"
         " rotated away. An earlier Investigation, logs.via: node or a larger containerLogMaxSize would have it",
@@ -265,7 +265,7 @@ def say_rotated(log: RunLog, first: str, started: str) -> None:
 def _explain(error: Rejected, previous: bool) -> tuple[GapReason, str]:
     if "is waiting to start" in error.message:
         return GapReason.CONTAINER_NOT_STARTED, error.message
-    if any(words in error.message for words in _WORDS_OF_THE_GONE):
+    if any(words in error.message for words in _CONTAINER_GONE_MESSAGES):
         return GapReason.LOG_UNAVAILABLE, f"the node no longer has this container: {error.message}"
     if previous and NO_PREVIOUS in error.message:
         return GapReason.LOG_UNAVAILABLE, f"the run before the last restart is gone from the node: {error.message}"

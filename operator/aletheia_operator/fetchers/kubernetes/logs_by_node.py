@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubelet import Kubelets
-from aletheia_operator.fetchers.kubernetes.logs_by_api import say_rotated
+from aletheia_operator.fetchers.kubernetes.logs_by_api import add_rotation_gap
 from aletheia_operator.fetchers.kubernetes.run_log import DISORDER_NANOSECONDS, RunLog
 from aletheia_operator.logs.framing import sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
@@ -29,7 +29,7 @@ SETTLED_ROUNDS = 5  # after so many, a run whose files are all rotated ones has 
 ROTATION_SECONDS = 0.1  # a runtime needs less to open the next file after a rotation
 WRITING = "~"  # sorts behind every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
-MOST_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
+DEFAULT_MAX_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
 _PROBE_BYTES = 64 * 1024
 _INFLATED_BYTES = 256 * 1024
 _LINK = re.compile(r'href="([^"]{1,1024})"')
@@ -154,7 +154,7 @@ async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) 
                 if not await _read_rotated(log, directory, file):
                     removed.append(file)
                     if log.position.lines:
-                        _say_removed(log, removed)
+                        _add_gap_of_removed_files(log, removed)
                 read[file.identity] = file
                 if log.past_the_end:
                     return _finish(log, files, removed)
@@ -175,10 +175,10 @@ async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) 
                 return _finish(log, list(read.values()), removed)
             await asyncio.sleep(ROTATION_SECONDS if settled else 0)
         if not files:
-            log.say(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
+            log.add_gap(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
             return _finish(log, list(read.values()), [])
         if read and not any(file.identity in read for file in files if file.is_rotated):
-            log.say(GapReason.LOG_ROTATED, "the node removed files while others were read: perhaps one that was never seen")
+            log.add_gap(GapReason.LOG_ROTATED, "the node removed files while others were read: perhaps one that was never seen")
     raise Unavailable("the kubelet rotates this log faster than it can be read")
 
 
@@ -205,7 +205,7 @@ async def _read_rotated(log: RunLog, directory: Directory, file: LogFile) -> boo
             return True
         except DamagedFile as e:
             last = log.position.last
-            log.say(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
+            log.add_gap(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
             await log.feed_rest()
             return True
         except Rejected as e:
@@ -219,14 +219,14 @@ def _finish(log: RunLog, files: list[LogFile], removed: list[LogFile]) -> None:
     if log.position.untimed and not log.position.first:
         raise Rejected("the node's file of this log is neither in CRI's nor in Docker's form", GapReason.INVALID_RESPONSE)
     if removed and not (log.position.first and log.position.first <= log.start):
-        _say_removed(log, removed)
+        _add_gap_of_removed_files(log, removed)
     _check_rotation(log, files)
     log.complete = True
 
 
-def _say_removed(log: RunLog, files: list[LogFile]) -> None:
+def _add_gap_of_removed_files(log: RunLog, files: list[LogFile]) -> None:
     names = ", ".join(file.name for file in files)
-    log.say(GapReason.LOG_ROTATED, f"the node removed files of this run before they were read: {names}")
+    log.add_gap(GapReason.LOG_ROTATED, f"the node removed files of this run before they were read: {names}")
 
 
 def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
@@ -243,8 +243,8 @@ def _check_rotation(log: RunLog, files: list[LogFile]) -> None:
     if begins is None or begun is None or last is None:
         return
     silent = begins - begun
-    if silent > 2 * NANOSECONDS and (len(files) >= MOST_FILES or silent >= (last - begins) / len(files)):
-        say_rotated(log, first, started)
+    if silent > 2 * NANOSECONDS and (len(files) >= DEFAULT_MAX_FILES or silent >= (last - begins) / len(files)):
+        add_rotation_gap(log, first, started)
 
 
 async def _from_next_line(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

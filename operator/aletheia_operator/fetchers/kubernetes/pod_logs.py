@@ -17,7 +17,7 @@ from aletheia_operator.fetchers.base import Missing, Outcome, Question, Sources
 from aletheia_operator.fetchers.kubernetes import restarts
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
-from aletheia_operator.fetchers.kubernetes.log_summary import conclude
+from aletheia_operator.fetchers.kubernetes.log_summary import finish_logs
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
 from aletheia_operator.fetchers.kubernetes.restarts import Restarts, States
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
@@ -43,7 +43,7 @@ class PodLogs:
         self.limits = LogLimits(**question.arguments["limits"])
         self._pod_path = f"/api/v1/namespaces/{sources.namespace}/pods/{self.pod}"
         self._merging = partial(sources.parsers.merging.acquire, sources.namespace)
-        self.containers = [self._container(ContainerState.from_json(one)) for one in question.arguments["containers"]]
+        self.containers = [self._container(ContainerState.from_json(planned)) for planned in question.arguments["containers"]]
 
     @property
     def names(self) -> list[str]:
@@ -65,8 +65,8 @@ class PodLogs:
                 if not self.sources.interrupted():
                     raise
                 cancelled = e
-                self._say_unfinished()
-            await conclude(self.question.target, self.containers, self.limits, self.outcome)
+                self._add_gaps_of_unfinished_runs()
+            await finish_logs(self.question.target, self.containers, self.limits, self.outcome)
             try:
                 release = await self._merging()
             except asyncio.CancelledError as e:
@@ -118,24 +118,24 @@ class PodLogs:
         directories = await self._directories()
         states = await self._present_states()
         async with asyncio.TaskGroup() as group:
-            for one in self.containers:
-                directory = directories.get(one.planned.container)
+            for container in self.containers:
+                directory = directories.get(container.planned.container)
                 slot = None if directory is None else directory.kubelets.slot(directory.address, self.sources.namespace)
-                group.create_task(one.guarded(one.read(states[one.planned.container], directory, slot)))
+                group.create_task(container.guarded(container.read(states[container.planned.container], directory, slot)))
         try:
             await self._follow_restarts(states)
         except Exception:
             log.exception("whether containers of %s restarted cannot be told", self.question.target)
-            self._miss(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
-        restarts.conclude(self.containers, self._replaced_at)
+            self._add_gap(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
+        restarts.add_gaps_of_incomplete_runs(self.containers, self._replaced_at)
         async with asyncio.TaskGroup() as group:
-            for one in self.containers:
-                for run in one.in_order:
-                    group.create_task(one.end(run))
+            for container in self.containers:
+                for run in container.in_order:
+                    group.create_task(container.end(run))
 
     async def _present_states(self) -> States:
         """Return the containers' states: those of the plan, or current ones if the plan is old, as after a restart."""
-        states = {one.planned.container: one.planned for one in self.containers}
+        states = {container.planned.container: container.planned for container in self.containers}
         if datetime.now(UTC) - self.sources.window.end < PLAN_AGE:
             return states
         return await self._states() or states
@@ -144,8 +144,8 @@ class PodLogs:
         """Read again what restarts have moved. `states`: by which the containers were read."""
         following = Restarts(self.containers, states, self._states)
         if not await following.follow():
-            self._say_not_known()
-            following.settle(gone=self._refused is None or self._refused.reason == GapReason.NOT_FOUND)
+            self._add_gap_of_unknown_restarts()
+            following.drop_other_runs(pod_gone=self._refused is None or self._refused.reason == GapReason.NOT_FOUND)
 
     async def _states(self) -> States | None:
         """Return the containers' current states; None if the pod is gone or replaced, or cannot be read."""
@@ -157,18 +157,21 @@ class PodLogs:
         self._refused = None
         uid, found = self.question.arguments["uid"], pod["metadata"].get("uid")
         if found != uid:
-            self._miss(self.question.target, GapReason.POD_REPLACED, f"the pod with uid {uid} was replaced by uid {found}")
+            self._add_gap(self.question.target, GapReason.POD_REPLACED, f"the pod with uid {uid} was replaced by uid {found}")
             self._replaced_at = self._replaced_at or pod["metadata"].get("creationTimestamp")
             return None
         states = container_states(pod)
-        return {one.planned.container: states.get(one.planned.container, one.planned) for one in self.containers}
+        return {
+            container.planned.container: states.get(container.planned.container, container.planned)
+            for container in self.containers
+        }
 
-    def _say_not_known(self) -> None:
+    def _add_gap_of_unknown_restarts(self) -> None:
         """Say that restarts were not looked for, where the pod is perhaps still there. Without the right it is a note."""
         if self._refused is not None and self._refused.reason != GapReason.NOT_FOUND:
             severity: Literal["gap", "note"] = "note" if self._refused.reason == GapReason.FORBIDDEN else "gap"
             message = f"whether a container restarted while it was read is not known: {self._refused.message}"
-            self._miss(self.question.target, self._refused.reason, message, severity)
+            self._add_gap(self.question.target, self._refused.reason, message, severity)
 
     async def _directories(self) -> dict[str, Directory]:
         """Return the node's directory of each container; {} if files may not be read, or cannot be."""
@@ -187,26 +190,28 @@ class PodLogs:
         uid = self.question.arguments["directory_uid"]
         return {
             name: Directory.of(kubelets, address, self.sources.namespace, self.pod, uid, name)
-            for name in (one.planned.container for one in self.containers if one.planned.ran)
+            for name in (container.planned.container for container in self.containers if container.planned.ran)
         }
 
     def _explain_api(self, why: str) -> None:
         if self.question.arguments["via"] == "node":
-            self._miss(self.question.target, GapReason.NODE_LOGS_UNAVAILABLE, f"read by the pods/log API instead: {why}")
+            self._add_gap(self.question.target, GapReason.NODE_LOGS_UNAVAILABLE, f"read by the pods/log API instead: {why}")
 
-    def _say_unfinished(self) -> None:
+    def _add_gaps_of_unfinished_runs(self) -> None:
         """Add a gap for each run that was not read to its end when the Investigation ended."""
-        for one in self.containers:
-            for run in wanted_runs(one.planned.by_api, one.window, previous=one.previous, least=one.least):
-                if run.number not in one.logs:
-                    one.logs[run.number] = self._log(run)
-            for log in one.in_order:
+        for container in self.containers:
+            for run in wanted_runs(
+                container.planned.by_api, container.window, previous=container.previous, first_number=container.first_number
+            ):
+                if run.number not in container.logs:
+                    container.logs[run.number] = self._log(run)
+            for log in container.in_order:
                 if not log.complete:
                     last = log.position.last
                     until = f"when it had been read to {last}" if last else "before its first line came"
-                    log.say(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
+                    log.add_gap(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
 
-    def _miss(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
+    def _add_gap(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
         missing = Missing(target, reason, message, severity)
         if missing not in self.outcome.missing:
             self.outcome.missing.append(missing)

@@ -36,7 +36,7 @@ class Restarts:
         Returns whether the states could be read. If not, what is known of the runs decides which logs are kept.
         """
         for rounds in range(MAX_ROUNDS + 1):
-            containers = [one for one in self.containers if one.by_api or not one.planned.ran]
+            containers = [container for container in self.containers if container.by_api or not container.planned.ran]
             if not containers:
                 return True
             changed = await self._changed(containers)
@@ -45,24 +45,24 @@ class Restarts:
             if not changed:
                 break
             if rounds == MAX_ROUNDS:
-                for one in changed:
-                    _say_unsure(one)
+                for container in changed:
+                    _add_gap_of_unknown_run(container)
                 break
             async with asyncio.TaskGroup() as group:
-                for one in changed:
-                    group.create_task(one.guarded(one.read_by_api(self.states[one.planned.container])))
+                for container in changed:
+                    group.create_task(container.guarded(container.read_by_api(self.states[container.planned.container])))
         return True
 
-    def settle(self, *, gone: bool) -> None:
-        """Drop logs of other runs than they were asked for, by the last states that are known. `gone`: the pod is.
+    def drop_other_runs(self, *, pod_gone: bool) -> None:
+        """Drop logs that show other runs than requested, by the last known states. `pod_gone`: whether the pod is gone.
 
         A log of a running container that began lately may be of its next run, and nobody can tell any more.
         """
-        for one in self.containers:
-            for number in of_other_runs(one.logs, self.states[one.planned.container]):
-                one.logs[number].give_up(GapReason.LOG_UNAVAILABLE, "the API showed a later run's log in its place")
-            if gone and any(may_be_later(run, one.window) for run in one.logs.values()):
-                _say_unsure(one)
+        for container in self.containers:
+            for number in of_other_runs(container.logs, self.states[container.planned.container]):
+                container.logs[number].give_up(GapReason.LOG_UNAVAILABLE, "the API showed a later run's log in its place")
+            if pod_gone and any(may_be_later(run, container.window) for run in container.logs.values()):
+                _add_gap_of_unknown_run(container)
 
     async def _changed(self, containers: Sequence[ContainerLogs]) -> list[ContainerLogs] | None:
         """Return the containers that restarted since `states`, and update these; None if they cannot be read."""
@@ -76,34 +76,34 @@ class Restarts:
             await asyncio.sleep(STALE_SECONDS)
             now = await self.read_states() or now
             stale = await self._stale(containers, now)
-        for one in stale:
-            _say_unsure(one)
-        changed = [one for one in containers if not self._same_runs(one, now)]
-        self.states |= {one.planned.container: now[one.planned.container] for one in containers}
+        for container in stale:
+            _add_gap_of_unknown_run(container)
+        changed = [container for container in containers if not self._same_runs(container, now)]
+        self.states |= {container.planned.container: now[container.planned.container] for container in containers}
         return changed
 
     async def _stale(self, containers: Sequence[ContainerLogs], now: States) -> list[ContainerLogs]:
         """Return the containers that did not restart since `states`, by the API server, but did by their logs."""
-        same = [one for one in containers if self._same_runs(one, now)]
-        return [one for one in same if await one.is_stale(now[one.planned.container])]
+        same = [container for container in containers if self._same_runs(container, now)]
+        return [container for container in same if await container.is_stale(now[container.planned.container])]
 
-    def _same_runs(self, one: ContainerLogs, now: States) -> bool:
-        return now[one.planned.container].same_runs(self.states[one.planned.container])
+    def _same_runs(self, container: ContainerLogs, now: States) -> bool:
+        return now[container.planned.container].same_runs(self.states[container.planned.container])
 
 
-def conclude(containers: Sequence[ContainerLogs], replaced_at: str | None) -> None:
+def add_gaps_of_incomplete_runs(containers: Sequence[ContainerLogs], replaced_at: str | None) -> None:
     """Add the gaps of runs that could not be read to their end. `replaced_at`: when another pod took the name of this one.
 
     What the API then showed of that pod is dropped.
     """
-    for one in (log for container in containers for log in container.logs.values()):
-        if replaced_at is not None and one.via == "api" and one.position.latest >= replaced_at[:SECOND_LENGTH]:
-            one.give_up(GapReason.LOG_UNAVAILABLE, "another pod of the same name was there before this run was read")
-        elif not one.complete:
-            one.say(GapReason.LOG_INCOMPLETE, "the container restarted, or its pod was replaced, while this run was read")
+    for log in (log for container in containers for log in container.logs.values()):
+        if replaced_at is not None and log.via == "api" and log.position.latest >= replaced_at[:SECOND_LENGTH]:
+            log.give_up(GapReason.LOG_UNAVAILABLE, "another pod of the same name was there before this run was read")
+        elif not log.complete:
+            log.add_gap(GapReason.LOG_INCOMPLETE, "the container restarted, or its pod was replaced, while this run was read")
 
 
-def _say_unsure(container: ContainerLogs) -> None:
-    for one in container.logs.values():
-        if one.via == "api":
-            one.say(GapReason.LOG_INCOMPLETE, "it cannot be told which of the container's last runs was read: it restarts")
+def _add_gap_of_unknown_run(container: ContainerLogs) -> None:
+    for log in container.logs.values():
+        if log.via == "api":
+            log.add_gap(GapReason.LOG_INCOMPLETE, "it cannot be told which of the container's last runs was read: it restarts")

@@ -19,7 +19,7 @@ SourceOf = Callable[[Run], LogSource]
 
 async def is_stale(logs: Iterable[RunLog], state: ContainerState, window: Window, source_of: SourceOf) -> bool:
     """Return whether logs are of a later run than `state` knows: a kubelet reports to the API server a little late."""
-    by_number = {one.run.number: one for one in logs if one.via == "api"}
+    by_number = {log.run.number: log for log in logs if log.via == "api"}
     if of_other_runs(by_number, state):
         return True
     latest = by_number.get(state.latest.number) if state.latest is not None else None
@@ -36,8 +36,8 @@ def of_other_runs(logs: Mapping[int | None, RunLog], state: ContainerState) -> l
     """Return the numbers of the logs that the API returned of a later run, by the end of the run that `state` knows."""
     return [
         number
-        for number, one in logs.items()
-        if one.via == "api" and one.position.latest > _end_of(state.run(number) or one.run)
+        for number, log in logs.items()
+        if log.via == "api" and log.position.latest > _end_of(state.run(number) or log.run)
     ]
 
 
@@ -64,29 +64,31 @@ async def is_moved(log: RunLog, run: Run, source_of: SourceOf) -> bool | None:
     return first >= log.position.first if first else None
 
 
-async def forget_others(logs: Mapping[int | None, RunLog], state: ContainerState, source_of: SourceOf) -> list[int | None]:
+async def drop_logs_of_other_runs(
+    logs: Mapping[int | None, RunLog], state: ContainerState, source_of: SourceOf
+) -> list[int | None]:
     """After a restart, keep the logs that are of the expected runs, and read those again that show another run.
 
     Returns the numbers of the runs that were not read and no longer can be. What was read in their place is dropped.
     """
     replaced = []
-    for number, one in logs.items():
-        if one.via != "api" or (one.missing and not one.position.first):
+    for number, log in logs.items():
+        if log.via != "api" or (log.missing and not log.position.first):
             continue
-        run, first = state.run(number), one.position.first
+        run, first = state.run(number), log.position.first
         if run is not None:
             try:
-                shown = await source_of(run).first_time(one.since)
+                shown = await source_of(run).first_time(log.since)
             except SourceError:
                 continue
             if shown != first and not (first and shown > first):  # behind it where the log was rotated since
-                one.begin_again("api")
+                log.begin_again("api")
         elif any(later.started_at and first and first >= later.started_at[:SECOND_LENGTH] for later in state.runs):
-            one.close()
+            log.close()
             replaced.append(number)
-        elif not one.complete or not first:
-            one.say(GapReason.LOG_INCOMPLETE, "the container restarted before this run was surely read to its end")
-            one.complete = True
+        elif not log.complete or not first:
+            log.add_gap(GapReason.LOG_INCOMPLETE, "the container restarted before this run was surely read to its end")
+            log.complete = True
     return replaced
 
 

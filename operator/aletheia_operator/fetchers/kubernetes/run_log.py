@@ -92,7 +92,7 @@ class RunLog:
     def give_up(self, reason: GapReason, message: str) -> None:
         """Forget what was read, and add a gap in its place."""
         self.begin_again()
-        self.say(reason, message)
+        self.add_gap(reason, message)
         self.complete = True
 
     @property
@@ -127,7 +127,7 @@ class RunLog:
                 await self._feed(rest[:end])
             await self._drain()
 
-    async def look_at_fragment(self, new_lines: bool) -> None:
+    async def remember_fragment(self, new_lines: bool) -> None:
         """Remember an unterminated last line for the next read. `new_lines`: whether this read added complete lines."""
         if new_lines:
             self.fragment = b""
@@ -141,7 +141,7 @@ class RunLog:
         fragment, self.fragment = self.fragment, b""
         if fragment and (b" " in fragment or not fragment[:1].isdigit()):  # the beginning of a time alone is no line
             if self.position.skip:
-                await self.ask("accept")
+                await self.call_parser("accept")
             await self._feed(fragment)
             await self._drain()
 
@@ -152,33 +152,33 @@ class RunLog:
             await self._feed(rest)
             await self._drain()
 
-    async def ask(self, operation: Literal["read_again", "read_anew", "accept", "no_words"]) -> None:
+    async def call_parser(self, operation: Literal["read_again", "read_anew", "accept", "drop_node_message"]) -> None:
         """Call the RunParser's method of this name, after all that was read."""
-        with self._told():
-            await (await self._open()).ask(operation)
+        with self._parser_errors():
+            await (await self._open()).call(operation)
 
     async def end(self) -> None:
         """Finish the run: get its result, and add the parser's gaps."""
         if self.result is not None:
             return
-        with self._told():
+        with self._parser_errors():
             self.result = await (await self._open()).end()
         self._parsed = None
         position = self.result.position
         if self.result.refused is not None:
-            self.say(GapReason.SAVE_FAILED, f"the session volume refused the write: {self.result.refused}")
-        if position.words is not None:
-            self.say(GapReason.LOG_UNAVAILABLE, one_line(position.words, 300))
+            self.add_gap(GapReason.SAVE_FAILED, f"the session volume refused the write: {self.result.refused}")
+        if position.node_message is not None:
+            self.add_gap(GapReason.LOG_UNAVAILABLE, one_line(position.node_message, 300))
         elif position.untimed and self.form == "api":
-            self.say(GapReason.LOG_INCOMPLETE, "the node reports an error within the log: see the entry without a time")
+            self.add_gap(GapReason.LOG_INCOMPLETE, "the node reports an error within the log: see the entry without a time")
         if position.truncated_at is not None:
             limit = self.limits.max_line_bytes
-            self.say(
+            self.add_gap(
                 GapReason.LINE_TRUNCATED,
                 f"a line at {position.truncated_at} was cut at {limit} bytes (spec.logs.limits.lineBytes)",
             )
 
-    def say(self, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
+    def add_gap(self, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
         """Add a gap of this run."""
         missing = Missing(f"{self.target} {self.run}", reason, message, severity)
         if missing not in self.missing:
@@ -210,16 +210,16 @@ class RunLog:
 
     async def _feed(self, lines: bytes) -> None:
         self.size_bytes += len(lines)
-        with self._told():
+        with self._parser_errors():
             await (await self._open()).feed(lines)
 
     async def _drain(self) -> None:
         if self._parsed is not None:
-            with self._told():
+            with self._parser_errors():
                 await self._parsed.drain()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _parser_errors(self) -> Iterator[None]:
         """Raise errors of the parser as SourceError."""
         try:
             yield
