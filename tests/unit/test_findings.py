@@ -440,7 +440,7 @@ CASES |= {
     "a dependency that crashes explains its callers": (
         a_cascade(),
         "CrashLoop",
-        "ledger: FATAL record 40: torn write? (exit 1, 4 restarts since 14:30)",
+        "ledger: FATAL panic: record 40: torn write? (exit 1, 4 restarts since 14:30)",
     ),
     "a name that is not resolved": (
         caller_logs("ERROR dial tcp: lookup legder on 10.96.0.10:53: no such host"),

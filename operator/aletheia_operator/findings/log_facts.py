@@ -12,6 +12,11 @@ LAST_ERRORS = 3
 MAX_WORDS = 400  # characters of a line that are kept
 TRACEBACK = "Traceback (most recent call last)"
 _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
+_OF_KUBELET = "unable to retrieve container logs for "
+"""What a kubelet answers in place of a log that is gone."""
+_WELL = ("INFO", "DEBUG", "TRACE")
+NEAR_END = 60
+"""Lines after a line of words that tell, for example the usage that a program prints after a wrong option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,35 @@ class RunFacts:
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     errors: deque[Line] = field(default_factory=lambda: deque(maxlen=LAST_ERRORS))
     fatal: Line | None = None
+    telling: Line | None = None
+    """The last line without a level that has words that tell."""
+    cause: Line | None = None
+    """The last `Caused by:` of a stack trace."""
 
     def last_words(self) -> Line | None:
-        """Return the line that says best how the run ended: a fatal error, else the last error, else the last line."""
-        said = [line for line in self.lines if line.text.strip()]
+        """Return the line that says best how the run ended; None if it said nothing.
+
+        A fatal error or the last error, with the cause that its stack trace names last; else the last line with words that
+        tell; else the last line.
+        """
+        line = self._last_words()
+        if (
+            line is None
+            or self.cause is None
+            or line.level not in ("ERROR", "FATAL")
+            or line.link.entry > self.cause.link.entry
+        ):
+            return line
+        return self.cause
+
+    @property
+    def says_why(self) -> bool:
+        """Whether the last words are more than what the program says when all is well."""
+        line = self.last_words()
+        return line is not None and line.level not in _WELL
+
+    def _last_words(self) -> Line | None:
+        said = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]
         own = [line for line in said if not line.text.startswith((" ", "\t", "}")) and not line.text.startswith(_EMPTY_WORDS)]
         if self.fatal is not None and not self.fatal.text.startswith(TRACEBACK):
             return self.fatal
@@ -47,7 +77,15 @@ class RunFacts:
             return error
         if error is not None and own and own[-1].link.entry > error.link.entry:
             return own[-1]  # the end of a traceback names the exception
-        return error or (own[-1] if own else said[-1] if said else None)
+        if error is not None:
+            return error
+        last = own[-1] if own else said[-1] if said else None
+        if last is not None and last.level in _WELL:  # the runtime may store what both streams say in either order
+            same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
+            last = same_second[-1] if same_second else last
+        if self.telling is not None and last is not None and last.link.entry - self.telling.link.entry <= NEAR_END:
+            return self.telling
+        return last
 
 
 @dataclass

@@ -6,6 +6,7 @@ It works in the thread that saves the entries. A search holds the interpreter's 
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ import orjson
 from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
 from aletheia_operator.findings.templates import BUCKETS, Templates
-from aletheia_operator.findings.words import any_word
+from aletheia_operator.findings.words import CAUSED_BY, any_word, words_of
 from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
 from aletheia_operator.text.trace_ids import first_id
 
@@ -91,7 +92,7 @@ class LogReader:
 
     def _see_entry(self, entry: Mapping[str, Any], index: int) -> None:
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
-        text = str(entry.get("message") or entry.get("line") or "")
+        text = words_of(entry)
         link = Link(self._artifact, index)
         container, run = str(entry["container"]), entry.get("run")
         if level in SERIOUS:
@@ -102,10 +103,19 @@ class LogReader:
                 if level == "FATAL":
                     facts.fatal = line
         elif "head" in entry:
+            self._see_cause(container, run, Line(text.strip()[:MAX_WORDS], level, stamp, link, continues=True))
             return  # a line of a stack trace: its head counts
+        elif not level and (facts := self._run_of(container, run)) is not None:
+            facts.telling = Line(text[:MAX_WORDS], level, stamp, link)
         template = self._templates.add(text, level, (self._pod, container), run or 0, stamp, link, self._bucket_of(stamp))
         if template is not None and not template.trace_id and template.count == 1:
             template.trace_id = first_id(orjson.dumps(entry))
+
+    def _see_cause(self, container: str, run: int | None, line: Line) -> None:
+        """Keep the cause that a stack trace names last."""
+        facts = self._run_of(container, run) if line.text.startswith(CAUSED_BY) else None
+        if facts is not None:
+            facts.cause = replace(line, text=line.text.removeprefix(CAUSED_BY))
 
     def _run_of(self, container: str, run: int | None) -> RunFacts | None:
         found = self._runs.get((container, run))
@@ -128,7 +138,7 @@ class LogReader:
                 at = start
             for start, end, number in reversed(found):
                 entry = orjson.loads(block[start:end].removesuffix(b","))
-                text = str(entry.get("message") or entry.get("line") or "")[:MAX_WORDS]
+                text = words_of(entry)[:MAX_WORDS]
                 link = Link(self._artifact, self._count + number)
                 line = Line(text, str(entry.get("level") or ""), str(entry["timestamp"] or ""), link, "head" in entry)
                 facts.lines.append(line)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case, times
+from aletheia_operator.findings.changes import tell_changes
 from aletheia_operator.findings.evidence import Evidence
 from aletheia_operator.findings.finding import Finding
 from aletheia_operator.findings.ranking import ranked
@@ -47,6 +48,7 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
         except Exception:
             log.exception("rule %s failed", rule.__name__)
             failed.append(rule.__name__)
+    tell_changes(case, found)
     ordered = ranked(found, calls_of(case, Callees(case)))
     looked_at = looked_at_of(evidence)
     return Verdict(

@@ -3,6 +3,7 @@
 All patterns are RE2's: their time is linear in the text, whatever it says.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -38,9 +39,11 @@ WORDS = {
     "address": r"address already in use|EADDRINUSE|Only one usage of each socket address",
     "missing": r"no such file or directory|ENOENT|FileNotFoundError|Cannot find module|ModuleNotFoundError"
     r"|ClassNotFoundException|NoClassDefFoundError|exec format error|executable file not found"
-    r"|cannot open shared object file|command not found",
+    r"|cannot open shared object file|command not found|sh: (?:line )?[0-9: ]{0,8}\S{1,80}: not found",
     "settings": r"(?:environment variable|env var|setting|config(?:uration)?(?: key| value)?) \S{0,80} ?(?:is )?"
-    r"(?:not set|missing|required|invalid)|missing required|is required but|KeyError: '[A-Z_]+'|unknown flag|invalid config"
+    r"(?:not set|missing|required|invalid)|missing required|is required but|must be set"
+    r"|(?:unrecognized|unknown|invalid|illegal|unexpected) (?:option|argument|flag|command)"
+    r"|flag provided but not defined|requires an argument|KeyError: '[A-Z_]+'|unknown flag|invalid config"
     r"|failed to (?:load|parse) config|relation \S+ does not exist|no such table|Unknown column|column \S+ does not exist",
     "clock": r"clock skew|clock (?:has )?(?:jumped|stepped|moved|went)|time (?:has )?(?:jumped|went|moved) (?:back|forward)"
     r"|Clock drift|RequestTimeTooSkewed|token used before issued|not yet valid|skew too great",
@@ -53,6 +56,7 @@ CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
 
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
+    r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
     r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
     r"lookup " + _HOST,
     r"(?:https?|grpc|postgres(?:ql)?|mysql|redis|amqp|mongodb|nats|tcp|jdbc:[a-z]+)://(?:[^@/\s]{1,100}@)?" + _HOST,
@@ -66,9 +70,48 @@ _PEERS = (
     r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
 )
 _NO_PEERS = frozenset({
-    "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is", "request",
+    "the", "a", "an", "remote", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is", "request",
     "call", "read", "write", "not", "error", "upstream", "tcp", "http", "https", "service", "was", "operation", "on",
 })  # fmt: skip
+
+
+CAUSED_BY = "Caused by: "
+_HEADS = ("panic: ", "fatal error: ", "fatal runtime error: ")
+_ERROR_FIELDS = ("error", "err", "exception", "cause", "reason", "detail")
+
+
+def words_of(entry: Mapping[str, Any]) -> str:
+    """Return the words of a log line: its message, with the head of a crash as it was written, and the error beside it.
+
+    Structured lines tell what happened in one field, and why in another: `charge failed` and `x509: certificate has expired`.
+    """
+    line, message = str(entry.get("line") or ""), str(entry.get("message") or "")
+    if not message:
+        return line
+    before = line[: -len(message)] if line.endswith(message) else ""
+    head = next((one for one in _HEADS if before.lower().endswith(one)), "")
+    text = before[len(before) - len(head) :] + message if head else message
+    fields = entry.get("fields")
+    if not isinstance(fields, Mapping):
+        return text
+    for name in _ERROR_FIELDS:
+        told = fields.get(name)
+        if isinstance(told, Mapping):
+            told = told.get("message") or told.get("msg")
+        if isinstance(told, str) and told and told not in text:
+            return f"{text}: {told}"
+    return text
+
+
+_WRAPPERS = (
+    "error during container init: ", "unable to start container process: ", "runc create failed: ",
+    "OCI runtime create failed: ", "failed to create shim task: ", "failed to create containerd task: ",
+)  # fmt: skip
+
+
+def runtime_words(message: str) -> str:
+    """Return what a container runtime says, without the names of the layers that pass it on."""
+    return next((message.rpartition(one)[2] for one in _WRAPPERS if one in message), message)
 
 
 def _options() -> Any:
@@ -92,7 +135,7 @@ def any_word() -> Any:
     """Return a pattern over bytes that matches where any of the words stands."""
     import re2
 
-    return re2.compile("|".join(WORDS.values()).encode(), _options())
+    return re2.compile("|".join((*WORDS.values(), CAUSED_BY)).encode(), _options())
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.finding import Finding
 from aletheia_operator.findings.rules.admission import refused
 from aletheia_operator.findings.rules.crashes import crashes
+from aletheia_operator.findings.rules.deleting import deletions
 from aletheia_operator.findings.rules.errors import errors
 from aletheia_operator.findings.rules.jobs import jobs, missed
 from aletheia_operator.findings.rules.nodes import evictions, nodes
@@ -23,6 +24,6 @@ from aletheia_operator.findings.rules.words import words
 Rule = Callable[[Case], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
-    nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, crashes, probes, jobs, missed, services,
+    nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, deletions, crashes, probes, jobs, missed, services,
     scaled_to_zero, autoscalers, disruption_budgets, stuck, words, failing_services, errors, numbers, baselines, changes,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from aletheia_operator.findings.case import Case, clock, condition_of, container
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.findings.words import runtime_words
 from aletheia_operator.text.display import one_line
 
 SIGNALS = {
@@ -93,10 +94,10 @@ def _end_of(
 
 
 def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
-    """Return what is known of a run's log; else of the latest one before it."""
+    """Return what is known of a run's log; else of the one next to it: runs that crash one after the other say the same."""
     runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
-    said = [run for run in runs if run.last_words() is not None and (run.run or 0) <= number]
-    return max(said, key=lambda run: run.run or 0, default=None)
+    said = [run for run in runs if run.last_words() is not None]
+    return min(said, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
 
 
 def _add(known: _End, end: _End) -> None:
@@ -148,7 +149,7 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
         return "OOMKilled", f"out of memory: killed at {limit}{said}", "raise the memory limit, or find what grows"
     if reason in NOT_STARTED or code == 128:
-        what = one_line(str(end.state.get("message") or words), MAX_WORDS)
+        what = one_line(runtime_words(str(end.state.get("message") or "")) or words, MAX_WORDS)
         return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
     if code in (126, 127):
         return "CommandNotFound", f"its command cannot be run{said}", "correct the command, or the image"

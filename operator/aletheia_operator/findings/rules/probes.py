@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.findings.objects import Object
 from aletheia_operator.text.display import one_line
 
 KINDS = ("Liveness", "Readiness", "Startup")
@@ -63,8 +64,9 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
     if killed and len(healthy) < len(pods):
         return "critical"
     if len(healthy) == len(pods):
-        worst = max(sum(event.count for event in events if event.subject.name == pod) for pod in pods)
-        return "warning" if worst >= FLAPPING and any(map(case.lasts, events)) else "info"
+        late = [event for event in events if not _before_ready(case, event)]
+        worst = max(sum(event.count for event in late if event.subject.name == pod) for pod in pods)
+        return "warning" if worst >= FLAPPING and any(map(case.lasts, late)) else "info"
     if known and len(known) > len(healthy):
         ready, of = case.healthy_pods(subject)
         lasting = any(case.lasts(event) for event in events if event.subject.name in set(known) - set(healthy))
@@ -72,6 +74,17 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
             return "warning"
         return "error" if ready and of > 1 else "critical"
     return "error" if any(map(case.lasts, events)) and not case.evidence.objects.pods else "info"
+
+
+def _before_ready(case: Case, event: Event) -> bool:
+    """Return whether a pod that is ready failed its probe only while it started."""
+    since = next((one for fact, pod in case.pods() if fact.name == event.subject.name for one in [_ready_since(pod)]), None)
+    return since is not None and event.last[:19] <= since[:19]
+
+
+def _ready_since(pod: Object) -> str | None:
+    ready = condition_of(pod, "Ready")
+    return ready.get("lastTransitionTime") if ready.get("status") == "True" else None
 
 
 def said(message: str) -> str:

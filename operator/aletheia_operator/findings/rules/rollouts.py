@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of
-from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.changes import Rollout, rollouts_of
+from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object, Workload
 from aletheia_operator.text.display import one_line
 
@@ -73,32 +74,27 @@ def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:
 def changes(case: Case) -> Iterator[Finding]:
     """Say what was rolled out, scaled and configured within the window. Information: a change alone is no cause."""
     for workload in case.evidence.objects.workloads:
-        for one in workload.rollouts:
-            if one["in_window"] and workload.subject is not None:
-                yield _change(case, workload.subject, "Rollout", f"{workload.subject.name}: {one['summary']}", one)
+        yield from (_rollout(one) for one in rollouts_of(case, workload) if one.in_window)
     for event in case.events("ScalingReplicaSet", "SuccessfulRescale"):
         if event.subject.kind in ("Deployment", "HorizontalPodAutoscaler") and not _is_part_of_rollout(event.message):
-            finding = _change(case, case.workload(event.subject), "Scaled", f"{event.subject.name}: {event.message}", {})
-            finding.first_seen, finding.links = event.first, (event.link,)
-            yield finding
+            yield _change(
+                case.workload(event.subject), "Scaled", f"{event.subject.name}: {event.message}", event.first, event.link
+            )
     for fact, item in case.objects("ConfigMap"):
         changed = item.get("changedAt") or item["metadata"].get("creationTimestamp")
         if item.get("exists") is not False and changed and case.in_window(changed) and fact.name != "kube-root-ca.crt":
             subject = fact.workload.subject or Subject("ConfigMap", fact.name)
-            finding = _change(case, subject, "ConfigChanged", f"ConfigMap {fact.name} changed", {"created": changed})
-            finding.links = (fact.link,)
-            yield finding
+            yield _change(subject, "ConfigChanged", f"ConfigMap {fact.name} changed", changed, fact.link)
 
 
-def _change(case: Case, subject: Subject, rule: str, message: str, one: Mapping[str, Any]) -> Finding:
-    first = one.get("created")
-    link = next(
-        (fact.link for fact in case.evidence.objects.by_kind.get("ReplicaSet", ()) if fact.name == one.get("name")), None
-    )
-    link = link or next(
-        (fact.link for fact in case.evidence.objects.by_kind.get("ControllerRevision", ()) if fact.name == one.get("name")),
-        None,
-    )
+def _rollout(one: Rollout) -> Finding:
+    words = f"revision {one.number} rolled out: {one.words}" if one.changes else one.summary
+    finding = _change(one.workload, "Rollout", f"{one.workload.name}: {words}", one.created, one.link)
+    finding.details = one.to_json()
+    return finding
+
+
+def _change(subject: Subject, rule: str, message: str, first: str | None, link: Link | None) -> Finding:
     return Finding(
         rule=rule,
         severity="info",

@@ -34,7 +34,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
             rule=rule,
             severity="warning",
             confidence="certain",
-            subject=fact.workload.subject or subject,
+            subject=subject,
             message=f"autoscaler {fact.name} {what} (since {clock(first)})",
             depth=32,
             first_seen=first,

@@ -15,6 +15,7 @@ _TAINT = re.compile(r"(\d{1,6}) node\(s\) had untolerated taints? ?\{([^}]{0,120
 _NODES = re.compile(r"0/(\d{1,6}) nodes are available")
 _CAUSES = (  # in the order in which they are told
     ("unbound immediate PersistentVolumeClaims", "its volume claim is not bound", 12),
+    ("didn't find available persistent volumes to bind", "no volume fits its claim", 10),
     ("persistentvolumeclaim \"", "its volume claim does not exist", 10),
     ("volume node affinity conflict", "its volume lies in another zone or on another node", 10),
     ("didn't match Pod's node affinity/selector", "no node matches its node selector or affinity", 10),
@@ -23,8 +24,8 @@ _CAUSES = (  # in the order in which they are told
     ("didn't match pod topology spread constraints", "its topology spread constraints leave no node", 10),
     ("didn't have free ports", "its host port is taken on every node", 10),
     ("node(s) were unschedulable", "the nodes are cordoned", 10),
-    ("Too many pods", "the nodes have no room for more pods", 10),
     ("exceed max volume count", "the nodes have no room for more volumes", 10),
+    ("Too many pods", "the nodes have no room for more pods", 10),
 )  # fmt: skip
 
 
@@ -93,10 +94,19 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
         parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_WORDS)]
     if "node affinity/selector" in message and (selector := pod["spec"].get("nodeSelector")):
         parts = [f"{part} {one_line(str(selector), 60)}" if "node selector" in part else part for part in parts]
+    if not parts:
+        parts = _other_reasons(message)
     for count, taint in _TAINT.findall(message)[:2]:
         key = taint.partition(":")[0].strip()
         parts.append(f"taint {key} on {count} node{'' if count == '1' else 's'} is not tolerated")
     return ("; ".join(parts) or one_line(message, MAX_WORDS) or "no reason is told"), depth
+
+
+def _other_reasons(message: str) -> list[str]:
+    """Return the reasons of a scheduler's message that are not known here, in its own words."""
+    _, available, reasons = message.partition("nodes are available: ")
+    words = reasons.partition(". ")[0] if available else ""
+    return [one_line(one.strip(), MAX_WORDS) for one in words.split(", ")[:2] if one.strip() and "untolerated taint" not in one]
 
 
 def _request(container: Object, resource: str) -> str:

@@ -35,6 +35,11 @@ def _of(
         pod for pod, labels in case.evidence.objects.labels.items() if all(labels.get(k) == v for k, v in selector.items())
     ]
     links = (fact.link, *(one.link for one, _ in slices[:2]))
+    if not endpoints and not matching and slices and (empty := _without_pods(case, selector)):
+        finding = _finding(case, fact, "ServiceWithoutEndpoints", f"{empty.name} has no pods", 40, links, "")
+        finding.callees = frozenset([empty.name])
+        yield finding
+        return
     if not endpoints and not matching and slices:
         yield _finding(case, fact, "ServiceSelectsNothing", _selects_nothing(case, selector), 8, links, "correct the selector")
         return
@@ -47,6 +52,16 @@ def _of(
         finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {times(of, 'pod')} is ready", 40, links, "")
         finding.pods = frozenset(matching)
         yield finding
+
+
+def _without_pods(case: Case, selector: Mapping[str, str]) -> Subject | None:
+    """Return the workload that a selector is meant for, and that has no pods; None if there is none."""
+    for fact, item in case.objects("Deployment", "StatefulSet", "DaemonSet"):
+        template = (item.get("spec") or {}).get("template") or {}
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        if all(labels.get(key) == value for key, value in selector.items()):
+            return fact.workload.subject or Subject(fact.kind, fact.name)
+    return None
 
 
 def _finding(case: Case, fact: Fact, rule: str, what: str, depth: int, links: tuple[Link, ...], remedy: str) -> Finding:

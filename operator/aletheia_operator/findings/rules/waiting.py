@@ -7,6 +7,7 @@ from aletheia_operator.findings.case import Case, clock, containers_of, earlier
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.findings.words import runtime_words
 from aletheia_operator.text.display import one_line
 
 IMAGE = (
@@ -72,7 +73,7 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
         remedy = "create what is missing, or correct its name or key"
     elif reason in CREATE:
         told = [one for one in events if one.reason == "Failed"]
-        message = one_line(str(waiting.get("message") or (told[-1].message if told else "")), MAX_WORDS)
+        message = one_line(runtime_words(str(waiting.get("message") or (told[-1].message if told else ""))), MAX_WORDS)
         rule, what, remedy = "ContainerCannotStart", f"cannot be started: {message}", "correct the command or the mounts"
     else:
         return None

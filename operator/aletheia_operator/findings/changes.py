@@ -1,0 +1,130 @@
+"""What changed before a trouble began: rollouts with their values before and after, and ConfigMaps. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aletheia_operator.findings.case import Case, clock, seconds_between
+from aletheia_operator.findings.finding import Finding, Link, Subject
+from aletheia_operator.findings.objects import Fact, Object, Workload
+from aletheia_operator.findings.revisions import CHANGE_CAUSE, Change, changes_between, version_of
+from aletheia_operator.text.display import one_line
+
+REVISIONS = ("ReplicaSet", "ControllerRevision")
+SHOWN_CHANGES = 3
+CLOCK_SLACK_SECONDS = 5.0
+SOON_SECONDS = 600.0
+"""A trouble that begins so long after a change is told with it."""
+RESTARTED_AT = "annotation kubectl.kubernetes.io/restartedAt"
+_QUIET = (RESTARTED_AT, f"annotation {CHANGE_CAUSE}")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A revision of a workload that was rolled out. `first`: nothing is known of a revision before it."""
+
+    workload: Subject
+    number: int
+    name: str
+    created: str
+    in_window: bool
+    first: bool
+    summary: str
+    changes: Sequence[Change]
+    version: Mapping[str, str]
+    version_before: Mapping[str, str]
+    link: Link | None
+
+    @property
+    def words(self) -> str:
+        """What changed, in a few words."""
+        told = [str(one) for one in self.changes if one.field not in _QUIET] or [str(one) for one in self.changes]
+        more = f" and {len(told) - SHOWN_CHANGES} more" if len(told) > SHOWN_CHANGES else ""
+        version = f"; version {self.version['version']}" if "version" in self.version else ""
+        if not told:
+            return self.summary.partition(": ")[2] + version
+        return ", ".join(told[:SHOWN_CHANGES]) + more + version
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is saved: revision, changed, version and version_before if they are told."""
+        found: dict[str, Any] = {"revision": self.number, "changed": [one.to_json() for one in self.changes]}
+        if self.version:
+            found["version"] = dict(self.version)
+        if self.version_before:
+            found["version_before"] = dict(self.version_before)
+        return found
+
+
+def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
+    """Yield the rollouts of a workload, the oldest first."""
+    if workload.subject is None:
+        return
+    facts = {fact.name: (fact, item) for fact, item in case.objects(*REVISIONS) if fact.workload is workload}
+    before: tuple[Fact, Object] | None = None
+    for number, one in enumerate(sorted(workload.rollouts, key=lambda one: int(one["revision"]))):
+        now = facts.get(str(one["name"]))
+        yield Rollout(
+            workload=workload.subject,
+            number=int(one["revision"]),
+            name=str(one["name"]),
+            created=str(one["created"]),
+            in_window=bool(one["in_window"]),
+            first=number == 0,
+            summary=str(one["summary"]),
+            changes=changes_between(before[1], now[1]) if before and now else (),
+            version=version_of(now[1]) if now else {},
+            version_before=version_of(before[1]) if before else {},
+            link=now[0].link if now else None,
+        )
+        before = now
+
+
+def tell_changes(case: Case, findings: Sequence[Finding]) -> None:
+    """Add to findings about pods what changed shortly before: the rollout that made these pods, or a ConfigMap of theirs."""
+    latest: dict[Subject, Rollout] = {}
+    for workload in case.evidence.objects.workloads:
+        for rollout in rollouts_of(case, workload):
+            if rollout.in_window and not rollout.first:
+                latest[rollout.workload] = rollout
+    configs = _changed_configs(case)
+    for finding in findings:
+        if finding.severity == "info" or not finding.pods or finding.rule == "RolloutStuck":
+            continue
+        told = latest.get(finding.subject)
+        if told is not None and _begins_after(finding, told.created) and all(_is_of(case, pod, told) for pod in finding.pods):
+            words = one_line(f"; new in revision {told.number}: {told.words}", 140)
+            _tell(finding, words, told.link, {"rollout": told.to_json()})
+            continue
+        for fact, changed in configs.get(finding.subject, ()):
+            if _begins_after(finding, changed):
+                _tell(finding, f"; ConfigMap {fact.name} changed at {clock(changed)}", fact.link, {"config": fact.name})
+                break
+
+
+def _tell(finding: Finding, words: str, link: Link | None, details: Mapping[str, Any]) -> None:
+    finding.message += words
+    finding.details = {**finding.details, **details}
+    finding.links = (*finding.links[:1], *([link] if link else []), *finding.links[1:])
+
+
+def _changed_configs(case: Case) -> Mapping[Subject, list[tuple[Fact, str]]]:
+    """Return the ConfigMaps of each workload that changed within the window, after they were made."""
+    found: dict[Subject, list[tuple[Fact, str]]] = {}
+    for fact, item in case.objects("ConfigMap"):
+        changed, made = item.get("changedAt"), item["metadata"].get("creationTimestamp")
+        late = seconds_between(made, changed)
+        if fact.workload.subject and changed and case.in_window(changed) and late is not None and late > CLOCK_SLACK_SECONDS:
+            found.setdefault(fact.workload.subject, []).append((fact, changed))
+    return found
+
+
+def _begins_after(finding: Finding, moment: str) -> bool:
+    """Return whether a trouble began after a moment, and soon."""
+    late = seconds_between(moment, finding.first_seen)
+    return late is not None and -CLOCK_SLACK_SECONDS <= late <= SOON_SECONDS
+
+
+def _is_of(case: Case, pod: str, rollout: Rollout) -> bool:
+    labels = case.evidence.objects.labels.get(pod) or {}
+    revision = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
+    return bool(revision) and rollout.name.endswith(revision)

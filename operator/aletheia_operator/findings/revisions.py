@@ -1,0 +1,126 @@
+"""What a rollout changed: two pod templates of a workload, field by field, and the version that each one tells. Pure.
+
+Templates are read as they were captured: values that are credentials are redacted in them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.objects import Object
+from aletheia_operator.text.display import one_line
+
+MAX_VALUE = 60
+MAX_CHANGES = 20
+_NAMED = ("env", "ports", "volumeMounts", "envFrom")
+_VERSIONS = ("app.kubernetes.io/version", "version", "tags.datadoghq.com/version", "helm.sh/chart")
+_COMMITS = ("org.opencontainers.image.revision", "git-commit", "commit", "app.kubernetes.io/commit")
+CHANGE_CAUSE = "kubernetes.io/change-cause"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that differs. `container` '': it belongs to the pod. `before` or `after` None: it was added or removed."""
+
+    container: str
+    field: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        where = f"{self.container} {self.field}".strip()
+        if self.before is None:
+            return f"{where} {self.after} added"
+        return f"{where} {self.before} removed" if self.after is None else f"{where} {self.before} → {self.after}"
+
+    def to_json(self) -> dict[str, Any]:
+        found = {"container": self.container or None, "field": self.field, "from": self.before, "to": self.after}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+def template_of(item: Object) -> Mapping[str, Any]:
+    """Return the pod template of a ReplicaSet or ControllerRevision; {} if it has none."""
+    spec = item.get("spec") or (item.get("data") or {}).get("spec") or {}
+    found: Mapping[str, Any] = spec.get("template") or {}
+    return found
+
+
+def version_of(item: Object) -> dict[str, str]:
+    """Return what a revision's labels and annotations tell: `version`, `commit`, `cause`. A key is left out if none is told."""
+    metadata, template = item.get("metadata") or {}, template_of(item).get("metadata") or {}
+    told: dict[str, Any] = {}
+    for one in (template, metadata):
+        told = {**(one.get("annotations") or {}), **(one.get("labels") or {}), **told}
+    found = {
+        "version": next((told[key] for key in _VERSIONS if told.get(key)), None),
+        "commit": next((told[key] for key in _COMMITS if told.get(key)), None),
+        "cause": told.get(CHANGE_CAUSE),
+    }
+    return {key: one_line(str(value), 2 * MAX_VALUE) for key, value in found.items() if value}
+
+
+def changes_between(before: Object, after: Object) -> list[Change]:
+    """Return what differs between two revisions, at most MAX_CHANGES: images and environment first."""
+    old, new = template_of(before), template_of(after)
+    old_spec, new_spec = old.get("spec") or {}, new.get("spec") or {}
+    found: list[Change] = []
+    for name, ours, theirs in _pairs(_by_name(_containers(old_spec)), _by_name(_containers(new_spec))):
+        if ours is None or theirs is None:
+            image = str((ours or theirs or {}).get("image"))
+            found.append(Change(name, "container", None if ours is None else image, None if theirs is None else image))
+        else:
+            found += _fields(name, ours, theirs)
+    pod = ({k: v for k, v in one.items() if k not in ("containers", "initContainers")} for one in (old_spec, new_spec))
+    found += _fields("", *pod)
+    annotations = ((one.get("metadata") or {}).get("annotations") or {} for one in (old, new))
+    found += [Change("", f"annotation {name}", _shown(a), _shown(b)) for name, a, b in _pairs(*annotations)]
+    order = {"image": 0, "env": 1, "resources": 2}
+    return sorted(found, key=lambda one: order.get(one.field.partition(" ")[0], 3))[:MAX_CHANGES]
+
+
+def _fields(container: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for field, old, new in _pairs(before, after):
+        if field == "resources":
+            yield from _resources(container, old or {}, new or {})
+        elif field in _NAMED and isinstance(old or [], list) and isinstance(new or [], list):
+            for name, one, other in _pairs(_by_name(old or []), _by_name(new or [])):
+                yield Change(container, f"{field} {name}", _value(one), _value(other))
+        else:
+            yield Change(container, field, _shown(old), _shown(new))
+
+
+def _resources(container: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for kind, old, new in _pairs(before, after):
+        if kind in ("requests", "limits"):
+            for resource, one, other in _pairs(old or {}, new or {}):
+                yield Change(container, f"resources {kind} {resource}", _shown(one), _shown(other))
+
+
+def _containers(spec: Mapping[str, Any]) -> list[Any]:
+    return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+
+
+def _by_name(items: list[Any]) -> dict[str, Any]:
+    """Return items by their name, or what else tells them apart."""
+    return {str(one.get("name") or one.get("containerPort") or _shown(one)): one for one in items if isinstance(one, Mapping)}
+
+
+def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return key, old and new value of what differs."""
+    keys = sorted(before.keys() | after.keys())
+    return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
+
+
+def _value(item: Mapping[str, Any] | None) -> str | None:
+    """Return the value of a named item; all of it if it has none."""
+    return (
+        None if item is None else _shown(item["value"] if "value" in item else {k: v for k, v in item.items() if k != "name"})
+    )
+
+
+def _shown(value: Any) -> str | None:
+    if value is None:
+        return None
+    return one_line(value if isinstance(value, str) else orjson.dumps(value).decode(), MAX_VALUE)

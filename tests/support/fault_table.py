@@ -1,0 +1,112 @@
+"""The fault table: what each manifest of tests/faults breaks and what must be said of it, and recorded sessions of them.
+
+A manifest begins with comments that are YAML: the fault, the faulty object and the cause (a regular expression that the message
+has), the workloads to look at, and what to wait for. `NAME.then.yaml` is applied when `then` holds.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TESTS = Path(__file__).resolve().parents[1]
+MANIFESTS = TESTS / "faults"
+RECORDINGS = TESTS / "data" / "faults"
+HEALTHY = "healthy"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is waited for: an object whose JSON matches, or a log with so many matching lines."""
+
+    matches: str
+    watch: str = ""
+    log: str = ""
+    lines: int = 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One manifest. `objects`: each of these, `Kind/name`, is the faulty one; none: the workloads are healthy."""
+
+    name: str
+    about: str
+    objects: tuple[str, ...]
+    cause: str
+    targets: tuple[tuple[str, str], ...]
+    until: tuple[Condition, ...]
+    then: tuple[Condition, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        return self.name if self.name.startswith(HEALTHY) else f"fault-{self.name}"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The Investigation's."""
+        targets = [{"workload": {"kind": kind, "name": name}} for kind, name in self.targets]
+        return {"window": {"lookback": "30m"}, "targets": targets}
+
+    def place(self, findings: Iterable[Mapping[str, Any]]) -> int | None:
+        """The place (from 1) of the first finding that names a faulty object and the cause; None if there is none."""
+        for place, finding in enumerate(findings, 1):
+            about = f"{finding['object']['kind']}/{finding['object']['name']}"
+            if about in self.objects and re.search(self.cause, finding["message"], re.IGNORECASE):
+                return place
+        return None
+
+
+def faults() -> list[Fault]:
+    """All manifests, in order of their names."""
+    return [read_fault(file) for file in sorted(MANIFESTS.glob("*.yaml")) if not file.name.endswith(".then.yaml")]
+
+
+def read_fault(file: Path) -> Fault:
+    lines = file.read_text().splitlines()
+    head = "\n".join(line.removeprefix("# ") for line in lines[: lines.index("---")])
+    said = yaml.safe_load(head)
+    return Fault(
+        name=file.stem,
+        about=said.get("fault") or said[HEALTHY],
+        objects=tuple(one.strip() for one in said.get("object", "").split("|") if one.strip()),
+        cause=said.get("cause", ""),
+        targets=tuple((one.partition("/")[0], one.partition("/")[2]) for one in said["targets"]),
+        until=_conditions(said["until"]),
+        then=_conditions(said.get("then", ())),
+        labels=said.get("labels", {}),
+    )
+
+
+def _conditions(said: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    return tuple(Condition(**one) for one in said)
+
+
+def record(fault: Fault, session: Path, target: Path) -> None:
+    """Write a session's evidence, without what no rule reads, as one compressed file."""
+    manifest = json.loads((session / "manifest.json").read_bytes())
+    evidence = [one for one in manifest["artifacts"] if one["fetcher"] not in ("Findings", "Timeline")]
+    artifacts = {one["path"]: _trimmed(json.loads((session / one["path"]).read_bytes())) for one in evidence}
+    gaps = sum(gap.get("severity", "gap") == "gap" for gap in manifest["gaps"])
+    recorded = {"window": manifest["window"], "namespace": fault.namespace, "gaps": gaps, "artifacts": artifacts}
+    text = json.dumps(recorded, separators=(",", ":"), sort_keys=False)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / f"{fault.name}.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def _trimmed(artifact: dict[str, Any]) -> dict[str, Any]:
+    for entry in artifact["data"]:
+        entry.pop("raw", None)
+        if entry.get("kind") == "Node":
+            entry["status"].pop("images", None)
+    return artifact
+
+
+def recordings() -> dict[str, Any]:
+    """The recorded sessions by the fault's name, compressed."""
+    return {file.name.removesuffix(".json.gz"): file for file in sorted(RECORDINGS.glob("*.json.gz"))}

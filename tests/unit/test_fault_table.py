@@ -1,0 +1,78 @@
+"""The gates of the fault table, over sessions that were recorded on a real cluster: verdict, links, mutation, noise, quiet."""
+
+import json
+
+import pytest
+
+from tests.support.fault_table import Fault, faults, recordings
+from tests.unit.recorded import recording
+
+TABLE = {fault.name: fault for fault in faults() if fault.name in recordings()}
+BROKEN = [name for name, fault in TABLE.items() if fault.objects]
+HEALTHY = [name for name, fault in TABLE.items() if not fault.objects]
+LATER: dict[str, str] = {}
+"""Faults of which the first finding is a consequence of the cause, with the reason. The cause is among the first three."""
+
+
+def cited_by(name: str) -> dict[str, set[int]]:
+    """The entries that the first finding cites, by path."""
+    found: dict[str, set[int]] = {}
+    for link in recording(name).judged().findings[0].links:
+        found.setdefault(link.artifact.path, set()).add(link.entry)
+    return found
+
+
+def test_the_table_is_whole() -> None:
+    """There are at least thirty faults and ten healthy workloads, each with its recorded session."""
+    assert set(TABLE) == {fault.name for fault in faults()} == set(recordings())
+    assert len(BROKEN) >= 30
+    assert len(HEALTHY) >= 10
+    assert len(LATER) <= 0.1 * len(BROKEN)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_first_finding_names_the_faulty_object_and_the_true_cause(name: str) -> None:
+    """In nine of ten; the others have it among the first three."""
+    fault: Fault = TABLE[name]
+    findings = recording(name).findings()
+    place = fault.place(findings)
+    assert place is not None, [one["message"] for one in findings]
+    assert place <= (3 if name in LATER else 1), [one["message"] for one in findings[:place]]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_link_resolves_to_an_entry_about_the_finding(name: str) -> None:
+    """The entry is there, and it or its artifact names the object, one of its pods, or what it calls."""
+    session = recording(name)
+    for finding in session.judged().findings:
+        assert finding.links, finding.message
+        for link in finding.links:
+            entry = json.dumps(session.artifacts[link.artifact.path]["data"][link.entry]) + link.artifact.path
+            names = {finding.subject.name, *finding.pods, *finding.nodes, *finding.callees}
+            assert any(one in entry for one in names), (finding.message, entry[:500])
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_without_the_entries_that_it_cites_the_first_finding_goes_or_changes(name: str) -> None:
+    """No finding says the same without its evidence."""
+    first = recording(name).findings()[0]
+    again = recording(name).without(cited_by(name)).findings()
+    assert not any((one["rule"], one["message"]) == (first["rule"], first["message"]) for one in again)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_noise_does_not_move_the_verdict(name: str) -> None:
+    """Among 500 unrelated events, pods and error lines the first finding is the same; a healthy workload's is no worse."""
+    before, after = recording(name).findings(), recording(name).with_noise().findings()
+    if name in BROKEN:
+        assert (after[0]["rule"], after[0]["message"]) == (before[0]["rule"], before[0]["message"])
+    else:
+        assert [one["message"] for one in after if one["severity"] != "info"] == []
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_workloads_are_quiet(name: str) -> None:
+    """No finding is above info, and the headline says what was looked at."""
+    verdict = recording(name).judged()
+    assert [(one.rule, one.message) for one in verdict.findings if one.severity != "info"] == []
+    assert verdict.headline.startswith(("no trouble found:", "no cause found in"))
