@@ -21,7 +21,7 @@ WORDS = {
     "dns": r"no such host|could not resolve|couldn't resolve|Name or service not known|Temporary failure in name resolution"
     r"|EAI_AGAIN|ENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
     r"|failed to lookup address|Name does not resolve|host not found in upstream|getaddrinfo failed"
-    r"|could not translate host name",
+    r"|could not translate host name|bad address '",
     "refused": r"connection refused|ECONNREFUSED|actively refused|failed to connect|Connect call failed|unable to connect"
     r"|could not connect|cannot connect|can't connect|no healthy upstream|no live upstreams|connect error",
     "timeout": r"i/o timeout|timed out|ETIMEDOUT|deadline exceeded|SocketTimeoutException|ConnectTimeout|ReadTimeout"
@@ -56,6 +56,7 @@ CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
 
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
+    r"bad address '" + _HOST,
     r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
     r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
     r"lookup " + _HOST,
@@ -70,7 +71,8 @@ _PEERS = (
     r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
 )
 _NO_PEERS = frozenset({
-    "the", "a", "an", "remote", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is", "request",
+    "remote", "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is",
+    "request",
     "call", "read", "write", "not", "error", "upstream", "tcp", "http", "https", "service", "was", "operation", "on",
 })  # fmt: skip
 
