@@ -133,6 +133,7 @@ VALUE_SETS: dict[str, Values] = {
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
         "networkPolicy": {"enabled": True, "egress": [{}]},
+        "nodeLogs": {"enabled": True},
         "global": {"imageRegistry": "mirror.example", "imagePullSecrets": [{"name": "mirror"}], "another": {"chart": "s"}},
         "commonLabels": {"cost-center": "42"},
         "commonAnnotations": {"owner": "sre"},
@@ -908,14 +909,86 @@ def test_data_sources_have_the_crds_fields() -> None:
         assert set(schema["properties"][name]["properties"]) == set(spec["properties"][name]["properties"])
 
 
+def egress(values: Values) -> list[Object]:
+    """Egress rules of the NetworkPolicy."""
+    policy = {"enabled": True, **values.get("networkPolicy", {})}
+    rules: list[Object] = the(render({**values, "networkPolicy": policy}), "NetworkPolicy")["spec"]["egress"]
+    return rules
+
+
+EVERYWHERE = [
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+    {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128"]}},
+]
+
+
+def tcp(*ports: int) -> list[Object]:
+    return [{"port": port, "protocol": "TCP"} for port in ports]
+
+
 def test_network_policy() -> None:
-    """Switched on, only the health port is open; egress is closed only when rules are given."""
-    closed_in = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
-    assert closed_in["policyTypes"] == ["Ingress"]
-    assert closed_in["ingress"] == [{"ports": [{"port": "health", "protocol": "TCP"}]}]
-    closed_out = the(render({"networkPolicy": {"enabled": True, "egress": [{"to": []}]}}), "NetworkPolicy")["spec"]
-    assert (closed_out["policyTypes"], closed_out["egress"]) == (["Ingress", "Egress"], [{"to": []}])
+    """Switched on, all pods of the release open the health port alone, and reach DNS and the API server alone."""
+    objects = render({"networkPolicy": {"enabled": True}, "dataSources": [PROMETHEUS]})
+    policy = the(objects, "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["ingress"] == [{"ports": [{"port": "health", "protocol": "TCP"}]}]
+    pods = [item["spec"]["template"]["metadata"]["labels"] for item in of_kind(objects, "Deployment", "Job")]
+    assert len(pods) == 2
+    assert all(policy["podSelector"]["matchLabels"].items() <= labels.items() for labels in pods)
+    dns, api_server = egress({})
+    names = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in dns["to"][:2]]
+    assert names == ["kube-system", "openshift-dns"]
+    assert dns["to"][2] == {"ipBlock": {"cidr": "169.254.20.10/32"}}
+    assert [(port["port"], port["protocol"]) for port in dns["ports"]] == [
+        (53, "UDP"),
+        (53, "TCP"),
+        (5353, "UDP"),
+        (5353, "TCP"),
+    ]
+    assert api_server == {"to": EVERYWHERE, "ports": tcp(443, 6443)}
     assert not of_kind(render(), "NetworkPolicy")
+
+
+def test_egress_is_an_option_of_the_network_policy() -> None:
+    """Addresses can be narrowed, rules added, or all egress left open."""
+    open_out = the(render({"networkPolicy": {"enabled": True, "restrictEgress": False}}), "NetworkPolicy")["spec"]
+    assert (open_out["policyTypes"], "egress" in open_out) == (["Ingress"], False)
+    mine = {"to": [{"podSelector": {}}], "ports": [{"port": 3128}]}
+    narrow = {
+        "apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [8443]},
+        "kubelets": {"cidrs": ["10.1.0.0/16"]},
+        "egress": [mine],
+    }
+    _, api_server, kubelets, last = egress({"networkPolicy": narrow, "nodeLogs": {"enabled": True}})
+    assert api_server == {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": tcp(8443)}
+    assert kubelets == {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": tcp(10250)}
+    assert last == mine
+    assert egress({"nodeLogs": {"enabled": True}})[-1] == {"to": EVERYWHERE, "ports": tcp(10250)}
+
+
+def namespace_rule(name: str) -> Object:
+    return {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}]}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "rule"),
+    [
+        ("http://prometheus.monitoring:9090", namespace_rule("monitoring")),
+        ("http://prometheus.monitoring.svc", namespace_rule("monitoring")),
+        ("http://PROMETHEUS.Monitoring.svc.cluster.local.:9090/prefix", namespace_rule("monitoring")),
+        ("http://prometheus:9090", namespace_rule("aletheia")),
+        ("https://loki.example.com/loki", {"to": EVERYWHERE, "ports": tcp(443)}),
+        ("http://loki.example.com", {"to": EVERYWHERE, "ports": tcp(80)}),
+        ("https://loki.example.com:8443", {"to": EVERYWHERE, "ports": tcp(8443)}),
+        ("https://10.2.3.4:9090", {"to": [{"ipBlock": {"cidr": "10.2.3.4/32"}}], "ports": tcp(9090)}),
+        ("http://[fd00::1]/x", {"to": [{"ipBlock": {"cidr": "fd00::1/128"}}], "ports": tcp(80)}),
+        ("https://[fd00::1]:8443", {"to": [{"ipBlock": {"cidr": "fd00::1/128"}}], "ports": tcp(8443)}),
+    ],
+)
+def test_egress_follows_the_data_sources(endpoint: str, rule: Object) -> None:
+    """A Service opens its namespace, an address itself, any other name its port; the same rule is there once."""
+    sources = [{"name": name, "type": "prometheus", "endpoint": endpoint} for name in ("a", "b")]
+    assert egress({"dataSources": sources})[2:] == [rule]
 
 
 REFUSED: list[tuple[str, Values, str]] = [
@@ -969,6 +1042,13 @@ REFUSED: list[tuple[str, Values, str]] = [
     ("a host without names", {"hostAliases": [{"ip": "10.0.0.1"}]}, "hostnames"),
     ("an unknown DNS policy", {"dnsPolicy": "ClusterLast"}, "/dnsPolicy"),
     ("an object as a number", {"extraObjects": [1]}, "/extraObjects/0"),
+    (
+        "an address without a range",
+        {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}},
+        "/networkPolicy/apiServer/cidrs/0",
+    ),
+    ("a port that is none", {"networkPolicy": {"dns": {"ports": [70000]}}}, "/networkPolicy/dns/ports/0"),
+    ("a rule of ingress as egress", {"networkPolicy": {"egress": [{"from": []}]}}, "/networkPolicy/egress/0"),
     ("a bad quantity", {"resources": {"requests": {"cpu": "a lot"}}}, "/resources/requests/cpu"),
     ("a node selector of numbers", {"nodeSelector": {"zone": 1}}, "/nodeSelector/zone"),
     (
