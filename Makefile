@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := operator:.
 
-.PHONY: help venv lock lint generate verify test unit integration e2e demo demo-down image bench mutation clean
+.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image bench mutation clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ test: venv ## every test; starts what it needs
 
 unit: venv ## only the tests without a cluster
 	@$(BIN)/python -m pytest tests/unit
+
+chart-check: venv ## the chart: its own tests, kubeconform and kube-score
+	@$(BIN)/python -m pytest tests/unit/test_chart.py tests/unit/test_chart_checks.py
 
 integration: venv ## the tests with a real API server
 	@$(BIN)/python -m pytest tests/integration

@@ -12,12 +12,13 @@ from tests.cluster.rig import RigError
 PROGRAMS: dict[str, Callable[[], object]] = {
     "node": programs.node,
     "clients": programs.clients,
+    "checks": lambda: programs.build(programs.CHECKS),
     "jaeger": lambda: programs.build(programs.JAEGER),
     "prometheus": programs.prometheus,
     "kind": lambda: programs.build(programs.KIND),
     "stern": lambda: programs.build(programs.STERN),
 }
-USUAL_PROGRAMS = ("node", "jaeger", "prometheus")
+USUAL_PROGRAMS = ("node", "checks", "jaeger", "prometheus")
 IMAGES = {"operator": images.OPERATOR, "servers": images.SERVERS}
 
 

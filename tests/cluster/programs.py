@@ -1,7 +1,7 @@
 """The programs that the rig needs, each made once and kept in the cache: Debian packages and Go modules.
 
 tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; jaeger/,
-hotrod/, loki/ and versitygw/ are others, since these need other versions of the same packages.
+checks/ (of the chart), hotrod/, loki/ and versitygw/ are others, since these need other versions of the same packages.
 """
 
 import hashlib
@@ -56,6 +56,14 @@ KUBE = Go("tools", {"kube": ".", "helm": "helm.sh/helm/v4/cmd/helm"}, links=NODE
 CLIENTS = Go("tools", {"kubectl": "k8s.io/kubernetes/cmd/kubectl", "helm": "helm.sh/helm/v4/cmd/helm"})
 KIND = Go("tools", {"kind": "sigs.k8s.io/kind"})
 STERN = Go("tools", {"stern": "github.com/stern/stern"})
+CHECKS = Go(
+    "checks",
+    {
+        "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
+        "kube-score": "github.com/zegl/kube-score/cmd/kube-score",
+        "helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs",
+    },
+)
 JAEGER = Go("jaeger", {"jaeger": "github.com/jaegertracing/jaeger/cmd/all-in-one"})
 HOTROD = Go("hotrod", {"hotrod": "github.com/jaegertracing/jaeger/examples/hotrod"})
 LOKI = Go("loki", {"loki": "github.com/grafana/loki/v3/cmd/loki"})

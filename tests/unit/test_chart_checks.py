@@ -1,0 +1,160 @@
+"""The rendered chart before kubeconform (is each object valid?) and kube-score (is it sound?), in five configurations."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster import programs
+from tests.cluster.rig import ROOT, bin_dir
+from tests.support.helm import find_helm
+from tests.support.schemas import write_schemas
+
+CHART = ROOT / "charts" / "aletheia-operator"
+ACCEPTED: dict[str, str] = yaml.safe_load((ROOT / "tests" / "data" / "kube_score.yaml").read_text())
+CRITICAL = 1  # of kube-score's grades; 5 is a warning, 10 is fine
+KUBE_VERSION = "1.34.0"
+
+HELM = find_helm()
+pytestmark = pytest.mark.skipif(HELM is None, reason="no helm: set ALETHEIA_HELM, or build the test cluster's")
+
+PROMETHEUS = {"name": "prometheus", "type": "prometheus", "endpoint": "http://prometheus.monitoring:9090", "default": True}
+S3 = {"name": "archive", "type": "s3", "endpoint": "https://s3.example.com", "s3": {"bucket": "incidents"}}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "hardened": {
+        "namespaces": ["shop", "bank"],
+        "defaultServiceAccount": "investigator",
+        "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
+        "networkPolicy": {"enabled": True},
+        "resources": {"limits": {"cpu": "2", "memory": "512Mi", "ephemeral-storage": "1Gi"}},
+        "dataSources": [PROMETHEUS, {**S3, "auth": {"accessKey": {"name": "login"}}}],
+        "dataSourceSecrets": ["login"],
+    },
+    "OpenShift": {"openshift": {"enabled": True}, "networkPolicy": {"enabled": True, "restrictEgress": False}},
+    "logs from nodes, sessions in an emptyDir": {
+        "nodeLogs": {"enabled": True, "certificateAuthorityFrom": {"configMap": "kubelet-ca"}},
+        "persistence": {"enabled": False, "size": "1Gi"},
+        "networkPolicy": {"enabled": True},
+        "impersonation": {"enabled": False},
+        "admissionPolicy": {"enabled": False, "legalHold": False},
+    },
+    "everything added": {
+        "global": {"imageRegistry": "mirror.example", "imagePullSecrets": [{"name": "mirror"}]},
+        "commonLabels": {"team": "sre"},
+        "commonAnnotations": {"note": "x"},
+        "caBundle": {"configMap": "company-ca"},
+        "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
+        "rbac": {"aggregateToEdit": True, "aggregateToView": True},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
+        "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
+        "extraVolumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Mi"}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"a": "b"}}],
+        "podLabels": {"tier": "control"},
+        "podAnnotations": {"note": "y"},
+        "priorityClassName": "system-cluster-critical",
+        "runtimeClassName": "gvisor",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "zone",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "operator"}},
+            }
+        ],
+        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["prometheus.example"]}],
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "1"}]},
+        "dataSources": [PROMETHEUS],
+    },
+}
+each_configuration = pytest.mark.parametrize("values", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    programs.build(programs.CHECKS)
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_schemas(tmp_path_factory.mktemp("schemas"))
+
+
+def render(values: dict[str, Any]) -> str:
+    assert HELM is not None
+    command = [HELM, "template", "flight", str(CHART), "--namespace=aletheia", f"--kube-version={KUBE_VERSION}", "--values=-"]
+    done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kubeconform(manifests: str, schemas: str) -> list[str]:
+    """What is wrong, a line for each object."""
+    command = [str(bin_dir() / "kubeconform"), "-strict", f"-schema-location={schemas}", "-output=json", "-verbose", "-"]
+    done = subprocess.run(command, input=manifests, capture_output=True, text=True, timeout=60, check=False)
+    resources = json.loads(done.stdout)["resources"]
+    assert resources
+    return [f"{one['kind']} {one['name']}: {one['msg']}" for one in resources if one["status"] != "statusValid"]
+
+
+def findings(values: dict[str, Any]) -> set[tuple[str, str]]:
+    """(check, object) of what kube-score calls critical."""
+    command = [str(bin_dir() / "kube-score"), "score", "--kubernetes-version=v1.34", "--output-format=json", "-"]
+    done = subprocess.run(command, input=render(values), capture_output=True, text=True, timeout=60, check=False)
+    scored = json.loads(done.stdout)
+    assert {"Deployment"} <= {one["type_meta"]["kind"] for one in scored}, done.stderr
+    return {
+        (check["check"]["id"], one["object_name"])
+        for one in scored
+        for check in one["checks"]
+        if not check["skipped"] and check["grade"] <= CRITICAL
+    }
+
+
+@each_configuration
+def test_every_object_is_valid(values: dict[str, Any], schemas: str) -> None:
+    """By the schemas of Kubernetes and of our own definitions; no field is unknown to them."""
+    assert kubeconform(render(values), schemas) == []
+
+
+def test_an_object_that_is_wrong_is_found(schemas: str) -> None:
+    """An unknown field, a wrong type, an unknown kind, and a DataSource with a misspelt option."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "imge": "b"}]}}
+    policy = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": {"minAvailable": {}}}
+    unknown = {"apiVersion": "v1", "kind": "Pot", "metadata": {"name": "c"}}
+    source = {"apiVersion": "aletheia.dev/v1alpha1", "kind": "DataSource", "metadata": {"name": "d"}}
+    source |= {"spec": {"type": "prometheus", "endpoint": "http://p", "prometheus": {"nmespaceLabel": "x"}}}
+    right = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "e"},
+        "spec": {"minAvailable": "50%"},
+    }
+    found = kubeconform(yaml.safe_dump_all([pod, policy, unknown, source, right]), schemas)
+    assert sorted(line.split(":")[0] for line in found) == ["DataSource d", "Pod a", "PodDisruptionBudget b", "Pot c"]
+
+
+@each_configuration
+def test_every_critical_finding_has_a_reason(values: dict[str, Any]) -> None:
+    """tests/data/kube_score.yaml has it."""
+    assert {(check, name) for check, name in findings(values) if not ACCEPTED.get(check)} == set()
+
+
+def test_no_reason_is_left_over() -> None:
+    """Each accepted finding is there, and values can mend all of the operator's pod but that of its probes."""
+    assert {check for values in CONFIGURATIONS.values() for check, _ in findings(values)} == set(ACCEPTED)
+    hardened = findings(CONFIGURATIONS["hardened"])
+    assert {check for check, name in hardened if name.endswith("/flight-aletheia-operator")} == {"pod-probes-identical"}
+
+
+def test_the_five_configurations_differ() -> None:
+    """Each renders objects of its own."""
+    assert len({render(values) for values in CONFIGURATIONS.values()}) == 5
