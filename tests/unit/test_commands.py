@@ -15,6 +15,7 @@ SESSION = {"session": ...}
 COMMANDS: dict[str, dict[str, Any]] = {
     "list": {},
     "show": SESSION,
+    "report": {**SESSION, **KEYS, "--format": "html", "-f --file": None},
     "verify": {"session": None, **KEYS},
     "export": {**SESSION, **KEYS, "-f --file": None, "--format": "tar", "--archive-password-file": None},
     "import": {"file": ..., "--max-bytes": None},

@@ -41,13 +41,16 @@ class TraceFacts:
 
 
 @dataclass(slots=True)
-class _Span:
+class Span:
+    """One span. `start` and `duration` are microseconds; `words`: what its status says; `parent`: '' for a root."""
+
     service: str
     parent: str
     failed: bool
     words: str
     start: float
     duration: float
+    operation: str
 
 
 class TraceReader:
@@ -79,7 +82,7 @@ class TraceReader:
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         self._artifact.path = path
 
-    def _add(self, spans: Mapping[str, _Span], link: Link) -> None:
+    def _add(self, spans: Mapping[str, Span], link: Link) -> None:
         facts = self._facts
         facts.traces += 1
         facts.failing += any(span.failed for span in spans.values())
@@ -92,7 +95,7 @@ class TraceReader:
                 _count(facts.edges, (parent.service, span.service), span, span.failed, link)
 
 
-def _count(edges: dict[Any, Edge], key: Any, span: _Span, failed: bool, link: Link) -> None:
+def _count(edges: dict[Any, Edge], key: Any, span: Span, failed: bool, link: Link) -> None:
     edge = edges.get(key)
     if edge is None:
         if len(edges) >= MAX_EDGES:
@@ -106,7 +109,7 @@ def _count(edges: dict[Any, Edge], key: Any, span: _Span, failed: bool, link: Li
             edge.first, edge.link, edge.words = span.start, link, span.words
 
 
-def spans_of(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
+def spans_of(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     """Yield the spans of a trace by their ids, at most MAX_SPANS."""
     found = _of_otlp(trace) if "resourceSpans" in trace else _of_jaeger(trace)
     for number, one in enumerate(found):
@@ -115,7 +118,7 @@ def spans_of(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
         yield one
 
 
-def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
+def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     processes = trace.get("processes") or {}
     for span in trace.get("spans") or []:
         tags = {str(tag.get("key")): tag.get("value") for tag in span.get("tags") or []}
@@ -125,14 +128,15 @@ def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
         words = tags.get("otel.status_description") or tags.get("error.message") or tags.get("http.status_code") or ""
         yield (
             str(span.get("spanID")),
-            _Span(
+            Span(
                 str(service or "")[:MAX_NAME], str(parents[0] if parents else ""), failed, str(words)[:300],
                 float(span.get("startTime") or 0), float(span.get("duration") or 0),
+                str(span.get("operationName") or "")[:MAX_NAME],
             ),
         )  # fmt: skip
 
 
-def _of_otlp(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
+def _of_otlp(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     for resource in trace.get("resourceSpans") or []:
         attributes = (resource.get("resource") or {}).get("attributes") or []
         names = [(one.get("value") or {}).get("stringValue") for one in attributes if one.get("key") == "service.name"]
@@ -142,9 +146,9 @@ def _of_otlp(trace: Mapping[str, Any]) -> Iterator[tuple[str, _Span]]:
                 start, end = float(span.get("startTimeUnixNano") or 0) / 1e3, float(span.get("endTimeUnixNano") or 0) / 1e3
                 yield (
                     str(span.get("spanId")),
-                    _Span(
+                    Span(
                         str(names[0] if names else "")[:MAX_NAME], str(span.get("parentSpanId") or ""),
                         status.get("code") in (2, "STATUS_CODE_ERROR"), str(status.get("message") or "")[:300],
-                        start, end - start,
+                        start, end - start, str(span.get("name") or "")[:MAX_NAME],
                     ),
                 )  # fmt: skip

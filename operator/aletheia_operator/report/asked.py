@@ -1,0 +1,62 @@
+"""What an Investigation asked for, in a few lines for people, and its whole spec as YAML. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.text.display import one_line
+
+MAX_LINES = 30
+MAX_SPEC = 6_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`lines`: what was asked, each with its name; `spec`: the spec as YAML."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    spec: str = ""
+
+
+def asked(spec: Mapping[str, Any]) -> Asked:
+    """Return what a spec asks for."""
+    lines = [(name, one_line(text, 300)) for name, text in _lines(spec)]
+    return Asked(lines[:MAX_LINES], _yaml(spec))
+
+
+def _lines(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for target in spec.get("targets") or []:
+        yield "Target", _target(target)
+    named = [name for name in ("logs", "events", "objects") if spec.get(name) is not None]
+    if spec.get("targets"):
+        yield "Of these", ", ".join(named or ("logs", "events", "objects"))
+    for one in spec.get("metrics") or []:
+        parameters = ", ".join(f"{key}={value}" for key, value in (one.get("parameters") or {}).items())
+        compared = f", compared with {one['baseline'].get('offset')} before" if one.get("baseline") else ""
+        yield "Metric", (one.get("template") or one.get("query") or "") + (f" ({parameters})" if parameters else "") + compared
+    for one in spec.get("traces") or []:
+        if one.get("fromLogs") is not None:
+            yield "Traces", f"those whose ids the logs have, at most {(one['fromLogs'] or {}).get('limit')}"
+        else:
+            yield "Traces", f"trace {one['traceID']}" if one.get("traceID") else f"of {one.get('service')}"
+    for one in spec.get("queries") or []:
+        yield f"Query ({one.get('type')})", str(one.get("query"))
+    yield "Rights of", spec.get("serviceAccountName") or "the operator"
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    workload = target.get("workload")
+    if workload:
+        return f"{str(workload.get('kind')).lower()}/{workload.get('name')}"
+    if target.get("pod"):
+        return f"pod/{target['pod']}"
+    selector = target.get("selector") or {}
+    labels = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    return "pods with " + (", ".join(labels) or str(selector))
+
+
+def _yaml(spec: Mapping[str, Any]) -> str:
+    import yaml
+
+    text = str(yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=False, width=100))
+    return text if len(text) <= MAX_SPEC else text[:MAX_SPEC] + "\n…"

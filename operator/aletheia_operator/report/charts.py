@@ -1,0 +1,270 @@
+"""Metrics as line charts: each query over the window, its baseline behind it. Pure; the number of points is bounded.
+
+Coordinates: x from 0 to 1000 over the axis, y from 0 (top) to 100. The page stretches them to its width.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.report.axis import Axis, duration, seconds_of
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import readable_size
+
+MAX_CHARTS = 20
+MAX_LINES = 5
+COLUMNS = 150  # of a line; of the samples in one, the lowest and the highest are drawn
+MAX_LABEL = 80
+MAX_MARKS = 20
+MAX_CONSIDERED = 300
+"""Series of a query that are looked at."""
+
+Samples = list[tuple[float, float]]
+
+
+@dataclass
+class Series:
+    """One series of a query, with its samples in order of time."""
+
+    labels: Mapping[str, str]
+    samples: Samples
+
+
+@dataclass
+class Query:
+    """The answer to one query. `offset`: seconds that a baseline lies before the window; 0: no baseline."""
+
+    title: str
+    promql: str
+    template: str
+    step: float
+    artifact: str
+    series: list[Series] = field(default_factory=list)
+    left_out: int = 0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart. `points`: pieces without a gap, each as the value of an SVG attribute."""
+
+    label: str
+    color: int
+    points: list[str]
+    baseline: list[str]
+    lowest: str
+    highest: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart. `scale`: the labels of the top and the middle of the y axis; `more`: number of series that are not drawn."""
+
+    title: str
+    promql: str
+    artifact: str
+    axis: Axis
+    scale: tuple[str, str]
+    lines: list[Line]
+    more: int
+    has_baseline: bool
+    marks: list[tuple[float, str, str]]
+    """Position in percent, colour and words of rollouts and restarts."""
+
+
+def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any]) -> Query:
+    """Read an artifact of metrics."""
+    template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
+    step = metadata.get("step_seconds")
+    found = Query(template or promql, promql, template, float(step) if isinstance(step, int | float) else 0.0, artifact)
+    for entry in entries:
+        if not isinstance(entry, dict) or "over_step" in entry:
+            continue
+        if len(found.series) >= MAX_CONSIDERED:
+            found.left_out += 1
+            continue
+        labels = entry.get("metric") or {}
+        series = Series({str(key): str(value) for key, value in labels.items()}, _samples(entry.get("values") or []))
+        if any(not math.isnan(value) for _, value in series.samples):
+            found.series.append(series)
+    return found
+
+
+def _samples(values: Sequence[Any]) -> Samples:
+    """Return the samples; what is not finite becomes NaN, which breaks the line."""
+    found = []
+    try:
+        for at, text in values:
+            value = float(text)
+            found.append((float(at), value if math.isfinite(value) else math.nan))
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return found
+
+
+def charts(queries: Sequence[Query], window: Axis, moments: Sequence[Mapping[str, Any]]) -> tuple[list[Chart], list[str]]:
+    """Return the charts of the queries, and the titles of those that have none. All charts share one axis."""
+    now = [one for one in queries if not one.offset]
+    earlier = {one.promql: one for one in queries if one.offset}
+    axis = window.around(at for one in now for series in one.series for at in _ends(series))
+    marks = _marks(moments, axis)
+    drawn = [one for one in now if one.series][:MAX_CHARTS]
+    without = [one_line(one.title, MAX_LABEL) for one in now if one not in drawn]
+    return [_chart(one, earlier.get(one.promql), axis, marks) for one in drawn], without
+
+
+def _ends(series: Series) -> tuple[float, ...]:
+    return (series.samples[0][0], series.samples[-1][0]) if series.samples else ()
+
+
+def _marks(moments: Sequence[Mapping[str, Any]], axis: Axis) -> list[tuple[float, str, str]]:
+    """Return the marks of rollouts and of restarts, one for each place."""
+    found: dict[tuple[float, str], str] = {}
+    for one in moments:
+        kind, at = one.get("kind"), seconds_of(one.get("timestamp"))
+        if at is None or not axis.holds(at) or kind not in ("Rollout", "Restart", "OOMKill"):
+            continue
+        place = round(axis.percent(at)), "change" if kind == "Rollout" else "bad"
+        found.setdefault(place, one_line(f"{str(one['timestamp'])[11:19]} {kind} {one.get('object')}", 120))
+    return [(at, tone, words) for (at, tone), words in list(found.items())[:MAX_MARKS]]
+
+
+def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[float, str, str]]) -> Chart:
+    shown = sorted(query.series, key=_interest, reverse=True)[:MAX_LINES]
+    behind = {_key(series.labels): series for series in earlier.series} if earlier else {}
+    pairs = [(series, behind.get(_key(series.labels))) for series in shown]
+    offset = earlier.offset if earlier else 0.0
+    values = [value for pair in pairs for one in pair if one for _, value in one.samples if not math.isnan(value)]
+    low, high = min(0.0, *values), _round_up(max(0.0, *values))
+    told = Unit(query)
+    telling = _telling([series.labels for series in query.series])
+    lines = [
+        Line(
+            label=_label(series.labels, telling),
+            color=number,
+            points=_points(series.samples, axis, low, high, query.step, 0.0),
+            baseline=_points(before.samples, axis, low, high, query.step, offset) if before else [],
+            lowest=told(min(value for _, value in series.samples if not math.isnan(value))),
+            highest=told(max(value for _, value in series.samples if not math.isnan(value))),
+            last=told(next(value for _, value in reversed(series.samples) if not math.isnan(value))),
+        )
+        for number, (series, before) in enumerate(pairs)
+    ]
+    return Chart(
+        title=one_line(query.title, 120),
+        promql=one_line(query.promql, 400),
+        artifact=query.artifact,
+        axis=axis,
+        scale=(told(high), told((high + low) / 2)),
+        lines=lines,
+        more=len(query.series) - len(shown) + query.left_out,
+        has_baseline=any(line.baseline for line in lines),
+        marks=marks,
+    )
+
+
+def _interest(series: Series) -> tuple[float, float]:
+    """Return the sort key: series that change most lead, then the highest."""
+    values = [value for _, value in series.samples if not math.isnan(value)]
+    return max(values) - min(values), max(values)
+
+
+def _points(samples: Samples, axis: Axis, low: float, high: float, step: float, offset: float) -> list[str]:
+    """Return a line in pieces: it breaks where samples are missing."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    before: float | None = None
+    longest = 2.5 * step if step else math.inf
+    for at, value in samples:
+        if math.isnan(value) or (before is not None and at - before > longest):
+            pieces.append([])
+        before = at
+        if not math.isnan(value) and axis.holds(at + offset):
+            pieces[-1].append((at + offset, value))
+    height = (high - low) or 1.0
+    drawn = []
+    for piece in pieces:
+        places = [(axis.percent(at) * 10, 100 - 100 * (value - low) / height) for at, value in piece]
+        if len(places) == 1:  # a dot
+            places = [(max(0.0, places[0][0] - 1), places[0][1]), (places[0][0] + 1, places[0][1])]
+        if places:
+            drawn.append(" ".join(f"{x:.1f},{y:.1f}" for x, y in _thinned(places)))
+    return drawn[:MAX_MARKS]
+
+
+def _thinned(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most two points for each column: the lowest and the highest, in their order."""
+    if len(places) <= 2 * COLUMNS:
+        return places
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for place in places:
+        columns.setdefault(int(place[0] * COLUMNS / 1000), []).append(place)
+    kept = []
+    for group in columns.values():
+        low, high = min(group, key=lambda place: place[1]), max(group, key=lambda place: place[1])
+        kept += sorted({low, high})
+    return kept
+
+
+def _key(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(labels.items())
+
+
+def _telling(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names of the labels that tell the series apart: one if one suffices, the one with the shortest values."""
+    names = sorted({name for labels in all_labels for name in labels} - {"__name__"})
+    values = {name: [labels.get(name, "") for labels in all_labels] for name in names}
+    if len(all_labels) < 2:
+        return names
+    alone = [name for name in names if len(set(values[name])) == len(all_labels)]
+    if alone:
+        return [min(alone, key=lambda name: (sum(map(len, values[name])), name))]
+    return [name for name in names if len(set(values[name])) > 1]
+
+
+def _label(labels: Mapping[str, str], telling: Sequence[str]) -> str:
+    own = [(name, labels[name]) for name in telling if name in labels]
+    text = own[0][1] if len(own) == 1 else ", ".join(f"{name}={value}" for name, value in own)
+    return one_line(text or labels.get("__name__") or "value", MAX_LABEL)
+
+
+def _round_up(value: float) -> float:
+    """Return the next value of the form 1, 2, 2.5, 5 times a power of ten."""
+    if value <= 0:
+        return 0.0 if value < 0 else 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if value <= factor * power * (1 + 1e-9))
+
+
+class Unit:
+    """Formats the values of a query in its unit, which its name tells."""
+
+    def __init__(self, query: Query) -> None:
+        name = query.template or query.promql
+        self._unit = (
+            "share"
+            if query.template in ("error_rate", "cpu_throttling")
+            else "seconds"
+            if query.template.startswith("latency") or ("seconds" in name and "histogram_quantile" in name)
+            else "bytes"
+            if "memory" in query.template or "_bytes" in name
+            else ""
+        )
+
+    def __call__(self, value: float) -> str:
+        if self._unit == "share":
+            return f"{100 * value:.3g} %"
+        if self._unit == "seconds" and value > 0:
+            return duration(value)
+        if self._unit == "bytes" and value >= 0:
+            return readable_size(round(value))
+        return plain(value)
+
+
+def plain(value: float) -> str:
+    """Return a number for people, for example: 0.25, 1.2 k, 3.4 M."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
+    return f"{value:.4g}"

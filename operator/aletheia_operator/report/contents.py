@@ -1,0 +1,234 @@
+"""The contents of a report, from a session: pure text and numbers that HTML and Markdown show. Nothing of it is trusted.
+
+A session may come from anywhere (`aletheia session import`): a part that cannot be made of it is left out, and named.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.report.asked import Asked, asked
+from aletheia_operator.report.axis import Axis, clock, duration
+from aletheia_operator.report.charts import charts
+from aletheia_operator.report.lanes import picture, tone_of
+from aletheia_operator.report.model import Card, Change, Contents, File, Hole, Limits, Moment, TopError
+from aletheia_operator.report.quotes import Quote
+from aletheia_operator.report.session import Link, Source, Told
+from aletheia_operator.report.waterfalls import waterfalls
+from aletheia_operator.session import Artifact, Gap
+from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import readable_size
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class _Maker:
+    """Makes the parts of one report."""
+
+    source: Source
+    limits: Limits
+    failed: list[str] = field(default_factory=list)
+
+    def part(self, name: str, make: Callable[[], T], otherwise: T) -> T:
+        """Make one part. If that fails, the report is without it, and says so."""
+        try:
+            return make()
+        except Exception:  # content of a session may have any form
+            log.warning("the report of session %s is without %s", self.source.manifest.session_id, name, exc_info=True)
+            self.failed.append(name)
+            return otherwise
+
+
+def contents(source: Source, limits: Limits | None = None) -> Contents:
+    """Read a session, and return what its report shows. Blocks for some seconds at most."""
+    limits = limits or Limits()
+    maker = _Maker(source, limits)
+    part = maker.part
+    findings = part("the findings", lambda: _serious_first(source.document("findings")), Told())
+    timeline = part("the timeline", lambda: source.document("timeline"), Told())
+    nothing: dict[Link, list[Quote]] = {}
+    quotes = part("the evidence", lambda: source.quotes(_wanted(findings, limits)), nothing)
+    moments: Sequence[Mapping[str, Any]] = timeline.entries
+    found = _head(source, findings)
+    window = Axis.of(source.manifest.window)
+    found.asked = part("what was asked", lambda: asked(source.manifest.spec), Asked())
+    found.findings = part("the findings", lambda: [*_cards(findings, quotes, limits)], found.findings)
+    found.findings_left_out = max(0, len(findings.entries) - limits.findings)
+    found.picture = part("the picture of the timeline", lambda: picture(moments, window), None)
+    found.moments = part("the timeline", lambda: [*_moments(moments, limits)], found.moments)
+    found.moment_count = len(moments)
+    found.errors = part("the top errors", lambda: [*_errors(findings, quotes, limits)], found.errors)
+    found.changes = part("the changes", lambda: [*_changes(source, findings, limits)], found.changes)
+    _add_holes(found, source.manifest.gaps, limits)
+    found.files = [_file(one) for one in source.manifest.artifacts[: limits.artifacts]]
+    found.files_left_out = max(0, len(source.manifest.artifacts) - limits.artifacts)
+    if limits.with_pictures:
+        drawn = part("the metrics", lambda: charts(source.queries(), window, moments), (found.charts, found.without_chart))
+        found.charts, found.without_chart = drawn
+        found.waterfalls = part("the traces", lambda: waterfalls(source.traces()), found.waterfalls)
+    found.left_out = [*dict.fromkeys(maker.failed), *sorted(source.left_out)]
+    return found
+
+
+def _head(source: Source, findings: Told) -> Contents:
+    """Return the report's head, with no part made yet."""
+    manifest = source.manifest
+    end = manifest.completion_time
+    return Contents(
+        session_id=manifest.session_id,
+        namespace=manifest.investigation.namespace,
+        name=manifest.investigation.name,
+        phase=one_line(manifest.phase, 40),
+        headline=one_line(str(findings.metadata.get("headline") or manifest.headline or _nothing(manifest.artifacts)), 200),
+        looked_at=one_line(str(findings.metadata.get("looked_at") or ""), 300),
+        is_sealed=manifest.encryption is not None,
+        window=(one_line(manifest.window[0], 40), one_line(manifest.window[1], 40)),
+        window_words=Axis.of(manifest.window).words,
+        started=f"{manifest.start_time:%Y-%m-%d %H:%M:%S} UTC",
+        took="" if end is None else duration(max(0.0, (end - manifest.start_time).total_seconds())),
+        version=one_line(manifest.operator_version, 40),
+        size=f"{readable_size(manifest.size_bytes)}B",
+    )
+
+
+def _add_holes(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
+    for severity, holes in (("gap", found.gaps), ("note", found.notes)):
+        holes += [_hole(gap) for gap in gaps if gap.severity == severity][: limits.gaps]
+    found.gap_count = sum(gap.severity == "gap" for gap in gaps)
+    found.note_count = len(gaps) - found.gap_count
+
+
+def _serious_first(findings: Told) -> Told:
+    """Return the findings with those last that are only information. The order is kept otherwise."""
+    return Told(findings.metadata, sorted(findings.entries, key=lambda one: one.get("severity") == "info"))
+
+
+def _wanted(findings: Told, limits: Limits) -> Iterator[tuple[Link, int]]:
+    """Yield the entries to quote, with the number of entries around each."""
+    for one in findings.entries[: limits.findings]:
+        for link in _links(one.get("evidence"))[: limits.quotes]:
+            yield link, 0
+    for error in (findings.metadata.get("top_errors") or [])[: limits.errors]:
+        for link in _links([error.get("evidence")]):
+            yield link, limits.context
+
+
+def _links(evidence: Any) -> list[Link]:
+    """Return links of the usual form."""
+    links = []
+    for one in evidence or []:
+        if isinstance(one, dict) and isinstance(one.get("artifact"), str) and isinstance(one.get("entry"), int):
+            links.append((one["artifact"], one["entry"]))
+    return links
+
+
+def _cards(findings: Told, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[Card]:
+    for number, one in enumerate(findings.entries[: limits.findings], 1):
+        links = _links(one.get("evidence"))
+        quoted = [one for link in links[: limits.quotes] for one in quotes.get(link, ()) if not one.is_context]
+        told = one.get("object") or {}
+        yield Card(
+            number=number,
+            rule=one_line(str(one.get("rule")), 60),
+            severity=str(one.get("severity")) if one.get("severity") in ("critical", "error", "warning") else "info",
+            confidence=one_line(str(one.get("confidence")), 20),
+            subject=one_line(f"{str(told.get('kind') or '').lower()}/{told.get('name')}", 140),
+            message=one_line(str(one.get("message")), 300),
+            since=clock(one["firstSeen"]) if one.get("firstSeen") else "",
+            because=one_line(str(one.get("because") or ""), 160),
+            remedy=one_line(str(one.get("remedy") or ""), 400),
+            quotes=quoted,
+            links=[(one_line(path, 255), entry) for path, entry in links],
+            more=len(links) - len(quoted),
+        )
+
+
+def _moments(moments: Sequence[Mapping[str, Any]], limits: Limits) -> Iterator[Moment]:
+    for one in moments[: limits.moments]:
+        place = f" {one['container']}" if one.get("container") else ""
+        times = f" ({one['count']} times)" if isinstance(one.get("count"), int) and one.get("kind") != "ErrorBurst" else ""
+        yield Moment(
+            when=clock(one.get("timestamp")),
+            kind=one_line(str(one.get("kind")), 40),
+            tone=tone_of(str(one.get("kind"))),
+            subject=one_line(f"{one.get('object')}{place}", 140),
+            message=one_line(f"{one.get('message')}{times}", 240),
+            link=next(iter(_links([one])), None),
+        )
+
+
+def _errors(findings: Told, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[TopError]:
+    groups = [one for one in findings.metadata.get("top_errors") or [] if isinstance(one, dict)][: limits.errors]
+    most = max((int(one.get("count") or 0) for one in groups), default=1) or 1
+    for one in groups:
+        link = next(iter(_links([one.get("evidence")])), None)
+        count = int(one.get("count") or 0)
+        yield TopError(
+            level=one_line(str(one.get("level") or ""), 10),
+            count=count,
+            share=round(100 * count / most, 1),
+            example=one_line(str(one.get("example") or ""), 300),
+            template=one_line(str(one.get("template") or ""), 300),
+            times=_times(clock(one.get("first")), clock(one.get("last"))),
+            pods=int(one.get("pods") or 0),
+            names=one_line(", ".join(map(str, one.get("pod_names") or [])), 300),
+            trace_id=one_line(str(one.get("trace_id") or ""), 64),
+            context=quotes.get(link, []) if link else [],
+        )
+
+
+def _times(first: str, last: str) -> str:
+    return f"at {first}" if first == last else f"{first} to {last}"
+
+
+def _changes(source: Source, findings: Told, limits: Limits) -> Iterator[Change]:
+    """Yield what changed. Rollouts get what each changed field was before, if the session's objects say it."""
+    before: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for owner, one in source.rollouts():
+        values = [_value(change) for change in one.get("changed") or [] if isinstance(change, dict)][:20]
+        before[owner, str(one.get("created"))] = values
+    for one in (findings.metadata.get("changes") or [])[: limits.changes]:
+        told = one.get("object") or {}
+        subject = f"{str(told.get('kind') or '').lower()}/{told.get('name')}"
+        yield Change(
+            when=clock(one.get("firstSeen")),
+            subject=one_line(subject, 140),
+            message=one_line(str(one.get("message")), 300),
+            values=before.get((subject, str(one.get("firstSeen"))), []) if one.get("rule") == "Rollout" else [],
+            link=next(iter(_links(one.get("evidence"))), None),
+        )
+
+
+def _value(change: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the name of what changed, and its value before and after; '' if the values are not kept."""
+    name = (
+        f"annotation {change['annotation']}" if "annotation" in change else f"{change.get('container')} {change.get('field')}"
+    )
+    return one_line(name, 120), one_line(str(change.get("from") or ""), 200), one_line(str(change.get("to") or ""), 200)
+
+
+def _hole(gap: Gap) -> Hole:
+    meaning = next((known.text for known in GapReason if known.value == gap.reason), "")
+    return Hole(
+        one_line(gap.target, 200), one_line(gap.reason, 60), one_line(gap.fetcher, 60), one_line(gap.message, 800), meaning
+    )
+
+
+def _file(artifact: Artifact) -> File:
+    return File(
+        path=one_line(artifact.path, 300),
+        target=one_line(artifact.target, 200),
+        summary=one_line(artifact.summary, 240),
+        count=artifact.count,
+        size=f"{readable_size(artifact.size_bytes)}B",
+        sha256=artifact.sha256,
+        complete=artifact.complete,
+    )
+
+
+def _nothing(artifacts: Sequence[Artifact]) -> str:
+    return "nothing to judge" if artifacts else "nothing was captured"

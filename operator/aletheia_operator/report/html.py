@@ -1,0 +1,102 @@
+"""Renders a report as one HTML file: no script, nothing that is loaded, every text escaped, a policy that forbids the rest."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from aletheia_operator.report.contents import contents
+from aletheia_operator.report.model import Contents, Limits
+from aletheia_operator.report.session import Source
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MAX_BYTES = 2 * 1024 * 1024
+TONES = {"critical": "bad", "error": "error", "warning": "warn", "info": "quiet"}
+
+
+def html_report(source: Source) -> bytes:
+    """Return the report of a session. It is smaller than MAX_BYTES: one that would be larger shows less. Blocks."""
+    limits = Limits()
+    while True:
+        page = render(contents(source, limits)).encode("utf-8", "replace")
+        if len(page) < MAX_BYTES or limits == limits.halved():
+            return page
+        limits = limits.halved()
+
+
+def render(it: Contents) -> str:
+    """Return the page."""
+    environment, css = _environment()
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    mood, words = _mood(it)
+    return environment.get_template("report.html.j2").render(
+        it=it,
+        css=_safe(css),
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        href=_links_to(it),
+        tones=TONES,
+        mood=mood,
+        mood_words=words,
+        sections=_sections(it),
+    )
+
+
+def _mood(it: Contents) -> tuple[str, str]:
+    """Return the colour class of the headline, and the words over it."""
+    if it.serious:
+        return TONES[it.serious[0].severity], "What broke"
+    if not it.looked_at:
+        return "quiet", "Nothing to judge"
+    if it.gaps or it.errors or not it.headline.startswith("no trouble"):
+        return "warn", "No cause found"
+    return "fine", "No trouble found"
+
+
+def _sections(it: Contents) -> list[tuple[str, str, int | None]]:
+    """Return the sections that the page has: id, title, count."""
+    every: list[tuple[str, str, int | None, bool]] = [
+        ("gaps", "Missing" if it.gaps else "Notes", it.gap_count or it.note_count, bool(it.gaps or it.notes)),
+        ("findings", "Findings", len(it.serious) + it.findings_left_out, True),
+        ("timeline", "Timeline", it.moment_count, it.picture is not None),
+        ("errors", "Top errors", len(it.errors), bool(it.errors)),
+        ("metrics", "Metrics", len(it.charts), bool(it.charts or it.without_chart)),
+        ("traces", "Traces", len(it.waterfalls), bool(it.waterfalls)),
+        ("changes", "Changes", len(it.changes), bool(it.changes)),
+        ("asked", "Asked", None, True),
+        ("artifacts", "Artifacts", len(it.files) + it.files_left_out, True),
+    ]
+    return [(id, title, count) for id, title, count, there in every if there]
+
+
+def _links_to(it: Contents) -> Callable[[str], str]:
+    """Return a function from a path to a relative URL; '' if it is no artifact of the session, or sealed."""
+    known = set() if it.is_sealed else {one.path for one in it.files}
+    return lambda path: quote(path, safe="/") if path in known else ""
+
+
+@lru_cache(maxsize=1)
+def _environment() -> "tuple[Environment, str]":
+    """Return the templates and the style sheet. Imported late: most processes make no report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("aletheia_operator.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    loader = environment.loader
+    assert loader is not None
+    return environment, loader.get_source(environment, "report.css")[0]
+
+
+def _safe(css: str) -> str:
+    """Mark the style sheet, which is our own, as safe."""
+    from markupsafe import Markup
+
+    return Markup(css)  # noqa: S704

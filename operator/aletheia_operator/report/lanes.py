@@ -1,0 +1,110 @@
+"""The timeline as a picture: one lane for each kind of moment, marks at their times. Pure; the number of marks is bounded."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.report.axis import Axis, clock, seconds_of
+from aletheia_operator.text.display import one_line
+
+COLUMNS = 120  # in which marks of a lane are put together
+MAX_WORDS = 160
+_LANES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Changes", ("Rollout", "Scaling", "ConfigChanged")),
+    ("Restarts", ("Restart", "OOMKill", "ContainerExit", "CrashLoop", "PodStopped", "Eviction")),
+    ("Events", ("Warning", "ProbeFailure", "Scheduling", "Volume", "ImagePull", "NodeTrouble", "NodeReady")),
+    ("Errors", ("FirstError", "ErrorBurst")),
+)
+_TONES = {
+    **dict.fromkeys(("Rollout", "Scaling", "ConfigChanged"), "change"),
+    **dict.fromkeys(("Restart", "OOMKill", "ContainerExit", "CrashLoop", "Eviction", "NodeTrouble"), "bad"),
+    **dict.fromkeys(("FirstError", "ErrorBurst"), "error"),
+    "NodeReady": "fine",
+    "PodStopped": "quiet",
+}
+_ORDER = ("bad", "error", "warn", "change", "fine", "quiet")
+
+
+def tone_of(kind: str) -> str:
+    """Return the colour class of a kind of moment."""
+    return _TONES.get(kind, "warn")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One mark: its position and width in percent (0: a point), its radius in pixels, its colour, and what it says."""
+
+    at: float
+    width: float
+    radius: float
+    tone: str
+    words: str
+
+
+@dataclass
+class Lane:
+    """A row of the picture. `count`: of its moments."""
+
+    title: str
+    count: int = 0
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All lanes over one axis."""
+
+    axis: Axis
+    lanes: list[Lane]
+
+
+def picture(moments: Sequence[Mapping[str, Any]], window: Axis) -> Picture | None:
+    """Return the picture of a timeline's entries; None if none has a time."""
+    placed = [(at, one) for one in moments if (at := seconds_of(one.get("timestamp"))) is not None]
+    if not placed:
+        return None
+    ends = [end for _, one in placed if (end := seconds_of(one.get("end"))) is not None]
+    axis = window.around([*(at for at, _ in placed), *ends])
+    lanes = []
+    for title, kinds in _LANES:
+        here = [(at, one) for at, one in placed if one.get("kind") in kinds]
+        lanes.append(Lane(title, len(here), [*_spans(here, axis), *_points(here, axis)]))
+    return Picture(axis, lanes)
+
+
+def _spans(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[Mark]:
+    """Return marks for what lasted, the longest first, one for each column where they begin."""
+    longest: dict[int, tuple[float, float, Mapping[str, Any]]] = {}
+    for at, one in placed:
+        end = seconds_of(one.get("end"))
+        if end is None or end <= at:
+            continue
+        left = axis.percent(at)
+        width = axis.percent(end) - left
+        column = int(left * COLUMNS / 100)
+        if width > 0.5 and (column not in longest or longest[column][1] < width):
+            longest[column] = left, width, one
+    found = sorted(longest.values(), key=lambda span: -span[1])
+    return [Mark(left, round(width, 2), 0, tone_of(str(one.get("kind"))), _words(one)) for left, width, one in found]
+
+
+def _points(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[Mark]:
+    """Return a point for each column with moments."""
+    columns: dict[int, list[tuple[float, Mapping[str, Any]]]] = {}
+    for at, one in placed:
+        if axis.holds(at):
+            columns.setdefault(int(axis.percent(at) * COLUMNS / 100), []).append((at, one))
+    marks = []
+    for group in columns.values():
+        at, first = group[0]
+        tones = {tone_of(str(one.get("kind"))) for _, one in group}
+        words = _words(first) + (f" … and {len(group) - 1} more" if len(group) > 1 else "")
+        radius = round(min(8.0, 4.5 + 1.2 * math.log2(len(group))), 1)
+        marks.append(Mark(axis.percent(at), 0, radius, min(tones, key=_ORDER.index), words))
+    return marks
+
+
+def _words(one: Mapping[str, Any]) -> str:
+    text = f"{clock(one.get('timestamp'))} {one.get('kind')} {one.get('object')}: {one.get('message')}"
+    return one_line(text, MAX_WORDS)

@@ -1,0 +1,157 @@
+"""What a report shows, as plain text and numbers. Nothing of it is trusted: it may say what an attacker wrote."""
+
+from dataclasses import dataclass, field
+
+from aletheia_operator.report.asked import Asked
+from aletheia_operator.report.charts import Chart
+from aletheia_operator.report.lanes import Picture
+from aletheia_operator.report.quotes import Quote
+from aletheia_operator.report.session import Link
+from aletheia_operator.report.waterfalls import Waterfall
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of each part is shown. `halved` makes a report that was too large smaller."""
+
+    findings: int = 40
+    quotes: int = 3
+    moments: int = 200
+    errors: int = 20
+    gaps: int = 100
+    artifacts: int = 500
+    changes: int = 50
+    context: int = 2
+    """Entries before and after an example."""
+    with_pictures: bool = True
+
+    def halved(self) -> "Limits":
+        numbers = {name: max(1, getattr(self, name) // 2) for name in ("findings", "moments", "errors", "gaps", "artifacts")}
+        return Limits(**numbers, quotes=1, context=1, changes=20, with_pictures=False)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding. `because`: the finding that explains it; `quotes`: its evidence; `more`: entries that are not quoted."""
+
+    number: int
+    rule: str
+    severity: str
+    confidence: str
+    subject: str
+    message: str
+    since: str
+    because: str
+    remedy: str
+    quotes: list[Quote]
+    links: list[Link]
+    more: int
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A gap or note. `meaning`: what its reason means in general."""
+
+    target: str
+    reason: str
+    fetcher: str
+    message: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One entry of the timeline."""
+
+    when: str
+    kind: str
+    tone: str
+    subject: str
+    message: str
+    link: Link | None
+
+
+@dataclass(frozen=True)
+class TopError:
+    """A group of error lines that are alike. `share`: of the largest group's count, in percent."""
+
+    level: str
+    count: int
+    share: float
+    example: str
+    template: str
+    times: str
+    pods: int
+    names: str
+    trace_id: str
+    context: list[Quote]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed. `values`: what it was before and is now, of each field that is known."""
+
+    when: str
+    subject: str
+    message: str
+    values: list[tuple[str, str, str]]
+    link: Link | None
+
+
+@dataclass(frozen=True)
+class File:
+    """One artifact."""
+
+    path: str
+    target: str
+    summary: str
+    count: int
+    size: str
+    sha256: str
+    complete: bool
+
+
+@dataclass
+class Contents:
+    """All that a report shows. A number named `..._left_out` counts what is not shown."""
+
+    session_id: str
+    namespace: str
+    name: str
+    phase: str
+    headline: str
+    looked_at: str
+    is_sealed: bool
+    window: tuple[str, str]
+    window_words: str
+    started: str
+    took: str
+    version: str
+    size: str
+    asked: Asked = field(default_factory=Asked)
+    findings: list[Card] = field(default_factory=list)
+    findings_left_out: int = 0
+    gaps: list[Hole] = field(default_factory=list)
+    gap_count: int = 0
+    notes: list[Hole] = field(default_factory=list)
+    note_count: int = 0
+    picture: Picture | None = None
+    moments: list[Moment] = field(default_factory=list)
+    moment_count: int = 0
+    errors: list[TopError] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    without_chart: list[str] = field(default_factory=list)
+    waterfalls: list[Waterfall] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    files_left_out: int = 0
+    left_out: list[str] = field(default_factory=list)
+    """What the report is without: parts that could not be made, and artifacts that were not read to their end."""
+
+    @property
+    def serious(self) -> list[Card]:
+        return [one for one in self.findings if one.severity != "info"]
+
+    @property
+    def minor(self) -> list[Card]:
+        return [one for one in self.findings if one.severity == "info"]

@@ -1,0 +1,150 @@
+"""Reads parts of artifacts: the metadata, entries one by one, or entries by their number. Memory is flat. All calls block.
+
+An artifact has one entry on each line (`session.artifact`). Lines are found by counting in blocks, and a line is parsed only if
+it is short: no call holds the interpreter's lock for long.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+
+BLOCK_BYTES = 256 * 1024
+MAX_LINE_BYTES = 512 * 1024
+"""Longer lines are not parsed."""
+READ_SECONDS = 3.0
+"""Time for reading. What is not read by then is left out of the report, which says so."""
+_HEAD_LINES = 3
+_METADATA = b'"metadata": '
+
+
+class Files(Protocol):
+    """The artifacts of a session as plain text."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Open an artifact by its path in the manifest. Raises OSError if it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlainFiles:
+    """The files of a session that is not sealed. `directory`: of the session."""
+
+    directory: Path
+
+    def open(self, path: str) -> BinaryIO:
+        return (self.directory / path).open("rb")
+
+
+class NoFiles:
+    """The files of a sealed session without its key: none can be read."""
+
+    def open(self, path: str) -> BinaryIO:
+        raise PermissionError(13, "sealed", path)
+
+
+@dataclass
+class Reading:
+    """Reads a session's artifacts for a limited time. `left_out`: paths of artifacts that were not read to the end."""
+
+    files: Files
+    clock: Callable[[], float] = time.monotonic
+    seconds: float = READ_SECONDS
+    left_out: set[str] = field(default_factory=set)
+    _end: float | None = None
+
+    def metadata(self, path: str) -> Mapping[str, Any]:
+        """Return the artifact's metadata; {} if it cannot be read, or is too long."""
+        with self._opened(path) as file:
+            if file is not None:
+                file.readline(MAX_LINE_BYTES)
+                line = file.readline(MAX_LINE_BYTES)
+                found = _parsed(line.removeprefix(_METADATA)) if line.startswith(_METADATA) else None
+                if isinstance(found, dict):
+                    return found
+        return {}
+
+    def entries(self, path: str, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, Any]]:
+        """Yield the artifact's entries with their numbers. Entries longer than `max_bytes` are left out."""
+        with self._opened(path) as file:
+            if file is None:
+                return
+            number = -_HEAD_LINES
+            while line := file.readline(max_bytes):
+                whole = line.endswith(b"\n")
+                while line and not line.endswith(b"\n"):  # the rest of a line that is too long
+                    line = file.readline(BLOCK_BYTES)
+                    self.left_out.add(path)
+                if number >= 0 and whole and (entry := _parsed(line)) is not None:
+                    yield number, entry
+                number += 1
+                if self._is_over(path):
+                    return
+
+    def at(self, path: str, numbers: Iterable[int]) -> dict[int, Any]:
+        """Return the entries with these numbers, those that there are."""
+        wanted = sorted({number for number in numbers if number >= 0})
+        found: dict[int, Any] = {}
+        if not wanted:
+            return found
+        with self._opened(path) as file:
+            if file is None:
+                return found
+            for number, start in self._starts(file, path, wanted):
+                here = file.tell()
+                file.seek(start)
+                line = file.readline(MAX_LINE_BYTES)
+                file.seek(here)
+                if line.endswith(b"\n") and (entry := _parsed(line)) is not None:
+                    found[number] = entry
+        return found
+
+    def _starts(self, file: BinaryIO, path: str, wanted: list[int]) -> Iterator[tuple[int, int]]:
+        """Yield each wanted entry's number, and the offset of its line. The file may be moved, and put back, meanwhile."""
+        lines, offset, index = 0, 0, 0  # lines and bytes before the block; index of the next wanted
+        while block := file.read(BLOCK_BYTES):
+            count = block.count(b"\n")
+            at, passed = 0, lines
+            while index < len(wanted) and wanted[index] + _HEAD_LINES <= lines + count:
+                while passed < wanted[index] + _HEAD_LINES:
+                    at = block.index(b"\n", at) + 1
+                    passed += 1
+                yield wanted[index], offset + at
+                index += 1
+            if index == len(wanted) or self._is_over(path):
+                return
+            lines, offset = lines + count, offset + len(block)
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """Open an artifact; yield None if it cannot be read, or the time is over."""
+        if self._is_over(path):
+            yield None
+            return
+        try:
+            file = self.files.open(path)
+        except OSError:
+            self.left_out.add(path)
+            yield None
+            return
+        with file:
+            yield file
+
+    def _is_over(self, path: str) -> bool:
+        if self._end is None:
+            self._end = self.clock() + self.seconds
+        if self.clock() < self._end:
+            return False
+        self.left_out.add(path)
+        return True
+
+
+def _parsed(line: bytes) -> Any:
+    """Return the value of a line; None if it is the end of the data, or damaged."""
+    with suppress(ValueError):
+        return orjson.loads(line.rstrip(b",\n"))
+    return None

@@ -1,0 +1,125 @@
+"""What a report is made of: the manifest, and what the session's files say. Reads within bounds; all calls block."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from aletheia_operator.api import parse_duration
+from aletheia_operator.report.charts import Query, query_of
+from aletheia_operator.report.quotes import Quote, quote
+from aletheia_operator.report.reading import Files, Reading
+from aletheia_operator.session import Artifact, Manifest
+from aletheia_operator.session.unseal import plain_path
+
+MAX_METRIC_FILES = 60
+MAX_OBJECT_FILES = 100
+MAX_TRACES = 2_000
+MAX_MOMENTS = 5_000
+MAX_FINDINGS = 200
+SECONDS = {"documents": 1.0, "metrics": 0.8, "traces": 0.8, "quotes": 2.0}
+"""Time for reading each part. Together they are less than 5 s."""
+
+Link = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A document of the session's own, timeline or findings: its metadata and its entries."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    entries: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Source:
+    """One session. `told`: documents that need not be read, by category: those of a sealed session cannot be."""
+
+    manifest: Manifest
+    files: Files
+    told: Mapping[str, Told] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=lambda: SECONDS)
+    left_out: set[str] = field(default_factory=set)
+    """Paths of artifacts that were not read, or not to their end."""
+
+    def document(self, category: str) -> Told:
+        """Return the timeline or the findings; an empty document if the session has none, or it cannot be read."""
+        if category in self.told:
+            return self.told[category]
+        path = next((one.path for one in self.manifest.artifacts if plain_path(one) == f"data/{category}.json"), None)
+        if path is None:
+            return Told()
+        with _part(self, "documents") as reading:
+            limit = MAX_MOMENTS if category == "timeline" else MAX_FINDINGS
+            entries = [entry for _, entry in islice(reading.entries(path), limit) if isinstance(entry, dict)]
+            return Told(reading.metadata(path), entries)
+
+    def quotes(self, links: Iterable[tuple[Link, int]]) -> dict[Link, list[Quote]]:
+        """Quote entries. `links`: artifact and entry, and the number of entries to quote before and after it.
+
+        Entries that cannot be read are left out.
+        """
+        wanted: dict[str, dict[int, int]] = {}
+        for (artifact, entry), around in links:
+            numbers = wanted.setdefault(artifact, {})
+            numbers[entry] = max(around, numbers.get(entry, 0))
+        sizes = {one.path: one.size_bytes for one in self.manifest.artifacts}
+        found: dict[Link, list[Quote]] = {}
+        with _part(self, "quotes") as reading:
+            for artifact in sorted((path for path in wanted if path in sizes), key=lambda path: sizes[path]):
+                numbers = wanted[artifact]
+                near = {number + by for number, around in numbers.items() for by in range(-around, around + 1)}
+                entries = reading.at(artifact, near)
+                for number, around in numbers.items():
+                    if number in entries:
+                        places = [place for place in range(number - around, number + around + 1) if place in entries]
+                        found[artifact, number] = [quote(artifact, one, entries[one], one != number) for one in places]
+        return found
+
+    def queries(self) -> list[Query]:
+        """Return the metrics that were captured."""
+        found = []
+        with _part(self, "metrics") as reading:
+            for artifact in [*self._of("metrics")][:MAX_METRIC_FILES]:
+                metadata = reading.metadata(artifact.path)
+                if not isinstance(metadata.get("step_seconds"), int | float):
+                    continue  # exemplars, and instant queries
+                query = query_of(metadata, artifact.path, (entry for _, entry in reading.entries(artifact.path)))
+                if offset := metadata.get("baseline_offset"):
+                    query.offset = float(parse_duration(str(offset)))
+                found.append(query)
+        return found
+
+    def traces(self) -> Iterator[tuple[str, int, Any]]:
+        """Yield the traces: artifact, number of the entry, and entry."""
+        with _part(self, "traces") as reading:
+            for artifact in self._of("traces"):
+                for number, entry in islice(reading.entries(artifact.path), MAX_TRACES):
+                    yield artifact.path, number, entry
+
+    def rollouts(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return what was rolled out within the window: the workload, and the rollout as the objects' metadata has it."""
+        found = []
+        with _part(self, "documents") as reading:
+            for artifact in [*self._of("objects")][:MAX_OBJECT_FILES]:
+                metadata = reading.metadata(artifact.path)
+                owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
+                found += [(owner, one) for one in metadata.get("rollouts") or [] if one.get("in_window")]
+        return found
+
+    def _of(self, category: str) -> Iterator[Artifact]:
+        return (one for one in self.manifest.artifacts if one.path.startswith(f"data/{category}/"))
+
+
+class _part:
+    """A part of the report that is read: its time begins anew, and what it leaves out is remembered."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._source = source
+        self._reading = Reading(source.files, seconds=source.seconds[name])
+
+    def __enter__(self) -> Reading:
+        return self._reading
+
+    def __exit__(self, *_: object) -> None:
+        self._source.left_out |= self._reading.left_out

@@ -1,0 +1,157 @@
+"""Traces as waterfalls: the slowest of those that fail and of those that do not. Pure; the number of spans is bounded."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aletheia_operator.findings.traces import Span, spans_of
+from aletheia_operator.report.axis import duration
+from aletheia_operator.text.display import one_line
+
+MAX_OF_A_KIND = 3
+MAX_ROWS = 40
+MAX_INDENT = 8
+MAX_LABEL = 90
+MAX_SHAPES = 60
+
+Shape = frozenset[tuple[str, str, bool]]
+"""Which operations a trace has, and which of them fail. Of traces with the same shape the slowest is shown."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One span: its depth, and position and width in percent of the trace."""
+
+    label: str
+    service: str
+    indent: int
+    at: float
+    width: float
+    duration: str
+    failed: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """One trace. `rows`: its spans in order, at most 40. `entry`: its number in the artifact."""
+
+    trace_id: str
+    title: str
+    duration: str
+    spans: int
+    failed: int
+    services: int
+    rows: list[Bar]
+    alike: int
+    """Traces with the same spans that are not shown."""
+    artifact: str
+    entry: int
+
+
+@dataclass(order=True)
+class _Candidate:
+    seconds: float
+    number: int
+    trace: Mapping[str, Any] = field(compare=False)
+    spans: dict[str, Span] = field(compare=False)
+    place: tuple[str, int] = field(compare=False)
+    alike: int = field(compare=False)
+
+
+def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
+    """Return the slowest failing traces, then the slowest others, each of another shape.
+
+    `traces`: artifact, number of the entry, and entry.
+    """
+    shapes: dict[tuple[bool, Shape], _Candidate] = {}
+    for number, (artifact, entry, trace) in enumerate(traces):
+        if not isinstance(trace, dict):
+            continue
+        spans = dict(spans_of(trace))
+        if not spans:
+            continue
+        begin = min(one.start for one in spans.values())
+        seconds = (max(one.start + one.duration for one in spans.values()) - begin) / 1e6
+        shape = frozenset((one.service, one.operation, one.failed) for one in spans.values())
+        key = any(one.failed for one in spans.values()), shape
+        known = shapes.get(key)
+        if known is None and len(shapes) >= MAX_SHAPES:
+            continue
+        alike = 0 if known is None else known.alike + 1
+        if known is None or seconds > known.seconds:
+            shapes[key] = _Candidate(seconds, -number, trace, spans, (artifact, entry), alike)
+        else:
+            known.alike = alike
+    shown = []
+    for kind in (True, False):
+        slowest = sorted((one for (failed, _), one in shapes.items() if failed is kind), reverse=True)
+        shown += [_waterfall(one) for one in slowest[:MAX_OF_A_KIND]]
+    return shown
+
+
+def _waterfall(found: _Candidate) -> Waterfall:
+    spans = found.spans
+    begin = min(one.start for one in spans.values())
+    blamed = {one.parent for one in spans.values() if one.failed}  # a child says why
+    total = max(found.seconds * 1e6, 1.0)
+    rows: list[Bar] = []
+    for key, span, depth in _in_order(spans):
+        if len(rows) == MAX_ROWS:
+            break
+        rows.append(
+            Bar(
+                label=one_line(span.operation or "span", MAX_LABEL),
+                service=one_line(span.service or "unknown", 60),
+                indent=min(depth, MAX_INDENT),
+                at=round(100 * (span.start - begin) / total, 2),
+                width=round(max(0.4, min(100.0, 100 * span.duration / total)), 2),
+                duration=duration(span.duration / 1e6),
+                failed=span.failed,
+                words=one_line(span.words, 160) if span.failed and key not in blamed else "",
+            )
+        )
+    first = rows[0]
+    trace_id = str(found.trace.get("traceID") or _otlp_id(found.trace))
+    return Waterfall(
+        trace_id=one_line(trace_id, 64),
+        title=f"{first.service} {first.label}",
+        duration=duration(found.seconds),
+        spans=len(spans),
+        failed=sum(one.failed for one in spans.values()),
+        services=len({one.service for one in spans.values()}),
+        rows=rows,
+        alike=found.alike,
+        artifact=found.place[0],
+        entry=found.place[1],
+    )
+
+
+def _in_order(spans: Mapping[str, Span]) -> Iterator[tuple[str, Span, int]]:
+    """Yield the spans with their ids and depths, parents before children, those of one parent by time."""
+    children: dict[str, list[str]] = {}
+    roots = []
+    for key, span in spans.items():
+        if span.parent in spans and span.parent != key:
+            children.setdefault(span.parent, []).append(key)
+        else:
+            roots.append(key)
+    waiting = [(key, 0) for key in sorted(roots, key=lambda key: -spans[key].start)]
+    if not waiting:  # a circle of parents
+        waiting = [(next(iter(spans)), 0)]
+    seen = set()
+    while waiting:
+        key, depth = waiting.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        yield key, spans[key], depth
+        waiting += [(child, depth + 1) for child in sorted(children.get(key, ()), key=lambda key: -spans[key].start)]
+
+
+def _otlp_id(trace: Mapping[str, Any]) -> str:
+    for resource in trace.get("resourceSpans") or []:
+        for scope in resource.get("scopeSpans") or []:
+            for span in scope.get("spans") or []:
+                return str(span.get("traceId") or "")
+    return ""
