@@ -94,7 +94,7 @@ class Incident:
         reader.begin(metadata)
         for first in range(0, len(entries), 100):
             some = entries[first : first + 100]
-            reader.see(Encoded(SEPARATOR.join(map(orjson.dumps, some)), bytes(len(some))))
+            reader.read(Encoded(SEPARATOR.join(map(orjson.dumps, some)), bytes(len(some))))
         reader.close(path, metadata)
         evidence.count(category, len(entries))
 
@@ -108,7 +108,7 @@ class Incident:
             block = parsed(container, run, lines, levels)
             found = block.block.split(SEPARATOR) if block.count else []
             kept = self.left_lines(path, len(entries), len(found))
-            reader.see(Encoded(SEPARATOR.join(found[n] for n in kept), bytes(block.codes[n] for n in kept)))
+            reader.read(Encoded(SEPARATOR.join(found[n] for n in kept), bytes(block.codes[n] for n in kept)))
             entries += [json.loads(found[n]) for n in kept]
         self.files[path] = entries
         reader.close(path, {"pod": pod, "levels": levels})

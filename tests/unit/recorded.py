@@ -70,7 +70,7 @@ class Recording:
             for first in range(0, len(entries), 500):
                 some = entries[first : first + 500]
                 codes = bytes(LEVEL_CODES.index(one.get("level")) if one.get("level") in LEVEL_CODES else 0 for one in some)
-                reader.see(Encoded(SEPARATOR.join(map(orjson.dumps, some)), codes))
+                reader.read(Encoded(SEPARATOR.join(map(orjson.dumps, some)), codes))
             reader.close(path, metadata)
             evidence.count(category, len(entries))
         return evidence

@@ -72,7 +72,7 @@ class Recording:
             category = path.split("/")[1]
             reader = timeline.reader("kubernetes", category) if category in ("logs", "events", "objects") else None
             if reader is not None:
-                reader.see(entries)
+                reader.read(entries)
                 reader.close(path, metadata.get(path, {}))
         if not self.incident.files:
             return {}

@@ -177,7 +177,7 @@ def test_the_oldest_event_of_the_server_is_remembered() -> None:
     events = Events(WINDOW)
     assert events.oldest is None
     for first, last in (("10:00:00", "10:30:00"), ("09:00:00", "10:10:00"), ("11:00:00", "11:00:00")):
-        events.see(spanning(first, last))
+        events.update_oldest(spanning(first, last))
     assert events.oldest == moment("10:10:00")
 
 

@@ -257,7 +257,7 @@ async def test_the_timeline_reads_events_as_they_are_given_to_be_written() -> No
     reader = Timeline(WINDOW.start, WINDOW.end).reader("kubernetes", "events")
     assert reader is not None
     async for batch in events.batches():
-        reader.see(batch)
+        reader.read(batch)
     assert [(moment.kind, moment.object) for moment in reader.found] == [("CrashLoop", "pod/web-0")]
 
 

@@ -29,8 +29,8 @@ def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod:
     levels: dict[str, int] = {}
     reader.begin({"pod": pod, "runs": [{"container": name, "run": number} for name, number, _ in runs] if announced else []})
     for name, number, lines in runs:
-        reader.see(parsed(name, number, lines, levels))
-    reader.see(Encoded(b"", b""))
+        reader.read(parsed(name, number, lines, levels))
+    reader.read(Encoded(b"", b""))
     reader.close(PATH, {"levels": levels})
     return facts
 
@@ -156,7 +156,7 @@ def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
     if order == "one block":
         batches = [Encoded(SEPARATOR.join(one.block for one in batches), b"".join(one.codes for one in batches))]
     for batch in batches:
-        reader.see(batch)
+        reader.read(batch)
     reader.close(PATH, {"levels": levels})
     for run, least in ((0, 21), (1, 13)):
         found = [(line.text, line.link.entry) for line in the_run(facts, run=run).lines]
@@ -172,7 +172,7 @@ def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = LogReader(facts, threading.Lock(), START, END)
     reader.begin({"pod": "web-0"})
     for _ in range(4):
-        reader.see(parsed("app", 0, ["1 connection refused", "2 connection refused", "3 ERROR a: boom"], {}))
+        reader.read(parsed("app", 0, ["1 connection refused", "2 connection refused", "3 ERROR a: boom"], {}))
     reader.close(PATH, {})
     assert {one.shape: one.count for one in facts.templates.by_shape.values()} == {"connection refused": 4, "boom": 4}
 
@@ -307,9 +307,9 @@ def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
     facts = EventFacts()
     reader = EventReader(facts, threading.Lock())
     reader.begin({})
-    reader.see(Encoded(b"", b""))
+    reader.read(Encoded(b"", b""))
     for one in found:
-        reader.see(Encoded(SEPARATOR.join([json.dumps(one).encode()]), b"\0"))
+        reader.read(Encoded(SEPARATOR.join([json.dumps(one).encode()]), b"\0"))
     reader.close("data/events/shop.json", {"pods_gone": gone or []})
     return facts
 

@@ -161,7 +161,7 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
     """What a window of so many hours says of expired events."""
     found = Events(Window(NOW - timedelta(hours=hours), NOW))
     for event in events:
-        found.see(event)
+        found.update_oldest(event)
         found.add(event)
     return expired(found, [due for item in items for due in dues_of(item)], NOW + timedelta(seconds=5))
 

@@ -71,7 +71,7 @@ def head_of(text: str) -> None:
 
 def find_trace_ids(text: str) -> None:
     """Look for trace ids in an entry."""
-    TraceIds(4).see(text.encode("utf-8", "replace"))
+    TraceIds(4).search(text.encode("utf-8", "replace"))
 
 
 def count_message(text: str) -> None:

@@ -149,7 +149,7 @@ def test_the_first_error_and_a_burst_of_each_container() -> None:
         *errors(31, 3, "side"),
     ]
     for index, entry in enumerate(entries):
-        watch.see(entry, index)
+        watch.add(entry, index)
     found = [(moment.kind, moment.container, moment.count, moment.entry, moment.message) for moment in watch.moments("pod/a")]
     assert found == [
         ("FirstError", "app", 42, 1, "ERROR no 0"),
@@ -163,7 +163,7 @@ def test_a_burst_begins_with_its_first_error() -> None:
     watch = ErrorWatch(START, END)
     stamps = [f"2026-11-22T11:30:{second:02}.5Z" for second in range(7, 27) for _ in range(3)]
     for index, stamp in enumerate(stamps):
-        watch.see({"timestamp": stamp, "container": "app", "level": "ERROR", "line": "x"}, index)
+        watch.add({"timestamp": stamp, "container": "app", "level": "ERROR", "line": "x"}, index)
     (burst,) = [moment for moment in watch.moments("pod/a") if moment.kind == "ErrorBurst"]
     assert (burst.timestamp, burst.end, burst.entry) == ("2026-11-22T11:30:10.5Z", "2026-11-22T11:30:26.5Z", 9)
 
@@ -173,7 +173,7 @@ def test_errors_that_never_stop_are_no_burst() -> None:
     watch = ErrorWatch(START, END)
     stamps = (f"2026-11-22T11:{second // 60:02}:{second % 60:02}Z" for second in range(3600) for _ in range(2))
     for index, stamp in enumerate(stamps):
-        watch.see({"timestamp": stamp, "container": "app", "level": "FATAL", "line": "x"}, index)
+        watch.add({"timestamp": stamp, "container": "app", "level": "FATAL", "line": "x"}, index)
     assert [(moment.kind, moment.count) for moment in watch.moments("pod/a")] == [("FirstError", 7200)]
 
 
@@ -184,10 +184,10 @@ def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
     objects = timeline.reader("kubernetes", "objects")
     assert events and objects and timeline.reader("prometheus", "metrics") is None
     before = "2026-11-22T10:00:00Z"
-    events.see([event("Evicted", first=before, last=before), event("Unhealthy")])
-    events.see([event("BackOff", "Back-off restarting", first=before, last="2026-11-22T11:00:00Z")])
+    events.read([event("Evicted", first=before, last=before), event("Unhealthy")])
+    events.read([event("BackOff", "Back-off restarting", first=before, last="2026-11-22T11:00:00Z")])
     early = {"name": "app", "restartCount": 1, "lastState": ended(1, "Error")}
-    objects.see([orjson.Fragment(orjson.dumps(a_pod(containerStatuses=[early])))])
+    objects.read([orjson.Fragment(orjson.dumps(a_pod(containerStatuses=[early])))])
     events.close("data/events/e.json", {})
     rollout = {"created": "2026-11-22T11:10:00Z", "in_window": True, "summary": "revision 2 rolled out"}
     lasting = [rollout, {**rollout, "in_window": False}]
@@ -208,7 +208,7 @@ def test_of_too_many_moments_the_weightier_stay() -> None:
     timeline = Timeline(START, END)
     reader = timeline.reader("kubernetes", "events")
     assert reader
-    reader.see([event("Unhealthy") for _ in range(MAX_MOMENTS)] + [event("Evicted")])
+    reader.read([event("Unhealthy") for _ in range(MAX_MOMENTS)] + [event("Evicted")])
     reader.close("data/events/e.json", {})
     kinds = [entry["kind"] for entry in timeline.entries()]
     assert len(kinds) == MAX_MOMENTS

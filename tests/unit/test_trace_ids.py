@@ -24,10 +24,10 @@ def parsed(*lines: str, container: str = "app", second: int = 0) -> bytes:
     return SEPARATOR.join(block for block in blocks if block)
 
 
-def ids_of(*lines: str, most: int = 100) -> list[str]:
-    found = TraceIds(most)
-    found.see(parsed(*lines))
-    return first([found], most)[0]
+def ids_of(*lines: str, limit: int = 100) -> list[str]:
+    found = TraceIds(limit)
+    found.search(parsed(*lines))
+    return first([found], limit)[0]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_errors_come_first_then_the_order_of_the_lines() -> None:
 def test_several_logs_are_one_order() -> None:
     """By the time of the line, whichever log it stands in; the limit counts all."""
     parts = [TraceIds(3), TraceIds(3)]
-    parts[0].see(parsed(line(1), line(2), line(3), line(4)))
-    parts[1].see(parsed(line(5), line(2, "error"), second=1))
+    parts[0].search(parsed(line(1), line(2), line(3), line(4)))
+    parts[1].search(parsed(line(5), line(2, "error"), second=1))
     assert first(parts, 3) == ([numbered(n) for n in (2, 1, 5)], True)
     assert first(parts[1:], 2) == ([numbered(2), numbered(5)], False)
     assert first([], 3) == ([], False)
@@ -111,24 +111,24 @@ def test_lines_of_loki() -> None:
         {"timestamp": STAMP, "labels": labels, "line": f"trace_id={one}", "level": level} for one, labels, level in lines
     ]
     found = TraceIds(5)
-    found.see(SEPARATOR.join(map(orjson.dumps, entries)))
-    assert set(found.serious) == {B, C}
-    assert set(found.seen.items()) == {(A, STAMP), (B, STAMP), (C, STAMP)}
+    found.search(SEPARATOR.join(map(orjson.dumps, entries)))
+    assert set(found.error_ids) == {B, C}
+    assert set(found.ids.items()) == {(A, STAMP), (B, STAMP), (C, STAMP)}
 
 
 def test_memory_is_bounded() -> None:
     """However many ids there are, those that can be asked for are held; that there are more is known."""
     found = TraceIds(5)
     for start in range(1, 2_001, 50):
-        found.see(parsed(*(line(number, "error" if number % 2 else "info") for number in range(start, start + 50))))
-    assert len(found.serious) == len(found.seen) == 5
+        found.search(parsed(*(line(number, "error" if number % 2 else "info") for number in range(start, start + 50))))
+    assert len(found.error_ids) == len(found.ids) == 5
     assert first([found], 5) == ([numbered(n) for n in (1, 3, 5, 7, 9)], True)
 
 
 def test_it_is_kept_as_json() -> None:
     """What the journal has is the same again."""
     found = TraceIds(5)
-    found.see(parsed(line(1), line(2, "error")))
+    found.search(parsed(line(1), line(2, "error")))
     kept: dict[str, Any] = orjson.loads(orjson.dumps(found.to_json()))
     assert TraceIds(**kept) == found
 
@@ -140,7 +140,7 @@ def test_a_line_of_ids_alone_takes_linear_time(level: str) -> None:
     entry = {"timestamp": STAMP, "level": level.upper(), "line": ids}
     found = TraceIds(5)
     began = time.thread_time()
-    found.see(SEPARATOR.join([orjson.dumps(entry), orjson.dumps(entry)]))
+    found.search(SEPARATOR.join([orjson.dumps(entry), orjson.dumps(entry)]))
     assert time.thread_time() - began < 1
-    assert (len(found.seen), found.more) == (5, True)
-    assert len(found.serious) == (5 if level == "error" else 0)
+    assert (len(found.ids), found.more) == (5, True)
+    assert len(found.error_ids) == (5 if level == "error" else 0)

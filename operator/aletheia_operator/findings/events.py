@@ -82,7 +82,7 @@ class EventReader:
     def begin(self, metadata: Mapping[str, Any]) -> None:
         """Nothing is needed before the first entry."""
 
-    def see(self, entries: Encoded) -> None:
+    def read(self, entries: Encoded) -> None:
         if not entries.count:
             return
         for encoded in entries.block.split(SEPARATOR):

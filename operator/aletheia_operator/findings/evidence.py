@@ -27,7 +27,7 @@ class Reader(Protocol):
         """Take the metadata that is known before the first entry."""
         ...
 
-    def see(self, entries: Encoded) -> None:
+    def read(self, entries: Encoded) -> None:
         """Take the next entries, as they are written."""
         ...
 
@@ -47,14 +47,14 @@ class Evidence:
     logs: LogFacts = field(default_factory=LogFacts)
     metrics: MetricFacts = field(default_factory=MetricFacts)
     traces: TraceFacts = field(default_factory=TraceFacts)
-    seen: Counter[str] = field(default_factory=Counter)
+    entry_counts: Counter[str] = field(default_factory=Counter)
     """Number of entries by category."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, category: str, entries: int) -> None:
         """Count the entries of an artifact that was saved."""
         with self.lock:
-            self.seen[category] += entries
+            self.entry_counts[category] += entries
 
     def reader(self, source: str, category: str) -> Reader | None:
         """Return a reader for an artifact of this source and category; None if no rule reads such artifacts."""

@@ -52,13 +52,13 @@ class LogReader:
             if facts is not None:
                 self._heads[orjson.dumps(head)[1:-1] + b","] = facts
 
-    def see(self, entries: Encoded) -> None:
+    def read(self, entries: Encoded) -> None:
         if not entries.count:
             return
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
         found = dict(entries.serious) | {number: entries.entry(number) for number in telling}
         for number in sorted(found):
-            self._see_entry(found[number], self._count + number)
+            self._read_entry(found[number], self._count + number)
         self._remember_last(entries)
         self._count += entries.count
 
@@ -90,7 +90,7 @@ class LogReader:
                     self._decoded += 1
                     yield numbers[line]
 
-    def _see_entry(self, entry: Mapping[str, Any], index: int) -> None:
+    def _read_entry(self, entry: Mapping[str, Any], index: int) -> None:
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
         text = words_of(entry)
         link = Link(self._artifact, index)

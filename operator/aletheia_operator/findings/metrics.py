@@ -65,7 +65,7 @@ class MetricReader:
         self._template, self._query = str(metadata.get("template") or ""), str(metadata.get("query") or "")
         self._skipped = "baseline_offset" in metadata or "step_seconds" not in metadata  # baselines and exemplars
 
-    def see(self, entries: Encoded) -> None:
+    def read(self, entries: Encoded) -> None:
         if not entries.count or self._skipped:
             return
         for encoded in entries.block.split(SEPARATOR):

@@ -65,7 +65,7 @@ class TraceReader:
     def begin(self, metadata: Mapping[str, Any]) -> None:
         """Nothing is needed before the first entry."""
 
-    def see(self, entries: Encoded) -> None:
+    def read(self, entries: Encoded) -> None:
         if not entries.count:
             return
         for encoded in entries.block.split(SEPARATOR):

@@ -67,7 +67,7 @@ def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str,
     first = next((one for one in findings if one.severity != "info"), None)
     if first is not None:
         return one_line(first.message, MAX_HEADLINE)
-    if not evidence.seen.total():
+    if not evidence.entry_counts.total():
         return one_line(f"nothing to judge: no evidence was captured ({times(missing, 'gap')})", MAX_HEADLINE)
     unsure = f"; not judged: {times(missing, 'gap')}" if missing else ""
     unsure += f"; {times(len(failed), 'rule')} failed" if failed else ""
@@ -91,10 +91,10 @@ def looked_at_of(evidence: Evidence) -> str:
         parts.append(times(len(queries), "metric") + (f" ({stepped} not steady)" if stepped else " steady"))
     if evidence.traces.traces:
         parts.append(times(evidence.traces.traces, "trace"))
-    if evidence.seen["events"]:
-        parts.append(times(evidence.seen["events"], "event"))
-    if evidence.seen["objects"]:
-        parts.append(times(evidence.seen["objects"], "object"))
+    if evidence.entry_counts["events"]:
+        parts.append(times(evidence.entry_counts["events"], "event"))
+    if evidence.entry_counts["objects"]:
+        parts.append(times(evidence.entry_counts["objects"], "object"))
     return ", ".join(parts) or "nothing"
 
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Question
 from aletheia_operator.investigate.capture import PLAN_KEY
-from aletheia_operator.investigate.chronicle import TIMELINE_KEY
 from aletheia_operator.investigate.decisions import conclude, interruption_of
+from aletheia_operator.investigate.findings_step import FINDINGS_KEY
 from aletheia_operator.investigate.gaps import OWN, gap_of
-from aletheia_operator.investigate.judging import FINDINGS_KEY
 from aletheia_operator.investigate.planning import FormerPlan
+from aletheia_operator.investigate.timeline_step import TIMELINE_KEY
 from aletheia_operator.session import Gap, Manifest, Session, SessionLayout
 from aletheia_operator.session.manifest_file import read_manifest
 

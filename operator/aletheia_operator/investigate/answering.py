@@ -12,13 +12,13 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
+from aletheia_operator.investigate.entry_readers import EntryReaders
 from aletheia_operator.investigate.gaps import internal_error, save_failed
+from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Tools
-from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.slots import Slots
 from aletheia_operator.investigate.threads import in_thread
-from aletheia_operator.investigate.views import Views
 from aletheia_operator.session import Session
 from aletheia_operator.text.trace_ids import first
 
@@ -40,9 +40,9 @@ class Answering:
     sources: Sources
     account: Account
     deadline: Deadline
-    views: Views
+    readers: EntryReaders
     saver: Saver
-    records: Records
+    journal: JournalWriter
     report: Callable[[], None]
 
     def __post_init__(self) -> None:
@@ -56,8 +56,8 @@ class Answering:
         """Ask the questions that are not done, until the deadline. Afterwards all are done."""
         done = self.session.done
         waiting = [question for question in questions if question.key not in done]
-        self.views.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
-        wants_ids = bool(self.views.max_trace_ids)
+        self.readers.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
+        wants_ids = bool(self.readers.max_trace_ids)
         before = [done[question.key] for question in questions if question.gives_logs and question.key in done]
         self._blind = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
         self._logs_left = sum(question.gives_logs for question in waiting)
@@ -111,11 +111,11 @@ class Answering:
                 yield
                 return
         try:
-            await self.records.keep(self.session.record_begun, question.key)
+            await self.journal.write(self.session.record_begun, question.key)
             yield
         except asyncio.CancelledError:
             if self.deadline.interruption is None:  # the process stops in good order
-                await self.records.keep(self.session.record_stopped, question.key)
+                await self.journal.write(self.session.record_stopped, question.key)
             raise
         finally:
             if suspect:
@@ -138,12 +138,12 @@ class Answering:
             await in_thread(self.tools.saving, self.session.close_scratches, scratches)
 
     async def _done(self, question: Question, answer: Answer) -> None:
-        await self.records.done(answer.done(question, self.views.trace_ids.get(question.key)))
+        await self.journal.record_done(answer.done(question, self.readers.trace_ids.get(question.key)))
         self.report()
 
     async def _look_for_trace_ids(self) -> None:
         """Find the trace ids in all captured logs, for the questions that wait for them."""
-        self._trace_ids = await in_thread(self.tools.saving, first, list(self.views.trace_ids.values()), None)
+        self._trace_ids = await in_thread(self.tools.saving, first, list(self.readers.trace_ids.values()), None)
         self._logs_done.set()
 
     def _first_trace_ids(self, limit: int) -> tuple[list[str], bool]:
@@ -154,8 +154,8 @@ class Answering:
         if self._blind:
             message = "logs captured before a restart of the operator are sealed, and cannot be searched for trace ids"
             answer.missing.append(Missing(question.target, GapReason.UNAVAILABLE, message))
-        if self.views.unsearched:
-            message = f"logs of {', '.join(sorted(self.views.unsearched)[:3])} could not be searched for trace ids"
+        if self.readers.not_searched:
+            message = f"logs of {', '.join(sorted(self.readers.not_searched)[:3])} could not be searched for trace ids"
             answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, message))
 
 

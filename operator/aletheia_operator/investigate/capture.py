@@ -6,9 +6,9 @@ open      a new session, or the one that an earlier process left            here
 seal      encryption, before anything is captured                           sealing
 plan      what there is to ask                                              planning
 ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
-timeline  what happened, out of what was captured                           chronicle, views
-findings  what it means                                                     judging, views
-upload    to object storage                                                 uploading, uploader
+timeline  what happened, out of what was captured                           timeline_step, entry_readers
+findings  what it means                                                     findings_step, entry_readers
+upload    to object storage                                                 upload_step, uploader
 finish    the manifest                                                      here
 
 An interrupted capture is resumed: the session's journal has the plan and what is done. Nothing that was requested is dropped
@@ -30,19 +30,19 @@ from aletheia_operator.fetchers.base import Missing, Question, Sources
 from aletheia_operator.findings import Evidence
 from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS, Answering
 from aletheia_operator.investigate.budget import Account
-from aletheia_operator.investigate.chronicle import TIMELINE_KEY, Chronicle
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.decisions import conclude, fix_window, interruption_of
+from aletheia_operator.investigate.entry_readers import EntryReaders
+from aletheia_operator.investigate.findings_step import FINDINGS_KEY, FindingsStep
 from aletheia_operator.investigate.gaps import OWN, gap_of
-from aletheia_operator.investigate.judging import FINDINGS_KEY, Judging
+from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
-from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.saving import Saver
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.threads import in_thread, to_the_end
-from aletheia_operator.investigate.uploading import Uploading
-from aletheia_operator.investigate.views import Views
+from aletheia_operator.investigate.timeline_step import TIMELINE_KEY, TimelineStep
+from aletheia_operator.investigate.upload_step import UploadStep
 from aletheia_operator.session import Done, Manifest, Session, create_session, find_session
 from aletheia_operator.timeline import Timeline
 from aletheia_operator.version import __version__
@@ -134,7 +134,7 @@ class _Capture:
         self._identity = Identity(
             tools.kubernetes, order.owner.namespace, order.spec.service_account_name or tools.default_service_account
         )
-        self._records = Records(session, tools.saving)
+        self._journal = JournalWriter(session, tools.saving)
         self._deadline = Deadline(
             end=session.manifest.start_time + timedelta(seconds=parse_duration(order.spec.timeout)),
             timeout=order.spec.timeout,
@@ -145,8 +145,8 @@ class _Capture:
         )
         max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)
         span = self._window.start, self._window.end
-        self._views = Views(Timeline(*span), Evidence(*span), max_trace_ids)
-        self._saver = Saver(session, tools, self._window, account, self._deadline, self._views)
+        self._readers = EntryReaders(Timeline(*span), Evidence(*span), max_trace_ids)
+        self._saver = Saver(session, tools, self._window, account, self._deadline, self._readers)
         self._sources = Sources(
             namespace=order.owner.namespace,
             window=self._window,
@@ -185,7 +185,7 @@ class _Capture:
             await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP), former)
             return False
         else:
-            await self._records.keep(self._session.record_begun, PLAN_KEY)
+            await self._journal.write(self._session.record_begun, PLAN_KEY)
             await self._deadline.run([self._make_plan(former)])
             if self._deadline.interruption is not None:
                 await self._give_up_plan(self._deadline.missing("the plan"), former)
@@ -202,9 +202,9 @@ class _Capture:
             sources=self._sources,
             account=self._account,
             deadline=self._deadline,
-            views=self._views,
+            readers=self._readers,
             saver=self._saver,
-            records=self._records,
+            journal=self._journal,
             report=self._report,
         )
         await answering.ask(self._questions)
@@ -218,11 +218,11 @@ class _Capture:
 
     async def make_timeline(self) -> None:
         """Save the timeline of what was captured."""
-        await Chronicle(self._order, self._session, self._tools, self._views, self._saver, self._records).make()
+        await TimelineStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
 
     async def make_findings(self) -> None:
         """Save what the captured evidence means."""
-        await Judging(self._order, self._session, self._tools, self._views, self._saver, self._records).make()
+        await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
 
     async def upload(self, manifest: Manifest) -> Manifest:
         """Copy the session to object storage if requested. The returned manifest says where it is, or has a gap."""
@@ -231,7 +231,7 @@ class _Capture:
             self._report_to(replace(self._snapshot(), uploaded=number))
 
         sources = self._sources.data_sources
-        uploading = Uploading(self._order, self._session, self._tools, sources, self._records, sent)
+        uploading = UploadStep(self._order, self._session, self._tools, sources, self._journal, sent)
         uploaded, missing = await uploading.upload(manifest)
         return self._with_gap(uploaded, missing) if missing else uploaded
 
@@ -259,16 +259,16 @@ class _Capture:
         if self._beyond_window:
             gaps.insert(0, gap_of(OWN, self._beyond_window))
         gaps += former.unasked([*self._session.done, *(question.key for question in questions)]) if former else []
-        await self._records.done(Done(PLAN_KEY, (), tuple(gaps)))
-        await self._records.keep(self._session.record_plan, plan_record(questions))
+        await self._journal.record_done(Done(PLAN_KEY, (), tuple(gaps)))
+        await self._journal.write(self._session.record_plan, plan_record(questions))
         self._questions = questions
 
     async def _give_up_plan(self, missing: Missing, former: FormerPlan | None = None) -> None:
         unasked = former.unasked(self._session.done) if former else []
-        await self._records.done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unasked)))
+        await self._journal.record_done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unasked)))
 
     async def _record_interruption(self, reason: GapReason) -> None:
-        await self._records.keep(self._session.record_interruption, reason.value)
+        await self._journal.write(self._session.record_interruption, reason.value)
 
     def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
         """Return a final manifest with one more gap."""

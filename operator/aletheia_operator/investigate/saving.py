@@ -16,10 +16,10 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Entries, Missing, Question, Window
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
+from aletheia_operator.investigate.entry_readers import EntryReader, EntryReaders
 from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.threads import in_thread, to_the_end
-from aletheia_operator.investigate.views import View, Views
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import Artifact, Done, EntryBuffer, Origin, Session, Written, encoded
 from aletheia_operator.text.timestamps import format_time
@@ -56,7 +56,7 @@ class Saver:
     window: Window
     account: Account
     deadline: Deadline
-    views: Views
+    readers: EntryReaders
 
     async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
         """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer."""
@@ -64,9 +64,9 @@ class Saver:
         collected_at = self.tools.now()
         scratches = self.session.scratches()
         entries = EntryBuffer(scratches)
-        view = self.views.view(question, document)
+        reader = self.readers.open(question, document)
         try:
-            answer.interrupted = await self._collect(entries, view, question, document, usage)
+            answer.interrupted = await self._collect(entries, reader, question, document, usage)
             complete = all(gap.severity == "note" for gap in outcome.missing)
             if entries.count or complete:
                 metadata = {
@@ -79,7 +79,7 @@ class Saver:
                     "complete": complete,
                     "gaps": [gap_of(question.fetcher, gap).to_json() for gap in outcome.missing],
                 }
-                written = await self._write(document, metadata, entries, view, collected_at)
+                written = await self._write(document, metadata, entries, reader, collected_at)
                 self.account.kept_bytes += entries.size_bytes
                 artifact = self._artifact(question, document, entries.count, complete, written)
                 answer.artifacts.append(artifact)
@@ -111,13 +111,13 @@ class Saver:
         )
 
     async def _write(
-        self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, view: View, collected_at: datetime
+        self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, reader: EntryReader, collected_at: datetime
     ) -> Written:
-        """Write the file, and pass its path to the view."""
+        """Write the file, and pass its path to the reader."""
 
         def write() -> Written:
             written = self.session.write(document.category, document.name, document.source, metadata, entries, collected_at)
-            view.close(written.path, metadata)
+            reader.close(written.path, metadata)
             return written
 
         async def in_turn() -> Written:
@@ -136,7 +136,9 @@ class Saver:
                 raise
             return task.result()
 
-    async def _collect(self, entries: EntryBuffer, view: View, question: Question, document: Document, usage: Usage) -> bool:
+    async def _collect(
+        self, entries: EntryBuffer, reader: EntryReader, question: Question, document: Document, usage: Usage
+    ) -> bool:
         """Collect entries until they end, break off, are interrupted or reach a limit. Return whether they were interrupted."""
         missing = document.outcome.missing
         try:
@@ -145,7 +147,7 @@ class Saver:
                 return False
             async with aclosing(_entries(question, document)) as batches:
                 async for batch in batches:
-                    await in_thread(self.tools.saving, _add, entries, view, batch)
+                    await in_thread(self.tools.saving, _add, entries, reader, batch)
                     usage.waiting_bytes = entries.size_bytes
                     if spent := self._spent(entries):
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
@@ -165,10 +167,10 @@ class Saver:
         return f"the artifact was cut: {spent}" if spent else None
 
 
-def _add(entries: EntryBuffer, view: View, batch: Entries) -> None:
+def _add(entries: EntryBuffer, reader: EntryReader, batch: Entries) -> None:
     added = encoded(batch)
     entries.add(added)
-    view.see(batch, added)
+    reader.read(batch, added)
 
 
 async def _entries(question: Question, document: Document) -> AsyncGenerator[Entries, None]:

@@ -24,37 +24,37 @@ _SHORT = 16
 
 @dataclass
 class TraceIds:
-    """The first `most` ids of error and fatal lines, and the first `most` ids of all lines, each with its line's time."""
+    """The first `limit` ids of error and fatal lines, and the first `limit` ids of all lines, each with its line's time."""
 
-    most: int
-    serious: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, str] = field(default_factory=dict)
+    limit: int
+    error_ids: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
     more: bool = False
     """Whether further ids were left out."""
 
-    def see(self, block: bytes) -> None:
+    def search(self, block: bytes) -> None:
         """Search the next entries, in order. `block`: encoded entries with SEPARATOR between."""
-        end, time, serious = 0, "", False  # of the entry that the last id was in
+        end, time, is_error = 0, "", False  # of the entry that the last id was in
         for match in _MENTION.finditer(block):
             trace_id = normal(next(group for group in match.groups() if group is not None).decode())
-            if trace_id is None or trace_id in self.serious:
+            if trace_id is None or trace_id in self.error_ids:
                 continue
             if match.start() >= end:  # another entry: each is looked through once, however many ids it has
                 start, end = _entry_around(block, end, match)
                 time = block[start + KEY.start : start + KEY.stop].decode("ascii", "replace")
-                serious = any(block.find(level, start, end) >= 0 for level in _SERIOUS)
-            self._add(self.seen, trace_id, time)
-            if serious:
-                self._add(self.serious, trace_id, time)
+                is_error = any(block.find(level, start, end) >= 0 for level in _SERIOUS)
+            self._add(self.ids, trace_id, time)
+            if is_error:
+                self._add(self.error_ids, trace_id, time)
 
     def _add(self, ids: dict[str, str], trace_id: str, time: str) -> None:
-        if len(ids) < self.most:
+        if len(ids) < self.limit:
             ids.setdefault(trace_id, time)
         elif trace_id not in ids:
             self.more = True
 
     def to_json(self) -> dict[str, Any]:
-        return {"most": self.most, "serious": self.serious, "seen": self.seen, "more": self.more}
+        return {"limit": self.limit, "error_ids": self.error_ids, "ids": self.ids, "more": self.more}
 
 
 def first_id(text: bytes) -> str:
@@ -82,8 +82,8 @@ def first(parts: Sequence[TraceIds], limit: int | None) -> tuple[list[str], bool
     Ids of error and fatal lines come first, by time; then the others, by time. Slow for thousands of `parts`.
     """
     ids: list[str] = []
-    for kind in ("serious", "seen"):
-        found = sorted((time, trace_id) for part in parts for trace_id, time in getattr(part, kind).items())
+    for found_in in ([part.error_ids for part in parts], [part.ids for part in parts]):
+        found = sorted((time, trace_id) for found_ids in found_in for trace_id, time in found_ids.items())
         ids += [trace_id for _, trace_id in found]
     ids = list(dict.fromkeys(ids))
     return ids[:limit], (limit is not None and len(ids) > limit) or any(part.more for part in parts)

@@ -47,7 +47,7 @@ class ErrorWatch:
         self._containers: dict[str, _Container] = {}
         self._second, self._bucket = "", 0  # of the last error: many errors share a second
 
-    def see(self, entry: Mapping[str, Any], index: int) -> None:
+    def add(self, entry: Mapping[str, Any], index: int) -> None:
         """Take a log entry. `index`: its place in the artifact."""
         if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
             return

@@ -31,24 +31,24 @@ class Reader:
     found: list[Moment] = field(default_factory=list)
     count: int = 0
 
-    def see(self, entries: Iterable[Any] | Encoded) -> None:
+    def read(self, entries: Iterable[Any] | Encoded) -> None:
         """Take the next entries, as they are written."""
         if isinstance(entries, Encoded):
-            self._see_encoded(entries)
+            self._read_encoded(entries)
             return
         for entry in entries:
             if self.watch is not None:
-                self.watch.see(entry, self.count)
+                self.watch.add(entry, self.count)
             else:
                 whole = orjson.loads(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else entry
                 self.found += [replace(moment, entry=self.count) for moment in self.moments_of(whole)]
             self.count += 1
 
-    def _see_encoded(self, entries: Encoded) -> None:
+    def _read_encoded(self, entries: Encoded) -> None:
         """Take encoded log entries. Only errors are decoded."""
         assert self.watch is not None
         for number, entry in entries.serious:
-            self.watch.see(entry, self.count + number)
+            self.watch.add(entry, self.count + number)
         self.count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:

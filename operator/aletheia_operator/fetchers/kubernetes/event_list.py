@@ -113,7 +113,7 @@ class Events:
         self._after: dict[tuple[str, str], Event] = {}  # and the first behind it
         self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
 
-    def see(self, event: Object) -> None:
+    def update_oldest(self, event: Object) -> None:
         """Remember the time of the oldest event that the API server still has."""
         last = times_of(event)[1]
         self.oldest = min(self.oldest or last, last)

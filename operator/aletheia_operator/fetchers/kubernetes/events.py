@@ -129,7 +129,7 @@ class _Search:
         may_know, is_known = self.subjects.may_know, self.subjects.is_known
         try:
             async for event in read_all(self.kubernetes, "Event", self.sources.namespace, {"fieldSelector": NOT_OURS}):
-                self.events.see(event)
+                self.events.update_oldest(event)
                 subject, related = subject_of(event), related_of(event)
                 if subject[0] not in CLUSTER_KINDS and (may_know(subject) or may_know(related)):
                     self.events.add(event, sure=is_known(subject) or is_known(related))

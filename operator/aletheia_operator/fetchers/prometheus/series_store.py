@@ -87,7 +87,7 @@ class SeriesStore:
             if len(self._pending) == PENDING_PARTS:
                 self._write_pending()
             if event.kind in ("values", "value"):
-                self._pending_peak.see(b"", event.samples)
+                self._pending_peak.add(b"", event.samples)
 
     def _end(self, labels: dict[str, Any]) -> None:
         key = dumps(labels, sort_keys=True)

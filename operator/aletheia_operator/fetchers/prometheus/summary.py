@@ -36,7 +36,7 @@ class Peak:
     strange: bool = False
     """A sample had an unknown form."""
 
-    def see(self, key: bytes, samples: Sequence[Any]) -> None:
+    def add(self, key: bytes, samples: Sequence[Any]) -> None:
         """Take samples as Prometheus writes them: [unix_seconds, "value"]."""
         try:
             numbers = [float(text) for _, text in samples]

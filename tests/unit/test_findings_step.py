@@ -93,7 +93,7 @@ async def test_a_step_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, 
     def fails(*_: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("aletheia_operator.investigate.judging.judge", fails)
+    monkeypatch.setattr("aletheia_operator.investigate.findings_step.judge", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
     assert gaps(snapshot) == [("findings", "InternalError")]
     assert (len(snapshot.manifest.artifacts), snapshot.manifest.headline) == (3, None)

@@ -12,12 +12,12 @@ from aletheia_operator.findings import Verdict, judge
 from aletheia_operator.findings.verdict import SHOWN
 from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
 from aletheia_operator.investigate.budget import Usage
+from aletheia_operator.investigate.entry_readers import EntryReaders
 from aletheia_operator.investigate.gaps import internal_error
+from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Tools
-from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.threads import in_thread
-from aletheia_operator.investigate.views import Views
 from aletheia_operator.session import Session, VerdictSummary
 
 FINDINGS_KEY = "findings"
@@ -28,31 +28,31 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Judging:
+class FindingsStep:
     """Judges one session."""
 
     order: Order
     session: Session
     tools: Tools
-    views: Views
+    readers: EntryReaders
     saver: Saver
-    records: Records
+    journal: JournalWriter
 
     async def make(self) -> None:
         """Save the findings, unless they are done or there is nothing to judge."""
         done = self.session.done
         origins = [origin for one in done.values() for origin in one.origins.values()]
-        if FINDINGS_KEY in done or not any(self.views.sees(origin) for origin in origins):
+        if FINDINGS_KEY in done or not any(self.readers.reads(origin) for origin in origins):
             return
         answer = Answer()
         if self.session.progress.deaths[FINDINGS_KEY] >= MAX_DEATHS:
             answer.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, GIVEN_UP))
-            await self.records.done(answer.done(FINDINGS))
+            await self.journal.record_done(answer.done(FINDINGS))
             return
-        await self.records.keep(self.session.record_begun, FINDINGS_KEY)
+        await self.journal.write(self.session.record_begun, FINDINGS_KEY)
         summary = None
         try:
-            unread = await in_thread(self.tools.saving, self._see_again)
+            unread = await in_thread(self.tools.saving, self._read_again)
             verdict = await in_thread(self.tools.saving, self._judge)
             summary = self._summary(verdict)
             document = self._document(verdict, unread)
@@ -60,22 +60,22 @@ class Judging:
         except Exception:
             log.exception("the findings of session %s could not be made", self.session.manifest.session_id)
             answer.missing.append(internal_error("findings"))
-        await self.records.done(replace(answer.done(FINDINGS), verdict=summary))
+        await self.journal.record_done(replace(answer.done(FINDINGS), verdict=summary))
 
-    def _see_again(self) -> list[str]:
+    def _read_again(self) -> list[str]:
         """Read the files that an earlier process saved. Returns the paths of those that cannot be read."""
         unread = []
         for done in self.session.done.values():
             kept = {artifact.path for artifact in done.artifacts}
             for path, origin in done.origins.items():
-                wanted = path in kept and path not in self.views.seen and self.views.sees(origin)
-                if wanted and not self.views.see_again(self.session.path / path, path, origin):
+                wanted = path in kept and path not in self.readers.in_timeline and self.readers.reads(origin)
+                if wanted and not self.readers.read_again(self.session.path / path, path, origin):
                     unread.append(path)
         return unread
 
     def _judge(self) -> Verdict:
         gaps = [gap for done in self.session.done.values() for gap in done.gaps if gap.severity == "gap"]
-        return judge(self.views.evidence, self.order.owner.namespace, len(gaps))
+        return judge(self.readers.evidence, self.order.owner.namespace, len(gaps))
 
     def _summary(self, verdict: Verdict) -> VerdictSummary:
         """Return what the manifest and the status say. Of a sealed session they quote nothing."""
@@ -90,8 +90,8 @@ class Judging:
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
         outcome = Outcome(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")
-        if verdict.failed or self.views.unjudged:
-            what = ", ".join([*verdict.failed, *sorted(self.views.unjudged)[:3]])
+        if verdict.failed or self.readers.not_in_findings:
+            what = ", ".join([*verdict.failed, *sorted(self.readers.not_in_findings)[:3]])
             message = f"a fault of the operator's own, which its log has: the findings are without {what}"
             outcome.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, message))
         owner = self.order.owner

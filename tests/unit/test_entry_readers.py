@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.fetchers.base import Document, Entries, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, investigate
-from aletheia_operator.investigate.views import pieces
+from aletheia_operator.investigate.entry_readers import pieces
 from aletheia_operator.session import Session, age
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import verify
@@ -192,7 +192,7 @@ async def test_a_timeline_that_fails_costs_no_evidence(
         seen.append(index)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(ErrorWatch, "see", fails)
+    monkeypatch.setattr(ErrorWatch, "add", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
     counts = {one.target: (one.count, one.complete) for one in snapshot.manifest.artifacts}
     assert counts == {"pod/web-0": (20, True), "pod/web-1": (20, True), "traces": (0, True), "findings": (2, True)}
@@ -209,7 +209,7 @@ async def test_a_search_for_trace_ids_that_fails_costs_no_evidence(tmp_path: Pat
     def fails(self: Any, *_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(TraceIds, "see", fails)
+    monkeypatch.setattr(TraceIds, "search", fails)
     snapshot = await run(make_order(**FROM_LOGS), make_tools(tmp_path, Pods()))
     assert moments(snapshot) == BOTH
     assert gaps(snapshot) == [("traces", "InternalError")]

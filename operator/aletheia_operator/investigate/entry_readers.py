@@ -1,7 +1,7 @@
 """Reads entries while they are saved: moments for the timeline, facts for the findings, and trace ids.
 
-Entries of a sealed session cannot be read back, so the thread that saves them reads them. A view that fails costs no evidence:
-the fault is logged once for each capture, and entries that were not read become a gap.
+Entries of a sealed session cannot be read back, so the thread that saves them reads them. A reader that
+fails costs no evidence: the fault is logged once for each capture, and entries that were not read become a gap.
 """
 
 import logging
@@ -28,8 +28,8 @@ PIECE_BYTES = 256 * 1024
 
 
 @dataclass
-class Views:
-    """The views of one capture."""
+class EntryReaders:
+    """Makes the readers of one capture, and keeps what they found."""
 
     timeline: Timeline
     evidence: Evidence
@@ -37,23 +37,23 @@ class Views:
     """Number of trace ids to collect for each question; 0: none."""
     trace_ids: dict[str, TraceIds] = field(default_factory=dict)
     """Trace ids by the question's key."""
-    seen: set[str] = field(default_factory=set)
+    in_timeline: set[str] = field(default_factory=set)
     """Paths of the artifacts that the timeline has read."""
-    unseen: set[str] = field(default_factory=set)
+    not_in_timeline: set[str] = field(default_factory=set)
     """Targets that the timeline has not read to their end, because of a fault."""
-    unjudged: set[str] = field(default_factory=set)
+    not_in_findings: set[str] = field(default_factory=set)
     """Targets that the findings are without, because of a fault."""
-    unsearched: set[str] = field(default_factory=set)
+    not_searched: set[str] = field(default_factory=set)
     """Targets whose logs were not searched for trace ids to their end, because of a fault."""
 
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
-    def view(self, question: Question, document: Document) -> "View":
-        """Return a view of one document of a question."""
+    def open(self, question: Question, document: Document) -> "EntryReader":
+        """Return a reader for one document of a question."""
         trace_ids = None
         if question.gives_logs and self.max_trace_ids:
             trace_ids = self.trace_ids.setdefault(question.key, TraceIds(self.max_trace_ids))
-        return View(
+        return EntryReader(
             self,
             document.target or question.target,
             document.category,
@@ -63,94 +63,94 @@ class Views:
             lambda: {**document.metadata, **document.outcome.metadata},
         )
 
-    def sees(self, origin: Origin) -> bool:
+    def reads(self, origin: Origin) -> bool:
         """Return whether artifacts of this origin are read."""
         return self.timeline.reader(*origin) is not None or self.evidence.reader(*origin) is not None
 
-    def see_again(self, file: Path, path: str, origin: Origin) -> bool:
+    def read_again(self, file: Path, path: str, origin: Origin) -> bool:
         """Read an artifact that an earlier process saved. Returns False if it cannot be read. Blocks."""
         try:
             metadata, entries = read_artifact(file)
         except (OSError, ValueError):
             return False
-        readers = self.timeline.reader(*origin), self.evidence.reader(*origin)
-        view = View(self, path, origin.category, readers[0], None, readers[1], lambda: metadata)
+        timeline_reader, fact_reader = self.timeline.reader(*origin), self.evidence.reader(*origin)
+        reader = EntryReader(self, path, origin.category, timeline_reader, None, fact_reader, lambda: metadata)
         try:
             while batch := list(islice(entries, ENTRIES_PER_BATCH)):
-                view.see(batch, encoded(batch))
+                reader.read(batch, encoded(batch))
         except (OSError, ValueError):
             return False
-        view.close(path, metadata)
+        reader.close(path, metadata)
         return True
 
     def failed(self, targets: set[str], target: str) -> None:
         """Add `target` to `targets`, and log the current exception unless one of this capture was logged."""
         with self._lock:
-            is_first = not self.unseen and not self.unsearched and not self.unjudged
+            is_first = not self.not_in_timeline and not self.not_searched and not self.not_in_findings
             targets.add(target)
         if is_first:
             log.exception("the entries of %s could not be looked through; further such faults are not logged", target)
 
 
 @dataclass
-class View:
+class EntryReader:
     """Reads the entries of one document, in order. All calls block."""
 
-    views: Views
+    readers: EntryReaders
     target: str
     category: str
-    reader: Reader | None
+    timeline_reader: Reader | None
     trace_ids: TraceIds | None
-    facts: FactReader | None = None
-    known: Callable[[], Mapping[str, Any]] = dict
+    fact_reader: FactReader | None = None
+    metadata: Callable[[], Mapping[str, Any]] = dict
     """Returns the metadata that is known before the first entry."""
-    _reader_works: bool = True
-    _begun: bool = False
+    _timeline_works: bool = True
+    _facts_begun: bool = False
 
-    def see(self, batch: Entries, entries: Encoded) -> None:
+    def read(self, batch: Entries, entries: Encoded) -> None:
         """Read a batch. `entries`: the same batch, encoded."""
         try:
-            if self.reader is not None and self._reader_works:
-                self.reader.see(batch)
-        except Exception:  # a view must never cost evidence
-            self._reader_works = False
-            self.views.failed(self.views.unseen, self.target)
-        self._collect(batch, entries)
+            if self.timeline_reader is not None and self._timeline_works:
+                self.timeline_reader.read(batch)
+        except Exception:  # a reader must never cost evidence
+            self._timeline_works = False
+            self.readers.failed(self.readers.not_in_timeline, self.target)
+        self._read_facts(batch, entries)
         try:
             if self.trace_ids is not None:
                 for piece in pieces(entries.block):
-                    self.trace_ids.see(piece)
+                    self.trace_ids.search(piece)
         except Exception:
             self.trace_ids = None
-            self.views.failed(self.views.unsearched, self.target)
+            self.readers.failed(self.readers.not_searched, self.target)
 
     def close(self, path: str, metadata: dict[str, Any]) -> None:
-        """End the view: the document is saved as the artifact at `path`, with this metadata."""
+        """End: the document is saved as the artifact at `path`, with this metadata."""
         try:
-            if self.facts is not None:
-                self.facts.close(path, metadata)
-                self.views.evidence.count(self.category, int(metadata["count"]))
+            if self.fact_reader is not None:
+                self.fact_reader.close(path, metadata)
+                self.readers.evidence.count(self.category, int(metadata["count"]))
         except Exception:
-            self.views.failed(self.views.unjudged, self.target)
+            self.readers.failed(self.readers.not_in_findings, self.target)
         try:
-            if self.reader is not None:
-                self.reader.close(path, metadata)
+            if self.timeline_reader is not None:
+                self.timeline_reader.close(path, metadata)
         except Exception:
-            self.views.failed(self.views.unseen, self.target)
-        self.views.seen.add(path)
+            self.readers.failed(self.readers.not_in_timeline, self.target)
+        self.readers.in_timeline.add(path)
 
-    def _collect(self, batch: Entries, entries: Encoded) -> None:
+    def _read_facts(self, batch: Entries, entries: Encoded) -> None:
         """Collect the facts of a batch."""
         try:
-            if self.facts is None:
+            if self.fact_reader is None:
                 return
-            if not self._begun:
-                self._begun = True
-                self.facts.begin(self.known())
-            self.facts.see(entries if isinstance(batch, Encoded) else Encoded(entries.block, codes_of(batch)))
+            if not self._facts_begun:
+                self._facts_begun = True
+                self.fact_reader.begin(self.metadata())
+            self.fact_reader.read(entries if isinstance(batch, Encoded) else Encoded(entries.block, codes_of(batch)))
         except Exception:
-            self.facts = None
-            self.views.failed(self.views.unjudged, self.target)
+            self.fact_reader = None
+            self.readers.failed(self.readers.not_in_findings, self.target)
 
 
 def codes_of(batch: list[Any]) -> bytes:

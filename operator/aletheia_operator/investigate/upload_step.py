@@ -14,8 +14,8 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import DataSources, Missing
 from aletheia_operator.investigate.gaps import INTERNAL_ERROR
+from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Tools
-from aletheia_operator.investigate.records import Records
 from aletheia_operator.investigate.uploader import SOURCE_TYPE, GivenUp, Uploader
 from aletheia_operator.session import Manifest, Session
 from aletheia_operator.session.manifest_file import manifest_bytes
@@ -27,14 +27,14 @@ UPLOAD_REASONS = frozenset({GapReason.NO_DATA_SOURCE, GapReason.NOT_ALLOWED, Gap
 
 
 @dataclass(frozen=True)
-class Uploading:
+class UploadStep:
     """Uploads one session as its spec asks. `sent` is called with the number of files that are uploaded."""
 
     order: Order
     session: Session
     tools: Tools
     data_sources: DataSources
-    records: Records
+    journal: JournalWriter
     sent: Callable[[int], None]
 
     async def upload(self, manifest: Manifest) -> tuple[Manifest, Missing | None]:
@@ -44,7 +44,7 @@ class Uploading:
             return manifest, None
         resumes = self.session.progress.upload_begun
         if not resumes:
-            await self.records.keep(self.session.record_upload)
+            await self.journal.write(self.session.record_upload)
         # of this process: evidence is not lost by uploading late, so the time that the operator was down does not count
         limit = _Limit(self.order, self.tools, wanted, self.tools.now() + timedelta(seconds=parse_duration(wanted.timeout)))
 

@@ -13,30 +13,30 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Records:
+class JournalWriter:
     """Writes the journal of one session, in threads that are always awaited."""
 
     session: Session
     saving: Executor
 
-    async def keep(self, write: Callable[..., None], *arguments: object) -> None:
+    async def write(self, write: Callable[..., None], *arguments: object) -> None:
         """Call one of the session's `record_...` methods. A journal that cannot be written is logged."""
-        await in_thread(self.saving, self._keep, write, *arguments)
+        await in_thread(self.saving, self._write, write, *arguments)
 
-    async def done(self, done: Done) -> None:
+    async def record_done(self, done: Done) -> None:
         """Record a question as done, and give its files their names. An artifact that cannot be renamed becomes a gap."""
-        await in_thread(self.saving, self._done, done)
+        await in_thread(self.saving, self._record_done, done)
 
-    def _done(self, done: Done) -> None:
-        self._keep(self.session.record, done)
+    def _record_done(self, done: Done) -> None:
+        self._write(self.session.record, done)
         refused = self.session.publish(done)
         if refused:
             kept = tuple(artifact for artifact in done.artifacts if artifact.path not in refused)
             lost = [artifact for artifact in done.artifacts if artifact.path in refused]
             gaps = [gap_of(artifact.fetcher, save_failed(artifact.target, refused[artifact.path])) for artifact in lost]
-            self._keep(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
+            self._write(self.session.record, replace(done, artifacts=kept, gaps=(*done.gaps, *gaps)))
 
-    def _keep(self, write: Callable[..., None], *arguments: object) -> None:
+    def _write(self, write: Callable[..., None], *arguments: object) -> None:
         try:
             write(*arguments)
         except OSError as e:
