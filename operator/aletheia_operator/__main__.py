@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aletheia_operator.handlers.operator import run
-from aletheia_operator.settings import Limits, NodeLogs, Privacy, Process, Retention, Rights, Scope, Settings
+from aletheia_operator.settings import ArtifactsApi, Limits, NodeLogs, Privacy, Process, Retention, Rights, Scope, Settings
 from aletheia_operator.version import __version__
 
 
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))
     _add_node_logs(made.add_argument_group("logs from nodes"))
+    _add_artifacts_api(made.add_argument_group("artifacts API"))
     process = made.add_argument_group("process")
     process.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
     process.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the operator's log")
@@ -112,6 +113,14 @@ def _add_node_logs(group: Any) -> None:
     )
 
 
+def _add_artifacts_api(group: Any) -> None:
+    certificates = "write the API's certificates there; without it no API"
+    group.add_argument("--artifacts-certificates", dest="certificates", type=Path, metavar="DIR", help=certificates)
+    group.add_argument("--artifacts-service", dest="service", help="leads to the API, in the operator's namespace")
+    keeps = "keeps the serving certificate; without it somebody else makes one"
+    group.add_argument("--artifacts-secret", dest="secret", help=keeps)
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings for parsed flags."""
     given = vars(options)
@@ -130,6 +139,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         limits=group(Limits),
         retention=group(Retention),
         node_logs=group(NodeLogs),
+        artifacts_api=group(ArtifactsApi),
         process=group(Process),
     )
 

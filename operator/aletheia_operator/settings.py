@@ -100,6 +100,29 @@ class NodeLogs:
 
 
 @dataclass(frozen=True)
+class ArtifactsApi:
+    """What the operator does for the artifacts API, which serves sessions through the API server."""
+
+    certificates: Path | None = None
+    """Directory that the operator writes the API's certificates to, for the process that serves. None: there is no API."""
+    service: str | None = None
+    """Service of the operator's namespace that leads to the API: the name in its serving certificate."""
+    secret: str | None = None
+    """Existing Secret of the operator's namespace that keeps the serving certificate. None: somebody else makes it, and gives
+    it to the process that serves."""
+
+
+@dataclass(frozen=True)
+class ArtifactsProcess:
+    """The process that serves the artifacts API (`serve/`), which has its own command line."""
+
+    listen: str = "0.0.0.0:8443"
+    """HOST:PORT of the API."""
+    probe_listen: str = "0.0.0.0:8081"
+    """HOST:PORT of its /healthz and /readyz."""
+
+
+@dataclass(frozen=True)
 class Process:
     """The operator's process."""
 
@@ -133,5 +156,7 @@ class Settings:
     """How long evidence stays."""
     node_logs: NodeLogs = field(default_factory=NodeLogs)
     """Log files from nodes."""
+    artifacts_api: ArtifactsApi = field(default_factory=ArtifactsApi)
+    """How people reach sessions."""
     process: Process = field(default_factory=Process)
     """The process itself."""

@@ -35,6 +35,7 @@ MAX_RESTARTS = 5
 """Restarts of a list whose continue token expired."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+MERGE_PATCH = "application/merge-patch+json"
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 MAX_CONNECTIONS = 100
@@ -136,8 +137,11 @@ class Kubernetes:
         """
         metadata = {"uid": uid} if resource_version is None else {"uid": uid, "resourceVersion": resource_version}
         body = {"metadata": metadata, "status": status}
-        merge_patch = "application/merge-patch+json"
-        async with self.stream(f"{path}/status", method="PATCH", body=body, content_type=merge_patch) as response:
+        await self.patch(f"{path}/status", body)
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> None:
+        """Apply a JSON merge patch (RFC 7386) to an object. Raises Rejected if it does not exist."""
+        async with self.stream(path, method="PATCH", body=body, content_type=MERGE_PATCH) as response:
             await read_capped(response)
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

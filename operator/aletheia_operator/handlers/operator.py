@@ -17,6 +17,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.handlers import datasources
+from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper
 from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.events import Events
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -130,9 +131,13 @@ class _Handlers:
             self.settings.scope.namespaces,
             self.settings.retention,
         )
-        self._watching = [
-            asyncio.create_task(one) for one in (self._look(), self._beat(), self._sweep(), datasources.watch(tools))
-        ]
+        keeper = ArtifactsApiKeeper(
+            self._kubernetes, self.settings.artifacts_api, self.settings.scope.operator_namespace, tools.now
+        )
+        loops = [self._look(), self._beat(), self._sweep(), datasources.watch(tools)]
+        if self.settings.artifacts_api.certificates is not None:
+            loops.append(keeper.watch())
+        self._watching = [asyncio.create_task(loop) for loop in loops]
 
     def _shared(self, tools: Tools) -> Shared:
         limits = self.settings.limits

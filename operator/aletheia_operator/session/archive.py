@@ -32,19 +32,31 @@ def export_session(directory: Path, write: Callable[[bytes | memoryview], object
     Each file is checked against the manifest while it is read. If one differs, the archive ends there and cannot be imported.
     """
     manifest, content = read_session(directory)
+    for part in archive_parts(manifest, content):
+        if isinstance(part, bytes):
+            write(part)
+        else:
+            write_checked(directory / part.path, part, write)
+    return manifest
+
+
+def archive_parts(manifest: Manifest, content: bytes) -> Iterator[bytes | Artifact]:
+    """Yield the parts of the archive of a session in order: bytes, and artifacts, for the content of their files.
+
+    `content`: of manifest.json. Raises ArchiveError if there is nothing to archive.
+    """
     if not manifest.finished:
         raise ArchiveError("the capture has not ended")
     if manifest.expiration_time is not None:
         raise ArchiveError("its data has expired and was removed")
     ended = manifest.completion_time or manifest.start_time
-    write(file_header(f"{manifest.session_id}/manifest.json", len(content), ended))
-    write(content + padding(len(content)))
+    yield file_header(f"{manifest.session_id}/manifest.json", len(content), ended)
+    yield content + padding(len(content))
     for artifact in manifest.artifacts:
-        write(file_header(f"{manifest.session_id}/{artifact.path}", artifact.size_bytes, ended))
-        write_checked(directory / artifact.path, artifact, write)
-        write(padding(artifact.size_bytes))
-    write(END)
-    return manifest
+        yield file_header(f"{manifest.session_id}/{artifact.path}", artifact.size_bytes, ended)
+        yield artifact
+        yield padding(artifact.size_bytes)
+    yield END
 
 
 @dataclass(frozen=True)

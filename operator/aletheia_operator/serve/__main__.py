@@ -1,0 +1,114 @@
+"""The artifacts API's command line: `python -m aletheia_operator.serve`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from aletheia_operator.serve.catalog import Catalog
+from aletheia_operator.serve.server import Server, serve
+from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.settings import ArtifactsProcess, Process
+from aletheia_operator.version import __version__
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve sessions. `arguments` None: those of the process."""
+    options = parser().parse_args(arguments)
+    log_as(options.log_format, options.log_level)
+    catalog = Catalog(SessionLayout(options.session_root), tuple(options.namespaces or ()), options.log_text_in_status)
+    asyncio.run(
+        serve(
+            Server(
+                catalog,
+                (options.certificates, options.serving_certificate or options.certificates),
+                options.listen,
+                options.probe_listen,
+            )
+        )
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all flags."""
+    made = argparse.ArgumentParser(
+        prog="aletheia-artifacts",
+        description="Serves sessions to the Kubernetes API server, which decides who may read them.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
+    made.add_argument("--certificates", type=Path, required=True, help="directory that the operator writes certificates to")
+    made.add_argument("--serving-certificate", type=Path, help="directory of tls.crt and tls.key if they come from elsewhere")
+    made.add_argument(
+        "--listen", type=_address, default=ArtifactsProcess.listen, metavar="HOST:PORT", help="address of the API"
+    )
+    made.add_argument(
+        "--probe-listen",
+        type=_address,
+        default=ArtifactsProcess.probe_listen,
+        metavar="HOST:PORT",
+        help="address of the probes",
+    )
+    made.add_argument(
+        "--namespace", dest="namespaces", action="append", help="show sessions of this one, repeatable; without it all"
+    )
+    made.add_argument(
+        "--no-log-text-in-status",
+        dest="log_text_in_status",
+        action="store_false",
+        help="show no headlines: they may quote logs",
+    )
+    made.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the log")
+    made.add_argument("--log-level", choices=["debug", "info", "warning"], default=Process.log_level, help="the least shown")
+    made.add_argument("--version", action="version", version=__version__)
+    return made
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes one JSON object per line, with a record's `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "severity": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class PlainFormatter(logging.Formatter):
+    """Writes one line for people. Fields are shown as JSON, so no caller can write a line of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        fields = getattr(record, "fields", None)
+        return line if fields is None else f"{line} {orjson.dumps(fields).decode()}"
+
+
+def log_as(form: str, level: str) -> None:
+    """Set the format and the least level of the log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit():
+        raise argparse.ArgumentTypeError("must be HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - in a container of its own
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What the API sends: files of a session, and its archive, any part of them. Calls block."""
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+from aletheia_operator.serve.catalog import Contents, ListedFile
+from aletheia_operator.session.archive import archive_parts
+from aletheia_operator.session.manifest_file import read_session
+
+BLOCK_BYTES = 256 * 1024
+
+
+class Unavailable(Exception):
+    """The bytes cannot be had. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file below a directory, of a known size."""
+
+    directory: Path
+    path: str
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return exactly `size` bytes. Raises Unavailable, also if the file has another size by now."""
+        try:
+            descriptor = open_below(self.directory, self.path)
+        except OSError as e:
+            raise Unavailable(f"{self.path} cannot be read: {e.strerror}") from e
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
+                raise Unavailable(f"{self.path} was altered: its size is not the manifest's")
+            content = os.pread(descriptor, size, offset)
+        except OSError as e:
+            raise Unavailable(f"{self.path} cannot be read: {e.strerror}") from e
+        finally:
+            os.close(descriptor)
+        if len(content) != size:
+            raise Unavailable(f"{self.path} was altered: it ends before its size")
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class BytesPart:
+    """Bytes that lie in memory."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.content[offset : offset + size]
+
+
+@dataclass(frozen=True)
+class Content:
+    """A body of known size, made of parts. It keeps nothing open between two calls of `read`."""
+
+    parts: tuple[FilePart | BytesPart, ...]
+    etag: str
+    """Digest that changes whenever the body does: without quotes."""
+    media_type: str
+    file_name: str
+    _ends: list[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ends", list(accumulate(part.size for part in self.parts)))
+
+    @property
+    def size(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """Return at least one and at most `limit` bytes from `offset`, which is below `size`. Raises Unavailable."""
+        number = bisect_right(self._ends, offset)
+        part = self.parts[number]
+        start = self._ends[number] - part.size
+        return part.read(offset - start, min(limit, self._ends[number] - offset))
+
+
+def manifest_content(contents: Contents) -> Content:
+    """Return manifest.json. Raises Unavailable if it was replaced meanwhile."""
+    part = FilePart(contents.directory, "manifest.json", contents.manifest_bytes)
+    return Content((part,), contents.manifest_sha256, "application/json", "manifest.json")
+
+
+def file_content(contents: Contents, path: str, listed: ListedFile) -> Content:
+    """Return a file that the manifest lists."""
+    part = FilePart(contents.directory, path, listed.size_bytes)
+    return Content((part,), listed.sha256, _media_type(path), path.rpartition("/")[2])
+
+
+def archive_content(contents: Contents) -> Content:
+    """Return the archive of a session, as `aletheia session export` writes it. Raises ArchiveError, Unreadable."""
+    parts = tuple(
+        BytesPart(part) if isinstance(part, bytes) else FilePart(contents.directory, part.path, part.size_bytes)
+        for part in archive_parts(*read_session(contents.directory))
+    )
+    return Content(_without_empty(parts), f"{contents.manifest_sha256}.tar", "application/x-tar", f"{contents.session_id}.tar")
+
+
+def open_below(directory: Path, path: str) -> int:
+    """Open a file for reading, by a relative path, without following a link at any step. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    *folders, name = path.split("/")
+    at = os.open(directory, flags | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+        return os.open(name, flags, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _without_empty(parts: Iterable[FilePart | BytesPart]) -> tuple[FilePart | BytesPart, ...]:
+    return tuple(part for part in parts if part.size)
+
+
+def _media_type(path: str) -> str:
+    if path.endswith(".json"):
+        return "application/json"
+    return "text/html; charset=utf-8" if path.endswith(".html") else "application/octet-stream"

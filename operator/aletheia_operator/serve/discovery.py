@@ -1,0 +1,86 @@
+"""What the API says of itself: groups, resources and OpenAPI, so that kubectl finds and explains it. Pure."""
+
+from typing import Any
+
+from aletheia_operator.serve.addresses import GROUP, ROOT, SUBRESOURCES, VERSION
+from aletheia_operator.serve.resource import KIND, schema
+
+_SCHEMA = "dev.aletheia.artifacts.v1alpha1.Session"
+_VERSION = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
+
+
+def documents(version: str) -> dict[str, dict[str, Any]]:
+    """Return each document by its path. `version`: of this package."""
+    group = {"name": GROUP, "versions": [_VERSION], "preferredVersion": _VERSION}
+    return {
+        f"/apis/{GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **group},
+        ROOT: _resources(),
+        "/openapi/v2": {"swagger": "2.0", "info": _info(version), "paths": {}, "definitions": {_SCHEMA: schema()}},
+        "/openapi/v3": {"paths": {ROOT.removeprefix("/"): {"serverRelativeURL": f"/openapi/v3{ROOT}?hash={version}"}}},
+        f"/openapi/v3{ROOT}": _openapi(version),
+    }
+
+
+def _resources() -> dict[str, Any]:
+    sessions = {
+        "name": "sessions",
+        "singularName": "session",
+        "namespaced": True,
+        "kind": KIND,
+        "verbs": ["get", "list"],
+        "categories": ["aletheia"],
+    }
+    parts = [
+        {"name": f"sessions/{name}", "singularName": "", "namespaced": True, "kind": KIND, "verbs": ["get"]}
+        for name in SUBRESOURCES
+    ]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{GROUP}/{VERSION}",
+        "resources": [sessions, *parts],
+    }
+
+
+def _info(version: str) -> dict[str, str]:
+    return {"title": "Aletheia artifacts", "version": version}
+
+
+def _openapi(version: str) -> dict[str, Any]:
+    kinds = {"x-kubernetes-group-version-kind": {"group": GROUP, "version": VERSION, "kind": KIND}}
+    answer = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_SCHEMA}"}}}, "description": "OK"}
+
+    def get(action: str, operation: str, *parameters: str) -> dict[str, Any]:
+        return {
+            "get": {
+                "operationId": operation,
+                "x-kubernetes-action": action,
+                **kinds,
+                "parameters": [
+                    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
+                ],
+                "responses": {"200": answer},
+            }
+        }
+
+    one = f"{ROOT}/namespaces/{{namespace}}/sessions/{{name}}"
+    return {
+        "openapi": "3.0.0",
+        "info": _info(version),
+        "paths": {
+            f"{ROOT}/sessions": get("list", "listSessionForAllNamespaces"),
+            f"{ROOT}/namespaces/{{namespace}}/sessions": get("list", "listNamespacedSession", "namespace"),
+            one: get("get", "readNamespacedSession", "namespace", "name"),
+            **{
+                f"{one}/{name}" + ("/{path}" if name == "files" else ""): get(
+                    "connect",
+                    f"readNamespacedSession{name.title()}",
+                    "namespace",
+                    "name",
+                    *(["path"] if name == "files" else []),
+                )
+                for name in SUBRESOURCES
+            },
+        },
+        "components": {"schemas": {_SCHEMA: schema()}},
+    }

@@ -1,0 +1,83 @@
+"""Admits the API server alone: its front proxy's client certificate, and the names of callers that it then sends.
+
+https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/. The files lie in one directory, which the
+operator fills and keeps up to date (`handlers/artifacts_api.py`).
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+SERVING_CERTIFICATE = "tls.crt"
+SERVING_KEY = "tls.key"
+FRONT_PROXY = "front-proxy.json"
+"""`{"ca": PEM, "allowedNames": [...], "usernameHeaders": [...]}`, as the API server publishes it."""
+
+
+class NotReady(Exception):
+    """The files are missing or broken. The message says which."""
+
+
+@dataclass(frozen=True)
+class FrontProxy:
+    """Who may connect, and how a caller's name arrives."""
+
+    ca: str
+    """PEM of the authorities that sign the front proxy's certificate."""
+    allowed_names: frozenset[str]
+    """Common names that it may have. Empty: every name that the authorities signed."""
+    username_headers: tuple[str, ...]
+
+    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Return whether a verified peer is the front proxy. `certificate`: from `SSLObject.getpeercert`."""
+        if not certificate:
+            return False
+        names = {value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"}
+        return not self.allowed_names or bool(names & self.allowed_names)
+
+    def caller(self, headers: Mapping[str, str]) -> str:
+        """Return the name of the person or account that the API server authenticated; '' if it sends none."""
+        return next((headers[name] for name in self.username_headers if headers.get(name)), "")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the server needs to listen."""
+
+    front_proxy: FrontProxy
+    serving: tuple[bytes, bytes]
+    """Serving certificate and key, PEM."""
+    directory: Path
+    """Where the serving certificate lies."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return a TLS context that demands a client certificate of the front proxy's authorities. Raises NotReady."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_verify_locations(cadata=self.front_proxy.ca)
+            context.load_cert_chain(self.directory / SERVING_CERTIFICATE, self.directory / SERVING_KEY)
+        except (ssl.SSLError, OSError, ValueError) as e:
+            raise NotReady(f"the certificates in {self.directory} cannot be used: {e}") from e
+        return context
+
+
+def read_credentials(directory: Path, serving: Path) -> Credentials:
+    """Read the front proxy's file in one directory and the serving certificate in another. Raises NotReady."""
+    try:
+        raw = orjson.loads((directory / FRONT_PROXY).read_bytes())
+        front_proxy = FrontProxy(str(raw["ca"]), frozenset(raw["allowedNames"]), tuple(raw["usernameHeaders"]))
+        pair = ((serving / SERVING_CERTIFICATE).read_bytes(), (serving / SERVING_KEY).read_bytes())
+    except OSError as e:
+        raise NotReady(f"{e.filename}: {e.strerror}: the operator writes it when it has started") from e
+    except (ValueError, KeyError, TypeError) as e:
+        raise NotReady(f"{directory / FRONT_PROXY} is not what the operator writes") from e
+    if not front_proxy.ca:
+        raise NotReady(f"{directory / FRONT_PROXY} names no authority of the front proxy")
+    return Credentials(front_proxy, pair, serving)

@@ -1,0 +1,112 @@
+"""Runs the artifacts API: listens with TLS, takes up new certificates, and answers probes on a port of its own."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from aletheia_operator.serve.app import ArtifactsApi
+from aletheia_operator.serve.catalog import Catalog
+from aletheia_operator.serve.front_proxy import Credentials, FrontProxy, NotReady, read_credentials
+
+log = logging.getLogger(__name__)
+
+CERTIFICATE_CHECK_SECONDS = 5
+SHUTDOWN_SECONDS = 5
+
+
+class Server:
+    """Listens on `listen` (host and port) once the certificates can be used; on `probe` for /healthz and /readyz."""
+
+    def __init__(
+        self, catalog: Catalog, certificates: tuple[Path, Path], listen: tuple[str, int], probe: tuple[str, int]
+    ) -> None:
+        """`certificates`: directories of the front proxy's file, and of the serving certificate."""
+        self._certificates = certificates
+        self._listen = listen
+        self._probe = probe
+        self._credentials: Credentials | None = None
+        self._site: web.TCPSite | None = None
+        self._said = ""
+        api = ArtifactsApi(catalog, self._front_proxy)
+        self._runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+
+    @property
+    def ready(self) -> bool:
+        return self._site is not None
+
+    @property
+    def port(self) -> int:
+        """The port of the API once it listens; 0 before."""
+        return _port(self._runner) if self._site is not None else 0
+
+    async def run(self, stopped: asyncio.Event, started: Callable[[int], None] = lambda port: None) -> None:
+        """Serve until `stopped`. `started` gets the port of the probes."""
+        await self._runner.setup()
+        probes = web.AppRunner(self._probes(), access_log=None)
+        await probes.setup()
+        try:
+            await web.TCPSite(probes, *self._probe).start()
+            started(_port(probes))
+            while not stopped.is_set():
+                await self.refresh()
+                try:
+                    async with asyncio.timeout(CERTIFICATE_CHECK_SECONDS):
+                        await stopped.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await self._runner.cleanup()
+            await probes.cleanup()
+
+    async def refresh(self) -> None:
+        """Listen with the certificates of now. Connections that are open stay, under the names of now."""
+        try:
+            credentials = await asyncio.to_thread(read_credentials, *self._certificates)
+            if credentials == self._credentials:
+                return
+            context = credentials.context()
+        except NotReady as e:
+            if str(e) != self._said:
+                self._said = str(e)
+                log.warning("%s: %s", "waiting for certificates" if self._site is None else "the earlier certificates stay", e)
+            return
+        if self._site is not None:
+            await self._site.stop()
+        self._credentials, self._said = credentials, ""
+        self._site = web.TCPSite(self._runner, *self._listen, ssl_context=context, reuse_address=True)
+        await self._site.start()
+        log.info("serving with the certificate in %s", credentials.directory)
+
+    def _front_proxy(self) -> FrontProxy:
+        if self._credentials is None:
+            raise NotReady("no certificate was read yet")
+        return self._credentials.front_proxy
+
+    def _probes(self) -> web.Application:
+        async def healthz(request: web.Request) -> web.Response:
+            return web.Response(text="ok")
+
+        async def readyz(request: web.Request) -> web.Response:
+            return web.Response(text="ok" if self.ready else "waiting for certificates", status=200 if self.ready else 503)
+
+        application = web.Application()
+        application.router.add_get("/healthz", healthz)
+        application.router.add_get("/readyz", readyz)
+        return application
+
+
+async def serve(server: Server) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await server.run(stopped)
+
+
+def _port(runner: web.AppRunner) -> int:
+    addresses = runner.addresses
+    return int(addresses[0][1]) if addresses else 0

@@ -1,0 +1,410 @@
+"""The artifacts API over real TLS: who gets in, which bytes they get, and that only listed files are ever read."""
+
+import asyncio
+import io
+import os
+import shutil
+import ssl
+import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from aletheia_operator.serve.__main__ import JsonFormatter, PlainFormatter
+from aletheia_operator.serve.addresses import ROOT, Address, NoSuchAddress, parse
+from aletheia_operator.serve.catalog import Catalog
+from aletheia_operator.serve.content import BLOCK_BYTES, FilePart
+from aletheia_operator.serve.server import Server
+from aletheia_operator.session import InvestigationReference, SessionLayout, create_session
+from aletheia_operator.session.archive import export_session
+from aletheia_operator.session.retention import expire
+from tests.support.captures import NOW, Memory, capture, unfinished
+from tests.unit.certificates import Authority, new_authority
+
+ALICE = {"X-Remote-User": "alice", "X-Remote-Group": "system:authenticated"}
+LARGE = "x" * (BLOCK_BYTES * 2 + 17)
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+@dataclass
+class Api:
+    """A running API, its volume, and the authority that its clients' certificates come from."""
+
+    root: Path
+    server: Server
+    serving: Authority
+    front_proxy: Authority
+    directory: Path
+
+    @asynccontextmanager
+    async def client(
+        self, name: str | None = "front-proxy", authority: Authority | None = None
+    ) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client with a certificate of that name; None: with none."""
+        context = ssl.create_default_context(cadata=self.serving.pem)
+        if name is not None:
+            context.load_cert_chain((authority or self.front_proxy).server(self.directory, name))
+        connector = aiohttp.TCPConnector(ssl=context, force_close=True)
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{self.server.port}", connector=connector) as session:
+            yield session
+
+    async def get(
+        self, path: str, headers: dict[str, str] | None = None, user: dict[str, str] = ALICE
+    ) -> tuple[int, bytes, Any]:
+        """Status, body and headers of an answer to the front proxy. The path is sent as it is."""
+        async with self.client() as client, client.get(URL(path, encoded=True), headers={**user, **(headers or {})}) as answer:
+            return answer.status, await answer.read(), answer.headers
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    root, certificates = tmp_path / "volume", tmp_path / "certificates"
+    certificates.mkdir()
+    serving, front_proxy = new_authority(), new_authority()
+    pair = serving.server(tmp_path).read_bytes()
+    for name in ("tls.crt", "tls.key"):
+        (certificates / name).write_bytes(pair)
+    names = {"ca": front_proxy.pem, "allowedNames": ["front-proxy"], "usernameHeaders": ["X-Remote-User"]}
+    (certificates / "front-proxy.json").write_bytes(orjson.dumps(names))
+    server = Server(Catalog(SessionLayout(root)), (certificates, certificates), ("127.0.0.1", 0), ("127.0.0.1", 0))
+    stopped = asyncio.Event()
+    running = asyncio.create_task(server.run(stopped))
+    while not server.port:
+        assert not running.done(), running.exception()
+        await asyncio.sleep(0)
+    yield Api(root, server, serving, front_proxy, tmp_path)
+    stopped.set()
+    await running
+
+
+def made(root: Path, namespace: str = "shop", name: str = "payments", uid: str = "uid-1", **options: Any) -> Path:
+    """A finished session with one small and one large artifact."""
+    answers = {"small": [[{"line": "evidence"}]], "large": [[{"line": LARGE}]]}
+    owner = InvestigationReference(namespace=namespace, name=name, uid=uid)
+    return Path(capture(root, Memory(answers), owner=owner, **options).path)
+
+
+async def session_of(api: Api, **identity: str) -> Path:
+    return await asyncio.to_thread(made, api.root, **identity)
+
+
+def sessions(namespace: str = "shop") -> str:
+    return f"{ROOT}/namespaces/{namespace}/sessions"
+
+
+def listed(session: Path) -> dict[str, dict[str, Any]]:
+    """What the manifest lists, by path."""
+    return {artifact["path"]: artifact for artifact in orjson.loads((session / "manifest.json").read_bytes())["artifacts"]}
+
+
+def archived(session: Path) -> bytes:
+    written = io.BytesIO()
+    export_session(session, written.write)
+    return written.getvalue()
+
+
+async def test_every_byte_equals_the_volumes(api: Api) -> None:
+    """Manifest, each file and the archive come as they lie on the volume, by session id and by the Investigation's name."""
+    session = await session_of(api)
+    for name in (session.name, "payments"):
+        assert (await api.get(f"{sessions()}/{name}/manifest"))[1] == (session / "manifest.json").read_bytes()
+        assert (await api.get(f"{sessions()}/{name}/archive"))[1] == archived(session)
+        for path, artifact in listed(session).items():
+            status, body, headers = await api.get(f"{sessions()}/{name}/files/{path}")
+            assert (status, body) == (200, (session / path).read_bytes())
+            assert headers["ETag"] == f'"{artifact["sha256"]}"'
+
+
+async def test_ranges_make_up_the_whole(api: Api) -> None:
+    """Any two neighbouring ranges of file and archive are the whole; a suffix, an end beyond it and one byte work."""
+    session = await session_of(api)
+    path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
+    for part, whole in ((f"files/{path}", (session / path).read_bytes()), ("archive", archived(session))):
+        address = f"{sessions()}/payments/{part}"
+        for cut in (1, 512, 513, BLOCK_BYTES, len(whole) - 1):
+            got = b""
+            for asked in (f"bytes=0-{cut - 1}", f"bytes={cut}-"):
+                status, body, headers = await api.get(address, {"Range": asked})
+                assert status == 206
+                assert headers["Content-Range"].endswith(f"/{len(whole)}")
+                got += body
+            assert got == whole
+        assert (await api.get(address, {"Range": "bytes=-7"}))[1] == whole[-7:]
+        assert (await api.get(address, {"Range": f"bytes=0-{len(whole) * 2}"}))[1] == whole
+        assert (await api.get(address, {"Range": f"bytes={len(whole)}-"}))[0] == 416
+        assert (await api.get(address, {"Range": "bytes=0-1,4-5"}))[:2] == (200, whole)
+
+
+async def test_conditions(api: Api) -> None:
+    """A range of what has changed since is answered with the whole; what the caller has is not sent again."""
+    await session_of(api)
+    address = f"{sessions()}/payments/manifest"
+    _, whole, headers = await api.get(address)
+    etag = headers["ETag"]
+    assert etag == f'"{sha256(whole).hexdigest()}"'
+    assert (await api.get(address, {"If-None-Match": etag}))[:2] == (304, b"")
+    assert (await api.get(address, {"Range": "bytes=5-", "If-Range": etag}))[1] == whole[5:]
+    assert (await api.get(address, {"Range": "bytes=5-", "If-Range": '"other"'}))[:2] == (200, whole)
+
+
+async def test_only_the_front_proxy_gets_in(api: Api) -> None:
+    """Without its certificate, with another name and with another authority's there are no bytes, whoever they say they are."""
+    await session_of(api)
+    address = f"{sessions()}/payments/manifest"
+    for name, authority in ((None, None), ("front-proxy", new_authority())):
+        with suppress(aiohttp.ClientError):  # of TLS 1.3 the client hears when it reads
+            async with api.client(name, authority) as client, client.get(address, headers=ALICE) as answer:
+                pytest.fail(f"an answer: {answer.status}")
+    async with api.client("other") as client, client.get(address, headers=ALICE) as answer:
+        assert answer.status == 401
+    assert (await api.get(address, user={}))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "files/../../{other}/manifest.json",
+        "files/..%2f..%2f{other}%2fmanifest.json",
+        "files/%2e%2e/manifest.json",
+        "files/data/%2e%2e/manifest.json",
+        "files//etc/passwd",
+        "files/%2fetc%2fpasswd",
+        "files/data%2flogs",
+        "files/data/logs",
+        "files/custody.json",
+        "files/journal.ndjson",
+        "files/.hidden",
+        "files/data/logs/planted.json",
+        "files/data\\logs",
+        "files/manifest.json%00",
+        "files",
+        "files/",
+        "../{other}/manifest",
+        "%2e%2e/{other}/manifest",
+        "secrets",
+        "archive/x",
+    ],
+)
+async def test_no_path_leads_elsewhere(api: Api, path: str) -> None:
+    """Dots, encoded slashes, absolute paths and files that the manifest does not list get 404, and no byte of any file."""
+    session, other = await session_of(api), await session_of(api, namespace="private", uid="uid-2")
+    (session / "data" / "logs" / "planted.json").write_text("planted")
+    status, body, _ = await api.get(f"{sessions()}/{session.name}/{path.format(other=other.name)}")
+    assert status == 404
+    assert orjson.loads(body)["kind"] == "Status"
+
+
+async def test_a_session_is_only_in_its_own_namespace(api: Api) -> None:
+    """Neither the id nor the name of another namespace's session leads to it, whether listed or not."""
+    mine, other = await session_of(api), await session_of(api, namespace="private", name="secret", uid="uid-2")
+    for name in (other.name, "secret", "INC-0000", "INC-../x", "inc-" + mine.name[4:].lower()):
+        for part in ("", "/manifest", "/archive", "/files/manifest.json"):
+            assert (await api.get(f"{sessions()}/{name}{part}"))[0] == 404
+    _, body, _ = await api.get(sessions())
+    assert [item["metadata"]["name"] for item in orjson.loads(body)["items"]] == [mine.name]
+    assert len(orjson.loads((await api.get(f"{ROOT}/sessions"))[1])["items"]) == 2
+
+
+@pytest.mark.parametrize("level", ["file", "folder", "session"])
+async def test_links_are_not_followed(api: Api, level: str) -> None:
+    """A link in place of a listed file, of its folder or of the session leads nowhere, though its target has the same bytes."""
+    session = await session_of(api)
+    path = next(iter(listed(session)))
+    swapped = {"file": session / path, "folder": session / "data", "session": session}[level]
+    elsewhere = api.directory / "elsewhere"
+    swapped.rename(elsewhere)
+    swapped.symlink_to(elsewhere)
+    status, body, _ = await api.get(f"{sessions()}/{session.name}/files/{path}")
+    assert status in (404, 500)
+    assert orjson.loads(body)["kind"] == "Status"
+
+
+async def test_an_altered_file_is_no_success(api: Api) -> None:
+    """A file that is shorter than the manifest says gives an error before the first byte."""
+    session = await session_of(api)
+    path = next(iter(listed(session)))
+    (session / path).write_bytes(b"x")
+    status, body, _ = await api.get(f"{sessions()}/payments/files/{path}")
+    assert status == 500
+    assert "altered" in orjson.loads(body)["message"]
+
+
+async def test_a_file_that_is_cut_while_it_is_sent_breaks_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No caller takes a part for the whole."""
+    session = await session_of(api)
+    path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
+    read = FilePart.read
+
+    def cut_before_the_second(part: FilePart, offset: int, size: int) -> bytes:
+        if offset:
+            os.truncate(session / path, 10)
+        return read(part, offset, size)
+
+    monkeypatch.setattr(FilePart, "read", cut_before_the_second)
+    with pytest.raises(aiohttp.ClientError):
+        await api.get(f"{sessions()}/payments/files/{path}")
+
+
+async def test_table_for_kubectl(api: Api) -> None:
+    """`kubectl get` is answered with a table; the headline is a column for `-o wide`."""
+    session = await session_of(api)
+    for address in (sessions(), f"{sessions()}/payments"):
+        table = orjson.loads((await api.get(address, {"Accept": TABLE}))[1])
+        assert table["kind"] == "Table"
+        row = dict(zip([column["name"] for column in table["columnDefinitions"]], table["rows"][0]["cells"], strict=True))
+        assert (row["Name"], row["Investigation"], row["Artifacts"]) == (session.name, "payments", len(listed(session)))
+        assert table["rows"][0]["object"]["metadata"]["namespace"] == "shop"
+
+
+async def test_pages_and_selectors(api: Api) -> None:
+    """Pages show each session once; a selector that is not known is refused, naming those that are."""
+    ids = {(await session_of(api, uid=f"uid-{number}")).name for number in range(5)}
+    found, token = [], ""
+    while True:
+        page = orjson.loads((await api.get(f"{sessions()}?limit=2&continue={token}"))[1])
+        found += [item["metadata"]["name"] for item in page["items"]]
+        token = page["metadata"].get("continue", "")
+        if not token:
+            break
+    assert found == sorted(ids)
+    one = found[2]
+    chosen = orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name%3D{one}"))[1])
+    assert [item["metadata"]["name"] for item in chosen["items"]] == [one]
+    assert len(orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name!%3D{one}"))[1])["items"]) == 4
+    for query in ("fieldSelector=phase%3DFailed", "labelSelector=a%3Db", "limit=x", "continue=%25"):
+        status, body, _ = await api.get(f"{sessions()}?{query}")
+        assert status == 400, body
+    assert (await api.get(f"{sessions()}?watch=true"))[0] == 405
+
+
+async def test_states_of_a_session(api: Api) -> None:
+    """A running capture, expired data and a removed session each say what they are."""
+    layout = SessionLayout(api.root)
+    running = await asyncio.to_thread(create_session, layout, unfinished())
+    of_running = sessions(running.investigation.namespace)
+    assert (await api.get(f"{of_running}/{running.session_id}/archive"))[0] == 409
+    assert orjson.loads((await api.get(f"{of_running}/{running.session_id}"))[1])["phase"] == "Running"
+    session = await session_of(api)
+    path = next(iter(listed(session)))
+    assert (await api.get(f"{sessions()}/payments/files/{path}"))[0] == 200
+    expire(layout, session.name, NOW)
+    assert (await api.get(f"{sessions()}/payments/files/{path}"))[0] == 410
+    assert "expirationTime" in orjson.loads((await api.get(f"{sessions()}/payments"))[1])
+    shutil.rmtree(session)
+    assert (await api.get(f"{sessions()}/payments/files/{path}"))[0] == 404
+
+
+async def test_the_newest_session_of_a_name(api: Api) -> None:
+    """An Investigation that was created again has its newest session by name; the older one is there by id."""
+    older = await session_of(api, uid="uid-1")
+    newer = await asyncio.to_thread(made, api.root, uid="uid-2", now=lambda: NOW + timedelta(hours=2))
+    assert orjson.loads((await api.get(f"{sessions()}/payments"))[1])["metadata"]["name"] == newer.name
+    assert orjson.loads((await api.get(f"{sessions()}/{older.name}"))[1])["metadata"]["name"] == older.name
+
+
+async def test_nothing_is_written(api: Api) -> None:
+    """Methods that would change something are refused."""
+    await session_of(api)
+    async with api.client() as client:
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            async with client.request(method, f"{sessions()}/payments", headers=ALICE) as answer:
+                assert answer.status == 405
+
+
+async def test_discovery(api: Api) -> None:
+    """kubectl finds the resource, its subresources and its OpenAPI schema."""
+    resources = orjson.loads((await api.get(ROOT))[1])["resources"]
+    assert {"sessions", "sessions/files", "sessions/archive", "sessions/manifest"} <= {one["name"] for one in resources}
+    paths = orjson.loads((await api.get("/openapi/v3"))[1])["paths"]
+    (path,) = paths.values()
+    document = orjson.loads((await api.get(path["serverRelativeURL"]))[1])
+    (schema,) = document["components"]["schemas"].values()
+    assert {"headline", "phase", "investigation"} <= set(schema["properties"])
+    assert orjson.loads((await api.get("/openapi/v2"))[1])["definitions"]
+
+
+async def test_who_read_what_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the caller, the session, the part and the bytes, also of what was refused; a name cannot forge a line."""
+    caplog.set_level("INFO")
+    session = await session_of(api)
+    path = next(iter(listed(session)))
+    await api.get(f"{sessions()}/payments/files/{path}", user={"X-Remote-User": "eve\tadmin"})
+    await api.get(f"{sessions()}/nothing/archive")
+    read, refused = (record for record in caplog.records if record.name == "aletheia_operator.access")
+    assert read.__dict__["fields"] == read.__dict__["fields"] | {
+        "user": "eve\tadmin",
+        "session": session.name,
+        "part": f"files/{path}",
+        "bytes": listed(session)[path]["sizeBytes"],
+        "status": 200,
+    }
+    assert (refused.getMessage(), refused.__dict__["fields"]["status"]) == ("refused", 404)
+    assert "\n" not in PlainFormatter().format(read)
+    assert orjson.loads(JsonFormatter().format(read))["user"] == "eve\tadmin"
+
+
+async def test_new_certificates_are_taken_up(api: Api) -> None:
+    """After a rotation of the front proxy's authority only the new one gets in; broken files change nothing."""
+    await session_of(api)
+    certificates = api.directory / "certificates"
+    (certificates / "tls.crt").write_text("broken")
+    await api.server.refresh()
+    assert (await api.get(sessions()))[0] == 200
+    former, api.front_proxy = api.front_proxy, new_authority()
+    pair = api.serving.server(api.directory).read_bytes()
+    names = {"ca": api.front_proxy.pem, "allowedNames": [], "usernameHeaders": ["X-Remote-User"]}
+    for name, content in (("tls.crt", pair), ("tls.key", pair), ("front-proxy.json", orjson.dumps(names))):
+        (certificates / name).write_bytes(content)
+    await api.server.refresh()
+    assert (await api.get(sessions()))[0] == 200
+    with pytest.raises(aiohttp.ClientError):
+        async with api.client("front-proxy", former) as client, client.get(sessions(), headers=ALICE):
+            pass
+
+
+async def test_downloads_beyond_the_limit_are_told_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is 429 with Retry-After; lists are answered all the same."""
+    await session_of(api)
+    monkeypatch.setattr("aletheia_operator.serve.app.MAX_DOWNLOADS", 0)
+    status, _, headers = await api.get(f"{sessions()}/payments/archive")
+    assert (status, headers["Retry-After"]) == (429, "1")
+    assert (await api.get(sessions()))[0] == 200
+
+
+async def test_headlines_are_left_out(tmp_path: Path) -> None:
+    """Where an admin allows no log text in the status, the list quotes none either; other namespaces are not shown."""
+    await asyncio.to_thread(made, tmp_path)
+    layout = SessionLayout(tmp_path)
+    assert [summary.headline for summary in Catalog(layout, with_headlines=False).list(None)] == [None]
+    assert Catalog(layout, ("other",)).list(None) == []
+    assert Catalog(layout, ("other",)).find("shop", "payments") is None
+
+
+@given(st.text(alphabet="abN/.%2fe5c\\0 ", max_size=40))
+def test_an_accepted_path_has_one_spelling(tail: str) -> None:
+    """Whatever follows the root, an accepted address names no `..`, no empty part and no encoded slash."""
+    try:
+        address = parse(f"{ROOT}/namespaces/shop/sessions/x/files/{tail}")
+    except NoSuchAddress:
+        return
+    assert address == Address("shop", "x", "files", address.file)
+    assert not {"", ".", ".."} & set(address.file.split("/"))
+    assert tail.count("/") == address.file.count("/")
+
+
+async def test_archive_opens_with_tar(api: Api) -> None:
+    """tar reads the archive."""
+    session = await session_of(api)
+    with tarfile.open(fileobj=io.BytesIO((await api.get(f"{sessions()}/payments/archive"))[1])) as tar:
+        assert len(tar.getnames()) == len(listed(session)) + 1
