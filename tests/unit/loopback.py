@@ -2,10 +2,11 @@
 
 import gzip
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -110,6 +111,18 @@ class Loopback:
     def queries(self) -> list[dict[str, str]]:
         """The query parameters of each request."""
         return [dict(parse_qsl(urlsplit(path).query)) for path in self.requests]
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """Yield a port whose connections are neither accepted nor refused, as behind a firewall that drops packets."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for filling in (first, second):  # the queue of connections is full then
+            filling.setblocking(False)
+            filling.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
 
 
 def reply(status: int, body: bytes, **headers: str) -> Answer:

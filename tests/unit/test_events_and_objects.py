@@ -14,6 +14,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
 from aletheia_operator.fetchers.base import Document, Memo, Missing, Sources, Window
+from aletheia_operator.fetchers.kubernetes import events as events_module
 from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, OWN_BYTES, SHARED_BYTES, Events
 from aletheia_operator.fetchers.kubernetes.events import KubernetesEventsFetcher
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
@@ -217,6 +218,50 @@ async def test_logs_alone_cost_one_list_of_events() -> None:
     api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
     assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("which pods came and went", GapReason.FORBIDDEN)]
+
+
+@pytest.mark.parametrize(
+    ("target", "spec", "asked"),
+    [
+        (BY_WORKLOAD, {"logs": {}}, True),
+        (BY_WORKLOAD, {"objects": {}}, False),
+        ({"pod": "web-222-00000"}, {"logs": {}}, False),
+        ({"pod": "web-222-00000"}, {"events": {}}, True),
+    ],
+    ids=["logs of a workload", "objects of a workload", "logs of a named pod", "events of a named pod"],
+)
+async def test_events_are_only_read_where_they_tell_something(target: Object, spec: Object, asked: bool) -> None:
+    """Pods come and go in a workload alone: logs of pods that are named cost no list of events."""
+    api = a_shop()
+    await fetch(KubernetesEventsFetcher(), api, target, **spec)
+    assert (f"{CORE}/events" in api.asked) is asked
+
+
+@pytest.mark.parametrize(("nodes", "queries"), [(1, 1), (3, 3), (4, 1)])
+async def test_events_of_few_nodes_are_read_by_name(nodes: int, queries: int) -> None:
+    """The events of a thousand other nodes stay on the server; of more than a few, one list has all."""
+    api = a_shop(nodes)
+    pods = [a_pod(f"web-222-{number}", "web-222", node=f"n{number}") for number in range(nodes)]
+    happened = [an_event(f"n{number}", "NodeNotReady", "Node") for number in range(nodes)]
+    api.lists = {**api.lists, f"{CORE}/pods": pods, IN_DEFAULT: [*happened, an_event("other", "NodeNotReady", "Node")]}
+    _, (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
+    assert {one["object"]["name"] for one in entries if one["object"]["kind"] == "Node"} == {f"n{i}" for i in range(nodes)}
+    selectors = [query["fieldSelector"] for path, query in zip(api.asked, api.queries, strict=True) if path == IN_DEFAULT]
+    by_name = [f"involvedObject.kind=Node,involvedObject.name=n{number}" for number in range(nodes)]
+    assert selectors == (by_name if queries == nodes else ["involvedObject.kind=Node"])
+
+
+async def test_of_very_many_pods_that_are_gone_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a gap with its name up to a limit; the document that has them is named for the namespace."""
+    monkeypatch.setattr(events_module, "MAX_GONE", 2)
+    api = a_shop()
+    api.lists = {**api.lists, f"{CORE}/events": [an_event(f"web-222-{name * 5}", "Killing") for name in "bcdfg"]}
+    (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
+    assert document.name == ("kubernetes", "shop")
+    gaps = [(one.target, one.reason) for one in document.outcome.missing]
+    assert [target for target, _ in gaps[:2] if target.startswith("pod/web-222-")] == [target for target, _ in gaps[:2]]
+    assert gaps[2:] == [("pods", GapReason.POD_GONE)]
+    assert document.outcome.missing[2].message.startswith("3 more pods are gone")
 
 
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:

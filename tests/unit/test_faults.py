@@ -1,8 +1,11 @@
 """What libraries and servers say of a fault becomes one of our errors, in words that help and hold no secret."""
 
+import errno
 import inspect
 import json
+import socket
 import ssl
+from copy import copy
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +20,7 @@ import urllib3.exceptions
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import STATUSES, Rejected, SourceError, Unavailable, error_of
-from aletheia_operator.clients.faults import FAULTS, fault_of
+from aletheia_operator.clients.faults import BAD_TLS, FAULTS, fault_of
 from aletheia_operator.clients.quoting import LEFT_OUT, MAX_ERROR_BYTES, MAX_WORDS, Quoter
 
 SECRET = 'canary-"7f3a"/ü 9'
@@ -124,6 +127,66 @@ def test_what_is_wrong_with_a_certificate_is_said(code: int, words: str) -> None
     """By OpenSSL's number, wherever in the chain of causes it stands."""
     outer = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", certificate_error(code)))  # type: ignore[arg-type]
     assert words in fault_of(outer, "DataSource main").message
+
+
+def of_system(error: OSError, filename: str | None = None, **of_cause: Any) -> Exception:
+    """A library's error with an error of the system as its cause. `filename`: the address as our own transport notes it."""
+    error.filename = filename
+    outer = aiohttp.ClientError()
+    outer.__dict__.update(of_cause)
+    outer.__cause__ = error
+    return outer
+
+
+def of_tls(reason: str | None) -> ssl.SSLError:
+    error = ssl.SSLError(1, "text of OpenSSL")
+    error.reason = reason  # type: ignore[assignment]
+    return error
+
+
+NO_HOST, AGAIN = socket.gaierror(socket.EAI_NONAME, "x"), socket.gaierror(socket.EAI_AGAIN, "x")
+PEER: dict[str, Any] = {"host": "prom", "port": 9090}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (of_system(copy(AGAIN), "prom.shop"), "the name server does not answer for prom.shop: check it"),
+        (of_system(copy(NO_HOST), "prom.shop"), "no such host: prom.shop: check it"),
+        (of_system(copy(NO_HOST), None, host="prom"), "no such host: prom: check it"),
+        (of_system(copy(NO_HOST)), "no such host: its name: check it"),
+        (of_system(ConnectionRefusedError(), "10.0.0.7:9090"), "connection refused by 10.0.0.7:9090: check it"),
+        (of_system(ConnectionRefusedError(), **PEER), "connection refused by prom:9090: check it"),
+        (of_system(ConnectionRefusedError(), host="prom"), "connection refused by prom: check it"),
+        (of_system(ConnectionRefusedError(), port=9090), "connection refused by it: check it"),
+        (of_system(OSError(errno.ENETUNREACH, ""), "10.0.0.7:9090"), "no route to 10.0.0.7:9090: check it"),
+        (of_system(OSError(errno.EHOSTUNREACH, "")), "no route to its host: check it"),
+        (
+            of_system(TimeoutError(), "10.0.0.7:9090"),
+            "no connection to 10.0.0.7:9090 in time: a firewall or a network policy may be between",
+        ),
+        (of_tls("WRONG_VERSION_NUMBER"), "it does not speak TLS: the endpoint may be http, not https"),
+        (
+            of_tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+            "it broke the TLS handshake off: it may want a client certificate (tlsv13 alert certificate required)",
+        ),
+        (of_tls("OTHER"), BAD_TLS.words),
+        (of_tls(None), BAD_TLS.words),
+    ],
+)
+def test_an_error_of_the_system_says_where_and_why(error: Exception, words: str) -> None:
+    """With the address that was tried, as far as it is known, and what to look at."""
+    fault = fault_of(error, "DataSource main", "check it")
+    assert fault.message == f"DataSource main: {words}"
+    assert isinstance(fault, Unavailable)
+    assert fault.reason is (GapReason.TIMED_OUT if "in time" in words else GapReason.UNAVAILABLE)
+
+
+def test_without_a_remedy_none_is_given() -> None:
+    """The message ends with the address."""
+    assert (
+        fault_of(of_system(ConnectionRefusedError(), "10.0.0.7:9090"), "x").message == "x: connection refused by 10.0.0.7:9090"
+    )
 
 
 def test_causes_that_form_a_ring_end() -> None:

@@ -1,6 +1,7 @@
 """HTTP to DataSources: one answer within its deadline and its cap, from the admin's endpoint alone."""
 
 import asyncio
+import errno
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests.adapters
@@ -289,6 +291,51 @@ async def test_the_next_address_is_tried(loopback: Loopback, monkeypatch: pytest
     found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 1)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
+
+
+async def test_an_address_that_never_answers_leaves_time_for_the_next(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each address has its share of the time to connect."""
+    port = int(loopback.url.rsplit(":", 1)[1])
+    loopback.answers = [reply_json({})]
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 1)
+    with server.deaf() as nobody:
+        found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", one)) for one in (nobody, port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        begin = time.monotonic()
+        assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
+    assert time.monotonic() - begin < 1
+
+
+async def test_an_address_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up long before the timeout of the question, and not tried again."""
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "MIN_CONNECT_SECONDS", 0.1)
+    begin = time.monotonic()
+    with (
+        server.deaf() as port,
+        pytest.raises(Unavailable, match=rf"main: no connection to 127\.0\.0\.1:{port} in time") as caught,
+    ):
+        await fetch(Endpoint("main", f"http://127.0.0.1:{port}", 20, 2**20))
+    assert caught.value.reason is GapReason.TIMED_OUT
+    assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "named"),
+    [(socket.AF_INET, ("127.0.0.1", 1), "127.0.0.1:1"), (socket.AF_INET6, ("::1", 1, 0, 0), "[::1]:1")],
+    ids=["IPv4", "IPv6"],
+)
+async def test_the_address_that_refused_is_named(
+    monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily, address: tuple[Any, ...], named: str
+) -> None:
+    """The address that the name led to, in the form of a URL."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", address)])
+    refused = OSError(errno.ECONNREFUSED, "refused")  # where a host has no IPv6, the system says another thing
+    monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=refused))
+    with pytest.raises(Unavailable, match=re.escape(f"main: connection refused by {named}: ")):
+        await fetch(Endpoint("main", "http://prom.test:9090", 5, 2**20))
 
 
 async def test_netrc_is_not_used(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from aletheia_operator.clients.kubelet import LOGS_AT_ONCE, Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit.certificates import Authority, new_authority
 from tests.unit.kubernetes_api import KubernetesApi
-from tests.unit.loopback import Answer, Loopback, cut, gzip_bomb, hang, hang_up, reply
+from tests.unit.loopback import Answer, Loopback, cut, deaf, gzip_bomb, hang, hang_up, reply
 
 TOKEN = "canary-token-of-the-operator"
 LOG = "/logs/pods/shop_web-0_1/app/0.log"
@@ -135,6 +135,16 @@ async def test_a_kubelet_that_falls_silent(loopback: Loopback, monkeypatch: pyte
         async with asyncio.timeout(5):
             with pytest.raises(Unavailable, match="the kubelet"):
                 await read(client, loopback.url)
+
+
+async def test_a_node_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is cut off from the network costs seconds, not the Investigation's whole timeout."""
+    monkeypatch.setattr(kubelet, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    with deaf() as port:
+        async with kubelets() as client, asyncio.timeout(5):
+            with pytest.raises(Unavailable, match="the kubelet") as caught:
+                await read(client, f"http://127.0.0.1:{port}")
+    assert caught.value.reason is GapReason.TIMED_OUT
 
 
 async def test_a_compressed_file_is_left_as_it_is(loopback: Loopback) -> None:

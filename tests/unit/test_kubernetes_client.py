@@ -185,6 +185,30 @@ async def test_nobody_listens(tmp_path: Path) -> None:
         await api.get(PODS)
 
 
+async def test_an_api_server_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that nobody accepts is given up soon."""
+    monkeypatch.setattr(kubernetes, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    with server.deaf() as port, Loopback() as api:
+        monkeypatch.setattr(Loopback, "url", f"http://127.0.0.1:{port}")
+        async with client(api, tmp_path) as connected, asyncio.timeout(5), failing(GapReason.TIMED_OUT, words="in time"):
+            await connected.get(PODS)
+
+
+async def test_the_words_of_a_refusal_come_in_pieces(loopback: Loopback, tmp_path: Path) -> None:
+    """As from a proxy that passes them on as it gets them: all of them are read."""
+
+    def answer(request: Request) -> None:
+        request.head(400, Content_Length="22")
+        for piece in (b'{"message": ', b'"no such"}'):
+            request.wfile.write(piece)
+            request.wfile.flush()
+            request.pause(0.05)
+
+    loopback.answers = [answer]
+    async with client(loopback, tmp_path) as api, failing(GapReason.REJECTED, Rejected, "answered 400: no such"):
+        await api.get(PODS)
+
+
 async def test_an_answer_has_a_cap(loopback: Loopback, tmp_path: Path) -> None:
     """More than 3 MiB of one object are not read."""
     loopback.answers = [reply(200, b'{"a": "' + b"x" * 2**24 + b'"}')]
