@@ -6,8 +6,8 @@ open      a new session, or the one that an earlier process left            here
 seal      encryption, before anything is captured                           sealing
 plan      what there is to ask                                              planning
 ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
-timeline  what happened, out of what was captured                           timeline_step, entry_readers
-findings  what it means                                                     findings_step, entry_readers
+timeline  what happened, out of what was captured                           timeline_step, derived_step, entry_readers
+findings  what it means                                                     findings_step, derived_step, entry_readers
 upload    to object storage                                                 upload_step, uploader
 finish    the manifest                                                      here
 

@@ -1,7 +1,6 @@
 """The findings step: judges what was captured, and saves data/findings.json. A fault here costs no evidence: it is a gap."""
 
 import logging
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,15 +9,12 @@ from aletheia_operator.api.status import FindingStatus
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
 from aletheia_operator.findings import Verdict, judge
 from aletheia_operator.findings.verdict import SHOWN
-from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
 from aletheia_operator.investigate.budget import Usage
-from aletheia_operator.investigate.entry_readers import EntryReaders
+from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.gaps import internal_error
-from aletheia_operator.investigate.journal_writer import JournalWriter
-from aletheia_operator.investigate.order import Order, Tools
-from aletheia_operator.investigate.saving import Answer, Saver
+from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
-from aletheia_operator.session import Session, VerdictSummary
+from aletheia_operator.session import VerdictSummary
 
 FINDINGS_KEY = "findings"
 FINDINGS = Question("Findings", FINDINGS_KEY, "findings", {})
@@ -28,15 +24,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FindingsStep:
+class FindingsStep(DerivedStep):
     """Judges one session."""
-
-    order: Order
-    session: Session
-    tools: Tools
-    readers: EntryReaders
-    saver: Saver
-    journal: JournalWriter
 
     async def make(self) -> None:
         """Save the findings, unless they are done or there is nothing to judge."""
@@ -44,15 +33,11 @@ class FindingsStep:
         origins = [origin for one in done.values() for origin in one.origins.values()]
         if FINDINGS_KEY in done or not any(self.readers.reads(origin) for origin in origins):
             return
-        answer = Answer()
-        if self.session.progress.deaths[FINDINGS_KEY] >= MAX_DEATHS:
-            answer.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, GIVEN_UP))
-            await self.journal.record_done(answer.done(FINDINGS))
+        if not await self.begin(FINDINGS):
             return
-        await self.journal.write(self.session.record_begun, FINDINGS_KEY)
-        summary = None
+        answer, summary = Answer(), None
         try:
-            unread = await in_thread(self.tools.saving, self._read_again)
+            unread = await in_thread(self.tools.saving, self.read_again, self.origins(self.readers.reads))
             verdict = await in_thread(self.tools.saving, self._judge)
             summary = self._summary(verdict)
             document = self._document(verdict, unread)
@@ -61,17 +46,6 @@ class FindingsStep:
             log.exception("the findings of session %s could not be made", self.session.manifest.session_id)
             answer.missing.append(internal_error("findings"))
         await self.journal.record_done(replace(answer.done(FINDINGS), verdict=summary))
-
-    def _read_again(self) -> list[str]:
-        """Read the files that an earlier process saved. Returns the paths of those that cannot be read."""
-        unread = []
-        for done in self.session.done.values():
-            kept = {artifact.path for artifact in done.artifacts}
-            for path, origin in done.origins.items():
-                wanted = path in kept and path not in self.readers.in_timeline and self.readers.reads(origin)
-                if wanted and not self.readers.read_again(self.session.path / path, path, origin):
-                    unread.append(path)
-        return unread
 
     def _judge(self) -> Verdict:
         gaps = [gap for done in self.session.done.values() for gap in done.gaps if gap.severity == "gap"]
@@ -106,7 +80,7 @@ class FindingsStep:
             "top_errors": verdict.top_errors,
         }
         entries = [one.to_json(owner.namespace) for one in verdict.findings]
-        return Document("findings", "aletheia", ("findings",), metadata, _batch(entries), outcome)
+        return Document("findings", "aletheia", ("findings",), metadata, one_batch(entries), outcome)
 
 
 def _status(finding: dict[str, Any]) -> FindingStatus:
@@ -120,7 +94,3 @@ def _without_content(finding: FindingStatus) -> FindingStatus:
     if told.kind == "Service":
         told = told.model_copy(update={"name": "sealed"})
     return finding.model_copy(update={"message": SEALED, "evidence": [], "first_seen": None, "object": told})
-
-
-async def _batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
-    yield entries

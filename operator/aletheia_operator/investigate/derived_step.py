@@ -1,0 +1,52 @@
+"""What the steps share that make one document out of what was captured: the timeline and the findings."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Missing, Question
+from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS
+from aletheia_operator.investigate.entry_readers import EntryReaders
+from aletheia_operator.investigate.journal_writer import JournalWriter
+from aletheia_operator.investigate.order import Order, Tools
+from aletheia_operator.investigate.saving import Answer, Saver
+from aletheia_operator.session import Origin, Session
+
+
+@dataclass(frozen=True)
+class DerivedStep:
+    """A step that makes one document of one session."""
+
+    order: Order
+    session: Session
+    tools: Tools
+    readers: EntryReaders
+    saver: Saver
+    journal: JournalWriter
+
+    async def begin(self, question: Question) -> bool:
+        """Record that the step begins. Returns False, with a gap recorded, if the process died in it too often."""
+        if self.session.progress.deaths[question.key] >= MAX_DEATHS:
+            given_up = Answer(missing=[Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP)])
+            await self.journal.record_done(given_up.done(question))
+            return False
+        await self.journal.write(self.session.record_begun, question.key)
+        return True
+
+    def origins(self, reads: Callable[[Origin], bool]) -> dict[str, Origin]:
+        """Return the saved artifacts whose origin `reads` accepts, by path."""
+        found: dict[str, Origin] = {}
+        for done in self.session.done.values():
+            kept = {artifact.path for artifact in done.artifacts}
+            found |= {path: origin for path, origin in done.origins.items() if path in kept and reads(origin)}
+        return found
+
+    def read_again(self, origins: dict[str, Origin]) -> list[str]:
+        """Read the artifacts that an earlier process saved. Returns the paths of those that cannot be read. Blocks."""
+        unread = {path: origin for path, origin in origins.items() if path not in self.readers.in_timeline}
+        return [path for path, origin in unread.items() if not self.readers.read_again(self.session.path / path, path, origin)]
+
+
+async def one_batch(entries: list[Any]) -> AsyncGenerator[list[Any], None]:
+    yield entries
