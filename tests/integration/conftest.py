@@ -1,12 +1,14 @@
 """One operator for the tests that need nothing special of it, in one namespace."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
+from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, pod, until
 
 NAMESPACE = "aletheia-integration"
@@ -31,19 +33,45 @@ def make_namespace(cluster: Cluster, name: str) -> Kubectl:
     return kubectl
 
 
+@contextmanager
+def namespace(cluster: Cluster, name: str) -> Iterator[Kubectl]:
+    """kubectl in a new namespace of this name, which is deleted afterwards."""
+    kubectl = make_namespace(cluster, name)
+    try:
+        yield kubectl
+    finally:
+        cluster.run_kubectl("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
+def running_operator(kubectl: Kubectl, directory: Path, *options: str) -> Iterator[Operator]:
+    """An operator that watches this namespace. Its session volume is `directory`/root."""
+    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+
+
+@contextmanager
+def node_reading_operator(kubectl: Kubectl, directory: Path) -> Iterator[Operator]:
+    """An operator that may read log files from nodes."""
+    with running_operator(kubectl, directory, "--node-logs", *verification(kubectl, directory)) as operator:
+        yield operator
+
+
 @pytest.fixture(scope="session")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
     """kubectl in the namespace that `operator` watches."""
-    yield make_namespace(prepared, NAMESPACE)
-    prepared.run_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    with namespace(prepared, NAMESPACE) as kubectl:
+        yield kubectl
 
 
 @pytest.fixture(scope="session")
-def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    options = [f"--operator-namespace={kubectl.namespace}"]
-    operator = Operator(prepared, tmp_path_factory.mktemp("volume") / "root", [kubectl.namespace], options).start()
-    yield operator
-    operator.stop()
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    option = f"--operator-namespace={kubectl.namespace}"
+    with running_operator(kubectl, tmp_path_factory.mktemp("volume"), option) as operator:
+        yield operator
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +87,8 @@ def speaker(kubectl: Kubectl) -> str:
 def own_namespace(prepared: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace for one test."""
     name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    kubectl = make_namespace(prepared, f"it-{name}")
-    yield kubectl
-    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    with namespace(prepared, f"it-{name}") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture

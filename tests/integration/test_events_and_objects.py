@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from tests.cluster.provider import Cluster
-from tests.integration.conftest import make_namespace
+from tests.integration.conftest import namespace, running_operator
 from tests.support.operator import (
     FINDINGS,
     TIMELINE,
     Kubectl,
-    Operator,
     check_session,
     container,
     evidence_of,
@@ -68,11 +67,8 @@ def kinds(resource: Any) -> set[str]:
 @pytest.fixture(scope="module")
 def place(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """A namespace in which things happen, with an operator."""
-    kubectl = make_namespace(prepared, "it-happenings")
-    operator = Operator(prepared, tmp_path_factory.mktemp("happenings") / "root", [kubectl.namespace]).start()
-    yield kubectl
-    operator.stop()
-    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    with namespace(prepared, "it-happenings") as kubectl, running_operator(kubectl, tmp_path_factory.mktemp("happenings")):
+        yield kubectl
 
 
 def investigate(kubectl: Kubectl, name: str, *targets: Any, **spec: Any) -> Any:

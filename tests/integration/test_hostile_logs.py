@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.cluster.provider import Cluster
-from tests.integration.conftest import make_namespace
+from tests.integration.conftest import namespace, running_operator
 from tests.support.http import OVER
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, since, stamped, whole
 from tests.support.logs import as_kubectl_prints, kubectl_logs
@@ -27,16 +27,14 @@ GOOD = [b"good line %d" % number for number in range(3000)]
 
 @pytest.fixture(scope="module")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    kubectl = make_namespace(prepared, "it-hostile-logs")
-    yield kubectl
-    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    with namespace(prepared, "it-hostile-logs") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture(scope="module")
 def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    operator = Operator(kubectl.cluster, tmp_path_factory.mktemp("hostile") / "root", [kubectl.namespace]).start()
-    yield operator
-    operator.stop()
+    with running_operator(kubectl, tmp_path_factory.mktemp("hostile")) as operator:
+        yield operator
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ import pytest
 from aiohttp import web
 
 from tests.cluster.provider import Cluster
-from tests.integration.conftest import make_namespace
+from tests.integration.conftest import namespace, node_reading_operator
 from tests.support.http import OVER, serving
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, in_file, stamped, whole
-from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, session_of
 from tests.support.processes import Memory
 
@@ -31,18 +30,14 @@ Files = dict[str, bytes | Log]
 
 @pytest.fixture(scope="module")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    kubectl = make_namespace(prepared, "it-node-faults")
-    yield kubectl
-    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    with namespace(prepared, "it-node-faults") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture(scope="module")
 def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    directory = tmp_path_factory.mktemp("node-faults")
-    options = ["--node-logs", *verification(kubectl, directory)]
-    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
-    yield operator
-    operator.stop()
+    with node_reading_operator(kubectl, tmp_path_factory.mktemp("node-faults")) as operator:
+        yield operator
 
 
 @pytest.fixture(scope="module")

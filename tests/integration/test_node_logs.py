@@ -8,27 +8,24 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.conftest import make_namespace
-from tests.support.logs import STRANGE, verification
+from tests.cluster.provider import Cluster
+from tests.integration.conftest import namespace, node_reading_operator, running_operator
+from tests.support.logs import STRANGE
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def kubectl(prepared: Any) -> Iterator[Kubectl]:
-    yield make_namespace(prepared, "it-node-logs")
-    prepared.run_kubectl("delete", "namespace", "it-node-logs", "--wait=false")
+def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
+    with namespace(prepared, "it-node-logs") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture(scope="module")
 def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator that may read log files from nodes."""
-    directory = tmp_path_factory.mktemp("node-logs")
-    options = ["--node-logs", *verification(kubectl, directory)]
-    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
-    yield operator
-    operator.stop()
+    with node_reading_operator(kubectl, tmp_path_factory.mktemp("node-logs")) as operator:
+        yield operator
 
 
 def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[Any, Any]:
@@ -126,22 +123,17 @@ def test_without_the_right_to_a_pods_log_nothing_is_read_from_its_node(kubectl: 
 
 def test_a_node_that_does_not_serve_files_is_not_noticed(kubectl: Kubectl, tmp_path: Path) -> None:
     """With a certificate that cannot be verified, auto reads by the API, without a gap, loss or duplicates."""
-    namespace = make_namespace(kubectl.cluster, "it-node-logs-no-ca")
     stranger = tmp_path / "ca.crt"
     stranger.write_text(ssl.get_server_certificate(api_server(kubectl)))
-    namespace.apply(pod("speaker", "echo one; echo two"))
-    namespace.wait("pod/speaker", "jsonpath={.status.phase}=Succeeded")
     options = ["--node-logs", f"--kubelet-certificate-authority={stranger}"]
-    operator = Operator(kubectl.cluster, tmp_path / "root", [namespace.namespace], options).start()
-    try:
-        resource = namespace.investigate("quiet", window={"lookback": "1h"}, targets=[{"pod": "speaker"}])
+    with namespace(kubectl.cluster, "it-node-logs-no-ca") as other, running_operator(other, tmp_path, *options):
+        other.apply(pod("speaker", "echo one; echo two"))
+        other.wait("pod/speaker", "jsonpath={.status.phase}=Succeeded")
+        resource = other.investigate("quiet", window={"lookback": "1h"}, targets=[{"pod": "speaker"}])
         document = artifact_of(resource)
         assert resource["status"]["phase"] == "Completed", resource["status"]
         assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
         assert [entry["line"] for entry in document["data"]] == ["one", "two"]
-    finally:
-        operator.stop()
-        kubectl.cluster.run_kubectl("delete", "namespace", namespace.namespace, "--wait=false")
 
 
 def api_server(kubectl: Kubectl) -> tuple[str, int]:

@@ -7,8 +7,8 @@ import pytest
 
 from tests.cluster import provider
 from tests.cluster.rig import ROOT
-from tests.integration.conftest import make_namespace
-from tests.support.logs import kubectl_logs, verification
+from tests.integration.conftest import make_namespace, node_reading_operator
+from tests.support.logs import kubectl_logs
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, evidence_of, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
@@ -35,11 +35,8 @@ def kubectl() -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="module")
 def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    directory = tmp_path_factory.mktemp("rotation")
-    options = ["--node-logs", *verification(kubectl, directory)]
-    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
-    yield operator
-    operator.stop()
+    with node_reading_operator(kubectl, tmp_path_factory.mktemp("rotation")) as operator:
+        yield operator
 
 
 def numbers(resource: Any) -> list[int]:

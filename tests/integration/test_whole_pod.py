@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.provider import Cluster
-from tests.integration.conftest import make_namespace
-from tests.support.logs import as_kubectl_prints, kubectl_logs, verification
+from tests.integration.conftest import namespace, node_reading_operator
+from tests.support.logs import as_kubectl_prints, kubectl_logs
 from tests.support.operator import (
     TIMELINE,
     Kubectl,
@@ -28,18 +28,14 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    kubectl = make_namespace(prepared, "it-whole-pod")
-    yield kubectl
-    prepared.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    with namespace(prepared, "it-whole-pod") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture(scope="module")
 def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    directory = tmp_path_factory.mktemp("whole-pod")
-    options = ["--node-logs", *verification(kubectl, directory)]
-    operator = Operator(kubectl.cluster, directory / "root", [kubectl.namespace], options).start()
-    yield operator
-    operator.stop()
+    with node_reading_operator(kubectl, tmp_path_factory.mktemp("whole-pod")) as operator:
+        yield operator
 
 
 def twice(name: str, end: str) -> dict[str, Any]:
