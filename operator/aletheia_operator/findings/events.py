@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.findings.finding import Artifact, Link, Subject
-from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.findings.artifact_reader import ArtifactReader
+from aletheia_operator.findings.finding import Link, Subject
 
 MAX_WARNINGS = 5_000
 MAX_OTHERS = 1_000
@@ -69,50 +69,39 @@ class EventFacts:
         return (event for event in self.events if event.reason in reasons)
 
 
-class EventReader:
+class EventReader(ArtifactReader[EventFacts]):
     """Reads an artifact of data/events."""
 
     def __init__(self, facts: EventFacts, lock: threading.Lock) -> None:
-        self._facts = facts
-        self._lock = lock
-        self._artifact = Artifact()
-        self._count = 0
+        super().__init__(facts, lock)
         self._found: list[Event] = []
 
-    def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Nothing is needed before the first entry."""
-
-    def read(self, entries: Encoded) -> None:
-        if not entries.count:
+    def _read_entry(self, encoded: bytes, link: Link) -> None:
+        event = orjson.loads(encoded)
+        warning = event["type"] == "Warning"
+        if not warning and event["reason"] not in TELLING:
             return
-        for encoded in entries.block.split(SEPARATOR):
-            link = Link(self._artifact, self._count)
-            self._count += 1
-            event = orjson.loads(encoded)
-            warning = event["type"] == "Warning"
-            if not warning and event["reason"] not in TELLING:
-                continue
-            if len(self._found) >= MAX_WARNINGS + MAX_OTHERS:
-                with self._lock:
-                    self._facts.left_out += 1
-                continue
-            involved = event["object"]
-            self._found.append(
-                Event(
-                    subject=Subject(str(involved.get("kind") or ""), str(involved.get("name") or "")),
-                    reason=str(event["reason"]),
-                    message=str(event["message"])[:MAX_MESSAGE],
-                    warning=warning,
-                    first=event["first"],
-                    last=event["last"],
-                    count=int(event["count"]),
-                    field_path=str(involved.get("fieldPath") or ""),
-                    link=link,
-                )
+        if len(self._found) >= MAX_WARNINGS + MAX_OTHERS:
+            with self._lock:
+                self._facts.left_out += 1
+            return
+        involved = event["object"]
+        self._found.append(
+            Event(
+                subject=Subject(str(involved.get("kind") or ""), str(involved.get("name") or "")),
+                reason=str(event["reason"]),
+                message=str(event["message"])[:MAX_MESSAGE],
+                warning=warning,
+                first=event["first"],
+                last=event["last"],
+                count=int(event["count"]),
+                field_path=str(involved.get("fieldPath") or ""),
+                link=link,
             )
+        )
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        self._artifact.path = path
+        super().close(path, metadata)
         with self._lock:
             for event in self._found:
                 self._facts.add(event)

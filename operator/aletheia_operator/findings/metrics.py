@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.findings.artifact_reader import ArtifactReader
+from aletheia_operator.findings.finding import Link
+from aletheia_operator.text.batches import Encoded
 
 MAX_SERIES = 500
 MAX_SERIES_BYTES = 1024 * 1024  # decoding holds the interpreter's lock
@@ -49,15 +50,12 @@ class MetricFacts:
     left_out: int = 0
 
 
-class MetricReader:
+class MetricReader(ArtifactReader[MetricFacts]):
     """Reads an artifact of data/metrics."""
 
     def __init__(self, facts: MetricFacts, lock: threading.Lock) -> None:
-        self._facts = facts
-        self._lock = lock
-        self._artifact = Artifact()
+        super().__init__(facts, lock)
         self._template, self._query = "", ""
-        self._count = 0
         self._found: list[Series] = []
         self._skipped = False
 
@@ -66,21 +64,20 @@ class MetricReader:
         self._skipped = "baseline_offset" in metadata or "step_seconds" not in metadata  # baselines and exemplars
 
     def read(self, entries: Encoded) -> None:
-        if not entries.count or self._skipped:
+        if not self._skipped:
+            super().read(entries)
+
+    def _read_entry(self, encoded: bytes, link: Link) -> None:
+        if len(encoded) > MAX_SERIES_BYTES or len(self._found) >= MAX_SERIES:
+            with self._lock:
+                self._facts.left_out += 1
             return
-        for encoded in entries.block.split(SEPARATOR):
-            link = Link(self._artifact, self._count)
-            self._count += 1
-            if len(encoded) > MAX_SERIES_BYTES or len(self._found) >= MAX_SERIES:
-                with self._lock:
-                    self._facts.left_out += 1
-                continue
-            entry = orjson.loads(encoded)
-            if "over_step" not in entry and (found := self._series(entry, link)) is not None:
-                self._found.append(found)
+        entry = orjson.loads(encoded)
+        if "over_step" not in entry and (found := self._series(entry, link)) is not None:
+            self._found.append(found)
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        self._artifact.path = path
+        super().close(path, metadata)
         if self._skipped:
             return
         facts = self._facts

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.findings.finding import Artifact, Link, Subject
-from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.findings.artifact_reader import ArtifactReader
+from aletheia_operator.findings.finding import Link, Subject
 
 MAX_BYTES = 16 * 1024 * 1024
 HEALTHY_PODS = 3  # of each artifact that are kept
@@ -77,37 +77,26 @@ class ObjectFacts:
                 yield fact, fact.item()
 
 
-class ObjectReader:
+class ObjectReader(ArtifactReader[ObjectFacts]):
     """Reads an artifact of data/objects."""
 
     def __init__(self, facts: ObjectFacts, lock: threading.Lock) -> None:
-        self._facts = facts
-        self._lock = lock
-        self._artifact = Artifact()
+        super().__init__(facts, lock)
         self._workload = Workload()
         self._found: list[tuple[Fact, Object]] = []
         self._healthy = 0
-        self._count = 0
 
-    def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Nothing is needed before the first entry."""
-
-    def read(self, entries: Encoded) -> None:
-        if not entries.count:
-            return
-        for encoded in entries.block.split(SEPARATOR):
-            item = orjson.loads(encoded)
-            kind, name = str(item["kind"]), str(item["metadata"]["name"])
-            healthy = kind == "Pod" and is_healthy(item)
-            self._healthy += healthy
-            keep = not healthy or self._healthy <= HEALTHY_PODS
-            link = Link(self._artifact, self._count)
-            little = _little(item, healthy)
-            self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
-            self._count += 1
+    def _read_entry(self, encoded: bytes, link: Link) -> None:
+        item = orjson.loads(encoded)
+        kind, name = str(item["kind"]), str(item["metadata"]["name"])
+        healthy = kind == "Pod" and is_healthy(item)
+        self._healthy += healthy
+        keep = not healthy or self._healthy <= HEALTHY_PODS
+        little = _little(item, healthy)
+        self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        self._artifact.path = path
+        super().close(path, metadata)
         if metadata.get("kind"):
             self._workload.subject = Subject(str(metadata["kind"]), str(metadata["name"]))
         self._workload.rollouts = list(metadata.get("rollouts") or [])

@@ -1,14 +1,13 @@
 """Facts about traces: which service calls which, and which spans fail. Reads Jaeger's API v2 form and OTLP's. Bounded."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.text.batches import SEPARATOR, Encoded
+from aletheia_operator.findings.artifact_reader import ArtifactReader
+from aletheia_operator.findings.finding import Link
 
 MAX_TRACE_BYTES = 512 * 1024  # decoding holds the interpreter's lock
 MAX_SPANS = 5_000
@@ -53,34 +52,17 @@ class Span:
     operation: str
 
 
-class TraceReader:
+class TraceReader(ArtifactReader[TraceFacts]):
     """Reads an artifact of data/traces."""
 
-    def __init__(self, facts: TraceFacts, lock: threading.Lock) -> None:
-        self._facts = facts
-        self._lock = lock
-        self._artifact = Artifact()
-        self._count = 0
-
-    def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Nothing is needed before the first entry."""
-
-    def read(self, entries: Encoded) -> None:
-        if not entries.count:
-            return
-        for encoded in entries.block.split(SEPARATOR):
-            link = Link(self._artifact, self._count)
-            self._count += 1
-            if len(encoded) > MAX_TRACE_BYTES:
-                with self._lock:
-                    self._facts.left_out += 1
-                continue
-            spans = dict(spans_of(orjson.loads(encoded)))
+    def _read_entry(self, encoded: bytes, link: Link) -> None:
+        if len(encoded) > MAX_TRACE_BYTES:
             with self._lock:
-                self._add(spans, link)
-
-    def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        self._artifact.path = path
+                self._facts.left_out += 1
+            return
+        spans = dict(spans_of(orjson.loads(encoded)))
+        with self._lock:
+            self._add(spans, link)
 
     def _add(self, spans: Mapping[str, Span], link: Link) -> None:
         facts = self._facts
