@@ -509,6 +509,7 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("an answer of more than 1 GiB", _source(maxResponseBytes=1024**3 + 1), "maxResponseBytes"),
     InvalidSpec("allowedNamespaces that are empty, and so would close it", _source(allowedNamespaces=[]), "allowedNamespaces"),
     InvalidSpec("an allowed namespace in capitals", _source(allowedNamespaces=["Shop"]), "allowedNamespaces"),
+    InvalidSpec("allowed namespaces by a pattern", _source(allowedNamespaces=["shop-*"]), "allowedNamespaces"),
     InvalidSpec("default that is a word", _source(default="always"), "default"),
     InvalidSpec("S3 without a bucket", _s3(s3=None), "s3 has the options of type s3"),
     InvalidSpec("a bucket of a Prometheus", _source(s3={"bucket": "incidents"}), "s3 has the options of type s3"),
@@ -543,6 +544,7 @@ VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
         ValidSpec(f"a tenant in the header {name}", _source(tenant={"header": name, "value": "a"}))
         for name in ("X-Scope-OrgID", "THANOS-TENANT", "AccountID", "X-Tenant")
     ),
+    ValidSpec("open to all namespaces", _source(allowedNamespaces=["*"])),
     ValidSpec("a tenant of each namespace", _source(tenant={"fromNamespace": True})),
     ValidSpec("a tenant of each namespace in a header", _source(tenant={"header": "x-tenant", "fromNamespace": True})),
     ValidSpec("a tenant by a template", _source(tenant={"template": "team-{namespace}.logs"})),

@@ -18,8 +18,20 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 VALUES: dict[str, Any] = {
     "image": {"repository": "localhost/aletheia-operator", "tag": "dev"},
     "dataSources": [
-        {"name": "prometheus", "type": "prometheus", "endpoint": "http://prometheus.e2e-observability:9090", "default": True},
-        {"name": "jaeger", "type": "jaeger", "endpoint": "http://jaeger.e2e-observability:16686", "default": True},
+        {
+            "name": "prometheus",
+            "type": "prometheus",
+            "endpoint": "http://prometheus.e2e-observability:9090",
+            "default": True,
+            "allowedNamespaces": ["*"],
+        },
+        {
+            "name": "jaeger",
+            "type": "jaeger",
+            "endpoint": "http://jaeger.e2e-observability:16686",
+            "default": True,
+            "allowedNamespaces": ["*"],
+        },
     ],
 }
 

@@ -236,7 +236,7 @@ def test_the_example_of_loki(kubectl: Kubectl, operator: Operator, tmp_path: Pat
     moment = int(datetime(2026, 11, 20, 14, 30, tzinfo=UTC).timestamp()) * 10**9
     lines = [[str(moment), "level=error msg=refused"], [str(moment + 1), "level=info msg=paid"]]
     with servers.loki(tmp_path) as server:
-        server.push("shop", [{"stream": {"namespace": "shop", "app": "checkout"}, "values": lines}])
+        server.push(kubectl.namespace, [{"stream": {"namespace": "shop", "app": "checkout"}, "values": lines}])
         server.flush()
         resource = run(kubectl, "loki.md", server.url)
     assert resource["status"]["phase"] == "Completed", resource["status"]

@@ -163,6 +163,10 @@ def investigation(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def data_source(name: str, kind: str, endpoint: str, **spec: Any) -> dict[str, Any]:
+    """A DataSource that is open to all namespaces, unless `spec` has allowedNamespaces; None there: what it is without."""
+    allowed = spec.pop("allowedNamespaces", ["*"])
+    if allowed is not None:
+        spec["allowedNamespaces"] = allowed
     return {
         "apiVersion": "aletheia.dev/v1alpha1",
         "kind": "DataSource",

@@ -67,7 +67,7 @@ async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
     """Its version, no error, and how long it may take, whatever its own timeout is."""
     fetcher = Probed()
     status = await status_of(tmp_path, fetcher, source())
-    (condition,) = status["conditions"]
+    condition, _ = status["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == ("Reachable", "True", "Answered")
     assert (status["version"], status["lastError"], status["observedGeneration"]) == ("3.7.8", None, 2)
     assert fetcher.asked[0].timeout_seconds == 10
@@ -77,11 +77,11 @@ async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
     """The reason and the words, inert; the condition's time moves only when it changes."""
     fetcher = Probed(error=Unavailable("no route\x1b[2J", GapReason.TIMED_OUT))
     status = await status_of(tmp_path, fetcher, source())
-    (condition,) = status["conditions"]
+    condition, _ = status["conditions"]
     assert (condition["status"], condition["reason"], status["lastError"]) == ("False", "TimedOut", "no route\\x1b[2J")
     earlier = replace(fetcher)
     before = source(conditions=[{**condition, "lastTransitionTime": "2026-11-22T10:00:00Z"}])
-    (again,) = (await status_of(tmp_path, earlier, before))["conditions"]
+    again, _ = (await status_of(tmp_path, earlier, before))["conditions"]
     assert again["lastTransitionTime"] == "2026-11-22T10:00:00Z"
 
 
@@ -91,8 +91,42 @@ async def test_a_spec_that_is_invalid(tmp_path: Path) -> None:
     item = source()
     item["spec"]["endpoint"] = "file:///etc/passwd"
     status = await status_of(tmp_path, fetcher, item)
-    assert status["conditions"][0]["reason"] == "NoDataSource"
+    assert [one["reason"] for one in status["conditions"]] == ["NoDataSource"]
     assert fetcher.asked == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "reason", "remedy"),
+    [
+        ({}, "False", "NotConfined", "Set namespaceLabel of its type, tenant.fromNamespace"),
+        ({"tenant": {"value": "a"}}, "False", "NotConfined", "allowedNamespaces"),
+        ({"allowedNamespaces": ["shop"]}, "False", "NamedNamespaces", "To confine them, set namespaceLabel"),
+        ({"allowedNamespaces": ["*"]}, "False", "AllNamespaces", "or name the namespaces"),
+        ({"loki": {"namespaceLabel": "namespace"}}, "True", "NamespaceLabel", ""),
+        ({"loki": {"namespaceLabel": "namespace"}, "allowedNamespaces": ["*"]}, "True", "NamespaceLabel", ""),
+        ({"tenant": {"fromNamespace": True}}, "True", "NamespaceTenant", "must enforce tenants"),
+        ({"tenant": {"template": "a-{namespace}"}}, "True", "NamespaceTenant", "must enforce tenants"),
+    ],
+)
+async def test_whether_it_is_confined(tmp_path: Path, spec: dict[str, Any], status: str, reason: str, remedy: str) -> None:
+    """A condition says whether namespaces are kept apart, and if not, what an admin can set; also if nothing answers."""
+    item = source()
+    item["spec"] |= spec
+    for fetcher in (Probed(), Probed(error=Unavailable("no route", GapReason.TIMED_OUT))):
+        _, condition = (await status_of(tmp_path, fetcher, item))["conditions"]
+        assert (condition["type"], condition["status"], condition["reason"]) == ("Confined", status, reason)
+        assert remedy in condition["message"]
+
+
+@pytest.mark.parametrize("tenant", [{"fromNamespace": True}, {"template": "a-{namespace}"}])
+async def test_the_check_asks_for_the_tenant_of_the_operators_namespace(tmp_path: Path, tenant: dict[str, Any]) -> None:
+    """Some servers answer no request without a tenant; nothing of a user's namespace is asked for."""
+    item, fetcher, kubernetes = source(), Probed(), FakeKubernetes()
+    item["spec"]["tenant"] = tenant
+    await check(item, make_tools(tmp_path, fetcher, kubernetes=kubernetes, operator_namespace="operators"))
+    (asked,) = fetcher.asked
+    assert asked.credentials.headers == (("X-Scope-OrgID", "operators" if "fromNamespace" in tenant else "a-operators"),)
+    assert asked.namespace == ""
 
 
 @pytest.mark.logs_errors("checking DataSource broken failed")

@@ -162,7 +162,8 @@ async def test_the_endpoint_has_what_the_data_source_says() -> None:
 
 async def test_an_endpoint_is_of_the_investigations_namespace() -> None:
     """The share of threads that its questions get follows from it."""
-    source = {"metadata": {"name": "main"}, "spec": {"type": "prometheus", "endpoint": "http://main:9090"}}
+    spec = {"type": "prometheus", "endpoint": "http://main:9090", "allowedNamespaces": ["shop"]}
+    source = {"metadata": {"name": "main"}, "spec": spec}
     kubernetes = FakeKubernetes({"/apis/aletheia.dev/v1alpha1/datasources/main": source})
     assert (await KubernetesDataSources(kubernetes.real(), "shop", "here").find("prometheus", "main")).namespace == "shop"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.api import DataSourceSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, Unavailable
@@ -61,6 +62,10 @@ async def test_a_check_that_did_not_succeed_is_made_again() -> None:
 
 
 def source(name: str, kind: str = "prometheus", **spec: Any) -> dict[str, Any]:
+    """A DataSource that is open to all, unless `spec` says otherwise; `allowedNamespaces` None: without that field."""
+    spec = {"allowedNamespaces": ["*"], **spec}
+    if spec["allowedNamespaces"] is None:
+        del spec["allowedNamespaces"]
     return {"metadata": {"name": name}, "spec": {"type": kind, "endpoint": f"http://{name}:9090", **spec}}
 
 
@@ -120,6 +125,27 @@ async def test_a_data_source_is_found(sources: list[dict[str, Any]], name: str |
             GapReason.NOT_ALLOWED,
             "does not allow namespace shop",
             id="a closed default",
+        ),
+        pytest.param(
+            [source("a", allowedNamespaces=None)],
+            "a",
+            GapReason.NOT_ALLOWED,
+            "or to confine the DataSource (namespaceLabel of its type, tenant.fromNamespace",
+            id="one that would show all namespaces",
+        ),
+        pytest.param(
+            [source("a", allowedNamespaces=None, tenant={"value": "everybody"})],
+            "a",
+            GapReason.NOT_ALLOWED,
+            "so none may use it",
+            id="one tenant for all namespaces",
+        ),
+        pytest.param(
+            [source("b", default=True), source("a", default=True, endpoint="file:///etc")],
+            None,
+            GapReason.NO_DATA_SOURCE,
+            "a is invalid: ",
+            id="an invalid default before another one",
         ),
         pytest.param(
             [source("a", endpoint="http://user:canary-9@a")],
@@ -240,3 +266,38 @@ async def test_a_certificate_is_no_secret() -> None:
     assert endpoint.credentials.secrets == ("canary-key",)
     assert endpoint.credentials.ca_pem == "CA-IN-PUBLIC"
     assert endpoint.credentials.client_pem == "CERTIFICATE-IN-PUBLIC\ncanary-key\n"
+
+
+LABEL = {"namespaceLabel": "namespace"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_open"),
+    [
+        pytest.param({"type": "prometheus"}, False, id="a Prometheus"),
+        pytest.param({"type": "loki"}, False, id="a Loki"),
+        pytest.param({"type": "jaeger"}, False, id="a Jaeger"),
+        pytest.param({"type": "prometheus", "prometheus": {}}, False, id="empty options"),
+        pytest.param({"type": "prometheus", "prometheus": LABEL}, True, id="a label"),
+        pytest.param({"type": "loki", "loki": LABEL}, True, id="a label of Loki"),
+        pytest.param({"type": "prometheus", **LABEL}, True, id="a label in the old form"),
+        pytest.param({"type": "jaeger", "jaeger": {"api": "v3"}}, False, id="another option"),
+        pytest.param({"type": "jaeger", "tenant": {"header": "x-tenant", "fromNamespace": True}}, True, id="its own tenant"),
+        pytest.param({"type": "loki", "tenant": {"template": "team-{namespace}"}}, True, id="its own tenant by a template"),
+        pytest.param({"type": "loki", "tenant": {"value": "a"}}, False, id="one tenant for all"),
+        pytest.param({"type": "loki", "tenant": {"value": "a", "fromNamespace": False}}, False, id="no tenant of its own"),
+        pytest.param({"type": "loki", "allowedNamespaces": ["*"]}, True, id="open on purpose"),
+        pytest.param({"type": "loki", "allowedNamespaces": ["bank", "*"]}, True, id="open on purpose, and named"),
+        pytest.param({"type": "loki", "allowedNamespaces": ["shop"]}, True, id="named"),
+        pytest.param({"type": "loki", "loki": LABEL, "allowedNamespaces": ["bank"]}, False, id="confined, for another"),
+        pytest.param(
+            {"type": "s3", "auth": {"accessKey": {"name": "a"}}, "s3": {"bucket": "abc"}},
+            True,
+            id="a bucket",
+        ),
+    ],
+)
+def test_who_may_use_a_data_source(spec: dict[str, Any], is_open: bool) -> None:
+    """All namespaces if each reads its own data alone; else those that an admin names."""
+    parsed = DataSourceSpec.from_json({"endpoint": "http://a:9090", **spec})
+    assert parsed.is_open_to("shop") is is_open

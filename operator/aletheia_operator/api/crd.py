@@ -174,6 +174,12 @@ def datasource_crd() -> dict[str, Any]:
                 _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
                 _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
                 _column("Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "Whether it answers."),
+                _column(
+                    "Confined",
+                    ".status.conditions[?(@.type=='Confined')].status",
+                    "string",
+                    "Whether Investigations read data of their own namespace alone.",
+                ),
                 _column("Version", ".status.version", "string", "Version that the server reports.", wide=True),
                 _column("Default", ".spec.default", "boolean", "Whether requests without a name use it."),
                 _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),

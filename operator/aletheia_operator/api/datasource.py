@@ -16,7 +16,7 @@ from aletheia_operator.api.conditions import Condition
 from aletheia_operator.api.connection import TLS, Auth, Tenant
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceTypeName
 from aletheia_operator.api.source_types.jaeger import JaegerApi
-from aletheia_operator.api.types import Duration, LabelName, Model, Name, require, rules
+from aletheia_operator.api.types import NAME_PATTERN, Duration, LabelName, Model, require, rules
 
 PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
 # as written; what a name resolves to is checked when it is connected to
@@ -25,6 +25,10 @@ _METADATA = (
     r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2:|\[fd20:ce::254\]|\[fd00:42::42\]|\[2002:a9fe:"
     r"|\[(::|::ffff:|::ffff:0:|64:ff9b::|64:ff9b:1::)(169[.]254[.]|a9fe:))"
 )
+
+
+ALL_NAMESPACES = "*"
+AllowedNamespace = Annotated[str, Field(min_length=1, max_length=253, pattern=rf"^[*]$|{NAME_PATTERN}")]
 
 
 class _Connection(Model):
@@ -125,11 +129,13 @@ class DataSourceSpec(_WithOptions):
     max_series: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most series of one answer. Further series are missing, with a gap."
     )
-    allowed_namespaces: list[Name] | None = Field(
+    allowed_namespaces: list[AllowedNamespace] | None = Field(
         None,
         min_length=1,
         max_length=500,
-        description="Namespaces with Investigations that may use this DataSource. Unset: all namespaces.",
+        description="Namespaces with Investigations that may use this DataSource; '*' for all. Unset: all if each reads its"
+        " own data alone (namespaceLabel of the type's options, tenant.fromNamespace or tenant.template) or nothing (type s3);"
+        " otherwise none.",
     )
 
     @model_validator(mode="after")
@@ -178,6 +184,28 @@ class DataSourceSpec(_WithOptions):
         assert source_type.options is not None
         return (own or source_type.options()).model_copy(update=moved)
 
+    @property
+    def is_read(self) -> bool:
+        """Return whether Investigations read data of it; False: it only takes sessions."""
+        (source_type,) = [known for known in SOURCE_TYPES if known.name == self.type]
+        return source_type.has_fetcher
+
+    @property
+    def confining_label(self) -> str | None:
+        """Return the label that limits queries to the Investigation's namespace; None without one."""
+        return getattr(self.options, "namespace_label", None)
+
+    @property
+    def is_confined(self) -> bool:
+        """Return whether an Investigation reads data of its own namespace alone."""
+        return self.confining_label is not None or (self.tenant is not None and self.tenant.is_of_namespace)
+
+    def is_open_to(self, namespace: str) -> bool:
+        """Return whether Investigations of the namespace may use the DataSource."""
+        if self.allowed_namespaces is None:
+            return self.is_confined or not self.is_read
+        return namespace in self.allowed_namespaces or ALL_NAMESPACES in self.allowed_namespaces
+
 
 def _is_refused(host: str) -> bool:
     try:
@@ -195,6 +223,7 @@ class DataSourceStatus(Model):
     last_error: str | None = Field(None, description="Why the last check failed. Unset: it succeeded.")
     conditions: list[Condition] | None = Field(
         None,
-        description="Condition Reachable: whether the endpoint answered the last check.",
+        description="Reachable: whether the endpoint answered the last check. Confined: whether Investigations read data of"
+        " their own namespace alone.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -58,7 +58,8 @@ class GapReason(Reason):
     )
     NOT_ALLOWED = (
         "NotAllowed",
-        "The DataSource does not allow this namespace. Ask an admin to add the namespace to allowedNamespaces.",
+        "The DataSource does not allow this namespace. Ask an admin to add the namespace to allowedNamespaces, or to confine"
+        " the DataSource: one that is not confined is closed to all namespaces that it does not name.",
     )
     UNAVAILABLE = (
         "Unavailable",
@@ -171,6 +172,29 @@ class ConditionReason(Reason):
         "The artifacts were removed, because of spec.retention or a limit of the volume. The manifest still lists them.",
     )
     ANSWERED = "Answered", "The DataSource's endpoint answered the last check."
+    NAMESPACE_LABEL = (
+        "NamespaceLabel",
+        "Queries of the DataSource are limited to the Investigation's namespace by a label.",
+    )
+    NAMESPACE_TENANT = (
+        "NamespaceTenant",
+        "Each namespace reads its own tenant of the DataSource. The server must enforce tenants.",
+    )
+    NAMED_NAMESPACES = (
+        "NamedNamespaces",
+        "The namespaces in allowedNamespaces read all data of the DataSource, also that of others. To confine them, set"
+        " namespaceLabel of its type, tenant.fromNamespace or tenant.template.",
+    )
+    ALL_NAMESPACES = (
+        "AllNamespaces",
+        "allowedNamespaces has '*', so every namespace reads all data of the DataSource. To confine them, set namespaceLabel of"
+        " its type, tenant.fromNamespace or tenant.template, or name the namespaces.",
+    )
+    NOT_CONFINED = (
+        "NotConfined",
+        "The DataSource would show data of all namespaces, so none may use it. Set namespaceLabel of its type,"
+        " tenant.fromNamespace or tenant.template, or name the namespaces that may read everything in allowedNamespaces.",
+    )
     SESSION_UNAVAILABLE = "SessionUnavailable", "The session volume cannot be used. The operator tries again."
     INTERNAL_ERROR = (
         "InternalError",
@@ -191,7 +215,7 @@ def document() -> str:
         "# Reasons\n\n"
         "## Gaps\n\nWhy requested data could not be captured (`status.gaps[].reason`, and an Event with that reason).\n\n"
         f"{table(GapReason)}\n\n"
-        "## Conditions\n\nWhy a condition of an Investigation has its status (`status.conditions[].reason`).\n\n"
+        "## Conditions\n\nWhy a condition of an Investigation or DataSource has its status (`status.conditions[].reason`).\n\n"
         f"{table(ConditionReason)}\n"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aletheia_operator.api import DataSourceSpec, parse_duration
+from aletheia_operator.api.datasource import ALL_NAMESPACES
 from aletheia_operator.api.paths import DATA_SOURCES
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
@@ -18,6 +19,8 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.datasources.secrets import Secrets, credentials_of
 
 LONGEST_TIMEOUT_SECONDS = 3600  # a longer one is a mistake, and too long for a socket
+CONFINE = "namespaceLabel of its type, tenant.fromNamespace or tenant.template"
+"""What an admin can set to confine a DataSource, for messages."""
 RENEWAL_SECONDS = 30
 """Longest wait for credentials that are read again during a question."""
 
@@ -43,11 +46,8 @@ class KubernetesDataSources:
         name, spec = item["metadata"]["name"], parse_spec(item)
         if spec.type != kind:
             raise Rejected(f"DataSource {name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
-        if not self._is_open(item):
-            message = (
-                f"DataSource {name} does not allow namespace {self.namespace}: ask an admin to add it to allowedNamespaces"
-            )
-            raise Rejected(message, GapReason.NOT_ALLOWED)
+        if not spec.is_open_to(self.namespace):
+            raise Rejected(_closed(name, spec, self.namespace), GapReason.NOT_ALLOWED)
         endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name), self.namespace)
         return replace(endpoint, ca_bundle=self.ca_bundle)
 
@@ -70,8 +70,19 @@ class KubernetesDataSources:
         return next(filter(self._is_open, defaults), defaults[0])
 
     def _is_open(self, item: dict[str, Any]) -> bool:
-        allowed = item["spec"].get("allowedNamespaces")
-        return allowed is None or self.namespace in allowed
+        """Return whether the namespace may use the DataSource. An invalid one counts as open: it is an error to use it."""
+        try:
+            return parse_spec(item).is_open_to(self.namespace)
+        except Rejected:
+            allowed = item["spec"].get("allowedNamespaces")
+            return not isinstance(allowed, list) or bool({self.namespace, ALL_NAMESPACES}.intersection(map(str, allowed)))
+
+
+def _closed(name: str, spec: DataSourceSpec, namespace: str) -> str:
+    text = f"DataSource {name} does not allow namespace {namespace}: ask an admin to add it to allowedNamespaces"
+    if spec.allowed_namespaces is None:
+        text += f", or to confine the DataSource ({CONFINE}). It would show data of all namespaces, so none may use it"
+    return text
 
 
 async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespace: str = "") -> Endpoint:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aletheia_operator.api import DataSourceSpec, paths
+from aletheia_operator.api.datasource import ALL_NAMESPACES
 from aletheia_operator.api.reasons import ConditionReason, Reason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
@@ -75,6 +76,7 @@ async def check(item: Item, tools: Tools) -> None:
     version: str | None = None
     reason: Reason = ConditionReason.ANSWERED
     error: str | None = None
+    spec: DataSourceSpec | None = None
     try:
         spec = parse_spec(dict(item))
         secrets = Secrets(tools.kubernetes, tools.operator_namespace, name)
@@ -95,12 +97,30 @@ async def check(item: Item, tools: Tools) -> None:
         "lastError": error,
         "conditions": [
             condition("Reachable", error is None, reason.value, error or reason.text, generation, before, now),
+            *([_confined(spec, generation, before, now)] if spec is not None and spec.is_read else []),
         ],
     }
     try:
         await tools.kubernetes.patch_status(paths.data_source(name), status, item["metadata"]["uid"])
     except SourceError as e:
         log.warning("the status of DataSource %s cannot be written: %s", name, e.message)
+
+
+def confinement(spec: DataSourceSpec) -> tuple[bool, ConditionReason]:
+    """Return whether an Investigation reads data of its own namespace alone, and why or why not."""
+    if spec.confining_label is not None:
+        return True, ConditionReason.NAMESPACE_LABEL
+    if spec.is_confined:
+        return True, ConditionReason.NAMESPACE_TENANT
+    if spec.allowed_namespaces is None:
+        return False, ConditionReason.NOT_CONFINED
+    is_for_all = ALL_NAMESPACES in spec.allowed_namespaces
+    return False, ConditionReason.ALL_NAMESPACES if is_for_all else ConditionReason.NAMED_NAMESPACES
+
+
+def _confined(spec: DataSourceSpec, generation: int, before: Sequence[Item], now: datetime) -> dict[str, Any]:
+    holds, reason = confinement(spec)
+    return condition("Confined", holds, reason.value, reason.text, generation, before, now)
 
 
 async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str | None:
