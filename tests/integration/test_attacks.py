@@ -16,7 +16,9 @@ import pytest
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT, RigError, run
 from tests.integration.conftest import make_namespace
-from tests.support.operator import Kubectl, Operator, investigation, pod, until
+from tests.support import shared_sources
+from tests.support.http import serving
+from tests.support.operator import Kubectl, Operator, data_source, investigation, pod, until
 
 pytestmark = pytest.mark.cluster
 
@@ -201,6 +203,67 @@ def test_other_namespaces_are_out_of_reach(attacked: Attacked) -> None:
         status = attacked.shop.ended(name)["status"]
         assert {gap["reason"] for gap in status["gaps"]} <= {"NotFound", "NoPods"}, status
     assert attacked.shop.ended("own")["status"]["phase"] == "Completed"
+    stored = attacked.stored()
+    assert OWN.encode() in stored
+    assert FOREIGN.encode() not in stored
+
+
+FOREIGN_TRACE = "ab" * 16
+LABEL = {"namespaceLabel": "namespace"}
+OWN_TENANT = {"tenant": {"fromNamespace": True}}
+SHARED: dict[str, tuple[str, dict[str, Any]]] = {
+    "traces-of-all": ("jaeger", {"allowedNamespaces": None}),
+    "traces-of-the-bank": ("jaeger", {"allowedNamespaces": [BANK]}),
+    "lines-of-all": ("loki", {"allowedNamespaces": None, "default": True}),
+    "lines-of-one-tenant": ("loki", {"allowedNamespaces": None, "tenant": {"value": BANK}}),
+    "series-of-all": ("prometheus", {"allowedNamespaces": None, "default": True}),
+    "lines-by-label": ("loki", {"allowedNamespaces": None, "loki": LABEL}),
+    "lines-by-tenant": ("loki", {"allowedNamespaces": None, **OWN_TENANT}),
+    "series-by-label": ("prometheus", {"allowedNamespaces": None, "prometheus": LABEL}),
+    "series-by-tenant": ("prometheus", {"allowedNamespaces": None, **OWN_TENANT}),
+    "traces-by-tenant": ("jaeger", {"allowedNamespaces": None, "tenant": {"header": "x-tenant", "fromNamespace": True}}),
+}
+"""DataSources of servers that have data of both namespaces."""
+ATTEMPTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "traces": ([{"service": "vault"}, {"traceID": FOREIGN_TRACE}], ["traces-of-all", "traces-of-the-bank", "traces-by-tenant"]),
+    "metrics": (
+        [{"query": query} for query in ('up{namespace="attack-bank"}', '{__name__=~".+"}', 'up or up{namespace=~".+"}')],
+        ["series-of-all", "series-by-label", "series-by-tenant"],
+    ),
+    "queries": (
+        [{"query": query, "limit": 1} for query in ('{namespace="attack-bank"}', '{namespace=~".+"}', '{a="} or {b="} |= "l"')],
+        ["lines-of-all", "lines-of-one-tenant", "lines-by-label", "lines-by-tenant"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def shared(attacked: Attacked) -> Iterator[None]:
+    with serving() as serve:
+        words, traces = {SHOP: OWN, BANK: FOREIGN}, {SHOP: "cd" * 16, BANK: FOREIGN_TRACE}
+        url = serve(shared_sources.answers(SHOP, words, traces))
+        attacked.shop.apply(*(data_source(name, kind, url, **spec) for name, (kind, spec) in SHARED.items()))
+        yield
+        attacked.shop("delete", "datasources", *SHARED)
+
+
+def test_data_of_other_namespaces_in_shared_sources_is_out_of_reach(attacked: Attacked, shared: None) -> None:
+    """Sources that show all are closed, by name and as the default; others are confined; no byte is foreign."""
+    made = []
+    for field, (asked, names) in ATTEMPTS.items():
+        kind = {"type": "loki"} if field == "queries" else {}
+        for name in [*names, *([None] if field != "traces" else [])]:
+            reference = {"dataSourceRef": {"name": name}} if name else {}
+            made.append((f"{field}-{name or 'by-default'}", f"{name}".rpartition("-by-")[2] in ("label", "tenant")))
+            assert attacked.create("bob", made[-1][0], {field: [{**one, **kind, **reference} for one in asked]}) == ""
+    for name, is_confined in made:
+        status = attacked.shop.ended(name)["status"]
+        reasons = {gap["reason"] for gap in status["gaps"]}
+        if is_confined:
+            assert reasons <= {"Rejected", "BudgetExceeded", "NotFound", "Empty", "InvalidResponse"}, (name, status["gaps"])
+            assert status["artifactCount"] > 0, (name, status["gaps"])
+        else:
+            assert (reasons, status["artifactCount"]) == ({"NotAllowed"}, 0), (name, status)
     stored = attacked.stored()
     assert OWN.encode() in stored
     assert FOREIGN.encode() not in stored

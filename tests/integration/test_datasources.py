@@ -35,7 +35,8 @@ def reachable(kubectl: Kubectl, name: str, reason: str) -> Any:
 
     def status() -> Any:
         found = kubectl.get("datasource", name).get("status") or {}
-        return found if [one["reason"] for one in found.get("conditions", [])] == [reason] else None
+        reasons = {one["type"]: one["reason"] for one in found.get("conditions", [])}
+        return found if reasons.get("Reachable") == reason else None
 
     return until(status, 30, f"{name} is {reason}")
 

@@ -143,7 +143,8 @@ def run(kubectl: Kubectl, page: str, url: str) -> Any:
 
         def reachable() -> bool:
             status = kubectl.get("datasource", name).get("status") or {}
-            return [one["status"] for one in status.get("conditions", [])] == ["True"]
+            found = {one["type"]: one["status"] for one in status.get("conditions", [])}
+            return found.get("Reachable") == "True"
 
         until(reachable, 30, f"DataSource {name} is reachable")
         second = int(time.time())

@@ -1,0 +1,66 @@
+"""Servers of metrics, traces and log lines with data of two namespaces, which tell each request what it may see.
+
+A request that names one of them, by a matcher or as its tenant, gets that one's data; any other request gets the other's too.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from tests.support.http import Handler
+
+
+def answers(own: str, words: Mapping[str, str], traces: Mapping[str, str]) -> Handler:
+    """Return a handler for Prometheus, Loki and Jaeger alike.
+
+    `own`: the namespace that may only see itself. `words`: what is in the data of each namespace. `traces`: ids of traces.
+    """
+
+    async def answer(request: web.Request) -> web.Response:
+        query = request.query.get("query", "")
+        confined = request.headers.get("X-Scope-OrgID", request.headers.get("x-tenant")) == own or f'="{own}"' in query
+        seen = [own] if confined else list(words)
+        for end, make in PATHS.items():
+            if end in request.path:
+                return web.json_response(make(request, {name: (words[name], traces[name]) for name in seen}))
+        return web.json_response({"status": "success", "data": {"version": "1"}})
+
+    return answer
+
+
+Data = Mapping[str, tuple[str, str]]
+
+
+def _series(request: web.Request, data: Data) -> Any:
+    values = [[float(request.query["start"]), "1"]]
+    found = [{"metric": {"namespace": name, "word": word}, "values": values} for name, (word, _) in data.items()]
+    return {"status": "success", "data": {"resultType": "matrix", "result": found}}
+
+
+def _lines(request: web.Request, data: Data) -> Any:
+    start = request.query["start"]
+    found = [{"stream": {"namespace": name}, "values": [[start, word]]} for name, (word, _) in data.items()]
+    return {"status": "success", "data": {"resultType": "streams", "result": found}}
+
+
+def _traces(request: web.Request, data: Data) -> Any:
+    found = []
+    for word, trace_id in data.values():
+        span: dict[str, Any] = {
+            "traceID": trace_id,
+            "spanID": "1" * 16,
+            "processID": "p1",
+            "operationName": word,
+            "references": [],
+        }
+        span |= {"startTime": int(request.query.get("start", "1")), "duration": 1, "tags": [], "logs": []}
+        found.append({"traceID": trace_id, "spans": [span], "processes": {"p1": {"serviceName": word, "tags": []}}})
+    return {"data": found}
+
+
+PATHS: Mapping[str, Callable[[web.Request, Data], Any]] = {
+    "/loki/api/v1/query_range": _lines,
+    "/api/v1/query_range": _series,
+    "/api/traces": _traces,
+}
