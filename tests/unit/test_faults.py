@@ -21,7 +21,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import STATUSES, Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.faults import BAD_TLS, FAULTS, fault_of
-from aletheia_operator.clients.quoting import LEFT_OUT, MAX_ERROR_BYTES, MAX_WORDS, Quoter
+from aletheia_operator.clients.quoting import LEFT_OUT, MAX_ERROR_BYTES, MAX_QUOTED, Quoter
 
 SECRET = 'canary-"7f3a"/ü 9'
 LIBRARIES = (
@@ -213,7 +213,20 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("before", [0, 1, MAX_WORDS - 30, MAX_WORDS - 15, MAX_WORDS - 5, MAX_WORDS, 1990, 2000, 5000])
+@pytest.mark.parametrize(
+    "before",
+    [
+        0,
+        1,
+        MAX_QUOTED - 30,
+        MAX_QUOTED - 15,
+        MAX_QUOTED - 5,
+        MAX_QUOTED,
+        1990,
+        2000,
+        5000,
+    ],
+)
 def test_no_part_of_a_secret_is_repeated_wherever_the_text_is_cut(form: str, before: int) -> None:
     """Credentials are taken out first; then the text is cut."""
     said = "x" * before + form + " and so on" * 500

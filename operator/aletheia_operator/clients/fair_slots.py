@@ -1,4 +1,4 @@
-"""Places shared fairly: namespaces take turns, and none has more than its share."""
+"""Limits concurrent work fairly: namespaces take turns, and none gets more than its share of the slots."""
 
 import asyncio
 from collections import Counter, deque
@@ -9,9 +9,9 @@ Release = Callable[[], None]
 
 
 class FairSlots:
-    """At most `limit` places, of which one namespace has at most `limit_of_one`.
+    """At most `limit` slots, of which one namespace has at most `limit_of_one`.
 
-    A free place goes to the namespace that waits and was served the longest time ago; within it to the first that came.
+    A free slot goes to the waiting namespace that was served the longest time ago, and there to the caller that came first.
     """
 
     def __init__(self, limit: int, limit_of_one: int) -> None:
@@ -21,11 +21,11 @@ class FairSlots:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
 
     def full(self, namespace: str) -> bool:
-        """Whether one more of this namespace has to wait."""
+        """Return whether one more caller of this namespace has to wait."""
         return bool(self._waiting.get(namespace)) or not self._free(namespace)
 
     async def acquire(self, namespace: str) -> Release:
-        """Wait for a place. Returns what gives it back, which may be called more than once."""
+        """Wait for a slot. Returns a function that gives it back; calling it again does nothing."""
         if self.full(namespace):
             await self._turn(namespace)
         else:
@@ -40,7 +40,7 @@ class FairSlots:
 
     @asynccontextmanager
     async def place(self, namespace: str) -> AsyncIterator[None]:
-        """Wait for a place, and have it for the time of the context."""
+        """Wait for a slot, and hold it within the context."""
         release = await self.acquire(namespace)
         try:
             yield
@@ -53,7 +53,7 @@ class FairSlots:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the place was given in the same moment
+            if turn.done() and not turn.cancelled():  # the slot was given in the same moment
                 self._release(namespace)
             elif turn in (queue := self._waiting.get(namespace, deque())):
                 queue.remove(turn)

@@ -187,7 +187,7 @@ def fault_of(error: BaseException, peer: str, remedy: str = "") -> SourceError:
     used, only its class, numbers and addresses: the text may contain what was sent.
     """
     causes = list(islice(_causes(error), MAX_CAUSES))
-    for cause in reversed(causes):  # the innermost says most
+    for cause in reversed(causes):  # the innermost is the most exact
         if isinstance(cause, SourceError):
             return cause
         exact = _exact(cause, causes, remedy)
@@ -256,7 +256,7 @@ def _known(error: BaseException) -> Fault | None:
 
 
 def _address(error: OSError, causes: list[BaseException]) -> str | None:
-    """Return the peer as `IP:port` (noted by our transport), else as `host:port` (aiohttp); None if neither is known."""
+    """Return the peer as `IP:port` (recorded by our transport), else as `host:port` (aiohttp); None if neither is known."""
     if isinstance(error.filename, str):
         return error.filename
     host = _host(causes)

@@ -38,7 +38,7 @@ BACKOFF_SECONDS = 0.3
 MAX_WHOLE_BYTES = 2 * 1024 * 1024
 """Largest answer that is parsed in one call. The parser holds the interpreter's lock, so this bounds every pause."""
 MAX_WHOLE_ELEMENTS = 100_000
-"""Of such an answer: 2 MiB of empty lists would take 60 MiB of memory."""
+"""Most elements of such an answer: 2 MiB of empty lists would take 60 MiB of memory."""
 _CHUNK_BYTES = 2**18
 T = TypeVar("T")
 

@@ -40,17 +40,22 @@ class JsonCursor(ABC):
 
     def members(self) -> Iterator[str]:
         """Yield the keys of an object. Consume the value of each before the next."""
-        self._expect("{")
-        first = True
-        while self.kind() != "}":
-            if not first:
-                self._expect(",")
-            first = False
+        for _ in self._elements("{", "}"):
             key = self.value()
             if not isinstance(key, str):
                 raise self._cut()
             self._expect(":")
             yield key
+
+    def _elements(self, opening: str, closing: str) -> Iterator[None]:
+        """Yield once at each element between two brackets. Consume it before the next."""
+        self._expect(opening)
+        first = True
+        while self.kind() != closing:
+            if not first:
+                self._expect(",")
+            first = False
+            yield
         self._at += 1
 
     def _expect(self, character: str) -> None:

@@ -1,4 +1,4 @@
-"""JSON read as it arrives: walk objects and arrays, take small values whole. Memory holds one value at a time."""
+"""Reads JSON as it arrives: walks objects and arrays, parses small values whole. Memory holds one value at a time."""
 
 import codecs
 import json
@@ -10,17 +10,17 @@ from aletheia_operator.clients.json_cursor import JsonCursor
 from aletheia_operator.text.nesting import is_too_deep
 
 MAX_VALUE_CHARACTERS = 4 * 1024 * 1024
-"""Of a value that is taken whole: its parsing keeps all other threads waiting."""
+"""Largest value that is parsed in one call: parsing keeps all other threads waiting."""
 MAX_ELEMENTS = 200_000
-"""Lists, objects and their members in such a value: each takes time and memory that its text does not tell."""
+"""Most lists, objects and members in such a value: an element takes more time and memory than its few characters suggest."""
 COUNTED_CHARACTERS = 64 * 1024
 """A shorter value cannot have too many elements."""
-_OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: a number may go on in what comes
+_OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: at the end of the text a number may not be complete
 _decode = json.JSONDecoder().raw_decode
 
 
 def elements(text: str) -> int:
-    """How many lists, objects and members JSON text has at most."""
+    """Return an upper limit of the number of lists, objects and members in JSON text."""
     return text.count(",") + text.count("[") + text.count("{")
 
 
@@ -35,18 +35,11 @@ class JsonStream(JsonCursor):
         super().__init__(endpoint, chunks)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.value_characters = 0
-        """Of the value that was taken last."""
+        """Length of the value that was parsed last."""
 
     def items(self) -> Iterator[None]:
-        """Yield once for each element of an array. Consume it before the next."""
-        self._expect("[")
-        first = True
-        while self.kind() != "]":
-            if not first:
-                self._expect(",")
-            first = False
-            yield
-        self._at += 1
+        """Yield once at each element of an array. Consume it before the next."""
+        return self._elements("[", "]")
 
     def value(self) -> Any:
         """Parse the next value whole."""

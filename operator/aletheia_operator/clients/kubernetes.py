@@ -39,11 +39,11 @@ MERGE_PATCH = "application/merge-patch+json"
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 MAX_CONNECTIONS = 100
-"""Of one client, whatever identity it asks with; a request waits for one without a limit of time."""
+"""Limit of connections of one client, all identities together. A request waits for one without a time limit."""
 MAX_LOG_STREAMS = 60
 """Logs that are read at the same time: a busy container's may go on for an hour, and connections must be left for the rest."""
 MAX_LOG_STREAMS_OF_ONE = 40
-"""Of these, how many may be of one namespace."""
+"""Most of these that one namespace may have."""
 _LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/[^/]+/log")
 PATIENCE_SECONDS = 60
 """Limit for one request, including retries and waits that the server asks for. A caller with less time cancels it."""
@@ -79,7 +79,7 @@ class Kubernetes:
     client: ApiClient
     user: str | None = None
     log_streams: FairSlots = field(default_factory=lambda: FairSlots(MAX_LOG_STREAMS, MAX_LOG_STREAMS_OF_ONE))
-    """Whose turn it is to read a log; shared by all identities of the client."""
+    """Limits concurrent log reads. All identities of the client share it."""
 
     def as_service_account(self, namespace: str, name: str) -> "Kubernetes":
         """Return a client with the rights of a service account. Check that it exists: the API server does not."""
@@ -174,7 +174,7 @@ class Kubernetes:
         content_type: str = "application/json",
         accept: str = "*/*",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open an answer with its body unread; of a pod's log, when it is the namespace's turn.
+        """Open an answer with its body unread. A pod's log waits for a slot of its namespace first.
 
         Raises as `get` does, also for faults while the body is read.
         """

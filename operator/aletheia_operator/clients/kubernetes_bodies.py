@@ -10,8 +10,8 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.text.nesting import is_too_deep
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
-"""Of a page or of one object. A larger page is requested again in halves. The API server takes no object that is larger, and
-etcd by default none over 1.5 MiB. Nothing else runs while a body is parsed: 0.2 s for the most elements that fit in."""
+"""Largest page or object that is read. A larger page is requested again in halves. The API server stores no larger object, and
+etcd by default none over 1.5 MiB. Nothing else runs while a body is parsed: up to 0.2 s, for a body of very many elements."""
 
 
 async def read_capped(response: aiohttp.ClientResponse) -> bytes:

@@ -15,7 +15,7 @@ from aletheia_operator.text.display import one_line
 
 MIN_SECRET_CHARACTERS = 8
 """A shorter secret also occurs by chance. Removing it would garble the text, and the holes would reveal the secret."""
-MAX_WORDS = 500
+MAX_QUOTED = 500
 MAX_ERROR_BYTES = 64 * 1024
 """A longer error body is cut there."""
 _PERCENT = re.compile("%[0-9A-F]{2}")
@@ -29,11 +29,11 @@ class Quoter:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Values that must not be quoted. If one is shorter than MIN_SECRET_CHARACTERS, nothing is quoted at all."""
 
-    def __call__(self, original: str | bytes, limit: int = MAX_WORDS) -> str:
+    def __call__(self, original: str | bytes, limit: int = MAX_QUOTED) -> str:
         """Return the text as one inert line of at most `limit` characters.
 
-        `original` must be the server's whole text: of a secret that was cut, the rest would not be found. Bytes may be cut at
-        MAX_ERROR_BYTES.
+        `original` must be the server's whole text: the beginning of a secret that was cut would not be recognised. Bytes may be
+        cut at MAX_ERROR_BYTES.
         """
         text = original.decode("utf-8", "replace") if isinstance(original, bytes) else original
         cut = len(original) >= MAX_ERROR_BYTES  # then it may end in the beginning of a secret

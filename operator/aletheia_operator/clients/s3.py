@@ -4,8 +4,7 @@ Only the DataSource's credentials are used, none from the environment, files or 
 SourceError. Most make one request, so they take at most the endpoint's timeout, and hold at most one part in memory. Make one
 call at a time: calls share a connection.
 
-minio-py's multipart calls are private methods, so its minor version is pinned. boto3 has public ones, but takes 16 MB more on
-disk and 20 MB more memory once it is used. obstore cannot resume an upload that another process began.
+minio-py's multipart calls are private methods, so its minor version is pinned. docs/libraries.md compares other libraries.
 """
 
 import base64
