@@ -1,4 +1,5 @@
 # The operator's image. Build: docker build . (or buildah bud .)
+# For a release, pin the base: --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -14,16 +15,19 @@ COPY operator operator
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
  && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/venv/bin/pip uninstall --yes pip setuptools \
- && /opt/venv/bin/python -c "import aletheia_operator.handlers.operator"
+ && /opt/venv/bin/python -c "import aletheia_operator.handlers.operator" \
+ && /opt/build/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o /opt/venv/sbom.cdx.json /opt/venv
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="aletheia-operator" \
       org.opencontainers.image.description="The flight recorder for Kubernetes incidents" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 # nothing here installs software: no pip, no wheels of it
 RUN python3 -c "import glob, shutil, sys, sysconfig; [shutil.rmtree(p, ignore_errors=True) \
       for d in {sysconfig.get_path('stdlib'), sysconfig.get_path('purelib'), *sys.path} \

@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BUILD_VENV := .venv-build
 export PYTHONPATH := operator:.
 
-.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image bench mutation clean
+.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image sbom bench mutation clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +68,19 @@ demo-down: venv ## remove what the demo made
 image: venv ## the operator's image
 	@$(BIN)/python -m tests.cluster images
 
+sbom: $(BUILD_VENV)/runtime ## dist/sbom.cdx.json: the image's Python packages in CycloneDX; the image has its own in /opt/venv
+	@mkdir -p dist
+	@$(BUILD_VENV)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o dist/sbom.cdx.json $<
+
+$(BUILD_VENV)/ready: requirements/build.txt
+	@$(PYTHON) -m venv $(BUILD_VENV)
+	@$(BUILD_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@touch $@
+
+$(BUILD_VENV)/runtime: requirements/runtime.txt $(BUILD_VENV)/ready
+	@$(PYTHON) -m venv --clear --without-pip $@
+	@$(BUILD_VENV)/bin/pip --python $@/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
+
 bench: venv ## memory when idle, time of a small Investigation, of a large session's export and import
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sessions
@@ -75,4 +89,4 @@ mutation: venv ## how many faults, made on purpose in a sample of the code, the 
 	@$(BIN)/python -m tests.mutation $(MODULES)
 
 clean: ## the virtual environment and caches of this directory
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(BUILD_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -108,6 +108,20 @@ print(json.dumps({"uid": os.getuid(), "writable": writable, "found": found, "mod
         installation.python("open('/opt/venv/planted', 'w')")
 
 
+def test_the_image_lists_what_it_contains(installation: Installation) -> None:
+    """Its CycloneDX document names every Python package that is installed, in its version."""
+    code = """
+import importlib.metadata, json
+listed = json.load(open("/opt/venv/sbom.cdx.json"))
+found = {f"{one['name']} {one['version']}" for one in listed["components"]}
+there = {f"{one.name} {one.version}" for one in importlib.metadata.distributions(path=["/opt/venv/lib/python3.11/site-packages"])}
+print(json.dumps([listed["bomFormat"], listed["metadata"]["component"]["name"], sorted(found ^ there)]))
+"""
+    document, name, differences = json.loads(installation.python(code))
+    assert (document, name) == ("CycloneDX", "aletheia-operator")
+    assert [one.partition(" ")[0] for one in differences] == ["aletheia-operator"], "it is the document's subject"
+
+
 def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -> None:
     """It reads no Secrets, deletes nothing, and impersonates only the names that the chart lists."""
     user = "--as=system:serviceaccount:e2e-system:aletheia-aletheia-operator"
