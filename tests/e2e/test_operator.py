@@ -114,7 +114,8 @@ def test_the_image_lists_what_it_contains(installation: Installation) -> None:
 import importlib.metadata, json
 listed = json.load(open("/opt/venv/sbom.cdx.json"))
 found = {f"{one['name']} {one['version']}" for one in listed["components"]}
-there = {f"{one.name} {one.version}" for one in importlib.metadata.distributions(path=["/opt/venv/lib/python3.11/site-packages"])}
+installed = importlib.metadata.distributions(path=["/opt/venv/lib/python3.11/site-packages"])
+there = {f"{one.name} {one.version}" for one in installed}
 print(json.dumps([listed["bomFormat"], listed["metadata"]["component"]["name"], sorted(found ^ there)]))
 """
     document, name, differences = json.loads(installation.python(code))
