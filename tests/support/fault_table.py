@@ -42,6 +42,8 @@ class Fault:
     until: tuple[Condition, ...]
     then: tuple[Condition, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    part: int = 1
+    """2: written after the rules had been corrected by the faults of part 1, and so a fair measure of them."""
 
     @property
     def namespace(self) -> str:
@@ -80,6 +82,7 @@ def read_fault(file: Path) -> Fault:
         until=_conditions(said["until"]),
         then=_conditions(said.get("then", ())),
         labels=said.get("labels", {}),
+        part=said.get("part", 1),
     )
 
 
