@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
     made.add_argument("--metric-templates", type=Path, metavar="FILE", help="YAML with templates for metrics of your own")
+    made.add_argument("--finding-rules", type=Path, metavar="FILE", help="YAML with rules for findings of your own")
     made.add_argument(
         "--ca-bundle", type=Path, metavar="FILE", help="PEM with CAs to verify DataSources with, besides public ones"
     )
@@ -132,6 +133,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         session_root=options.session_root,
         metric_templates=options.metric_templates,
+        finding_rules=options.finding_rules,
         ca_bundle=options.ca_bundle,
         scope=group(Scope),
         rights=group(Rights),

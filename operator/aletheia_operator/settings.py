@@ -142,6 +142,8 @@ class Settings:
     """Directory of the session volume."""
     metric_templates: Path | None = None
     """YAML file with an admin's own templates for metrics. None: the built-in ones alone."""
+    finding_rules: Path | None = None
+    """YAML file with an admin's own rules for findings. None: there are none."""
     ca_bundle: Path | None = None
     """PEM file with CAs that DataSources are verified with, in addition to the public ones. None: the public ones alone."""
     scope: Scope = field(default_factory=Scope)

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from aletheia_operator.findings import Evidence, Verdict, judge
+from aletheia_operator.api.findings import FindingRule
+from aletheia_operator.findings import Evidence, OwnRules, Verdict, judge
 from aletheia_operator.findings.finding import Finding
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.marks import codes_of
@@ -37,6 +38,8 @@ class Incident:
     more: list[tuple[str, str, str, Object, list[Any]]] = field(default_factory=list)
     gone: list[Object] = field(default_factory=list)
     missing: int = 0
+    own: Sequence[FindingRule] = ()
+    """Rules of the Investigation."""
     files: dict[str, list[Any]] = field(default_factory=dict)
     """Entries of each artifact by its path, after `judged`."""
 
@@ -55,7 +58,7 @@ class Incident:
         return self
 
     def evidence(self) -> Evidence:
-        evidence = Evidence(START, END)
+        evidence = Evidence(START, END, own=OwnRules(self.own))
         for (kind, name), items in self.objects.items():
             metadata = {"kind": kind, "name": name, "rollouts": self.rollouts.get((kind, name), [])}
             self._read(evidence, "kubernetes", "objects", f"data/objects/{kind}_{name}.json", metadata, items)

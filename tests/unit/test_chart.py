@@ -12,6 +12,7 @@ import yaml
 
 from aletheia_operator import __main__ as command_line
 from aletheia_operator.api import DataSourceSpec
+from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
@@ -94,6 +95,7 @@ def rights(objects: list[Object], namespace: str | None = None) -> set[str]:
     }
 
 
+FINDING_RULE = {"name": "Torn", "log": {"pattern": "torn"}, "message": "torn", "runbookUrl": "https://books.example/torn"}
 PROMETHEUS = {
     "name": "prometheus",
     "type": "prometheus",
@@ -149,6 +151,7 @@ VALUE_SETS: dict[str, Values] = {
         "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "1"}]},
         "dataSources": [PROMETHEUS],
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
+        "findings": {"rules": [FINDING_RULE]},
     },
 }
 each_value_set = pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
@@ -367,6 +370,7 @@ def test_arguments_follow_the_values() -> None:
         "maxNamespaceBytes": 1125899906842624,
         "retention": {"namespaceBytes": 5, "totalBytes": 6, "graceSeconds": 0, "orphanGraceSeconds": 8},
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
+        "findings": {"rules": [FINDING_RULE]},
         "logFormat": "plain",
         "logLevel": "debug",
     }
@@ -391,6 +395,7 @@ def test_arguments_follow_the_values() -> None:
         "--identity=aletheia/flight-aletheia-operator",
         "--operator-namespace=aletheia",
         "--metric-templates=/etc/aletheia/metric-templates.yaml",
+        "--finding-rules=/etc/aletheia-findings/finding-rules.yaml",
         "--log-format=plain",
         "--log-level=debug",
     ]
@@ -591,6 +596,22 @@ def test_templates_of_ones_own_reach_the_operator(tmp_path: Path) -> None:
     assert asked[0].promql == r"""sum by (queue) (rabbitmq_queue_messages{namespace="shop",queue="a\x27\"b"})"""
     pod = the(objects, "Deployment")["spec"]["template"]["spec"]
     assert {"name": "metric-templates", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
+
+
+def test_rules_for_findings_are_a_file_of_the_operator() -> None:
+    """In a ConfigMap of their own, mounted where the flag says; the operator's own reader accepts them."""
+    objects = render({"findings": {"rules": [FINDING_RULE]}})
+    (config,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"].endswith("-finding-rules")]
+    (rule,) = yaml.safe_load(config["data"]["finding-rules.yaml"])
+    assert FindingRule.from_json(rule).name == "Torn"
+    pod = the(objects, "Deployment")["spec"]["template"]["spec"]
+    assert {"name": "finding-rules", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
+
+
+@pytest.mark.parametrize("wrong", [{"runbookUrl": "javascript:alert(1)"}, {"name": "two words"}, {"severity": "bad"}, {"x": 1}])
+def test_rules_for_findings_are_checked(wrong: dict[str, Any]) -> None:
+    """By the chart's schema, before anything is installed."""
+    assert "findings" in refusal({"findings": {"rules": [FINDING_RULE | wrong]}})
 
 
 def test_namespaced_rights() -> None:

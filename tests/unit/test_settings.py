@@ -53,6 +53,7 @@ def test_every_flag_is_a_setting_and_every_setting_has_a_flag() -> None:
 FLAGS: list[tuple[str, str, object]] = [
     ("--session-root=/other", "session_root", Path("/other")),
     ("--metric-templates=/templates", "metric_templates", Path("/templates")),
+    ("--finding-rules=/rules", "finding_rules", Path("/rules")),
     ("--ca-bundle=/ca", "ca_bundle", Path("/ca")),
     ("--namespace=a --namespace=b", "scope.namespaces", ("a", "b")),
     ("--kubeconfig=/config", "scope.kubeconfig", Path("/config")),

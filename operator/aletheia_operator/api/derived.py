@@ -1,7 +1,7 @@
-"""Generates from the DataSource's model what is not part of the CustomResourceDefinitions.
+"""Generates from the models what is not part of the CustomResourceDefinitions.
 
-`python -m aletheia_operator.api.derived SCHEMA PAGE` writes the schema of the chart's value `dataSources` into the chart's
-values.schema.json, and the table of types into docs/datasources/README.md. It replaces only these parts of the two files.
+`python -m aletheia_operator.api.derived SCHEMA PAGE` writes the schemas of the chart's values `dataSources` and `findings` into
+the chart's values.schema.json, and the table of types into docs/datasources/README.md. It replaces only these parts of both.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 from aletheia_operator.api.crd import model_schema
 from aletheia_operator.api.datasource import DataSourceSpec
+from aletheia_operator.api.findings import FindingsSpec
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceType
 
 ENDPOINT_PATTERN = r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$"
@@ -31,6 +32,11 @@ def values_schema() -> dict[str, Any]:
         "properties": {"name": {"$ref": "#/definitions/subdomain"}, **properties},
         "required": ["name", *schema["required"]],
     }
+
+
+def findings_schema() -> dict[str, Any]:
+    """Return the JSON schema of `findings`: own rules for all Investigations."""
+    return {**_closed(model_schema(FindingsSpec)), "$comment": _NOTICE}
 
 
 def _closed(node: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +67,7 @@ def main(schema_file: str, page: str) -> None:
     """Replace the derived parts of both files."""
     schema = json.loads(Path(schema_file).read_text())
     schema["properties"]["dataSources"]["items"] = values_schema()
+    schema["properties"]["findings"] = findings_schema()
     Path(schema_file).write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
     text, count = _TABLE.subn(lambda match: match[1] + table(), Path(page).read_text())
     if count != 1:

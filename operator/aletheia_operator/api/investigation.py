@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from aletheia_operator.api.findings import FindingsSpec
 from aletheia_operator.api.keeping import RetentionSpec, SessionSpec
 from aletheia_operator.api.requests import (
     EventsRequest,
@@ -110,6 +111,7 @@ class InvestigationSpec(Model):
     queries: list[QueryRequest] | None = Field(
         None, min_length=1, max_length=50, description="Queries for other types of DataSource, for example LogQL for Loki."
     )
+    findings: FindingsSpec | None = Field(None, description="How the evidence is judged: rules of your own.")
     service_account_name: Name | None = Field(
         None,
         description="ServiceAccount of this namespace whose rights are used to read from Kubernetes. Default: the rights of the"

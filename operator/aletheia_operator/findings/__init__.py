@@ -1,6 +1,7 @@
 """What the evidence means: facts that are collected in passing, rules over them, and a ranked verdict. No I/O."""
 
 from aletheia_operator.findings.evidence import Evidence, Reader
+from aletheia_operator.findings.own_rules import OwnRules, read_rules
 from aletheia_operator.findings.verdict import Verdict, judge
 
-__all__ = ["Evidence", "Reader", "Verdict", "judge"]
+__all__ = ["Evidence", "OwnRules", "Reader", "Verdict", "judge", "read_rules"]

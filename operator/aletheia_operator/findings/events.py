@@ -72,14 +72,16 @@ class EventFacts:
 class EventReader(ArtifactReader[EventFacts]):
     """Reads an artifact of data/events."""
 
-    def __init__(self, facts: EventFacts, lock: threading.Lock) -> None:
+    def __init__(self, facts: EventFacts, lock: threading.Lock, reasons: frozenset[str] = frozenset()) -> None:
+        """`reasons`: of events that are kept besides warnings and TELLING."""
         super().__init__(facts, lock)
+        self._telling = TELLING | reasons
         self._found: list[Event] = []
 
     def _read_entry(self, encoded: bytes, link: Link) -> None:
         event = orjson.loads(encoded)
         warning = event["type"] == "Warning"
-        if not warning and event["reason"] not in TELLING:
+        if not warning and event["reason"] not in self._telling:
             return
         if len(self._found) >= MAX_WARNINGS + MAX_OTHERS:
             with self._lock:

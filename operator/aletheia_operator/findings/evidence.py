@@ -16,6 +16,7 @@ from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.metrics import MetricFacts, MetricReader
 from aletheia_operator.findings.objects import ObjectFacts, ObjectReader
+from aletheia_operator.findings.own_rules import OwnRules
 from aletheia_operator.findings.traces import TraceFacts, TraceReader
 from aletheia_operator.text.batches import Encoded
 
@@ -47,6 +48,8 @@ class Evidence:
     logs: LogFacts = field(default_factory=LogFacts)
     metrics: MetricFacts = field(default_factory=MetricFacts)
     traces: TraceFacts = field(default_factory=TraceFacts)
+    own: OwnRules = field(default_factory=OwnRules)
+    """Rules of the admin and of the Investigation."""
     entry_counts: Counter[str] = field(default_factory=Counter)
     """Number of entries by category."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,11 +63,11 @@ class Evidence:
         """Return a reader for an artifact of this source and category; None if no rule reads such artifacts."""
         match source, category:
             case "kubernetes", "objects":
-                return ObjectReader(self.objects, self.lock)
+                return ObjectReader(self.objects, self.lock, self.own.kinds)
             case "kubernetes", "events":
-                return EventReader(self.events, self.lock)
+                return EventReader(self.events, self.lock, self.own.event_reasons)
             case "kubernetes", "logs":
-                return LogReader(self.logs, self.lock, self.start, self.end)
+                return LogReader(self.logs, self.lock, self.start, self.end, self.own)
             case "prometheus", "metrics":
                 return MetricReader(self.metrics, self.lock)
             case "jaeger", "traces":

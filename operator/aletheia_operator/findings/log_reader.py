@@ -14,6 +14,7 @@ import orjson
 
 from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
+from aletheia_operator.findings.own_rules import Matches, OwnRules
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import CAUSED_BY, any_word, words_of
 from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
@@ -28,8 +29,12 @@ _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's contai
 class LogReader:
     """Reads an artifact of data/logs."""
 
-    def __init__(self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime) -> None:
+    def __init__(
+        self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime, own: OwnRules | None = None
+    ) -> None:
         self._facts = facts
+        self._own = own or OwnRules()
+        self._own_matches: dict[int, Matches] = {}
         self._lock = lock
         self._start = start
         self._bucket_seconds = max(1.0, (end - start).total_seconds() / BUCKETS)
@@ -60,10 +65,12 @@ class LogReader:
         for number in sorted(found):
             self._read_entry(found[number], self._count + number)
         self._remember_last(entries)
+        self._apply_own_rules(entries)
         self._count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         self._artifact.path = path
+        self._own.add(self._own_matches)
         facts = self._facts
         with self._lock:
             facts.pods.add(self._pod)
@@ -76,6 +83,14 @@ class LogReader:
                     facts.runs[self._pod, container, run] = found
                 else:
                     facts.left_out += 1
+
+    def _apply_own_rules(self, entries: Encoded) -> None:
+        """Search every line for what the admin's and the Investigation's rules look for."""
+        for number in range(entries.count):
+            if not self._own.reads_logs:
+                return
+            link = Link(self._artifact, self._count + number)
+            self._own.see_line(self._own_matches, self._pod, entries.entry(number), link)
 
     def _telling(self, entries: Encoded) -> Iterator[int]:
         """Yield the numbers of the lines without a level, or with a warning, that have words that tell."""

@@ -80,8 +80,10 @@ class ObjectFacts:
 class ObjectReader(ArtifactReader[ObjectFacts]):
     """Reads an artifact of data/objects."""
 
-    def __init__(self, facts: ObjectFacts, lock: threading.Lock) -> None:
+    def __init__(self, facts: ObjectFacts, lock: threading.Lock, kinds: frozenset[str] = frozenset()) -> None:
+        """`kinds`: of which every object is kept, healthy pods too."""
         super().__init__(facts, lock)
+        self._kinds = kinds
         self._workload = Workload()
         self._found: list[tuple[Fact, Object]] = []
         self._healthy = 0
@@ -91,7 +93,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
         kind, name = str(item["kind"]), str(item["metadata"]["name"])
         healthy = kind == "Pod" and is_healthy(item)
         self._healthy += healthy
-        keep = not healthy or self._healthy <= HEALTHY_PODS
+        keep = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
         little = _little(item, healthy)
         self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
 

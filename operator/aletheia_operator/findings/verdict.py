@@ -48,6 +48,7 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
         except Exception:
             log.exception("rule %s failed", rule.__name__)
             failed.append(rule.__name__)
+    failed += evidence.own.stopped
     tell_changes(case, found)
     ordered = ranked(found, calls_of(case, Callees(case)))
     looked_at = looked_at_of(evidence)

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import kopf
 
@@ -16,6 +18,7 @@ from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
+from aletheia_operator.findings import read_rules
 from aletheia_operator.handlers import datasources
 from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper
 from aletheia_operator.handlers.event_loop import LoopWatch
@@ -30,6 +33,8 @@ from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RESOURCE = (GROUP, VERSION, "investigations")
 LOOK_INTERVAL_SECONDS = 30
@@ -83,6 +88,14 @@ class Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
+def _read(flag: str, read: Callable[[Path | None], T], file: Path | None) -> T:
+    """Read the file of a flag. Raises PermanentError, with the flag, if it cannot be read."""
+    try:
+        return read(file)
+    except (OSError, ValueError) as e:
+        raise kopf.PermanentError(f"{flag}: {e}") from e
+
+
 class _Handlers:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -94,10 +107,8 @@ class _Handlers:
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         self._loop_watch.start()
-        try:
-            fetchers = with_templates(self.settings.metric_templates)
-        except (OSError, ValueError) as e:
-            raise kopf.PermanentError(f"--metric-templates: {e}") from e
+        fetchers = _read("--metric-templates", with_templates, self.settings.metric_templates)
+        finding_rules = _read("--finding-rules", read_rules, self.settings.finding_rules)
         asyncio.get_running_loop().set_default_executor(Threads(IO_THREADS, thread_name_prefix="io"))
         try:
             self._kubernetes = await kubernetes.connect(self.settings.scope.kubeconfig)
@@ -119,6 +130,7 @@ class _Handlers:
             budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
             operator_namespace=self.settings.scope.operator_namespace,
             ca_bundle=self.settings.ca_bundle,
+            finding_rules=finding_rules,
         )
         await self._trust.wait_for_policy(tools.now())
         self.events = Events(self._kubernetes, tools.now)

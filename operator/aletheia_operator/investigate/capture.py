@@ -27,7 +27,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.identity import Identity
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers.base import Missing, Question, Sources
-from aletheia_operator.findings import Evidence
+from aletheia_operator.findings import Evidence, OwnRules
 from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS, Answering
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.deadline import Deadline
@@ -120,6 +120,11 @@ def _finished_before(session: Session) -> Snapshot:
     return Snapshot(manifest, str(session.path), manifest.questions, manifest.questions, session.manifest_sha256())
 
 
+def _own_rules(order: Order, tools: Tools) -> OwnRules:
+    """Return the rules for findings of the admin and of the Investigation."""
+    return OwnRules((*tools.finding_rules, *(order.spec.findings.rules if order.spec.findings else ())))
+
+
 class _Capture:
     """A running capture: what its steps share, and the steps in their order."""
 
@@ -145,7 +150,7 @@ class _Capture:
         )
         max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)
         span = self._window.start, self._window.end
-        self._readers = EntryReaders(Timeline(*span), Evidence(*span), max_trace_ids)
+        self._readers = EntryReaders(Timeline(*span), Evidence(*span, own=_own_rules(order, tools)), max_trace_ids)
         self._saver = Saver(session, tools, self._window, account, self._deadline, self._readers)
         self._sources = Sources(
             namespace=order.owner.namespace,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
@@ -58,6 +59,8 @@ class Tools:
     """Namespace of the Secrets of DataSources. None: DataSources can have no Secrets."""
     ca_bundle: Path | None = None
     """PEM file with CAs that DataSources are verified with besides the public ones. None: the public ones alone."""
+    finding_rules: Sequence[FindingRule] = ()
+    """An admin's own rules for findings."""
     saving: Executor = field(default_factory=saving_threads)
     """Threads for the session volume. Sources are not asked in them: a source that hangs must not keep others from saving."""
     uploads: Executor = field(default_factory=upload_threads)

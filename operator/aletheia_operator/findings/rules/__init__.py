@@ -11,6 +11,7 @@ from aletheia_operator.findings.rules.errors import errors
 from aletheia_operator.findings.rules.jobs import jobs, missed
 from aletheia_operator.findings.rules.nodes import evictions, nodes
 from aletheia_operator.findings.rules.numbers import baselines, numbers
+from aletheia_operator.findings.rules.own import own
 from aletheia_operator.findings.rules.probes import probes
 from aletheia_operator.findings.rules.rollouts import changes, stuck
 from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
@@ -25,5 +26,5 @@ Rule = Callable[[Case], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
     nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, deletions, crashes, probes, jobs, missed, services,
-    scaled_to_zero, autoscalers, disruption_budgets, stuck, words, failing_services, errors, numbers, baselines, changes,
+    scaled_to_zero, autoscalers, disruption_budgets, stuck, words, failing_services, errors, numbers, baselines, own, changes,
 )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Own rules of admins and Investigations: what they look for while the evidence is saved. All patterns are RE2's.
+
+RE2 does not hold the interpreter's lock while it searches, but a search costs processor time: all searches of a capture
+together get MAX_SECONDS. Rules that were stopped by that are told to have failed.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aletheia_operator.api.expressions import TEXTS_MEMORY, compile_expression
+from aletheia_operator.api.findings import MAX_RULES, FindingRule
+from aletheia_operator.findings.finding import Link
+
+MAX_SECONDS = 20.0
+MAX_LINE = 1_024  # characters of a line that are searched
+MAX_PODS = 200  # of each rule that are told apart
+MAX_FILE_BYTES = 256 * 1024
+
+
+@dataclass
+class Matches:
+    """Lines of one pod that a rule matches."""
+
+    pod: str
+    first: str
+    link: Link
+    last: str = ""
+    count: int = 0
+
+
+@dataclass
+class OwnRules:
+    """The rules of one capture. `matches`: what was found in logs, by the rule's number and the pod. Safe in threads."""
+
+    rules: Sequence[FindingRule] = ()
+    seconds_left: float = MAX_SECONDS
+    matches: dict[tuple[int, str], Matches] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def event_reasons(self) -> frozenset[str]:
+        """Reasons of events that are kept."""
+        return frozenset(rule.event.reason for rule in self.rules if rule.event is not None)
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of which every object is kept."""
+        return frozenset(rule.condition.kind for rule in self.rules if rule.condition is not None)
+
+    @cached_property
+    def _patterns(self) -> Sequence[tuple[int, Any]]:
+        logs = ((number, rule.log) for number, rule in enumerate(self.rules))
+        return [(number, compile_expression(log.pattern, TEXTS_MEMORY)) for number, log in logs if log is not None]
+
+    @property
+    def reads_logs(self) -> bool:
+        """Whether lines are still to be searched."""
+        return bool(self._patterns) and self.seconds_left > 0
+
+    @property
+    def stopped(self) -> list[str]:
+        """Names of the rules that have not searched all lines."""
+        return [self.rules[number].name for number, _ in self._patterns] if self.seconds_left <= 0 else []
+
+    def see_line(self, found: dict[int, Matches], pod: str, entry: Mapping[str, Any], link: Link) -> None:
+        """Search a line of a log. Adds to `found`, by the rule's number."""
+        line = str(entry.get("line") or "")[:MAX_LINE]
+        began = time.perf_counter()
+        for number, pattern in self._patterns:
+            if pattern.search(line):
+                stamp = str(entry.get("timestamp") or "")
+                one = found.setdefault(number, Matches(pod, stamp, link))
+                one.count += 1
+                one.last = max(one.last, stamp)
+        spent = time.perf_counter() - began
+        with self._lock:
+            self.seconds_left -= spent
+
+    def add(self, found: Mapping[int, Matches]) -> None:
+        """Take what was found in the log of one pod."""
+        with self._lock:
+            for number, one in found.items():
+                if sum(of == number for of, _ in self.matches) < MAX_PODS:
+                    self.matches.setdefault((number, one.pod), one)
+
+
+def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
+    """Return an admin's rules from a YAML file: a list. None: there are none. Raises OSError or ValueError."""
+    if file is None:
+        return ()
+    import yaml  # not at start: most operators have no such file
+
+    try:
+        told = yaml.safe_load(file.read_text()[:MAX_FILE_BYTES]) or []
+    except yaml.YAMLError as e:
+        raise ValueError(f"{file} is not YAML") from e
+    if not isinstance(told, list) or len(told) > MAX_RULES:
+        raise ValueError(f"{file} is not a list of at most {MAX_RULES} rules")
+    return tuple(FindingRule.from_json(one) for one in told)
