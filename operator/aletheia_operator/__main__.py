@@ -9,8 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aletheia_operator.findings.quantities import amount_of
 from aletheia_operator.handlers.operator import run
-from aletheia_operator.settings import ArtifactsApi, Limits, NodeLogs, Privacy, Process, Retention, Rights, Scope, Settings
+from aletheia_operator.settings import (
+    ArtifactsApi,
+    Limits,
+    NodeLogs,
+    Privacy,
+    Process,
+    Retention,
+    Rights,
+    Scope,
+    Settings,
+    VolumeShares,
+)
 from aletheia_operator.version import __version__
 
 
@@ -54,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))
+    _add_volume(made.add_argument_group("shares of the session volume"))
     _add_node_logs(made.add_argument_group("logs from nodes"))
     _add_artifacts_api(made.add_argument_group("artifacts API"))
     process = made.add_argument_group("process")
@@ -71,7 +84,7 @@ def _add_limits(group: Any) -> None:
         "--max-fetches": "of one Investigation at the same time",
         "--max-artifact-bytes": "where an artifact is cut",
         "--max-session-bytes": "of one Investigation's artifacts; without it no limit",
-        "--max-namespace-bytes": "of all artifacts of a namespace; without it no limit",
+        "--max-namespace-bytes": "of all artifacts of a namespace; without it its share of the volume",
     }.items():
         _add_number(group, Limits, flag, _positive, meaning)
 
@@ -79,12 +92,28 @@ def _add_limits(group: Any) -> None:
 def _add_retention(group: Any) -> None:
     for flag, kind, meaning in (
         ("--retain-namespace-bytes", _positive, "cap: the namespace's oldest data expires"),
-        ("--retain-total-bytes", _positive, "cap: the volume's oldest data expires"),
+        (
+            "--retain-total-bytes",
+            _positive,
+            "cap: the largest namespace's oldest data expires; without it a share of the volume",
+        ),
         ("--retain-grace-seconds", _seconds, "what ended since is safe from the caps"),
         ("--orphan-grace-seconds", _seconds, "until an orphaned session is removed"),
         ("--sweep-seconds", _positive, "between two looks at what has expired"),
     ):
         _add_number(group, Retention, flag, kind, meaning)
+
+
+def _add_volume(group: Any) -> None:
+    group.add_argument(
+        "--volume-size",
+        dest="volume_bytes",
+        type=_quantity,
+        metavar="QUANTITY",
+        help="size of the session volume, for example 10Gi; without it, or if that is less, the size of its file system",
+    )
+    _add_number(group, VolumeShares, "--namespace-share", _percent, "of the volume: quota of a namespace's artifacts; 0: none")
+    _add_number(group, VolumeShares, "--total-share", _percent, "of the volume: cap from which evidence expires; 0: none")
 
 
 def _add_number(group: Any, settings: type[Any], flag: str, kind: Callable[[str], int], meaning: str) -> None:
@@ -140,6 +169,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         privacy=group(Privacy),
         limits=group(Limits),
         retention=group(Retention),
+        volume=group(VolumeShares),
         node_logs=group(NodeLogs),
         artifacts_api=group(ArtifactsApi),
         process=group(Process),
@@ -150,6 +180,20 @@ def _seconds(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("must be at least 0")
+    return number
+
+
+def _percent(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError("must be a number of percent from 0 to 100")
+    return number
+
+
+def _quantity(text: str) -> int:
+    number = int(amount_of(text))
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be a quantity of at least 1 byte, for example 10Gi")
     return number
 
 

@@ -65,7 +65,7 @@ class Limits:
     max_session_bytes: int | None = None
     """Bytes of one Investigation's artifacts. What exceeds them becomes a gap. None: no limit."""
     max_namespace_bytes: int | None = None
-    """Bytes of all artifacts of one namespace. What exceeds them becomes a gap. None: no limit."""
+    """Bytes of all artifacts of one namespace. What exceeds them becomes a gap. None: the namespace's share of the volume."""
 
     @property
     def namespace_investigations(self) -> int:
@@ -80,13 +80,26 @@ class Retention:
     namespace_bytes: int | None = None
     """Bytes of evidence of one namespace; the oldest expires first. None: no cap."""
     total_bytes: int | None = None
-    """Bytes of all evidence; the oldest expires first. None: no cap."""
+    """Bytes of all evidence; the oldest of the largest namespace expires first. None: a share of the volume."""
     grace_seconds: int = 3600
     """Seconds after the end of a capture during which caps do not expire it."""
     orphan_grace_seconds: int = 3600
     """Seconds until a session is removed whose Investigation is gone, if its deletion was not seen."""
     sweep_seconds: int = 60
     """Seconds between two passes over all sessions."""
+
+
+@dataclass(frozen=True)
+class VolumeShares:
+    """How the session volume is shared, so that no namespace fills it. Data that is kept or on hold counts as all other."""
+
+    volume_bytes: int | None = None
+    """Bytes of the volume. None, or more than its file system has: the size of the file system."""
+    namespace_share: int = 25
+    """Percent of the volume that the artifacts of one namespace may take. What exceeds them becomes a gap. 0: no limit. If only
+    one namespace is handled, it may use the whole volume."""
+    total_share: int = 80
+    """Percent of the volume from which evidence expires, the oldest of the largest namespace first. 0: no cap."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,8 @@ class Settings:
     """What captures may use."""
     retention: Retention = field(default_factory=Retention)
     """How long evidence stays."""
+    volume: VolumeShares = field(default_factory=VolumeShares)
+    """How the session volume is shared."""
     node_logs: NodeLogs = field(default_factory=NodeLogs)
     """Log files from nodes."""
     artifacts_api: ArtifactsApi = field(default_factory=ArtifactsApi)

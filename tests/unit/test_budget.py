@@ -2,13 +2,17 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from aletheia_operator.investigate import Budget
-from aletheia_operator.session import InvestigationReference
+from aletheia_operator.session import InvestigationReference, SessionLayout
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.retention_record import update_retention_record
 from aletheia_operator.session.verify import verify
-from tests.support.captures import OWNER, Memory, capture
+from aletheia_operator.session.volume import usable_bytes
+from tests.support.captures import NOW, OWNER, Memory, capture
 
 BATCH = [{"line": "x" * 1000}]
 ANSWERS = {"first": [BATCH] * 5, "second": [BATCH] * 5}
@@ -38,6 +42,48 @@ def test_a_namespace_stops_at_its_quota(tmp_path: Path) -> None:
     assert "of namespace production reached their quota of 10000 bytes" in refused.gaps[0].message
     other = InvestigationReference(namespace="staging", name="other", uid="3")
     assert capture(tmp_path, Memory({"first": [BATCH]}), owner=other, budget=budget).manifest.phase == "Completed"
+
+
+def quota_gaps(root: Path, name: str, budget: Budget) -> list[str]:
+    """Messages about quotas of one more capture of the namespace."""
+    owner = InvestigationReference(namespace=OWNER.namespace, name=name, uid=name)
+    gaps = capture(root, Memory(ANSWERS), owner=owner, budget=budget).manifest.gaps
+    assert {gap.reason for gap in gaps} <= {"BudgetExceeded"}
+    return [gap.message for gap in gaps]
+
+
+def test_a_namespace_has_a_share_of_the_volume(tmp_path: Path) -> None:
+    """It ends there, with what an admin can change; with a larger volume it goes on."""
+    budget = Budget(namespace_share=25, volume_bytes=80_000)
+    assert quota_gaps(tmp_path, "first", budget) == []
+    said = quota_gaps(tmp_path, "second", budget)
+    assert "reached their quota of 20000 bytes (25 % of the volume): delete Investigations" in said[-1]
+    assert "volume.namespaceShare" in said[-1]
+    budget.volume_bytes = 200_000
+    assert quota_gaps(tmp_path, "third", budget) == []
+
+
+def test_the_file_system_bounds_the_size_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim may promise more than there is; a file system that tells no size leaves the claim's."""
+    layout = SessionLayout(tmp_path)
+    for blocks, told, size in ((10, None, 10_240), (10, 99_999, 10_240), (10, 99, 99), (0, 99, 99), (0, None, None)):
+        found = SimpleNamespace(f_blocks=blocks, f_frsize=1024)
+        monkeypatch.setattr("aletheia_operator.session.volume.os.statvfs", lambda root, found=found: found)
+        assert usable_bytes(layout, told) == size
+
+
+@pytest.mark.parametrize("protected", [{"keep": True}, {"hold": "case 4711"}, {"legal_hold": "case 4711"}])
+def test_what_is_kept_or_on_hold_counts_for_the_quota(tmp_path: Path, protected: dict[str, Any]) -> None:
+    """Nobody fills the volume by keeping what they captured; what has expired counts no more."""
+    budget = Budget(namespace_share=25, volume_bytes=80_000)
+    owner = InvestigationReference(namespace=OWNER.namespace, name="first", uid="first")
+    manifest = capture(tmp_path, Memory(ANSWERS), owner=owner, budget=budget).manifest
+    layout = SessionLayout(tmp_path)
+    update_retention_record(layout, manifest.session_id, **protected)
+    assert quota_gaps(tmp_path, "second", budget) != []
+    update_retention_record(layout, manifest.session_id, keep=False, hold=None, legal_hold=None)
+    expire(layout, manifest.session_id, NOW)
+    assert quota_gaps(tmp_path, "third", budget) != quota_gaps(tmp_path, "fourth", budget)
 
 
 def test_a_reserve_is_kept_for_journals_and_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
-from aletheia_operator.settings import Process, Rights, Scope, Settings
+from aletheia_operator.settings import Process, Rights, Scope, Settings, VolumeShares
 from tests.support.helm import find_helm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -345,6 +345,9 @@ def test_default_arguments() -> None:
         "--max-timeout-seconds=3600",
         "--max-fetches=8",
         "--max-artifact-bytes=1073741824",
+        "--volume-size=10Gi",
+        "--namespace-share=25",
+        "--total-share=80",
         "--retain-grace-seconds=3600",
         "--orphan-grace-seconds=3600",
         "--identity=aletheia/flight-aletheia-operator",
@@ -368,6 +371,8 @@ def test_arguments_follow_the_values() -> None:
         "maxArtifactBytes": 1099511627776,
         "maxSessionBytes": 1099511627776,
         "maxNamespaceBytes": 1125899906842624,
+        "persistence": {"existingClaim": "mine"},
+        "volume": {"namespaceShare": "0%", "totalShare": "100%"},
         "retention": {"namespaceBytes": 5, "totalBytes": 6, "graceSeconds": 0, "orphanGraceSeconds": 8},
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
         "findings": {"rules": [FINDING_RULE]},
@@ -390,6 +395,8 @@ def test_arguments_follow_the_values() -> None:
         "--max-namespace-bytes=1125899906842624",
         "--retain-namespace-bytes=5",
         "--retain-total-bytes=6",
+        "--namespace-share=0",
+        "--total-share=100",
         "--retain-grace-seconds=0",
         "--orphan-grace-seconds=8",
         "--identity=aletheia/flight-aletheia-operator",
@@ -410,7 +417,9 @@ def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> 
         process = Process(log_format="json", log_level=level)
         scope = Scope(operator_namespace="aletheia", identity="aletheia/flight-aletheia-operator")
         rights = Rights(creator_policy=the_creators_policy())
-        assert started.pop() == Settings(Path("/var/lib/aletheia"), scope=scope, rights=rights, process=process)
+        volume = VolumeShares(volume_bytes=10 * 1024**3)
+        expected = Settings(Path("/var/lib/aletheia"), scope=scope, rights=rights, process=process, volume=volume)
+        assert started.pop() == expected
 
 
 @pytest.mark.parametrize(
@@ -1083,6 +1092,10 @@ REFUSED: list[tuple[str, Values, str]] = [
         "a password in an endpoint",
         {"dataSources": [{**PROMETHEUS, "endpoint": "http://u:p@h"}]},
         "/dataSources/0/endpoint",
+    ),
+    *(
+        (f"a share of {share}", {"volume": {"namespaceShare": share}}, "/volume/namespaceShare")
+        for share in ("25", "101%", "-1%", "1.5%", 25, "%")
     ),
     ("an option of another type", {"dataSources": [{**JAEGER, "jaeger": {"namespaceLabel": "a"}}]}, "/dataSources/0/jaeger"),
     ("a misspelt option", {"dataSources": [{**JAEGER, "jaeger": {"API": "v3"}}]}, "/dataSources/0/jaeger"),

@@ -1,5 +1,6 @@
 """What becomes of sessions and finished resources: tables of cases, no I/O."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from aletheia_operator.handlers.policies import (
     Fate,
     Resource,
     Session,
+    caps_of,
     exceeded_caps,
     fate_of,
     have_vanished,
@@ -19,7 +21,7 @@ from aletheia_operator.handlers.policies import (
 )
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord
-from aletheia_operator.settings import Retention
+from aletheia_operator.settings import Retention, VolumeShares
 from tests.unit.fakes import NOW
 
 HOUR = timedelta(hours=1)
@@ -235,6 +237,24 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
 def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
     """The oldest ended first, of the largest namespace first, until the cap holds."""
     assert [one.session_id for one in over_caps(sessions, caps, NOW)] == gone
+
+
+@pytest.mark.parametrize(
+    ("retention", "shares", "volume_bytes", "total_bytes"),
+    [
+        pytest.param(Retention(), VolumeShares(), 1000, 800, id="by default four fifths of the volume"),
+        pytest.param(Retention(), VolumeShares(total_share=33), 1000, 330, id="a share"),
+        pytest.param(Retention(), VolumeShares(total_share=0), 1000, None, id="no share"),
+        pytest.param(Retention(), VolumeShares(), None, None, id="a volume of unknown size"),
+        pytest.param(Retention(total_bytes=7), VolumeShares(), 1000, 7, id="what an admin set"),
+        pytest.param(Retention(), VolumeShares(total_share=1), 3, 0, id="a volume of a few bytes"),
+    ],
+)
+def test_the_cap_that_follows_from_the_volume(
+    retention: Retention, shares: VolumeShares, volume_bytes: int | None, total_bytes: int | None
+) -> None:
+    """A share of its size, unless an admin named a number; nothing else of the retention changes."""
+    assert caps_of(retention, shares, volume_bytes) == replace(retention, total_bytes=total_bytes)
 
 
 @given(

@@ -23,7 +23,7 @@ from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record
 from aletheia_operator.session.verify import verify
 from aletheia_operator.session.volume import note_operator, open_volume
-from aletheia_operator.settings import Retention
+from aletheia_operator.settings import Retention, VolumeShares
 from tests.support.captures import NOW, Memory, capture
 from tests.unit.fakes import Clock, FakeKubernetes
 
@@ -277,6 +277,30 @@ def test_what_is_held_counts_for_the_caps(tmp_path: Path) -> None:
     assert rig.there() == {"held", "kept"}
     rig.sweep()
     assert rig.there() == {"held", "kept"}
+
+
+def test_by_default_a_share_of_the_volume_stays_free(tmp_path: Path) -> None:
+    """The oldest sessions go for new ones, held ones count, and the status says why."""
+    names = [f"n{number}" for number in range(6)]
+    rig = Rig(tmp_path, *names, retention=Retention(grace_seconds=0))
+    size = read_manifest(rig.layout, rig.ids["n0"]).size_bytes
+    rig.sweep()
+    assert rig.there() == set(names), "the file system is large"
+    rig.sweeper.volume = VolumeShares(volume_bytes=5 * size)
+    rig.hold("n0")
+    rig.sweep()
+    assert rig.there() == {"n0", "n3", "n4", "n5"}
+    (message,) = {one["message"][one["message"].index(": ") :] for one in expiries(rig)}
+    assert message == ": the evidence on the volume exceeded its cap; spec.retention.keep or a legal hold protects from that"
+    rig.sweeper.volume = VolumeShares(volume_bytes=1, total_share=0)
+    rig.sweep()
+    assert rig.there() == {"n0", "n3", "n4", "n5"}
+
+
+def expiries(rig: Rig) -> list[dict[str, Any]]:
+    """The conditions ArtifactsExpired that were written."""
+    conditions = [one for status in rig.kubernetes.statuses for one in status.get("conditions") or []]
+    return [one for one in conditions if one["type"] == "ArtifactsExpired"]
 
 
 def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:

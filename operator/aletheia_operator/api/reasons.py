@@ -107,7 +107,8 @@ class GapReason(Reason):
     BUDGET_EXCEEDED = (
         "BudgetExceeded",
         "There was more data than the limit allows. Of logs, errors and the lines around them were kept first, then an even"
-        " sample; of other artifacts the beginning. Raise spec.logs.limits, or narrow the window or the targets.",
+        " sample; of other artifacts the beginning. Raise spec.logs.limits, or narrow the window or the targets."
+        " If the message names a quota: delete Investigations that are no longer needed, or ask an admin to raise the quota.",
     )
     WINDOW_IN_FUTURE = (
         "WindowInFuture",

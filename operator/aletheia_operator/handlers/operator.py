@@ -127,7 +127,7 @@ class _Handlers:
             kubelets=self._kubelets,
             max_fetches=self.settings.limits.max_fetches,
             max_artifact_bytes=self.settings.limits.max_artifact_bytes,
-            budget=Budget(self.settings.limits.max_session_bytes, self.settings.limits.max_namespace_bytes),
+            budget=self._budget(),
             operator_namespace=self.settings.scope.operator_namespace,
             ca_bundle=self.settings.ca_bundle,
             finding_rules=finding_rules,
@@ -142,6 +142,7 @@ class _Handlers:
             tools.now,
             self.settings.scope.namespaces,
             self.settings.retention,
+            self.settings.volume,
         )
         keeper = ArtifactsApiKeeper(
             self._kubernetes, self.settings.artifacts_api, self.settings.scope.operator_namespace, tools.now
@@ -150,6 +151,11 @@ class _Handlers:
         if self.settings.artifacts_api.certificates is not None:
             loops.append(keeper.watch())
         self._watching = [asyncio.create_task(loop) for loop in loops]
+
+    def _budget(self) -> Budget:
+        limits, volume = self.settings.limits, self.settings.volume
+        share = 0 if len(self.settings.scope.namespaces) == 1 else volume.namespace_share
+        return Budget(limits.max_session_bytes, limits.max_namespace_bytes, share, volume.volume_bytes)
 
     def _shared(self, tools: Tools) -> Shared:
         limits = self.settings.limits

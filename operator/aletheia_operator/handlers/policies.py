@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -11,7 +11,7 @@ from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord, legal_hold_of
 from aletheia_operator.session.volume import Volume
-from aletheia_operator.settings import Retention
+from aletheia_operator.settings import Retention, VolumeShares
 
 MIN_MASS_DELETION = 10
 """From this number on it is suspicious if the Investigations of sessions disappear at once."""
@@ -164,6 +164,16 @@ def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
     if resource.completion_time is None:
         return False
     return datetime.fromisoformat(resource.completion_time) + timedelta(seconds=resource.ttl_seconds) <= now
+
+
+def caps_of(retention: Retention, shares: VolumeShares, volume_bytes: int | None) -> Retention:
+    """Return the retention with the cap on all evidence that follows from the volume's size, unless an admin set one.
+
+    `volume_bytes` None: the size is not known, so there is no such cap.
+    """
+    if retention.total_bytes is not None or volume_bytes is None or not shares.total_share:
+        return retention
+    return replace(retention, total_bytes=volume_bytes * shares.total_share // 100)
 
 
 def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) -> list[Manifest]:

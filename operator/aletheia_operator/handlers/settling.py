@@ -143,6 +143,8 @@ class Settler:
         if body is None or resource is None or EXPIRED in resource.condition_types:
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"
+        if not due:
+            message += ": the evidence on the volume exceeded its cap; spec.retention.keep or a legal hold protects from that"
         await StatusWriter(self.kubernetes, body, self.now).add_condition(EXPIRED, ConditionReason.ARTIFACTS_EXPIRED, message)
         if not is_of_another(resource, await asyncio.to_thread(open_volume, self.layout)):
             await self._write_digest(expired)

@@ -17,6 +17,7 @@ from aletheia_operator.handlers.cluster import look_at, move_in
 from aletheia_operator.handlers.policies import (
     Resource,
     Session,
+    caps_of,
     exceeded_caps,
     have_vanished,
     is_to_be_deleted,
@@ -28,7 +29,8 @@ from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.staging import remove_leftovers
-from aletheia_operator.settings import Retention
+from aletheia_operator.session.volume import usable_bytes
+from aletheia_operator.settings import Retention, VolumeShares
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Sweeper:
     namespaces: Sequence[str] = ()
     """Namespaces to handle. Empty: all."""
     retention: Retention = field(default_factory=Retention)
+    volume: VolumeShares = field(default_factory=VolumeShares)
     _held: set[str] = field(init=False, default_factory=set)
     """Uids of Investigations that the watch has shown on hold."""
     _last_warning: str = field(init=False, default="")
@@ -143,13 +146,17 @@ class Sweeper:
 
     async def _hold_caps(self, found: Sequence[Session]) -> None:
         """Expire sessions so that the caps hold."""
-        if self.retention.namespace_bytes is None and self.retention.total_bytes is None:
+        if not found:
+            return
+        volume_bytes = await asyncio.to_thread(usable_bytes, self.layout, self.volume.volume_bytes)
+        caps = caps_of(self.retention, self.volume, volume_bytes)
+        if not exceeded_caps(found, (), caps):
             return
         fresh = await asyncio.to_thread(self._as_they_are, found)
-        gone = over_caps(fresh, self.retention, self.now())
+        gone = over_caps(fresh, caps, self.now())
         for manifest in gone:
             await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
-        if exceeded_caps(fresh, gone, self.retention):
+        if exceeded_caps(fresh, gone, caps):
             log.warning("a retention cap is exceeded by sessions that are kept, on hold or within graceSeconds")
 
     def _as_they_are(self, found: Sequence[Session]) -> list[Session]:

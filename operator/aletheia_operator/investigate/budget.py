@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.volume import usable_bytes
 
 
 class QuotaExceeded(OSError):
@@ -19,10 +20,16 @@ class QuotaExceeded(OSError):
 
 @dataclass
 class Budget:
-    """The limits (None: no limit) and the accounts of the captures that run in this process."""
+    """The limits and the accounts of the captures that run in this process."""
 
     max_session_bytes: int | None = None
+    """Quota of a session. None: no limit."""
     max_namespace_bytes: int | None = None
+    """Quota of a namespace. None: its share of the volume."""
+    namespace_share: int = 0
+    """Percent of the volume that a namespace may take. 0: no limit."""
+    volume_bytes: int | None = None
+    """Size of the volume. None, or more than its file system has: the size of the file system."""
     _running: dict[str, "Account"] = field(init=False, default_factory=dict)
 
     def open(self, layout: SessionLayout, namespace: str, session_id: str, kept_bytes: int) -> "Account":
@@ -30,16 +37,23 @@ class Budget:
 
         Blocks: reads every manifest of the volume if namespaces are limited. The caller must `close` the account.
         """
-        others = 0
-        if self.max_namespace_bytes is not None:
+        others, quota = 0, self._quota(layout)
+        if quota is not None:
             manifests = [entry.manifest for entry in sessions(layout) if entry.session_id != session_id]
             others = sum(
                 manifest.size_bytes
                 for manifest in manifests
                 if manifest and manifest.investigation.namespace == namespace and manifest.expiration_time is None
             )
-        account = self._running[session_id] = Account(self, namespace, session_id, kept_bytes, others)
+        account = self._running[session_id] = Account(self, namespace, session_id, kept_bytes, others, quota)
         return account
+
+    def _quota(self, layout: SessionLayout) -> int | None:
+        """Return the bytes that a namespace may keep; None without a limit. Raises OSError."""
+        if self.max_namespace_bytes is not None or not self.namespace_share:
+            return self.max_namespace_bytes
+        size = usable_bytes(layout, self.volume_bytes)
+        return None if size is None else max(1, size * self.namespace_share // 100)
 
     def close(self, account: "Account") -> None:
         """Close the account of a capture that has ended. Running captures count what it kept."""
@@ -79,6 +93,9 @@ class Account:
     kept_bytes: int
     """Bytes of its artifacts."""
     others_bytes: int
+    """Bytes of the namespace's other sessions, those that are kept or on hold included."""
+    namespace_quota: int | None
+    """Bytes that the namespace may keep. None: no limit."""
     _usages: list[Usage] = field(init=False, default_factory=list)
 
     @property
@@ -101,12 +118,14 @@ class Account:
 
     def exceeded(self, more_bytes: int = 0) -> str | None:
         """Say why `more_bytes` would exceed a quota; None if there is room."""
-        session, namespace = self.budget.max_session_bytes, self.budget.max_namespace_bytes
+        session, namespace = self.budget.max_session_bytes, self.namespace_quota
         if session is not None and self.used_bytes + more_bytes >= session:
             return f"the session reached its quota of {session} bytes: ask for less, or have an admin raise it"
         if namespace is not None and self.budget.namespace_bytes(self) + more_bytes >= namespace:
+            share = "" if self.budget.max_namespace_bytes is not None else f" ({self.budget.namespace_share} % of the volume)"
             return (
-                f"the sessions of namespace {self.namespace} reached their quota of {namespace} bytes:"
-                " delete Investigations that are no longer needed, or have an admin raise it"
+                f"the sessions of namespace {self.namespace} reached their quota of {namespace} bytes{share}:"
+                " delete Investigations that are no longer needed, or have an admin raise it (chart value"
+                " volume.namespaceShare or maxNamespaceBytes); data that is kept or on hold counts, too"
             )
         return None

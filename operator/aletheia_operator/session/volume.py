@@ -47,6 +47,16 @@ def note_operator(layout: SessionLayout, identity: str) -> Volume:
     return volume if volume.operators[-1:] == (identity,) else _change(layout, operator=identity)
 
 
+def usable_bytes(layout: SessionLayout, at_most: int | None) -> int | None:
+    """Return the size of the session volume: of its file system, or `at_most` if that is less. Raises OSError.
+
+    None: the file system tells no size, and `at_most` is None.
+    """
+    found = os.statvfs(layout.root)
+    size = found.f_blocks * found.f_frsize
+    return min((one for one in (size, at_most) if one), default=None)
+
+
 def _read(layout: SessionLayout) -> Volume | None:
     try:
         return Volume.model_validate_json(layout.volume.read_bytes())
