@@ -13,7 +13,7 @@ from aletheia_operator.handlers import run as run_module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.marks import EXPIRY_SECONDS, MAX_AT_ONCE, Mark, OtherMarks, is_left_here
 from aletheia_operator.session import InvestigationReference, Manifest, Session, SessionLayout, create_session
-from aletheia_operator.session.volume import note_operator
+from aletheia_operator.session.volume import record_operator
 from tests.unit.fakes import NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
 
@@ -161,7 +161,7 @@ async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path,
     rig = Rig(tmp_path)
     layout = rig.supervisor.shared.tools.layout
     manifest = left_behind(layout)
-    note_operator(layout, "another")
+    record_operator(layout, "another")
     if known:
         await rig.supervisor.shared.identity.get()
     rig.observe(make_body(status=LEFT))
@@ -176,8 +176,8 @@ async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path,
 def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
     """Nor one that is not there, nor one of an operator that never worked on this volume."""
     layout = SessionLayout(tmp_path)
-    note_operator(layout, "another")
-    note_operator(layout, "us")
+    record_operator(layout, "another")
+    record_operator(layout, "us")
     assert not is_left_here(layout, UID, "another")
     manifest = left_behind(layout)
     assert is_left_here(layout, UID, "another")

@@ -22,7 +22,7 @@ from aletheia_operator.session.manifest_file import manifest_bytes, read_manifes
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record
 from aletheia_operator.session.verify import verify
-from aletheia_operator.session.volume import note_operator, open_volume
+from aletheia_operator.session.volume import open_volume, record_operator
 from aletheia_operator.settings import Retention, VolumeShares
 from tests.support.captures import NOW, Memory, capture
 from tests.unit.fakes import Clock, FakeKubernetes
@@ -149,8 +149,8 @@ def test_the_status_follows_the_digest_of_the_manifest(tmp_path: Path, change: s
 def test_the_digest_of_another_operators_manifest_is_left_alone(tmp_path: Path) -> None:
     """Its session has the same id, on another volume; that of a predecessor on this volume is brought up to date."""
     rig = Rig(tmp_path, "old")
-    note_operator(rig.layout, "predecessor")
-    note_operator(rig.layout, "us")
+    record_operator(rig.layout, "predecessor")
+    record_operator(rig.layout, "us")
     rig.bodies["old"]["status"] |= {"operator": "another", "session": {"id": rig.ids["old"], "manifestSha256": "x"}}
     rig.sweep()
     assert rig.kubernetes.statuses == []

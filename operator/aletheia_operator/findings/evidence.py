@@ -1,4 +1,4 @@
-"""What the rules know: facts that are collected while a session's artifacts are saved, each with a link to its entry.
+"""The facts that rules read: facts that are collected while a session's artifacts are saved, each with a link to its entry.
 
 Entries of a sealed session cannot be read back, so facts are collected in passing. Memory is bounded: what does not fit is
 counted in `left_out`. One reader reads one artifact; readers of several artifacts may work at the same time.
@@ -29,7 +29,7 @@ class Reader(Protocol):
         ...
 
     def read(self, entries: Encoded) -> None:
-        """Take the next entries, as they are written."""
+        """Read the next entries, as they are written."""
         ...
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:

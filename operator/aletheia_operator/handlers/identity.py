@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.volume import note_operator, open_volume
+from aletheia_operator.session.volume import open_volume, record_operator
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class OperatorIdentity:
     def _look_up(self) -> str:
         identity = self._name or open_volume(self._layout).id
         try:
-            note_operator(self._layout, identity)
+            record_operator(self._layout, identity)
         except OSError as e:  # only a successor under another name would use it
             log.warning("the session volume does not note who works on it: %s", e)
         return identity

@@ -1,4 +1,4 @@
-"""Finishes a session that no capture works on any more: its manifest must not say `Running` for ever.
+"""Finishes a session that no capture works on any more: its manifest must not remain `Running`.
 
 That happens if the manifest could not be saved at the end, or if the Investigation was deleted during its capture.
 """
@@ -23,11 +23,11 @@ TAKEN_OVER = "another operator took the Investigation over before this was captu
 def end_abandoned(
     layout: SessionLayout, session_id: str, now: datetime, phase: str | None = None, taken_over: bool = False
 ) -> Manifest:
-    """Write the final manifest from the journal, and return it. One that is there already stays as it is.
+    """Write the final manifest from the journal, and return it. A finished manifest is returned unchanged.
 
-    `phase` is what the Investigation's status ended with; None: the Investigation is gone, or, with `taken_over`, another
-    operator captured it, on another volume. What the journal does not know is
-    a gap. Blocks. Raises SessionBusy if a capture works on the session after all, OSError, and Unreadable.
+    `phase`: the final phase in the Investigation's status. None: the Investigation is gone, or, with `taken_over`, another
+    operator captured it on another volume. Questions without an answer in the journal become gaps. Blocks. Raises SessionBusy
+    if a capture works on the session after all, OSError, and Unreadable.
     """
     with Session(layout, read_manifest(layout, session_id)) as session:
         if not session.manifest.finished:
@@ -44,7 +44,7 @@ def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> 
     if not questions and not manifest.gaps:
         gaps.append(_unanswered(Question(OWN, "plan", "the plan", {}), phase, why))
     if (manifest.spec.get("session") or {}).get("upload"):
-        message = "the capture did not come to its upload. The session stays on its volume"
+        message = "the capture ended before its upload. The session stays on its volume"
         gaps.append(gap_of(OWN, Missing("session.upload", GapReason.UPLOAD_FAILED, message)))
     if phase is not None:
         message = "the manifest could not be saved when the capture ended; it was written later, from the journal"
@@ -63,5 +63,5 @@ def _concluded(session: Session, now: datetime, phase: str | None, why: str) -> 
 def _unanswered(question: Question, phase: str | None, why: str) -> Gap:
     if phase is None:
         return gap_of(question.fetcher, Missing(question.target, GapReason.CANCELLED, why))
-    words = "what it became was lost: the session volume could not be written"
+    words = "its result was lost: the session volume could not be written"
     return gap_of(question.fetcher, Missing(question.target, GapReason.SAVE_FAILED, words))

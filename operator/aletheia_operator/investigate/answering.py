@@ -1,4 +1,4 @@
-"""Asks the questions of a plan. Each ends with artifacts, gaps or both, whatever fails."""
+"""Asks the questions of a plan. Whatever fails, each question ends with artifacts, gaps or both."""
 
 import asyncio
 import logging
@@ -25,9 +25,9 @@ from aletheia_operator.text.trace_ids import first
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
-"""A question during which the process died so often is not asked again."""
+"""A question is not asked again after the process died so many times during it."""
 SUSPECT_WAIT_SECONDS = 30
-"""A question during which the process died once waits at most so long to be the only such one."""
+"""Longest wait of a question during which the process died once, until it is the only such question that is asked."""
 GIVEN_UP = "given up: the operator's process ended twice while it was asked, perhaps short of memory"
 
 
@@ -50,7 +50,7 @@ class Answering:
         self._logs_left = 0
         self._logs_done = asyncio.Event()
         self._trace_ids: tuple[list[str], bool] = [], False
-        self._blind = False  # whether the trace ids of some captured logs are not known
+        self._logs_unsearchable = False  # whether some captured logs can no longer be searched for trace ids
 
     async def ask(self, questions: Sequence[Question]) -> None:
         """Ask the questions that are not done, until the deadline. Afterwards all are done."""
@@ -59,7 +59,7 @@ class Answering:
         self.readers.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
         wants_ids = bool(self.readers.max_trace_ids)
         before = [done[question.key] for question in questions if question.gives_logs and question.key in done]
-        self._blind = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
+        self._logs_unsearchable = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
         self._logs_left = sum(question.gives_logs for question in waiting)
         if not self._logs_left:
             await self._look_for_trace_ids()
@@ -75,7 +75,7 @@ class Answering:
                 raise _GivenUp
             if question.after_logs:
                 await self._logs_done.wait()
-                self._say_blind(question, answer)
+                self._add_trace_id_gaps(question, answer)
             async with slots.slot(question), self._counted(question, suspect=bool(deaths)):
                 await self._fetch(question, answer)
         except asyncio.CancelledError:
@@ -101,8 +101,8 @@ class Answering:
         """Record that the question is asked, so that a death of the process counts against it.
 
         After a death each question that was under way is a suspect. Suspects of all captures are asked one at a time, so
-        that a second death counts against the one that caused it, and no other tenant's. A suspect that waited too long for
-        that is asked uncounted: evidence does not wait for another's slow source.
+        that a second death counts against the one that caused it, and no other tenant's. A suspect that waited too long
+        is asked without being counted: evidence must not wait for the slow source of another capture.
         """
         if suspect:
             try:
@@ -150,8 +150,8 @@ class Answering:
         ids, more = self._trace_ids
         return ids[:limit], more or len(ids) > limit
 
-    def _say_blind(self, question: Question, answer: Answer) -> None:
-        if self._blind:
+    def _add_trace_id_gaps(self, question: Question, answer: Answer) -> None:
+        if self._logs_unsearchable:
             message = "logs captured before a restart of the operator are sealed, and cannot be searched for trace ids"
             answer.missing.append(Missing(question.target, GapReason.UNAVAILABLE, message))
         if self.readers.not_searched:

@@ -276,7 +276,7 @@ class _Capture:
         await self._journal.write(self._session.record_interruption, reason.value)
 
     def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
-        """Return a final manifest with one more gap."""
+        """Return the final manifest with one more gap."""
         gaps = [*manifest.gaps, gap_of(OWN, missing)]
         phase = conclude(manifest.artifacts, gaps, self._deadline.interruption)
         return manifest.model_copy(update={"gaps": gaps, "phase": phase})

@@ -1,4 +1,4 @@
-"""Writes a capture's journal. A capture goes on without it: it only serves to resume after a crash."""
+"""Writes a capture's journal. If that fails, the capture goes on: the journal only serves to resume after a crash."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class JournalWriter:
     saving: Executor
 
     async def write(self, write: Callable[..., None], *arguments: object) -> None:
-        """Call one of the session's `record_...` methods. A journal that cannot be written is logged."""
+        """Call one of the session's `record_...` methods with the arguments. A failure to write is logged."""
         await in_thread(self.saving, self._write, write, *arguments)
 
     async def record_done(self, done: Done) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Answer:
-    """Artifacts and gaps of a question so far."""
+    """Artifacts and gaps of one question so far."""
 
     artifacts: list[Artifact] = field(default_factory=list)
     origins: dict[str, Origin] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Saver:
         return False
 
     def _spent(self, entries: EntryBuffer) -> str | None:
-        """Say why the artifact is cut here; None while there is room."""
+        """Return why the artifact is cut here, for a gap; None while there is room."""
         if entries.size_bytes >= self.tools.max_artifact_bytes:
             return f"the artifact was cut at its limit of {self.tools.max_artifact_bytes} bytes"
         spent = self.account.exceeded()

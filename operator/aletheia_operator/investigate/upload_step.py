@@ -45,7 +45,7 @@ class UploadStep:
         resumes = self.session.progress.upload_begun
         if not resumes:
             await self.journal.write(self.session.record_upload)
-        # of this process: evidence is not lost by uploading late, so the time that the operator was down does not count
+        # counted from now: no evidence is lost by a late upload, so the time in which the operator was down does not count
         limit = _Limit(self.order, self.tools, wanted, self.tools.now() + timedelta(seconds=parse_duration(wanted.timeout)))
 
         async def find() -> Endpoint:

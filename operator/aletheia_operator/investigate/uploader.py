@@ -76,12 +76,12 @@ class Uploader:
         credentials have changed since.
         """
         failure: SourceError | None = None
-        looks = self.resumes
+        check_first = self.resumes
         for delay in retry_delays():
             endpoint: Endpoint | None = None
             try:
                 endpoint = await self.find()
-                return await self._send(Bucket(endpoint), directory, manifest, encode, looks)
+                return await self._send(Bucket(endpoint), directory, manifest, encode, check_first)
             except Unavailable as e:
                 failure = e
             except GivenUp as e:
@@ -90,7 +90,7 @@ class Uploader:
                 if e.reason is not GapReason.FORBIDDEN or endpoint is None or not await self._rotated(endpoint):
                     raise
                 failure = e
-            looks = True
+            check_first = True
             log.warning("session %s is not uploaded yet: %s", manifest.session_id, failure.message)
             try:
                 await self.wait(delay)
@@ -106,42 +106,42 @@ class Uploader:
             return False
 
     async def _send(
-        self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], looks: bool
+        self, bucket: Bucket, directory: Path, manifest: Manifest, encode: Callable[[Manifest], bytes], check_first: bool
     ) -> Manifest:
-        """Send the files that the bucket does not have. `looks`: whether it may have some, so look before sending."""
-        place = bucket.options
-        if place.max_session_bytes is not None and manifest.size_bytes > place.max_session_bytes:
+        """Send the files that the bucket does not have. `check_first`: whether it may have some: then check before sending."""
+        options = bucket.options
+        if options.max_session_bytes is not None and manifest.size_bytes > options.max_session_bytes:
             raise Rejected(
-                f"the session has {manifest.size_bytes} bytes, more than the maxSessionBytes {place.max_session_bytes} of"
+                f"the session has {manifest.size_bytes} bytes, more than the maxSessionBytes {options.max_session_bytes} of"
                 f" DataSource {bucket.endpoint.name}",
                 GapReason.TOO_LARGE,
             )
         owner = manifest.investigation
         # session ids are reused when a session is gone: the uid keeps an older copy from being overwritten
-        folder = "/".join(filter(None, (place.prefix, owner.namespace, f"{manifest.session_id}_{owner.uid}")))
+        folder = "/".join(filter(None, (options.prefix, owner.namespace, f"{manifest.session_id}_{owner.uid}")))
         for number, artifact in enumerate(manifest.artifacts):
             self.sent(number)
             content = Content(artifact.size_bytes, artifact.sha256, directory / artifact.path)
-            await self._put(bucket, f"{folder}/{artifact.path}", content, looks)
+            await self._put(bucket, f"{folder}/{artifact.path}", content, check_first)
         self.sent(len(manifest.artifacts))
-        upload = Upload(data_source=bucket.endpoint.name, url=f"s3://{place.bucket}/{folder}/")
+        upload = Upload(data_source=bucket.endpoint.name, url=f"s3://{options.bucket}/{folder}/")
         final = manifest.model_copy(update={"upload": upload})
         encoded = encode(final)
         content = Content(len(encoded), hashlib.sha256(encoded).hexdigest(), memory=encoded)
-        await self._put(bucket, f"{folder}/manifest.json", content, looks)
+        await self._put(bucket, f"{folder}/manifest.json", content, check_first)
         return final
 
-    async def _put(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
+    async def _put(self, bucket: Bucket, key: str, content: Content, check_first: bool) -> None:
         """Send one object, unless the bucket has it. Raises SourceError, also if the bucket has other content afterwards."""
         try:
-            if looks and await self._is_there(bucket, key, content):
+            if check_first and await self._is_there(bucket, key, content):
                 return
         except GivenUp:
             raise
         except Rejected as e:  # 403 may also mean that the object is absent, and HEAD gives no reason: sending does
             log.debug("%s: %s", key, e.message)
         if content.size_bytes > PART_BYTES:
-            await self._put_parts(bucket, key, content, looks)
+            await self._put_parts(bucket, key, content, check_first)
         else:
             if await self._in_thread(_put, bucket, key, content) == content.sha256:
                 return
@@ -149,9 +149,9 @@ class Uploader:
             message = f"DataSource {bucket.endpoint.name}: what it has as {key} is not what was sent, as the digest shows"
             raise Unavailable(message, GapReason.INVALID_RESPONSE)
 
-    async def _put_parts(self, bucket: Bucket, key: str, content: Content, looks: bool) -> None:
+    async def _put_parts(self, bucket: Bucket, key: str, content: Content, check_first: bool) -> None:
         """Send one object in parts. Parts of an earlier try stay if their ETag is their MD5."""
-        begun = await self._in_thread(bucket.begun, key) if looks else {}
+        begun = await self._in_thread(bucket.begun, key) if check_first else {}
         upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
         for other in begun.keys() - {upload_id}:
             await self._in_thread(bucket.abort, key, other)

@@ -1,4 +1,4 @@
-"""The age format (https://age-encryption.org/v1): encrypts to recipients, decrypts with identities, locks a key by a password.
+"""The age format (https://age-encryption.org/v1): encrypts to public keys, decrypts with secret ones, locks keys by passwords.
 
 Files are encrypted and decrypted by pyrage (the Rust implementation). Locking by a password is our own code, with a fixed work
 factor: the library chooses one by the machine's speed, and may take a gigabyte of memory.
@@ -6,7 +6,7 @@ factor: the library chooses one by the machine's speed, and may take a gigabyte 
 AgeError
 ├── WrongKey    none of the keys, or not this password, opens it
 ├── Damaged     not an age file, or altered: a flipped bit, a cut or moved chunk, a work factor out of bounds
-└── Unsealable  the library broke down on a public key (also a ValueError)
+└── Unsealable  the library failed on a public key (also a ValueError)
 """
 
 import base64
@@ -230,7 +230,7 @@ def _base64(content: bytes) -> bytes:
 
 
 class _Source:
-    """Lets the library read blocks as a file. Keeps their exception, of which the library would keep only the text."""
+    """Lets the library read blocks as a file. `error`: the exception of the blocks; the library would keep only its text."""
 
     def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:
         self._blocks = iter(blocks)
@@ -251,7 +251,7 @@ class _Source:
 
 
 class _Sink:
-    """Lets the library write to a function as to a file. Keeps the function's exception likewise."""
+    """Lets the library write to a function as to a file. `error`: the exception of the function."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

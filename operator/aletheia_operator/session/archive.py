@@ -65,7 +65,7 @@ class Imported:
 
     manifest: Manifest
     was_there: bool
-    """Whether the same session was there already, complete: nothing was written."""
+    """Whether the same session existed already, complete. Then nothing was written."""
 
     @property
     def session_id(self) -> str:

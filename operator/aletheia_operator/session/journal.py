@@ -106,7 +106,7 @@ class Progress:
     """Number of times that the process died while a question was asked, by question."""
 
     def take_up(self, line: Any, is_whole: Callable[[Artifact], bool]) -> None:
-        """Apply one line. A question counts as done only if `is_whole` holds for all of its artifacts.
+        """Apply one line. A question counts as done only if `is_whole` returns True for all of its artifacts.
 
         Raises ValueError, KeyError or TypeError for a damaged line.
         """
@@ -144,7 +144,7 @@ def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
             if before == 0:
                 sync_directory(path.parent)
         except OSError:
-            os.ftruncate(descriptor, before)  # a torn line would spoil the one after it
+            os.ftruncate(descriptor, before)  # an incomplete line would damage the next one
             raise
     finally:
         os.close(descriptor)

@@ -20,7 +20,7 @@ class SessionLayout:
 
     @property
     def volume(self) -> Path:
-        """Return the path of the volume's own record."""
+        """Return the path of the record about the volume itself."""
         return self.root / "volume.json"
 
     def session(self, session_id: str) -> Path:

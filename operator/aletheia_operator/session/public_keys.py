@@ -52,7 +52,7 @@ def _require_x25519(point: bytes) -> None:
     try:
         X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(point))
     except ValueError as e:
-        raise ValueError("it is a point of low order, to which anybody has the key") from e
+        raise ValueError("it is a point of low order: anybody can compute the key") from e
 
 
 def _montgomery(point: bytes) -> bytes:

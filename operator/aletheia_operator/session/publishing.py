@@ -1,4 +1,4 @@
-"""Gives files that were written whole under a temporary name their own. All calls block."""
+"""Renames complete files from their temporary names to their final ones. All calls block."""
 
 import errno
 import hashlib
@@ -12,15 +12,15 @@ from aletheia_operator.session.files import sync_directory, temporary
 class Publisher:
     """Publishes the files of one session.
 
-    If a directory cannot be synced, its files are kept: until `sync` succeeds, a crash of the machine can only give them their
-    temporary names back, under which `is_whole` finds them.
+    If a directory cannot be synced, its files are kept: until `sync` succeeds, a crash of the machine can only give them back
+    their temporary names, under which `is_whole` finds them.
     """
 
     def __init__(self) -> None:
         self._unsynced: set[Path] = set()
 
     def publish(self, path: Path) -> None:
-        """Give a file its name, unless it has it. Raises OSError if it does not get it; the file is removed then."""
+        """Give a file its final name, unless it has it. If that fails, removes the file and raises OSError."""
         try:
             with suppress(FileNotFoundError):
                 os.rename(temporary(path), path)
@@ -35,7 +35,7 @@ class Publisher:
             self.sync()
 
     def sync(self) -> None:
-        """Make the names outlast a crash of the machine. Raises OSError."""
+        """Sync the directories, so that the names survive a crash of the machine. Raises OSError."""
         for directory in list(self._unsynced):
             sync_directory(directory)
             self._unsynced.discard(directory)

@@ -37,9 +37,9 @@ def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
 
 
 def remove(layout: SessionLayout, session_id: str, *, by_hand: bool = False) -> None:
-    """Remove a session and all in its directory. Raises SessionBusy, OSError, and PermissionError if it must stay.
+    """Remove a session and all in its directory. Raises SessionBusy, OSError, and PermissionError if it must be kept.
 
-    `by_hand`: a user asked for it, so only a hold keeps it. Otherwise retention.keep and an import keep it, too.
+    `by_hand`: whether a user deletes it. Then only a hold prevents it; otherwise retention.keep and an import do, too.
     """
     with locked(layout.session(session_id)):
         with retention_lock(layout):

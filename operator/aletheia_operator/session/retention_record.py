@@ -37,9 +37,9 @@ class RetentionRecord(Model):
     """How long a session is kept. The default, without a file: as long as its Investigation."""
 
     keep: bool = False
-    """Whether it stays when its Investigation is deleted (spec.retention.keep)."""
+    """Whether it is kept when its Investigation is deleted (spec.retention.keep)."""
     imported: bool = False
-    """Whether it was imported from an archive: then no Investigation decides about it."""
+    """Whether it was imported from an archive. Then no Investigation determines how long it is kept."""
     legal_hold: str | None = None
     """Value of the Investigation's annotation; None without it. While it is set, nothing removes the data."""
     hold: str | None = None
@@ -47,7 +47,7 @@ class RetentionRecord(Model):
     orphaned_since: datetime | None = None
     """When its Investigation was first found to be gone; None if it is not."""
     spared: str | None = None
-    """Why the session stays although its Investigation is gone: perhaps nobody deleted it. None: it does not stay for that."""
+    """Why the session is kept although its Investigation is gone: perhaps nobody deleted that. None: no such reason."""
 
     @property
     def hold_reason(self) -> str | None:
@@ -56,7 +56,7 @@ class RetentionRecord(Model):
 
     @property
     def outlives_investigation(self) -> bool:
-        """Whether the session stays when its Investigation is deleted."""
+        """Whether the session is kept when its Investigation is deleted."""
         return self.keep or self.imported or self.spared is not None or self.hold_reason is not None
 
 

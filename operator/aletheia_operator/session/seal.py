@@ -1,8 +1,8 @@
 """Seals sessions: encrypts files before they are written to the disk.
 
 Each sealed session has its own key pair. Files are encrypted to its public key and to the recipients, if any. The secret key
-is in the manifest, encrypted by the password or to the recipients. So a session needs one password derivation, `age -d` opens
-the files, and resealing replaces only the manifest.
+is in the manifest, encrypted by the password or to the recipients. So a session needs one password derivation, `age -d`
+decrypts the files, and resealing replaces only the manifest.
 """
 
 import io
@@ -19,7 +19,7 @@ SEALED_SUFFIX = ".age"
 
 
 class Encryption(Model):
-    """How a session is sealed: its keys, and what opens them."""
+    """How a session is sealed: its public keys, its encrypted secret key, and what decrypts that."""
 
     recipients: list[str] = Field(min_length=1)
     """Public keys that every file is encrypted to; the first is the session's own."""

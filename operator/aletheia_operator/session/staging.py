@@ -15,14 +15,14 @@ _PREFIX = ".new-"
 
 
 class StagingBusy(OSError):
-    """Another process fills a directory of that name. Try again later."""
+    """Another process writes to the staging directory of that name. Try again later."""
 
 
 @contextmanager
 def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
     """Yield an empty directory beside the sessions. It is removed at the end unless `publish` moved it.
 
-    `name`: of what is staged. A directory of that name that a killed process left is emptied and reused.
+    `name`: identifies the session. A directory of that name that a killed process left is emptied and reused.
     """
     make_directory(layout.sessions)
     path = layout.sessions / f"{_PREFIX}{name}"
@@ -53,7 +53,7 @@ def publish(path: Path, target: Path) -> bool:
 
 
 def hide_session(layout: SessionLayout, session_id: str) -> Path:
-    """Move a session out of sight in one step, so that it is never seen half removed. Returns the path of its files."""
+    """Hide a session in one step, so that nobody sees it half removed. Returns the path of its files."""
     trash = layout.sessions / f"{_PREFIX}removed-{session_id}"
     shutil.rmtree(trash, ignore_errors=True)
     os.rename(layout.session(session_id), trash)

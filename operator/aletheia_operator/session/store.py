@@ -117,7 +117,7 @@ class Session:
         self._append_to_journal({"plan": plan})
 
     def record_begun(self, key: str) -> None:
-        """Record that a question is being asked, so that one that kills the process is not asked for ever."""
+        """Record that a question is being asked, so that a question that kills the process is not repeated forever."""
         self._append_to_journal({"begun": key}, sync=False)
 
     def record_stopped(self, key: str) -> None:
@@ -135,7 +135,7 @@ class Session:
 
     @property
     def seal(self) -> Seal | None:
-        """Encrypts the session's files. None: they are plain."""
+        """The seal that encrypts the session's files; None if they are plain."""
         encryption = self.manifest.encryption
         return None if encryption is None else Seal(tuple(encryption.recipients))
 

@@ -64,7 +64,7 @@ def next_file(archive: BinaryIO) -> tuple[str, int] | None:
 
 
 def require_end(archive: BinaryIO) -> None:
-    """Raise ArchiveError if anything follows."""
+    """Raise ArchiveError if anything follows the last file."""
     if (member := next_file(archive)) is not None:
         raise ArchiveError(f"{member[0][:200]!a} is not in the manifest")
     rest = archive.read(_BLOCK_BYTES)  # tar programs fill up to 10 KiB with zeros

@@ -1,4 +1,4 @@
-"""The session volume's own record (`volume.json`): its id, and the cluster that its sessions belong to."""
+"""The record about the session volume (`volume.json`): its id, and the cluster that its sessions belong to."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ MAX_OPERATORS = 100
 
 
 class Volume(Model):
-    """The volume's own record."""
+    """The record about the volume."""
 
     id: str
     cluster: str | None = None
@@ -41,7 +41,7 @@ def rebind_volume(layout: SessionLayout, cluster: str) -> Volume:
     return _change(layout, cluster=cluster)
 
 
-def note_operator(layout: SessionLayout, identity: str) -> Volume:
+def record_operator(layout: SessionLayout, identity: str) -> Volume:
     """Record an operator that works on this volume. Returns the record. Raises OSError."""
     volume = open_volume(layout)
     return volume if volume.operators[-1:] == (identity,) else _change(layout, operator=identity)

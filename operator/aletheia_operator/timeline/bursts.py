@@ -48,7 +48,7 @@ class ErrorWatch:
         self._second, self._bucket = "", 0  # of the last error: many errors share a second
 
     def add(self, entry: Mapping[str, Any], index: int) -> None:
-        """Take a log entry. `index`: its place in the artifact."""
+        """Count a log entry. `index`: its position in the artifact."""
         if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
             return
         container = self._containers.get(entry["container"])

@@ -32,7 +32,7 @@ _NODE_STARTS = ("NodeHas", "EvictionThreshold", "FreeDisk", "KubeletNotReady")
 
 @dataclass(frozen=True)
 class Moment:
-    """One thing that happened. `timestamp` and `end` are RFC 3339 in UTC."""
+    """One event of the timeline. `timestamp` and `end`: RFC 3339, UTC. `entry`: index in `artifact`; None: no single entry."""
 
     timestamp: str
     kind: str

@@ -32,7 +32,7 @@ class Reader:
     count: int = 0
 
     def read(self, entries: Iterable[Any] | Encoded) -> None:
-        """Take the next entries, as they are written."""
+        """Read the next entries, as they are written."""
         if isinstance(entries, Encoded):
             self._read_encoded(entries)
             return
@@ -45,7 +45,7 @@ class Reader:
             self.count += 1
 
     def _read_encoded(self, entries: Encoded) -> None:
-        """Take encoded log entries. Only errors are decoded."""
+        """Read encoded log entries. Only errors are decoded."""
         assert self.watch is not None
         for number, entry in entries.serious:
             self.watch.add(entry, self.count + number)
@@ -110,7 +110,7 @@ class Timeline:
         return {"kinds": dict(sorted(self._kinds.items())), "left_out": max(0, self._kinds.total() - MAX_MOMENTS)}
 
     def summary(self) -> str:
-        """Say, for example: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
+        """Summarise: 12 moments: 1 Rollout, 2 Restart; first: 14:02:11 deployment/payments revision 2 rolled out."""
         first = self._first
         if first is None:
             return "nothing out of the ordinary"

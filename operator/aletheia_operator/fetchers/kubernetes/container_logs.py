@@ -24,7 +24,7 @@ MAX_PARSER_FAILURES = 3  # then a run is given up
 
 @dataclass
 class ContainerLogs:
-    """The runs of one container. `planned`: its state when the questions were made. Later runs lie behind the window."""
+    """The runs of one container. `planned`: its state when the questions were made. Later runs are after the window."""
 
     planned: ContainerState
     target: str
@@ -57,7 +57,7 @@ class ContainerLogs:
 
     @property
     def by_api(self) -> bool:
-        """Return whether a run was read by the API, which knows containers only by name."""
+        """Return whether a run was read by the API, which identifies containers only by name."""
         return any(run_log.via == "api" for run_log in self.logs.values())
 
     def update(self, state: ContainerState) -> None:
@@ -117,7 +117,7 @@ class ContainerLogs:
             run_log.complete = True
 
     async def end(self, run_log: RunLog) -> None:
-        """Get the result of a run. If its parser ended meanwhile, the run is read again by the API, or given up."""
+        """Get the result of a run. If its parser process ended meanwhile, the run is read again by the API, or given up."""
         for _ in range(MAX_PARSER_FAILURES):
             try:
                 await run_log.end()

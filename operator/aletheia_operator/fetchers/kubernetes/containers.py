@@ -1,4 +1,4 @@
-"""Selects the containers of a pod, and their runs, whose logs belong to a window. Pure.
+"""Selects the containers of a pod and those runs of them that belong to a window. Pure.
 
 A run of a container has the number of its restart, which is also the name of its log file on the node: the first is run 0. The
 API server knows the times of two runs at most: `state` and `lastState` (core/v1 ContainerStatus).
@@ -23,7 +23,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a container. `number`: None if the container's status does not tell it. Times: None if not known."""
+    """One run of a container. `number`: None if the container's status does not have it. Times: None if not known."""
 
     container: str
     number: int | None = None
@@ -31,7 +31,7 @@ class Run:
     """Whether it is older than the latest run that the API server knows."""
     started_at: str | None = None
     finished_at: str | None = None
-    """Time by which it had ended. None: not known."""
+    """Time at which it had ended at the latest. None: not known."""
 
     def __str__(self) -> str:
         number = "" if self.number is None else f"run {self.number}"
@@ -63,7 +63,7 @@ class ContainerState:
     waits: bool = False
     """Whether it waits to be started. The API then has no log of the run before the latest."""
     not_started: str | None = None
-    """Reason why it never ran. None: it ran."""
+    """Why it never ran; None if it ran."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ContainerState":
@@ -89,7 +89,7 @@ class ContainerState:
 
     @property
     def by_api(self) -> list[Run]:
-        """Return the runs whose logs the API has, as far as the status tells."""
+        """Return the runs whose logs the API has, as far as the status shows."""
         return [run for run in self.runs if not (self.waits and run is self.before)]
 
     def same_runs(self, other: "ContainerState") -> bool:
@@ -108,18 +108,18 @@ def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, first_nu
     ]
 
 
-def lost_runs(known: int, had: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int = 0) -> list[int]:
-    """Return the numbers, from `first_number` to below `known`, of runs that may lie in the window and are not in `had`.
+def lost_runs(known: int, captured: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int = 0) -> list[int]:
+    """Return the numbers, from `first_number` to below `known`, of runs that may belong to the window, without `captured`.
 
     `dated`: runs with known times.
     """
-    runs = [*dated, *had]
+    runs = [*dated, *captured]
     begun = [run.number for run in runs if run.number is not None and _began_before(run, window.start)]
     over = [run.number for run in runs if run.number is not None and run.ended_before(window.start)]
     later = [run.number for run in runs if run.number is not None and run.began_after(window.end)]
     first = max([first_number, *begun, *(number + 1 for number in over)])
     end = min([known, *later])
-    numbers = {run.number for run in had}
+    numbers = {run.number for run in captured}
     return [number for number in range(first, end) if number not in numbers]
 
 

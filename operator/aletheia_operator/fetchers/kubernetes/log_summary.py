@@ -84,15 +84,17 @@ def _by_level(codes: Counter[int]) -> dict[str, int]:
 
 
 def _lost(target: str, container: ContainerLogs) -> list[Missing]:
-    """A gap for each run that is known to have been and was not had; of many, one for all but the latest."""
+    """Return a gap for each run that took place and was not captured. Of many runs, all but the latest share one gap."""
     logs = container.logs.values()
     begun = [
         Run(log.run.container, log.run.number, started_at=f"{log.position.first[:SECOND_LENGTH]}Z")
         for log in logs
         if log.position.first
     ]
-    had = [log.run for log in logs]
-    numbers = lost_runs(container.known_runs, had, [*container.dated_runs, *begun], container.window, container.first_number)
+    captured = [log.run for log in logs]
+    numbers = lost_runs(
+        container.known_runs, captured, [*container.dated_runs, *begun], container.window, container.first_number
+    )
     old, latest = numbers[:-MAX_LOST_RUNS], numbers[-MAX_LOST_RUNS:]
     names = [*([f"runs {old[0]} to {old[-1]}"] if old else []), *(f"run {number}" for number in latest)]
     name = container.planned.container
@@ -100,14 +102,14 @@ def _lost(target: str, container: ContainerLogs) -> list[Missing]:
         Missing(
             f"{target} container/{name} ({runs})",
             GapReason.LOG_UNAVAILABLE,
-            f"{runs} of container {name} may lie in the window, and the log is gone: a node keeps that of the last run or two",
+            f"{runs} of container {name} may belong to the window, but its log is gone: a node keeps the last one or two",
         )
         for runs in names
     ]
 
 
 def _distinct(missing: Sequence[Missing], before: Sequence[Missing]) -> list[Missing]:
-    """Those that are not among `before`, each once. A full volume refuses a run's entries more than once: that is one gap."""
+    """Return the gaps that are not in `before`, each once. A full volume refuses a run's entries repeatedly: one gap."""
 
     def key(gap: Missing) -> object:
         return (gap.target, gap.reason) if gap.reason is GapReason.SAVE_FAILED else gap

@@ -1,4 +1,4 @@
-"""Reads a run of a container through the API server, again from its last line until nothing new comes.
+"""Reads a run of a container through the API server, again from its last line until no new line comes.
 
 Speaks GET /api/v1/namespaces/{namespace}/pods/{pod}/log (core/v1, with `timestamps=true`). The API has no parameter for the end
 of the window, and its start has whole seconds: the parser drops lines outside of the window.
@@ -86,9 +86,9 @@ class NextStep(Enum):
 
 
 async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Awaitable[bool]]) -> None:
-    """Read a run within the window, again from its last line until nothing new comes. Adds gaps to `log`.
+    """Read a run within the window, again from its last line until no new line comes. Adds gaps to `log`.
 
-    `restarted`: whether the API shows another run in this run's place. Then the log is left incomplete.
+    `restarted` returns whether the API shows another run instead. Then the log is left incomplete.
     """
     if log.position.lines:
         await log.call_parser("read_again")
@@ -139,7 +139,7 @@ def _since(log: RunLog, *, anew: bool = False) -> str:
 
 
 async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
-    """Read from this second on, and return what is to be done next. Raises SourceError.
+    """Read from this second on, and return the next step. Raises SourceError.
 
     If the connection between the node and the API server breaks, the answer ends like a complete one. So the log's last line
     is compared with the last one that was read.
@@ -179,11 +179,11 @@ async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
 def _add_gap_of_skipped_lines(log: RunLog) -> None:
     position = log.position
     what = f"between {position.latest} and {position.detached}" if position.detached else f"after {position.latest}"
-    log.add_gap(GapReason.LOG_ROTATED, f"the node rotated the log while it was read: what came {what} may be missing")
+    log.add_gap(GapReason.LOG_ROTATED, f"the node rotated the log while it was read: lines {what} may be missing")
 
 
 async def _check_node_message(log: RunLog, source: LogSource) -> None:
-    """Tell an error message of the node from the rest of a line that began before the window: then the log has lines.
+    """Drop what looks like an error message of the node if the log has lines: it is the rest of a line from before the window.
 
     A known message of kubelets is not checked: the API may show another run by now.
     """

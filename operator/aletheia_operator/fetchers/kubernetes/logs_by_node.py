@@ -29,7 +29,7 @@ SETTLED_ROUNDS = 5  # after so many, a run whose files are all rotated ones has 
 ROTATION_SECONDS = 0.1  # a runtime needs less to open the next file after a rotation
 WRITING = "~"  # sorts behind every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
-DEFAULT_MAX_FILES = 5  # of a run, by the kubelet's default (containerLogMaxFiles); it removes older ones
+DEFAULT_MAX_FILES = 5  # of a run, that a kubelet keeps by default (containerLogMaxFiles)
 _PROBE_BYTES = 64 * 1024
 _INFLATED_BYTES = 256 * 1024
 _LINK = re.compile(r'href="([^"]{1,1024})"')
@@ -101,7 +101,7 @@ class Directory:
     async def opened(self, file: LogFile, start: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a file; its content comes from a line before `start` on, or from the beginning. Raises SourceError.
 
-        The kubelet keeps it open from then on: what is read is of this file, also if it is renamed or removed meanwhile.
+        The kubelet keeps it open: the content is that of this file, also if it is renamed or removed meanwhile.
         """
         path = self.path + quote(file.name)
         async with self.kubelets.open(self.address, path) as response:
@@ -178,7 +178,7 @@ async def read_by_node(log: RunLog, directory: Directory, files: list[LogFile]) 
             log.add_gap(GapReason.LOG_INCOMPLETE, "the node removed this run's log while it was read")
             return _finish(log, list(read.values()), [])
         if read and not any(file.identity in read for file in files if file.is_rotated):
-            log.add_gap(GapReason.LOG_ROTATED, "the node removed files while others were read: perhaps one that was never seen")
+            log.add_gap(GapReason.LOG_ROTATED, "the node removed files while others were read, perhaps also unlisted ones")
     raise Unavailable("the kubelet rotates this log faster than it can be read")
 
 
@@ -205,7 +205,7 @@ async def _read_rotated(log: RunLog, directory: Directory, file: LogFile) -> boo
             return True
         except DamagedFile as e:
             last = log.position.last
-            log.add_gap(GapReason.LOG_INCOMPLETE, f"{e.message}: what it had{f' after {last}' if last else ''} is missing")
+            log.add_gap(GapReason.LOG_INCOMPLETE, f"{e.message}: its lines{f' after {last}' if last else ''} are missing")
             await log.feed_rest()
             return True
         except Rejected as e:

@@ -125,8 +125,8 @@ class PodLogs:
         try:
             await self._follow_restarts(states)
         except Exception:
-            log.exception("whether containers of %s restarted cannot be told", self.question.target)
-            self._add_gap(self.question.target, GapReason.INTERNAL_ERROR, "what restarted while it was read is not known")
+            log.exception("looking for restarts of %s failed", self.question.target)
+            self._add_gap(self.question.target, GapReason.INTERNAL_ERROR, "which containers restarted meanwhile is not known")
         restarts.add_gaps_of_incomplete_runs(self.containers, self._replaced_at)
         async with asyncio.TaskGroup() as group:
             for container in self.containers:
@@ -167,7 +167,7 @@ class PodLogs:
         }
 
     def _add_gap_of_unknown_restarts(self) -> None:
-        """Say that restarts were not looked for, where the pod is perhaps still there. Without the right it is a note."""
+        """Add a gap if restarts could not be looked for although the pod may exist. If a right is missing, it is a note."""
         if self._refused is not None and self._refused.reason != GapReason.NOT_FOUND:
             severity: Literal["gap", "note"] = "note" if self._refused.reason == GapReason.FORBIDDEN else "gap"
             message = f"whether a container restarted while it was read is not known: {self._refused.message}"
@@ -208,8 +208,8 @@ class PodLogs:
             for log in container.in_order:
                 if not log.complete:
                     last = log.position.last
-                    until = f"when it had been read to {last}" if last else "before its first line came"
-                    log.add_gap(GapReason.LOG_INCOMPLETE, f"the Investigation was over {until}")
+                    until = f"when the log had been read to {last}" if last else "before its first line came"
+                    log.add_gap(GapReason.LOG_INCOMPLETE, f"the Investigation ended {until}")
 
     def _add_gap(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
         missing = Missing(target, reason, message, severity)

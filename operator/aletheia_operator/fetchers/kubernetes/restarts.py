@@ -1,7 +1,7 @@
 """Follows containers that restart while a pod's logs are read by the API, so that each run has its own log.
 
-The API shows two runs of a container, and a restart moves both. So states are read again after the logs, and logs that are of
-other runs by then are read again. Where that can no longer be told, a gap says so.
+The API shows two runs of a container, and a restart moves both. So states are read again after the logs, and logs that may
+show another run are read again. If that can no longer be determined, a gap is added.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Restarts:
     async def follow(self) -> bool:
         """Read the runs again that a restart has moved to another place in the API, and the new runs.
 
-        Returns whether the states could be read. If not, what is known of the runs decides which logs are kept.
+        Returns whether the states could be read. If not, logs are kept by what is known of the runs.
         """
         for rounds in range(MAX_ROUNDS + 1):
             containers = [container for container in self.containers if container.by_api or not container.planned.ran]
@@ -56,7 +56,7 @@ class Restarts:
     def drop_other_runs(self, *, pod_gone: bool) -> None:
         """Drop logs that show other runs than requested, by the last known states. `pod_gone`: whether the pod is gone.
 
-        A log of a running container that began lately may be of its next run, and nobody can tell any more.
+        A log of a running container that began lately may show its next run, which can no longer be determined.
         """
         for container in self.containers:
             for number in of_other_runs(container.logs, self.states[container.planned.container]):
@@ -94,7 +94,7 @@ class Restarts:
 def add_gaps_of_incomplete_runs(containers: Sequence[ContainerLogs], replaced_at: str | None) -> None:
     """Add the gaps of runs that could not be read to their end. `replaced_at`: when another pod took the name of this one.
 
-    What the API then showed of that pod is dropped.
+    Logs of that other pod are dropped.
     """
     for log in (log for container in containers for log in container.logs.values()):
         if replaced_at is not None and log.via == "api" and log.position.latest >= replaced_at[:SECOND_LENGTH]:
@@ -106,4 +106,4 @@ def add_gaps_of_incomplete_runs(containers: Sequence[ContainerLogs], replaced_at
 def _add_gap_of_unknown_run(container: ContainerLogs) -> None:
     for log in container.logs.values():
         if log.via == "api":
-            log.add_gap(GapReason.LOG_INCOMPLETE, "it cannot be told which of the container's last runs was read: it restarts")
+            log.add_gap(GapReason.LOG_INCOMPLETE, "which of the container's last runs was read is not known: it restarts")

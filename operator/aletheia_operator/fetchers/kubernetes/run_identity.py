@@ -50,8 +50,8 @@ def may_be_later(log: RunLog, window: Window) -> bool:
 async def is_moved(log: RunLog, run: Run, source_of: SourceOf) -> bool | None:
     """Return whether another run has taken the place of `run` in the API; None if that is not known.
 
-    To be asked after a read that did not continue the earlier one. It asks the kubelet, which knows of a restart before the
-    API server does.
+    Call it after a read that did not continue the earlier one. Asks the kubelet, which knows of a restart before the API server
+    does.
     """
     if run.previous:
         return True  # the log of a run that ended is not rotated
@@ -69,7 +69,7 @@ async def drop_logs_of_other_runs(
 ) -> list[int | None]:
     """After a restart, keep the logs that are of the expected runs, and read those again that show another run.
 
-    Returns the numbers of the runs that were not read and no longer can be. What was read in their place is dropped.
+    Returns the numbers of the runs that can no longer be read, since another run's log was read instead. Their logs are closed.
     """
     replaced = []
     for number, log in logs.items():
@@ -81,13 +81,13 @@ async def drop_logs_of_other_runs(
                 shown = await source_of(run).first_time(log.since)
             except SourceError:
                 continue
-            if shown != first and not (first and shown > first):  # behind it where the log was rotated since
+            if shown != first and not (first and shown > first):  # after it if the log was rotated since
                 log.begin_again("api")
         elif any(later.started_at and first and first >= later.started_at[:SECOND_LENGTH] for later in state.runs):
             log.close()
             replaced.append(number)
         elif not log.complete or not first:
-            log.add_gap(GapReason.LOG_INCOMPLETE, "the container restarted before this run was surely read to its end")
+            log.add_gap(GapReason.LOG_INCOMPLETE, "the container restarted, perhaps before this run was read to its end")
             log.complete = True
     return replaced
 

@@ -55,7 +55,7 @@ class RunLog:
     parsers: Parsers
     target: str
     namespace: str = ""
-    """Its pod's: namespaces take turns at the parsers."""
+    """Namespace of its pod: namespaces take turns at the parsers."""
     form: Form = "api"
     missing: list[Missing] = field(default_factory=list)
     fragment: bytes = b""
@@ -63,11 +63,11 @@ class RunLog:
     size_bytes: int = 0
     """Bytes of the lines that were read."""
     complete: bool = False
-    """Whether it was read to its end, or the end of the window. Gaps were added."""
+    """Whether reading is over: at the log's end, at the end of the window, or given up. Its gaps were added."""
     via: Literal["", "api", "node"] = ""
     result: RunResult | None = None
     alone: bool = False
-    """Parse it in a worker without other runs: it may be the run that made a worker fail."""
+    """Parse it in a worker without other runs: it may have made a worker fail."""
     plain: bool = False
     """Do not look for levels, messages and fields."""
     _rest: bytes = b""
@@ -103,7 +103,7 @@ class RunLog:
 
     @property
     def past_the_end(self) -> bool:
-        """Whether the rest of the log certainly lies behind the window. The log may be endless."""
+        """Whether the rest of the log is certainly after the window. The log may be endless."""
         return self.position.past >= LINES_PAST_THE_END
 
     async def read(self, chunks: AsyncIterator[bytes]) -> None:
