@@ -81,6 +81,26 @@ class FakeKubernetes:
             if is_selected(item, query or {}):
                 yield {"metadata": copy.deepcopy(item["metadata"])} if metadata_only else copy.deepcopy(item)
 
+    async def read(
+        self, path: str, work: Callable[[Any], Any], query: Mapping[str, str] | None = None, accept: str = ""
+    ) -> Any:
+        found = await self.get(path, query, accept)
+        return await asyncio.to_thread(work, found)
+
+    async def pages(
+        self, path: str, work: Callable[[Sequence[Any]], Any], query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Any]:
+        items: list[Any] = []
+        error: Exception | None = None
+        try:
+            async for item in self.list(path, query):
+                items.append(item)
+        except SourceError as e:
+            error = e
+        yield await asyncio.to_thread(work, items)
+        if error is not None:
+            raise error
+
     async def close(self) -> None:
         pass
 

@@ -26,7 +26,7 @@ from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
 from aletheia_operator.redact.objects import make_fit
 from aletheia_operator.timeline import Timeline
-from tests.unit.fakes import entries_of, make_sources
+from tests.unit.fakes import entries_of, make_scratch, make_sources
 from tests.unit.kubernetes_api import (
     APPS,
     CORE,
@@ -45,8 +45,9 @@ WINDOW = Window(NOW - timedelta(hours=1), NOW)
 
 
 async def members(api: KubernetesApi, *targets: Object) -> tuple[list[str], list[Missing]]:
+    parsed = [Target.model_validate(target) for target in targets]
     async with api.serve() as kubernetes:
-        found, missing = await Members(kubernetes, "shop", [Target.model_validate(target) for target in targets]).all()
+        found, missing = await Members(kubernetes, "shop", parsed, make_scratch).all()
     return [f"{member.kind}/{member.name}" for member in found], missing
 
 
@@ -77,7 +78,7 @@ async def test_a_name_that_is_none_never_becomes_a_path() -> None:
     api = KubernetesApi()
     names = ["../secrets/x", "a/b", "..", "%2e%2e", "Fine?", ""]
     async with api.serve() as kubernetes:
-        assert [item async for item in read_named(kubernetes, "ConfigMap", "shop", names)] == []
+        assert [part async for part in read_named(kubernetes, "ConfigMap", "shop", names, len)] == []
     assert api.asked == []
 
 

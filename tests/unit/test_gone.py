@@ -13,6 +13,8 @@ from aletheia_operator.fetchers.kubernetes.expiry import dues_of, expired
 from aletheia_operator.fetchers.kubernetes.gone import Gone
 from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.subjects import Subjects
+from aletheia_operator.fetchers.spill import Spill
+from tests.unit.fakes import make_scratch
 from tests.unit.kubernetes_api import NOW, Object, a_pod, an_event, deployment, replica_set
 
 DAY = Window(NOW - timedelta(days=1), NOW)
@@ -22,7 +24,7 @@ def find(events: list[Object], *targets: tuple[str, str], members: list[Object] 
     """The pods that are gone of workloads."""
     parsed = [Target.model_validate({"workload": {"kind": kind, "name": name}}) for kind, name in targets]
     subjects = Subjects(parsed)
-    subjects.add_members([Member.of(item) for item in members or []])
+    subjects.add_members([Member.of(item, Spill(make_scratch)) for item in members or []])
     found = Events(DAY)
     for event in events:
         kind, name = event["involvedObject"]["kind"], event["involvedObject"]["name"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients import kubernetes, kubernetes_bodies
+from aletheia_operator.clients import kubernetes, kubernetes_bodies, kubernetes_pages
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit import loopback as server
@@ -316,7 +316,7 @@ async def test_a_list_that_expires_again_and_again_is_given_up(loopback: Loopbac
     loopback.answers = [answer]
     async with failing(GapReason.UNAVAILABLE, words="answered 410"):
         await names_of(loopback, tmp_path)
-    assert len(loopback.requests) == 2 * (kubernetes.MAX_RESTARTS + 1)
+    assert len(loopback.requests) == 2 * (kubernetes_pages.MAX_RESTARTS + 1)
 
 
 def store(items: list[dict[str, Any]]) -> Callable[[Request], None]:

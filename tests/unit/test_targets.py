@@ -11,7 +11,7 @@ from aletheia_operator.fetchers.base import Plan
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.members import Members
 from aletheia_operator.fetchers.kubernetes.targets import describe, label_query
-from tests.unit.fakes import PULLING, RUNNING, FakeKubelet, FakeKubernetes, entries_of, make_pod, make_sources
+from tests.unit.fakes import PULLING, RUNNING, FakeKubelet, FakeKubernetes, entries_of, make_pod, make_scratch, make_sources
 
 PODS = "/api/v1/namespaces/shop/pods"
 
@@ -58,7 +58,7 @@ def test_a_target_is_described_as_kubectl_would(asked: Target, words: str) -> No
 
 async def pods_of(kubernetes: FakeKubernetes, target: Target) -> list[str]:
     """The names of a target's pods."""
-    ((_, pods),) = await Members(kubernetes.real(), "shop", [target]).pods()
+    ((_, pods),) = await Members(kubernetes.real(), "shop", [target], make_scratch).pods()
     assert not isinstance(pods, SourceError)
     return [pod.name for pod in pods]
 

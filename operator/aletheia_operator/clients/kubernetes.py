@@ -7,12 +7,13 @@ operator's own is impersonated (https://kubernetes.io/docs/reference/access-auth
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -24,15 +25,13 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
-from aletheia_operator.clients.fair_slots import FairSlots
+from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.clients.faults import fault_of
-from aletheia_operator.clients.kubernetes_bodies import parse, read_capped
+from aletheia_operator.clients.kubernetes_bodies import Bodies, parse, read_capped
+from aletheia_operator.clients.kubernetes_pages import Pages
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
 from aletheia_operator.clients.retries import retry_after
 
-PAGE_SIZE = 250
-MAX_RESTARTS = 5
-"""Restarts of a list whose continue token expired."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
@@ -45,10 +44,14 @@ MAX_LOG_STREAMS = 60
 MAX_LOG_STREAMS_OF_ONE = 40
 """Most of these that one namespace may have."""
 _LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/[^/]+/log")
+_NAMESPACE = re.compile(r"/namespaces/([^/]+)")
 PATIENCE_SECONDS = 60
 """Limit for one request, including retries and waits that the server asks for. A caller with less time cancels it."""
 RETRY_DELAYS_SECONDS = (0.2, 0.4, 0.8, 1.6)
 """Waits before each further try, unless Retry-After says otherwise."""
+
+Object = dict[str, Any]
+T = TypeVar("T")
 
 
 async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
@@ -80,6 +83,8 @@ class Kubernetes:
     user: str | None = None
     log_streams: FairSlots = field(default_factory=lambda: FairSlots(MAX_LOG_STREAMS, MAX_LOG_STREAMS_OF_ONE))
     """Limits concurrent log reads. All identities of the client share it."""
+    bodies: Bodies = field(default_factory=Bodies)
+    """Limits the large bodies in memory; shared by all identities of the client."""
 
     def as_service_account(self, namespace: str, name: str) -> "Kubernetes":
         """Return a client with the rights of a service account. Check that it exists: the API server does not."""
@@ -88,47 +93,63 @@ class Kubernetes:
     async def close(self) -> None:
         await self.client.close()
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> dict[str, Any]:
-        """Read one object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable."""
-        return await self._get(path, query or {}, accept)
+    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> Object:
+        """Read one object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable.
+
+        Keep only a part of it over the next `await`, or call `read`: it may take 17 times the memory of its text.
+        """
+        body, release = await self._body(path, query or {}, accept)
+        try:
+            return parse(body)
+        finally:
+            release()
+
+    async def read(
+        self, path: str, work: Callable[[Object], T], query: Mapping[str, str] | None = None, accept: str = "application/json"
+    ) -> T:
+        """Read one object, and return what `work` makes of it in a thread. Few large objects are in memory at a time.
+
+        Raises as `get` does.
+        """
+        body, release = await self._body(path, query or {}, accept)
+        working = asyncio.ensure_future(asyncio.to_thread(lambda: work(parse(body))))
+        working.add_done_callback(lambda _: release())  # also if the caller is cancelled: the thread goes on
+        return await asyncio.shield(working)
 
     async def list(
         self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the items of a collection in the API's order, each object once.
+    ) -> AsyncIterator[Object]:
+        """Yield the items of a collection, as `pages` does. A page stays in memory while they are yielded."""
+        accept = METADATA_ONLY if metadata_only else "application/json"
+        pages = Pages(query or {})
+        while not pages.over:
+            try:
+                items = pages.take(await self.get(path, pages.query, accept))
+            except SourceError as e:
+                pages.retry(e)
+                continue
+            for item in items:
+                yield item
+
+    async def pages(
+        self, path: str, work: Callable[[Sequence[Object]], T], query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[T]:
+        """Yield what `work` makes, in a thread, of the items of each page, in the API's order, each object once.
 
         A page that is too large is requested again in halves. If a continue token expires, the list starts again, without the
-        objects that were yielded already.
+        objects of before. Few large pages are in memory at a time.
         """
-        accept = METADATA_ONLY if metadata_only else "application/json"
-        page: dict[str, str] = {"limit": str(PAGE_SIZE), **(query or {})}
-        limit, restarts = int(page["limit"]), 0
-        known = set[tuple[str, str, str]]()
-        while True:
-            page["limit"] = str(limit)
+        pages = Pages(query or {})
+        while not pages.over:
             try:
-                answer = await self._get(path, page, accept)
+                yield await self.read(path, lambda answer: work(pages.take(answer)), pages.query)
             except SourceError as e:
-                if e.reason is GapReason.TOO_LARGE and limit > 1:
-                    limit = max(1, limit // 2)
-                elif e.status == 410 and page.pop("continue", "") and restarts < MAX_RESTARTS:
-                    restarts += 1
-                else:
-                    raise
-                continue
-            for item in answer.get("items") or []:
-                key = _key(item)
-                if restarts == 0 or key not in known:
-                    yield item
-                known.add(key)
-            token = (answer.get("metadata") or {}).get("continue")
-            if not token:
-                return
-            page["continue"] = token
+                pages.retry(e)
 
-    async def _get(self, path: str, query: Mapping[str, str], accept: str) -> dict[str, Any]:
-        async with self.stream(path, query, accept=accept) as response:
-            return parse(await read_capped(response))
+    async def _body(self, path: str, query: Mapping[str, str], accept: str) -> tuple[bytes, Release]:
+        """Read a body, and return it with what gives its place back."""
+        namespace = _NAMESPACE.search(path)
+        return await self.bodies.read(partial(self.stream, path, query, accept=accept), namespace[1] if namespace else "")
 
     async def patch_status(self, path: str, status: Mapping[str, Any], uid: str, resource_version: str | None = None) -> None:
         """Apply a JSON merge patch (RFC 7386) to the status of the object with this uid.
@@ -260,12 +281,6 @@ def connection_errors(peer: str) -> Iterator[None]:
         yield
     except (aiohttp.ClientError, HttpProcessingError, OSError) as e:
         raise fault_of(e, peer) from e
-
-
-def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return what identifies an object of a collection: namespace, name and uid."""
-    metadata = item.get("metadata") or {}
-    return str(metadata.get("namespace")), str(metadata.get("name")), str(metadata.get("uid"))
 
 
 def rule_for(method: str, path: str) -> str:

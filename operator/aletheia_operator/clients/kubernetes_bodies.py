@@ -1,5 +1,8 @@
 """Reads and parses bodies of the Kubernetes API within bounds of size and time, whatever a tenant wrote into objects."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -7,6 +10,7 @@ import orjson
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.text.nesting import is_too_deep
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
@@ -14,15 +18,66 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 etcd by default none over 1.5 MiB. Nothing else runs while a body is parsed: up to 0.2 s, for a body of very many elements."""
 
 
-async def read_capped(response: aiohttp.ClientResponse) -> bytes:
-    """Read a whole body. Raises Rejected (TooLarge) if it has more than MAX_BODY_BYTES."""
-    parts, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise Rejected(f"the Kubernetes API's answer is larger than {MAX_BODY_BYTES} bytes", GapReason.TOO_LARGE)
-        parts.append(chunk)
+LARGE_BYTES = 256 * 1024
+"""Larger bodies take a place: parsed, the smallest elements take 17 times as much memory as their text."""
+LARGE_AT_ONCE = 2
+"""Larger bodies that are in memory at the same time, in the whole process; one of each namespace."""
+
+
+@dataclass
+class Bodies:
+    """Reads bodies, few of the large ones at a time. A place is held for one body: no further request is made meanwhile."""
+
+    places: FairSlots = field(default_factory=lambda: FairSlots(LARGE_AT_ONCE, 1))
+
+    async def read(
+        self, opened: Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]], namespace: str
+    ) -> tuple[bytes, Release]:
+        """Read a body, and return it with what gives its place back: call that when what was parsed of it is gone.
+
+        `opened` makes the request. It is made again if the body has to wait for a place, since a server waits for no reader.
+        Raises Rejected (TooLarge) if the body has more than MAX_BODY_BYTES, and what the context raises.
+        """
+        async with opened() as response:
+            parts: list[bytes] = []
+            if await _read(response, parts, LARGE_BYTES):
+                return b"".join(parts), lambda: None
+            if not self.places.full(namespace):
+                with _given_back(await self.places.acquire(namespace)) as release:
+                    return await read_capped(response, parts), release
+            parts.clear()
+        with _given_back(await self.places.acquire(namespace)) as release:
+            async with opened() as response:
+                return await read_capped(response), release
+
+
+@contextmanager
+def _given_back(release: Release) -> Iterator[Release]:
+    """Give a place back if its body cannot be read."""
+    try:
+        yield release
+    except BaseException:
+        release()
+        raise
+
+
+async def read_capped(response: aiohttp.ClientResponse, parts: list[bytes] | None = None) -> bytes:
+    """Read a whole body; `parts` has its beginning. Raises Rejected (TooLarge) if it has more than MAX_BODY_BYTES."""
+    parts = [] if parts is None else parts
+    if not await _read(response, parts, MAX_BODY_BYTES):
+        raise Rejected(f"the Kubernetes API's answer is larger than {MAX_BODY_BYTES} bytes", GapReason.TOO_LARGE)
     return b"".join(parts)
+
+
+async def _read(response: aiohttp.ClientResponse, parts: list[bytes], max_bytes: int) -> bool:
+    """Add to `parts` up to the end, or until they have more than `max_bytes`. Returns whether it came to the end."""
+    size = sum(map(len, parts))
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            return False
+    return True
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -103,6 +103,8 @@ class Sources:
     now: Callable[[], datetime] = utc_now
     memo: Memo = field(default_factory=Memo)
     """Answers that the questions of this capture share."""
+    memo_scratch: Callable[[], Scratch] | None = None
+    """Makes a scratch file for these answers, which is closed with the capture. None: `scratch` does."""
     trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
     """Returns trace ids of the captured logs, at most so many, and whether there are more. For questions `after_logs`."""
 

@@ -152,6 +152,7 @@ class _Capture:
         span = self._window.start, self._window.end
         self._readers = EntryReaders(Timeline(*span), Evidence(*span, own=_own_rules(order, tools)), max_trace_ids)
         self._saver = Saver(session, tools, self._window, account, self._deadline, self._readers)
+        scratches = session.scratches(account.require_room)
         self._sources = Sources(
             namespace=order.owner.namespace,
             window=self._window,
@@ -162,7 +163,8 @@ class _Capture:
             ),
             now=tools.now,
             parsers=tools.parsers,
-            scratch=session.scratches(account.require_room),
+            scratch=scratches,
+            memo_scratch=scratches,
             interrupted=lambda: self._deadline.interruption is not None,
             kubelets=tools.kubelets,
         )

@@ -13,7 +13,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Fetcher, Missing, Plan, Question, Sources
-from aletheia_operator.investigate.gaps import OWN, gap_of, internal_error
+from aletheia_operator.investigate.gaps import OWN, gap_of, internal_error, save_failed
 from aletheia_operator.session import Gap
 from aletheia_operator.version import __version__
 
@@ -90,6 +90,8 @@ async def _plan_of(fetcher: Fetcher, spec: InvestigationSpec, sources: Sources) 
         return await fetcher.plan(spec, sources)
     except SourceError as e:
         return Plan(missing=(Missing("all targets", e.reason, e.message),))
+    except OSError as e:
+        return Plan(missing=(save_failed("all targets", e),))
     except Exception:
         log.exception("planning %s failed", fetcher.name)
         return Plan(missing=(internal_error("all targets"),))

@@ -6,6 +6,7 @@ core/v1 serves what was written as core/v1 (`firstTimestamp`, `lastTimestamp`, `
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,7 +25,7 @@ from aletheia_operator.text.timestamps import format_time
 MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
 MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
 OWN_BYTES = 4 * 1024 * 1024  # that the events of one capture may take, whatever others do
-SHARED_BYTES = 128 * 1024 * 1024  # of all captures of this process, beyond which none takes more than OWN_BYTES
+SHARED_BYTES = 64 * 1024 * 1024  # of all captures of this process, beyond which none takes more than OWN_BYTES
 MAX_AROUND = 5_000  # pods of which it is known when they had events outside of the window
 MAX_MESSAGE = 4_096  # characters; the API's event beside it is whole
 MAX_WORD = 300  # characters of names, reasons and uids, which the API does not check in an event: no real one is as long
@@ -99,9 +100,11 @@ class Events:
     """The events of a window, deduplicated."""
 
     _all: ClassVar["WeakSet[Events]"] = WeakSet()
+    _guard: ClassVar[threading.Lock] = threading.Lock()  # of `_all`: captures add events in threads
 
     def __init__(self, window: Window) -> None:
-        self._all.add(self)
+        with self._guard:
+            self._all.add(self)
         self.window = window
         self.oldest: datetime | None = None
         self.dropped = 0
@@ -209,7 +212,9 @@ class Events:
         size_bytes = self._size_bytes + more_bytes
         if size_bytes <= OWN_BYTES:
             return False
-        return size_bytes > MAX_BYTES or sum(events._size_bytes for events in self._all) + more_bytes > SHARED_BYTES
+        with self._guard:
+            of_all = sum(events._size_bytes for events in self._all)
+        return size_bytes > MAX_BYTES or of_all + more_bytes > SHARED_BYTES
 
     def _drop(self, key: _Key) -> None:
         self._size_bytes -= self._events.pop(key).size_bytes

@@ -23,7 +23,7 @@ from aletheia_operator.fetchers.kubernetes.expiry import expired
 from aletheia_operator.fetchers.kubernetes.gone import Gone
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
-from aletheia_operator.fetchers.kubernetes.resources import optional, read_all
+from aletheia_operator.fetchers.kubernetes.resources import Object, optional, read_all
 from aletheia_operator.fetchers.kubernetes.subjects import CLUSTER_KINDS, Subjects
 from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.text.timestamps import format_time
@@ -118,21 +118,27 @@ class _Search:
         self.missing += [gap for gap in missing if gap.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
-        self.subjects.add_autoscalers(autoscalers)
+        await asyncio.to_thread(self.subjects.add_autoscalers, autoscalers)
         if self.nodes:
             claims, missing = await claims_of(self.sources, self.targets)
             self.missing += missing
-            self.subjects.add_claims(claims)
+            await asyncio.to_thread(self.subjects.add_claims, claims)
 
     async def _read_namespace(self) -> bool:
         """Keep the events of subjects and of possible subjects. Returns whether all could be read."""
         may_know, is_known = self.subjects.may_know, self.subjects.is_known
-        try:
-            async for event in read_all(self.kubernetes, "Event", self.sources.namespace, {"fieldSelector": NOT_OURS}):
+
+        def see(events: list[Object]) -> None:
+            for event in events:
                 self.events.update_oldest(event)
                 subject, related = subject_of(event), related_of(event)
                 if subject[0] not in CLUSTER_KINDS and (may_know(subject) or may_know(related)):
                     self.events.add(event, sure=is_known(subject) or is_known(related))
+
+        query = {"fieldSelector": NOT_OURS}
+        try:
+            async for _ in read_all(self.kubernetes, "Event", self.sources.namespace, see, query):
+                pass
         except SourceError as e:
             what = "events" if self.keep else "which pods came and went"
             self.missing.append(Missing(what, e.reason, e.message))
@@ -148,14 +154,20 @@ class _Search:
         selector = f"involvedObject.kind={kind}"
         few = not lost and len(names) <= FEW_NODES
         selectors = [f"{selector},involvedObject.name={name}" for name in sorted(names)] if few else [selector]
+
+        def see(events: list[Object]) -> None:
+            for event in events:
+                subject = subject_of(event)
+                if subject not in self.subjects.known and any(pod.may_explain(event) for pod in lost):
+                    self.subjects.known.add(subject)
+                if subject in self.subjects.known:
+                    self.events.add(event)
+
         try:
             for selector in selectors:
-                async for event in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, {"fieldSelector": selector}):
-                    subject = subject_of(event)
-                    if subject not in self.subjects.known and any(pod.may_explain(event) for pod in lost):
-                        self.subjects.known.add(subject)
-                    if subject in self.subjects.known:
-                        self.events.add(event)
+                query = {"fieldSelector": selector}
+                async for _ in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, see, query):
+                    pass
         except SourceError as e:
             self.missing.append(optional(_WORDS[kind], e))
 

@@ -10,10 +10,12 @@ from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
+from aletheia_operator.fetchers.spill import Piece
 from aletheia_operator.text.display import one_line
-from aletheia_operator.text.encoding import dumps
 
 MAX_WORDS = 2_000  # of a family's pods
+MAX_LABELS = 20_000  # of all pods that stay in memory; labels of further pods are read again where they are needed
+MAX_REFERENCES = 50_000  # of all pods to objects; further ones are counted in `left_out`
 MAX_VALUE = 500  # characters of an environment variable or argument in which names are looked for
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -26,15 +28,11 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One object, encoded."""
+    """One object, stored aside."""
 
     kind: str
     name: str
-    encoded: bytes
-
-    @classmethod
-    def of(cls, item: Object) -> "Entry":
-        return cls(item["kind"], item["metadata"]["name"], dumps(item))
+    content: Piece
 
 
 @dataclass
@@ -98,8 +96,11 @@ class Families:
     def __init__(self, members: Sequence[Member]) -> None:
         self.nodes: set[str] = set()
         """Names of the nodes that pods run on."""
+        self.left_out = 0
+        """References of pods to objects that there was no room for."""
         self._members = {member.uid: member for member in members}
-        self._labels: dict[str, dict[str, str]] = {}  # of each pod, by uid
+        self._labels: dict[str, dict[str, str] | None] = {}  # of each pod, by uid; None: they are too many
+        self._room_for_labels, self._room_for_references = MAX_LABELS, MAX_REFERENCES
         self._words: dict[str, set[str]] = {}  # of each family: words of its pods' environment, which may name Services
         self._references: dict[str, dict[str, set[str]]] = {}  # kind → name → uids of the pods that refer to it
         self._families: dict[str, Family] = {}
@@ -112,22 +113,35 @@ class Families:
     def _add_member(self, member: Member) -> None:
         root = self._members[self._root(member.uid)]
         family = self._families.setdefault(root.uid, Family(root.kind, root.name))
-        family.entries.append(Entry(member.kind, member.name, member.encoded))
+        family.entries.append(Entry(member.kind, member.name, member.content))
         family.redacted += member.redacted
         if member.revision is not None and member.controller is not None and member.controller in self._members:
             family.revisions.setdefault(member.controller, []).append(member.revision)
         if member.kind == "Pod":
             pod = member.item()
             family.count(pod)
-            self._labels[member.uid] = pod["metadata"].get("labels") or {}
+            labels = pod["metadata"].get("labels") or {}
+            self._room_for_labels -= len(labels)
+            self._labels[member.uid] = labels if self._room_for_labels >= 0 else None
             words = self._words.setdefault(root.uid, set())
             if len(words) < MAX_WORDS:
                 words.update(words_of(pod))
             if node := pod["spec"].get("nodeName"):
                 self.nodes.add(node)
-            for kind, names in member.references.items():
-                for name in names:
-                    self._references.setdefault(kind, {}).setdefault(name, set()).add(member.uid)
+            self._refer(member)
+
+    def _refer(self, pod: Member) -> None:
+        for kind, names in pod.references.items():
+            for name in names:
+                self._room_for_references -= 1
+                if self._room_for_references >= 0:
+                    self._references.setdefault(kind, {}).setdefault(name, set()).add(pod.uid)
+                else:
+                    self.left_out += 1
+
+    def _labels_of(self, uid: str) -> dict[str, str]:
+        labels = self._labels[uid]
+        return (self._members[uid].item()["metadata"].get("labels") or {}) if labels is None else labels
 
     def _root(self, uid: str) -> str:
         passed = {uid}
@@ -148,7 +162,7 @@ class Families:
         """Return the families with a pod that the selector matches. `selector` None: it matches no pod."""
         if selector is None:
             return set()
-        return self.of_pods(uid for uid, labels in self._labels.items() if selects(selector, labels))
+        return self.of_pods(uid for uid in self._labels if selects(selector, self._labels_of(uid)))
 
     def related(self, service: str) -> set[str]:
         """Return the families that have the name of a Service, as a whole or as its beginning, or whose pods name it."""

@@ -1,6 +1,7 @@
 """The Kubernetes logs fetcher: selects pods and containers, and makes one document for each pod."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, requested_containers
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
-from aletheia_operator.fetchers.kubernetes.members import members_of
+from aletheia_operator.fetchers.kubernetes.members import Member, members_of
 from aletheia_operator.fetchers.kubernetes.pod_logs import PodLogs
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits
 from aletheia_operator.fetchers.kubernetes.targets import describe
@@ -28,7 +29,7 @@ class KubernetesLogsFetcher:
         if spec.targets is None or not spec.of_targets("logs"):
             return Plan()
         request = spec.logs or LogsRequest()
-        pods: dict[str, dict[str, Any]] = {}
+        pods: dict[str, Member] = {}
         wanted: dict[str, set[str] | None] = {}
         missing: list[Missing] = []
         for target, found in await (await members_of(sources, spec.targets)).pods():
@@ -40,15 +41,18 @@ class KubernetesLogsFetcher:
                 missing.append(Missing(describe(target), GapReason.NO_PODS, message))
             for pod in found:
                 uid = pod.uid
-                pods.setdefault(uid, pod.item())
+                pods.setdefault(uid, pod)
                 names = set(target.containers) if target.containers else None
                 before = wanted.get(uid, set())
                 wanted[uid] = None if names is None or before is None else before | names
         limits = pod_limits(request, len(pods))
-        questions = [
-            self._question(pod, requested_containers(pod, wanted[uid], request), request, limits) for uid, pod in pods.items()
-        ]
-        return Plan(tuple(questions), tuple(missing))
+
+        def questions() -> Iterator[Question]:
+            for uid, member in pods.items():  # one after the other: all as objects would take much memory
+                pod = member.item()
+                yield self._question(pod, requested_containers(pod, wanted[uid], request), request, limits)
+
+        return Plan(await asyncio.to_thread(tuple, questions()), tuple(missing))
 
     def _question(
         self, pod: dict[str, Any], containers: list[ContainerState], request: LogsRequest, limits: LogLimits

@@ -7,7 +7,7 @@ All Kubernetes fetchers of a capture share one `Members`, so each object is read
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,18 +25,20 @@ from aletheia_operator.fetchers.kubernetes.resources import (
     FEW,
     Object,
     api_version,
-    collection,
-    in_batches,
     missing_of,
     read_all,
     read_named,
+    read_one,
 )
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
 from aletheia_operator.fetchers.kubernetes.targets import controller_of, describe, label_query, owners, selector_text
+from aletheia_operator.fetchers.spill import Piece, Spill
 from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods take about half of it
+MEMORY_BYTES = 1024 * 1024  # of these; the others are on the session volume
 ABSENT = (GapReason.NOT_FOUND, GapReason.NO_PODS)  # only the first fetcher of a target reports these
 
 _OWNERS = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "Deployment", "CronJob")  # upwards
@@ -46,9 +48,9 @@ _REVISIONS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "
 
 @dataclass(frozen=True)
 class Member:
-    """An object that belongs to the targets, encoded: a thousand pods as Python objects would take much memory.
+    """An object that belongs to the targets, stored aside: a thousand pods as Python objects would take much memory.
 
-    `encoded` may be kept: `redacted` values were removed from it. `revision` was made before that. `controller` is the uid of
+    `content` may be kept: `redacted` values were removed from it. `revision` was made before that. `controller` is the uid of
     its controller. `references` are the names that a pod refers to, by kind.
     """
 
@@ -56,26 +58,40 @@ class Member:
     name: str
     uid: str
     controller: str | None
-    encoded: bytes
+    content: Piece
     redacted: int
     revision: Revision | None
     references: Mapping[str, set[str]]
+    reduced: bool = False
+    """Whether it is kept without most of its fields."""
 
     @classmethod
-    def of(cls, item: Object) -> "Member":
-        """Make a member of an object, which is changed in place."""
+    def of(cls, item: Object, spill: Spill, room_bytes: int = MAX_BYTES) -> "Member":
+        """Make a member of an object, which is changed in place: in little if it takes more than `room_bytes`.
+
+        Blocks; raises OSError.
+        """
         metadata = item["metadata"]
         references = pod_references(item) if item["kind"] == "Pod" else {}
         revision = of_object(item)
         redacted = make_fit(item)
         encoded = dumps(item)
+        reduced = len(encoded) > room_bytes
         return cls(
-            item["kind"], metadata["name"], metadata["uid"], controller_of(item), encoded, redacted, revision, references
+            kind=item["kind"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            controller=controller_of(item),
+            content=spill.keep(dumps(_in_little(item)) if reduced else encoded),
+            redacted=redacted,
+            revision=revision,
+            references=references,
+            reduced=reduced,
         )
 
     def item(self) -> Object:
-        """Return the object as it is kept, as a new copy."""
-        item: Object = orjson.loads(self.encoded)
+        """Return the object as it is kept, as a new copy. Blocks; raises OSError."""
+        item: Object = orjson.loads(self.content.read())
         return item
 
 
@@ -83,6 +99,7 @@ class Member:
 class _Walk:
     """The state of a walk. `size_bytes`: of all members. `reduced`: how many members are kept without most of their fields."""
 
+    spill: Spill
     members: dict[str, Member] = field(default_factory=dict)  # by uid, in the order of reading
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
     missing: list[Missing] = field(default_factory=list)
@@ -103,16 +120,13 @@ class _Walk:
             parents=dict(self.parents),
         )
 
-    async def add_all(self, items: AsyncIterator[Object], above: Set[str] | None = None) -> list[Member]:
-        """Add the items; with `above`, only those that one of these uids owns. Raises SourceError after adding what came."""
-        added: list[Member] = []
-        async for batch in in_batches(items):
-            added += await asyncio.to_thread(self.add, [member for member in batch if above is None or owners(member) & above])
-        return added
+    def add(self, items: Sequence[Object], above: Set[str] | None = None) -> list[Member]:
+        """Add items, each once; with `above`, only those that one of these uids owns. Raises OSError.
 
-    def add(self, items: Sequence[Object]) -> list[Member]:
-        """Add items, each once. Do not call it on the event loop: it searches text of tenants."""
-        return [self.members.get(item["metadata"]["uid"]) or self._add(item) for item in items]
+        Do not call it on the event loop: it searches text of tenants, and writes to the disk.
+        """
+        wanted = [item for item in items if above is None or owners(item) & above]
+        return [self.members.get(item["metadata"]["uid"]) or self._add(item) for item in wanted]
 
     def _add(self, item: Object) -> Member:
         uid = item["metadata"]["uid"]
@@ -121,11 +135,9 @@ class _Walk:
         for owner in item["metadata"].get("ownerReferences") or []:
             if owner.get("kind") in _OWNERS and owner.get("apiVersion") == api_version(owner["kind"]):
                 self.above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
-        member = Member.of(item)
-        if self.size_bytes + len(member.encoded) > MAX_BYTES:
-            member = replace(member, encoded=dumps(_in_little(item)))
-            self.reduced += 1
-        self.size_bytes += len(member.encoded)
+        member = Member.of(item, self.spill, MAX_BYTES - self.size_bytes)
+        self.reduced += member.reduced
+        self.size_bytes += member.content.size_bytes
         self.members[uid] = member
         return member
 
@@ -142,7 +154,10 @@ class _Walk:
 class Members:
     """Reads what belongs to targets, each object once, when it is first needed."""
 
-    def __init__(self, kubernetes: Kubernetes, namespace: str, targets: Sequence[Target]) -> None:
+    def __init__(
+        self, kubernetes: Kubernetes, namespace: str, targets: Sequence[Target], scratch: Callable[[], Scratch]
+    ) -> None:
+        self._spill = Spill(scratch, MEMORY_BYTES)
         self.kubernetes = kubernetes
         self.namespace = namespace
         self.targets = targets
@@ -174,7 +189,7 @@ class Members:
 
     async def _read_targets(self) -> _Walk:
         if self._targets_read is None:
-            walk = _Walk()
+            walk = _Walk(self._spill)
             for target in self.targets:
                 try:
                     walk.pods.append(sorted(await self._pods_of(target, walk), key=lambda pod: pod.name))
@@ -189,35 +204,48 @@ class Members:
         if target.workload is not None:
             return await self._pods_of_workload(target.workload.kind, target.workload.name, walk)
         if target.pod is not None:
-            pod = await self.kubernetes.get(f"{collection('Pod', self.namespace)}/{target.pod}")
-            return await asyncio.to_thread(walk.add, [{"apiVersion": "v1", "kind": "Pod", **pod}])
+            return await read_one(self.kubernetes, "Pod", self.namespace, target.pod, lambda pod: walk.add([pod]))
         assert target.selector is not None
         query = {"labelSelector": selector_text(target.selector)}
-        pods = await walk.add_all(read_all(self.kubernetes, "Pod", self.namespace, query))
+        pods = await self._add_all(walk, "Pod", query)
         if not pods:
             message = f"{describe(target)} selects no pod at present in namespace {self.namespace}"
             walk.missing.append(Missing(describe(target), GapReason.NO_PODS, message))
         return pods
 
     async def _pods_of_workload(self, kind: str, name: str, walk: _Walk) -> list[Member]:
-        top = await self.kubernetes.get(f"{collection(kind, self.namespace)}/{name}")
-        top = {"apiVersion": api_version(kind), "kind": kind, **top}
-        selection = _selection(top)
-        above = {member.uid for member in await asyncio.to_thread(walk.add, [top])}
+        def add(top: Object) -> tuple[dict[str, str], set[str]]:
+            return _selection(top), {member.uid for member in walk.add([top])}
+
+        selection, above = await read_one(self.kubernetes, kind, self.namespace, name, add)
         if between := _BETWEEN.get(kind):
             walk.complete |= above
-            children = await walk.add_all(read_all(self.kubernetes, between, self.namespace, selection), above)
-            above = {child.uid for child in children}
+            above = {child.uid for child in await self._add_all(walk, between, selection, above)}
         if not above:
             return []
-        return await walk.add_all(read_all(self.kubernetes, "Pod", self.namespace, selection), above)
+        return await self._add_all(walk, "Pod", selection, above)
+
+    async def _add_all(self, walk: _Walk, kind: str, query: Mapping[str, str], above: Set[str] | None = None) -> list[Member]:
+        """Add the objects of a list; with `above`, only those that one of these uids owns. Raises SourceError and OSError."""
+        added: list[Member] = []
+        async for members in read_all(self.kubernetes, kind, self.namespace, lambda items: walk.add(items, above), query):
+            added += members
+        return added
 
     async def _read_owners(self, walk: _Walk) -> None:
         for kind in _OWNERS:
             wanted = {uid: name for uid, name in walk.above.get(kind, {}).items() if uid not in walk.members}
-            items = read_named(self.kubernetes, kind, self.namespace, wanted.values())
-            with walk.tolerating(kind):
-                await walk.add_all(item async for item in items if item["metadata"]["uid"] in wanted)
+            await self._read_owners_of(walk, kind, wanted)
+
+    async def _read_owners_of(self, walk: _Walk, kind: str, wanted: Mapping[str, str]) -> None:
+        """Read owners of a kind. `wanted`: their names by uid."""
+
+        def add(items: Sequence[Object]) -> None:
+            walk.add([item for item in items if item["metadata"]["uid"] in wanted])
+
+        with walk.tolerating(kind):
+            async for _ in read_named(self.kubernetes, kind, self.namespace, wanted.values(), add):
+                pass
 
     async def _read_revisions(self, walk: _Walk) -> None:
         """Read what keeps the revisions of workloads: ReplicaSets, and ControllerRevisions."""
@@ -230,14 +258,14 @@ class Members:
             queries = [{}] if len(parents) > FEW else [_selection(parent) for parent in parents.values()]
             for query in queries:
                 with walk.tolerating(kind):
-                    await walk.add_all(read_all(self.kubernetes, kind, self.namespace, query), parents.keys())
+                    await self._add_all(walk, kind, query, parents.keys())
 
 
 async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
     """Return the members of targets, shared by all fetchers of this capture. Raises Rejected (see Sources.kubernetes)."""
 
     async def make() -> Members:
-        return Members(await sources.kubernetes(), sources.namespace, targets)
+        return Members(await sources.kubernetes(), sources.namespace, targets, sources.memo_scratch or sources.scratch)
 
     key = "members", orjson.dumps([target.to_json() for target in targets])
     return await sources.memo.get(key, make)

@@ -20,9 +20,7 @@ from aletheia_operator.fetchers.kubernetes.families import ORDER, Entry, Familie
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
 from aletheia_operator.fetchers.kubernetes.resources import (
-    BATCH,
     Object,
-    in_batches,
     missing_of,
     optional,
     plural,
@@ -30,10 +28,14 @@ from aletheia_operator.fetchers.kubernetes.resources import (
     read_named,
 )
 from aletheia_operator.fetchers.kubernetes.targets import describe
+from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
+from aletheia_operator.text.encoding import dumps
 
 OBJECTS_PER_BATCH = 100
+BATCH_BYTES = 1024 * 1024
 MAX_BYTES = 16 * 1024 * 1024  # of all objects around the members
+MEMORY_BYTES = 1024 * 1024  # of these; the others are on the session volume
 MAX_NAMED = 500  # objects of a kind that are read one by one
 FEW_SERVICES = 100  # endpoint slices of so many services are listed by name; of more, all are listed and filtered
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -98,8 +100,20 @@ def _document(
 
 
 async def _batches(entries: list[Entry]) -> AsyncGenerator[list[Any], None]:
-    for first in range(0, len(entries), OBJECTS_PER_BATCH):
-        yield [orjson.Fragment(entry.encoded) for entry in entries[first : first + OBJECTS_PER_BATCH]]
+    batch: list[Entry] = []
+    size_bytes = 0
+    for entry in entries:
+        batch.append(entry)
+        size_bytes += entry.content.size_bytes
+        if len(batch) == OBJECTS_PER_BATCH or size_bytes > BATCH_BYTES:
+            yield await asyncio.to_thread(_encoded, batch)
+            batch, size_bytes = [], 0
+    if batch:
+        yield await asyncio.to_thread(_encoded, batch)
+
+
+def _encoded(entries: Iterable[Entry]) -> list[Any]:
+    return [orjson.Fragment(entry.content.read()) for entry in entries]
 
 
 def _count_by_kind(entries: Iterable[Entry]) -> str:
@@ -122,6 +136,7 @@ class _Collection:
         self.missing: list[Missing] = []
         self.shared: list[Entry] = []
         self.families = Families([])
+        self._spill = Spill(sources.scratch, MEMORY_BYTES)
         self._size_bytes = 0
         self._left_out = 0
 
@@ -136,19 +151,19 @@ class _Collection:
         await self._read_endpoint_slices(services)
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
-        await asyncio.to_thread(_each, lambda item: self._keep(families.scaled_by(item), item), autoscalers)
+        await asyncio.to_thread(_each(lambda item: self._keep(families.scaled_by(item), item)), autoscalers)
         await self._gather(
             "PodDisruptionBudget",
-            read_all(self.kubernetes, "PodDisruptionBudget", self.namespace),
-            lambda item: self._keep(families.selected(item["spec"].get("selector")), item),
+            self._read_all(
+                "PodDisruptionBudget", lambda item: self._keep(families.selected(item["spec"].get("selector")), item)
+            ),
         )
         claims, missing = await claims_of(self.sources, self.targets)
         self.missing += missing
         await asyncio.to_thread(self._keep_claims, claims, whole=not missing)
         await self._read_config_maps()
-        for name, pods in families.references("Secret").items():
-            self._keep(families.of_pods(pods), {"apiVersion": "v1", "kind": "Secret", "metadata": self._identity(name)})
-        await self._gather("ResourceQuota", read_all(self.kubernetes, "ResourceQuota", self.namespace), self._share)
+        await asyncio.to_thread(self._mark_secrets)
+        await self._gather("ResourceQuota", self._read_all("ResourceQuota", self._share))
         if nodes:
             await self._read_nodes()
         self.missing += self._too_many()
@@ -168,7 +183,7 @@ class _Collection:
                 found[name] = roots
                 self._keep(roots, service)
 
-        await self._gather("Service", read_all(self.kubernetes, "Service", self.namespace), add)
+        await self._gather("Service", self._read_all("Service", add))
         return found
 
     async def _read_endpoint_slices(self, services: dict[str, set[str]]) -> None:
@@ -180,15 +195,21 @@ class _Collection:
         def add(item: Object) -> None:
             self._keep(services.get((item["metadata"].get("labels") or {}).get(SERVICE_NAME, ""), set()), item)
 
-        await self._gather("EndpointSlice", read_all(self.kubernetes, "EndpointSlice", self.namespace, query), add)
+        await self._gather("EndpointSlice", self._read_all("EndpointSlice", add, query))
 
     async def _read_config_maps(self) -> None:
         """Read the ConfigMaps one by one, and keep only digests: a list would bring every content at once."""
         absent = dict(self._few("ConfigMap", self.families.references("ConfigMap")))
-        items = read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), may_list=False)
-        whole = await self._gather("ConfigMap", items, lambda item: self._keep_referred(item, absent), batch=1)
-        if whole:
-            self._mark_absent("ConfigMap", absent)
+        add = _each(lambda item: self._keep_referred(item, absent))
+        if await self._gather(
+            "ConfigMap", read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), add, may_list=False)
+        ):
+            await asyncio.to_thread(self._mark_absent, "ConfigMap", absent)
+
+    def _mark_secrets(self) -> None:
+        """Keep the names of the Secrets that pods refer to: no more is read of them."""
+        for name, pods in self._few("Secret", self.families.references("Secret")):
+            self._keep(self.families.of_pods(pods), {"apiVersion": "v1", "kind": "Secret", "metadata": self._identity(name)})
 
     def _keep_claims(self, claims: Iterable[Object], *, whole: bool) -> None:
         """Keep the claims that pods refer to. `whole`: `claims` is complete, so others do not exist."""
@@ -212,8 +233,8 @@ class _Collection:
     async def _read_nodes(self) -> None:
         names = [name for name, _ in self._few("Node", dict.fromkeys(self.families.nodes))]
         try:
-            async for node in read_named(self.kubernetes, "Node", None, names, may_list=False):
-                self._share(node)
+            async for _ in read_named(self.kubernetes, "Node", None, names, _each(self._share), may_list=False):
+                pass
         except SourceError as e:
             self.missing.append(optional("nodes", e))
 
@@ -224,11 +245,16 @@ class _Collection:
             self.missing.append(Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message))
         return sorted(named.items(), key=lambda one: one[0])[:MAX_NAMED]
 
-    async def _gather(self, kind: str, items: AsyncIterator[Object], add: Callable[[Object], None], batch: int = BATCH) -> bool:
-        """Add the items, `batch` at once. Returns whether all could be read."""
+    def _read_all(
+        self, kind: str, add: Callable[[Object], None], query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[None]:
+        return read_all(self.kubernetes, kind, self.namespace, _each(add), query)
+
+    async def _gather(self, kind: str, parts: AsyncIterator[None]) -> bool:
+        """Read and add objects of a kind. Returns whether all could be read."""
         try:
-            async for some in in_batches(items, batch):
-                await asyncio.to_thread(_each, add, some)
+            async for _ in parts:
+                pass
         except SourceError as e:
             self.missing.append(missing_of(kind, e))
             return False
@@ -249,16 +275,19 @@ class _Collection:
     def _fit(self, item: Object) -> Entry | None:
         """Return the object as it is kept; None if there is no more room."""
         make_fit(item)
-        entry = Entry.of(item)
-        if self._size_bytes + len(entry.encoded) > MAX_BYTES:
+        encoded = dumps(item)
+        if self._size_bytes + len(encoded) > MAX_BYTES:
             self._left_out += 1
             return None
-        self._size_bytes += len(entry.encoded)
-        return entry
+        self._size_bytes += len(encoded)
+        return Entry(item["kind"], item["metadata"]["name"], self._spill.keep(encoded))
 
     def _too_many(self) -> list[Missing]:
-        if not self._left_out:
+        if not self._left_out and not self.families.left_out:
             return []
+        if not self._left_out:
+            message = f"{self.families.left_out} references of pods to objects were not followed: there are too many"
+            return [Missing("objects", GapReason.BUDGET_EXCEEDED, message)]
         message = (
             f"{self._left_out} objects around the targets were left out: together they are larger than"
             f" {MAX_BYTES // 2**20} MiB. Name fewer targets"
@@ -266,6 +295,11 @@ class _Collection:
         return [Missing("objects", GapReason.BUDGET_EXCEEDED, message)]
 
 
-def _each(add: Callable[[Object], None], items: Iterable[Object]) -> None:
-    for item in items:
-        add(item)
+def _each(add: Callable[[Object], None]) -> Callable[[Iterable[Object]], None]:
+    """Return what calls `add` for each object."""
+
+    def add_each(items: Iterable[Object]) -> None:
+        for item in items:
+            add(item)
+
+    return add_each

@@ -7,6 +7,9 @@ CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 MIRROR = "kubernetes.io/config.mirror"
 """Annotation of a mirror pod, which represents a static pod in the API."""
 
+MAX_NAMES = 1_000
+"""Of a kind that one pod refers to; more are not read anyway, which is a gap."""
+
 
 def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
     """Return the names of the ConfigMaps, Secrets and PersistentVolumeClaims that a pod's spec refers to, by kind."""
@@ -14,7 +17,7 @@ def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"ConfigMap": set(), "Secret": set(), "PersistentVolumeClaim": set()}
 
     def note(kind: str, source: Any, key: str = "name") -> None:
-        if isinstance(source, dict) and source.get(key):
+        if isinstance(source, dict) and source.get(key) and len(found[kind]) < MAX_NAMES:
             found[kind].add(source[key])
 
     for pull in spec.get("imagePullSecrets") or []:
@@ -24,7 +27,7 @@ def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:
         note("Secret", volume.get("secret"), "secretName")
         note("PersistentVolumeClaim", volume.get("persistentVolumeClaim"), "claimName")
         if "ephemeral" in volume:
-            found["PersistentVolumeClaim"].add(f"{pod['metadata']['name']}-{volume['name']}")
+            note("PersistentVolumeClaim", {"name": f"{pod['metadata']['name']}-{volume['name']}"})
         for source in (volume.get("projected") or {}).get("sources") or []:
             note("ConfigMap", source.get("configMap"))
             note("Secret", source.get("secret"))

@@ -3,7 +3,7 @@
 Speaks GET on horizontalpodautoscalers and persistentvolumeclaims.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -14,24 +14,29 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, plural, read_all, read_named
+from aletheia_operator.fetchers.spill import Piece, Spill
 from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 8 * 1024 * 1024  # of one kind
+MEMORY_BYTES = 256 * 1024  # of these; the others are on the session volume
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """Encoded objects, and the gaps for those that could not be read."""
+    """Stored objects, and the gaps for those that could not be read."""
 
-    objects: tuple[bytes, ...]
+    objects: tuple[Piece, ...]
     missing: tuple[Missing, ...] = ()
 
-    def decoded(self) -> tuple[list[Object], list[Missing]]:
-        return [orjson.loads(text) for text in self.objects], list(self.missing)
+    def decoded(self) -> tuple[Iterator[Object], list[Missing]]:
+        return (orjson.loads(piece.read()) for piece in self.objects), list(self.missing)
 
 
-async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
-    """Return the HorizontalPodAutoscalers that scale a member or a targeted workload (which may be gone), and the gaps."""
+async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[Iterator[Object], list[Missing]]:
+    """Return the HorizontalPodAutoscalers that scale a member or a targeted workload (which may be gone), and the gaps.
+
+    The iterator reads one after the other from the disk, so use it in a thread.
+    """
 
     async def make() -> _Answer:
         kubernetes = await sources.kubernetes()
@@ -44,35 +49,43 @@ async def autoscalers_of(sources: Sources, targets: Sequence[Target]) -> tuple[l
             return (reference.get("kind"), reference.get("name")) in scaled
 
         kind = "HorizontalPodAutoscaler"
-        return await _read(kind, read_all(kubernetes, kind, sources.namespace), scales)
+        keep = _keeper(sources, scales)
+        return await _read(kind, read_all(kubernetes, kind, sources.namespace, keep))
 
     return (await sources.memo.get("autoscalers", make)).decoded()
 
 
-async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[list[Object], list[Missing]]:
-    """Return the existing PersistentVolumeClaims that the members' pods refer to, and the gaps."""
+async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[Iterator[Object], list[Missing]]:
+    """Return the existing PersistentVolumeClaims that the members' pods refer to, and the gaps. See `autoscalers_of`."""
 
     async def make() -> _Answer:
         kubernetes = await sources.kubernetes()
         members, _ = await (await members_of(sources, targets)).all()
         kind = "PersistentVolumeClaim"
         names = {name for member in members for name in member.references.get(kind, ())}
-        return await _read(kind, read_named(kubernetes, kind, sources.namespace, names), lambda item: True)
+        keep = _keeper(sources, lambda item: True)
+        return await _read(kind, read_named(kubernetes, kind, sources.namespace, names, keep))
 
     return (await sources.memo.get("claims", make)).decoded()
 
 
-async def _read(kind: str, items: AsyncIterator[Object], wanted: Callable[[Object], bool]) -> _Answer:
-    found: list[bytes] = []
+def _keeper(sources: Sources, wanted: Callable[[Object], bool]) -> Callable[[list[Object]], list[Piece]]:
+    """Return what stores the wanted ones of some objects."""
+    spill = Spill(sources.memo_scratch or sources.scratch, MEMORY_BYTES)
+    return lambda items: [spill.keep(dumps(item)) for item in items if wanted(item)]
+
+
+async def _read(kind: str, parts: AsyncIterator[list[Piece]]) -> _Answer:
+    found: list[Piece] = []
     size_bytes = 0
     try:
-        async for item in items:
-            if wanted(item):
-                found.append(dumps(item))
-                size_bytes += len(found[-1])
-            if size_bytes > MAX_BYTES:
-                message = f"together they are larger than {MAX_BYTES // 2**20} MiB: what came later is left out"
-                return _Answer(tuple(found), (Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message),))
+        async for part in parts:
+            for piece in part:
+                found.append(piece)
+                size_bytes += piece.size_bytes
+                if size_bytes > MAX_BYTES:
+                    message = f"together they are larger than {MAX_BYTES // 2**20} MiB: what came later is left out"
+                    return _Answer(tuple(found), (Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message),))
     except SourceError as e:
         return _Answer(tuple(found), (missing_of(kind, e),))
     return _Answer(tuple(found))

@@ -4,8 +4,8 @@ Speaks GET on core/v1, apps/v1, batch/v1, autoscaling/v2, policy/v1 and discover
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.types import NAME_PATTERN
@@ -15,9 +15,8 @@ from aletheia_operator.fetchers.base import Missing
 
 FEW = 20  # so many objects are read one by one; of more, one list is read and the rest of it dropped
 
-BATCH = 50  # objects that are worked on in a thread at once
-
 Object = dict[str, Any]
+T = TypeVar("T")
 
 _RESOURCES = {
     "Pod": ("v1", "pods"), "Service": ("v1", "services"), "ConfigMap": ("v1", "configmaps"), "Node": ("v1", "nodes"),
@@ -49,51 +48,60 @@ def collection(kind: str, namespace: str | None) -> str:
 
 
 async def read_all(
-    kubernetes: Kubernetes, kind: str, namespace: str | None, query: Mapping[str, str] | None = None
-) -> AsyncIterator[Object]:
-    """Yield the objects of a list, each with its kind, which lists of the API omit. Raises SourceError."""
-    async for item in kubernetes.list(collection(kind, namespace), query):
-        yield {"apiVersion": api_version(kind), "kind": kind, **item}
+    kubernetes: Kubernetes,
+    kind: str,
+    namespace: str | None,
+    work: Callable[[list[Object]], T],
+    query: Mapping[str, str] | None = None,
+) -> AsyncIterator[T]:
+    """Yield what `work` makes of each page of a list. Raises SourceError.
+
+    `work` runs in a thread. Its objects have their kind, which lists of the API omit.
+    """
+    parts = kubernetes.pages(collection(kind, namespace), lambda items: work([typed(kind, item) for item in items]), query)
+    async for part in parts:
+        yield part
 
 
 async def read_named(
-    kubernetes: Kubernetes, kind: str, namespace: str | None, names: Iterable[str], *, may_list: bool = True
-) -> AsyncIterator[Object]:
-    """Yield the existing objects with these names: read one by one if they are few, else from one list. Raises SourceError.
+    kubernetes: Kubernetes,
+    kind: str,
+    namespace: str | None,
+    names: Iterable[str],
+    work: Callable[[list[Object]], T],
+    *,
+    may_list: bool = True,
+) -> AsyncIterator[T]:
+    """Yield what `work` makes of the existing objects with these names. Raises SourceError.
 
-    Tenants choose these names. An invalid one, for example `../secrets/x`, never becomes part of a path.
+    They are read one by one if they are few, else from one list. Tenants choose these names. An invalid one, for example
+    `../secrets/x`, never becomes part of a path.
     """
     wanted = sorted({name for name in names if re.fullmatch(NAME_PATTERN, name)})
     if may_list and len(wanted) > FEW:
-        async for item in read_all(kubernetes, kind, namespace):
-            if item["metadata"]["name"] in wanted:
-                yield item
+        among = frozenset(wanted)
+        parts = read_all(
+            kubernetes, kind, namespace, lambda items: work([one for one in items if one["metadata"]["name"] in among])
+        )
+        async for part in parts:
+            yield part
         return
     for name in wanted:
         try:
-            item = await kubernetes.get(f"{collection(kind, namespace)}/{name}")
+            yield await read_one(kubernetes, kind, namespace, name, lambda item: work([item]))
         except Rejected as e:
             if e.reason != GapReason.NOT_FOUND:
                 raise
-        else:
-            yield {"apiVersion": api_version(kind), "kind": kind, **item}
 
 
-async def in_batches(items: AsyncIterator[Object], size: int = BATCH) -> AsyncIterator[list[Object]]:
-    """Yield the items in lists of `size`, to handle in a thread. If `items` raises, the items before it are yielded first."""
-    batch: list[Object] = []
-    try:
-        async for item in items:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except SourceError:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
+async def read_one(kubernetes: Kubernetes, kind: str, namespace: str | None, name: str, work: Callable[[Object], T]) -> T:
+    """Return what `work` makes, in a thread, of an object with its kind. Raises SourceError."""
+    return await kubernetes.read(f"{collection(kind, namespace)}/{name}", lambda item: work(typed(kind, item)))
+
+
+def typed(kind: str, item: Mapping[str, Any]) -> Object:
+    """Return an object with its kind."""
+    return {"apiVersion": api_version(kind), "kind": kind, **item}
 
 
 def missing_of(kind: str, error: SourceError) -> Missing:

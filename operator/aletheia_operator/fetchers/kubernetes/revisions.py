@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from aletheia_operator.fetchers.base import Window
 from aletheia_operator.text.display import one_line
 
 REVISION = "deployment.kubernetes.io/revision"
+MAX_COMPARED = 200  # containers, and annotations, of a revision
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def of_object(item: Mapping[str, Any]) -> Revision | None:
     if number is None or not str(number).isdecimal():
         return None
     spec = template.get("spec") or {}
-    containers = {container["name"]: container for key in ("initContainers", "containers") for container in spec.get(key) or []}
+    named = (container for key in ("initContainers", "containers") for container in spec.get(key) or [])
+    containers = {container["name"]: container for container in islice(named, MAX_COMPARED)}
     return Revision(
         number=int(number),
         name=metadata["name"],
@@ -60,7 +63,8 @@ def of_object(item: Mapping[str, Any]) -> Revision | None:
 
 
 def _digests(values: Mapping[str, Any]) -> dict[str, bytes]:
-    return {key: sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest() for key, value in values.items()}
+    compared = islice(values.items(), MAX_COMPARED)
+    return {key: sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest() for key, value in compared}
 
 
 def rollouts(revisions: Sequence[Revision], window: Window) -> list[dict[str, Any]]:
