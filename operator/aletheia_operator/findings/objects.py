@@ -4,14 +4,17 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from aletheia_operator.findings.artifact_reader import ArtifactReader
 from aletheia_operator.findings.finding import Link, Subject
+from aletheia_operator.text.decoding import decoded
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 6 * 1024 * 1024  # of the objects that are kept
+MAX_LABELS = 100  # of a pod
 HEALTHY_PODS = 3  # of each artifact that are kept
 Object = dict[str, Any]
 
@@ -87,15 +90,25 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
         self._workload = Workload()
         self._found: list[tuple[Fact, Object]] = []
         self._healthy = 0
+        self._size_bytes = self._left_out = 0
 
     def _read_entry(self, encoded: bytes, link: Link) -> None:
-        item = orjson.loads(encoded)
-        kind, name = str(item["kind"]), str(item["metadata"]["name"])
-        healthy = kind == "Pod" and is_healthy(item)
+        with decoded(encoded) as item:
+            kind, name = str(item["kind"]), str(item["metadata"]["name"])
+            healthy = kind == "Pod" and is_healthy(item)
+            little = _little(item, healthy)
         self._healthy += healthy
-        keep = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
-        little = _little(item, healthy)
+        telling = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
+        keep = telling and self._has_room(encoded)
         self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
+
+    def _has_room(self, encoded: bytes) -> bool:
+        self._size_bytes += len(encoded)
+        if self._size_bytes <= MAX_BYTES:
+            return True
+        self._size_bytes -= len(encoded)
+        self._left_out += 1
+        return False
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         super().close(path, metadata)
@@ -105,6 +118,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
         facts = self._facts
         with self._lock:
             facts.workloads.append(self._workload)
+            facts.left_out += self._left_out
             for fact, little in self._found:
                 facts.counts[fact.kind] += 1
                 for address in little["addresses"]:
@@ -130,7 +144,7 @@ def _little(item: Object, healthy: bool) -> Object:
         addresses = [str(one) for one in (status.get("podIP"), spec.get("clusterIP")) if one and one != "None"]
     if item["kind"] != "Pod":
         return {"addresses": addresses}
-    labels = item["metadata"].get("labels") or {}
+    labels = dict(islice((item["metadata"].get("labels") or {}).items(), MAX_LABELS))
     return {"addresses": addresses, "labels": labels, "node": str(spec.get("nodeName") or ""), "healthy": healthy}
 
 

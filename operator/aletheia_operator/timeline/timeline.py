@@ -6,6 +6,7 @@ It reads entries while they are saved: those of a sealed session cannot be read 
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.text.batches import Encoded
+from aletheia_operator.text.decoding import decoded
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.timeline.bursts import ErrorWatch
@@ -40,8 +42,8 @@ class Reader:
             if self.watch is not None:
                 self.watch.add(entry, self.count)
             else:
-                whole = orjson.loads(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else entry
-                self.found += [replace(moment, entry=self.count) for moment in self.moments_of(whole)]
+                with decoded(orjson.dumps(entry)) if isinstance(entry, orjson.Fragment) else nullcontext(entry) as whole:
+                    self.found += [replace(moment, entry=self.count) for moment in self.moments_of(whole)]
             self.count += 1
 
     def _read_encoded(self, entries: Encoded) -> None:

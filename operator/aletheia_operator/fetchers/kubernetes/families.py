@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from aletheia_operator.fetchers.base import Window
@@ -118,17 +119,18 @@ class Families:
         if member.revision is not None and member.controller is not None and member.controller in self._members:
             family.revisions.setdefault(member.controller, []).append(member.revision)
         if member.kind == "Pod":
-            pod = member.item()
-            family.count(pod)
-            labels = pod["metadata"].get("labels") or {}
-            self._room_for_labels -= len(labels)
-            self._labels[member.uid] = labels if self._room_for_labels >= 0 else None
-            words = self._words.setdefault(root.uid, set())
-            if len(words) < MAX_WORDS:
-                words.update(words_of(pod))
-            if node := pod["spec"].get("nodeName"):
-                self.nodes.add(node)
+            with member.item() as pod:
+                family.count(pod)
+                self._add_pod(member.uid, pod, self._words.setdefault(root.uid, set()))
             self._refer(member)
+
+    def _add_pod(self, uid: str, pod: Object, words: set[str]) -> None:
+        labels = pod["metadata"].get("labels") or {}
+        self._room_for_labels -= len(labels)
+        self._labels[uid] = labels if self._room_for_labels >= 0 else None
+        words.update(islice(words_of(pod), MAX_WORDS - len(words)))
+        if node := pod["spec"].get("nodeName"):
+            self.nodes.add(node)
 
     def _refer(self, pod: Member) -> None:
         for kind, names in pod.references.items():
@@ -141,7 +143,10 @@ class Families:
 
     def _labels_of(self, uid: str) -> dict[str, str]:
         labels = self._labels[uid]
-        return (self._members[uid].item()["metadata"].get("labels") or {}) if labels is None else labels
+        if labels is not None:
+            return labels
+        with self._members[uid].item() as pod:
+            return pod["metadata"].get("labels") or {}
 
     def _root(self, uid: str) -> str:
         passed = {uid}

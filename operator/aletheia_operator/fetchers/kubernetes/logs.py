@@ -48,9 +48,10 @@ class KubernetesLogsFetcher:
         limits = pod_limits(request, len(pods))
 
         def questions() -> Iterator[Question]:
-            for uid, member in pods.items():  # one after the other: all as objects would take much memory
-                pod = member.item()
-                yield self._question(pod, requested_containers(pod, wanted[uid], request), request, limits)
+            for uid, member in pods.items():
+                with member.item() as pod:
+                    question = self._question(pod, requested_containers(pod, wanted[uid], request), request, limits)
+                yield question
 
         return Plan(await asyncio.to_thread(tuple, questions()), tuple(missing))
 

@@ -8,7 +8,7 @@ All Kubernetes fetchers of a capture share one `Members`, so each object is read
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from aletheia_operator.fetchers.kubernetes.targets import controller_of, describ
 from aletheia_operator.fetchers.spill import Piece, Spill
 from aletheia_operator.redact.objects import make_fit
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.decoding import decoded
 from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods take about half of it
@@ -89,10 +90,9 @@ class Member:
             reduced=reduced,
         )
 
-    def item(self) -> Object:
-        """Return the object as it is kept, as a new copy. Blocks; raises OSError."""
-        item: Object = orjson.loads(self.content.read())
-        return item
+    def item(self) -> AbstractContextManager[Object]:
+        """Decode the object as it is kept, for the time of the context (see `decoded`). Blocks; raises OSError."""
+        return decoded(self.content.read())
 
 
 @dataclass

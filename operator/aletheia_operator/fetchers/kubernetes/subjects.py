@@ -43,20 +43,23 @@ class Subjects:
         called_by_uid: dict[str, str] = {}
         for member in members:
             self.exist = True
-            item = member.item()
-            subject = member.kind, member.name
-            self.known.add(subject)
-            self.dues += dues_of(item)
-            if member.kind == "Pod":
-                self._present[member.name] = member.uid
-                self.known |= {("PersistentVolumeClaim", name) for name in member.references["PersistentVolumeClaim"]}
-                if node := item["spec"].get("nodeName"):
-                    self.known.add(("Node", node))
-            elif called := self._called(member, item, called_by_uid):
-                called_by_uid[member.uid] = called
-                self._follow(subject, called)
-            if member.revision is not None:
-                self._revisions[subject] = member.revision
+            with member.item() as item:
+                self._add_member(member, item, called_by_uid)
+
+    def _add_member(self, member: Member, item: Object, called_by_uid: dict[str, str]) -> None:
+        subject = member.kind, member.name
+        self.known.add(subject)
+        self.dues += dues_of(item)
+        if member.kind == "Pod":
+            self._present[member.name] = member.uid
+            self.known |= {("PersistentVolumeClaim", name) for name in member.references["PersistentVolumeClaim"]}
+            if node := item["spec"].get("nodeName"):
+                self.known.add(("Node", node))
+        elif called := self._called(member, item, called_by_uid):
+            called_by_uid[member.uid] = called
+            self._follow(subject, called)
+        if member.revision is not None:
+            self._revisions[subject] = member.revision
 
     def _called(self, member: Member, item: Object, called_by_uid: Mapping[str, str]) -> str | None:
         """Return a controller's display name if all of its pods are targets, else None.

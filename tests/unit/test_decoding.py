@@ -1,0 +1,41 @@
+"""Large values that tenants wrote: few are decoded at a time, in any number of threads."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pytest
+
+from aletheia_operator.text.decoding import LARGE_BYTES, decoded
+
+LARGE = orjson.dumps(["x" * LARGE_BYTES])
+
+
+def test_few_large_values_are_decoded_at_a_time() -> None:
+    """Others wait; small ones do not."""
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def use(text: bytes) -> int:
+        with decoded(text) as value:
+            begun.release()
+            assert may_end.wait(10)
+            return len(value)
+
+    with ThreadPoolExecutor(8) as threads:
+        large = [threads.submit(use, LARGE) for _ in range(4)]
+        assert begun.acquire(timeout=10)
+        assert begun.acquire(timeout=10)
+        assert not begun.acquire(blocking=False)
+        small = threads.submit(use, b"[]")
+        assert begun.acquire(timeout=10)
+        may_end.set()
+        assert [one.result(10) for one in [*large, small]] == [1, 1, 1, 1, 0]
+
+
+def test_a_place_is_free_again_after_a_fault() -> None:
+    """Of the text, or of what is done with the value."""
+    for _ in range(5):
+        with pytest.raises(orjson.JSONDecodeError), decoded(LARGE + b"]"):
+            pass
+        with pytest.raises(KeyError), decoded(LARGE):
+            raise KeyError
