@@ -1,6 +1,7 @@
 """The Helm chart, rendered by the real helm: what it grants, how its pod is confined, and which values it refuses."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -1019,6 +1020,47 @@ def test_egress_follows_the_data_sources(endpoint: str, rule: Object) -> None:
     """A Service opens its namespace, an address itself, any other name its port; the same rule is there once."""
     sources = [{"name": name, "type": "prometheus", "endpoint": endpoint} for name in ("a", "b")]
     assert egress({"dataSources": sources})[2:] == [rule]
+
+
+def notes(values: Values) -> str:
+    """What helm says after an install with these values."""
+    assert HELM is not None
+    command = [HELM, "install", "flight", str(CHART), "--dry-run=client", "--namespace=aletheia", "--values=-"]
+    nowhere = {**os.environ, "KUBECONFIG": os.devnull}
+    done = subprocess.run(
+        command, input=json.dumps(values), capture_output=True, text=True, timeout=60, check=False, env=nowhere
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("\nNOTES:\n")[2]
+
+
+def test_the_notes_warn_of_secrets_that_the_operator_may_not_get() -> None:
+    """Each reference of a DataSource that dataSourceSecrets does not name, and no other."""
+    sources = [
+        {**PROMETHEUS, "auth": {"basic": {"name": "basic"}}, "tls": {"caSecretRef": {"name": "ca", "key": "ca.crt"}}},
+        {**PROMETHEUS, "name": "b", "default": False, "auth": {"bearer": {"name": "known", "key": "token"}}},
+        {
+            **PROMETHEUS,
+            "name": "c",
+            "default": False,
+            "auth": {"header": {"name": "X-Key", "secretRef": {"name": "header", "key": "a"}}},
+            "tls": {"clientSecretRef": {"name": "client"}},
+        },
+        {**S3, "auth": {"accessKey": {"name": "login"}}},
+    ]
+    said = notes({"dataSources": sources, "dataSourceSecrets": ["known"]})
+    named = re.findall(r"WARNING: DataSource (\S+) needs Secret (\S+),", said)
+    assert named == [("prometheus", "basic"), ("prometheus", "ca"), ("c", "header"), ("c", "client"), ("archive", "login")]
+
+
+def test_the_notes_warn_of_what_is_open() -> None:
+    """A policy that is off, and egress that DataSources outside of the values lack; the defaults need neither word."""
+    for said, values in (
+        ("admissionPolicy.enabled is false", {"admissionPolicy": {"enabled": False}}),
+        ("need rules in networkPolicy.egress", {"networkPolicy": {"enabled": True}}),
+    ):
+        assert said in notes(values)
+        assert said not in notes({})
 
 
 REFUSED: list[tuple[str, Values, str]] = [
