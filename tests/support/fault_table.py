@@ -56,9 +56,11 @@ class Fault:
         return {"window": {"lookback": "30m"}, "targets": targets}
 
     def place(self, findings: Iterable[Mapping[str, Any]]) -> int | None:
-        """The place (from 1) of the first finding that names a faulty object and the cause; None if there is none."""
+        """The place (from 1) of the first finding that names a faulty object and the cause; None without one above info."""
         for place, finding in enumerate(findings, 1):
             about = f"{finding['object']['kind']}/{finding['object']['name']}"
+            if finding["severity"] == "info":
+                return None
             if about in self.objects and re.search(self.cause, finding["message"], re.IGNORECASE):
                 return place
         return None

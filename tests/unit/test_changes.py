@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.findings.revisions import changes_between, version_of
+from aletheia_operator.findings.verdict import shortened
 from aletheia_operator.findings.words import category_of, runtime_words, words_of
 from tests.unit.evidence import Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
 
@@ -233,3 +234,43 @@ def test_probes_that_failed_only_while_a_pod_started() -> None:
 def test_words_that_tell(text: str, category: str) -> None:
     """Options that a program does not know, settings that are not there, commands that a script does not find."""
     assert category_of(text) == category
+
+
+def test_pods_that_leave_may_fail_their_probes() -> None:
+    """A rollout removes them."""
+    leaving = pod("web-0-a", running(ready=False), metadata={"deletionTimestamp": at(59.9)})
+    failing = event("Unhealthy", "Readiness probe failed: connection refused", "web-0-a", container="app", count=40, until=59)
+    assert found(Incident().add(leaving, pod("web-1-a", running())).add_event(failing), "ReadinessProbe").severity == "info"
+
+
+def test_pods_that_their_node_refuses_are_one_finding() -> None:
+    """However many the controller makes anew."""
+    status = {"phase": "Failed", "reason": "SysctlForbidden", "message": "forbidden sysctl: net.core.somaxconn"}
+    pods = (pod(f"web-1-{letter}", running(ready=False), status=status) for letter in "abc")
+    finding = found(Incident().add(*pods), "PodRejected")
+    assert finding.message.startswith("web: refused by its node (SysctlForbidden): forbidden sysctl: net.core.somaxconn")
+    assert len(finding.pods) == 3
+
+
+def test_a_hook_that_fails_explains_the_kill() -> None:
+    """Exit 137 alone would say nothing."""
+    incident = Incident().add(pod("web-1-a", waiting("CrashLoopBackOff", restarts=2, last=ended(137))))
+    incident.add_event(event("FailedPostStartHook", "PostStartHook failed", container="app"))
+    assert found(incident, "HookFailed").message.startswith("web: its hook fails, so it is stopped: PostStartHook failed")
+
+
+@pytest.mark.parametrize(
+    ("message", "headline"),
+    [
+        ("web: short", "web: short"),
+        (f"web: {'word ' * 40}(exit 1)", "… (exit 1)"),
+        (f"web: {'word ' * 30}(exit 1 since 14:20); new in revision 2: app env A 1 → 2", "… (exit 1 since 14:20)"),
+        ("w" * 300, "w…"),
+        (f"web: {'word ' * 40}({'x' * 80})", "…"),
+    ],
+)
+def test_a_long_message_keeps_its_end_in_the_headline(message: str, headline: str) -> None:
+    """How it ended and since when stay; the words between are cut."""
+    said = shortened(message)
+    assert len(said) <= 160
+    assert said.endswith(headline)

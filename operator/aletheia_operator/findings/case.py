@@ -118,6 +118,11 @@ class Case:
                     found.add(fact.workload.subject or Subject("Pod", fact.name))
         return found
 
+    @cached_property
+    def leaving(self) -> set[str]:
+        """Return the names of the pods that are being deleted."""
+        return {fact.name for fact, pod in self.pods() if pod["metadata"].get("deletionTimestamp")}
+
     def lasts(self, event: Event) -> bool:
         """Return whether an event was still repeated near the end of the window."""
         left = seconds_between(event.last, self.end)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, TRACEBACK, Line, LogFacts, RunFacts
 from aletheia_operator.findings.own_rules import Matches, OwnRules
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import CAUSED_BY, any_word, words_of
@@ -63,7 +63,7 @@ class LogReader:
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
         found = dict(entries.serious) | {number: entries.entry(number) for number in telling}
         for number in sorted(found):
-            self._read_entry(found[number], self._count + number)
+            self._read_entry(_with_next_line(found[number], number, entries), self._count + number)
         self._remember_last(entries)
         self._apply_own_rules(entries)
         self._count += entries.count
@@ -165,6 +165,16 @@ class LogReader:
             self._second = second
             self._bucket = min(BUCKETS - 1, max(0, int((moment - self._start).total_seconds() // self._bucket_seconds)))
         return self._bucket
+
+
+def _with_next_line(entry: Mapping[str, Any], number: int, entries: Encoded) -> Mapping[str, Any]:
+    """Return a fatal entry; if it ends with a colon, with the next line of its stack trace, which says what happened."""
+    text = words_of(entry)
+    if entry.get("level") != "FATAL" or not text.endswith(":") or text.startswith(TRACEBACK) or number + 1 >= entries.count:
+        return entry
+    after = entries.entry(number + 1)
+    same = (after["container"], after.get("run")) == (entry["container"], entry.get("run"))
+    return {**entry, "message": f"{text} {words_of(after).strip()}"} if same and "head" in after else entry
 
 
 def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:

@@ -9,7 +9,7 @@ from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case, times
 from aletheia_operator.findings.changes import tell_changes
 from aletheia_operator.findings.evidence import Evidence
-from aletheia_operator.findings.finding import Finding
+from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
 from aletheia_operator.findings.ranking import ranked
 from aletheia_operator.findings.rules import RULES, Rule
 from aletheia_operator.findings.top_errors import top_errors
@@ -18,6 +18,7 @@ from aletheia_operator.text.display import one_line
 log = logging.getLogger(__name__)
 
 MAX_HEADLINE = 160
+MAX_LAST = 70  # characters of the last brackets of a message, which stay
 MAX_FINDINGS = 200
 MAX_CHANGES = 50
 SHOWN = 5
@@ -67,7 +68,7 @@ def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str,
     """Return the first finding's message; else what was looked at without finding trouble, or a cause."""
     first = next((one for one in findings if one.severity != "info"), None)
     if first is not None:
-        return one_line(first.message, MAX_HEADLINE)
+        return shortened(first.message)
     if not evidence.entry_counts.total():
         return one_line(f"nothing to judge: no evidence was captured ({times(missing, 'gap')})", MAX_HEADLINE)
     unsure = f"; not judged: {times(missing, 'gap')}" if missing else ""
@@ -75,6 +76,19 @@ def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str,
     errors = evidence.logs.levels["ERROR"] + evidence.logs.levels["FATAL"]
     what = "no cause found in" if errors or missing or failed else "no trouble found:"
     return one_line(f"{what} {looked_at}{unsure}", MAX_HEADLINE)
+
+
+def shortened(message: str) -> str:
+    """Return a message as a headline. Of a long one the words are cut, and how it ended, how often and since when stay."""
+    message = one_line(message, MAX_MESSAGE)
+    if len(message) <= MAX_HEADLINE:
+        return message
+    message, _, _ = message.partition("); ")
+    message += ")" if " (" in message and not message.endswith(")") else ""
+    words, bracket, last = message.rpartition(" (")
+    if not bracket or len(last) > MAX_LAST or len(message) <= MAX_HEADLINE:
+        return one_line(message, MAX_HEADLINE)
+    return f"{one_line(words, MAX_HEADLINE - len(last) - 2)} ({last}"
 
 
 def looked_at_of(evidence: Evidence) -> str:

@@ -56,7 +56,7 @@ CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
 
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
-    r"bad address '" + _HOST,
+    r"(?:bad address|can't find) '?" + _HOST,
     r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
     r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
     r"lookup " + _HOST,

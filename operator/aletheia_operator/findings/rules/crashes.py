@@ -16,7 +16,8 @@ SIGNALS = {
     137: "SIGKILL", 139: "SIGSEGV", 141: "SIGPIPE", 143: "SIGTERM", 159: "SIGSYS",
 }  # fmt: skip
 NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
-MAX_WORDS = 110
+HOOKS = ("FailedPostStartHook",)
+MAX_WORDS = 170
 OOM_LIKELY = "out of memory"
 
 
@@ -127,6 +128,10 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
     if len(end.pods) > 1:
         how += f", in {len(end.pods)} pods"
     rule, what, remedy = _kind(end, code, reason, words)
+    hooks = [event for event in case.events(*HOOKS) if event.subject.name in end.pods]
+    if hooks:
+        rule, remedy = "HookFailed", "correct what the hook of its lifecycle runs"
+        what = f"its hook fails, so it is stopped: {one_line(hooks[-1].message, MAX_WORDS)}"
     return Finding(
         rule=rule,
         severity=_severity(case, end, code),
@@ -135,7 +140,9 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
         message=f"{title}: {what} ({how})",
         depth=20,
         first_seen=end.first,
-        links=tuple(dict.fromkeys([*end.links[:1], *([link] if link else []), *end.links[1:]])),
+        links=tuple(
+            dict.fromkeys([*end.links[:1], *([link] if link else []), *end.links[1:], *(one.link for one in hooks[:1])])
+        ),
         remedy=remedy,
         pods=frozenset(end.pods),
         details={"container": end.container, "exitCode": code, "restarts": end.restarts, "reason": reason},

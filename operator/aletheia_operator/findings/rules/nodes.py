@@ -27,6 +27,10 @@ _DISRUPTIONS = {
 }
 
 
+_OTHER_ENDS = ("", "Evicted", "DeadlineExceeded", "Preempting")
+"""Reasons of pods that failed and that their node has not refused."""
+
+
 def nodes(case: Case) -> Iterator[Finding]:
     """Say which nodes are, or were, in trouble."""
     said: dict[str, Finding] = {}
@@ -89,7 +93,10 @@ def evictions(case: Case) -> Iterator[Finding]:
 
     for fact, pod in case.pods():
         status, disrupted = pod.get("status") or {}, condition_of(pod, "DisruptionTarget")
-        if status.get("reason") == "Evicted":
+        if status.get("phase") == "Failed" and (reason := str(status.get("reason") or "")) not in _OTHER_ENDS:
+            what = f"refused by its node ({reason}): {one_line(str(status.get('message')), MAX_WORDS)}"
+            add(fact.name, "PodRejected", what, status.get("startTime") or pod["metadata"].get("creationTimestamp"), fact.link)
+        elif status.get("reason") == "Evicted":
             what = f"evicted: {one_line(str(status.get('message')), MAX_WORDS)}"
             add(fact.name, "Evicted", what, disrupted.get("lastTransitionTime") or status.get("startTime"), fact.link)
         elif disrupted.get("status") == "True" and (known := _DISRUPTIONS.get(str(disrupted.get("reason")))):

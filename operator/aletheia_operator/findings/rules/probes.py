@@ -59,6 +59,9 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
 
 def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], killed: bool) -> Severity:
     """Return how bad it is: pods that are down, restarted, flapping, or only slow to start."""
+    pods = pods - case.leaving
+    if not pods:
+        return "info"
     healthy = [pod for pod in pods if case.is_healthy(Subject("Pod", pod))]
     known = [pod for pod in pods if pod in case.evidence.objects.pods]
     if killed and len(healthy) < len(pods):

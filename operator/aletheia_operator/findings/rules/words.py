@@ -94,9 +94,16 @@ def _severity(case: Case, subject: Subject, said: _Said, severity: Severity) -> 
     over = subject.kind in ("Job", "CronJob") or (left is not None and left > OVER_SECONDS)
     if over and case.is_healthy(subject):
         return "info"
+    if not said.serious and said.count >= FEW and not over and not case.is_healthy(subject):
+        return "warning"  # a program that waits may tell it without a level
     if not said.serious or said.count < FEW:
         return "warning" if subject in case.crashed or (said.serious and not case.is_healthy(subject)) else "info"
     return severity
+
+
+def _of_clients(case: Case, subject: Subject, name: str, category: str) -> Severity | None:
+    """Return info for connections that broke off and name nobody whom a healthy workload calls: clients leave."""
+    return "info" if category == "unreachable" and not name and case.is_healthy(subject) else None
 
 
 def _of_words(case: Case, subject: Subject, category: str, said: _Said) -> Finding:
@@ -144,7 +151,7 @@ def _of_calls(
         message = f"{name or 'what it calls'} {_CALLED[category]}, {subject.name} says: {example}"
     return Finding(
         rule=rule,
-        severity=_severity(case, subject, everything, "error"),
+        severity=_of_clients(case, subject, name, category) or _severity(case, subject, everything, "error"),
         confidence=confidence,
         subject=about,
         message=f"{message} ({everything.count}x since {clock(first)})",
