@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.text.display import for_csv, for_html, for_markdown, for_status, for_terminal, one_line, visible
+from aletheia_operator.text.display import (
+    code_block,
+    for_csv,
+    for_html,
+    for_markdown,
+    for_status,
+    for_terminal,
+    one_line,
+    visible,
+)
 
 SINKS: tuple[Callable[[str], str], ...] = (for_terminal, for_status, for_html, for_markdown, for_csv)
 
@@ -121,27 +130,29 @@ def test_html_is_not_escaped_twice() -> None:
     ("text", "shown"),
     [
         ("payments-svc: 3 of 4 in 10.0.0.7", "payments-svc: 3 of 4 in 10.0.0.7"),
-        ("# head", "\\# head"),
-        ("- item", "\\- item"),
-        ("---", "\\---"),
-        ("===", "\\==="),
-        ("1. item", "1\\. item"),
-        ("12) item", "12\\) item"),
-        ("> quote", "&gt; quote"),
-        ("a | b", "a \\| b"),
-        ("*a* _b_ ~c~ `d` $e$", "\\*a\\* \\_b\\_ \\~c\\~ \\`d\\` \\$e\\$"),
-        ("[x](javascript:alert(1))", "\\[x\\](javascript:alert(1))"),
-        ("![x](//evil)", "!\\[x\\](//evil)"),
-        ("https://evil WWW.evil", "https\\://evil WWW\\.evil"),
-        ("<script> &amp;", "&lt;script&gt; &amp;amp;"),
-        ("\\<b>", "\\\\&lt;b&gt;"),
-        ("a\n\n# b", "a # b"),
-        ("{: onclick=x }", "\\{: onclick=x \\}"),
+        ("# head", "`# head`"),
+        ("- item", "`- item`"),
+        ("a | b", "`a | b`"),
+        ("*a* _b_", "`*a* _b_`"),
+        ("`a` ``b``", "``` `a` ``b`` ```"),
+        ("[x](javascript:alert(1))", "`[x](javascript:alert(1))`"),
+        ("see https://evil", "`see https://evil`"),
+        ("www.evil", "`www.evil`"),
+        ("@team", "`@team`"),
+        ("<script> &amp;", "`<script> &amp;`"),
+        ("a\n\n# b", "`a # b`"),
+        ("\x1b[31m", "`\\x1b[31m`"),
+        (" \n", "(none)"),
     ],
 )
 def test_markdown_is_escaped(text: str, shown: str) -> None:
-    """One line: no markup, HTML or link, and names stay readable."""
+    """One line: no markup, HTML, link or mention; names and sentences are shown as they are."""
     assert for_markdown(text) == shown
+
+
+def test_a_code_block_ends_where_it_ends() -> None:
+    """No line closes its fence, or begins a line of its own."""
+    assert code_block(["a", "````", "b\n# c", "\u202e"], "  ") == "  `````\n  a\n  ````\n  b\\n# c\n  \\u202e\n  `````"
 
 
 @pytest.mark.parametrize("start", [*"=+-@\t\r\n＝＋－＠", " =", "\u00a0+", "\x0b=", "\u200b="])

@@ -12,6 +12,7 @@ from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.catalog import sessions
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.names import is_session_id
+from aletheia_operator.text.display import for_terminal
 
 Run = Callable[[argparse.Namespace], int]
 DEFAULT_ROOT = Path("/var/lib/aletheia")
@@ -65,7 +66,7 @@ def report(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> in
     if options.output == "json":
         print_json(answer)
     else:
-        print(text)
+        print(for_terminal(text))
     return 0
 
 

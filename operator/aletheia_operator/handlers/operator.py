@@ -31,6 +31,7 @@ from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
+from aletheia_operator.text.log_records import make_inert
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def log_as(process: Process) -> None:
         quiet=process.log_level == "warning",
         log_format=kopf.LogFormat.JSON if process.log_format == "json" else kopf.LogFormat.FULL,
     )
+    make_inert(logging.getLogger())
     for chatty in ("kopf.objects", "kopf.activities", "aiohttp.access"):  # a line for every event and every probe
         logging.getLogger(chatty).setLevel(logging.DEBUG if process.log_level == "debug" else logging.WARNING)
 

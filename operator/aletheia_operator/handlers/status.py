@@ -15,6 +15,8 @@ from aletheia_operator.text.timestamps import format_time
 MAX_ARTIFACTS = 20  # more would cost the operator memory when it lists Investigations; the manifest has all
 MAX_GAPS = 20
 MAX_SUMMARY = 120
+MAX_TARGET = 300
+MAX_CONDITION = 4000  # characters of a condition's message
 MAX_MESSAGE = 600
 MAX_HEADLINE = 160
 MAX_FINDING = 300  # characters of a finding's message
@@ -44,7 +46,10 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
             "sizeBytes": manifest.size_bytes,
             "size": readable_size(manifest.size_bytes),
         },
-        "artifacts": [a.to_status() | {"summary": for_status(a.summary, MAX_SUMMARY)} for a in artifacts[:MAX_ARTIFACTS]],
+        "artifacts": [
+            a.to_status() | {"target": for_status(a.target, MAX_TARGET), "summary": for_status(a.summary, MAX_SUMMARY)}
+            for a in artifacts[:MAX_ARTIFACTS]
+        ],
         "artifactCount": len(artifacts),
         "gaps": [
             g.to_json() | {"target": for_status(g.target), "message": for_status(g.message, MAX_MESSAGE)}
@@ -159,14 +164,14 @@ def condition(
     before: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> dict[str, Any]:
-    """Return a metav1.Condition. Its transition time changes only with its status."""
+    """Return a metav1.Condition, with an inert message. Its transition time changes only with its status."""
     status = "Unknown" if holds is None else str(holds)
     old = next((entry for entry in before if entry.get("type") == kind and entry.get("status") == status), None)
     return {
         "type": kind,
         "status": status,
         "reason": reason,
-        "message": message,
+        "message": for_status(message, MAX_CONDITION),
         "observedGeneration": generation,
         "lastTransitionTime": old["lastTransitionTime"] if old else format_time(now.replace(microsecond=0)),
     }

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from aletheia_operator.report.contents import contents
 from aletheia_operator.report.model import Contents, Limits
 from aletheia_operator.report.session import Source
+from aletheia_operator.text.display import for_html
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,6 +87,7 @@ def _environment() -> "tuple[Environment, str]":
     environment = Environment(
         loader=PackageLoader("aletheia_operator.report"),
         autoescape=True,
+        finalize=_inert,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -93,6 +95,11 @@ def _environment() -> "tuple[Environment, str]":
     loader = environment.loader
     assert loader is not None
     return environment, loader.get_source(environment, "report.css")[0]
+
+
+def _inert(value: object) -> object:
+    """Return what a template shows: of text that is no HTML yet, HTML that shows hidden characters as such."""
+    return for_html(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _safe(css: str) -> str:

@@ -1,15 +1,14 @@
 """Renders a report as Markdown, for a post-mortem or a chat. Text of tenants is inert: it stands in code spans and blocks."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from aletheia_operator.report.contents import contents
 from aletheia_operator.report.model import Card, Contents, Limits
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.session import Source
+from aletheia_operator.text.display import code_block, code_span, for_markdown
 
 LIMITS = Limits(findings=10, moments=40, errors=10, gaps=20, artifacts=100, changes=20, context=0, with_pictures=False)
-_HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.:/]|(?<=\w)-(?=\w)){0,300}")
 
 
 def markdown_report(source: Source) -> str:
@@ -20,41 +19,22 @@ def markdown_report(source: Source) -> str:
 def render(it: Contents) -> str:
     """Return the text."""
     blocks = [
-        f"# {told(it.session_id)}: {told(f'{it.namespace}/{it.name}')}",
-        f"**{code(it.headline)}**",
-        f"{told(it.phase)}, captured {told(it.started)}  \nWindow: {told(it.window_words)}  \n"
-        f"Looked at: {told(it.looked_at or 'nothing')}",
+        f"# {for_markdown(it.session_id)}: {for_markdown(f'{it.namespace}/{it.name}')}",
+        f"**{code_span(it.headline)}**",
+        f"{for_markdown(it.phase)}, captured {for_markdown(it.started)}  \nWindow: {for_markdown(it.window_words)}  \n"
+        f"Looked at: {for_markdown(it.looked_at or 'nothing')}",
         *_holes(it),
         *_findings(it),
         *_section("Timeline", [*_moments(it)]),
         *_section("Top errors", [*_errors(it)]),
-        *_section("What changed", [f"- {told(one.when)} {code(one.message)}" for one in it.changes]),
-        *_section("What was asked", [f"- {told(name)}: {code(text)}" for name, text in it.asked.lines]),
+        *_section("What changed", [f"- {for_markdown(one.when)} {code_span(one.message)}" for one in it.changes]),
+        *_section("What was asked", [f"- {for_markdown(name)}: {code_span(text)}" for name, text in it.asked.lines]),
         *_section("Artifacts", [*_files(it)]),
     ]
     if it.left_out:
-        blocks.append(f"This report is without: {', '.join(map(code, it.left_out[:10]))}")
-    blocks.append(f"Made by aletheia-operator {told(it.version)}")
+        blocks.append(f"This report is without: {', '.join(map(code_span, it.left_out[:10]))}")
+    blocks.append(f"Made by aletheia-operator {for_markdown(it.version)}")
     return "\n\n".join(blocks) + "\n"
-
-
-def told(text: str) -> str:
-    """Return text as it is if nothing in it can be markup, a mention or a link, else as a code span."""
-    return text if _HARMLESS.fullmatch(text) and "://" not in text and "www." not in text else code(text)
-
-
-def code(text: str) -> str:
-    """Return text as a code span, however many backquotes it has."""
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    padded = f" {text} " if text.startswith("`") or text.endswith("`") else text
-    return f"{fence}{padded}{fence}" if text.strip() else "(none)"
-
-
-def _block(lines: Iterable[str], indent: str) -> str:
-    """Return lines as a code block."""
-    told = list(lines)
-    fence = "`" * max(3, 1 + max((len(run) for line in told for run in re.findall("`+", line)), default=0))
-    return "\n".join(indent + line for line in (fence, *told, fence))
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:
@@ -65,7 +45,7 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 def _holes(it: Contents) -> Iterator[str]:
     for title, holes, count in (("What is missing", it.gaps, it.gap_count), ("Notes", it.notes, it.note_count)):
-        lines = [f"- {code(one.target)}: {told(one.reason)}: {code(one.message)}" for one in holes]
+        lines = [f"- {code_span(one.target)}: {for_markdown(one.reason)}: {code_span(one.message)}" for one in holes]
         if count > len(holes):
             lines.append(f"- and {count - len(holes)} more")
         yield from _section(title, lines)
@@ -82,14 +62,14 @@ def _findings(it: Contents) -> Iterator[str]:
 
 
 def _finding(one: Card) -> str:
-    about = [one.severity, one.confidence, code(one.subject), *([f"since {told(one.since)}"] if one.since else [])]
-    lines = [f"{one.number}. {code(one.message)}  ", f"   {told(one.rule)}: {', '.join(about)}"]
+    about = [one.severity, one.confidence, code_span(one.subject), *([f"since {for_markdown(one.since)}"] if one.since else [])]
+    lines = [f"{one.number}. {code_span(one.message)}  ", f"   {for_markdown(one.rule)}: {', '.join(about)}"]
     if one.because:
-        lines.append(f"   A consequence of {code(one.because)}.")
+        lines.append(f"   A consequence of {code_span(one.because)}.")
     if one.remedy:
-        lines.append(f"   What helps: {told(one.remedy)}.")
+        lines.append(f"   What helps: {for_markdown(one.remedy)}.")
     if one.quotes:
-        lines += ["", _block((_quoted(quote) for quote in one.quotes), "   ")]
+        lines += ["", code_block((_quoted(quote) for quote in one.quotes), "   ")]
     return "\n".join(lines)
 
 
@@ -100,7 +80,7 @@ def _quoted(quote: Quote) -> str:
 
 def _moments(it: Contents) -> Iterator[str]:
     for one in it.moments:
-        yield f"- {told(one.when)} **{told(one.kind)}** {code(one.subject)} {code(one.message)}"
+        yield f"- {for_markdown(one.when)} **{for_markdown(one.kind)}** {code_span(one.subject)} {code_span(one.message)}"
     if it.moment_count > len(it.moments):
         yield f"- and {it.moment_count - len(it.moments)} more in data/timeline.json"
 
@@ -108,11 +88,11 @@ def _moments(it: Contents) -> Iterator[str]:
 def _errors(it: Contents) -> Iterator[str]:
     for one in it.errors:
         pods = f"{one.pods} pod" if one.pods == 1 else f"{one.pods} pods"
-        yield f"- {one.count:,} × {told(one.level)} {code(one.example)} ({told(one.times)}, {pods})"
+        yield f"- {one.count:,} × {for_markdown(one.level)} {code_span(one.example)} ({for_markdown(one.times)}, {pods})"
 
 
 def _files(it: Contents) -> Iterator[str]:
     for one in it.files:
-        yield f"- {code(one.path)}, {one.count:,} entries, {one.size}, SHA-256 {code(one.sha256)}"
+        yield f"- {code_span(one.path)}, {one.count:,} entries, {one.size}, SHA-256 {code_span(one.sha256)}"
     if it.files_left_out:
         yield f"- and {it.files_left_out} more in manifest.json"

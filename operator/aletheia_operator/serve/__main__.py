@@ -2,17 +2,17 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.server import Server, serve
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.settings import ArtifactsProcess, Process
+from aletheia_operator.text.log_records import make_inert
 from aletheia_operator.version import __version__
 
 
@@ -81,7 +81,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return json.dumps(line, default=str)  # all but ASCII is escaped
 
 
 class PlainFormatter(logging.Formatter):
@@ -93,7 +93,7 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
         fields = getattr(record, "fields", None)
-        return line if fields is None else f"{line} {orjson.dumps(fields).decode()}"
+        return line if fields is None else f"{line} {json.dumps(fields)}"
 
 
 def log_as(form: str, level: str) -> None:
@@ -101,6 +101,7 @@ def log_as(form: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    make_inert(logging.getLogger())
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from aletheia_operator.api.crd import model_schema
 from aletheia_operator.api.types import Model
 from aletheia_operator.serve.addresses import GROUP, VERSION
 from aletheia_operator.serve.catalog import Summary
+from aletheia_operator.text.display import for_status, for_terminal
 from aletheia_operator.text.sizes import readable_size
 
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -121,7 +122,7 @@ def status(code: int, reason: str, message: str) -> dict[str, Any]:
         "status": "Failure",
         "code": code,
         "reason": reason,
-        "message": message,
+        "message": for_status(message, 2000),
     }
 
 
@@ -180,14 +181,14 @@ def _row_object(summary: Summary, include: str) -> dict[str, Any]:
 def _cells(summary: Summary, now: datetime) -> list[Any]:
     return [
         summary.session_id,
-        summary.name,
-        summary.phase if summary.expiration_time is None else f"{summary.phase} (expired)",
+        for_terminal(summary.name),
+        for_terminal(summary.phase) if summary.expiration_time is None else f"{for_terminal(summary.phase)} (expired)",
         summary.artifact_count,
         summary.gap_count,
         readable_size(summary.size_bytes),
         _age((now - summary.start_time).total_seconds()),
         summary.sealed,
-        summary.headline or "",
+        for_terminal(summary.headline or ""),
     ]
 
 

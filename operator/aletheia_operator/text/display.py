@@ -3,7 +3,7 @@
     terminal  for_terminal   one line; control characters shown as escapes
     status    for_status     the same, at most `limit` characters; also for Kubernetes Events and messages of gaps
     HTML      for_html       characters of HTML escaped; jinja2 does not escape the result again
-    Markdown  for_markdown   one line without markup, HTML or links
+    Markdown  for_markdown   one line without markup, HTML, links or mentions; `code_span` and `code_block` always as code
     CSV       for_csv        one cell that no spreadsheet takes for a formula; csv.writer adds the quotes
 
 `visible` is what all of them begin with: characters that steer a terminal, change the direction of writing or have no width are
@@ -13,14 +13,14 @@ replaced by their escapes (`\\x1b`, `\\u202e`).
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _IGNORABLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Letters, marks and symbols that nobody sees: Default_Ignorable_Code_Point of Unicode, and the blank of Braille."""
 _EMOJI_STYLE = "\ufe0f"
 _LINE = str.maketrans("\t\n\r", "   ")
-_MARKUP = re.compile(r"[\\`*_{}\[\]|~$]")
-_MARKUP_AT_START = re.compile(r"[-+=#]|\d{1,9}[.)]")
-_LINK = re.compile(r"(?<=www)\.|:(?=//)", re.IGNORECASE)
+_HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.:/]|(?<=\w)-(?=\w)){0,300}")
+"""Text that no reader of Markdown takes for markup: names, times, sentences."""
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
@@ -67,14 +67,26 @@ def for_html(text: str) -> Html:
 
 
 def for_markdown(text: str) -> str:
-    """Return one line of Markdown that shows the text: for a paragraph, a list's item or a table's cell."""
+    """Return one line of Markdown that shows the text: as it is if it cannot be markup or a link, else as a code span."""
+    return text if _HARMLESS.fullmatch(text) and "://" not in text and "www." not in text else code_span(text)
+
+
+def code_span(text: str) -> str:
+    """Return the text as a code span of Markdown, on one line, however many backquotes it has; `(none)` for blanks alone.
+
+    In a code span there is no markup, no HTML, no link and no mention.
+    """
     line = for_terminal(text)
-    start = _MARKUP_AT_START.match(line)
-    line = _MARKUP.sub(r"\\\g<0>", line)
-    if start:
-        end = start.end()
-        line = f"{line[: end - 1]}\\{line[end - 1 :]}"
-    return html.escape(_LINK.sub(r"\\\g<0>", line), quote=False)
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    padded = f" {line} " if line.startswith("`") or line.endswith("`") else line
+    return f"{fence}{padded}{fence}" if line else "(none)"
+
+
+def code_block(lines: Iterable[str], indent: str = "") -> str:
+    """Return the lines as a code block of Markdown. `indent`: before each line, for a block in a list."""
+    shown = [visible(line) for line in lines]
+    fence = "`" * max(3, 1 + max((len(run) for line in shown for run in re.findall("`+", line)), default=0))
+    return "\n".join(indent + line for line in (fence, *shown, fence))
 
 
 def for_csv(text: str) -> str:
