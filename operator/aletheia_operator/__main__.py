@@ -17,6 +17,7 @@ from aletheia_operator.settings import (
     NodeLogs,
     Privacy,
     Process,
+    Redaction,
     Retention,
     Rights,
     Scope,
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_false",
         help="quote no logs in status and Events: counts and levels alone",
     )
+    _add_redaction(made.add_argument_group("redaction"))
     _add_limits(made.add_argument_group("limits"))
     _add_retention(made.add_argument_group("retention"))
     _add_volume(made.add_argument_group("shares of the session volume"))
@@ -74,6 +76,31 @@ def parser() -> argparse.ArgumentParser:
     process.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the operator's log")
     process.add_argument("--log-level", choices=["debug", "info", "warning"], default=Process.log_level, help="the least shown")
     return made
+
+
+def _add_redaction(group: Any) -> None:
+    levels = ["off", "secrets", "strict"]
+    group.add_argument(
+        "--redaction-level", dest="level", choices=levels, default=Redaction.level, help="the least of what is removed"
+    )
+    group.add_argument(
+        "--redaction-allow-off", dest="allow_off", action="store_true", help="let Investigations ask for less than that"
+    )
+    group.add_argument(
+        "--redaction-rule",
+        dest="rules",
+        action="append",
+        type=_rule,
+        metavar="NAME=PATTERN",
+        help="also remove what this pattern for RE2 matches, repeatable",
+    )
+
+
+def _rule(text: str) -> tuple[str, str]:
+    name, _, pattern = text.partition("=")
+    if not name or not pattern:
+        raise argparse.ArgumentTypeError("must be NAME=PATTERN")
+    return name, pattern
 
 
 def _add_limits(group: Any) -> None:
@@ -154,7 +181,8 @@ def _add_artifacts_api(group: Any) -> None:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings for parsed flags."""
     given = vars(options)
-    given["namespaces"] = tuple(given["namespaces"] or ())
+    for repeated in ("namespaces", "rules"):
+        given[repeated] = tuple(given[repeated] or ())
 
     def group(kind: type[Any]) -> Any:
         return kind(**{name: given[name] for name in kind.__dataclass_fields__ if name in given})
@@ -167,6 +195,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         scope=group(Scope),
         rights=group(Rights),
         privacy=group(Privacy),
+        redaction=group(Redaction),
         limits=group(Limits),
         retention=group(Retention),
         volume=group(VolumeShares),

@@ -49,6 +49,18 @@ class Privacy:
 
 
 @dataclass(frozen=True)
+class Redaction:
+    """What is removed from captured data before it is written. docs/redaction.md describes it."""
+
+    level: str = "secrets"
+    """Least level: `off`, `secrets` or `strict`. An Investigation may ask for a stricter one."""
+    allow_off: bool = False
+    """Let an Investigation ask for a laxer level than `level`, `off` included."""
+    rules: tuple[tuple[str, str], ...] = ()
+    """Rules for all Investigations: names, each with a pattern for RE2."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What captures may use."""
 
@@ -165,6 +177,8 @@ class Settings:
     """Whose rights are used."""
     privacy: Privacy = field(default_factory=Privacy)
     """What is shown of logs."""
+    redaction: Redaction = field(default_factory=Redaction)
+    """What is removed from captured data."""
     limits: Limits = field(default_factory=Limits)
     """What captures may use."""
     retention: Retention = field(default_factory=Retention)

@@ -51,6 +51,8 @@ async def test_what_was_asked_for_is_captured(tmp_path: Path) -> None:
             "summary": "3 entries",
             "complete": True,
             "gaps": [],
+            "redactions": {},
+            "unscanned": [],
         },
         "data": [1, 2, 3],
     }

@@ -121,7 +121,7 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
     assert document.metadata == asked
     rollouts = of_workload.metadata.pop("rollouts")
     assert [one["revision"] for one in rollouts] == [1, 2]
-    assert of_workload.metadata == {**asked, "kind": "Deployment", "name": "web", "redacted": 0}
+    assert of_workload.metadata == {**asked, "kind": "Deployment", "name": "web"}
     assert of_workload.name == ("kubernetes", "deployment", "web", "shop")
     assert of_workload.outcome.summary.startswith("1 pod (1 not ready)")
     assert (of_workload.category, of_workload.source, of_workload.outcome.missing) == ("objects", "kubernetes", [])
@@ -290,4 +290,4 @@ def test_the_summary_of_a_workload(pods: list[Object], summary: str) -> None:
     for status in pods:
         family.count({"status": status})
     assert family.summary(WINDOW) == summary
-    assert family.metadata(WINDOW) == {"rollouts": [], "redacted": 0}
+    assert family.metadata(WINDOW) == {"rollouts": []}

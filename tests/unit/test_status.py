@@ -152,6 +152,7 @@ def test_a_snapshot_becomes_a_status_that_the_schema_knows() -> None:
         "path": "/sessions/INC-7F3A",
         "sizeBytes": 2048,
         "size": "2Ki",
+        "redactions": 0,
         "manifestSha256": "c0ffee",
     }
     assert status["progress"] == {"done": 1, "total": 2, "text": "1/2"}

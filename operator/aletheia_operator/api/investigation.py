@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from aletheia_operator.api.findings import FindingsSpec
 from aletheia_operator.api.keeping import RetentionSpec, SessionSpec
+from aletheia_operator.api.redaction import RedactionSpec
 from aletheia_operator.api.requests import (
     EventsRequest,
     LogsRequest,
@@ -63,6 +64,7 @@ TEXTS_RULE = (
             "(has(self.traces) ? self.traces.map(trace, (has(trace.operation) ? size(trace.operation) : 0)"
             f" + {_pairs('trace.tags')}).sum() : 0)",
             "(has(self.queries) ? self.queries.map(request, size(request.query)).sum() : 0)",
+            "(has(self.redaction) && has(self.redaction.rules) ? self.redaction.rules.map(rule, size(rule.pattern)).sum() : 0)",
         )
     )
     + f" <= {MAX_TEXTS}"
@@ -76,7 +78,7 @@ class InvestigationSpec(Model):
     LOGS_NEED_TARGETS: ClassVar[str] = "logs need targets"
     EVENTS_NEED_TARGETS: ClassVar[str] = "events need targets"
     OBJECTS_NEED_TARGETS: ClassVar[str] = "objects need targets"
-    TEXTS: ClassVar[str] = f"selectors, queries, parameters and tags are together longer than {MAX_TEXTS} characters"
+    TEXTS: ClassVar[str] = f"selectors, queries, parameters, tags and patterns are together longer than {MAX_TEXTS} characters"
     TRACES_NEED_LOGS: ClassVar[str] = "traces fromLogs need logs: those of targets, or queries to Loki"
     model_config = rules(
         ("has(self.targets) || has(self.metrics) || has(self.traces) || has(self.queries)", ASKS),
@@ -116,6 +118,9 @@ class InvestigationSpec(Model):
         None,
         description="ServiceAccount of this namespace whose rights are used to read from Kubernetes. Default: the rights of the"
         " operator, limited to this namespace, or the account that an admin has set.",
+    )
+    redaction: RedactionSpec | None = Field(
+        None, description="What is removed from the captured data before it is written. Unset: what an admin has set."
     )
     session: SessionSpec | None = Field(None, description="Encryption and upload of the session.")
     retention: RetentionSpec | None = Field(None, description="How long the session is kept. Can be changed at any time.")
@@ -157,6 +162,8 @@ class InvestigationSpec(Model):
             yield from (trace.operation or "", *chain.from_iterable((trace.tags or {}).items()))
         for query in self.queries or ():
             yield query.query
+        for rule in (self.redaction.rules if self.redaction else None) or ():
+            yield rule.pattern
 
     def of_targets(self, field: Literal["logs", "events", "objects"]) -> bool:
         """Return whether `field` of the targets is captured: it is set, or there are targets and none of the three is set."""

@@ -59,7 +59,8 @@ class GapReason(Reason):
     NOT_ALLOWED = (
         "NotAllowed",
         "The DataSource does not allow this namespace. Ask an admin to add the namespace to allowedNamespaces, or to confine"
-        " the DataSource: one that is not confined is closed to all namespaces that it does not name.",
+        " the DataSource: one that is not confined is closed to all namespaces that it does not name. Or"
+        " spec.redaction asks for less than an admin allows: this is a note, and the admin's level was used.",
     )
     UNAVAILABLE = (
         "Unavailable",

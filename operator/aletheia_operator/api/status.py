@@ -39,6 +39,9 @@ class SessionStatus(Model):
     path: str = Field(description="Directory of the session on the session volume, as mounted in the operator's pod.")
     size_bytes: int | None = Field(None, description="Size of all artifacts in bytes.")
     size: str | None = Field(None, description="Size of all artifacts in a readable unit.")
+    redactions: int | None = Field(
+        None, description="Number of secrets that were removed from the artifacts; the manifest counts them by rule."
+    )
     manifest_sha256: str | None = Field(None, alias="manifestSha256", description="SHA-256 of manifest.json, in hex.")
     uploaded: UploadStatus | None = Field(None, description="The uploaded copy. Unset: not uploaded, or not yet.")
 

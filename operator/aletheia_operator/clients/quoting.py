@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote, quote_plus
 
+from aletheia_operator.redact import Redactor
 from aletheia_operator.text.display import one_line
 
 MIN_SECRET_CHARACTERS = 8
@@ -18,6 +19,8 @@ MIN_SECRET_CHARACTERS = 8
 MAX_QUOTED = 500
 MAX_ERROR_BYTES = 64 * 1024
 """A longer error body is cut there."""
+_REDACTOR = Redactor()
+_TIMES = 16  # as many characters as are shown are searched: a secret that begins among these is whole
 _PERCENT = re.compile("%[0-9A-F]{2}")
 LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"
 
@@ -44,6 +47,7 @@ class Quoter:
         text = self._without_secrets(text)
         if cut:
             text = self._without_beginning(text.removesuffix("\ufffd"))
+        text = _REDACTOR.another().text(text[: _TIMES * limit])  # secrets of others that the server quotes
         text = self._without_secrets(one_line(text, len(text)))  # again: a line break within one has become a blank
         return one_line(text, limit)
 

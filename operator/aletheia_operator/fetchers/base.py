@@ -4,6 +4,7 @@ A fetcher is one module or package with one class. Fetchers import neither each 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.display import one_line
@@ -100,6 +102,8 @@ class Sources:
     """Returns whether a cancelled fetch should still yield what it has: the Investigation ended, not the process."""
     kubelets: Kubelets | None = None
     """Reads log files from nodes. None: an admin has not allowed it."""
+    redactor: Redactor = field(default_factory=Redactor)
+    """Removes secrets. A fetcher uses one of its own (`another`) for each document, before anything reaches the disk."""
     now: Callable[[], datetime] = utc_now
     memo: Memo = field(default_factory=Memo)
     """Answers that the questions of this capture share."""
@@ -170,6 +174,10 @@ class Outcome:
     summary: str = ""
     missing: list[Missing] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    redactions: Counter[str] = field(default_factory=Counter)
+    """How many secrets were removed from the entries, by rule."""
+    unscanned: list[str] = field(default_factory=list)
+    """Parts of the entries that were not searched for secrets."""
     counts: str = ""
     """A summary that quotes no content, for when `summary` may quote some; empty: `summary` quotes none."""
 

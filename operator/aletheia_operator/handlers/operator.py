@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import kopf
@@ -29,6 +28,7 @@ from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Budget, Tools
+from aletheia_operator.investigate.redaction import check_settings
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
 from aletheia_operator.text.log_records import make_inert
@@ -36,6 +36,7 @@ from aletheia_operator.text.log_records import make_inert
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 RESOURCE = (GROUP, VERSION, "investigations")
 LOOK_INTERVAL_SECONDS = 30
@@ -90,10 +91,10 @@ class Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
-def _read(flag: str, read: Callable[[Path | None], T], file: Path | None) -> T:
-    """Read the file of a flag. Raises PermanentError, with the flag, if it cannot be read."""
+def _read(flag: str, read: Callable[[V], T], value: V) -> T:
+    """Read the file of a flag, or check its value. Raises PermanentError, with the flag, if it is of no use."""
     try:
-        return read(file)
+        return read(value)
     except (OSError, ValueError) as e:
         raise kopf.PermanentError(f"{flag}: {e}") from e
 
@@ -111,6 +112,7 @@ class _Handlers:
         self._loop_watch.start()
         fetchers = _read("--metric-templates", with_templates, self.settings.metric_templates)
         finding_rules = _read("--finding-rules", read_rules, self.settings.finding_rules)
+        _read("--redaction-rule", check_settings, self.settings.redaction)
         asyncio.get_running_loop().set_default_executor(Threads(IO_THREADS, thread_name_prefix="io"))
         try:
             self._kubernetes = await kubernetes.connect(self.settings.scope.kubeconfig)
@@ -127,6 +129,7 @@ class _Handlers:
             fetchers=fetchers,
             default_service_account=self.settings.rights.default_service_account,
             kubelets=self._kubelets,
+            redaction=self.settings.redaction,
             max_fetches=self.settings.limits.max_fetches,
             max_artifact_bytes=self.settings.limits.max_artifact_bytes,
             budget=self._budget(),

@@ -45,6 +45,7 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
             "path": snapshot.path,
             "sizeBytes": manifest.size_bytes,
             "size": readable_size(manifest.size_bytes),
+            "redactions": manifest.redactions,
         },
         "artifacts": [
             a.to_status() | {"target": for_status(a.target, MAX_TARGET), "summary": for_status(a.summary, MAX_SUMMARY)}

@@ -138,7 +138,7 @@ class Answering:
             await in_thread(self.tools.saving, self.session.close_scratches, scratches)
 
     async def _done(self, question: Question, answer: Answer) -> None:
-        await self.journal.record_done(answer.done(question, self.readers.trace_ids.get(question.key)))
+        await self.journal.record_done(answer.done(question, self.readers.trace_ids.get(question.key), self.sources.redactor))
         self.report()
 
     async def _look_for_trace_ids(self) -> None:

@@ -38,12 +38,14 @@ from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
+from aletheia_operator.investigate.redaction import key_of, level_for, redactor_for
 from aletheia_operator.investigate.saving import Saver
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.threads import in_thread, to_the_end
 from aletheia_operator.investigate.timeline_step import TIMELINE_KEY, TimelineStep
 from aletheia_operator.investigate.upload_step import UploadStep
-from aletheia_operator.session import Done, Manifest, Session, create_session, find_session
+from aletheia_operator.redact import Redactor
+from aletheia_operator.session import Done, Manifest, RedactionRecord, Session, create_session, find_session
 from aletheia_operator.timeline import Timeline
 from aletheia_operator.version import __version__
 
@@ -63,8 +65,11 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
         if session.manifest.finished:
             return await in_thread(tools.saving, _finished_before, session)
         async with _account(order, tools, session) as account:
-            capture = _Capture(order, tools, session, account, report)
-            for step in (capture.seal, capture.plan, capture.ask):
+            redactor, refused = await in_thread(tools.saving, _redactor, order, tools, session)
+            capture = _Capture(order, tools, session, account, report, redactor)
+            if refused is not None:
+                await capture.refuse(refused)
+            for step in () if refused else (capture.seal, capture.plan, capture.ask):
                 if not await step():
                     break
             await capture.make_timeline()
@@ -100,6 +105,15 @@ def _open(order: Order, tools: Tools) -> Session:
     return Session(tools.layout, manifest)
 
 
+def _redactor(order: Order, tools: Tools, session: Session) -> tuple[Redactor, Missing | None]:
+    """Return the redactor; and for rules that are no use a gap, with the redactor of the settings alone."""
+    key = key_of(session)
+    try:
+        return redactor_for(tools.redaction, order.spec.redaction, key), None
+    except SourceError as e:
+        return redactor_for(tools.redaction, None, key), Missing("spec.redaction", e.reason, e.message)
+
+
 @asynccontextmanager
 async def _account(order: Order, tools: Tools, session: Session) -> AsyncIterator[Account]:
     """Open the account of the capture's bytes, and close it at the end."""
@@ -128,7 +142,9 @@ def _own_rules(order: Order, tools: Tools) -> OwnRules:
 class _Capture:
     """A running capture: what its steps share, and the steps in their order."""
 
-    def __init__(self, order: Order, tools: Tools, session: Session, account: Account, report: Report) -> None:
+    def __init__(
+        self, order: Order, tools: Tools, session: Session, account: Account, report: Report, redactor: Redactor
+    ) -> None:
         self._order = order
         self._tools = tools
         self._session = session
@@ -151,7 +167,7 @@ class _Capture:
         max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)
         span = self._window.start, self._window.end
         self._readers = EntryReaders(Timeline(*span), Evidence(*span, own=_own_rules(order, tools)), max_trace_ids)
-        self._saver = Saver(session, tools, self._window, account, self._deadline, self._readers)
+        self._saver = Saver(session, tools, self._window, account, self._deadline, self._readers, redactor)
         scratches = session.scratches(account.require_room)
         self._sources = Sources(
             namespace=order.owner.namespace,
@@ -167,7 +183,13 @@ class _Capture:
             memo_scratch=scratches,
             interrupted=lambda: self._deadline.interruption is not None,
             kubelets=tools.kubelets,
+            redactor=redactor,
         )
+
+    async def refuse(self, missing: Missing) -> None:
+        """Capture nothing, because of what the spec says."""
+        self._report()
+        await self._give_up_plan(missing)
 
     async def seal(self) -> bool:
         """Seal the session as the spec asks. Returns False if that failed: nothing may be captured then."""
@@ -263,8 +285,8 @@ class _Capture:
 
     async def _make_plan(self, former: FormerPlan | None) -> None:
         questions, gaps = await make_plan(self._tools.fetchers, self._order.spec, self._sources)
-        if self._beyond_window:
-            gaps.insert(0, gap_of(OWN, self._beyond_window))
+        _, stricter = level_for(self._tools.redaction, self._order.spec.redaction)
+        gaps[:0] = [gap_of(OWN, one) for one in (self._beyond_window, stricter) if one is not None]
         gaps += former.unasked([*self._session.done, *(question.key for question in questions)]) if former else []
         await self._journal.record_done(Done(PLAN_KEY, (), tuple(gaps)))
         await self._journal.write(self._session.record_plan, plan_record(questions))
@@ -290,4 +312,7 @@ class _Capture:
         keys = [question.key for question in self._questions]
         done = sum(key in self._session.done for key in keys)
         manifest = self._session.manifest_so_far([FINDINGS_KEY, TIMELINE_KEY, PLAN_KEY, *keys])
-        return Snapshot(manifest.model_copy(update={"questions": len(keys)}), str(self._session.path), done, len(keys))
+        redactor = self._sources.redactor
+        record = RedactionRecord(level=redactor.level.value, rules=redactor.rule_names)
+        manifest = manifest.model_copy(update={"questions": len(keys), "redaction": record})
+        return Snapshot(manifest, str(self._session.path), done, len(keys))

@@ -4,22 +4,29 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import MAX_MESSAGE
 from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.investigate.budget import QuotaExceeded
+from aletheia_operator.redact import Redactor
 from aletheia_operator.session import Gap
 from aletheia_operator.text.display import for_status
 
 MAX_TARGET = 300
+_MAX_REDACTED = 8192  # characters; clients cut what they quote long before
+_UNKEYED = Redactor()
 OWN = "Investigation"
 """Fetcher in gaps of the capture itself."""
 INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
-def gap_of(fetcher: str, missing: Missing) -> Gap:
-    """Make a gap whose text is safe to show. `fetcher`: name of a fetcher, or of a step of the capture."""
+def gap_of(fetcher: str, missing: Missing, redactor: Redactor | None = None) -> Gap:
+    """Make a gap whose text is safe to show. `fetcher`: name of a fetcher, or of a step of the capture.
+
+    `redactor`: of the capture. None: secrets are removed, but not told apart.
+    """
+    redactor = (redactor or _UNKEYED).another()
     return Gap(
         fetcher=fetcher,
-        target=for_status(missing.target, MAX_TARGET),
+        target=for_status(redactor.text(missing.target[:_MAX_REDACTED]), MAX_TARGET),
         reason=missing.reason.value,
-        message=for_status(missing.message, MAX_MESSAGE),
+        message=for_status(redactor.text(missing.message[:_MAX_REDACTED]), MAX_MESSAGE),
         severity=missing.severity,
     )
 

@@ -16,7 +16,7 @@ from aletheia_operator.fetchers import FETCHERS, Fetcher
 from aletheia_operator.investigate.budget import Budget
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
-from aletheia_operator.settings import Limits
+from aletheia_operator.settings import Limits, Redaction
 
 SAVING_THREADS = 16
 UPLOAD_THREADS = 4  # each holds a part of a file in memory
@@ -54,6 +54,8 @@ class Tools:
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = Limits.max_artifact_bytes
     """A larger artifact is cut there, with a gap."""
+    redaction: Redaction = field(default_factory=Redaction)
+    """What is removed from captured data."""
     budget: Budget = field(default_factory=Budget)
     operator_namespace: str | None = None
     """Namespace of the Secrets of DataSources. None: DataSources can have no Secrets."""

@@ -81,7 +81,7 @@ async def make_plan(fetchers: Sequence[Fetcher], spec: InvestigationSpec, source
     for fetcher, task in zip(fetchers, tasks, strict=True):
         questions += task.result().questions
         for missing in task.result().missing:
-            gaps.setdefault(missing, gap_of(fetcher.name, missing))
+            gaps.setdefault(missing, gap_of(fetcher.name, missing, sources.redactor))
     return questions, list(gaps.values())
 
 

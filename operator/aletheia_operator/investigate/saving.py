@@ -20,6 +20,8 @@ from aletheia_operator.investigate.entry_readers import EntryReader, EntryReader
 from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.threads import in_thread, to_the_end
+from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import Artifact, Done, EntryBuffer, Origin, Session, Written, encoded
 from aletheia_operator.text.timestamps import format_time
@@ -28,6 +30,9 @@ from aletheia_operator.text.trace_ids import TraceIds
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+OWN_SOURCE = "aletheia"
+"""Source of documents that are made of captured ones."""
 
 
 @dataclass
@@ -41,9 +46,9 @@ class Answer:
     interrupted: bool = False
     """Whether a document was interrupted because the capture ended: then no further one should be requested."""
 
-    def done(self, question: Question, trace_ids: TraceIds | None = None) -> Done:
-        """Return the answer in the form for the journal."""
-        gaps = tuple(gap_of(question.fetcher, gap) for gap in self.missing)
+    def done(self, question: Question, trace_ids: TraceIds | None = None, redactor: Redactor | None = None) -> Done:
+        """Return the answer in the form for the journal. `redactor`: of the capture."""
+        gaps = tuple(gap_of(question.fetcher, gap, redactor) for gap in self.missing)
         return Done(question.key, tuple(self.artifacts), gaps, trace_ids, self.origins)
 
 
@@ -57,16 +62,19 @@ class Saver:
     account: Account
     deadline: Deadline
     readers: EntryReaders
+    redactor: Redactor
 
     async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
         """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer."""
         outcome = document.outcome
+        redactor = self.redactor.another()
         collected_at = self.tools.now()
         scratches = self.session.scratches()
         entries = EntryBuffer(scratches)
         reader = self.readers.open(question, document)
         try:
             answer.interrupted = await self._collect(entries, reader, question, document, usage)
+            outcome.summary = redactor.text(outcome.summary)
             complete = all(gap.severity == "note" for gap in outcome.missing)
             if entries.count or complete:
                 metadata = {
@@ -77,7 +85,9 @@ class Saver:
                     "count": entries.count,
                     "summary": outcome.summary,
                     "complete": complete,
-                    "gaps": [gap_of(question.fetcher, gap).to_json() for gap in outcome.missing],
+                    "gaps": [gap_of(question.fetcher, gap, self.redactor).to_json() for gap in outcome.missing],
+                    "redactions": dict(sorted(outcome.redactions.items())),
+                    "unscanned": outcome.unscanned,
                 }
                 written = await self._write(document, metadata, entries, reader, collected_at)
                 self.account.kept_bytes += entries.size_bytes
@@ -99,7 +109,7 @@ class Saver:
         return Artifact(
             path=written.path,
             fetcher=question.fetcher,
-            target=document.target or question.target,
+            target=self.redactor.another().text(document.target or question.target),
             count=count,
             # a summary may quote the content, so it stays in the sealed file
             summary=document.outcome.summary if self.session.seal is None else f"{count} entries, sealed",
@@ -108,6 +118,8 @@ class Saver:
             size_bytes=written.size_bytes,
             sha256=written.sha256,
             complete=complete,
+            redactions=dict(sorted(document.outcome.redactions.items())),
+            unscanned=document.outcome.unscanned,
         )
 
     async def _write(
@@ -116,7 +128,11 @@ class Saver:
         """Write the file, and pass its path to the reader."""
 
         def write() -> Written:
-            written = self.session.write(document.category, document.name, document.source, metadata, entries, collected_at)
+            redactor = self.redactor.another()
+            if document.source != OWN_SOURCE:  # made of what was redacted already
+                redact_document(metadata, redactor)
+            name = [redactor.text(part) for part in document.name]
+            written = self.session.write(document.category, name, document.source, metadata, entries, collected_at)
             reader.close(written.path, metadata)
             return written
 

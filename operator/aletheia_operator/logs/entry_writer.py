@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from aletheia_operator.logs.known_shapes import CODE_OF
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import MarkedEntries, Parsed, count_codes
 from aletheia_operator.logs.stack_traces import Heads
+from aletheia_operator.redact import Level, Redactor
 from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS
 
 _dumps = orjson.dumps
@@ -31,6 +33,8 @@ class RunSettings:
     form: Form = "api"
     plain: bool = False
     """Do not recognise levels, messages and fields."""
+    redactor: Redactor = field(default_factory=partial(Redactor, level=Level.OFF))
+    """Removes secrets from the lines. A copy in a worker process counts them from zero."""
 
     @property
     def head(self) -> dict[str, Any]:
@@ -56,9 +60,9 @@ class EntryWriter:
 
     def add_line(self, line: Line, whole: bool) -> None:
         """Add a line. `whole`: it is complete."""
-        key, raw, text, exact, stream = line
+        key, raw, text, exact, stream, was_long = line
         max_bytes = self.settings.max_line_bytes
-        truncated = len(text) * 4 > max_bytes and len(text.encode() if exact is None else exact) > max_bytes
+        truncated = was_long or (len(text) * 4 > max_bytes and len(text.encode() if exact is None else exact) > max_bytes)
         if truncated:
             self.truncated_at = self.truncated_at or key
             cut = (text.encode() if exact is None else exact)[:max_bytes]

@@ -27,13 +27,17 @@ _CRI = re.compile(r"(\S{20,35}) (stdout|stderr) ([FP](?::[!-~]*)?) ?")
 
 
 class Line(NamedTuple):
-    """One line. `key`: its time in UTC with nine digits. `raw`: its time as written. `exact`: its bytes, None if UTF-8."""
+    """One line. `key`: its time in UTC with nine digits. `raw`: its time as written. `exact`: its bytes, None if UTF-8.
+
+    `was_long`: it was longer than the limit before it was redacted.
+    """
 
     key: str
     raw: str
     text: str
     exact: bytes | None
     stream: str | None
+    was_long: bool = False
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 BLOCK_BYTES = 128 * 1024  # larger blocks take memory for every run, and save no time
 STAMP_BYTES = 64  # room for the time and the stream before a line's text
+BEHIND_BYTES = 4096  # of a line beyond its limit: a secret that begins before the limit is recognised by its whole
 
 
 class Lines:
     """Collects chunks and returns blocks of whole lines. The part of a line beyond `max_line_bytes` is dropped."""
 
     def __init__(self, max_line_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
-        self._longest = max_line_bytes + STAMP_BYTES
+        self._longest = max_line_bytes + STAMP_BYTES + BEHIND_BYTES
         self._block_bytes = block_bytes
         self._parts: list[bytes] = []
         self._size = 0

@@ -1,6 +1,7 @@
 """One run of a container in a worker process: parses lines, and stores the entries in a file."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.levels import LevelCount
@@ -27,6 +28,8 @@ class RunResult:
     position: Position
     count: LevelCount
     spool: Spool
+    redactions: Counter[str] = field(default_factory=Counter)
+    """How many secrets were removed, by rule."""
     refused: str | None = None
     """Why the session volume refused entries; earlier ones are kept. None: it did not."""
 
@@ -41,6 +44,7 @@ class RunCapture:
     def __init__(self, order: RunOrder) -> None:
         self._parser = RunParser(order.settings)
         self.spool = Spool(order.scratch, order.max_bytes, order.sample_percent)
+        self._redactions = order.settings.redactor.counts
         self._refused: OSError | None = None
 
     def feed(self, lines: bytes) -> Position:
@@ -83,4 +87,4 @@ class RunCapture:
         except OSError as e:
             self._refused = e
         refused = None if self._refused is None else self._refused.strerror or type(self._refused).__name__
-        return RunResult(self._parser.position, self._parser.count, self.spool, refused)
+        return RunResult(self._parser.position, self._parser.count, self.spool, self._redactions, refused)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from aletheia_operator.logs.entry_writer import EntryWriter, RunSettings
 from aletheia_operator.logs.forms import LONGEST_SHAPE, MAX_PARSED
-from aletheia_operator.logs.framing import BEFORE_TEXT, SECOND_LENGTH, STREAM, TEXT_AT, Framing, Line, decode_lines
+from aletheia_operator.logs.framing import BEFORE_TEXT, SECOND_LENGTH, STREAM, TEXT_AT, Line, decode_lines
 from aletheia_operator.logs.known_shapes import ALIKE, KnownShapes
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import CONTEXT_LINES, Parsed
 from aletheia_operator.logs.position import Position, Progress
+from aletheia_operator.logs.redaction import RedactedFraming
 from aletheia_operator.text.batches import SERIOUS_CODE
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
@@ -27,9 +28,8 @@ class RunParser:
     _untimed: int = 0
 
     def __post_init__(self) -> None:
-        self._form = self.settings.form
-        self._start, self._end = self.settings.start, self.settings.end
-        self._framing = Framing(self._form, self.settings.max_line_bytes)
+        self._form, self._start, self._end = self.settings.form, self.settings.start, self.settings.end
+        self._framing = RedactedFraming(self._form, self.settings.max_line_bytes, self.settings.redactor)
         self._writer = EntryWriter(self.settings)
 
     @property
@@ -77,12 +77,13 @@ class RunParser:
         The next call or `end_run` returns these. Lines of a read that ended (`Progress.ended`) are dropped.
         """
         if not self._progress.ended:
+            block = self._framing.begin(block)
             lines, broken = decode_lines(block)
-            ended = lines[-1] == ""
-            if ended:
+            unended = -1 if lines[-1] == "" else len(lines) - 1
+            if unended < 0:
                 lines.pop()
-            unended = -1 if ended else len(lines) - 1
-            self._feed(enumerate(lines) if broken else self._unknown(lines, block, unended), broken, unended)
+            each = broken or self._framing.each
+            self._feed(enumerate(lines) if each else self._unknown(lines, block, unended), broken, unended)
         return self._writer.take(CONTEXT_LINES)
 
     def end_run(self) -> Parsed:
@@ -105,7 +106,7 @@ class RunParser:
                 and text[19:20] == "."
                 and fraction.isdecimal()
                 and fraction.isascii()
-                and not self._framing.parts
+                and self._framing.is_simple
             ):
                 key = text[:30]
                 exact = broken[number][text_at:] if number in broken else None
@@ -115,7 +116,7 @@ class RunParser:
                 if framed is None:
                     continue
                 if framed is False:
-                    self._without_time(text, broken.get(number))
+                    self._without_time(*self._framing.untimed(text, broken.get(number)))
                     continue
                 line, key = framed, framed.key
             if not progress.is_new(key):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import re2
 
-from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.patterns import compiled, new_pattern
 
 MAX_RULES = 50
 MAX_PATTERN = 1000  # characters
@@ -47,7 +47,7 @@ def _check_pattern(rule: Rule) -> None:
     if not 0 < len(rule.pattern) <= MAX_PATTERN:
         raise InvalidRule(f"rule {rule.name}: a pattern has 1 to {MAX_PATTERN} characters, this one {len(rule.pattern)}")
     try:
-        pattern = compiled(rule.pattern)
+        pattern = new_pattern(rule.pattern)
     except re2.error as e:
         reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else str(e)
         raise InvalidRule(f"rule {rule.name}: RE2 does not take its pattern: {reason[:200]}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from aletheia_operator.redact import contexts, forms, multiline, named, personal
 from aletheia_operator.redact.custom import Rule
-from aletheia_operator.redact.patterns import PatternSet, compiled, span
+from aletheia_operator.redact.patterns import PatternSet, compiled, new_pattern, span
 from aletheia_operator.redact.values import TOKEN
 
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
@@ -54,7 +54,7 @@ class Engine:
             patterns.append(pattern)
         self._set = PatternSet(patterns)
         alternatives = "|".join(f"(?:{_ungrouped(pattern)})" for pattern in patterns + multiline.STARTS)
-        self._gate = compiled(f"(?m){alternatives}")
+        self._gate = new_pattern(f"(?m){alternatives}")
         self._own = compiled(TOKEN)
 
     def next_line(self, block: bytes, start: int) -> int:
@@ -114,7 +114,7 @@ def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str,
         for name, pattern, check in personal.rules():
             yield name, name, pattern, partial(_find_checked, pattern, check)
     for rule in rules:
-        yield rule.name, rule.name, rule.pattern, partial(_find_custom, rule.pattern)
+        yield rule.name, rule.name, rule.pattern, partial(_find_custom, new_pattern(rule.pattern))
 
 
 def _find_form(pattern: str, line: bytes) -> Iterator[tuple[int, int]]:
@@ -133,8 +133,7 @@ def _find_checked(pattern: str, check: Callable[[bytes], bool], line: bytes) -> 
             yield span(match, "secret")
 
 
-def _find_custom(pattern: str, line: bytes) -> Iterator[tuple[int, int]]:
-    expression = compiled(pattern)
+def _find_custom(expression: Any, line: bytes) -> Iterator[tuple[int, int]]:
     group = expression.groupindex.get(b"secret", 0)
     for match in expression.finditer(line):
         if match.group(group):

@@ -27,6 +27,7 @@ _PREFIX = (
     r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?"
     r"|\[[\w./-]{1,100}\]\s)?(?P<indent>\s*)(?P<item>-\s+)?"
 )
+_STAMP = r"^\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?"
 _SPLIT_NAME = rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)\s*(?P<block>[|>][-+]?\d?)?\s*$"""
 _ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
@@ -58,7 +59,7 @@ class State:
     key_lines: int = 0
     """Lines of a private key so far; 0 outside of one."""
     prefix: str = ""
-    """What stood before the beginning of the key in its line, digits as 0."""
+    """What stood before the beginning of the key in its line behind the time, every number as 0."""
     others: int = 0
     """Lines since the last one of the key."""
     awaited: str = ""
@@ -218,4 +219,4 @@ def _indent(line: bytes) -> int:
 
 
 def _shape(prefix: bytes) -> str:
-    return str(compiled(r"\d").sub(b"0", prefix[-200:]).decode("latin-1"))
+    return str(compiled(r"\d+").sub(b"0", compiled(_STAMP).sub(b"", prefix)[-200:]).decode("latin-1"))

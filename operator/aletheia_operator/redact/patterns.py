@@ -16,10 +16,15 @@ def _options() -> Any:
     return options
 
 
-@cache
-def compiled(pattern: str) -> Any:
+def new_pattern(pattern: str) -> Any:
     """Compile a pattern. Characters outside ASCII stand for their UTF-8 bytes. Raises re2.error."""
     return re2.compile(pattern.encode(), _options())
+
+
+@cache
+def compiled(pattern: str) -> Any:
+    """Compile one of the built-in patterns, once. Those of users are no business of a cache without end."""
+    return new_pattern(pattern)
 
 
 class PatternSet:

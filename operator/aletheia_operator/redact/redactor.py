@@ -5,6 +5,7 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from urllib.parse import unquote_to_bytes
 
 from aletheia_operator.redact.custom import Rule, validated
@@ -38,11 +39,29 @@ class Redactor:
         """Pickle the settings alone, for a worker process: its redactor counts from zero."""
         return Redactor, (self._key, self.level, self._rules)
 
+    def another(self) -> "Redactor":
+        """Return a redactor of the same session that counts from zero."""
+        made = copy(self)
+        made.counts = Counter()
+        return made
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is redacted."""
+        return self._engine is not None
+
+    @property
+    def rule_names(self) -> list[str]:
+        """Names of the rules that were added to the built-in ones."""
+        return [rule.name for rule in self._rules]
+
     def text(self, text: str) -> str:
         """Return a text of any number of lines, without secrets."""
         if self._engine is None or not text:
             return text
         data = text.encode("utf-8", "surrogatepass")
+        if self._engine.next_line(data, 0) < 0:
+            return text
         redacted = self.lines().feed(data)
         return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 

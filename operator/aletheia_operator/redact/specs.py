@@ -79,7 +79,11 @@ def _redact_map(values: dict[str, Any], redactor: Redactor) -> int:
     changed = 0
     name = values.get("name")
     for key, value in values.items():
-        if not isinstance(value, str) or key in _OWN:
+        if not isinstance(value, str):
+            continue
+        if key in _OWN:
+            values[key] = redactor.text(value)
+            changed += values[key] != value
             continue
         meant = name if key == "value" and isinstance(name, str) else key.rpartition("/")[2]  # annotations have a prefix
         kept = redactor.value(meant, value)

@@ -4,7 +4,14 @@ from aletheia_operator.session.artifact import EntryBuffer, Written, encoded, re
 from aletheia_operator.session.journal import Done, Origin
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy
-from aletheia_operator.session.manifest import Artifact, Gap, InvestigationReference, Manifest, VerdictSummary
+from aletheia_operator.session.manifest import (
+    Artifact,
+    Gap,
+    InvestigationReference,
+    Manifest,
+    RedactionRecord,
+    VerdictSummary,
+)
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
 from aletheia_operator.session.store import (
     Session,
@@ -20,6 +27,7 @@ __all__ = [
     "InvestigationReference",
     "Manifest",
     "Origin",
+    "RedactionRecord",
     "Session",
     "SessionBusy",
     "SessionLayout",

@@ -6,6 +6,7 @@ One line of JSON for each step:
 {"stopped": key}                                 the question was left because the operator stopped: it did not kill the process
 {"key", "artifacts", "gaps", "origins", ...}     a question is done; written before its files get their names
 {"interrupted": reason}                          the timeout ran out, or the Investigation was cancelled
+{"redaction": salt}                              of the key of redaction's tokens, in hex
 {"upload": "begun"}                              some files may be in object storage
 """
 
@@ -98,6 +99,8 @@ class Progress:
     """The progress of a capture, from its journal."""
 
     plan: dict[str, Any] | None = None
+    redaction_salt: bytes | None = None
+    """Of the key of redaction's tokens. None: there is no key yet."""
     upload_begun: bool = False
     interruption: str | None = None
     """GapReason of its early end. None: it was not ended early."""
@@ -112,6 +115,8 @@ class Progress:
         """
         if "plan" in line:
             self.plan = line["plan"]
+        elif "redaction" in line:
+            self.redaction_salt = bytes.fromhex(line["redaction"])
         elif "upload" in line:
             self.upload_begun = True
         elif "interrupted" in line:

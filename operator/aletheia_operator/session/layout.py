@@ -23,6 +23,11 @@ class SessionLayout:
         """Return the path of the record about the volume itself."""
         return self.root / "volume.json"
 
+    @property
+    def redaction_secret(self) -> Path:
+        """Return the path of the volume's secret for redaction, which no export or upload contains."""
+        return self.root / "redaction.key"
+
     def session(self, session_id: str) -> Path:
         return self.sessions / session_id
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from aletheia_operator.api.redaction import RedactionLevel
 from aletheia_operator.api.status import ArtifactStatus, FindingStatus, GapStatus, UploadStatus
 from aletheia_operator.api.types import Model
 from aletheia_operator.session.seal import Encryption
@@ -26,6 +27,11 @@ class Artifact(ArtifactStatus):
     counts: str = ""
     """`summary` without a word of the content, if the summary may quote it; empty: it quotes none."""
 
+    redactions: dict[str, int] = Field(default_factory=dict)
+    """How many secrets were removed, by rule."""
+    unscanned: list[str] = Field(default_factory=list)
+    """Parts of the file that were not searched for secrets."""
+
     @property
     def wordless(self) -> str:
         """The summary without a word of the content."""
@@ -33,7 +39,17 @@ class Artifact(ArtifactStatus):
 
     def to_status(self) -> dict[str, Any]:
         """Return it as the status has it."""
-        return ArtifactStatus.model_validate(self.model_dump(exclude={"counts"})).to_json()
+        return ArtifactStatus.model_validate(self.model_dump(exclude={"counts", "redactions", "unscanned"})).to_json()
+
+
+class RedactionRecord(Model):
+    """How a session's files were redacted."""
+
+    level: RedactionLevel
+    rules: list[str] = Field(default_factory=list)
+    """Names of the rules that were added to the built-in ones."""
+    of_manifest: str | None = None
+    """SHA-256 of the manifest of the session that this one is a redacted copy of, in hex. None: it is a capture."""
 
 
 class InvestigationReference(Model):
@@ -61,6 +77,8 @@ class Manifest(Model):
     encryption: Encryption | None = None
     upload: Upload | None = None
     """Where a copy of the session was uploaded to, before this manifest was written. None: it was not."""
+    redaction: RedactionRecord | None = None
+    """How its files were redacted. None: by an operator that did not record it."""
     questions: int = 0
     headline: str | None = None
     """The first finding, or what was looked at without one. None: there is no evidence that could be judged."""
@@ -72,6 +90,11 @@ class Manifest(Model):
     @property
     def finished(self) -> bool:
         return self.completion_time is not None
+
+    @property
+    def redactions(self) -> int:
+        """How many secrets were removed from all files."""
+        return sum(sum(artifact.redactions.values()) for artifact in self.artifacts)
 
     @property
     def size_bytes(self) -> int:

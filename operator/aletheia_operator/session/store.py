@@ -111,6 +111,10 @@ class Session:
         """Questions that are done, by key."""
         return self.progress.done
 
+    def record_redaction(self, salt: bytes) -> None:
+        """Record the salt of the key of redaction, so that a later process makes the same tokens."""
+        self._append_to_journal({"redaction": salt.hex()})
+
     def record_plan(self, plan: dict[str, Any]) -> None:
         """Record the plan, so that a later process asks the same."""
         self.progress.plan = plan
@@ -211,8 +215,7 @@ class Session:
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """Return the manifest with all that is done so far. `order`: keys of questions."""
         ranks = {key: rank for rank, key in enumerate(order)}
-        answers = list(self.done.values())
-        answers.sort(key=lambda done: ranks.get(done.key, len(ranks)))
+        answers = sorted(self.done.values(), key=lambda done: ranks.get(done.key, len(ranks)))
         verdict = next((done.verdict for done in answers if done.verdict is not None), None)
         return self.manifest.model_copy(
             update={

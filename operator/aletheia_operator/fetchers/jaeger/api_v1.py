@@ -33,7 +33,6 @@ from aletheia_operator.fetchers.jaeger.traces import (
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.display import one_line
-from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import to_nanoseconds
 
 NAME = "v1"
@@ -185,7 +184,7 @@ class _OneTrace:
             raise self._odd()
         part.add(_span(span), self._reading.sift)
         if self._keeps:
-            self._spans.append(dumps(span))
+            self._spans.append(self._reading.encode(span))
             self._digest.update(self._spans[-1])
             self._size += len(self._spans[-1])
             if self._size > PIECE_BYTES:
@@ -221,7 +220,7 @@ class _OneTrace:
 
     def _keep(self, matches: bool) -> bool:
         """Store this object if it `matches`, or if an earlier object of its trace does. Returns False if it is a duplicate."""
-        fields = dumps(self._fields)
+        fields = self._reading.encode(self._fields)
         self._digest.update(fields)
         digest, known = self._digest.digest(), self._reading.objects.setdefault(self._id, {})
         if digest in known:

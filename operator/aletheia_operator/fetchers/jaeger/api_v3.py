@@ -17,7 +17,6 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.jaeger.search_values import SearchValues, given
 from aletheia_operator.fetchers.jaeger.traces import Reading, Span, Trace, whole, write_list
 from aletheia_operator.fetchers.spill import Spill
-from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
 
 NAME = "v3"
@@ -106,10 +105,10 @@ class _Head:
             raise stream.too_large(f"{MAX_HEAD_CHARACTERS} characters beside its spans")
         return value
 
-    def close(self, spill: Spill) -> None:
+    def close(self, reading: Reading) -> None:
         """Store the fields in the spill, if spans below them are kept."""
         if self.used:
-            self.number = spill.put(dumps(self.fields))
+            self.number = reading.spill.put(reading.encode(self.fields))
         self.fields = {}
 
 
@@ -145,12 +144,12 @@ class _Scope:
             self._hold()
             self._trace = trace
         if trace is not None:
-            self._spans.append(dumps(span))
+            self._spans.append(self.reading.encode(span))
             self._size += len(self._spans[-1])
 
     def close(self) -> None:
         self._hold()
-        self.head.close(self.reading.spill)
+        self.head.close(self.reading)
 
     def _hold(self) -> None:
         if self._trace is not None and self._spans:
@@ -186,7 +185,7 @@ def _read_resource(stream: JsonStream, endpoint: Endpoint, reading: Reading) -> 
     except (KeyError, TypeError, AttributeError) as e:
         raise endpoint.not_of("Jaeger's API v3") from e
     finally:
-        resource.close(reading.spill)
+        resource.close(reading)
 
 
 def _read_scope(stream: JsonStream, endpoint: Endpoint, scope: _Scope) -> None:

@@ -40,8 +40,9 @@ class JaegerFetcher:
         """Yield the answer to one question. Entries: traces as Jaeger sent them, in the form of its API version."""
         request = TracesRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
+        redactor = sources.redactor.another()
         api, services = await find_api(endpoint, sources.http)
-        searches = Searches(endpoint, sources.http, api, services, request, sources.window, Spill(sources.scratch))
+        searches = Searches(endpoint, sources.http, api, services, request, sources.window, Spill(sources.scratch), redactor)
         metadata: dict[str, Any] = {}
         missing: list[tuple[GapReason, str]] = []
         try:
@@ -69,6 +70,7 @@ class JaegerFetcher:
             batches=searches.batches(traces),
             outcome=Outcome(
                 summary=summarise(traces),
+                redactions=redactor.counts,
                 missing=[
                     *(Missing(question.target, reason, message) for reason, message in missing),
                     *gaps_of(searches, question.target),

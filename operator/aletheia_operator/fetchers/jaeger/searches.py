@@ -22,6 +22,7 @@ from aletheia_operator.fetchers.jaeger.search_values import SearchValues
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
 from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, Trace, sift_of
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Redactor
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.nearest import hint
@@ -76,6 +77,7 @@ class Searches:
     request: TracesRequest
     window: Window
     spill: Spill
+    redactor: Redactor = field(default_factory=Redactor)
     known: dict[str, Trace] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     """Ids of the traces that were received whole."""
@@ -179,7 +181,7 @@ class Searches:
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
-            readings.append(Reading(self.spill, self.whole, max_traces, sift))
+            readings.append(Reading(self.spill, self.whole, max_traces, sift, redactor=self.redactor))
             self.api.read(stream, self.endpoint, readings[-1])
             return readings[-1]
 

@@ -12,7 +12,10 @@ from aletheia_operator.api import TracesRequest
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.fetchers.jaeger.durations import at_least, microseconds
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.encoding import dumps
 
 MAX_SERVICES = 5
 MAX_NAME = 40
@@ -148,6 +151,7 @@ class Reading:
     """For each trace that came in several objects: their digests, and whether each is kept."""
     errors: list[str] = field(default_factory=list)
     """Errors that Jaeger reports in the answer, as it wrote them."""
+    redactor: Redactor = field(default_factory=Redactor)
 
     def add_errors(self, errors: Iterable[str]) -> None:
         """Keep the errors that Jaeger reports, the first MAX_ERRORS, each cut to what `Quoter` needs."""
@@ -168,6 +172,11 @@ class Reading:
         if self.sift is None or self.sift(span):
             self.matching.add(trace.trace_id)
         return None if trace.trace_id in self.whole else trace
+
+    def encode(self, document: Any) -> bytes:
+        """Return a span, or other fields, as JSON without secrets. Changes it: take first what conditions look at."""
+        redact_document(document, self.redactor)
+        return dumps(document)
 
     def keep(self, trace: Trace, piece: bytes) -> int:
         """Store a piece of a trace and return its number in the spill."""

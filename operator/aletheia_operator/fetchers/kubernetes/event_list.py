@@ -18,6 +18,8 @@ import orjson
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.resources import Object
+from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
@@ -82,6 +84,13 @@ class Event:
     @property
     def subject(self) -> Subject:
         return self.kind, self.name
+
+    def redact(self, redactor: Redactor) -> None:
+        """Remove secrets; `redactor` counts those of the API's events."""
+        self.raw = [_redacted(one, redactor) for one in self.raw]
+        copies = redactor.another()
+        self.object = _redacted(self.object, copies)
+        self.message, self.reason, self.type = map(copies.text, (self.message, self.reason, self.type))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -227,6 +236,11 @@ class Events:
             if event.subject not in wanted and event.related not in wanted:
                 self._drop(key)
 
+    def redact(self, redactor: Redactor) -> None:
+        """Remove secrets from all events. Blocks."""
+        for event in self._events.values():
+            event.redact(redactor)
+
     @property
     def found(self) -> bool:
         """Whether there are any events."""
@@ -274,6 +288,12 @@ class Events:
                 batch, size_bytes = [], 0
         if batch:
             yield batch
+
+
+def _redacted(encoded: bytes, redactor: Redactor) -> bytes:
+    document = orjson.loads(encoded)
+    redact_document(document, redactor)
+    return dumps(document)
 
 
 def _parsed(event: Object, first: datetime, last: datetime, count: int) -> Event:

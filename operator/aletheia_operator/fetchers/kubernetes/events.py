@@ -72,7 +72,7 @@ class KubernetesEventsFetcher:
                 "oldest_event": format_time(oldest) if oldest else None,
                 "pods_gone": [pod.to_json() for pod in search.gone.values()],
             }
-            outcome = Outcome(search.events.summary(), missing)
+            outcome = Outcome(search.events.summary(), missing, redactions=search.redactor.counts)
             yield _document(sources.namespace, metadata, search.events.batches(), outcome)
             missing = []
         if question.arguments["logs"]:
@@ -93,6 +93,7 @@ class _Search:
         self.kubernetes = kubernetes
         self.subjects = Subjects(self.targets)
         self.events = Events(sources.window)
+        self.redactor = sources.redactor.another()
         self.gone: dict[str, Gone] = {}
         self.missing: list[Missing] = []
 
@@ -104,6 +105,8 @@ class _Search:
         for kind in CLUSTER_KINDS if self.nodes else ():
             await self._read_cluster(kind)
         await asyncio.to_thread(self.events.keep, self.subjects.known)
+        if self.keep:
+            await asyncio.to_thread(self.events.redact, self.redactor)
         if self.keep:
             self.missing += self.events.too_many()
             if whole:

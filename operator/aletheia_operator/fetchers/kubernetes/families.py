@@ -34,6 +34,8 @@ class Entry:
     kind: str
     name: str
     content: Piece
+    redactions: Mapping[str, int] = field(default_factory=dict)
+    """How many secrets were removed from it, by rule."""
 
 
 @dataclass
@@ -48,14 +50,10 @@ class Family:
     unready: int = 0
     restarts: int = 0
     states: dict[str, int] = field(default_factory=dict)
-    redacted: int = 0
 
     def metadata(self, window: Window) -> dict[str, Any]:
-        """Return the metadata: rollouts, and how many values were redacted."""
-        return {
-            "rollouts": [rollout for revisions in self.revisions.values() for rollout in rollouts(revisions, window)],
-            "redacted": self.redacted,
-        }
+        """Return the metadata: rollouts."""
+        return {"rollouts": [rollout for revisions in self.revisions.values() for rollout in rollouts(revisions, window)]}
 
     def count(self, pod: Object) -> None:
         """Count a pod's readiness, restarts and states."""
@@ -114,8 +112,7 @@ class Families:
     def _add_member(self, member: Member) -> None:
         root = self._members[self._root(member.uid)]
         family = self._families.setdefault(root.uid, Family(root.kind, root.name))
-        family.entries.append(Entry(member.kind, member.name, member.content))
-        family.redacted += member.redacted
+        family.entries.append(Entry(member.kind, member.name, member.content, member.redactions))
         if member.revision is not None and member.controller is not None and member.controller in self._members:
             family.revisions.setdefault(member.controller, []).append(member.revision)
         if member.kind == "Pod":

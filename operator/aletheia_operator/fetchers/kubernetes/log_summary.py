@@ -37,6 +37,7 @@ async def finish_logs(target: str, containers: Sequence[ContainerLogs], limits: 
         missing += log.missing
         if log.result is not None:
             count.merge(log.result.count)
+            outcome.redactions.update(log.result.redactions)
     for container in containers:
         missing += container.missing + _lost(target, container)
     total, kept = await _fit(logs, limits, missing)

@@ -33,6 +33,7 @@ from aletheia_operator.fetchers.kubernetes.resources import (
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
 from aletheia_operator.fetchers.kubernetes.targets import controller_of, describe, label_query, owners, selector_text
 from aletheia_operator.fetchers.spill import Piece, Spill
+from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.objects import make_fit
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.decoding import decoded
@@ -51,8 +52,8 @@ _REVISIONS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "
 class Member:
     """An object that belongs to the targets, stored aside: a thousand pods as Python objects would take much memory.
 
-    `content` may be kept: `redacted` values were removed from it. `revision` was made before that. `controller` is the uid of
-    its controller. `references` are the names that a pod refers to, by kind.
+    `content` may be kept: `redactions` counts the secrets that were removed, by rule. `revision` was made before that.
+    `controller` is the uid of its controller. `references` are the names that a pod refers to, by kind.
     """
 
     kind: str
@@ -60,22 +61,23 @@ class Member:
     uid: str
     controller: str | None
     content: Piece
-    redacted: int
+    redactions: Mapping[str, int]
     revision: Revision | None
     references: Mapping[str, set[str]]
     reduced: bool = False
     """Whether it is kept without most of its fields."""
 
     @classmethod
-    def of(cls, item: Object, spill: Spill, room_bytes: int = MAX_BYTES) -> "Member":
+    def of(cls, item: Object, spill: Spill, room_bytes: int = MAX_BYTES, redactor: Redactor | None = None) -> "Member":
         """Make a member of an object, which is changed in place: in little if it takes more than `room_bytes`.
 
         Blocks; raises OSError.
         """
+        redactor = (redactor or Redactor()).another()
         metadata = item["metadata"]
         references = pod_references(item) if item["kind"] == "Pod" else {}
         revision = of_object(item)
-        redacted = make_fit(item)
+        make_fit(item, redactor)
         encoded = dumps(item)
         reduced = len(encoded) > room_bytes
         return cls(
@@ -84,7 +86,7 @@ class Member:
             uid=metadata["uid"],
             controller=controller_of(item),
             content=spill.keep(dumps(_in_little(item)) if reduced else encoded),
-            redacted=redacted,
+            redactions=redactor.counts,
             revision=revision,
             references=references,
             reduced=reduced,
@@ -100,6 +102,7 @@ class _Walk:
     """The state of a walk. `size_bytes`: of all members. `reduced`: how many members are kept without most of their fields."""
 
     spill: Spill
+    redactor: Redactor
     members: dict[str, Member] = field(default_factory=dict)  # by uid, in the order of reading
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
     missing: list[Missing] = field(default_factory=list)
@@ -135,7 +138,7 @@ class _Walk:
         for owner in item["metadata"].get("ownerReferences") or []:
             if owner.get("kind") in _OWNERS and owner.get("apiVersion") == api_version(owner["kind"]):
                 self.above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
-        member = Member.of(item, self.spill, MAX_BYTES - self.size_bytes)
+        member = Member.of(item, self.spill, MAX_BYTES - self.size_bytes, self.redactor)
         self.reduced += member.reduced
         self.size_bytes += member.content.size_bytes
         self.members[uid] = member
@@ -155,8 +158,14 @@ class Members:
     """Reads what belongs to targets, each object once, when it is first needed."""
 
     def __init__(
-        self, kubernetes: Kubernetes, namespace: str, targets: Sequence[Target], scratch: Callable[[], Scratch]
+        self,
+        kubernetes: Kubernetes,
+        namespace: str,
+        targets: Sequence[Target],
+        scratch: Callable[[], Scratch],
+        redactor: Redactor | None = None,
     ) -> None:
+        self._redactor = redactor or Redactor()
         self._spill = Spill(scratch, MEMORY_BYTES)
         self.kubernetes = kubernetes
         self.namespace = namespace
@@ -189,7 +198,7 @@ class Members:
 
     async def _read_targets(self) -> _Walk:
         if self._targets_read is None:
-            walk = _Walk(self._spill)
+            walk = _Walk(self._spill, self._redactor)
             for target in self.targets:
                 try:
                     walk.pods.append(sorted(await self._pods_of(target, walk), key=lambda pod: pod.name))
@@ -265,7 +274,8 @@ async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
     """Return the members of targets, shared by all fetchers of this capture. Raises Rejected (see Sources.kubernetes)."""
 
     async def make() -> Members:
-        return Members(await sources.kubernetes(), sources.namespace, targets, sources.memo_scratch or sources.scratch)
+        scratch = sources.memo_scratch or sources.scratch
+        return Members(await sources.kubernetes(), sources.namespace, targets, scratch, sources.redactor)
 
     key = "members", orjson.dumps([target.to_json() for target in targets])
     return await sources.memo.get(key, make)

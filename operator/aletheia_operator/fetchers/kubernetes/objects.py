@@ -87,6 +87,8 @@ class KubernetesObjectsFetcher:
 def _document(
     title: tuple[str, str], metadata: dict[str, Any], entries: list[Entry], outcome: Outcome, namespace: str
 ) -> Document:
+    for entry in entries:
+        outcome.redactions.update(entry.redactions)
     entries.sort(key=lambda entry: (ORDER.index(entry.kind), entry.name))
     return Document(
         category="objects",
@@ -274,13 +276,14 @@ class _Collection:
 
     def _fit(self, item: Object) -> Entry | None:
         """Return the object as it is kept; None if there is no more room."""
-        make_fit(item)
+        redactor = self.sources.redactor.another()
+        make_fit(item, redactor)
         encoded = dumps(item)
         if self._size_bytes + len(encoded) > MAX_BYTES:
             self._left_out += 1
             return None
         self._size_bytes += len(encoded)
-        return Entry(item["kind"], item["metadata"]["name"], self._spill.keep(encoded))
+        return Entry(item["kind"], item["metadata"]["name"], self._spill.keep(encoded), redactor.counts)
 
     def _too_many(self) -> list[Missing]:
         if not self._left_out and not self.families.left_out:

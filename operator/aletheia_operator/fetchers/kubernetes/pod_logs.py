@@ -111,6 +111,7 @@ class PodLogs:
             parsers=self.sources.parsers,
             namespace=self.sources.namespace,
             target=self.question.target,
+            redactor=self.sources.redactor,
         )
 
     async def _read_all(self) -> None:

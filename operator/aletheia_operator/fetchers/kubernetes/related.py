@@ -15,6 +15,7 @@ from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, plural, read_all, read_named
 from aletheia_operator.fetchers.spill import Piece, Spill
+from aletheia_operator.redact.objects import make_fit
 from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 8 * 1024 * 1024  # of one kind
@@ -72,7 +73,14 @@ async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[Iterat
 def _keeper(sources: Sources, wanted: Callable[[Object], bool]) -> Callable[[list[Object]], list[Piece]]:
     """Return what stores the wanted ones of some objects."""
     spill = Spill(sources.memo_scratch or sources.scratch, MEMORY_BYTES)
-    return lambda items: [spill.keep(dumps(item)) for item in items if wanted(item)]
+
+    def keep(items: Sequence[Object]) -> list[Piece]:
+        chosen = [item for item in items if wanted(item)]
+        for item in chosen:
+            make_fit(item, sources.redactor.another())
+        return [spill.keep(dumps(item)) for item in chosen]
+
+    return keep
 
 
 async def _read(kind: str, parts: AsyncIterator[list[Piece]]) -> _Answer:

@@ -15,6 +15,7 @@ from aletheia_operator.logs.lines import Lines
 from aletheia_operator.logs.pool import PARSER_FAILURES, ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunOrder, RunResult
+from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
@@ -68,6 +69,8 @@ class RunLog:
     result: RunResult | None = None
     alone: bool = False
     """Parse it in a worker without other runs: it may have made a worker fail."""
+    redactor: Redactor = field(default_factory=Redactor)
+    """Of the capture."""
     plain: bool = False
     """Do not look for levels, messages and fields."""
     _rest: bytes = b""
@@ -203,6 +206,7 @@ class RunLog:
                 max_line_bytes=self.limits.max_line_bytes,
                 form=self.form,
                 plain=self.plain,
+                redactor=self.redactor.another(),
             )
             order = RunOrder(settings, self.scratch(), self.limits.bytes_per_container, self.limits.sample_percent)
             self._parsed = await self.parsers.open(order, self.namespace, alone=self.alone)

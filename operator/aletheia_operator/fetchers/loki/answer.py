@@ -5,6 +5,7 @@ https://grafana.com/docs/loki/latest/reference/loki-http-api/: {"status": "succe
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Lines, Redactor, State
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.encoding import dumps
 
 MAX_LABELS_CHARACTERS = 4 * 1024 * 1024
@@ -45,6 +48,8 @@ class Page:
     """Characters of the labels of all streams, which are in memory."""
     warnings: list[str] = field(default_factory=list)
     """Loki's warnings about its answer: lines may be missing."""
+    _shown: dict[int, dict[str, Any]] = field(default_factory=dict)
+    redaction: "StreamRedaction" = field(default_factory=lambda: StreamRedaction(Redactor()))
     broken: SourceError | None = None
     """Error with which the answer broke off. None: it is complete."""
 
@@ -53,8 +58,36 @@ class Page:
         labels = dumps(sorted(self.labels[line.stream].items()))
         return hashlib.blake2b(labels + b"\0" + self.spill.get(line.number), digest_size=16).digest()
 
+    def shown_labels(self, stream: int) -> dict[str, Any]:
+        """Return the labels of a stream without secrets."""
+        if stream not in self._shown:
+            self._shown[stream] = dict(self.labels[stream])
+            redact_document(self._shown[stream], self.redaction.redactor)
+        return self._shown[stream]
+
     def text(self, line: Line) -> str:
         return str(orjson.loads(self.spill.get(line.number)))
+
+
+MAX_STATES = 10_000
+
+
+@dataclass
+class StreamRedaction:
+    """Removes secrets from the lines and labels of an answer. A secret may go on in the next page of its stream."""
+
+    redactor: Redactor
+    _states: dict[bytes, State] = field(default_factory=dict)
+    """Where the lines of each stream ended, by its labels, if they ended within a secret."""
+
+    def lines(self, labels: Mapping[str, Any]) -> Lines:
+        """Return the filter for the next lines of a stream. `labels` empty: they are not known yet."""
+        return self.redactor.lines(self._states.pop(dumps(labels, sort_keys=True), None))
+
+    def end(self, labels: Mapping[str, Any], lines: Lines) -> None:
+        """Remember where the lines of a stream ended."""
+        if lines.state.is_open and len(self._states) < MAX_STATES:
+            self._states[dumps(labels, sort_keys=True)] = lines.state
 
 
 def error_text(body: Any) -> str:
@@ -105,6 +138,7 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: 
     if number > max_lines:
         raise endpoint.not_of("Loki: it has more streams than requested lines")
     page.labels.append({})
+    lines = page.redaction.lines({})
     seen = set[str]()
     if stream.kind() != "{":
         raise endpoint.not_of("Loki")
@@ -114,7 +148,7 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: 
             for position, _ in enumerate(stream.items()):
                 try:
                     moment, line, *_more = stream.value()
-                    page.lines.append(Line(_moment(moment), number, position, page.spill.put(dumps(_text(line)))))
+                    page.lines.append(Line(_moment(moment), number, position, page.spill.put(dumps(_redacted(line, lines)))))
                 except (TypeError, ValueError, OverflowError) as e:
                     raise endpoint.not_of("Loki") from e
                 if len(page.lines) > max_lines:
@@ -122,11 +156,13 @@ def _read_stream(stream: JsonStream, endpoint: Endpoint, page: Page, max_lines: 
         elif key == "stream" and stream.kind() == "{":
             seen.add(key)
             page.labels[number] = stream.value()
+            lines = page.redaction.lines(page.labels[number])
             page.labels_characters += stream.value_characters
             if page.labels_characters > MAX_LABELS_CHARACTERS:
                 raise stream.too_large(f"{MAX_LABELS_CHARACTERS} characters of labels")
         else:
             stream.value()
+    page.redaction.end(page.labels[number], lines)
     if seen != {"stream", "values"}:
         raise endpoint.not_of("Loki")
 
@@ -139,7 +175,9 @@ def _moment(value: Any) -> int:
     return moment
 
 
-def _text(line: Any) -> str:
+def _redacted(line: Any, lines: Lines) -> str:
     if not isinstance(line, str):
         raise TypeError
-    return line
+    data = line.encode("utf-8", "surrogatepass")
+    redacted = lines.feed(data)
+    return line if redacted is data else redacted.decode("utf-8", "surrogatepass")

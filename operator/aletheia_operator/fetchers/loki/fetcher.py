@@ -11,7 +11,7 @@ from aletheia_operator.api.source_types.loki import LokiOptions
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources, plan_queries
-from aletheia_operator.fetchers.loki.answer import Line, Page
+from aletheia_operator.fetchers.loki.answer import Line, Page, StreamRedaction
 from aletheia_operator.fetchers.loki.labels import unknown_labels
 from aletheia_operator.fetchers.loki.logql import confine
 from aletheia_operator.fetchers.loki.pages import Pages
@@ -47,8 +47,10 @@ class LokiFetcher:
         if label is not None:
             query = confine(query, label, sources.namespace)
         start, end = to_nanoseconds(sources.window.start), sources.window.end_nanoseconds + 1
-        outcome = Outcome()
-        pages = Pages(sources.http, endpoint, sources.scratch, query, start, end, question.target, outcome)
+        redactor = sources.redactor.another()
+        outcome = Outcome(redactions=redactor.counts)
+        redaction = StreamRedaction(redactor)
+        pages = Pages(sources.http, endpoint, sources.scratch, query, start, end, question.target, outcome, redaction)
         yield Document(
             category="logs",
             source="loki",
@@ -109,5 +111,5 @@ def _entry(page: Page, line: Line, levels: LevelCount) -> bytes:
     levels.add(recognised.level)
     if recognised.level in SERIOUS:
         levels.add_message(text if recognised.message is None else recognised.message)
-    time, labels = format_nanoseconds(line.moment), page.labels[line.stream]
+    time, labels = format_nanoseconds(line.moment), page.shown_labels(line.stream)
     return dumps({"timestamp": time, "labels": labels, "line": text, "level": recognised.level})

@@ -19,8 +19,9 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Missing, Outcome
-from aletheia_operator.fetchers.loki.answer import Line, Page, error_text, read
+from aletheia_operator.fetchers.loki.answer import Line, Page, StreamRedaction, error_text, read
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.timestamps import format_nanoseconds
 
@@ -47,6 +48,7 @@ class Pages:
     end: int
     target: str
     outcome: Outcome
+    redaction: StreamRedaction = field(default_factory=lambda: StreamRedaction(Redactor()))
     size: int = PAGE_ENTRIES
     ceiling: int = MAX_PAGE_ENTRIES
     """Largest page that the server has not refused."""
@@ -141,7 +143,7 @@ class Pages:
         def take(stream: JsonStream) -> _Step:
             for page in pages:
                 page.spill.close()
-            pages.append(Page(Spill(self.scratch)))
+            pages.append(Page(Spill(self.scratch), redaction=self.redaction))
             read(stream, self.endpoint, pages[-1], size)
             return _step(pages[-1], self.start, self.end, known)
 

@@ -1,6 +1,7 @@
 """Makes the documents of one metrics request from its answers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from aletheia_operator.fetchers.prometheus.ranges import Result
 from aletheia_operator.fetchers.prometheus.summary import Change
 from aletheia_operator.fetchers.prometheus.templates import Expression
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Redactor
 
 ENTRIES_PER_BATCH = 100
 MAX_REPORTED_CHANGES = 50
@@ -79,6 +81,7 @@ class Documents:
     request: MetricsRequest
     endpoint: Endpoint
     run: Run[Any]
+    redactor: Redactor
 
     @property
     def offset(self) -> str | None:
@@ -118,7 +121,9 @@ class Documents:
         missing = self._missing(answer.baseline, f", {self.offset} before")
         return self._of(earlier, grid, answer.baseline, described.text, missing, {"baseline_offset": self.offset}, "baseline")
 
-    def of_exemplars(self, promql: str, found: Spill, count: int, warnings: Sequence[str]) -> Document:
+    def of_exemplars(
+        self, promql: str, found: Spill, count: int, warnings: Sequence[str], redactions: Counter[str]
+    ) -> Document:
         title = f"{self.target}, exemplars"
         return Document(
             category="metrics",
@@ -126,7 +131,9 @@ class Documents:
             name=(*self._name, "exemplars"),
             metadata={"query": promql, "data_source": self.endpoint.name, "warnings": list(warnings)},
             batches=self._exemplars(found, count),
-            outcome=Outcome(summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings)),
+            outcome=Outcome(
+                summary=f"{self.target}: exemplars of {count} series", missing=_warned(title, warnings), redactions=redactions
+            ),
         )
 
     def _of(
@@ -139,6 +146,7 @@ class Documents:
         metadata: Mapping[str, Any],
         *suffix: str,
     ) -> Document:
+        redactor = self.redactor.another()
         return Document(
             category="metrics",
             source="prometheus",
@@ -156,8 +164,8 @@ class Documents:
                 "infos": result.infos,
                 **metadata,
             },
-            batches=self._entries(result, answer.cancelled),
-            outcome=Outcome(summary=text, missing=missing),
+            batches=self._entries(result, answer.cancelled, redactor),
+            outcome=Outcome(summary=text, missing=missing, redactions=redactor.counts),
         )
 
     @property
@@ -189,9 +197,11 @@ class Documents:
             " Check spec.metrics parameters, or write a query"
         )
 
-    async def _entries(self, result: Result, cancelled: asyncio.CancelledError | None) -> AsyncGenerator[list[Any], None]:
+    async def _entries(
+        self, result: Result, cancelled: asyncio.CancelledError | None, redactor: Redactor
+    ) -> AsyncGenerator[list[Any], None]:
         """Yield all entries, then close the scratch files."""
-        batches = _all_batches(result)
+        batches = _all_batches(result, redactor)
         try:
             while (batch := await self.run(lambda _: next(batches, None))) is not None:
                 yield batch
@@ -214,10 +224,10 @@ def _pieces(found: Spill, numbers: range, call: Call) -> list[Any]:
     return [orjson.Fragment(found.get(number)) for number in numbers]
 
 
-def _all_batches(result: Result) -> Iterator[list[dict[str, Any]]]:
-    yield from result.series.batches()
+def _all_batches(result: Result, redactor: Redactor) -> Iterator[list[dict[str, Any]]]:
+    yield from result.series.batches(redactor)
     for name, extreme in result.extremes.items():
-        for batch in extreme.series.batches():
+        for batch in extreme.series.batches(redactor):
             yield [{"metric": entry["metric"], "over_step": name, **entry} for entry in batch]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,8 @@ from aletheia_operator.fetchers.prometheus.templates import (
 )
 from aletheia_operator.fetchers.prometheus.tenancy import confine
 from aletheia_operator.fetchers.spill import Spill
+from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 
@@ -80,7 +83,7 @@ class PrometheusFetcher:
         tried = await run(lambda call: self._expressions(query, call))
         # another key than for queries: reading a stored answer must not wait for a slow server
         reading: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "stored answers"))
-        documents = Documents(question.target, request, endpoint, reading)
+        documents = Documents(question.target, request, endpoint, reading, sources.redactor)
         answer = await query.answer(tried)
         try:
             yield await documents.of_answer(answer)
@@ -219,26 +222,27 @@ class _Request:
             into.append(queries.new_result())
             queries.fill(into[0], promql, grid)
 
-    async def exemplars(self, promql: str) -> tuple[Spill, int, list[str]]:
-        """Return the exemplars of the whole window, whatever the step, their number, and the server's warnings.
+    async def exemplars(self, promql: str) -> tuple[Spill, int, list[str], Counter[str]]:
+        """Return the exemplars of the whole window, whatever the step, their number, the server's warnings, and redactions.
 
         Raises SourceError if the server does not have the exemplars API.
         """
-        found = Spill(self.sources.scratch)
+        found, redactor = Spill(self.sources.scratch), self.sources.redactor.another()
         try:
-            count, warnings = await self.run(lambda call: self._read_exemplars(promql, found, call))
+            count, warnings = await self.run(lambda call: self._read_exemplars(promql, found, redactor, call))
         except BaseException:
             found.close()
             raise
-        return found, count, warnings
+        return found, count, warnings, redactor.counts
 
-    def _read_exemplars(self, promql: str, found: Spill, call: Call) -> tuple[int, list[str]]:
+    def _read_exemplars(self, promql: str, found: Spill, redactor: Redactor, call: Call) -> tuple[int, list[str]]:
         count = 0
         with self._client(call) as prometheus:
             stream = prometheus.query_exemplars(promql, self.sources.window)
             for series in stream:
                 with call.computing():
                     for one in series:
+                        redact_document(one, redactor)
                         count = found.put(dumps(one)) + 1
         return count, [self.endpoint.quoter(warning, 500) for warning in warnings_of(stream.envelope)]
 

@@ -9,6 +9,8 @@ import orjson
 
 from aletheia_operator.fetchers.prometheus.stream import LISTS, EndOfSeries, Event
 from aletheia_operator.fetchers.prometheus.summary import Peak
+from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.encoding import dumps
 
@@ -116,12 +118,15 @@ class SeriesStore:
     def _forget_pending(self) -> None:
         self._pending, self._written, self._pending_samples, self._pending_peak = [], [], 0, Peak()
 
-    def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield entries {"metric": {label: value}, "values": [...]}, about BATCH_BYTES at a time, as the server sent them."""
+    def batches(self, redactor: Redactor) -> Iterator[list[dict[str, Any]]]:
+        """Yield entries {"metric": {label: value}, "values": [...]}, about BATCH_BYTES at a time, as the server sent them.
+
+        `redactor` removes secrets from the labels, which are on the disk no earlier.
+        """
         batch: list[dict[str, Any]] = []
         size = 0
         for key, parts in self._parts.items():
-            batch.append(self._entry(key))
+            batch.append(self._entry(key, redactor))
             size += len(key) + sum(self._scratch.size(number) for _, number in parts)
             if size >= BATCH_BYTES:
                 yield batch
@@ -151,8 +156,10 @@ class SeriesStore:
         """Return the keys of all series: their labels as JSON with sorted names."""
         return iter(self._parts)
 
-    def _entry(self, key: bytes) -> dict[str, Any]:
-        entry: dict[str, Any] = {"metric": orjson.Fragment(key)}
+    def _entry(self, key: bytes, redactor: Redactor) -> dict[str, Any]:
+        labels = orjson.loads(key)
+        redact_document(labels, redactor)
+        entry: dict[str, Any] = {"metric": orjson.Fragment(dumps(labels))}
         parts = self._parts[key]
         for kind in dict.fromkeys(kind for kind, _ in parts):
             texts = [self._scratch.get(number) for kind_of_part, number in parts if kind_of_part == kind]

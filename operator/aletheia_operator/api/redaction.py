@@ -1,0 +1,59 @@
+"""Models for redaction: what may not be kept of what is captured."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+import re2
+from pydantic import Field, model_validator
+
+from aletheia_operator.api.types import Model, require, rules
+
+RedactionLevel = Literal["off", "secrets", "strict"]
+
+
+class RedactionRule(Model):
+    """A pattern for secrets that the operator does not know."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = Field(
+        description="Name of the rule, unique. A match becomes `[redacted:NAME:xxxx]`."
+    )
+    pattern: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
+        description="Regular expression for RE2: no look-around, no back-references, one line at a time. The group"
+        " `(?P<secret>...)` is replaced; without that group, the whole match."
+    )
+
+
+class RedactionSpec(Model):
+    """Removes secrets from everything that is captured, before it is written."""
+
+    NAMES: ClassVar[str] = "the names of rules must differ"
+    PATTERNS: ClassVar[str] = "the pattern of a rule must be one for RE2, and must not match an empty text"
+    model_config = rules(
+        ("!has(self.rules) || self.rules.all(rule, self.rules.exists_one(other, other.name == rule.name))", NAMES),
+        ("!has(self.rules) || self.rules.all(rule, !''.matches(rule.pattern))", PATTERNS),
+    )
+
+    level: RedactionLevel | None = Field(
+        None,
+        description="off: keep everything, if an admin allows that. secrets: remove passwords, tokens and keys. strict: also"
+        " e-mail addresses, IP addresses and phone numbers. Unset: the level that an admin has set, which is the least that is"
+        " used.",
+    )
+    rules: list[RedactionRule] | None = Field(
+        None, min_length=1, max_length=20, description="Rules in addition to the built-in ones and to those of an admin."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [rule.name for rule in self.rules or ()]
+        require(len(set(names)) == len(names), self.NAMES)
+        require(all(_is_usable(rule.pattern) for rule in self.rules or ()), self.PATTERNS)
+        return self
+
+
+def _is_usable(pattern: str) -> bool:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options).search("") is None
+    except re2.error:
+        return False

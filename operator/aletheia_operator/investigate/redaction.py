@@ -1,0 +1,50 @@
+"""Decides what is redacted in one capture: by the settings of an admin and the spec."""
+
+from contextlib import suppress
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.redaction import RedactionSpec
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.fetchers.base import Missing
+from aletheia_operator.redact import InvalidRule, Level, Redactor, Rule
+from aletheia_operator.session import Session
+from aletheia_operator.session.redaction_key import new_salt, redaction_key
+from aletheia_operator.settings import Redaction
+
+_BY_STRICTNESS = (Level.OFF, Level.SECRETS, Level.STRICT)
+
+
+def level_for(settings: Redaction, spec: RedactionSpec | None) -> tuple[Level, Missing | None]:
+    """Return the level, and a note if it is stricter than the spec asks, because an admin does not allow less."""
+    least = Level(settings.level)
+    wanted = Level(spec.level) if spec is not None and spec.level is not None else least
+    if settings.allow_off or _BY_STRICTNESS.index(wanted) >= _BY_STRICTNESS.index(least):
+        return wanted, None
+    message = f"level {wanted} is laxer than an admin allows: {least} was used"
+    return least, Missing("spec.redaction.level", GapReason.NOT_ALLOWED, message, "note")
+
+
+def redactor_for(settings: Redaction, spec: RedactionSpec | None, key: bytes) -> Redactor:
+    """Return the redactor of a capture. `key`: of the session. Compiles patterns. Raises Rejected for rules that are no use."""
+    level, _ = level_for(settings, spec)
+    rules = [Rule(name, pattern) for name, pattern in settings.rules]
+    rules += [Rule(rule.name, rule.pattern) for rule in (spec.rules if spec is not None else None) or ()]
+    try:
+        return Redactor(key, level, rules)
+    except InvalidRule as e:
+        raise Rejected(f"spec.redaction.rules: {e}", GapReason.REJECTED) from e
+
+
+def key_of(session: Session) -> bytes:
+    """Return the key of a session's redaction: the same as that of an earlier process. Blocks. Raises OSError."""
+    salt = session.progress.redaction_salt
+    if salt is None:
+        salt = session.progress.redaction_salt = new_salt()
+        with suppress(OSError):  # then a later process has another key, and tokens of both do not correlate
+            session.record_redaction(salt)
+    return redaction_key(session.layout, salt)
+
+
+def check_settings(settings: Redaction) -> None:
+    """Check the rules of an admin. Raises InvalidRule, which is a ValueError."""
+    Redactor(level=Level(settings.level), rules=[Rule(name, pattern) for name, pattern in settings.rules])

@@ -1,0 +1,70 @@
+"""Removes secrets from the lines of one run, before anything else looks at them.
+
+Blocks are searched as they are read: most have no secret, and then nothing else is done. Where the runtime wrote lines in
+parts, in JSON, or longer than the limit, a secret may be in two parts, or be escaped: then each line is redacted after it was
+framed.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from aletheia_operator.logs.framing import Form, Framing, Line, decode
+from aletheia_operator.redact import Redactor
+
+_PARTS = (b" stdout P", b" stderr P")
+Text = tuple[str, bytes | None]
+
+
+class RedactedFraming(Framing):
+    """Splits the lines of one run, and redacts them. Call `begin` with each block before `read` with its lines."""
+
+    def __init__(self, form: Form, max_line_bytes: int, redactor: Redactor) -> None:
+        super().__init__(form, max_line_bytes)
+        self._lines = redactor.lines() if redactor.is_on else None
+        self.each = False
+        """Whether `read` must see every line of the block: it redacts them."""
+
+    def begin(self, block: bytes) -> bytes:
+        """Return a block of lines without secrets, or as it is if they are redacted in `read`."""
+        self.each = self._lines is not None and self._is_hard(block)
+        return block if self.each or self._lines is None else self._lines.feed(block)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether a line of the usual form is whole, and needs no `read`."""
+        return not self.parts and not self.each
+
+    def read(self, text: str, exact: bytes | None) -> Line | Literal[False] | None:
+        line = super().read(text, exact)
+        return self._redacted(line) if line and self.each else line
+
+    def untimed(self, text: str, exact: bytes | None) -> Text:
+        """Return text and exact bytes of a line without a time, without secrets."""
+        return self._text(text, exact) if self.each else (text, exact)
+
+    def unfinished(self) -> Iterator[Line]:
+        yield from map(self._redacted, super().unfinished())
+
+    def _is_hard(self, block: bytes) -> bool:
+        in_json = block[:1] == b"{" or b"\n{" in block
+        if self.form == "file" and (self.parts or in_json or any(part in block for part in _PARTS)):
+            return True
+        return len(block) > self.max_line_bytes and len(max(block.split(b"\n"), key=len)) > self.max_line_bytes
+
+    def _redacted(self, line: Line) -> Line:
+        size = len(line.text) if line.exact is None else len(line.exact)
+        long = size * 4 > self.max_line_bytes and size_of(line) > self.max_line_bytes
+        text, exact = self._text(line.text, line.exact)
+        return line._replace(text=text, exact=exact, was_long=long)
+
+    def _text(self, text: str, exact: bytes | None) -> Text:
+        if self._lines is None:
+            return text, exact
+        raw = text.encode() if exact is None else exact
+        redacted = self._lines.feed(raw)
+        return (text, exact) if redacted is raw else decode(redacted)
+
+
+def size_of(line: Line) -> int:
+    """Return the bytes of a line's text."""
+    return len(line.text.encode() if line.exact is None else line.exact)

@@ -1,0 +1,42 @@
+"""The key of a session's redaction: the same secret gets the same token in one session, also after a restart.
+
+It is derived from a secret of the volume (`redaction.key`, outside of all sessions) and a salt in the session's journal,
+which is removed when the capture ends. So neither a session's files nor the volume's secret alone make it again.
+"""
+
+import errno
+import hmac
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from aletheia_operator.scratch import write_all
+from aletheia_operator.session.files import make_directory, sync_directory
+from aletheia_operator.session.layout import SessionLayout
+
+KEY_BYTES = 32
+
+
+def new_salt() -> bytes:
+    return os.urandom(KEY_BYTES)
+
+
+def redaction_key(layout: SessionLayout, salt: bytes) -> bytes:
+    """Return the key for a salt. Makes the volume's secret if there is none. Raises OSError."""
+    return hmac.digest(_secret(layout.redaction_secret), salt, "sha256")
+
+
+def _secret(path: Path) -> bytes:
+    if not path.exists():
+        make_directory(path.parent)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".redaction-", buffering=0) as new:  # mode 0600
+            write_all(new.fileno(), os.urandom(KEY_BYTES))
+            os.fsync(new.fileno())
+            with suppress(FileExistsError):  # another process was faster
+                os.link(new.name, path)
+        sync_directory(path.parent)
+    secret = path.read_bytes()
+    if len(secret) != KEY_BYTES:
+        raise OSError(errno.EINVAL, "the secret of redaction is damaged: delete it, and a new one is made", str(path))
+    return secret

@@ -1,0 +1,108 @@
+"""What is redacted in a capture: the spec within what an admin allows, with the same tokens after a restart."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.redaction import RedactionSpec
+from aletheia_operator.clients.errors import Rejected
+from aletheia_operator.investigate import capture
+from aletheia_operator.investigate.redaction import check_settings, key_of, level_for, redactor_for
+from aletheia_operator.redact import InvalidRule
+from aletheia_operator.session import Session, SessionLayout
+from aletheia_operator.settings import Redaction
+from tests.unit.capturing import files, gaps, interrupted, on_disk, run
+from tests.unit.fakes import FakeFetcher, forever, make_order, make_tools
+
+OTHER_UID = "0" * 8 + "-1111-4222-8333-444444444444"
+LEVELS: list[tuple[str, bool, str | None, str, bool]] = [
+    ("secrets", False, None, "secrets", False),
+    ("secrets", False, "strict", "strict", False),
+    ("secrets", False, "off", "secrets", True),
+    ("strict", False, "secrets", "strict", True),
+    ("strict", True, "secrets", "secrets", False),
+    ("secrets", True, "off", "off", False),
+    ("off", False, None, "off", False),
+    ("off", False, "secrets", "secrets", False),
+]
+
+
+@pytest.mark.parametrize(("least", "allowed", "wanted", "used", "said"), LEVELS)
+def test_the_level(least: str, allowed: bool, wanted: str | None, used: str, said: bool) -> None:
+    """An Investigation may be stricter, and laxer only where an admin allows it; else it is told."""
+    spec = None if wanted is None else RedactionSpec.model_validate({"level": wanted})
+    level, note = level_for(Redaction(level=least, allow_off=allowed), spec)
+    assert level == used
+    assert (note is not None) is said
+    assert note is None or (note.severity, note.reason) == ("note", "NotAllowed")
+
+
+def test_rules_of_an_admin_and_of_the_spec() -> None:
+    """Both are used; one that cannot be used names its field."""
+    settings = Redaction(rules=(("badge", "EMP-[0-9]+"),))
+    spec = RedactionSpec.model_validate({"rules": [{"name": "order", "pattern": "ORD(?P<secret>[0-9]+)"}]})
+    redactor = redactor_for(settings, spec, b"")
+    assert redactor.text("EMP-1 ORD2") == "[redacted:badge] ORD[redacted:order]"
+    twice = RedactionSpec.model_validate({"rules": [{"name": "badge", "pattern": "x"}]})
+    with pytest.raises(Rejected, match=r"^spec\.redaction\.rules: rule badge: "):
+        redactor_for(settings, twice, b"")
+
+
+@pytest.mark.parametrize("rules", [(("Badge", "x"),), (("badge", "(?=x)"),), (("badge", "x*"),), (("a", "x"), ("a", "y"))])
+def test_rules_of_an_admin_are_checked_at_the_start(rules: Any) -> None:
+    """The operator does not start with one that it cannot use."""
+    with pytest.raises(InvalidRule):
+        check_settings(Redaction(rules=rules))
+
+
+async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) -> None:
+    """Evidence without the redaction that was asked for would stay on the volume."""
+    order = make_order(redaction={"rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), redaction=Redaction(rules=(("badge", "x"),)))
+    snapshot = await run(order, tools)
+    assert gaps(snapshot) == [("spec.redaction", "Rejected")]
+    assert snapshot.manifest.artifacts == []
+
+
+async def test_the_manifest_says_how_it_was_redacted(tmp_path: Path) -> None:
+    """The level, the names of the rules, and that less was asked for than is allowed."""
+    order = make_order(redaction={"level": "off", "rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
+    snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
+    record = snapshot.manifest.redaction
+    assert record is not None
+    assert (record.level, record.rules) == ("secrets", ["badge"])
+    assert gaps(snapshot) == [("spec.redaction.level", "NotAllowed")]
+    assert snapshot.manifest.phase == "Completed"
+
+
+async def test_words_of_sources_are_redacted(tmp_path: Path) -> None:
+    """In gaps, in the manifest as in the artifact's metadata."""
+    fault = Rejected("cannot log in with password=Xq9vLm3Zw8", GapReason.REJECTED)
+    fetcher = FakeFetcher({"a": [[1], fault]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert "Xq9vLm3Zw8" not in str(on_disk(snapshot)) + snapshot.manifest.model_dump_json()
+    assert snapshot.manifest.gaps[0].message.startswith("cannot log in with password=[redacted:secret:")
+
+
+async def test_tokens_are_the_same_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is derived again from the volume's secret and the journal, and from neither alone; no session has it."""
+    keys: list[bytes] = []
+
+    def watched(session: Session) -> bytes:
+        keys.append(key_of(session))
+        return keys[-1]
+
+    monkeypatch.setattr(capture, "key_of", watched)
+    await interrupted(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [forever]})), after="a")
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[1]]}))
+    snapshots = [await run(make_order(), tools), await run(make_order(uid=OTHER_UID), tools)]
+    assert len(keys) == 3
+    assert keys[0] == keys[1] != keys[2]
+    secret = SessionLayout(tmp_path).redaction_secret
+    assert secret.stat().st_mode & 0o777 == 0o600
+    for snapshot in snapshots:
+        for path in files(snapshot):
+            content = (Path(snapshot.path) / path).read_bytes()
+            assert not [key for key in (*keys, secret.read_bytes()) if key in content or key.hex().encode() in content]
