@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "release": {**SESSION, "--gone": False},
     "reseal": {**SESSION, **KEYS, "--new-password-file": None, "--recipient": []},
     "decrypt": {**SESSION, **KEYS, "--to": ...},
+    "redact": {**SESSION, **KEYS, "--level": "secrets", "--rule": []},
 }
 """By command: the options with their defaults. `...`: it must be named."""
 PATHS = {"root", "identity", "password_file", "archive_password_file", "new_password_file", "to"}
@@ -36,6 +37,11 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Arg
             for name, one in action.choices.items():
                 yield name, one
                 yield from parsers(one)
+
+
+def of_session() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands on sessions, by name."""
+    return dict(parsers(dict(parsers(_parser()))["session"]))
 
 
 def options_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
@@ -51,7 +57,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_a_command_takes(command: str) -> None:
     """Nothing else, and nothing else must be named."""
-    parser = dict(parsers(_parser()))[command]
+    parser = of_session()[command]
     takes = {
         " ".join(one.option_strings) or one.dest: ... if one.required and one.nargs != "*" else one.default
         for one in options_of(parser)
@@ -60,17 +66,18 @@ def test_what_a_command_takes(command: str) -> None:
 
 
 def test_every_command_is_tried_above() -> None:
-    """One that is added has its row; `redact` takes only a level."""
-    commands = dict(parsers(_parser()))
-    assert commands.keys() == {*COMMANDS, "session", "redact"}
-    (level,) = options_of(commands["redact"])
+    """One that is added has its row; `aletheia redact` takes only a level."""
+    assert of_session().keys() == COMMANDS.keys()
+    nouns = next(one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction)).choices
+    assert nouns.keys() == {"session", "redact"}
+    (level,) = options_of(nouns["redact"])
     assert (level.option_strings, level.default, level.choices) == (["--level"], "secrets", ["off", "secrets", "strict"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_argument_says_what_it_means(command: str) -> None:
     """`--help` has words for the command and for each of its arguments; a file is a path."""
-    parser = dict(parsers(_parser()))[command]
+    parser = of_session()[command]
     assert parser.description
     for one in options_of(parser):
         assert (one.help or "").strip(), one.dest
@@ -99,6 +106,8 @@ def test_a_list_of_commands_says_what_each_does() -> None:
         ("session reseal INC-0001", "--new-password-file --recipient is required"),
         ("session reseal INC-0001 --new-password-file a --recipient b", "--recipient"),
         ("session reseal INC-0001 --recipient age1x", "is not an age public key"),
+        ("session redact INC-0001 --level off", "invalid choice: 'off'"),
+        ("session redact INC-0001 --rule nameless", "NAME=PATTERN"),
         ("session import a --max-bytes 0", "'0' is not a number of bytes of at least 1"),
         ("session import a --max-bytes -5", "--max-bytes"),
         ("session import a --max-bytes ٣", "is not a number of bytes"),
