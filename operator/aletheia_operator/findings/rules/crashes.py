@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, times
-from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.findings.words import runtime_words
@@ -135,7 +135,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
     return Finding(
         rule=rule,
         severity=_severity(case, end, code),
-        confidence="certain",
+        confidence=_confidence(end, rule),
         subject=subject,
         message=f"{title}: {what} ({how})",
         depth=20,
@@ -173,6 +173,12 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
             "run it as a Job, or keep it running",
         )
     return "CrashLoop", words or "ends with an error, and says nothing", ""
+
+
+def _confidence(end: _End, rule: str) -> Confidence:
+    """Return how sure the cause is: that a container ended is certain, and why only if it or the kernel said so."""
+    told = end.state.get("message") or (end.run is not None and end.run.says_why)
+    return "certain" if told or rule not in ("CrashLoop", "Killed", "Terminated") else "likely"
 
 
 def _words(end: _End) -> tuple[str, Link | None]:
