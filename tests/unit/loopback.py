@@ -67,10 +67,11 @@ class _Server(ThreadingHTTPServer):
 class Loopback:
     """The server: `answers` in turn, the last one again and again; `requests` are the paths that were asked for.
 
-    `certificate`: a file with the key and certificate that it shows; None: it speaks plain HTTP.
+    `certificate`: a file with the key and certificate that it shows; None: it speaks plain HTTP. `clients_ca`: the CA, as PEM,
+    that signs its clients' certificates; None: it wants none.
     """
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, clients_ca: str | None = None) -> None:
         self.answers: Sequence[Answer] = (reply(404, b""),)
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -85,6 +86,9 @@ class Loopback:
         if certificate is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(certificate)
+            if clients_ca is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(cadata=clients_ca)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
             self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

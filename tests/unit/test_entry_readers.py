@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.fetchers.base import Document, Entries, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, investigate
+from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.investigate.entry_readers import pieces
 from aletheia_operator.session import Session, age
 from aletheia_operator.session.unseal import decrypt_artifact
@@ -111,6 +112,22 @@ async def test_a_timeline_is_made_of_what_is_saved(tmp_path: Path, spec: Mapping
     assert moments(snapshot) == BOTH
     assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", [])
     assert verify(Path(snapshot.path)).intact
+
+
+@pytest.mark.parametrize("step", ["timeline", "findings"])
+async def test_a_document_that_killed_the_process_twice_is_given_up(tmp_path: Path, step: str) -> None:
+    """The capture ends all the same, with its evidence, and says which document it could not make."""
+    await stopped(tmp_path, Pods(hangs=["web-1"]))
+    (journal,) = tmp_path.rglob("journal.ndjson")  # noqa: ASYNC240
+    with journal.open("a") as file:
+        file.write(f'{{"begun": "{step}"}}\n' * 2)
+    snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.target, gap.reason, gap.message) == (step, "InternalError", GIVEN_UP)
+    names = {Path(artifact.path).name for artifact in snapshot.manifest.artifacts}
+    assert f"{step}.json" not in names
+    assert {"timeline.json", "findings.json"} - {f"{step}.json"} < names
+    assert snapshot.manifest.phase == "PartiallyCompleted"
 
 
 async def test_nothing_of_a_sealed_session_touches_the_disk_in_plain(tmp_path: Path) -> None:

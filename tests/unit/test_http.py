@@ -258,6 +258,19 @@ async def test_a_certificate_is_not_verified_by_request(authority: Authority, tm
         assert tls.requests == []
 
 
+async def test_a_client_certificate_is_shown(authority: Authority, tmp_path: Path) -> None:
+    """A server that wants one answers with it, and refuses the connection without it."""
+    clients = new_authority()
+    pem = clients.server(tmp_path, "operator").read_text()
+    with Loopback(authority.server(tmp_path), clients.pem) as loopback:
+        loopback.answers = [reply_json({})]
+        shown = Credentials(ca_pem=authority.pem, client_pem=pem)
+        assert await fetch(loopback.endpoint(credentials=shown)) == Answer(200, {})
+        with pytest.raises(Unavailable, match=r"main: .*the TLS handshake"):
+            await fetch(loopback.endpoint(credentials=Credentials(ca_pem=authority.pem)))
+    assert len(loopback.requests) == 1
+
+
 async def test_plain_http_behind_an_https_endpoint(loopback: Loopback) -> None:
     """Is a common slip, and said as such."""
     endpoint = replace(loopback.endpoint(), url=loopback.url.replace("http:", "https:"))

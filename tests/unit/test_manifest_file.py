@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -128,6 +128,24 @@ def test_a_manifest_that_grew_too_large_is_still_written(session: Path, monkeypa
     assert [one.sha256 for one in written.artifacts] == [one.sha256 for one in manifest.artifacts]
     assert len(written.gaps) == 1001
     assert "2000 more gaps" in written.gaps[-1].message
+    assert (written.gaps[-1].target, written.gaps[-1].reason) == ("manifest.json", "SaveFailed")
+    assert {one.summary for one in written.artifacts} == {""}
+    assert {one.summary for one in parse_manifest(manifest_bytes(read_session(session)[0])).artifacts} != {""}
+
+
+@pytest.mark.parametrize(("last", "severity"), [("note", "note"), ("gap", "gap")])
+def test_gaps_that_do_not_fit_keep_their_weight(
+    session: Path, monkeypatch: pytest.MonkeyPatch, last: Literal["note", "gap"], severity: str
+) -> None:
+    """What says how many there are more is a note if they all are; with just as many as fit nothing is said."""
+    note = Gap(fetcher="KubernetesLogs", target="pod/a", reason="NotFound", message="gone", severity="note")
+    gaps = [note] * module.MAX_GAPS_IN_A_LARGE_MANIFEST
+    manifest = read_session(session)[0]
+    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", 200_000)
+    more = [note.model_copy(update={"severity": last, "message": "x" * 10_000})] * 20
+    assert parse_manifest(manifest_bytes(manifest.model_copy(update={"gaps": gaps + more}))).gaps[-1].severity == severity
+    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", len(manifest_bytes(manifest.model_copy(update={"gaps": gaps}))) - 1)
+    assert parse_manifest(manifest_bytes(manifest.model_copy(update={"gaps": gaps}))).gaps == gaps
 
 
 def test_a_newer_version_is_named(session: Path) -> None:

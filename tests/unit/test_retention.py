@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections.abc import AsyncIterator
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire, remove
-from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record
+from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
 from aletheia_operator.session.verify import verify
 from aletheia_operator.session.volume import open_volume, record_operator
 from aletheia_operator.settings import Retention, VolumeShares
@@ -303,6 +304,23 @@ def expiries(rig: Rig) -> list[dict[str, Any]]:
     return [one for one in conditions if one["type"] == "ArtifactsExpired"]
 
 
+def test_a_capture_that_begins_during_a_pass_counts_for_the_caps(tmp_path: Path) -> None:
+    """Its session was not there when the pass read the volume; the older ones go first."""
+    rig = Rig(tmp_path, "first", "second", retention=Retention(total_bytes=2 * SIZE, grace_seconds=0))
+    listing = rig.kubernetes.list
+
+    async def list_late(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
+        owner = InvestigationReference(namespace="shop", name="late", uid="uid-late")
+        made = await asyncio.to_thread(capture, tmp_path, Memory({"a": [["x" * SIZE]]}), owner=owner, now=rig.clock)
+        rig.ids["late"] = made.manifest.session_id
+        async for item in listing(*arguments, **named):
+            yield item
+
+    rig.kubernetes.list = list_late  # type: ignore[method-assign]
+    rig.sweep()
+    assert rig.there() == {"late"}
+
+
 def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:
     """Many expire in one pass, each with its Event, and what comes after them is done too."""
     rig = Rig(tmp_path, "a", "b", "c", "orphan", retention=Retention(orphan_grace_seconds=0))
@@ -372,6 +390,26 @@ def test_a_hold_is_noted_at_once(tmp_path: Path) -> None:
     rig.hold("evidence", "false")
     asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
     assert rig.record("evidence").legal_hold is None
+
+
+def test_a_hold_that_cannot_be_noted_is_noted_when_it_is_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was noted costs no further look at the volume."""
+    rig = Rig(tmp_path, "evidence")
+    rig.hold("evidence")
+    updates: list[dict[str, Any]] = []
+    update = update_retention_record
+
+    def failing_once(*arguments: Any, **changes: Any) -> RetentionRecord:
+        updates.append(changes)
+        if len(updates) == 1:
+            raise OSError(28, "No space left on device")
+        return update(*arguments, **changes)
+
+    monkeypatch.setattr(module, "update_retention_record", failing_once)
+    for hold in (None, "case 4711", "case 4711"):
+        asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
+        assert rig.record("evidence").legal_hold == hold
+    assert len(updates) == 2
 
 
 def test_an_imported_session_does_not_follow_an_investigation(tmp_path: Path) -> None:
@@ -493,6 +531,27 @@ def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> N
     rig.bodies.pop("done")
     rig.sweep(listed)
     assert len(rig.kubernetes.deleted) == 1
+
+
+def test_a_finished_investigation_whose_deletion_fails_stays_until_the_next_pass(tmp_path: Path) -> None:
+    """It may be put on hold after the list, and the API server may be away: the others are deleted all the same."""
+    rig = Rig(tmp_path, "away", "held", "done")
+    for body in rig.bodies.values():
+        body["spec"]["ttlSecondsAfterFinished"] = 60
+        body["status"]["completionTime"] = "2026-11-22T12:00:00Z"
+    rig.clock.advance(60)
+    listed = copy.deepcopy(list(rig.bodies.values()))
+    rig.hold("held")
+    answer = rig.kubernetes.get
+
+    async def get(path: str, *arguments: Any, **named: Any) -> Any:
+        if path == paths.investigation("shop", "away"):
+            raise Unavailable("away")
+        return await answer(path, *arguments, **named)
+
+    rig.kubernetes.get = get  # type: ignore[method-assign]
+    rig.sweep(listed)
+    assert rig.kubernetes.deleted == [(paths.investigation("shop", "done"), "uid-done")]
 
 
 def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:

@@ -229,3 +229,51 @@ def test_a_pod_of_no_workload_is_named_itself(status: Object, rule: str) -> None
     finding = found(Incident(shared=[pod("lonely", status)]), rule)
     assert str(finding.subject) == "pod/lonely"
     assert finding.message.startswith("lonely: ")
+
+
+def stateful(ready: int, updated: int, replicas: int | None = 3, to: str = "new") -> Object:
+    """A StatefulSet on its way to revision `to`."""
+    status = {"currentRevision": "old", "updateRevision": to, "readyReplicas": ready, "updatedReplicas": updated}
+    return item("StatefulSet", "web", {} if replicas is None else {"replicas": replicas}, status)
+
+
+def daemons(updated: int, unavailable: int) -> Object:
+    """A DaemonSet that wants three pods."""
+    numbers = {"desiredNumberScheduled": 3, "updatedNumberScheduled": updated, "numberUnavailable": unavailable}
+    return item("DaemonSet", "web", {}, numbers)
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        (stateful(2, 1), "1 of 3 pods are of the new revision"),
+        (stateful(0, 0, None), "0 of 1 pods are of the new revision"),
+        (stateful(3, 1), None),
+        (stateful(2, 1, to="old"), None),
+        (daemons(1, 2), "1 of 3 pods are of the new revision, 2 unavailable"),
+        (daemons(0, 1), "0 of 3 pods are of the new revision, 1 unavailable"),
+        (daemons(3, 1), None),
+        (daemons(1, 0), None),
+        (item("DaemonSet"), None),
+    ],
+    ids=[
+        "a pod is not ready",
+        "one replica by default",
+        "all ready",
+        "no new revision",
+        "pods are unavailable",
+        "none is updated",
+        "all updated",
+        "all available",
+        "nothing is wanted",
+    ],
+)
+def test_which_rollouts_without_a_deadline_hang(workload: Object, words: str | None) -> None:
+    """Those of StatefulSets and DaemonSets whose new pods are missing; where all is well they are only on their way."""
+    incident = Incident().add(workload, of=(workload["kind"], "web"))
+    if words is None:
+        assert "RolloutStuck" not in rules_of(incident)
+        return
+    finding = found(incident, "RolloutStuck")
+    assert finding.message == f"web: the rollout hangs: {words}"
+    assert (finding.severity, finding.confidence, finding.first_seen, len(finding.links)) == ("warning", "certain", None, 1)

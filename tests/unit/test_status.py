@@ -31,7 +31,7 @@ from aletheia_operator.handlers.status_writer import Claim, StatusWriter, Writte
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.text.sizes import readable_size
-from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeKubernetes
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeKubernetes, forever
 
 PATH = "/apis/aletheia.dev/v1alpha1/namespaces/shop/investigations/incident"
 
@@ -414,6 +414,79 @@ async def test_a_claim_that_fails_in_passing_is_tried_again(status: int) -> None
     assert await make_writer(kubernetes).claim("a") == "a"
 
 
+@pytest.mark.parametrize(
+    ("found", "goes_on", "written"),
+    [
+        ({"status": {"operator": "a", "phase": "Running"}}, True, True),
+        ({"status": {"phase": "Running"}}, True, True),
+        ({"status": None}, True, True),
+        ({"status": {"operator": "b", "phase": "Running"}}, False, False),
+        ({"status": {"operator": "b", "phase": "Completed"}}, True, False),
+        ({"status": {"operator": "a", "phase": "Failed"}}, True, False),
+        ({"metadata": {"uid": "another"}, "status": {"operator": "b"}}, True, False),
+        (answered(404), True, False),
+        (Unavailable("away"), True, False),
+        (None, True, False),
+    ],
+    ids=[
+        "its own",
+        "no mark",
+        "no status",
+        "of another operator",
+        "ended by another operator",
+        "ended",
+        "another of its name",
+        "gone",
+        "the API server is away",
+        "the API server is silent",
+    ],
+)
+async def test_a_capture_writes_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, found: Any, goes_on: bool, written: bool
+) -> None:
+    """Only the time, and only where it is still its Investigation; it ends for another operator's mark alone."""
+    monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.05)
+    kubernetes = claimable()
+    writer = make_writer(kubernetes)
+    assert await writer.claim("a") == "a"
+    writer._now = Clock(NOW + timedelta(minutes=1))
+    kubernetes.patches.clear()
+    kubernetes.objects = {PATH: {"metadata": {"uid": UID}, **found} if isinstance(found, dict) else found}
+    if found is None:
+        kubernetes.get = lambda *_, **__: forever()  # type: ignore[method-assign]
+    assert await writer.beat() is goes_on
+    assert kubernetes.patches == ([(PATH, {"operatorTime": "2026-11-22T12:01:00Z"}, UID)] if written else [])
+
+
+async def test_what_was_not_claimed_gives_no_sign_of_life() -> None:
+    """Nothing is asked or written of it."""
+    kubernetes = claimable()
+    assert await make_writer(kubernetes).beat()
+    assert (kubernetes.asked, kubernetes.patches) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("severities", "headline"),
+    [
+        (["critical"], "Crash of pod/web-0; details are in data/findings.json"),
+        (["info", "warning"], "Crash of pod/web-1; details are in data/findings.json"),
+        (["info"], "no cause found; details are in data/findings.json"),
+        ([], "no cause found; details are in data/findings.json"),
+    ],
+)
+def test_a_headline_without_words_names_the_first_cause(severities: list[str], headline: str) -> None:
+    """The rule and its object; what is only informative is no cause."""
+    finding = {"rule": "Crash", "confidence": "certain", "message": "panic: CANARY"}
+    findings = [
+        FindingStatus.model_validate({**finding, "severity": severity, "object": {"kind": "Pod", "name": f"web-{number}"}})
+        for number, severity in enumerate(severities)
+    ]
+    made = make_snapshot([make_artifact()])
+    told = made.manifest.model_copy(update={"headline": "web-0: panic: CANARY", "findings": findings})
+    assert without_words(replace(made, manifest=told)).manifest.headline == headline
+    assert without_words(made).manifest.headline is None
+
+
 async def test_an_end_without_a_session_has_its_time() -> None:
     """Such as that of a spec that was refused."""
     kubernetes = FakeKubernetes()
@@ -444,6 +517,37 @@ async def test_a_change_after_the_end_is_acknowledged() -> None:
     assert status["observedGeneration"] == 4
     assert status["conditions"] == [{**one, "observedGeneration": 4} for one in ended["conditions"]]
     assert set(status) == {"observedGeneration", "conditions"}
+
+
+CHANGE = ("ArtifactsExpired", ConditionReason.ARTIFACTS_EXPIRED, "removed")
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+async def test_a_change_that_is_refused_is_not_tried_again(code: int) -> None:
+    """What is not valid now will not be later."""
+    kubernetes = claimable()
+    kubernetes.refusals = [answered(code)]
+    assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.REFUSED
+    assert kubernetes.patches == []
+
+
+@pytest.mark.parametrize("code", [401, 403, 409, 429, 500, 503])
+async def test_a_change_that_fails_in_passing_is_tried_again(code: int) -> None:
+    """With what the status has become meanwhile, until it is stored."""
+    kubernetes = claimable()
+    kubernetes.refusals = [answered(code)]
+    assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.DONE
+    ((path, status, uid),) = kubernetes.patches
+    assert (path, uid, [one["type"] for one in status["conditions"]]) == (PATH, UID, ["ArtifactsExpired"])
+
+
+async def test_a_change_of_what_is_gone_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resource is deleted, another has its name, or the API server is away for too long."""
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
+    another, away = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}), FakeKubernetes({PATH: Unavailable("away")})
+    assert await make_writer(FakeKubernetes()).add_condition(*CHANGE) is Written.GONE
+    assert await make_writer(another).add_condition(*CHANGE) is Written.GONE
+    assert await make_writer(away).add_condition(*CHANGE) is Written.UNWRITTEN
 
 
 async def test_of_many_reports_the_latest_is_written() -> None:
