@@ -16,7 +16,7 @@ from aletheia_operator.api.types import (
     rules,
 )
 
-_QUERIES = " ".join(f"{one.name}: query is {one.query}." for one in SOURCE_TYPES if one.query)
+_QUERIES = " ".join(f"{source_type.name}: query is {source_type.query}." for source_type in SOURCE_TYPES if source_type.query)
 ContainerExpression = Annotated[str, Field(min_length=1, max_length=256)]
 
 

@@ -73,4 +73,4 @@ class OpenedFiles:
 
 def _opened(directory: Path, manifest: Manifest, options: argparse.Namespace) -> OpenedFiles:
     key = session_key(manifest, options)
-    return OpenedFiles(directory, {one.path: one for one in manifest.artifacts}, key)
+    return OpenedFiles(directory, {artifact.path: artifact for artifact in manifest.artifacts}, key)

@@ -236,13 +236,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an exception and its causes, the outermost first. Libraries keep causes in several attributes."""
     waiting, seen = [error], set[int]()
     while waiting:
-        one = waiting.pop(0)
-        if one is None or id(one) in seen:
+        cause = waiting.pop(0)
+        if cause is None or id(cause) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        inner = [one.__cause__, None if one.__suppress_context__ else one.__context__, getattr(one, "os_error", None)]
-        inner += [getattr(one, "reason", None), *one.args, getattr(one, "certificate_error", None)]
+        seen.add(id(cause))
+        yield cause
+        inner = [cause.__cause__, None if cause.__suppress_context__ else cause.__context__, getattr(cause, "os_error", None)]
+        inner += [getattr(cause, "reason", None), *cause.args, getattr(cause, "certificate_error", None)]
         waiting += [each for each in inner if isinstance(each, BaseException)]
 
 

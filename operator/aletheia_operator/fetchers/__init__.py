@@ -21,7 +21,7 @@ FETCHERS: tuple[Fetcher, ...] = (
     KubernetesLogsFetcher(),
     KubernetesEventsFetcher(),
     KubernetesObjectsFetcher(),
-    *(_fetcher(one) for one in SOURCE_TYPES if one.has_fetcher),
+    *(_fetcher(source_type) for source_type in SOURCE_TYPES if source_type.has_fetcher),
 )
 
 
@@ -33,7 +33,7 @@ def with_templates(file: Path | None) -> tuple[Fetcher, ...]:
         own = parse_templates(yaml.safe_load(file.read_text()) or {})
     except yaml.YAMLError as e:
         raise ValueError(f"{file} is not YAML") from e
-    return tuple(PrometheusFetcher(own) if isinstance(one, PrometheusFetcher) else one for one in FETCHERS)
+    return tuple(PrometheusFetcher(own) if isinstance(fetcher, PrometheusFetcher) else fetcher for fetcher in FETCHERS)
 
 
 __all__ = ["FETCHERS", "Fetcher", "RemoteFetcher", "with_templates"]

@@ -159,7 +159,7 @@ def plan_queries(spec: InvestigationSpec, fetcher: str, source_type: str, *, giv
     Arguments: `request`, a QueryRequest as JSON, and `data_source`, the name of the DataSource, or None for the default.
     """
     questions = []
-    for number, request in enumerate(one for one in spec.queries or [] if one.type == source_type):
+    for number, request in enumerate(query for query in spec.queries or [] if query.type == source_type):
         data_source = request.data_source_ref.name if request.data_source_ref else None
         arguments = {"request": request.to_json(), "data_source": data_source}
         title = one_line(request.query)

@@ -93,7 +93,7 @@ class LoopWatch:
     def _flush(self) -> None:
         """Log the worst pause since the last such line, and how many there were."""
         if self._unlogged:
-            worst = max(self._unlogged, key=lambda one: (one.own_seconds, one.seconds))
+            worst = max(self._unlogged, key=lambda pause: (pause.own_seconds, pause.seconds))
             number = f"{len(self._unlogged)} times, at worst " if len(self._unlogged) > 1 else ""
             log.warning("the event loop paused %sfor %s; the longest pause so far took %.2f s", number, worst, self._longest())
         self._logged_at, self._unlogged = time.monotonic(), []

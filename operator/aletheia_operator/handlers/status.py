@@ -76,12 +76,12 @@ def of_snapshot(snapshot: Snapshot, generation: int, before: Mapping[str, Any], 
 def without_words(snapshot: Snapshot) -> Snapshot:
     """Return the snapshot without text of logs: with counts and levels only, and for each gap the text of its reason."""
     manifest = snapshot.manifest
-    artifacts = [one.model_copy(update={"summary": one.wordless}) for one in manifest.artifacts]
+    artifacts = [artifact.model_copy(update={"summary": artifact.wordless}) for artifact in manifest.artifacts]
     gaps = [gap.model_copy(update={"message": _meaning(gap.reason)}) for gap in manifest.gaps]
     findings = [finding.model_copy(update={"message": WORDLESS}) for finding in manifest.findings]
     changes: dict[str, Any] = {"artifacts": artifacts, "gaps": gaps, "findings": findings}
     if manifest.headline is not None:
-        first = next((one for one in findings if one.severity != "info"), None)
+        first = next((finding for finding in findings if finding.severity != "info"), None)
         text = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
         changes["headline"] = f"{text[:MAX_SUMMARY]}; {WORDLESS}"
     return replace(snapshot, manifest=manifest.model_copy(update=changes))

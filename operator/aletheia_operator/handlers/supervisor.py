@@ -135,7 +135,7 @@ class Supervisor:
             if uid not in self._tasks:
                 self._start(uid, self._write_again(uid, writer))
         before = self.shared.tools.now() - timedelta(seconds=LOST_SECONDS)
-        lost = [(uid, one) for uid, one in self._ended.items() if one is not None and one.since < before]
+        lost = [(uid, ended) for uid, ended in self._ended.items() if ended is not None and ended.since < before]
         for uid, ended in lost:
             if uid not in self._tasks:
                 await self._look_again(uid, ended)

@@ -56,10 +56,10 @@ class Answering:
         """Ask the questions that are not done, until the deadline. Afterwards all are done."""
         done = self.session.done
         waiting = [question for question in questions if question.key not in done]
-        self.readers.trace_ids.update({one.key: one.trace_ids for one in done.values() if one.trace_ids is not None})
+        self.readers.trace_ids.update({key: answer.trace_ids for key, answer in done.items() if answer.trace_ids is not None})
         wants_ids = bool(self.readers.max_trace_ids)
         before = [done[question.key] for question in questions if question.gives_logs and question.key in done]
-        self._logs_unsearchable = wants_ids and any(one.artifacts and one.trace_ids is None for one in before)
+        self._logs_unsearchable = wants_ids and any(answer.artifacts and answer.trace_ids is None for answer in before)
         self._logs_left = sum(question.gives_logs for question in waiting)
         if not self._logs_left:
             await self._look_for_trace_ids()

@@ -30,7 +30,7 @@ class FindingsStep(DerivedStep):
     async def make(self) -> None:
         """Save the findings, unless they are done or there is nothing to judge."""
         done = self.session.done
-        origins = [origin for one in done.values() for origin in one.origins.values()]
+        origins = [origin for answer in done.values() for origin in answer.origins.values()]
         if FINDINGS_KEY in done or not any(self.readers.reads(origin) for origin in origins):
             return
         if not await self.begin(FINDINGS):
@@ -54,10 +54,10 @@ class FindingsStep(DerivedStep):
     def _summary(self, verdict: Verdict) -> VerdictSummary:
         """Return what the manifest and the status say. Of a sealed session they quote nothing."""
         namespace = self.order.owner.namespace
-        shown = [_status(one.to_json(namespace)) for one in verdict.findings[:SHOWN]]
+        shown = [_status(finding.to_json(namespace)) for finding in verdict.findings[:SHOWN]]
         if self.session.seal is None:
             return VerdictSummary(headline=verdict.headline, findings=shown)
-        quiet = [_without_content(one) for one in shown]
+        quiet = [_without_content(finding) for finding in shown]
         first = quiet[0] if shown and shown[0].severity != "info" else None
         said = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
         return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
@@ -79,7 +79,7 @@ class FindingsStep(DerivedStep):
             "changes": verdict.changes,
             "top_errors": verdict.top_errors,
         }
-        entries = [one.to_json(owner.namespace) for one in verdict.findings]
+        entries = [finding.to_json(owner.namespace) for finding in verdict.findings]
         return Document("findings", "aletheia", ("findings",), metadata, one_batch(entries), outcome)
 
 

@@ -39,22 +39,22 @@ class FormerPlan:
         listed: Any = record.get("questions")
         version = str(record.get("version", ""))
         try:
-            questions = tuple(Question(**one) for one in listed)
-            usable = version == __version__ and all(one.fetcher in fetchers for one in questions)
+            questions = tuple(Question(**fields) for fields in listed)
+            usable = version == __version__ and all(question.fetcher in fetchers for question in questions)
         except TypeError:
             usable = False
         if usable:
             return cls(version, questions, True)
         listed = listed if isinstance(listed, list) else []
-        return cls(version, tuple(_described(one, number) for number, one in enumerate(listed)), False)
+        return cls(version, tuple(_described(question, number) for number, question in enumerate(listed)), False)
 
     def unasked(self, asked: Iterable[str]) -> list[Gap]:
         """Return the gaps for questions that are not among those `asked`, which are keys."""
         known = set(asked)
         version = f"version {self.version}" if self.version else "another version"
         message = f"planned by {version} of the operator, and not by {__version__}, which resumed the capture"
-        lost = [one for one in self.questions if one.key not in known]
-        return [gap_of(one.fetcher, Missing(one.target, GapReason.INTERNAL_ERROR, message)) for one in lost]
+        lost = [question for question in self.questions if question.key not in known]
+        return [gap_of(question.fetcher, Missing(question.target, GapReason.INTERNAL_ERROR, message)) for question in lost]
 
 
 def _described(question: Any, number: int) -> Question:

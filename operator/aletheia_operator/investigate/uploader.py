@@ -152,7 +152,7 @@ class Uploader:
     async def _put_parts(self, bucket: Bucket, key: str, content: Content, check_first: bool) -> None:
         """Send one object in parts. Parts of an earlier try stay if their ETag is their MD5."""
         begun = await self._in_thread(bucket.begun, key) if check_first else {}
-        upload_id, etags = max(begun.items(), key=lambda one: len(one[1]), default=("", {}))
+        upload_id, etags = max(begun.items(), key=lambda item: len(item[1]), default=("", {}))
         for other in begun.keys() - {upload_id}:
             await self._in_thread(bucket.abort, key, other)
         if not upload_id:

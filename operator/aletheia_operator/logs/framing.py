@@ -78,8 +78,8 @@ class Framing:
     def unfinished(self) -> Iterator[Line]:
         """Remove and yield the lines whose last part is missing."""
         parts, self.parts = self.parts, {}
-        for stream, one in sorted(parts.items(), key=lambda item: item[1].key):
-            yield Line(one.key, one.raw, *decode(b"".join(one.texts)), stream)
+        for stream, partial in sorted(parts.items(), key=lambda item: item[1].key):
+            yield Line(partial.key, partial.raw, *decode(b"".join(partial.texts)), stream)
 
     def _docker(self, text: str, exact: bytes | None) -> Line | Literal[False] | None:
         try:

@@ -54,7 +54,7 @@ def usable_bytes(layout: SessionLayout, at_most: int | None) -> int | None:
     """
     found = os.statvfs(layout.root)
     size = found.f_blocks * found.f_frsize
-    return min((one for one in (size, at_most) if one), default=None)
+    return min((limit for limit in (size, at_most) if limit), default=None)
 
 
 def _read(layout: SessionLayout) -> Volume | None:

@@ -26,7 +26,7 @@ def nearest(name: str, names: Iterable[str], similarity: float = SIMILARITY) -> 
 def likely(name: str, names: Iterable[str]) -> list[str]:
     """Return the MAX_COMPARED names that share most letters and pairs of letters with `name`, to be compared closely."""
     wanted = _pairs(name)
-    return nlargest(MAX_COMPARED, names, key=lambda one: _shared(wanted, _pairs(one)))
+    return nlargest(MAX_COMPARED, names, key=lambda other: _shared(wanted, _pairs(other)))
 
 
 def hint(name: str, names: Iterable[str]) -> str:

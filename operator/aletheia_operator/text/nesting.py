@@ -23,8 +23,8 @@ def is_too_deep(text: str | bytes, value: Any) -> bool:
             break
     level = [value]
     for _ in range(MAX_NESTING):
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-        level = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+        level = [value for value in level if isinstance(value, dict | list)]
         if not level:
             return False
     return True

@@ -60,7 +60,7 @@ class TraceIds:
 def first_id(text: bytes) -> str:
     """Return the first trace id that a text mentions; '' if it mentions none."""
     ids = (normal(next(group for group in match.groups() if group).decode()) for match in _MENTION.finditer(text))
-    return next((one for one in ids if one is not None), "")
+    return next((trace_id for trace_id in ids if trace_id is not None), "")
 
 
 def _entry_around(block: bytes, after: int, match: "re.Match[bytes]") -> tuple[int, int]:

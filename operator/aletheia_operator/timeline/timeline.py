@@ -58,9 +58,9 @@ class Reader:
         if self.watch is not None:
             self.found += self.watch.moments(f"pod/{metadata.get('pod')}")
         owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
-        for one in metadata.get("rollouts") or []:
-            if one["in_window"]:
-                self.found.append(Moment(one["created"], "Rollout", owner, one["summary"]))
+        for rollout in metadata.get("rollouts") or []:
+            if rollout["in_window"]:
+                self.found.append(Moment(rollout["created"], "Rollout", owner, rollout["summary"]))
         self.timeline.add(moment.at(path, moment.entry) for moment in self.found)
 
 

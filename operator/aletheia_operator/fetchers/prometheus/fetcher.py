@@ -241,9 +241,9 @@ class _Request:
             stream = prometheus.query_exemplars(promql, self.sources.window)
             for series in stream:
                 with call.computing():
-                    for one in series:
-                        redact_document(one, redactor)
-                        count = found.put(dumps(one)) + 1
+                    for entry in series:
+                        redact_document(entry, redactor)
+                        count = found.put(dumps(entry)) + 1
         return count, [self.endpoint.quoter(warning, 500) for warning in warnings_of(stream.envelope)]
 
     def _client(self, call: Call) -> PrometheusClient:
