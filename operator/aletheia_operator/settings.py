@@ -26,7 +26,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Rights:
-    """Whose rights the Kubernetes reads use."""
+    """The identities that read the Kubernetes API."""
 
     default_service_account: str | None = None
     """ServiceAccount of the Investigation's namespace to read with if the spec names none. None: the operator's own."""
@@ -174,7 +174,7 @@ class Settings:
     scope: Scope = field(default_factory=Scope)
     """Which Investigations are handled."""
     rights: Rights = field(default_factory=Rights)
-    """Whose rights are used."""
+    """The identities that read the Kubernetes API, and who may name them."""
     privacy: Privacy = field(default_factory=Privacy)
     """What is shown of logs."""
     redaction: Redaction = field(default_factory=Redaction)

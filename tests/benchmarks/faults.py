@@ -36,7 +36,7 @@ AT_ONCE = 6
 
 @dataclass
 class Watches:
-    """All objects of the cluster, watched; whoever waits is woken by each change."""
+    """All objects of the cluster, watched; each change wakes those that wait."""
 
     cluster: Cluster
     known: dict[str, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))

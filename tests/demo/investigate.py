@@ -94,7 +94,7 @@ def read(cluster: Cluster, session: str, artifacts: Sequence[dict[str, Any]]) ->
 
 
 def operator_pod(cluster: Cluster) -> str:
-    """The name of the operator's running pod. Raises DemoError where there is none."""
+    """The name of the operator's running pod. Raises DemoError if none runs."""
     labels = "app.kubernetes.io/instance=aletheia,app.kubernetes.io/component=operator"
     running = (f"--selector={labels}", "--field-selector=status.phase=Running")
     for pod in cluster.items("pods", f"--namespace={OPERATOR_NAMESPACE}", *running):

@@ -31,7 +31,7 @@ class Cluster:
     def named(cls, kubeconfig: Path, programs: tuple[Path, ...] = ()) -> "Cluster":
         """The kubeconfig's present context: a later change of it does not lead the demo elsewhere.
 
-        Raises DemoError where there is none.
+        Raises DemoError if there is no context.
         """
         if not kubeconfig.is_file():
             raise DemoError(f"there is no kubeconfig {kubeconfig}")

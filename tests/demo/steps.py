@@ -23,7 +23,7 @@ class NotYet(Exception):
 
 
 def inert(text: str) -> str:
-    """Text in which nothing moves a terminal's cursor or turns its writing: logs are written by whoever likes to."""
+    """Text without control characters and changes of direction: anybody may have written what is in logs."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

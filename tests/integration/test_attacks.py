@@ -296,7 +296,7 @@ KEPT = {"metrics": [{"query": "up"}], "suspend": True, "retention": {"keep": Tru
 
 
 def test_held_evidence_needs_a_right_of_its_own(attacked: Attacked) -> None:
-    """Lifting the hold, deleting under it, and ending `keep` under it; whoever holds the evidence may."""
+    """Lifting the hold, deleting under it, and ending `keep` under it are refused without the right to hold evidence."""
     assert attacked.create("bob", "held", KEPT) == ""
     assert attacked.refusal("bob", "annotate", "investigation", "held", f"{HOLD}=case-1") == ""
     lifted = investigation("held", **KEPT)

@@ -111,7 +111,7 @@ def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
 
 
 def test_a_crash_loop(place: Kubectl) -> None:
-    """Restarts, the first error, the burst of errors and the back-off stand in the timeline."""
+    """The timeline has restarts, the first error, the burst of errors and the back-off."""
     script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo ERROR cannot reach the ledger $i; done; sleep 2; exit 3"
     place.apply(deployment("crashing", script))
     until(
@@ -318,7 +318,7 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
 
 
 def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
-    """Of events before the oldest that is left nobody can tell: a note, as long as no target is known to have lost one."""
+    """Events from before the oldest one that is left are a note, unless a target is known to have lost one."""
     place.apply(pod("old", "sleep 3600"))
     place.wait("pod/old", "condition=Ready")
     resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
@@ -328,7 +328,7 @@ def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
 
 
 def test_a_misspelt_deployment(place: Kubectl) -> None:
-    """It is said with its namespace and what may have been meant."""
+    """The gap names its namespace and the nearest names."""
     place.apply(deployment("ledger", "sleep 3600"))
     resource = place.investigate("misspelt", targets=[of("legder")])
     (gap,) = resource["status"]["gaps"]

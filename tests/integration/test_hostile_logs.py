@@ -200,7 +200,7 @@ def cutting(lines: list[bytes], size_bytes: int, times: int) -> Log:
 
 @pytest.mark.parametrize("number", [50, 5000], ids=["of a short log", "of a busy log"])
 def test_a_stream_that_is_cut(kubelet: FakeKubelet, operator: Operator, number: int) -> None:
-    """What is cut in the midst of a line, twice, is read on: every line once, and no gap."""
+    """A log that is cut within a line, twice, is read on: every line once, and no gap."""
     texts = [b"line %d" % one for one in range(number)]
     lines = stamped(texts, BEGUN)
     size = sum(map(len, lines)) // 2

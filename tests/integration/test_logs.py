@@ -47,7 +47,7 @@ def test_a_window_is_cut_to_the_nanosecond(kubectl: Kubectl, operator: Operator)
 
 
 def test_containers_of_a_pod_are_merged_in_time_order(kubectl: Kubectl, operator: Operator) -> None:
-    """Init and regular containers stand in one artifact, in order of time, each container's lines as kubectl prints them."""
+    """Init and regular containers are in one artifact, in order of time, each container's lines as kubectl prints them."""
     script = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo line $i; done"
     kubectl.apply(
         pod(

@@ -69,7 +69,7 @@ def test_both_ways_give_the_same_entries(kubectl: Kubectl, operator: Operator) -
 
 
 def test_a_window_is_found_in_a_large_file(kubectl: Kubectl, operator: Operator) -> None:
-    """Of a file past the size from which it is bisected, a window in its midst is the same both ways."""
+    """A window within a file that is large enough to be bisected is the same both ways."""
     script = "s=$(head -c 900 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo $i $s; done; sleep 2"
     kubectl.apply(pod("large", script))  # it sleeps since a window ends with a whole second
     kubectl.wait("pod/large", "jsonpath={.status.phase}=Succeeded")

@@ -87,7 +87,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             operator.stop()
 
         after = statuses(kubectl)
-        # a question in whose midst the process died twice is given up, and says so; of one death at most one is to blame
+        # a question during which the process died twice is given up, with a gap; each death counts against one question at most
         given_up = {name: [gap["reason"] for gap in status["gaps"]] for name, status in after.items() if status["gaps"]}
         assert all(set(reasons) == {"InternalError"} for reasons in given_up.values()), given_up
         assert sum(map(len, given_up.values())) < KILLS, given_up

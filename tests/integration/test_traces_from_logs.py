@@ -1,4 +1,4 @@
-"""Traces whose ids stand in the logs of real pods, fetched from a real Jaeger."""
+"""Traces whose ids are in the logs of real pods, fetched from a real Jaeger."""
 
 import json
 import time

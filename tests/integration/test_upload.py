@@ -467,7 +467,7 @@ def test_failures(
 
 
 def test_a_redirect_is_not_followed(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """No credential goes to where a server points, whatever way it does so."""
+    """No credential is sent to another server, however the first one refers to it."""
     elsewhere: list[str] = []
 
     async def other(request: web.Request) -> web.Response:

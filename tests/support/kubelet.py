@@ -41,7 +41,7 @@ def stamped(texts: Iterable[bytes], start: datetime, step: timedelta = timedelta
 
 
 def in_file(lines: Iterable[bytes]) -> bytes:
-    """The same lines as they stand in a file on the node."""
+    """The same lines in the form of a file on the node."""
     return b"".join(line.replace(b" ", b" stdout F ", 1) + b"\n" for line in lines)
 
 
@@ -132,7 +132,7 @@ class FakeKubelet:
 
 async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
     answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
-    with suppress(ConnectionError):  # whoever asked has enough
+    with suppress(ConnectionError):  # the client has read enough
         async with aclosing(log(request)) as pieces:
             try:
                 async for piece in pieces:

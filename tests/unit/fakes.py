@@ -32,7 +32,7 @@ UID = "11111111-2222-3333-4444-555555555555"
 LONGEST_TEST_SECONDS = 10.0
 
 Script = Sequence[bytes | Exception]
-"""What a log stream yields: chunks, an error in their midst; its end is a clean end of file."""
+"""What a log stream yields: chunks, and errors between them. Its end is a clean end of file."""
 
 
 @dataclass

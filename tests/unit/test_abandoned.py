@@ -53,7 +53,7 @@ async def unsaved(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> Man
 
 
 async def stopped(layout: SessionLayout) -> None:
-    """A capture that was stopped in the midst of a question, and another question waited."""
+    """A capture that was stopped during a question, while another one waited."""
     fetcher = FakeFetcher({"a": [[1]], "b": [[2], forever], "c": [[3]]})
     await interrupted(make_order(), make_tools(layout.root, fetcher, max_fetches=1), after="a")
 

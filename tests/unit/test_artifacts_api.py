@@ -159,7 +159,7 @@ async def test_conditions(api: Api) -> None:
 
 
 async def test_only_the_front_proxy_gets_in(api: Api) -> None:
-    """Without its certificate, with another name and with another authority's there are no bytes, whoever they say they are."""
+    """Without the front proxy's certificate, or with that of another name or authority, no request is answered."""
     await session_of(api)
     address = f"{sessions()}/payments/manifest"
     for name, authority in ((None, None), ("front-proxy", new_authority())):

@@ -484,7 +484,7 @@ async def test_nothing_more_is_asked_for_once_a_document_was_broken_off(tmp_path
 
 
 def test_an_account_that_is_closed_twice_counts_once(tmp_path: Path) -> None:
-    """Whoever opened it closes it, and the end of the capture does."""
+    """Its fetcher closes it, or the end of the capture does."""
     budget, layout = Budget(), make_tools(tmp_path).layout
     ended, runs_on = (budget.open(layout, "shop", session_id, 0) for session_id in ("INC-0001", "INC-0002"))
     ended.kept_bytes = 100

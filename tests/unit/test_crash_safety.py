@@ -40,7 +40,7 @@ KUBERNETES = "kubernetes"  # of the answers of this source a timeline is made, t
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """Every file but volume.json, whose id is drawn by lot."""
+    """Every file but volume.json, which has a random id."""
     files = [path for path in root.rglob("*") if not path.is_dir() and path.name != "volume.json"]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 

@@ -530,7 +530,7 @@ async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
 
 
 async def test_large_objects_are_kept_in_little() -> None:
-    """A tenant's pods with annotations of a quarter of a megabyte each do not fill the memory; it is said, once."""
+    """A tenant's pods with annotations of a quarter of a megabyte each do not fill the memory; one gap says so."""
     api = a_shop(100)
     pods = [a_pod(f"web-222-{number:05}", "web-222") for number in range(100)]
     for pod in pods:

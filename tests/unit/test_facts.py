@@ -148,7 +148,7 @@ def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("order", ["one block", "a block each"])
 def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
-    """Those of runs whose lines stand between each other's, in one batch or in several."""
+    """The last lines of runs that are interleaved, in one batch or in several."""
     facts, levels = LogFacts(), dict[str, int]()
     reader = LogReader(facts, threading.Lock(), START, END)
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}, {"container": "app", "run": 1}]})

@@ -245,7 +245,7 @@ def test_message_and_fields_are_told_apart(line: str, message: str, fields: dict
 @pytest.mark.parametrize("head", ["<14>Jan  2 15:04:05 host app[7]: ", "2026-01-02T15:04:05.678901+00:00 host app[7]: ", "<6>"])
 @pytest.mark.parametrize("line", [line for line, _ in LEVELS if line.strip() and not line.startswith(("<", "Jan "))])
 def test_a_syslog_head_hides_nothing_of_the_line_behind_it(line: str, head: str) -> None:
-    """A program that logs to syslog has the message, fields and level that it has alone; a priority stands in for no level."""
+    """A program that logs to syslog has the message, fields and level that it has alone; a priority is no level."""
     alone, behind = recognise(line), recognise(head + line)
     assert behind.message == (line if alone.message is None else alone.message)
     assert behind.level == (alone.level or ("INFO" if head.startswith("<") else None))

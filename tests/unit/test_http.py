@@ -378,7 +378,7 @@ async def test_a_library_cannot_bring_its_own_transport(loopback: Loopback) -> N
 
 
 async def test_rotated_credentials_are_read_again(loopback: Loopback) -> None:
-    """In the midst of a question: what is refused is asked once more with the new ones, and they are kept."""
+    """During a question: a refused request is repeated once with the new credentials, which are kept."""
     valid = "Bearer canary-new-token"
 
     def answer(request: server.Request) -> None:

@@ -647,7 +647,7 @@ def test_numbers_that_are_no_times(number: Any) -> None:
     ids=["a trace", "a resource", "a scope"],
 )
 def test_fields_without_end_do_not_fill_the_memory(api: Any, limit: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands beside the spans is in memory as Python objects, thirty times as large as its text."""
+    """All but the spans is in memory as Python objects, thirty times as large as its text."""
     monkeypatch.setattr(api, limit, 50_000)
     fields = ",".join(f'"{number}":[{"[]," * 1_000}[]]' for number in range(20))
     with pytest.raises(Rejected, match="larger than 50000 characters beside its spans") as caught:

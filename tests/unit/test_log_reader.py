@@ -244,7 +244,7 @@ async def test_lines_that_a_clock_stamped_ahead_end_nothing(ahead: int) -> None:
 )
 @pytest.mark.parametrize("cut", [0, 31, 40], ids=lambda cut: f"cut {cut} bytes into the line")
 async def test_what_a_line_says_does_not_end_the_reading(text: bytes, cut: int) -> None:
-    """A time in the midst of a line is the application's, wherever the network cuts."""
+    """A time within a line is the application's, wherever the network cuts."""
     hostile = at(1, "")[:-1] + text + b"\n"
     content = at(0.5, "before") + hostile + b"".join(at(2, f"line {number}") for number in range(50))
     at_byte = len(at(0.5, "before")) + cut

@@ -174,7 +174,7 @@ async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path,
 
 
 def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
-    """Nor one that is not there, nor one of an operator that never worked on this volume."""
+    """The same holds for a missing mark, and for that of an operator that never worked on this volume."""
     layout = SessionLayout(tmp_path)
     record_operator(layout, "another")
     record_operator(layout, "us")

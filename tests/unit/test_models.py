@@ -26,7 +26,7 @@ def refusal(model: type[Model], spec: dict[str, Any]) -> str:
 
 
 def is_part(asked: Any, taken: Any) -> bool:
-    """Whether all that was asked was taken; defaults may stand beside it."""
+    """Return whether all of `asked` was taken; there may be defaults as well."""
     if not isinstance(asked, dict) or not isinstance(taken, dict):
         return bool(asked == taken)
     return all(key in taken and is_part(value, taken[key]) for key, value in asked.items())

@@ -98,7 +98,7 @@ AHEAD = [*range(50), 3000, 3010, 3020, *range(50, 100)]
 @pytest.mark.parametrize("steps", [BACK, TWICE_BACK, AHEAD], ids=["set back", "set back twice", "ahead for three seconds"])
 @pytest.mark.parametrize("cut", range(3, 150, 7))
 async def test_a_cut_after_a_clock_was_changed_loses_nothing(steps: list[int], cut: int) -> None:
-    """An answer that ends cleanly in the midst of a live log: every line is there once, whatever its time."""
+    """An answer that ends cleanly within a live log: every line is there once, whatever its time."""
     texts = [f"{number}" for number in range(len(steps))]
     lines = [line(step, text, nanosecond=int(text)) for step, text in zip(steps, texts, strict=True)]
     kubelet = Kubelet(file=lines, cuts=[cut, cut + 9])
@@ -108,7 +108,7 @@ async def test_a_cut_after_a_clock_was_changed_loses_nothing(steps: list[int], c
 
 
 async def test_a_changed_clock_and_a_rotation_are_no_reason_to_double_lines() -> None:
-    """A read from the beginning shows another file: it is said, and taken as it is."""
+    """A read from the beginning shows another file: its lines are kept, and a gap is added."""
 
     def rotate(kubelet: Kubelet) -> None:
         kubelet.file = [line(step, f"new{step}") for step in range(90, 110)]

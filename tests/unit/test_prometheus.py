@@ -514,7 +514,7 @@ async def documents_of(loopback: Loopback, spec: dict[str, Any], timeout_seconds
 
 
 async def test_each_query_becomes_a_document(loopback: Loopback) -> None:
-    """What was asked stands in the metadata; a warning makes the evidence incomplete."""
+    """The metadata has what was asked; a warning makes the evidence incomplete."""
     loopback.answers = [reply_json(success(SERIES, warnings=["partial"])), reply_json(success())]
     metrics = [{"query": "up", "step": "30s"}, {"template": "cpu_usage"}]
     first, second = await documents_of(loopback, {"metrics": metrics})

@@ -132,7 +132,7 @@ def test_specs_at_any_depth() -> None:
     ],
 )
 def test_tokens_known_by_their_form(token: str) -> None:
-    """Wherever they stand in a text."""
+    """At any place of a text."""
     for text in (token, f"push {token}", f'key="{token}", x', f"https://api.example/{token}/x"):
         assert bare(Redactor().text(text)) == text.replace(token, REDACTED)
 

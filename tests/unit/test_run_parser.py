@@ -397,7 +397,7 @@ def test_bytes_without_a_time_are_kept_exactly() -> None:
 
 @pytest.mark.parametrize(("limit", "kept"), [(99, 99), (100, 100)], ids=["too long", "just not"])
 def test_a_line_without_a_time_is_cut_by_its_own_bytes(limit: int, kept: int) -> None:
-    """Not by those of the text that stands in for them, which is three times as long."""
+    """Not by the bytes of their replacement text, which is three times as long."""
     (entry,) = entries_of(make_parser("file", max_line_bytes=limit), b"\xff" * 100 + b"\n")
     assert base64.b64decode(entry["line_base64"]) == b"\xff" * kept
     assert entry["line"] == "\ufffd" * kept

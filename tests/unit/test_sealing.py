@@ -115,7 +115,7 @@ def test_our_command_opens_and_reseals(key: tuple[Path, str], password_file: Pat
 
 
 def test_by_a_password(password_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The Secret is read as the service account, once; the password is nowhere but in the hands of whoever knows it."""
+    """The Secret is read once, as the service account; the password is stored nowhere."""
     root = tmp_path / "root"
     fake = kubernetes(password=PASSWORD)
     snapshot = capture(root, Memory(ANSWERS), BY_PASSWORD, kubernetes=fake.real())

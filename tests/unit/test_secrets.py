@@ -63,7 +63,7 @@ def secrets_of(namespace: str | None = "here", **objects: Any) -> tuple[Secrets,
     ],
 )
 async def test_each_kind_of_login(auth: Any, secret: dict[str, str], header: tuple[str, str], secrets: set[str]) -> None:
-    """Becomes a header; what may not be repeated is known, as it stands in the Secret and as it is sent."""
+    """Becomes a header; its secret values are known in the form of the Secret and in that of the request."""
     found = await credentials_of(
         a_spec(auth=auth, tenant={"header": "X-Scope-OrgID", "value": "team"}), secrets_of(login=a_secret(**secret))[0], "shop"
     )
@@ -122,7 +122,7 @@ async def test_a_secret_is_read_again_anew() -> None:
     ],
 )
 async def test_a_secret_that_cannot_be_read(namespace: str | None, found: Any, words: str) -> None:
-    """The message names what to mend, for whoever may mend it."""
+    """The message names what to correct, for the person who may."""
     with pytest.raises(Rejected, match=words) as caught:
         await secrets_of(namespace, login=found)[0].value("login", "a")
     assert (caught.value.reason, caught.value.__cause__) == (GapReason.NO_DATA_SOURCE, None)

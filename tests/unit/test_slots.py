@@ -110,7 +110,7 @@ async def test_who_is_cancelled_while_the_place_is_given_loses_none() -> None:
     st.integers(1, 4), st.integers(1, 4), st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=40)
 )
 def test_no_place_is_lost_or_doubled(most: int, most_of_one: int, steps: list[tuple[str, bool, bool]]) -> None:
-    """Whoever comes, leaves and gives up, in any order: never too many, and in the end all places are free."""
+    """Callers come, leave and give up in any order: there are never too many, and in the end all slots are free."""
 
     async def play() -> None:
         queue = Queue(FairSlots(most, most_of_one))

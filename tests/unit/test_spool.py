@@ -103,7 +103,7 @@ def test_a_sealed_spool_never_uses_a_key_twice(tmp_path: Path) -> None:
 
 
 def test_a_block_behind_one_that_was_not_written_whole_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The volume was full in its midst; later there is room again."""
+    """The volume was full meanwhile; later there is room again."""
     scratch = Scratch(tmp_path, encrypted=False)
     scratch.put(b"first")
 

@@ -170,7 +170,7 @@ def test_while_a_capture_runs_it_has_no_end() -> None:
 
 
 def test_lists_are_capped_and_counted() -> None:
-    """An object in etcd holds about a megabyte: the first stand in status, the manifest has all."""
+    """An object in etcd holds about a megabyte: status has the first ones, the manifest has all."""
     artifacts = [make_artifact(path=f"data/logs/{n:03}.json") for n in range(MAX_ARTIFACTS + 5)]
     gaps = [make_gap(target=f"{n:03}") for n in range(MAX_GAPS + 7)]
     status = of_snapshot(make_snapshot(artifacts, gaps), 1, {}, NOW)
@@ -303,7 +303,7 @@ async def test_a_fault_that_lasts_is_taken_for_a_status_that_is_too_large() -> N
 
 
 async def test_a_status_that_is_never_taken_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wrote it is told, and may try again later."""
+    """The caller is told, and may try again later."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     kubernetes = FakeKubernetes(refusals=[Unavailable("away")] * 10**6)
     writer = make_writer(kubernetes)

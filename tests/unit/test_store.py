@@ -63,7 +63,7 @@ def make_manifest(uid: str = UID) -> Manifest:
 
 
 def open_session(layout: SessionLayout, uid: str = UID) -> Session:
-    """The session of an Investigation, made where there is none."""
+    """Return the session of an Investigation; make it if there is none."""
     return Session(layout, find_session(layout, uid) or create_session(layout, make_manifest(uid)))
 
 

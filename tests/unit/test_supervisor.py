@@ -523,7 +523,7 @@ async def test_one_held_by_a_finalizer_is_known(rig: Rig) -> None:
 
 
 async def test_two_operators_capture_an_investigation_once(tmp_path: Path) -> None:
-    """Whoever is first; the other says so in a condition and an Event, and leaves it alone from then on."""
+    """The first one captures; the other says so in a condition and an Event, and then leaves it alone."""
     first = Rig(tmp_path / "a", FakeFetcher({"a": [[1]]}))
     second = Rig(tmp_path / "b", kubernetes=first.kubernetes, identity="other")
     first.observe(make_body())
@@ -542,7 +542,7 @@ async def test_two_operators_capture_an_investigation_once(tmp_path: Path) -> No
 
 
 async def test_an_investigation_of_another_operator_is_left_alone(rig: Rig) -> None:
-    """Also after a restart; it is said once, and the conditions of the other stay."""
+    """Also after a restart. One Event says so, and the other operator's conditions stay."""
     await rig.supervisor.shared.identity.get()
     ready = {"type": "Ready", "status": "False", "reason": "Running", "message": "", "lastTransitionTime": "x"}
     rig.observe(make_body(status={"phase": "Running", "operator": "another", "conditions": [ready]}))

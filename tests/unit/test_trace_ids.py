@@ -95,7 +95,7 @@ def test_errors_come_first_then_the_order_of_the_lines() -> None:
 
 
 def test_several_logs_are_one_order() -> None:
-    """By the time of the line, whichever log it stands in; the limit counts all."""
+    """By the time of the line, whichever log has it; the limit counts all."""
     parts = [TraceIds(3), TraceIds(3)]
     parts[0].search(parsed(line(1), line(2), line(3), line(4)))
     parts[1].search(parsed(line(5), line(2, "error"), second=1))
@@ -105,7 +105,7 @@ def test_several_logs_are_one_order() -> None:
 
 
 def test_lines_of_loki() -> None:
-    """Whose level stands behind the line, as a label or as it was recognised."""
+    """Lines with a level after the line, as a label or as it was recognised."""
     lines = [(A, {}, "INFO"), (B, {}, "ERROR"), (C, {"level": "ERROR"}, None)]
     entries = [
         {"timestamp": STAMP, "labels": labels, "line": f"trace_id={one}", "level": level} for one, labels, level in lines

@@ -22,7 +22,7 @@ MAX_LAST = 70  # characters of the last brackets of a message, which stay
 MAX_FINDINGS = 200
 MAX_CHANGES = 50
 SHOWN = 5
-"""Findings that stand in the status."""
+"""Number of findings in the status."""
 
 
 @dataclass(frozen=True)

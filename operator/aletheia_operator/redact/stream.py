@@ -68,7 +68,7 @@ class Lines:
         return redactor.line(line)
 
     def _look_back(self, before: list[bytes]) -> None:
-        """Redact the lines of a key before its end: a read may begin in the midst of one."""
+        """Redact the lines of a key before its end: a read may begin within a key."""
         lines = b"".join(before).split(b"\n")
         for number in range(len(lines) - 2, max(len(lines) - 2 - MAX_LOOK_BACK, -1), -1):
             found = body_of_key(lines[number])

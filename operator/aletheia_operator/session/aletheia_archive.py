@@ -2,8 +2,8 @@
 
 It is a Fernet token over a gzipped tar of the session directory, with a key from a password and a fixed salt. Inside, metadata
 and scratchpad are Fernet tokens with a key from the password and a random salt; data files are plain JSON. Writing needs little
-memory. Aletheia reads the archive into memory, hence `MAX_BYTES`. The fixed salt makes the encryption weak: use the archive to
-transfer a session, not to store one.
+memory. `MAX_BYTES` limits the archive, since Aletheia reads it into memory. The fixed salt makes the encryption weak: use the
+archive to transfer a session, not to store one.
 """
 
 import base64

@@ -7,8 +7,8 @@
     {...}
     ]}
 
-There is one entry on each line. The metadata comes first in the file but is known last, hence the buffer. In a sealed session
-neither the buffer nor the file is on the disk as plain text. All calls block; files of any size take flat memory.
+There is one entry on each line. The metadata comes first in the file but is known last, so entries are buffered. In a sealed
+session neither the buffer nor the file is on the disk as plain text. All calls block; files of any size take flat memory.
 """
 
 import hashlib

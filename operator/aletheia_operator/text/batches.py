@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 SEPARATOR = b",\n"
-"""Stands between entries. An encoded entry contains no line feed."""
+"""Separator between entries. An encoded entry contains no line feed."""
 KEY = slice(len(b'{"timestamp":"'), len(b'{"timestamp":"2026-11-22T15:21:11.072842937Z'))
 """Position of the timestamp in an encoded entry. Timestamps sort as text."""
 LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")

@@ -265,7 +265,7 @@ def _parse_convention(template: str, document: Any) -> Convention:
 
 
 def _check_places(template: str, promql: str) -> None:
-    """Raise ValueError if a parameter stands outside of a string, or matchers stand inside of one."""
+    """Raise ValueError if a parameter is outside of a string, or matchers are inside of one."""
     for piece in _PIECES.finditer(promql):
         string = piece["string"] or piece["comment"] or ""
         for name in Template(string).get_identifiers():

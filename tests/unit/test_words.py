@@ -1,0 +1,63 @@
+"""Docstrings and comments are plain English: no construction that a tired reader has to decode."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.rig import ROOT
+
+MODULES = sorted([*(ROOT / "operator").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+INSTEAD = {
+    r"\bwhoever\b": "name the person or program",
+    r"\b(in|into|from) the midst\b|\bin (their|its|whose) midst\b": "within, during, between",
+    r"\bwhere (there|it) is none\b": "if there is none, None if ...",
+    r"^Whose\b": "a noun: the identity that ..., the namespace of ...",
+    r"\bnobody can tell\b": "is not known",
+    r"\bby lot\b": "random",
+    r"\bin the hands of\b": "known to, written by",
+    r"\bhence\b|\bthereof\b|\btherein\b|\bwhereby\b|\bhitherto\b": "so, of it, in it",
+    r"\bsuch as\b.*\bsuch as\b": "one example, or a list",
+}
+"""Constructions, and what to write instead."""
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings, also those of fields, and the comments of a module, with their lines, each on one line."""
+    for node in ast.walk(ast.parse(text)):
+        for statement in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
+            constant = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                yield statement.lineno, " ".join(constant.value.split())
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_and_comments_are_plain(path: Path) -> None:
+    """None has a construction that has a plainer form."""
+    if path == Path(__file__):
+        return
+    assert_plain(prose(path.read_text()))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_are_plain(path: Path) -> None:
+    """The same holds for README, the changelog and docs."""
+    assert_plain(enumerate(path.read_text().splitlines(), start=1))
+
+
+def assert_plain(texts: Iterable[tuple[int, str]]) -> None:
+    found = [
+        f"line {line}: {text[:100]!r}: instead of {pattern}: {instead}"
+        for line, text in texts
+        for pattern, instead in INSTEAD.items()
+        if re.search(pattern, text, re.IGNORECASE if pattern[0] != "^" else 0)
+    ]
+    assert not found, "\n".join(found)
