@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (SessionBusy, StagingBusy) as e:
         return _failed(f"{e} is in use by another process: try again when it has ended")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
-        return _failed("the reader of the output has gone")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter reports it at exit
+        return _failed("the program that reads the output has ended")
     except PermissionError as e:
         return _failed(str(e) if e.errno is None else f"{e.filename}: {e.strerror}")
     except OSError as e:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="aletheia", description="Reads and moves the sessions that Investigations became, and takes secrets out of logs."
+        prog="aletheia", description="Reads and moves the sessions of Investigations, and redacts secrets in logs."
     )
     parser.add_argument("--version", action="version", version=__version__)
     nouns = parser.add_subparsers(dest="noun", required=True, metavar="NOUN")

@@ -16,7 +16,7 @@ from aletheia_operator.text.display import for_terminal
 
 Run = Callable[[argparse.Namespace], int]
 DEFAULT_ROOT = Path("/var/lib/aletheia")
-SESSION_HELP = "id such as INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME"
+SESSION_HELP = "id, for example INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME"
 MAX_SHOWN = 5
 
 
@@ -25,7 +25,7 @@ def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.Argu
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
     parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or for programs")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text for people, json for programs")
     parser.set_defaults(run=run)
     return parser
 

@@ -12,8 +12,8 @@ from aletheia_operator.session.retention_record import legal_hold_of
 def legal_hold_in_cluster(owner: InvestigationReference) -> str | None:
     """Return the value of the legal hold annotation; None without one, if the Investigation is gone, or outside of a cluster.
 
-    The operator notes an annotation on the volume only moments later, and a deletion is final. Raises Refused if the API server
-    cannot be asked.
+    The operator records an annotation on the volume only moments later, and a deletion is final. Raises Refused if the API
+    server cannot be asked.
     """
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None

@@ -13,7 +13,7 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 
 
 class Refused(Exception):
-    """The command cannot be executed. The message says why, and what would help."""
+    """The command cannot be executed. The message says why, and what to do."""
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:

@@ -22,15 +22,21 @@ ARCHIVE_MODE = 0o600
 
 
 def add_commands(commands: Any) -> None:
-    out = add_command(commands, "export", export_one, "write a session as one archive")
-    add_session(out)
-    out.add_argument("-f", "--file", type=Path, help="where to, for you alone to read; default: standard output")
-    out.add_argument("--format", choices=["tar", "aletheia"], default="tar", help="aletheia: what its command line imports")
-    out.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
-    add_key_options(out)
-    take = add_command(commands, "import", import_one, "restore a session from an archive or a folder, whole or not at all")
-    take.add_argument("file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/")
-    take.add_argument("--max-bytes", type=_positive, help="refuse an archive that holds more")
+    export_parser = add_command(commands, "export", export_one, "write a session as one archive")
+    add_session(export_parser)
+    export_parser.add_argument("-f", "--file", type=Path, help="file to write, readable by you alone; default: standard output")
+    export_parser.add_argument(
+        "--format", choices=["tar", "aletheia"], default="tar", help="aletheia: the format that Aletheia's command line imports"
+    )
+    export_parser.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
+    add_key_options(export_parser)
+    import_parser = add_command(
+        commands, "import", import_one, "restore a session from an archive or a folder, completely or not at all"
+    )
+    import_parser.add_argument(
+        "file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/"
+    )
+    import_parser.add_argument("--max-bytes", type=_positive, help="refuse a larger session")
 
 
 def export_one(options: argparse.Namespace) -> int:

@@ -23,22 +23,26 @@ MAX_REASON = 1000
 
 
 def add_commands(commands: Any) -> None:
-    gone = add_command(commands, "delete", delete, "delete a session and its evidence")
-    add_session(gone)
-    gone.add_argument("--yes", action="store_true", help="do not ask")
-    gone.add_argument(
-        "--unasked", action="store_true", help="in the operator's pod: delete though the API server cannot be asked for a hold"
+    delete_parser = add_command(commands, "delete", delete, "delete a session and its evidence")
+    add_session(delete_parser)
+    delete_parser.add_argument("--yes", action="store_true", help="delete without asking")
+    delete_parser.add_argument(
+        "--unasked", action="store_true", help="in the operator's pod: delete even if the API server cannot be asked for a hold"
     )
     hold_parser = add_command(
         commands, "hold", hold, "keep a session's data from expiry, caps and deletion until it is released"
     )
     add_session(hold_parser)
-    hold_parser.add_argument("--reason", required=True, type=_reason, help="why, and who decides on it: a case number")
-    about = "lift the hold that was set by `hold`, and that of an Investigation that is gone"
-    lifted = add_command(commands, "release", release, about)
-    add_session(lifted)
-    lifted.add_argument(
-        "--gone", action="store_true", help="its Investigation is gone, though the operator did not note it yet"
+    hold_parser.add_argument(
+        "--reason", required=True, type=_reason, help="why it is kept, and who decides on that, for example a case number"
+    )
+    about = "lift the hold that `hold` set, and that of an Investigation that no longer exists"
+    release_parser = add_command(commands, "release", release, about)
+    add_session(release_parser)
+    release_parser.add_argument(
+        "--gone",
+        action="store_true",
+        help="the Investigation no longer exists, though the operator has not recorded that yet",
     )
 
 
@@ -74,10 +78,10 @@ def release(options: argparse.Namespace) -> int:
             f"{id} is held by its Investigation ({record.legal_hold}): {_annotation_remedy(layout, id)},"
             " or release it with --gone if there is no such Investigation any more"
         )
-    # known as orphaned anew, so that whatever removes orphans waits its whole grace once more
+    # as an orphan it is new, so that the sweeper waits the whole grace period again
     released = update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
     goes = record.orphaned_since is not None and not released.outlives_investigation
-    what_next = ": its Investigation is gone, so the operator removes it after its grace for orphans" if goes else ""
+    what_next = ": its Investigation is gone, so the operator removes it after its grace period for orphans" if goes else ""
     message = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{what_next}"
     return report(options, message, {"session": id, "released": record.hold_reason is not None})
 
@@ -94,7 +98,7 @@ def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str
         )
     annotation = record.legal_hold
     if not options.unasked:
-        with suppress(Unreadable):  # whose it is cannot be known
+        with suppress(Unreadable):  # the Investigation is not known
             annotation = legal_hold_in_cluster(read_manifest(layout, id).investigation) or annotation
     if annotation is not None:
         raise Refused(f"{id} is under legal hold ({annotation}): {_annotation_remedy(layout, id)}")

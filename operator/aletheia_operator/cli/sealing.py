@@ -1,4 +1,4 @@
-"""aletheia session reseal | decrypt: sealed sessions under another lock, or in plain."""
+"""aletheia session reseal | decrypt: changes what opens a sealed session, or writes its files decrypted."""
 
 import argparse
 from pathlib import Path
@@ -12,18 +12,25 @@ from aletheia_operator.session.unseal import decrypt_session, replace_encryption
 
 
 def add_commands(commands: Any) -> None:
-    again = add_command(commands, "reseal", reseal_one, "put a sealed session under another password or other recipients")
-    add_session(again)
-    add_key_options(again)
-    new = again.add_mutually_exclusive_group(required=True)
-    new.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
-    new.add_argument(
+    reseal_parser = add_command(
+        commands,
+        "reseal",
+        reseal_one,
+        "seal a session with another password or to other recipients; its files stay as they are",
+    )
+    add_session(reseal_parser)
+    add_key_options(reseal_parser)
+    new_lock = reseal_parser.add_mutually_exclusive_group(required=True)
+    new_lock.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
+    new_lock.add_argument(
         "--recipient", action="append", type=_public_key, default=[], metavar="KEY", help="age or SSH public key (repeatable)"
     )
-    plain = add_command(commands, "decrypt", decrypt, "write a sealed session as plain files into a new folder")
-    add_session(plain)
-    plain.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="is created, for you alone; must not exist")
-    add_key_options(plain)
+    decrypt_parser = add_command(commands, "decrypt", decrypt, "write a sealed session as plain files into a new folder")
+    add_session(decrypt_parser)
+    decrypt_parser.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="new folder, readable by you alone; it must not exist"
+    )
+    add_key_options(decrypt_parser)
 
 
 def reseal_one(options: argparse.Namespace) -> int:

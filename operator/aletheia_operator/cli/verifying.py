@@ -21,7 +21,7 @@ MAX_PATH = 500
 
 
 def add_commands(commands: Any) -> None:
-    about = "hold sessions against their manifests: every hash, every file"
+    about = "compare sessions with their manifests: every file, and its SHA-256"
     parser = add_command(commands, "verify", run, about)
     parser.add_argument("session", metavar="SESSION", nargs="*", help=f"{SESSION_HELP}; default: every session")
     add_key_options(parser)
@@ -69,7 +69,7 @@ def _result(options: argparse.Namespace, layout: SessionLayout, session_id: str)
 
 
 def _state(layout: SessionLayout, found: Verification) -> str:
-    """running and interrupted: the capture has not ended, so that nothing can be held against the manifest yet."""
+    """Return the session's state. `running` and `interrupted`: the capture has not ended, so there is no final manifest yet."""
     if not found.manifest.finished:
         try:
             with locked(layout.session(found.manifest.session_id)):
@@ -97,7 +97,7 @@ def _print(result: dict[str, Any]) -> None:
         case "running":
             print(f"{session_id}: its capture has not ended")
         case "interrupted":
-            print(f"{session_id}: its capture was broken off: the operator goes on with it, or ends it")
+            print(f"{session_id}: its capture was interrupted: the operator resumes it, or ends it")
         case "unreadable":
             print(f"{session_id}: NOT readable: {for_terminal(result['fault'], MAX_PATH)}")
         case "unopened":
