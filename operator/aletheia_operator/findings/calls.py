@@ -20,7 +20,11 @@ class Callees:
         self._selectors: dict[str, Mapping[str, str]] = {}
         for fact, service in case.objects("Service"):
             self._selectors[fact.name] = (service.get("spec") or {}).get("selector") or {}
-        self._workloads = {one.subject.name: one.subject for one in case.evidence.objects.workloads if one.subject is not None}
+        self._workloads = {
+            workload.subject.name: workload.subject
+            for workload in case.evidence.objects.workloads
+            if workload.subject is not None
+        }
 
     def service(self, host: str) -> str:
         """Return the name of the Service that a host is; its first label if it may be one; '' for other addresses."""
@@ -83,7 +87,7 @@ def calls_of(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
 def _mentioned(pod: Object) -> Iterator[str]:
     """Yield the words of a pod's environment, arguments and command that may be names of Services."""
     for container, _, _ in containers_of(pod):
-        texts = [str(one.get("value") or "") for one in container.get("env") or []]
+        texts = [str(variable.get("value") or "") for variable in container.get("env") or []]
         texts += [str(one) for key in ("command", "args") for one in container.get(key) or []]
         for text in texts:
             yield from _NAMES.findall(text[:MAX_VALUE])

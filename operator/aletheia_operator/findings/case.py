@@ -54,8 +54,8 @@ class Case:
     @cached_property
     def _named(self) -> list[Subject]:
         """Return the workloads, those with the longest names first."""
-        subjects = [one.subject for one in self.evidence.objects.workloads if one.subject is not None]
-        return sorted(subjects, key=lambda one: -len(one.name))
+        subjects = [workload.subject for workload in self.evidence.objects.workloads if workload.subject is not None]
+        return sorted(subjects, key=lambda subject: -len(subject.name))
 
     def workload(self, subject: Subject) -> Subject:
         """Return the workload that an object belongs to; the object itself if none is known."""
@@ -65,10 +65,12 @@ class Case:
             return known.subject
         if subject.kind == "Pod" and (owner := events.owners.get(subject.name)):
             kind, _, name = owner.partition("/")
-            made_by = next((one for one in self._named if (one.kind.lower(), one.name) == (kind.lower(), name)), None)
+            made_by = next(
+                (workload for workload in self._named if (workload.kind.lower(), workload.name) == (kind.lower(), name)), None
+            )
             return made_by or self.workload(Subject(_kind_of(kind), name))
         if subject.kind in ("Pod", "ReplicaSet", "Job"):
-            made_by = next((one for one in self._named if subject.name.startswith(f"{one.name}-")), None)
+            made_by = next((workload for workload in self._named if subject.name.startswith(f"{workload.name}-")), None)
             return made_by or subject
         return subject
 
@@ -182,7 +184,7 @@ def containers_of(pod: Object) -> Iterator[tuple[Mapping[str, Any], Mapping[str,
 def condition_of(item: Object, kind: str) -> Mapping[str, Any]:
     """Return a condition of an object's status; {} if it has none."""
     conditions = (item.get("status") or {}).get("conditions") or []
-    return next((one for one in conditions if one.get("type") == kind), {})
+    return next((condition for condition in conditions if condition.get("type") == kind), {})
 
 
 def times(number: int, noun: str) -> str:

@@ -38,7 +38,9 @@ class Rollout:
     @property
     def words(self) -> str:
         """What changed, in a few words."""
-        told = [str(one) for one in self.changes if one.field not in _QUIET] or [str(one) for one in self.changes]
+        told = [str(change) for change in self.changes if change.field not in _QUIET] or [
+            str(change) for change in self.changes
+        ]
         more = f" and {len(told) - SHOWN_CHANGES} more" if len(told) > SHOWN_CHANGES else ""
         version = f"; version {self.version['version']}" if "version" in self.version else ""
         if not told:
@@ -47,7 +49,7 @@ class Rollout:
 
     def to_json(self) -> dict[str, Any]:
         """Return what is saved: revision, changed, version and version_before if they are told."""
-        found: dict[str, Any] = {"revision": self.number, "changed": [one.to_json() for one in self.changes]}
+        found: dict[str, Any] = {"revision": self.number, "changed": [change.to_json() for change in self.changes]}
         if self.version:
             found["version"] = dict(self.version)
         if self.version_before:
@@ -61,7 +63,7 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
         return
     facts = {fact.name: (fact, item) for fact, item in case.objects(*REVISIONS) if fact.workload is workload}
     before: tuple[Fact, Object] | None = None
-    for number, one in enumerate(sorted(workload.rollouts, key=lambda one: int(one["revision"]))):
+    for number, one in enumerate(sorted(workload.rollouts, key=lambda rollout: int(rollout["revision"]))):
         now = facts.get(str(one["name"]))
         yield Rollout(
             workload=workload.subject,

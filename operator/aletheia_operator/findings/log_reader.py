@@ -184,5 +184,5 @@ def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], b
         size += len(entries.lines[number])
         if size > PIECE_BYTES or at + 1 == len(numbers):
             part = numbers[start : at + 1]
-            yield part, b"\n".join([entries.lines[one] for one in part])
+            yield part, b"\n".join([entries.lines[number] for number in part])
             start, size = at + 1, 0

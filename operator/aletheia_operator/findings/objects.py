@@ -154,9 +154,11 @@ def is_healthy(pod: Object) -> bool:
     if pod["metadata"].get("deletionTimestamp") or status.get("reason"):
         return False
     containers = [one for key in ("initContainerStatuses", "containerStatuses") for one in status.get(key) or []]
-    if any(one.get("restartCount") or (one.get("state") or {}).get("waiting") for one in containers):
+    if any(container.get("restartCount") or (container.get("state") or {}).get("waiting") for container in containers):
         return False
     if status.get("phase") == "Succeeded":
         return True
-    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
+    ready = any(
+        condition.get("type") == "Ready" and condition.get("status") == "True" for condition in status.get("conditions") or []
+    )
     return bool(status.get("phase") == "Running" and ready)

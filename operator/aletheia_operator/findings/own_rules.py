@@ -101,4 +101,4 @@ def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
         raise ValueError(f"{file} is not YAML") from e
     if not isinstance(told, list) or len(told) > MAX_RULES:
         raise ValueError(f"{file} is not a list of at most {MAX_RULES} rules")
-    return tuple(FindingRule.from_json(one) for one in told)
+    return tuple(FindingRule.from_json(event) for event in told)

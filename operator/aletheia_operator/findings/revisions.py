@@ -77,7 +77,7 @@ def changes_between(before: Object, after: Object) -> list[Change]:
     annotations = ((one.get("metadata") or {}).get("annotations") or {} for one in (old, new))
     found += [Change("", f"annotation {name}", _shown(a), _shown(b)) for name, a, b in _pairs(*annotations)]
     order = {"image": 0, "env": 1, "resources": 2}
-    return sorted(found, key=lambda one: order.get(one.field.partition(" ")[0], 3))[:MAX_CHANGES]
+    return sorted(found, key=lambda entry: order.get(entry.field.partition(" ")[0], 3))[:MAX_CHANGES]
 
 
 def _fields(container: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

@@ -17,7 +17,7 @@ def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
     Keys: level, template (`#` stands for what varies), variants, count, first, last, pods (number), pod_names (the first ten),
     example, evidence (the entry of the first line), trace_id (if a line has one), category (if its words have one).
     """
-    serious = [one for one in logs.templates.by_shape.values() if one.level in ("ERROR", "FATAL")]
+    serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
     for group in grouped(serious)[:MOST]:
         first = min((one.first for one in group), key=lambda place: place.first)

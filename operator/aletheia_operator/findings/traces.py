@@ -104,7 +104,11 @@ def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     processes = trace.get("processes") or {}
     for span in trace.get("spans") or []:
         tags = {str(tag.get("key")): tag.get("value") for tag in span.get("tags") or []}
-        parents = [one.get("spanID") for one in span.get("references") or [] if one.get("refType", "CHILD_OF") == "CHILD_OF"]
+        parents = [
+            reference.get("spanID")
+            for reference in span.get("references") or []
+            if reference.get("refType", "CHILD_OF") == "CHILD_OF"
+        ]
         service = (processes.get(span.get("processID")) or span.get("process") or {}).get("serviceName")
         failed = tags.get("error") in (True, "true") or tags.get("otel.status_code") == "ERROR"
         words = tags.get("otel.status_description") or tags.get("error.message") or tags.get("http.status_code") or ""
@@ -121,7 +125,11 @@ def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
 def _of_otlp(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     for resource in trace.get("resourceSpans") or []:
         attributes = (resource.get("resource") or {}).get("attributes") or []
-        names = [(one.get("value") or {}).get("stringValue") for one in attributes if one.get("key") == "service.name"]
+        names = [
+            (attribute.get("value") or {}).get("stringValue")
+            for attribute in attributes
+            if attribute.get("key") == "service.name"
+        ]
         for scope in resource.get("scopeSpans") or []:
             for span in scope.get("spans") or []:
                 status = span.get("status") or {}

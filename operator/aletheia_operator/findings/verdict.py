@@ -66,7 +66,7 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
 
 def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str, missing: int, failed: Sequence[str]) -> str:
     """Return the first finding's message; else what was looked at without finding trouble, or a cause."""
-    first = next((one for one in findings if one.severity != "info"), None)
+    first = next((finding for finding in findings if finding.severity != "info"), None)
     if first is not None:
         return shortened(first.message)
     if not evidence.entry_counts.total():
@@ -115,5 +115,5 @@ def looked_at_of(evidence: Evidence) -> str:
 
 def changes_of(findings: Sequence[Finding], namespace: str) -> list[dict[str, Any]]:
     """Return what changed within the window, in order of time."""
-    changed = [one for one in findings if one.rule in ("Rollout", "Scaled", "ConfigChanged")]
-    return [one.to_json(namespace) for one in sorted(changed, key=lambda one: one.first_seen or "")[:MAX_CHANGES]]
+    changed = [finding for finding in findings if finding.rule in ("Rollout", "Scaled", "ConfigChanged")]
+    return [change.to_json(namespace) for change in sorted(changed, key=lambda change: change.first_seen or "")[:MAX_CHANGES]]

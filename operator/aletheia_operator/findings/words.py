@@ -113,7 +113,7 @@ _WRAPPERS = (
 
 def runtime_words(message: str) -> str:
     """Return what a container runtime says, without the names of the layers that pass it on."""
-    return next((message.rpartition(one)[2] for one in _WRAPPERS if one in message), message)
+    return next((message.rpartition(wrapper)[2] for wrapper in _WRAPPERS if wrapper in message), message)
 
 
 def _options() -> Any:

@@ -189,7 +189,7 @@ class Families:
 def words_of(pod: Object) -> Iterator[str]:
     """Yield the words of a pod's environment, commands and arguments that may be names of Services."""
     for container in pod["spec"].get("containers") or []:
-        texts = [str(one.get("value") or "") for one in container.get("env") or []]
+        texts = [str(variable.get("value") or "") for variable in container.get("env") or []]
         texts += [str(one) for key in ("command", "args") for one in container.get(key) or []]
         for text in texts:
             yield from _NAME.findall(text[:MAX_VALUE])

@@ -245,7 +245,7 @@ class _Collection:
         if len(named) > MAX_NAMED:
             message = f"{MAX_NAMED} of {len(named)} that are referred to were read. Name fewer targets"
             self.missing.append(Missing(plural(kind), GapReason.BUDGET_EXCEEDED, message))
-        return sorted(named.items(), key=lambda one: one[0])[:MAX_NAMED]
+        return sorted(named.items(), key=lambda item: item[0])[:MAX_NAMED]
 
     def _read_all(
         self, kind: str, add: Callable[[Object], None], query: Mapping[str, str] | None = None

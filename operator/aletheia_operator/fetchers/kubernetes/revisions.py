@@ -111,9 +111,9 @@ def _summary(revision: Revision, changed: Sequence[Mapping[str, Any]], first: bo
         images = ", ".join(f"{name} {image}" for name, image in revision.images.items())
         return one_line(f"revision {revision.number} rolled out: {images}", 200)
     words = [
-        f"{one['container']} {one['field']}" + (f" {one['from']} → {one['to']}" if "to" in one else "")
-        if "container" in one
-        else f"annotation {one['annotation']}"
-        for one in changed
+        f"{change['container']} {change['field']}" + (f" {change['from']} → {change['to']}" if "to" in change else "")
+        if "container" in change
+        else f"annotation {change['annotation']}"
+        for change in changed
     ]
     return one_line(f"revision {revision.number} rolled out: {', '.join(words) or 'nothing in its containers'}", 200)

@@ -23,19 +23,19 @@ _LIMITS = re.compile(r"(?:maximum|minimum) \S{1,60} usage per \w{1,20} is [^,\]]
 
 def refused(case: Case) -> Iterator[Finding]:
     """Say why controllers cannot create pods."""
-    told: dict[Subject, tuple[str, str | None, list[Link], bool]] = {}
+    refusals: dict[Subject, tuple[str, str | None, list[Link], bool]] = {}
     for event in case.events("FailedCreate", "FailedCreatePodContainer"):
         if event.subject.kind in _CONTROLLERS:
             subject = case.workload(event.subject)
-            message, first, links, lasts = told.get(subject, (event.message, None, [], False))
-            told[subject] = event.message, earlier(first, event.first), [*links, event.link], lasts or case.lasts(event)
+            message, first, links, lasts = refusals.get(subject, (event.message, None, [], False))
+            refusals[subject] = event.message, earlier(first, event.first), [*links, event.link], lasts or case.lasts(event)
     for fact, item in case.objects("ReplicaSet", "Deployment", "StatefulSet", "Job"):
         condition = condition_of(item, "ReplicaFailure")
         if condition.get("status") == "True" and condition.get("reason") == "FailedCreate":
             subject = fact.workload.subject or Subject(fact.kind, fact.name)
-            message, first, links, _ = told.get(subject, (str(condition.get("message")), None, [], True))
-            told[subject] = message, earlier(first, condition.get("lastTransitionTime")), [fact.link, *links], True
-    for subject, (message, first, links, lasts) in told.items():
+            message, first, links, _ = refusals.get(subject, (str(condition.get("message")), None, [], True))
+            refusals[subject] = message, earlier(first, condition.get("lastTransitionTime")), [fact.link, *links], True
+    for subject, (message, first, links, lasts) in refusals.items():
         rule, what = reason_of(message)
         over = not _is_short(case, subject) and not (lasts and not case.evidence.objects.counts["Pod"])
         yield Finding(
@@ -59,7 +59,7 @@ def _is_short(case: Case, subject: Subject) -> bool:
             if subject.kind == "DaemonSet":
                 return int(status.get("numberAvailable") or 0) < int(status.get("desiredNumberScheduled") or 0)
             if subject.kind in ("Job", "CronJob"):
-                return not any(one.get("type") == "Complete" for one in status.get("conditions") or [])
+                return not any(condition.get("type") == "Complete" for condition in status.get("conditions") or [])
             return int(status.get("availableReplicas") or 0) < int(spec.get("replicas", 1))
     return True
 

@@ -97,8 +97,8 @@ def _end_of(
 def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
     """Return what is known of a run's log; else of the one next to it: runs that crash one after the other say the same."""
     runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
-    said = [run for run in runs if run.last_words() is not None]
-    return min(said, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
+    with_words = [run for run in runs if run.last_words() is not None]
+    return min(with_words, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
 
 
 def _add(known: _End, end: _End) -> None:
@@ -141,7 +141,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
         depth=20,
         first_seen=end.first,
         links=tuple(
-            dict.fromkeys([*end.links[:1], *([link] if link else []), *end.links[1:], *(one.link for one in hooks[:1])])
+            dict.fromkeys([*end.links[:1], *([link] if link else []), *end.links[1:], *(hook.link for hook in hooks[:1])])
         ),
         remedy=remedy,
         pods=frozenset(end.pods),
@@ -151,25 +151,25 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
 
 def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]:
     """Return rule, words and remedy."""
-    said = f": {words}" if words else ""
+    quote = f": {words}" if words else ""
     if reason == "OOMKilled":
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
-        return "OOMKilled", f"out of memory: killed at {limit}{said}", "raise the memory limit, or find what grows"
+        return "OOMKilled", f"out of memory: killed at {limit}{quote}", "raise the memory limit, or find what grows"
     if reason in NOT_STARTED or code == 128:
         what = one_line(runtime_words(str(end.state.get("message") or "")) or words, MAX_WORDS)
         return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
     if code in (126, 127):
-        return "CommandNotFound", f"its command cannot be run{said}", "correct the command, or the image"
+        return "CommandNotFound", f"its command cannot be run{quote}", "correct the command, or the image"
     if code == 139:
-        return "SegmentationFault", f"crashed with a segmentation fault{said}", ""
+        return "SegmentationFault", f"crashed with a segmentation fault{quote}", ""
     if code == 137:
-        return "Killed", f"killed, and not for its memory limit{said}", ""
+        return "Killed", f"killed, and not for its memory limit{quote}", ""
     if code == 143:
-        return "Terminated", f"stopped by SIGTERM, and started again{said}", ""
+        return "Terminated", f"stopped by SIGTERM, and started again{quote}", ""
     if code == 0:
         return (
             "EndsByItself",
-            f"ends by itself without an error, and is started again{said}",
+            f"ends by itself without an error, and is started again{quote}",
             "run it as a Job, or keep it running",
         )
     return "CrashLoop", words or "ends with an error, and says nothing", ""
@@ -188,19 +188,21 @@ def _words(end: _End) -> tuple[str, Link | None]:
         level = "FATAL " if line.level == "FATAL" and "fatal" not in line.text.lower() else ""
         return one_line(f"{level}{line.text}", MAX_WORDS), line.link
     if message := str(end.state.get("message") or ""):
-        told = [one for one in message.splitlines() if one.strip()]
-        return one_line(told[-1] if told else "", MAX_WORDS), end.fact.link
+        lines = [line for line in message.splitlines() if line.strip()]
+        return one_line(lines[-1] if lines else "", MAX_WORDS), end.fact.link
     return "", None
 
 
 def _severity(case: Case, end: _End, code: int) -> Severity:
     """Return how bad it is: down now, restarted within the window, or over."""
-    owner = next((one for one in end.pod["metadata"].get("ownerReferences") or [] if one.get("kind") == "Job"), None)
+    owner = next(
+        (reference for reference in end.pod["metadata"].get("ownerReferences") or [] if reference.get("kind") == "Job"), None
+    )
     if owner is not None:
         status = next(
             (job.get("status") or {} for _, job in case.objects("Job") if job["metadata"]["name"] == owner["name"]), {}
         )
-        kinds = {one.get("type") for one in status.get("conditions") or [] if one.get("status") == "True"}
+        kinds = {condition.get("type") for condition in status.get("conditions") or [] if condition.get("status") == "True"}
         if "Failed" in kinds or "FailureTarget" in kinds:
             return "critical"
         return "info" if {"Complete", "SuccessCriteriaMet"} & kinds else "warning"

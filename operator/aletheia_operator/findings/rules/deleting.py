@@ -18,7 +18,7 @@ def deletions(case: Case) -> Iterator[Finding]:
         since = item["metadata"].get("deletionTimestamp")
         if not since:
             continue
-        finalizers = [str(one) for one in item["metadata"].get("finalizers") or [] if one not in _TRANSIENT]
+        finalizers = [str(finalizer) for finalizer in item["metadata"].get("finalizers") or [] if finalizer not in _TRANSIENT]
         overdue = seconds_between(since, case.end) or 0.0
         if finalizers and (fact.kind != "Pod" or _is_over(item)):
             yield _finding(case, fact, f"finalizer {one_line(finalizers[0], 80)} holds it", since, "error")

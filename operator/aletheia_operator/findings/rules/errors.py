@@ -17,7 +17,7 @@ BURST_TIMES = 3.0  # of the mean of the window
 def errors(case: Case) -> Iterator[Finding]:
     """Say which errors each workload logs most."""
     by_workload: dict[Subject, dict[int, list[tuple[Template, Place]]]] = defaultdict(lambda: defaultdict(list))
-    templates = [one for one in case.evidence.logs.templates.by_shape.values() if one.level in ("ERROR", "FATAL")]
+    templates = [known for known in case.evidence.logs.templates.by_shape.values() if known.level in ("ERROR", "FATAL")]
     groups = grouped(one for one in templates if not one.category)
     for number, group in enumerate(groups):
         for template in group:

@@ -30,7 +30,7 @@ def jobs(case: Case) -> Iterator[Finding]:
             what += f" of {spec['activeDeadlineSeconds']} s"
         failed = int(status.get("failed") or 0)
         subject = fact.workload.subject or Subject("Job", fact.name)
-        events = [one for one in case.by_subject.get(Subject("Job", fact.name), ()) if one.reason in _WORDS]
+        events = [event for event in case.by_subject.get(Subject("Job", fact.name), ()) if event.reason in _WORDS]
         yield Finding(
             rule="JobFailed",
             severity="critical",
@@ -39,8 +39,10 @@ def jobs(case: Case) -> Iterator[Finding]:
             message=f"{fact.name}: the Job {what} ({times(failed, 'pod')} failed, at {clock(first)})",
             depth=26,
             first_seen=first,
-            links=(fact.link, *(one.link for one in events[:2])),
-            pods=frozenset(one.subject.name for one in case.events("Killing") if one.subject.name.startswith(f"{fact.name}-")),
+            links=(fact.link, *(event.link for event in events[:2])),
+            pods=frozenset(
+                event.subject.name for event in case.events("Killing") if event.subject.name.startswith(f"{fact.name}-")
+            ),
         )
 
 

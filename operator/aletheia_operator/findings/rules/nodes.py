@@ -33,7 +33,7 @@ _OTHER_ENDS = ("", "Evicted", "DeadlineExceeded", "Preempting")
 
 def nodes(case: Case) -> Iterator[Finding]:
     """Say which nodes are, or were, in trouble."""
-    said: dict[str, Finding] = {}
+    by_node: dict[str, Finding] = {}
     created: dict[str, str] = {}
     for fact, node in case.objects("Node"):
         subject = Subject("Node", fact.name)
@@ -41,14 +41,14 @@ def nodes(case: Case) -> Iterator[Finding]:
         ready = condition_of(node, "Ready")
         if ready and ready.get("status") != "True":
             why = one_line(str(ready.get("message") or ready.get("reason")), MAX_WORDS)
-            said[fact.name] = _finding(case, subject, "NodeNotReady", f"is not ready: {why}", ready, fact.link, "critical")
+            by_node[fact.name] = _finding(case, subject, "NodeNotReady", f"is not ready: {why}", ready, fact.link, "critical")
             continue
         for kind, what in _PRESSURES.items():
             condition = condition_of(node, kind)
             if condition.get("status") == "True":
-                said[fact.name] = _finding(case, subject, kind, what, condition, fact.link, "error")
+                by_node[fact.name] = _finding(case, subject, kind, what, condition, fact.link, "error")
     for event in case.events(*_EVENTS):
-        if event.subject.kind == "Node" and event.subject.name not in said:
+        if event.subject.kind == "Node" and event.subject.name not in by_node:
             what = _EVENTS[event.reason]
             finding = _finding(
                 case, event.subject, event.reason, what, {"lastTransitionTime": event.first}, event.link, "warning"
@@ -59,8 +59,8 @@ def nodes(case: Case) -> Iterator[Finding]:
             age = seconds_between(created.get(event.subject.name), event.first)
             if age is not None and age < BOOT_SECONDS:
                 finding.severity = "info"
-            said[event.subject.name] = finding
-    yield from said.values()
+            by_node[event.subject.name] = finding
+    yield from by_node.values()
 
 
 def _finding(
@@ -84,12 +84,12 @@ def _finding(
 
 def evictions(case: Case) -> Iterator[Finding]:
     """Say which pods were evicted or preempted, and why."""
-    told: dict[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]] = {}
+    reports: dict[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]] = {}
 
     def add(pod: str, rule: str, what: str, first: str | None, link: Link) -> None:
         key = case.workload_of_pod(pod), rule, what.partition(":")[0]
-        words, before, links, pods = told.get(key, (what, None, [], set()))
-        told[key] = words, earlier(before, first), [*links, link], {*pods, pod}
+        words, before, links, pods = reports.get(key, (what, None, [], set()))
+        reports[key] = words, earlier(before, first), [*links, link], {*pods, pod}
 
     for fact, pod in case.pods():
         status, disrupted = pod.get("status") or {}, condition_of(pod, "DisruptionTarget")
@@ -107,16 +107,16 @@ def evictions(case: Case) -> Iterator[Finding]:
             rule = "Evicted" if event.reason == "Evicted" else "Preempted"
             words = one_line(event.message, MAX_WORDS)
             add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
-    yield from _merged(told)
+    yield from _merged(reports)
 
 
-Told = Mapping[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]]
+Reports = Mapping[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]]
 
 
-def _merged(told: Told) -> list[Finding]:
+def _merged(reports: Reports) -> list[Finding]:
     """Return one finding for each workload and rule."""
     merged: dict[tuple[Subject, str], Finding] = {}
-    for (subject, rule, _), (what, first, links, pods) in told.items():
+    for (subject, rule, _), (what, first, links, pods) in reports.items():
         if (known := merged.get((subject, rule))) is not None:
             known.links += tuple(links)
             known.pods |= pods

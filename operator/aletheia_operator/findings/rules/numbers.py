@@ -44,11 +44,11 @@ _PERCENT = frozenset({"error_rate", "cpu_throttling", "memory_limit", "pvc_usage
 def numbers(case: Case) -> Iterator[Finding]:
     """Say which numbers are beyond what is usual."""
     callees = Callees(case)
-    said = 0
+    reported = 0
     for series in case.evidence.metrics.series:
         finding = _over_limit(case, series) if series.template in LIMITS else _stepped(case, callees, series)
-        if finding is not None and said < MOST:
-            said += 1
+        if finding is not None and reported < MOST:
+            reported += 1
             yield finding
 
 
@@ -110,7 +110,9 @@ def baselines(case: Case) -> Iterator[Finding]:
         changed = baseline["changed"][0]
         values = f"{_shown(name, changed['baseline_level'])} to {_shown(name, changed['level'])}"
         worse = changed["level"] > changed["baseline_level"] and name in STEPS
-        link = next((one.link for one in case.evidence.metrics.series if name in (one.template, one.query)), None)
+        link = next(
+            (series_.link for series_ in case.evidence.metrics.series if name in (series_.template, series_.query)), None
+        )
         yield Finding(
             rule="DiffersFromBaseline",
             severity="warning" if worse else "info",

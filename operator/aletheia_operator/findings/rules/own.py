@@ -34,12 +34,12 @@ def _of_logs(case: Case, rule: FindingRule, number: int, least: int) -> Iterator
         if of == number:
             found.setdefault(case.workload_of_pod(pod), []).append(one)
     for subject, matches in found.items():
-        count = sum(one.count for one in matches)
+        count = sum(match.count for match in matches)
         if count < least:
             continue
-        first = earlier(*(one.first for one in matches))
-        links = tuple(one.link for one in sorted(matches, key=lambda one: one.first))
-        pods = frozenset(one.pod for one in matches)
+        first = earlier(*(match.first for match in matches))
+        links = tuple(match.link for match in sorted(matches, key=lambda match: match.first))
+        pods = frozenset(match.pod for match in matches)
         yield _finding(rule, subject, f"{count} lines since {clock(first)}", first, links, "likely", pods)
 
 
@@ -48,8 +48,8 @@ def _of_events(case: Case, rule: FindingRule, match: EventMatch) -> Iterator[Fin
     found: dict[Subject, list[tuple[str, int, Link, str]]] = {}
     for event in case.events(match.reason):
         if pattern is None or pattern.search(event.message[:MAX_EVENT_MESSAGE]):
-            told = found.setdefault(case.workload(event.subject), [])
-            told.append((event.first, event.count, event.link, event.subject.name))
+            places = found.setdefault(case.workload(event.subject), [])
+            places.append((event.first, event.count, event.link, event.subject.name))
     for subject, events in found.items():
         first = earlier(*(one[0] for one in events))
         what = f"{match.reason} {sum(one[1] for one in events)}x since {clock(first)}"

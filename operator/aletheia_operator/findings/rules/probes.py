@@ -39,7 +39,7 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     latest = max(events, key=lambda event: event.last)
     first = earlier(*(event.first for event in events))
     count = sum(event.count for event in events)
-    words = one_line(said(latest.message), MAX_WORDS)
+    words = one_line(answer_of(latest.message), MAX_WORDS)
     what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
     where = _endpoint(case, pods, container, kind)
     return Finding(
@@ -50,7 +50,7 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
         message=f"{subject.name}: {what}{where}: {words} ({count}x since {clock(first)})",
         depth=14 if kills else 30,
         first_seen=first,
-        links=(latest.link, *(one.link for one in kills[:1]), *(one.link for one in events[:3] if one is not latest)),
+        links=(latest.link, *(kill.link for kill in kills[:1]), *(one.link for one in events[:3] if one is not latest)),
         remedy="look at what the endpoint does; give the probe more time if the program is only slow" if kills else "",
         pods=frozenset(pods),
         details={"container": container, "probe": kind, "count": count},
@@ -90,7 +90,7 @@ def _ready_since(pod: Object) -> str | None:
     return ready.get("lastTransitionTime") if ready.get("status") == "True" else None
 
 
-def said(message: str) -> str:
+def answer_of(message: str) -> str:
     """Return what a probe's endpoint said, without the words that every such message has."""
     _, _, words = message.partition(": ")
     words = words or message

@@ -24,8 +24,8 @@ def stuck(case: Case) -> Iterator[Finding]:
         new = f"{updated} of {wanted} pods are of the new revision, {available} available"
         yield _finding(case, fact, new, condition.get("lastTransitionTime"), "error" if available else "critical")
     for fact, item in case.objects("StatefulSet", "DaemonSet"):
-        if told := _unfinished(item):
-            yield _finding(case, fact, told, None, "warning")
+        if why := _unfinished(item):
+            yield _finding(case, fact, why, None, "warning")
     for fact, item in case.objects("Deployment"):
         if (item.get("spec") or {}).get("paused"):
             finding = _finding(case, fact, "it is paused", None, "warning")
@@ -68,7 +68,7 @@ def _unfinished(item: Object) -> str:
 
 def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:
     """Return the latest rollout of a workload; None if there was none."""
-    return max(workload.rollouts, key=lambda one: int(one["revision"]), default=None)
+    return max(workload.rollouts, key=lambda rollout: int(rollout["revision"]), default=None)
 
 
 def changes(case: Case) -> Iterator[Finding]:

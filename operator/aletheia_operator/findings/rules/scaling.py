@@ -28,7 +28,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
                 continue
             rule, what = "AutoscalerAtMaximum", f"is at its maximum of {most} replicas{_usage(item)}"
         subject = Subject("HorizontalPodAutoscaler", fact.name)
-        events = [one for one in case.by_subject.get(subject, ()) if one.warning]
+        events = [event for event in case.by_subject.get(subject, ()) if event.warning]
         first = condition.get("lastTransitionTime")
         yield Finding(
             rule=rule,
@@ -38,7 +38,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
             message=f"autoscaler {fact.name} {what} (since {clock(first)})",
             depth=32,
             first_seen=first,
-            links=(fact.link, *(one.link for one in events[:2])),
+            links=(fact.link, *(event.link for event in events[:2])),
             remedy="raise maxReplicas, or what one pod can do" if rule == "AutoscalerAtMaximum" else "",
         )
 

@@ -38,7 +38,7 @@ def unschedulable(case: Case) -> Iterator[Finding]:
             continue
         subject = fact.workload.subject or Subject("Pod", fact.name)
         message = str(condition.get("message") or "")
-        events = [one for one in case.by_subject.get(Subject("Pod", fact.name), ()) if one.reason == "FailedScheduling"]
+        events = [event for event in case.by_subject.get(Subject("Pod", fact.name), ()) if event.reason == "FailedScheduling"]
         if events and not message:
             message = events[-1].message
         what, depth = reason_of(message, pod, case)
@@ -48,7 +48,7 @@ def unschedulable(case: Case) -> Iterator[Finding]:
             known.pods |= {fact.name}
             known.links += (fact.link,)
             continue
-        links: tuple[Link, ...] = (fact.link, *(one.link for one in events[:2]))
+        links: tuple[Link, ...] = (fact.link, *(event.link for event in events[:2]))
         found[subject, what] = _finding(case, subject, what, depth, pod, links)
     for finding in found.values():
         if len(finding.pods) > 1:
@@ -80,15 +80,15 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
     depth = 10
     nodes = _NODES.search(message)
     for count, resource in _INSUFFICIENT.findall(message)[:3]:
-        asked = sum((amount_of(_request(one, resource)) for one in pod["spec"].get("containers") or []), 0.0)
+        asked = sum((amount_of(_request(container, resource)) for container in pod["spec"].get("containers") or []), 0.0)
         largest = max((amount_of(_allocatable(node, resource)) for _, node in case.objects("Node")), default=0.0)
         size = f"; a node has {shown(largest, resource)} at most" if largest and asked > largest else ""
         parts.append(
             f"insufficient {resource} on {count} of {nodes[1] if nodes else count} nodes, {shown(asked, resource)} asked{size}"
         )
-    for words, said, of in _CAUSES:
+    for words, cause, of in _CAUSES:
         if words in message:
-            parts.append(said)
+            parts.append(cause)
             depth = max(depth, of)
     if 'persistentvolumeclaim "' in message:
         parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_WORDS)]
@@ -106,7 +106,9 @@ def _other_reasons(message: str) -> list[str]:
     """Return the reasons of a scheduler's message that are not known here, in its own words."""
     _, available, reasons = message.partition("nodes are available: ")
     words = reasons.partition(". ")[0] if available else ""
-    return [one_line(one.strip(), MAX_WORDS) for one in words.split(", ")[:2] if one.strip() and "untolerated taint" not in one]
+    return [
+        one_line(word.strip(), MAX_WORDS) for word in words.split(", ")[:2] if word.strip() and "untolerated taint" not in word
+    ]
 
 
 def _request(container: Object, resource: str) -> str:

@@ -29,8 +29,8 @@ def services(case: Case) -> Iterator[Finding]:
 def _of(
     case: Case, fact: Fact, service: Object, slices: list[tuple[Fact, Object]], selector: Mapping[str, str]
 ) -> Iterator[Finding]:
-    endpoints = [one for _, item in slices for one in item.get("endpoints") or []]
-    ready = [one for one in endpoints if (one.get("conditions") or {}).get("ready") is not False]
+    endpoints = [endpoint for _, item in slices for endpoint in item.get("endpoints") or []]
+    ready = [endpoint for endpoint in endpoints if (endpoint.get("conditions") or {}).get("ready") is not False]
     matching = [
         pod for pod, labels in case.evidence.objects.labels.items() if all(labels.get(k) == v for k, v in selector.items())
     ]

@@ -27,13 +27,13 @@ def failing_services(case: Case) -> Iterator[Finding]:
         behind = callees.workloads(name)
         called = {callee for caller, callee in case.evidence.traces.edges if caller == name}
         first = time_of(one.first)
-        said = f": {one_line(one.words, MAX_WORDS)}" if one.words else ""
+        quote = f": {one_line(one.words, MAX_WORDS)}" if one.words else ""
         yield Finding(
             rule="SpansFail",
             severity="error",
             confidence="likely",
             subject=min(behind, key=str) if behind else Subject("Service", name),
-            message=f"{name}: {one.failed} of {one.calls} spans fail{said} (since {clock(first)})",
+            message=f"{name}: {one.failed} of {one.calls} spans fail{quote} (since {clock(first)})",
             depth=46,
             first_seen=first,
             links=(one.link,) if one.link else (),

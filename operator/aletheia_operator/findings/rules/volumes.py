@@ -18,19 +18,23 @@ def claims(case: Case) -> Iterator[Finding]:
     for fact, claim in case.objects("PersistentVolumeClaim"):
         subject = Subject("PersistentVolumeClaim", fact.name)
         phase = (claim.get("status") or {}).get("phase")
-        events = [one for one in case.by_subject.get(subject, ()) if one.warning or one.reason == "ExternalProvisioning"]
-        told = next((one for one in reversed(events) if one.warning), events[-1] if events else None)
+        events = [
+            event for event in case.by_subject.get(subject, ()) if event.warning or event.reason == "ExternalProvisioning"
+        ]
+        telling = next((event for event in reversed(events) if event.warning), events[-1] if events else None)
         storage_class = (claim.get("spec") or {}).get("storageClassName")
         if claim.get("exists") is False:
             what = "does not exist"
         elif phase == "Lost":
             what = "has lost its volume"
-        elif phase == "Pending" and (told is not None or not _waits_for_pod(case, subject)):
-            why = one_line(told.message, MAX_WORDS) if told else f"storage class {storage_class or '(none)'} made no volume"
+        elif phase == "Pending" and (telling is not None or not _waits_for_pod(case, subject)):
+            why = (
+                one_line(telling.message, MAX_WORDS) if telling else f"storage class {storage_class or '(none)'} made no volume"
+            )
             what = f"is not bound: {why}"
         else:
             continue
-        first = earlier(*(one.first for one in events)) or claim["metadata"].get("creationTimestamp")
+        first = earlier(*(event.first for event in events)) or claim["metadata"].get("creationTimestamp")
         owner = fact.workload.subject
         yield Finding(
             rule="ClaimNotBound",
@@ -40,14 +44,14 @@ def claims(case: Case) -> Iterator[Finding]:
             message=f"{owner.name if owner else 'pod'}: volume claim {fact.name} {what} (since {clock(first)})",
             depth=4,
             first_seen=first,
-            links=(fact.link, *((told.link,) if told else ())),
+            links=(fact.link, *((telling.link,) if telling else ())),
             remedy="create the claim, its storage class or a volume for it",
             pods=frozenset(pod for pod, of in case.evidence.objects.pods.items() if of is fact.workload),
         )
 
 
 def _waits_for_pod(case: Case, subject: Subject) -> bool:
-    return any(one.reason == "WaitForFirstConsumer" for one in case.by_subject.get(subject, ()))
+    return any(event.reason == "WaitForFirstConsumer" for event in case.by_subject.get(subject, ()))
 
 
 def mounts(case: Case) -> Iterator[Finding]:
@@ -84,6 +88,6 @@ def _runs(case: Case, name: str) -> bool:
         if fact.name == name:
             statuses = (pod.get("status") or {}).get("containerStatuses") or []
             return bool(statuses) and all(
-                not (one.get("state") or {}).get("waiting") or one.get("lastState") for one in statuses
+                not (status.get("state") or {}).get("waiting") or status.get("lastState") for status in statuses
             )
     return False

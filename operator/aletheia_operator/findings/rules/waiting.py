@@ -60,25 +60,29 @@ def cannot_start(case: Case) -> Iterator[Finding]:
 
 def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Finding | None:
     reason = str(waiting.get("reason") or "")
-    events = [one for one in case.by_subject.get(Subject("Pod", fact.name), ()) if one.container in ("", container["name"])]
+    events = [
+        event for event in case.by_subject.get(Subject("Pod", fact.name), ()) if event.container in ("", container["name"])
+    ]
     if reason in IMAGE:
-        told = [
-            one for one in events if one.reason in ("Failed", "ErrImageNeverPull", "InspectFailed") and "mage" in one.message
+        failures = [
+            event
+            for event in events
+            if event.reason in ("Failed", "ErrImageNeverPull", "InspectFailed") and "mage" in event.message
         ]
-        rule, what, remedy = "ImagePull", _image(container, reason, waiting, told), "correct the image, or the pull secret"
+        rule, what, remedy = "ImagePull", _image(container, reason, waiting, failures), "correct the image, or the pull secret"
     elif reason in CONFIG:
-        told = [one for one in events if one.reason == "Failed"]
-        message = one_line(str(waiting.get("message") or (told[-1].message if told else "")), MAX_WORDS)
+        failures = [event for event in events if event.reason == "Failed"]
+        message = one_line(str(waiting.get("message") or (failures[-1].message if failures else "")), MAX_WORDS)
         rule, what = "ConfigMissing", f"cannot be configured: {message}"
         remedy = "create what is missing, or correct its name or key"
     elif reason in CREATE:
-        told = [one for one in events if one.reason == "Failed"]
-        message = one_line(runtime_words(str(waiting.get("message") or (told[-1].message if told else ""))), MAX_WORDS)
+        failures = [event for event in events if event.reason == "Failed"]
+        message = one_line(runtime_words(str(waiting.get("message") or (failures[-1].message if failures else ""))), MAX_WORDS)
         rule, what, remedy = "ContainerCannotStart", f"cannot be started: {message}", "correct the command or the mounts"
     else:
         return None
     subject = fact.workload.subject or Subject("Pod", fact.name)
-    first = earlier(*(one.first for one in told)) or pod["metadata"].get("creationTimestamp")
+    first = earlier(*(event.first for event in failures)) or pod["metadata"].get("creationTimestamp")
     title = subject.name if len(pod["spec"].get("containers") or []) == 1 else f"{subject.name}/{container['name']}"
     return Finding(
         rule=rule,
@@ -88,18 +92,20 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
         message=f"{title}: {what} (since {clock(first)})",
         depth=10,
         first_seen=first,
-        links=(fact.link, *(one.link for one in told[:1])),
+        links=(fact.link, *(event.link for event in failures[:1])),
         remedy=remedy,
         pods=frozenset([fact.name]),
         details={"container": container["name"], "reason": reason},
     )
 
 
-def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any], told: list[Event]) -> str:
+def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any], failures: list[Event]) -> str:
     """Say which image cannot be pulled, and why by the registry's words."""
-    texts = [one.message for one in told if one.message.startswith("Failed to pull")] + [str(waiting.get("message") or "")]
+    texts = [event.message for event in failures if event.message.startswith("Failed to pull")] + [
+        str(waiting.get("message") or "")
+    ]
     text = texts[0].lower()
-    known = next((said for words, said in _REGISTRY if words in text), None)
+    known = next((meaning for words, meaning in _REGISTRY if words in text), None)
     if reason == "ErrImageNeverPull":
         known = "it is not on the node, and imagePullPolicy is Never"
     if reason == "InvalidImageName":

@@ -15,9 +15,9 @@ from aletheia_operator.text.nearest import nearest
 MAX_WORDS = 90
 FEW = 3
 OVER_SECONDS = 300.0
-"""Words that were not said any more at the end of the window: it is over."""
+"""Lines that stopped so long before the end of the window are over."""
 
-_SAID: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
+_COMPLAINTS: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
     "certificate": ("CertificateInvalid", "a certificate is not accepted", "error", 12),
     "credentials": ("CredentialsRefused", "credentials are refused or expired", "error", 13),
     "connections": ("ConnectionsExhausted", "connections are used up", "error", 28),
@@ -38,8 +38,8 @@ _CALLED = {
 
 
 @dataclass
-class _Said:
-    """Lines of one category of one workload."""
+class _Complaint:
+    """The lines of one category that a workload wrote."""
 
     count: int = 0
     places: list[tuple[Template, Place]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class _Said:
 
     @property
     def example(self) -> str:
-        return max(self.places, key=lambda one: one[1].count)[0].example
+        return max(self.places, key=lambda place: place[1].count)[0].example
 
     @property
     def serious(self) -> bool:
@@ -67,20 +67,20 @@ class _Said:
 
 def words(case: Case) -> Iterator[Finding]:
     """Say what workloads complain of in words that every program shares."""
-    said: dict[tuple[Subject, str], _Said] = defaultdict(_Said)
-    called: dict[tuple[Subject, str], dict[str, _Said]] = defaultdict(lambda: defaultdict(_Said))
+    complaints: dict[tuple[Subject, str], _Complaint] = defaultdict(_Complaint)
+    called: dict[tuple[Subject, str], dict[str, _Complaint]] = defaultdict(lambda: defaultdict(_Complaint))
     callees = Callees(case)
     for template in case.evidence.logs.templates.by_shape.values():
         for place in template.places.values():
             subject = case.workload_of_pod(place.pod)
-            if template.category in _SAID:
-                said[subject, template.category].add(template, place)
+            if template.category in _COMPLAINTS:
+                complaints[subject, template.category].add(template, place)
             elif template.category in CALLS:
                 peer = Counter(place.peers).most_common(1)
                 name = callees.service(peer[0][0]) or peer[0][0] if peer else ""
                 called[subject, name][template.category].add(template, place)
-    for (subject, category), one in said.items():
-        yield _of_words(case, subject, category, one)
+    for (subject, category), complaint in complaints.items():
+        yield _of_words(case, subject, category, complaint)
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
         if name in ("", subject.name) and len(called) > 1 and any(of == subject and other for of, other in called):
@@ -88,16 +88,16 @@ def words(case: Case) -> Iterator[Finding]:
         yield _of_calls(case, callees, subject, name, kinds, unresolved)
 
 
-def _severity(case: Case, subject: Subject, said: _Said, severity: Severity) -> Severity:
-    """Return how bad it is: less if it was said a few times, or is over and the workload is healthy."""
-    left = seconds_between(said.last, case.end)
+def _severity(case: Case, subject: Subject, complaint: _Complaint, severity: Severity) -> Severity:
+    """Return how bad it is: less if there are few lines, or if it is over and the workload is healthy."""
+    left = seconds_between(complaint.last, case.end)
     over = subject.kind in ("Job", "CronJob") or (left is not None and left > OVER_SECONDS)
     if over and case.is_healthy(subject):
         return "info"
-    if not said.serious and said.count >= FEW and not over and not case.is_healthy(subject):
+    if not complaint.serious and complaint.count >= FEW and not over and not case.is_healthy(subject):
         return "warning"  # a program that waits may tell it without a level
-    if not said.serious or said.count < FEW:
-        return "warning" if subject in case.crashed or (said.serious and not case.is_healthy(subject)) else "info"
+    if not complaint.serious or complaint.count < FEW:
+        return "warning" if subject in case.crashed or (complaint.serious and not case.is_healthy(subject)) else "info"
     return severity
 
 
@@ -106,34 +106,34 @@ def _of_clients(case: Case, subject: Subject, name: str, category: str) -> Sever
     return "info" if category == "unreachable" and not name and case.is_healthy(subject) else None
 
 
-def _of_words(case: Case, subject: Subject, category: str, said: _Said) -> Finding:
-    rule, title, severity, depth = _SAID[category]
-    first = said.first
+def _of_words(case: Case, subject: Subject, category: str, complaint: _Complaint) -> Finding:
+    rule, title, severity, depth = _COMPLAINTS[category]
+    first, example = complaint.first, one_line(complaint.example, MAX_WORDS)
     return Finding(
         rule=rule,
-        severity=_severity(case, subject, said, severity),
+        severity=_severity(case, subject, complaint, severity),
         confidence="likely",
         subject=subject,
-        message=f"{subject.name}: {title}: {one_line(said.example, MAX_WORDS)} ({said.count}x since {clock(first.first)})",
+        message=f"{subject.name}: {title}: {example} ({complaint.count}x since {clock(first.first)})",
         depth=max(depth, 22) if subject in case.crashed else depth,
         first_seen=first.first,
-        links=tuple(place.link for _, place in sorted(said.places, key=lambda one: one[1].first)),
-        pods=frozenset(place.pod for _, place in said.places),
-        details={"count": said.count, "category": category},
+        links=tuple(place.link for _, place in sorted(complaint.places, key=lambda item: item[1].first)),
+        pods=frozenset(place.pod for _, place in complaint.places),
+        details={"count": complaint.count, "category": category},
     )
 
 
 def _of_calls(
-    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, _Said], unresolved: Sequence[str]
+    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, _Complaint], unresolved: Sequence[str]
 ) -> Finding:
-    everything = _Said()
-    for one in kinds.values():
-        everything.count += one.count
-        everything.places += one.places
+    all_calls = _Complaint()
+    for complaint in kinds.values():
+        all_calls.count += complaint.count
+        all_calls.places += complaint.places
     category = "dns" if "dns" in kinds else max(kinds, key=lambda kind: kinds[kind].count)
-    said = kinds[category]
-    first = earlier(everything.first.first)
-    example = one_line(said.example, MAX_WORDS)
+    complaint = kinds[category]
+    first = earlier(all_calls.first.first)
+    example = one_line(complaint.example, MAX_WORDS)
     behind = callees.workloads(name) if name else set()
     confidence: Confidence = "likely" if name else "possible"
     if category == "dns":
@@ -151,14 +151,14 @@ def _of_calls(
         message = f"{name or 'what it calls'} {_CALLED[category]}, {subject.name} says: {example}"
     return Finding(
         rule=rule,
-        severity=_of_clients(case, subject, name, category) or _severity(case, subject, everything, "error"),
+        severity=_of_clients(case, subject, name, category) or _severity(case, subject, all_calls, "error"),
         confidence=confidence,
         subject=about,
-        message=f"{message} ({everything.count}x since {clock(first)})",
+        message=f"{message} ({all_calls.count}x since {clock(first)})",
         depth=depth,
         first_seen=first,
-        links=tuple(place.link for _, place in sorted(everything.places, key=lambda one: one[1].first)),
-        pods=frozenset(place.pod for _, place in everything.places),
-        callees=frozenset({name, *(one.name for one in behind)} - {"", subject.name}),
-        details={"count": everything.count, "caller": subject.name, "callee": name},
+        links=tuple(place.link for _, place in sorted(all_calls.places, key=lambda item: item[1].first)),
+        pods=frozenset(place.pod for _, place in all_calls.places),
+        callees=frozenset({name, *(workload.name for workload in behind)} - {"", subject.name}),
+        details={"count": all_calls.count, "caller": subject.name, "callee": name},
     )
