@@ -45,7 +45,7 @@ def seen_around(*events: Object) -> list[tuple[str, str, str]]:
     for event in events:
         seen.add(event)
     assert not seen.found
-    return [(event.name, event.uid, f"{event.first:%H:%M:%S}") for event in seen.around()]
+    return [(event.name, event.uid, f"{event.first:%H:%M:%S}") for event in seen.around_window()]
 
 
 def test_of_the_events_around_the_window_the_nearest_are_remembered() -> None:
@@ -95,7 +95,7 @@ def test_an_event_around_the_window_keeps_no_text() -> None:
     """Thousands of pods are remembered by it."""
     events = Events(WINDOW)
     events.add(an_event("web-0", "Killing", at="10:59:59", message="x" * 1000))
-    (event,) = events.around()
+    (event,) = events.around_window()
     assert (len(event.message), event.object, event.raw) == (300, b"{}", [])
 
 

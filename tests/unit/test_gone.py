@@ -9,8 +9,8 @@ from aletheia_operator.api import Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.event_list import Events
-from aletheia_operator.fetchers.kubernetes.expiry import dues_of, expired
-from aletheia_operator.fetchers.kubernetes.gone import Gone
+from aletheia_operator.fetchers.kubernetes.expired_events import expected_events, expired
+from aletheia_operator.fetchers.kubernetes.gone_pods import GonePod
 from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.subjects import Subjects
 from aletheia_operator.fetchers.spill import Spill
@@ -20,7 +20,7 @@ from tests.unit.kubernetes_api import NOW, Object, a_pod, an_event, deployment, 
 DAY = Window(NOW - timedelta(days=1), NOW)
 
 
-def find(events: list[Object], *targets: tuple[str, str], members: list[Object] | None = None) -> dict[str, Gone]:
+def find(events: list[Object], *targets: tuple[str, str], members: list[Object] | None = None) -> dict[str, GonePod]:
     """The pods that are gone of workloads."""
     parsed = [Target.model_validate({"workload": {"kind": kind, "name": name}}) for kind, name in targets]
     subjects = Subjects(parsed)
@@ -30,7 +30,7 @@ def find(events: list[Object], *targets: tuple[str, str], members: list[Object] 
         kind, name = event["involvedObject"]["kind"], event["involvedObject"]["name"]
         if subjects.may_know((kind, name)):
             found.add(event)
-    return subjects.find_gone(found)
+    return subjects.find_gone_pods(found)
 
 
 LONG = "checkout-of-the-large-shop-in-the-north-of-the-land-with-many-aisles"  # 68 characters
@@ -67,7 +67,7 @@ def test_a_pod_whose_end_no_event_tells(owner: str, known: bool) -> None:
     subjects = Subjects([Target.model_validate({"workload": {"kind": owner, "name": "web"}})])
     found = Events(Window(NOW, NOW + timedelta(minutes=1)))
     found.add(an_event(pod, "Started", at="11:30:00"))
-    assert bool(subjects.find_gone(found)) is known
+    assert bool(subjects.find_gone_pods(found)) is known
 
 
 @pytest.mark.parametrize("pod", ["web-api-bcdfg", "web", "web-", "web-0-1-bcdfg", "website-bcdfg", "web-BCDFG", "web-bcdf"])
@@ -165,7 +165,9 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
     for event in events:
         found.update_oldest(event)
         found.add(event)
-    return expired(found, [due for item in items for due in dues_of(item)], NOW + timedelta(seconds=5))
+    return expired(
+        found, [expected_event for item in items for expected_event in expected_events(item)], NOW + timedelta(seconds=5)
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,4 +249,4 @@ def test_static_pods_owe_no_events() -> None:
     """Theirs have the uid of a file, so nothing is known of them."""
     pod = scheduled(a_pod("etcd", "none"), "08:00:00")
     pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    assert dues_of(pod) == []
+    assert expected_events(pod) == []

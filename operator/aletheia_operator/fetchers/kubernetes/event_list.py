@@ -134,7 +134,7 @@ class Events:
         """Keep an event that touches the window, once. `sure`: it is wanted; unsure ones are dropped first if room is short."""
         first, last, count = times_of(event)
         if last < self.window.start or first > self.window.end:
-            self._note_outside(event, first, last, count)
+            self._remember_outside(event, first, last, count)
             return
         if self._was_added(event):
             return
@@ -156,7 +156,7 @@ class Events:
             self._normal[key] = None
         self._events[key] = found
 
-    def _note_outside(self, event: Object, first: datetime, last: datetime, count: int) -> None:
+    def _remember_outside(self, event: Object, first: datetime, last: datetime, count: int) -> None:
         """Remember a pod's events that are nearest to the window."""
         kind, name = subject_of(event)
         side = self._before if last < self.window.start else self._after
@@ -168,7 +168,7 @@ class Events:
             found = _parsed(event, first, last, count)
             side[name, uid] = replace(found, message=found.message[:MAX_WORD], object=b"{}", raw=[])
 
-    def around(self) -> list[Event]:
+    def around_window(self) -> list[Event]:
         """Events outside of the window that show that a pod lived in it: before and behind it, or so shortly before that the
         pod may still have been ending.
         """
@@ -180,7 +180,7 @@ class Events:
                 found.append(before)
         return found
 
-    def of_unknown_ends(self) -> list[Event]:
+    def last_events_of_running_pods(self) -> list[Event]:
         """Return the last events of pods that ran before the window, and of which no event says that they ended.
 
         A kubelet reports 25 events of an object, and then one in five minutes. So a pod in a crash loop may be silent for long.

@@ -19,11 +19,11 @@ from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.fetchers.kubernetes.event_list import Events, related_of, subject_of
-from aletheia_operator.fetchers.kubernetes.expiry import expired
-from aletheia_operator.fetchers.kubernetes.gone import Gone
+from aletheia_operator.fetchers.kubernetes.expired_events import expired
+from aletheia_operator.fetchers.kubernetes.gone_pods import GonePod
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
-from aletheia_operator.fetchers.kubernetes.resources import Object, optional, read_all
+from aletheia_operator.fetchers.kubernetes.resources import Object, gap_of_extra, read_all
 from aletheia_operator.fetchers.kubernetes.subjects import CLUSTER_KINDS, Subjects
 from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.text.timestamps import format_time
@@ -53,7 +53,7 @@ class KubernetesEventsFetcher:
             "nodes": keep and request.nodes,
             "keep": keep,
             "logs": spec.of_targets("logs"),
-            "says_absent": not spec.of_targets("logs") and not spec.of_targets("objects"),
+            "reports_absent": not spec.of_targets("logs") and not spec.of_targets("objects"),
         }
         return Plan((Question(self.name, self.name, "events" if keep else "pods that are gone", arguments),))
 
@@ -88,20 +88,20 @@ class _Search:
         self.targets = [Target.model_validate(target) for target in arguments["targets"]]
         self.keep: bool = arguments["keep"]
         self.nodes: bool = arguments["nodes"]
-        self.says_absent: bool = arguments["says_absent"]
+        self.reports_absent: bool = arguments["reports_absent"]
         self.sources = sources
         self.kubernetes = kubernetes
         self.subjects = Subjects(self.targets)
         self.events = Events(sources.window)
         self.redactor = sources.redactor.another()
-        self.gone: dict[str, Gone] = {}
+        self.gone: dict[str, GonePod] = {}
         self.missing: list[Missing] = []
 
     async def run(self) -> None:
         """Read what belongs to the targets, then the namespace's events, then those of nodes and volumes."""
         await self._find_subjects()
         whole = await self._read_namespace()
-        self.gone = await asyncio.to_thread(self.subjects.find_gone, self.events)
+        self.gone = await asyncio.to_thread(self.subjects.find_gone_pods, self.events)
         for kind in CLUSTER_KINDS if self.nodes else ():
             await self._read_cluster(kind)
         await asyncio.to_thread(self.events.keep, self.subjects.known)
@@ -110,14 +110,14 @@ class _Search:
         if self.keep:
             self.missing += self.events.too_many()
             if whole:
-                self.missing += await asyncio.to_thread(expired, self.events, self.subjects.dues, self.sources.now())
+                self.missing += await asyncio.to_thread(expired, self.events, self.subjects.expected, self.sources.now())
 
     async def _find_subjects(self) -> None:
         members, missing = await (await members_of(self.sources, self.targets)).all()
         await asyncio.to_thread(self.subjects.add_members, members)
         if not self.keep:
             return
-        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.says_absent else ABSENT))  # gaps of other fetchers
+        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.reports_absent else ABSENT))  # gaps of other fetchers
         self.missing += [gap for gap in missing if gap.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
@@ -172,7 +172,7 @@ class _Search:
                 async for _ in read_all(self.kubernetes, "Event", CLUSTER_EVENTS_NAMESPACE, see, query):
                     pass
         except SourceError as e:
-            self.missing.append(optional(_WORDS[kind], e))
+            self.missing.append(gap_of_extra(_WORDS[kind], e))
 
 
 def _document(namespace: str, metadata: dict[str, Any], batches: AsyncGenerator[list[Any], None], outcome: Outcome) -> Document:
@@ -183,7 +183,7 @@ async def _nothing() -> AsyncGenerator[list[Any], None]:
     yield []
 
 
-def _gaps(gone: Mapping[str, Gone]) -> list[Missing]:
+def _gaps(gone: Mapping[str, GonePod]) -> list[Missing]:
     gaps = [Missing(f"pod/{pod.name}", GapReason.POD_GONE, pod.message()) for pod in list(gone.values())[:MAX_GONE]]
     if len(gone) > MAX_GONE:
         gaps.append(Missing("pods", GapReason.POD_GONE, f"{len(gone) - MAX_GONE} more pods are gone, and their logs with them"))

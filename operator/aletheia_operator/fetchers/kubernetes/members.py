@@ -22,7 +22,7 @@ from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.near_names import with_near_names
 from aletheia_operator.fetchers.kubernetes.references import CONTAINERS, MIRROR, pod_references
 from aletheia_operator.fetchers.kubernetes.resources import (
-    FEW,
+    MAX_READ_ONE_BY_ONE,
     Object,
     api_version,
     missing_of,
@@ -69,7 +69,7 @@ class Member:
 
     @classmethod
     def of(cls, item: Object, spill: Spill, room_bytes: int = MAX_BYTES, redactor: Redactor | None = None) -> "Member":
-        """Make a member of an object, which is changed in place: in little if it takes more than `room_bytes`.
+        """Make a member of an object, which is changed in place, reduced if it takes more than `room_bytes`.
 
         Blocks; raises OSError.
         """
@@ -85,7 +85,7 @@ class Member:
             name=metadata["name"],
             uid=metadata["uid"],
             controller=controller_of(item),
-            content=spill.keep(dumps(_in_little(item)) if reduced else encoded),
+            content=spill.keep(dumps(_reduced(item)) if reduced else encoded),
             redactions=redactor.counts,
             revision=revision,
             references=references,
@@ -106,9 +106,9 @@ class _Walk:
     members: dict[str, Member] = field(default_factory=dict)  # by uid, in the order of reading
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
     missing: list[Missing] = field(default_factory=list)
-    above: dict[str, dict[str, str]] = field(default_factory=dict)  # kind → uid → name: owners to be read
+    uids_above: dict[str, dict[str, str]] = field(default_factory=dict)  # kind → uid → name: owners to be read
     complete: set[str] = field(default_factory=set)  # uids of workloads whose children were read
-    parents: dict[str, Object] = field(default_factory=dict)  # uid → workload, in little, whose revisions are to be read
+    parents: dict[str, Object] = field(default_factory=dict)  # uid → reduced workload, to read its revisions
     size_bytes: int = 0
     reduced: int = 0
 
@@ -118,17 +118,17 @@ class _Walk:
             members=dict(self.members),
             pods=list(self.pods),
             missing=list(self.missing),
-            above={kind: dict(names) for kind, names in self.above.items()},
+            uids_above={kind: dict(names) for kind, names in self.uids_above.items()},
             complete=set(self.complete),
             parents=dict(self.parents),
         )
 
-    def add(self, items: Sequence[Object], above: Set[str] | None = None) -> list[Member]:
-        """Add items, each once; with `above`, only those that one of these uids owns. Raises OSError.
+    def add(self, items: Sequence[Object], uids_above: Set[str] | None = None) -> list[Member]:
+        """Add items, each once; with `uids_above`, only those that one of these uids owns. Raises OSError.
 
         Do not call it on the event loop: it searches text of tenants, and writes to the disk.
         """
-        wanted = [item for item in items if above is None or owners(item) & above]
+        wanted = [item for item in items if uids_above is None or owners(item) & uids_above]
         return [self.members.get(item["metadata"]["uid"]) or self._add(item) for item in wanted]
 
     def _add(self, item: Object) -> Member:
@@ -137,7 +137,7 @@ class _Walk:
             self.parents[uid] = {"kind": item["kind"], "spec": {"selector": item["spec"].get("selector")}}
         for owner in item["metadata"].get("ownerReferences") or []:
             if owner.get("kind") in _OWNERS and owner.get("apiVersion") == api_version(owner["kind"]):
-                self.above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
+                self.uids_above.setdefault(owner["kind"], {})[owner["uid"]] = owner["name"]
         member = Member.of(item, self.spill, MAX_BYTES - self.size_bytes, self.redactor)
         self.reduced += member.reduced
         self.size_bytes += member.content.size_bytes
@@ -189,7 +189,7 @@ class Members:
                 await self._read_revisions(walk)
                 if walk.reduced:
                     message = (
-                        f"{walk.reduced} objects are kept in little, without annotations and most of their spec: together they"
+                        f"{walk.reduced} objects are kept reduced, without annotations and most of their spec: together they"
                         f" are larger than {MAX_BYTES // 2**20} MiB. Name fewer targets"
                     )
                     walk.missing.append(Missing("objects", GapReason.BUDGET_EXCEEDED, message))
@@ -226,24 +226,26 @@ class Members:
         def add(top: Object) -> tuple[dict[str, str], set[str]]:
             return _selection(top), {member.uid for member in walk.add([top])}
 
-        selection, above = await read_one(self.kubernetes, kind, self.namespace, name, add)
+        selection, uids_above = await read_one(self.kubernetes, kind, self.namespace, name, add)
         if between := _BETWEEN.get(kind):
-            walk.complete |= above
-            above = {child.uid for child in await self._add_all(walk, between, selection, above)}
-        if not above:
+            walk.complete |= uids_above
+            uids_above = {child.uid for child in await self._add_all(walk, between, selection, uids_above)}
+        if not uids_above:
             return []
-        return await self._add_all(walk, "Pod", selection, above)
+        return await self._add_all(walk, "Pod", selection, uids_above)
 
-    async def _add_all(self, walk: _Walk, kind: str, query: Mapping[str, str], above: Set[str] | None = None) -> list[Member]:
-        """Add the objects of a list; with `above`, only those that one of these uids owns. Raises SourceError and OSError."""
+    async def _add_all(
+        self, walk: _Walk, kind: str, query: Mapping[str, str], uids_above: Set[str] | None = None
+    ) -> list[Member]:
+        """Add the objects of a list; with `uids_above`, only those with one of these owners. Raises SourceError and OSError."""
         added: list[Member] = []
-        async for members in read_all(self.kubernetes, kind, self.namespace, lambda items: walk.add(items, above), query):
+        async for members in read_all(self.kubernetes, kind, self.namespace, lambda items: walk.add(items, uids_above), query):
             added += members
         return added
 
     async def _read_owners(self, walk: _Walk) -> None:
         for kind in _OWNERS:
-            wanted = {uid: name for uid, name in walk.above.get(kind, {}).items() if uid not in walk.members}
+            wanted = {uid: name for uid, name in walk.uids_above.get(kind, {}).items() if uid not in walk.members}
             await self._read_owners_of(walk, kind, wanted)
 
     async def _read_owners_of(self, walk: _Walk, kind: str, wanted: Mapping[str, str]) -> None:
@@ -264,7 +266,7 @@ class Members:
                 for uid, parent in walk.parents.items()
                 if uid not in walk.complete and _REVISIONS[parent["kind"]] == kind
             }
-            queries = [{}] if len(parents) > FEW else [_selection(parent) for parent in parents.values()]
+            queries = [{}] if len(parents) > MAX_READ_ONE_BY_ONE else [_selection(parent) for parent in parents.values()]
             for query in queries:
                 with walk.tolerating(kind):
                     await self._add_all(walk, kind, query, parents.keys())
@@ -281,7 +283,7 @@ async def members_of(sources: Sources, targets: Sequence[Target]) -> Members:
     return await sources.memo.get(key, make)
 
 
-def _in_little(item: Object) -> Object:
+def _reduced(item: Object) -> Object:
     """Return an object with only its identity, owners, containers' names and status, which other evidence needs."""
     metadata, spec = item["metadata"], item.get("spec") or {}
     kept = ("name", "namespace", "uid", "creationTimestamp", "labels", "ownerReferences")

@@ -21,8 +21,8 @@ from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
 from aletheia_operator.fetchers.kubernetes.resources import (
     Object,
+    gap_of_extra,
     missing_of,
-    optional,
     plural,
     read_all,
     read_named,
@@ -55,7 +55,7 @@ class KubernetesObjectsFetcher:
         await sources.kubernetes()  # an identity that may not be used is the same gap in every fetcher, and so becomes one
         request = spec.objects or ObjectsRequest(nodes=True)
         targets = [target.to_json() for target in spec.targets or []]
-        arguments = {"targets": targets, "nodes": request.nodes, "says_absent": not spec.of_targets("logs")}
+        arguments = {"targets": targets, "nodes": request.nodes, "reports_absent": not spec.of_targets("logs")}
         return Plan((Question(self.name, self.name, "objects", arguments),))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
@@ -68,7 +68,7 @@ class KubernetesObjectsFetcher:
         targets = [Target.model_validate(target) for target in question.arguments["targets"]]
         collection = _Collection(await sources.kubernetes(), sources, targets)
         await collection.read(nodes=question.arguments["nodes"])
-        missing = [gap for gap in collection.missing if question.arguments["says_absent"] or gap.reason not in ABSENT]
+        missing = [gap for gap in collection.missing if question.arguments["reports_absent"] or gap.reason not in ABSENT]
         request = {"namespace": sources.namespace, "targets": [describe(target) for target in targets]}
         for family in collection.families:
             yield _document(
@@ -238,7 +238,7 @@ class _Collection:
             async for _ in read_named(self.kubernetes, "Node", None, names, _each(self._share), may_list=False):
                 pass
         except SourceError as e:
-            self.missing.append(optional("nodes", e))
+            self.missing.append(gap_of_extra("nodes", e))
 
     def _few(self, kind: str, named: Mapping[str, T]) -> list[tuple[str, T]]:
         """Return the first MAX_NAMED names, sorted: each costs the API server a request, and tenants choose them."""

@@ -13,7 +13,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing
 
-FEW = 20  # so many objects are read one by one; of more, one list is read and the rest of it dropped
+MAX_READ_ONE_BY_ONE = 20  # so many objects are read one by one; of more, one list is read and the rest of it dropped
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -78,7 +78,7 @@ async def read_named(
     `../secrets/x`, never becomes part of a path.
     """
     wanted = sorted({name for name in names if re.fullmatch(NAME_PATTERN, name)})
-    if may_list and len(wanted) > FEW:
+    if may_list and len(wanted) > MAX_READ_ONE_BY_ONE:
         among = frozenset(wanted)
         parts = read_all(
             kubernetes, kind, namespace, lambda items: work([one for one in items if one["metadata"]["name"] in among])
@@ -109,6 +109,6 @@ def missing_of(kind: str, error: SourceError) -> Missing:
     return Missing(plural(kind), error.reason, error.message)
 
 
-def optional(what: str, error: SourceError) -> Missing:
+def gap_of_extra(what: str, error: SourceError) -> Missing:
     """Return the gap for an optional extra; a note if a right outside the namespace is missing, which most readers lack."""
     return Missing(what, error.reason, error.message, "note" if error.reason == GapReason.FORBIDDEN else "gap")

@@ -5,8 +5,8 @@ from typing import Any
 
 from aletheia_operator.api import Target
 from aletheia_operator.fetchers.kubernetes.event_list import Events, Subject
-from aletheia_operator.fetchers.kubernetes.expiry import Due, dues_of
-from aletheia_operator.fetchers.kubernetes.gone import Followed, Gone, find_gone
+from aletheia_operator.fetchers.kubernetes.expired_events import ExpectedEvent, expected_events
+from aletheia_operator.fetchers.kubernetes.gone_pods import FollowedControllers, GonePod, find_gone_pods
 from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.fetchers.kubernetes.revisions import Revision
@@ -23,10 +23,10 @@ class Subjects:
         self.known: set[Subject] = set()
         self.exist = False
         """Whether any object of the targets exists now."""
-        self.dues: list[Due] = []
+        self.expected: list[ExpectedEvent] = []
         """Things that happened to targets, and for which events must have been written."""
         self._present: dict[str, str] = {}  # uids of the pods that are there now, by name
-        self._followed = Followed()
+        self._controllers = FollowedControllers()
         self._revisions: dict[Subject, Revision] = {}
         for target in targets:  # events outlive what they are about
             if target.pod is not None:
@@ -34,41 +34,41 @@ class Subjects:
             if target.workload is not None:
                 self._follow((target.workload.kind, target.workload.name), describe(target))
 
-    def _follow(self, subject: Subject, called: str) -> None:
+    def _follow(self, subject: Subject, display_name: str) -> None:
         self.known.add(subject)
-        self._followed.add(subject, called)
+        self._controllers.add(subject, display_name)
 
     def add_members(self, members: Iterable[Member]) -> None:
         """Add members of the targets. Workloads must come before what they created."""
-        called_by_uid: dict[str, str] = {}
+        names_by_uid: dict[str, str] = {}
         for member in members:
             self.exist = True
             with member.item() as item:
-                self._add_member(member, item, called_by_uid)
+                self._add_member(member, item, names_by_uid)
 
-    def _add_member(self, member: Member, item: Object, called_by_uid: dict[str, str]) -> None:
+    def _add_member(self, member: Member, item: Object, names_by_uid: dict[str, str]) -> None:
         subject = member.kind, member.name
         self.known.add(subject)
-        self.dues += dues_of(item)
+        self.expected += expected_events(item)
         if member.kind == "Pod":
             self._present[member.name] = member.uid
             self.known |= {("PersistentVolumeClaim", name) for name in member.references["PersistentVolumeClaim"]}
             if node := item["spec"].get("nodeName"):
                 self.known.add(("Node", node))
-        elif called := self._called(member, item, called_by_uid):
-            called_by_uid[member.uid] = called
-            self._follow(subject, called)
+        elif display_name := self._display_name(member, item, names_by_uid):
+            names_by_uid[member.uid] = display_name
+            self._follow(subject, display_name)
         if member.revision is not None:
             self._revisions[subject] = member.revision
 
-    def _called(self, member: Member, item: Object, called_by_uid: Mapping[str, str]) -> str | None:
+    def _display_name(self, member: Member, item: Object, names_by_uid: Mapping[str, str]) -> str | None:
         """Return a controller's display name if all of its pods are targets, else None.
 
         They are if it is a target, if a followed controller created it, or if a target's selector matches its pods.
         """
-        called = self._followed.called((member.kind, member.name)) or called_by_uid.get(member.controller or "")
-        if called:
-            return called
+        display_name = self._controllers.display_name((member.kind, member.name)) or names_by_uid.get(member.controller or "")
+        if display_name:
+            return display_name
         template = (item.get("spec") or {}).get("template") or {}
         labels = (template.get("metadata") or {}).get("labels") or {}
         for target in self.targets:
@@ -93,16 +93,16 @@ class Subjects:
         """Return whether a subject is known, or has a name that a followed controller may have generated."""
         if subject in self.known:
             return True
-        return subject[0] in ("Pod", "ReplicaSet", "Job") and self._followed.may_name(subject[1])
+        return subject[0] in ("Pod", "ReplicaSet", "Job") and self._controllers.may_name(subject[1])
 
     def is_known(self, subject: Subject) -> bool:
         """Return whether a subject is known, or is a pod that a followed controller created."""
-        return subject in self.known or (subject[0] == "Pod" and bool(self._followed.owner(subject[1])))
+        return subject in self.known or (subject[0] == "Pod" and bool(self._controllers.owner(subject[1])))
 
-    def find_gone(self, events: Events) -> dict[str, Gone]:
+    def find_gone_pods(self, events: Events) -> dict[str, GonePod]:
         """Return the pods that are gone, by name. They, their controllers and their nodes become known."""
-        self.known |= self._followed.learn(events)
-        gone = find_gone(events, self._followed, self._present, self._revisions)
+        self.known |= self._controllers.learn(events)
+        gone = find_gone_pods(events, self._controllers, self._present, self._revisions)
         self.known |= {("Pod", name) for name in gone}
         self.known |= {("Node", pod.node) for pod in gone.values() if pod.node}
         return gone

@@ -33,7 +33,7 @@ _NODE_LOST = ("NodeNotReady", "TaintManagerEviction")  # of a pod: its node went
 
 
 @dataclass
-class Gone:
+class GonePod:
     """A pod that lived within the window and is no longer there."""
 
     name: str
@@ -45,7 +45,7 @@ class Gone:
     node: str | None = None
     revision: str | None = None
 
-    def note(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """Add an event of the pod, or of its controller about it."""
         self.reasons[event.reason] = self.reasons.get(event.reason, 0) + event.count
         self.first = min(self.first or event.first, event.first)
@@ -87,22 +87,22 @@ class Gone:
         )
 
 
-class Followed:
+class FollowedControllers:
     """Controllers whose pods are all targets, their display names, and their known pods."""
 
     def __init__(self) -> None:
-        self._called: dict[Subject, str] = {}
+        self._display_names: dict[Subject, str] = {}
         self._names: set[str] = set()
         self._generating: dict[str, list[Subject]] = {}  # by the beginning of the names that they generate
         self._long_jobs: list[Subject] = []
         self._makers: dict[str, Subject] = {}  # pod → the controller whose events say that it made or deleted it
         self._naming_events: dict[str, list[Event]] = {}  # pod → these events
 
-    def add(self, subject: Subject, called: str) -> bool:
-        """Follow a controller, and return whether it is new. `called`: display name of its target."""
-        if subject in self._called:
+    def add(self, subject: Subject, display_name: str) -> bool:
+        """Follow a controller, and return whether it is new. `display_name`: display name of its target."""
+        if subject in self._display_names:
             return False
-        self._called[subject] = called
+        self._display_names[subject] = display_name
         self._names.add(subject[1])
         kind, name = subject
         if kind in _GENERATING or (
@@ -113,9 +113,9 @@ class Followed:
             self._long_jobs.append(subject)
         return True
 
-    def called(self, subject: Subject) -> str | None:
+    def display_name(self, subject: Subject) -> str | None:
         """Return the controller's display name; None if it is not followed."""
-        return self._called.get(subject)
+        return self._display_names.get(subject)
 
     def may_name(self, name: str) -> bool:
         """Return whether a followed controller, or one that it created, may have generated that name."""
@@ -128,9 +128,9 @@ class Followed:
         new = set()
         for kind, made in _MADE.items():
             for event in events.of_kind(kind):
-                called = self._called.get(event.subject)
-                for found in _SCALED.findall(event.message[:MAX_WORDS]) if called else ():
-                    if found.startswith(f"{event.name}-") and self.add((made, found), called or ""):
+                display_name = self._display_names.get(event.subject)
+                for found in _SCALED.findall(event.message[:MAX_WORDS]) if display_name else ():
+                    if found.startswith(f"{event.name}-") and self.add((made, found), display_name or ""):
                         new.add((made, found))
         for kind in _OWN_PODS:
             for event in events.of_kind(kind):
@@ -143,9 +143,9 @@ class Followed:
     def owner(self, pod: str) -> list[Subject]:
         """Return the followed controllers that may have created the pod: several if their names begin alike; [] if none."""
         if (maker := self._makers.get(pod)) is not None:
-            return [maker] if maker in self._called else []
+            return [maker] if maker in self._display_names else []
         stem, _, ordinal = pod.rpartition("-")
-        if ordinal.isdecimal() and ("StatefulSet", stem) in self._called:
+        if ordinal.isdecimal() and ("StatefulSet", stem) in self._display_names:
             return [("StatefulSet", stem)]
         if not _RANDOM_END.search(pod):
             return []
@@ -155,7 +155,7 @@ class Followed:
         if (index := _INDEX_END.search(prefix)) is None:
             return []
         name = prefix[: index.start()]
-        if ("Job", name) in self._called:
+        if ("Job", name) in self._display_names:
             return [("Job", name)]
         was_cut = len(prefix) == MAX_PREFIX
         return [job for job in self._long_jobs if was_cut and job[1].startswith(name)]
@@ -163,7 +163,7 @@ class Followed:
     def named_pods(self) -> Iterator[tuple[str, list[Event]]]:
         """Yield the pods that events of followed controllers name, with these events."""
         for pod, events in self._naming_events.items():
-            if self._makers[pod] in self._called:
+            if self._makers[pod] in self._display_names:
                 yield pod, events
 
 
@@ -174,43 +174,43 @@ def _dashes(name: str) -> Iterator[int]:
         at = name.find("-", at + 1)
 
 
-def find_gone(
-    events: Events, followed: Followed, present: Mapping[str, str], revisions: Mapping[Subject, Revision]
-) -> dict[str, Gone]:
+def find_gone_pods(
+    events: Events, controllers: FollowedControllers, present: Mapping[str, str], revisions: Mapping[Subject, Revision]
+) -> dict[str, GonePod]:
     """Return the pods of followed controllers that are gone, by name, in order. They include earlier pods of present names.
 
     `present`: the uid of each present pod, by name. An earlier pod of that name has events with another uid.
     """
-    found: dict[str, Gone] = {}
+    found: dict[str, GonePod] = {}
 
-    def gone(name: str) -> Gone | None:
+    def gone(name: str) -> GonePod | None:
         if name not in found:
-            owners = followed.owner(name)
+            owners = controllers.owner(name)
             if not owners and name not in present:
                 return None
-            called = followed.called(owners[0]) if owners else None
-            one = Gone(name, called or "the targets", name in present)
+            display_name = controllers.display_name(owners[0]) if owners else None
+            one = GonePod(name, display_name or "the targets", name in present)
             one.revision = _revision(revisions.get(owners[0])) if len(owners) == 1 else None
             found[name] = one
         return found[name]
 
-    for event in (*events.of_kind("Pod"), *events.around()):
+    for event in (*events.of_kind("Pod"), *events.around_window()):
         if event.name in present and event.uid in (present[event.name], ""):
             continue
         if (one := gone(event.name)) is not None:
-            one.note(event)
+            one.add_event(event)
             one.node = one.node or _node_of(event)
-    for event in events.of_unknown_ends():
+    for event in events.last_events_of_running_pods():
         if event.name in present and event.uid in (present[event.name], ""):
             continue
-        completes = any(kind == "Job" for kind, _ in followed.owner(event.name))  # and is then removed without an event
+        completes = any(kind == "Job" for kind, _ in controllers.owner(event.name))  # and is then removed without an event
         if not completes and (one := gone(event.name)) is not None:
-            one.note(event)
+            one.add_event(event)
             one.node = one.node or _node_of(event)
-    for name, naming in followed.named_pods():
+    for name, naming in controllers.named_pods():
         if name not in present and name not in found and (one := gone(name)) is not None:
             for event in naming:  # its own events have expired, too
-                one.note(event)
+                one.add_event(event)
     return dict(sorted(found.items()))
 
 
