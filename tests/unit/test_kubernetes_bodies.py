@@ -1,4 +1,4 @@
-"""Large answers of the Kubernetes API: few are in memory at a time, whoever asks, and nobody waits for a place for ever."""
+"""Large answers of the Kubernetes API: few are in memory at a time, whichever capture asks, and no wait is endless."""
 
 import asyncio
 import threading
