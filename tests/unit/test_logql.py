@@ -6,7 +6,8 @@ import time
 import pytest
 
 from aletheia_operator.clients.errors import Rejected
-from aletheia_operator.fetchers.loki.logql import Matcher, confine, parse
+from aletheia_operator.fetchers.loki.logql import confine, parse
+from aletheia_operator.text.label_matchers import Matcher
 
 CONFINED = [
     ('{app="a"}', '{app="a",namespace="shop"}'),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.text.go_strings import NotUnderstood, quoted, unquoted
+from aletheia_operator.text.label_matchers import Matcher
 
 _GO_STRING = r"\"(?:[^\"\\\n]|\\[^\n])*+\"|`[^`]*+`"
 _SPACE = r"(?:[ \t\r\n]|#[^\n]*+)++"
@@ -21,18 +22,6 @@ _PIPELINE = re.compile(
     rf"(?P<space>{_SPACE})|(?P<string>{_GO_STRING})|(?P<word>[A-Za-z_][A-Za-z0-9_]*+|--[a-z][a-z-]*+)"
     r"|(?P<number>-?[0-9][0-9A-Za-z_.\u00b5\u03bc]*+)|(?P<mark>\|[=~>]?|![=~>]|==|=~|=|[<>]=?|[(),])"
 )
-
-
-@dataclass(frozen=True)
-class Matcher:
-    """A label matcher, `label operator "value"`."""
-
-    label: str
-    operator: str
-    value: bytes
-
-    def __str__(self) -> str:
-        return f"{self.label}{self.operator}{quoted(self.value)}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.documents import Answer, Documents, Run
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
-from aletheia_operator.fetchers.prometheus.promql import Matcher
 from aletheia_operator.fetchers.prometheus.ranges import RangeQueries, Result, not_stored
 from aletheia_operator.fetchers.prometheus.stream import warnings_of
 from aletheia_operator.fetchers.prometheus.templates import (
@@ -37,6 +36,7 @@ from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.label_matchers import Matcher
 
 
 class PrometheusFetcher:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
-from aletheia_operator.fetchers.prometheus.promql import Matcher, Selector
+from aletheia_operator.fetchers.prometheus.promql import Selector
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.text.go_strings import NotUnderstood
+from aletheia_operator.text.label_matchers import Matcher
 from aletheia_operator.text.nearest import SIMILARITY, likely, nearest
 
 MAX_SELECTORS = 5

@@ -5,28 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aletheia_operator.text.go_strings import STRING, quoted
+from aletheia_operator.text.go_strings import STRING
+from aletheia_operator.text.label_matchers import Matcher
 
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AT = re.compile(
     rf"(?:{STRING}|#[^\r\n]*+)|@((?:[ \t\r\n]|#[^\r\n]*+[\r\n])*+)(start|end)[ \t\r\n]*+\([ \t\r\n]*+\)", re.IGNORECASE
 )
 
 
 Kind = Literal["vector", "scalar", "string", "matrix"]
-
-
-@dataclass(frozen=True)
-class Matcher:
-    """A label matcher, `label operator "value"`. `value`: bytes, usually UTF-8."""
-
-    label: str
-    operator: str
-    value: bytes
-
-    def __str__(self) -> str:
-        label = self.label if _LABEL.fullmatch(self.label) else quoted(self.label.encode())
-        return f"{label}{self.operator}{quoted(self.value)}"
 
 
 @dataclass(frozen=True)

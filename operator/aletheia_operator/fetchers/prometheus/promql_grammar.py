@@ -10,8 +10,9 @@ without escapes, and its walk takes cubic time.
 
 import re
 
-from aletheia_operator.fetchers.prometheus.promql import Kind, Matcher, Query, Selector
+from aletheia_operator.fetchers.prometheus.promql import Kind, Query, Selector
 from aletheia_operator.text.go_strings import STRING, NotUnderstood, quoted, unquoted
+from aletheia_operator.text.label_matchers import Matcher
 
 MAX_QUERY_CHARACTERS = 16_384
 MAX_NESTING = 100

@@ -1,9 +1,10 @@
 """Confines PromQL to one value of one label, by a matcher in every selector. Pure, and linear in the query's length."""
 
 from aletheia_operator.clients.errors import Rejected
-from aletheia_operator.fetchers.prometheus.promql import Matcher, Selector
+from aletheia_operator.fetchers.prometheus.promql import Selector
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.text.go_strings import NotUnderstood
+from aletheia_operator.text.label_matchers import Matcher
 
 
 def confine(query: str, label: str, value: str) -> str:
