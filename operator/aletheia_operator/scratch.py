@@ -6,6 +6,7 @@ import tempfile
 import threading
 import uuid
 import weakref
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,7 +53,7 @@ class Scratch:
     encrypted: bool
     owner: "Scratches | None" = None
     descriptor: int = -1
-    _ends: list[int] = field(default_factory=lambda: [0])  # of the blocks
+    _ends: "array[int]" = field(default_factory=lambda: array("Q", [0]))  # of the blocks
     _key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     _holders: int = 1
     _closed: bool = False

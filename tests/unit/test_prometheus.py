@@ -19,13 +19,14 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Document
-from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.fetchers.prometheus import PrometheusFetcher, series_store
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.series_store import SeriesStore
 from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, Event, Samples, warnings_of
 from aletheia_operator.fetchers.prometheus.summary import spike_start, summarise
 from aletheia_operator.fetchers.prometheus.templates import TEMPLATES, expressions
+from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.display import one_line
 from tests.unit.fakes import make_sources, make_window
@@ -302,6 +303,44 @@ def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: 
     for number, one in enumerate(found):
         gathered.add(events({**one, "metric": {"number": str(number)}}))
     assert summarise("cpu", len(gathered), [gathered.peak], gathered.samples_of) == text
+
+
+@pytest.mark.parametrize("series", [1, 50], ids=["one", "many"])
+def test_parts_of_series_take_little_memory(series: int, tmp_path: Path) -> None:
+    """A lying server may send each sample on its own: of half a million parts each took 144 bytes."""
+    parts = 20_000
+    gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=100)
+    gathered.begin_chunk()
+    tracemalloc.start()
+    try:
+        for number in range(parts):
+            gathered.add([Samples("values", [[number, "1"]])])
+            if (number + 1) % (parts // series) == 0 or series > 1:
+                gathered.add([EndOfSeries({"number": number % series})])
+        assert tracemalloc.get_traced_memory()[0] < 40 * parts
+    finally:
+        tracemalloc.stop()
+    entries = [entry for batch in gathered.batches(Redactor()) for entry in batch]
+    stored = [orjson.loads(orjson.dumps(entry)) for entry in entries]
+    assert sorted(moment for one in stored for moment, _ in one["values"]) == list(range(parts))
+    gathered.forget_chunk()
+    assert (len(gathered), gathered.samples) == (0, 0)
+
+
+@pytest.mark.parametrize("most", [8, 9, 100])
+def test_a_series_of_more_parts_than_there_is_room_for(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dropped as a whole, which is counted; others go on, before it and behind it."""
+    monkeypatch.setattr(series_store, "MAX_PARTS", most)
+    gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=10)
+    for name, parts in (("small", 2), ("large", 10), ("other", 3)):
+        gathered.begin_chunk()
+        for number in range(parts):
+            gathered.add([Samples("values", [[number, "1"]])])
+        gathered.add([EndOfSeries({"name": name})])
+    kept = [orjson.loads(key)["name"] for key in list(gathered.keys())]
+    assert kept == (["small", "large", "other"] if most == 100 else ["small", "other"])
+    assert gathered.dropped == (most != 100)
+    assert gathered.samples == sum({"small": 2, "large": 10, "other": 3}[name] for name in kept)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Joins the series of several chunks. Samples go to a scratch file; only their positions are in memory."""
 
 import re
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from aletheia_operator.fetchers.prometheus.stream import LISTS, EndOfSeries, Event
+from aletheia_operator.fetchers.prometheus.stream import LISTS, SINGLES, EndOfSeries, Event
 from aletheia_operator.fetchers.prometheus.summary import Peak
 from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.documents import redact_document
@@ -20,7 +22,8 @@ PENDING_PARTS = 4
 MAX_LABELS_BYTES = 16 * 1024 * 1024
 """Most bytes of the labels of all series together, which are in memory."""
 MAX_PARTS = 500_000
-"""Most parts of all series together, each a number in memory. Ten thousand series of the longest window have fewer."""
+"""Most parts of all series together, each a few numbers in memory. Ten thousand series of the longest window have fewer."""
+KINDS = (*LISTS, *SINGLES)
 _SAMPLE = re.compile(rb'\[([^\[\],"]+),"([^"]*)"\]')  # as `add` encodes samples
 
 
@@ -31,8 +34,8 @@ class _Chunk:
     peak: Peak
     samples: int
     dropped: int
-    added: list[bytes] = field(default_factory=list)
-    """The key of each stored part, in order."""
+    added: Counter[bytes] = field(default_factory=Counter)
+    """The number of stored parts by their series' key."""
 
 
 class SeriesStore:
@@ -50,9 +53,10 @@ class SeriesStore:
         self.peak = Peak()
         self._scratch = scratch
         self._closed = False
-        self._parts: dict[bytes, list[tuple[str, int]]] = {}
+        self._parts: dict[bytes, array[int]] = {}  # of each part: its number in the scratch file, and its kind
         self._pending: list[tuple[str, bytes]] = []  # parts of a series whose labels are not known yet
-        self._written: list[tuple[str, int]] = []  # earlier parts of the same series, in the scratch file
+        self._written = array("Q")  # earlier parts of the same series, in the scratch file
+        self._overflows = False  # whether this series has more parts than there is room for
         self._pending_samples = 0
         self._pending_peak = Peak()
         self._chunk = _Chunk(self.peak, 0, 0)
@@ -67,10 +71,11 @@ class SeriesStore:
 
     def forget_chunk(self) -> None:
         """Remove everything since `begin_chunk`, because the chunk broke off and will be queried again."""
-        for key in self._chunk.added:
-            self._parts[key].pop()
-            self._parts_left += 1
-            if not self._parts[key]:
+        for key, number in self._chunk.added.items():
+            parts = self._parts[key]
+            del parts[len(parts) - number :]
+            self._parts_left += number
+            if not parts:
                 del self._parts[key]
                 self._labels_bytes -= len(key)
         self.peak, self.samples, self.dropped = self._chunk.peak, self._chunk.samples, self._chunk.dropped
@@ -84,6 +89,8 @@ class SeriesStore:
             if isinstance(event, EndOfSeries):
                 self._end(event.labels)
                 continue
+            if self._overflows:
+                continue
             self._pending.append((event.kind, dumps(event.samples if event.kind in LISTS else event.samples[0])))
             self._pending_samples += len(event.samples)
             if len(self._pending) == PENDING_PARTS:
@@ -93,30 +100,35 @@ class SeriesStore:
 
     def _end(self, labels: dict[str, Any]) -> None:
         key = dumps(labels, sort_keys=True)
-        if not self._has_room(key):
+        has_room = self._has_room(key)
+        if has_room:
+            self._write_pending()
+        if not has_room or self._overflows:
             self.dropped += 1
         else:
-            self._write_pending()
             self._labels_bytes += len(key) if key not in self._parts else 0
             self._parts_left -= len(self._written)
-            self._parts.setdefault(key, []).extend(self._written)
-            self._chunk.added += [key] * len(self._written)
+            self._parts.setdefault(key, array("Q")).extend(self._written)
+            self._chunk.added[key] += len(self._written)
             self.samples += self._pending_samples
             self.peak.take(key, self._pending_peak)
         self._forget_pending()
 
     def _has_room(self, key: bytes) -> bool:
-        if self._parts_left <= 0:
+        if self._overflows or self._parts_left <= 0:
             return False
         more = len(self._parts) < self.max_series and self._labels_bytes + len(key) <= MAX_LABELS_BYTES
         return more or key in self._parts
 
     def _write_pending(self) -> None:
-        self._written += [(kind, self._scratch.put(samples)) for kind, samples in self._pending]
+        self._overflows = len(self._written) + len(self._pending) > max(self._parts_left, PENDING_PARTS)
+        if not self._overflows:
+            self._written.extend(_part(kind, self._scratch.put(samples)) for kind, samples in self._pending)
         self._pending = []
 
     def _forget_pending(self) -> None:
-        self._pending, self._written, self._pending_samples, self._pending_peak = [], [], 0, Peak()
+        self._pending, self._written, self._pending_samples, self._pending_peak = [], array("Q"), 0, Peak()
+        self._overflows = False
 
     def batches(self, redactor: Redactor) -> Iterator[list[dict[str, Any]]]:
         """Yield entries {"metric": {label: value}, "values": [...]}, about BATCH_BYTES at a time, as the server sent them.
@@ -127,7 +139,7 @@ class SeriesStore:
         size = 0
         for key, parts in self._parts.items():
             batch.append(self._entry(key, redactor))
-            size += len(key) + sum(self._scratch.size(number) for _, number in parts)
+            size += len(key) + sum(self._scratch.size(number) for _, number in map(_kind_and_number, parts))
             if size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
@@ -144,7 +156,7 @@ class SeriesStore:
         """Return the moments (Unix seconds) and values of one series; [] if there is no such series."""
         samples: list[tuple[float, float]] = []
         try:
-            for kind, number in self._parts.get(key, ()):
+            for kind, number in map(_kind_and_number, self._parts.get(key, ())):
                 if kind in ("values", "value"):
                     found = _SAMPLE.findall(self._scratch.get(number))
                     samples += [(float(moment), float(value)) for moment, value in found]
@@ -160,7 +172,7 @@ class SeriesStore:
         labels = orjson.loads(key)
         redact_document(labels, redactor)
         entry: dict[str, Any] = {"metric": orjson.Fragment(dumps(labels))}
-        parts = self._parts[key]
+        parts = [_kind_and_number(part) for part in self._parts[key]]
         for kind in dict.fromkeys(kind for kind, _ in parts):
             texts = [self._scratch.get(number) for kind_of_part, number in parts if kind_of_part == kind]
             if kind in LISTS:
@@ -168,3 +180,11 @@ class SeriesStore:
             else:
                 entry[kind] = orjson.Fragment(texts[-1])
         return entry
+
+
+def _part(kind: str, number: int) -> int:
+    return number * len(KINDS) + KINDS.index(kind)
+
+
+def _kind_and_number(part: int) -> tuple[str, int]:
+    return KINDS[part % len(KINDS)], part // len(KINDS)
