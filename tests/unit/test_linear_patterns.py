@@ -49,13 +49,13 @@ def patterns_in(value: Any) -> Iterator["re.Pattern[Any]"]:
 
 
 def all_patterns() -> dict[str, "re.Pattern[Any]"]:
-    """Every pattern, by where it is."""
-    found = {}
+    """Every pattern once, by where it is."""
+    found: dict[re.Pattern[Any], str] = {}
     for module in modules():
         for name, value in vars(module).items():
             for number, pattern in enumerate(patterns_in(value)):
-                found[f"{module.__name__.rpartition('.')[2]}.{name}[{number}]"] = pattern
-    return found
+                found.setdefault(pattern, f"{module.__name__.rpartition('.')[2]}.{name}[{number}]")
+    return {place: pattern for pattern, place in found.items()}
 
 
 PATTERNS = all_patterns()

@@ -10,7 +10,7 @@ import pytest
 from aletheia_operator.logs.forms import recognise
 
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
-TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv")
+TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv")
 LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
 

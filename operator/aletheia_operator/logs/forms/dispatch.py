@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from aletheia_operator.logs.forms import access, heads, letters, programs, syslog
+from aletheia_operator.logs.forms import access, heads, layouts, letters, programs, syslog
 from aletheia_operator.logs.forms.crashes import read_crash
 from aletheia_operator.logs.forms.json_lines import read_json
 from aletheia_operator.logs.forms.logfmt import read_logfmt
@@ -51,6 +51,8 @@ def _rest(line: str, first: str) -> Recognised:
     if found := programs.read_program(line) or read_crash(line):
         return found
     if first in _OPENS_TIME and (found := programs.read_named_level(line)):
+        return found
+    if found := layouts.read_layout(line):
         return found
     if not first.isascii() and (symbol := _SYMBOL.match(line)):
         return heads.read_head(line[symbol.end() :]) or NOTHING

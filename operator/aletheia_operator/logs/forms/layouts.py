@@ -1,0 +1,111 @@
+"""Levels at a fixed place of a program's own layout: one pattern each, tried when no other form has found a level.
+
+To add one, add its pattern to `_LAYOUTS` under the first character of its lines, with the level in the group `level`.
+"""
+
+import re
+
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Recognised, named
+from aletheia_operator.logs.levels import LETTERS, level_of_word
+
+_WORDS = (
+    "trace|finest|finer|fine|debug|config|info|information|informational|notice|warn|warning|err|error|severe|crit|critical|alert"
+    "|emerg|emergency|fatal"
+)
+_CAPITALS = _WORDS.upper()
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?"
+_TIME = rf"\d{{4}}[-/.]\d\d[-/.]\d\d[ T]{_CLOCK}"
+_LEVEL_BEFORE_TIME = rf"(?P<level>{_CAPITALS}) {{1,8}}{_TIME}"
+
+
+def _joined(*patterns: str) -> "re.Pattern[str]":
+    """Return one pattern for all: it fails sooner than each of them does. One group of each is the level."""
+    return re.compile("|".join(patterns).replace("(?P<level>", "("))
+
+
+_BEHIND_TIME = (
+    rf" \([^()\n]{{1,100}}\) \[(?P<level>{_CAPITALS}) - [\w.$]{{1,100}}\(",  # Flume
+    r"(?:/[\d.]{1,20})? [^<\n]{1,60}<(?P<level>Info|Warning|Error|Internal|D\d)> \(thread=",  # Coherence
+    r"Z [A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ",  # IBM's message ids
+    rf" [+-]\d{{4}} [A-Z_]{{2,30}} \((?P<level>{_WORDS})\) ",  # Qpid Dispatch, Skupper
+    r" \[(?P<level>[1-5]0)\] \[[a-z][\w.]{1,60}(?: \d{1,9})?\] ",  # Checkmk: numbers of Python's levels
+    rf" - [A-Z][A-Z0-9_]{{1,30}} (?P<level>{_CAPITALS}): ",  # Cacti
+    r" (?P<level>(?:emergenc(?=ies)|alert(?=s)|error(?=s)|warning(?=s)|notification(?=s)|informational|debugging))"
+    r"(?:ies|s)?: [A-Z]{2,20}: ",  # Quagga
+    r"(?: [+-]\d\d)? - \[(?P<level>Error|Warning|Information|Verbose|Profiling|Retry)-[A-Z]\w{1,60}\.",  # Duplicati
+    rf" T:\d{{1,20}} {{1,8}}(?P<level>{_WORDS}) <[a-z]{{1,20}}>: ",  # Kodi
+    r" (?P<level>[CEWIND]) \[\d{1,10}/\d{1,10}\] ",  # MythTV
+    r"Z (?P<level>UNUSUAL|\*\*BROKEN\*\*) {1,4}[\w-]{1,80}: ",  # Core Lightning
+    r" LOG(?P<level>[0-7])\[[^\]\s]{1,20}\]: ",  # stunnel: syslog's severities
+)
+_OF_NUMBERS = (
+    r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d{6}[+-]\d{1,4} \w{2,20} {1,20}LEVEL: (?P<level>\w{3,10})",  # Db2
+    rf"\d\d/\d\d/\d{{4}} {_CLOCK}\| {{0,2}}\w{{1,20}}\|[\w.-]{{1,80}}\|(?P<level>[EWICND])\|",  # Grid Engine
+    r"\d\d-[A-Z][a-z]{2} \d\d:\d\d [\w.-]{1,80} JobId \d{1,10}: (?P<level>Error|Fatal error|Warning): ",  # Bacula
+    r"\d{1,4}\.\d\d\.\d{3}\.\d{3} (?P<level>[DIWE]) {1,3}[a-z]\w{1,60}: ",  # llama.cpp
+)
+_OF_PATHS = (
+    r"[\w./-]{1,200}:\d{1,6}:\d{1,6}: (?P<level>ERROR|WARNING): ",  # Meson
+    r"[\w./-]{1,200}:\d{1,6} (?:DL|SC)\d{4} (?P<level>error|warning|info|style): ",  # hadolint
+)
+_OF_NAMES = (
+    rf"(?:[\w.$-]{{1,80}} )?{_LEVEL_BEFORE_TIME}",  # Galaxy
+    rf"[\w.-]{{1,40}} #\d{{1,6}} {_CLOCK} (?P<level>{_CAPITALS}) {{1,3}}[A-Z]",  # Sitecore
+    r"(?P<level>Error|Warning|Info|SysError|Fatal|Break) in <[\w:~ ]{1,100}>: ",  # ROOT
+    rf"(?P<level>info|warn|error|debug) {{1,2}}{_TIME} \w{{1,40}} {{1,20}}[\w.]{{1,80}}:\d{{1,9}} ",  # nodeos
+    r"guix(?: [a-z-]{1,20})?: (?P<level>error|warning): ",
+    rf"[a-z][\w ]{{1,20}}:(?P<level>{_CAPITALS}|MESSAGE):\d{{4}}-\d\d-\d\d \d\dh\d\d\.\d\d ",  # OpenVAS
+    rf"[A-Z][a-z]{{2}} {{1,2}}\d{{1,2}} {_CLOCK} pid:\d{{1,10}} (?P<level>{_CAPITALS}): ",  # iRODS
+)
+_OF_BRACKETS = (
+    rf"\[(?P<level>(?i:{_WORDS}))(?:: ?| {{1,4}}){_TIME}[^\]\n]{{0,200}}\]",  # Geode, Rhasspy
+    r"\[(?P<level>[DIWE])\]\t\S{1,100}\t\d{4}-\d\d-\d\d ",  # LeoFS
+    r"\[(?P<level>Error|Warning|Information|Verbose|Profiling|Retry)-[A-Z]\w{1,60}\.[\w.-]{1,200}\]: ",  # Duplicati
+    rf"\[{_TIME}: (?P<level>[DIWEF]) \S{{1,200}}:\d{{1,9}}\] ",  # Horovod
+    r"\[(?P<level>Msg)\] \[[\w.]{1,80}:\d{1,9}\] ",  # Gazebo
+    rf"\[ ?(?P<level>{_CAPITALS}):\d{{1,4}}(?:@[\d.]{{1,20}})?\] ",  # OpenCV
+    r"\[[0-9a-f]{16}\] (?:\w{1,40} ){1,6}(?P<level>error|warning|debug): ",  # VLC
+    rf"\[[\w.-]{{1,100}}:[\w.]{{1,100}}:(?P<level>[A-Z][a-z]{{3,8}}):\d{{1,20}}\] \[{_TIME}",  # Cardano
+    r"\[[^\]\[\n]{0,40}\d\d:\d\d:\d\d[.,]\d{3},(?P<level>VRB|DBG|INF|WRN|ERR|FTL)\] ",  # EventStoreDB
+    rf"\[\d{{1,10}}\]\{{-?\d{{1,10}}\}}\[[-/\d]{{1,30}}\] {_TIME} (?P<level>[diwef]) ",  # SAP HANA
+    rf"\[{_TIME}\] [A-Z]\w{{1,30}} {{1,20}}(?P<level>{_CAPITALS}) {{1,4}}[A-Z]",  # Jena Fuseki
+)
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LAYOUTS = {
+    "[": _joined(*_OF_BRACKETS),
+    '"': _joined(rf'"(?P<level>(?i:{_WORDS}))","[^"\n]{{0,100}}","\d\d/\d\d/\d{{2,4}}","{_CLOCK}"'),  # ColdFusion, Lucee
+    "*": _joined(rf"\*(?P<level>{_CAPITALS})\* {{1,4}}\t"),  # PrestaShop
+    "<": _joined(r'<Event Severity="(?P<level>[1-5]0)" Time="'),  # FoundationDB
+    " ": _joined(rf" {{1,8}}{_LEVEL_BEFORE_TIME}"),  # Gearman
+    **dict.fromkeys("./-", _joined(*_OF_PATHS)),
+    **dict.fromkeys("0123456789", _joined(f"{_TIME}(?:{'|'.join(_BEHIND_TIME)})", *_OF_NUMBERS)),
+    **dict.fromkeys(_LETTERS, _joined(*_OF_NAMES, *_OF_PATHS)),
+}
+_OF_FOUNDATIONDB = {"10": "DEBUG", "20": "INFO", "30": "WARN", "40": "ERROR"}
+_OF_PYTHON = {"10": "DEBUG", "20": "INFO", "30": "WARN", "40": "ERROR", "50": "FATAL"}
+_LEVELS = {
+    "0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG",
+    "S": "ERROR", "N": "INFO", "C": "FATAL", "Severe": "ERROR", "SysError": "ERROR", "Break": "FATAL", "Internal": "INFO",
+    "MESSAGE": "INFO",
+    "emergenc": "FATAL", "Fatal error": "FATAL", "UNUSUAL": "WARN", "**BROKEN**": "ERROR", "Msg": "INFO", "style": "INFO",
+    "Retry": "WARN", "Profiling": "DEBUG", "notification": "INFO", "debugging": "DEBUG",
+}  # fmt: skip
+
+
+def read_layout(line: str) -> Recognised | None:
+    """Read a line with a level at a place that only one program has."""
+    first = line[:1]
+    pattern = _LAYOUTS.get(first)
+    if pattern is None or (first in _LETTERS and ":" not in line[:HEAD_LENGTH]):
+        return None
+    if match := pattern.match(line, 0, HEAD_LENGTH):
+        return named(_level_of(next(filter(None, match.groups())), line), None)
+    return None
+
+
+def _level_of(word: str, line: str) -> str | None:
+    if len(word) == 2 and word.isdecimal():
+        return (_OF_FOUNDATIONDB if line[:1] == "<" else _OF_PYTHON).get(word)
+    if word[:1] == "D" and word[1:].isdecimal():
+        return "DEBUG"
+    return _LEVELS.get(word) or (LETTERS.get(word.upper()) if len(word) == 1 else level_of_word(word))
