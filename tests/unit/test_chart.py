@@ -38,7 +38,13 @@ def helm(*arguments: str, values: Values | None, namespace: str = "aletheia") ->
 
 
 def render(values: Values | None = None, *flags: str, namespace: str = "aletheia") -> list[Object]:
-    """Every object of the chart for these values, hooks included, in helm's order."""
+    """Every object of the chart for these values, hooks included, but what only `helm test` makes, in helm's order."""
+    objects = rendered(values, *flags, namespace=namespace)
+    return [item for item in objects if (item["metadata"].get("annotations") or {}).get("helm.sh/hook") != "test"]
+
+
+def rendered(values: Values | None = None, *flags: str, namespace: str = "aletheia") -> list[Object]:
+    """Every object of the chart for these values, in helm's order."""
     result = helm("template", "flight", str(CHART), *flags, values=values, namespace=namespace)
     assert result.returncode == 0, result.stderr
     return [document for document in yaml.safe_load_all(result.stdout) if document]
@@ -169,7 +175,7 @@ def test_lint_finds_nothing(values: Values) -> None:
 def test_every_object_is_labelled_and_unique(values: Values) -> None:
     """Each object carries the standard labels, and no name is there twice."""
     seen = set()
-    for item in render(values):
+    for item in rendered(values):
         metadata = item["metadata"]
         assert metadata["labels"]["app.kubernetes.io/instance"] == "flight"
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm"
@@ -185,7 +191,7 @@ def test_two_releases_share_no_object() -> None:
     identities = [
         {
             (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])
-            for item in render(values, namespace=namespace)
+            for item in rendered(values, namespace=namespace)
         }
         for namespace in ("aletheia", "other")
     ]
@@ -196,8 +202,8 @@ def test_two_releases_share_no_object() -> None:
 @each_value_set
 def test_pods_pass_the_restricted_profile(values: Values) -> None:
     """Every pod, the hook's included, is confined as the restricted profile wants, on a read-only root filesystem."""
-    for owner in of_kind(render(values), "Deployment", "Job"):
-        pod = owner["spec"]["template"]["spec"]
+    for owner in of_kind(rendered(values), "Deployment", "Job", "Pod"):
+        pod = owner["spec"] if owner["kind"] == "Pod" else owner["spec"]["template"]["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001)
@@ -313,6 +319,54 @@ def test_additions_to_the_pod() -> None:
     assert (pod["runtimeClassName"], pod["dnsPolicy"], pod["dnsConfig"]["nameservers"]) == ("gvisor", "None", ["10.0.0.2"])
     assert pod["hostAliases"] == [{"ip": "10.0.0.1", "hostnames": ["prometheus.example"]}]
     assert pod["topologySpreadConstraints"][0]["topologyKey"] == "zone"
+
+
+def of_helm_test(values: Values) -> list[Object]:
+    """What `helm test` makes, and removes afterwards."""
+    return [item for item in rendered(values) if (item["metadata"].get("annotations") or {}).get("helm.sh/hook") == "test"]
+
+
+def test_helm_test_has_an_identity_of_its_own() -> None:
+    """It may create what it investigates in the release's namespace, and read DataSources; it looks at sessions, read-only."""
+    objects = of_helm_test({})
+    pod = the(objects, "Pod")["spec"]
+    account = the(objects, "ServiceAccount")["metadata"]["name"]
+    assert account != the(render(), "ServiceAccount")["metadata"]["name"]
+    assert pod["serviceAccountName"] == account
+    bindings = of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+    assert [[subject["name"] for subject in one["subjects"]] for one in bindings] == [[account], [account]]
+    assert the(objects, "ClusterRole")["rules"] == [
+        {"apiGroups": ["aletheia.dev"], "resources": ["datasources"], "verbs": ["get", "list"]}
+    ]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "sessions"]
+    assert mount["readOnly"] is True
+    term = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]
+    labels = the(render(), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert term["labelSelector"]["matchLabels"].items() <= labels.items()
+    compile(pod["containers"][0]["args"][0], "selftest.py", "exec")
+    assert pod["containers"][0]["args"][0].strip() == (CHART / "files" / "selftest.py").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds", "mounted"),
+    [
+        ({"tests": {"enabled": False}}, set(), False),
+        ({"namespaces": ["shop"]}, set(), False),
+        ({"namespaces": ["shop", "aletheia"]}, {"Pod", "Role"}, True),
+        ({"persistence": {"enabled": False}}, {"Pod"}, False),
+        ({"persistence": {"accessModes": ["ReadWriteOncePod"]}}, {"Pod"}, False),
+    ],
+    ids=["off", "where nothing is handled", "among others", "an emptyDir", "a volume of one pod"],
+)
+def test_helm_test_follows_the_values(values: Values, kinds: set[str], mounted: bool) -> None:
+    """It is there only if the operator handles the release's namespace, and mounts sessions only if two pods may."""
+    objects = of_helm_test(values)
+    assert kinds <= {item["kind"] for item in objects}
+    assert bool(objects) is bool(kinds)
+    for pod in of_kind(objects, "Pod"):
+        assert any(volume["name"] == "sessions" for volume in pod["spec"]["volumes"]) is mounted
+        (sessions,) = [one["value"] for one in pod["spec"]["containers"][0]["env"] if one["name"] == "SESSIONS"]
+        assert bool(sessions) is mounted
 
 
 def test_there_is_never_more_than_one_operator() -> None:
@@ -537,7 +591,7 @@ FORBIDDEN = {"secrets", "pods/exec", "pods/attach", "pods/portforward", "nodes/p
 @each_value_set
 def test_no_role_has_wildcards_or_secrets(values: Values) -> None:
     """No role of the chart, for people or the operator, grants a wildcard, Secrets, or ways to more rights."""
-    for role in of_kind(render(values), "ClusterRole", "Role"):
+    for role in of_kind(rendered(values), "ClusterRole", "Role"):
         for rule in role["rules"]:
             assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
             assert not FORBIDDEN & set(rule["resources"])
