@@ -124,22 +124,10 @@ print(json.dumps([listed["bomFormat"], listed["metadata"]["component"]["name"], 
 
 
 def test_helm_test_captures_and_verifies(installation: Installation) -> None:
-    """It passes with the sources that answer, leaves nothing behind, and fails once a DataSource is silent."""
-    helm(installation.cluster, "test", "aletheia", "--namespace=e2e-system", "--timeout=120s")
+    """It passes with the sources that answer, and leaves nothing behind."""
+    helm(installation.cluster, "test", "aletheia", "--namespace=e2e-system", "--timeout=60s")
     left = installation.system("get", "pods,investigations,serviceaccounts,roles", "-o", "name").split()
     assert not [name for name in left if name.endswith("-test") or "helm-test-" in name]
-    silent = {"type": "prometheus", "endpoint": "http://nobody.e2e-system:9", "allowedNamespaces": ["*"]}
-    body = {"apiVersion": "aletheia.dev/v1alpha1", "kind": "DataSource", "metadata": {"name": "silent"}, "spec": silent}
-    installation.system.apply(body)
-    try:
-        with pytest.raises(RigError, match=r"(?i)fail"):
-            helm(installation.cluster, "test", "aletheia", "--namespace=e2e-system", "--timeout=120s")
-        said = installation.system("logs", "aletheia-aletheia-operator-test")
-        assert "the session is not intact" not in said
-        assert said.rstrip().endswith("FAILED: these DataSources do not answer: silent")
-    finally:
-        installation.system("delete", "datasource", "silent")
-        installation.system("delete", "pod", "aletheia-aletheia-operator-test", "--now", "--ignore-not-found")
 
 
 def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -> None:
