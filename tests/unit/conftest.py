@@ -1,9 +1,11 @@
 """Settings of the unit tests: hypothesis with bounded work, the same cases each time, and nothing written to disk."""
 
+import asyncio
+import functools
 import gc
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import settings
 from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
 from tests.unit.loopback import Loopback
+
+LONGEST_WAIT_SECONDS = 120
+"""Of an asynchronous test. On a busy machine the longest takes a tenth of it."""
 
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("unit")
@@ -25,10 +30,22 @@ def loopback() -> Iterator[Loopback]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Watch the event loop of every asynchronous test."""
+    """Watch the event loop of every asynchronous test, and bound the test's time."""
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.append("watched_loop")
+            item.obj = bounded(item.obj)
+
+
+def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Return the test with a limit of time: one that waits for what never comes fails."""
+
+    @functools.wraps(test)
+    async def run(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            await test(*arguments, **named)
+
+    return run
 
 
 @pytest.fixture
