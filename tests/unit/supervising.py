@@ -79,6 +79,7 @@ class Rig:
 
     def _emit(self, body: Any, kind: str, reason: str, message: str) -> None:
         assert body["metadata"]["uid"], "an Event is about an Investigation"
+        assert message.strip(), "an Event has words"
         self.events.append((kind, reason, message))
 
     async def until(self, true: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """The journal as a file, and which keys open a sealed session."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_lines_of_a_journal_follow_each_other(tmp_path: Path) -> None:
         journal.append(path, {"begun": str(number)}, sync=number == 1)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [{"begun": str(number)} for number in range(3)]
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_line_that_may_be_lost_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that syncs slowly is waited for by the first line, and by those that a later process needs."""
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(not os.path.isdir(f"/proc/self/fd/{descriptor}")))
+    path = tmp_path / "journal.ndjson"
+    counts = []
+    for sync in (False, False, True, False):
+        journal.append(path, {"begun": "a"}, sync=sync)
+        counts.append(synced.count(True))
+    assert counts == [1, 1, 2, 2]
+    assert synced.count(False) == 1, "the directory, once"
 
 
 def test_the_wrong_kind_of_key_is_said(tmp_path: Path) -> None:

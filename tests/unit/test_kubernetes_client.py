@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -222,6 +223,47 @@ async def test_a_passing_fault_is_asked_again(loopback: Loopback, tmp_path: Path
     async with client(loopback, tmp_path) as api:
         assert await api.get(PODS) == {"a": 1}
     assert len(loopback.requests) == 3
+
+
+async def test_the_api_server_sees_a_bounded_number_of_connections(
+    loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storm of Investigations waits for a connection, and each request gets one in the end."""
+    monkeypatch.setattr(kubernetes, "MAX_CONNECTIONS", 2)
+    asked: list[int] = []
+    go_on = threading.Event()
+
+    def answer(request: Request) -> None:
+        asked.append(len(loopback.requests))
+        go_on.wait(5)
+        reply_json({})(request)
+
+    loopback.answers = [answer]
+    async with client(loopback, tmp_path) as api, asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(api.get(PODS))
+        async with asyncio.timeout(5):
+            while len(asked) < 2:  # noqa: ASYNC110 (the server counts in its threads)
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(asked) == 2
+        go_on.set()
+    assert len(asked) == 5
+
+
+async def test_connections_that_break_are_made_again(loopback: Loopback, tmp_path: Path) -> None:
+    """Reading the same once more does no harm."""
+    loopback.answers = [server.hang_up, server.hang_up, server.hang_up, reply_json({"a": 1})]
+    async with client(loopback, tmp_path) as api:
+        assert await api.get(PODS) == {"a": 1}
+
+
+async def test_a_change_whose_connection_broke_is_not_repeated(loopback: Loopback, tmp_path: Path) -> None:
+    """It may have been done before the answer was lost."""
+    loopback.answers = [server.hang_up]
+    async with client(loopback, tmp_path) as api, failing(GapReason.UNAVAILABLE, words="the Kubernetes API"):
+        await api.create(PODS, {})
+    assert len(loopback.requests) == 1
 
 
 async def test_the_server_says_how_long_to_wait(loopback: Loopback, tmp_path: Path) -> None:

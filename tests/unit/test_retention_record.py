@@ -3,6 +3,7 @@
 import fcntl
 import json
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,11 @@ def test_a_lock_that_is_never_given_back_is_busy(layout: SessionLayout, monkeypa
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"keep": "perhaps"}', b'{"newer": 1}', b"x" * 100_000], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"keep": "perhaps"}', b'{"newer": 1}', b"x" * 100_000, b'{"keep": ' + b" " * 10**6 + b"false}"],
+    ids=lambda content: repr(content[:20]),
+)
 def test_a_record_that_cannot_be_read_is_a_hold(content: bytes, layout: SessionLayout, session_id: str) -> None:
     """Better kept too long than lost; the hold can be lifted by hand, and then the record is readable again."""
     layout.retention_record(session_id).write_bytes(content)
@@ -160,6 +165,21 @@ def test_a_record_that_cannot_be_read_is_a_hold(content: bytes, layout: SessionL
     assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
     update_retention_record(layout, session_id, hold=None)
     assert read_retention_record(layout, session_id).hold_reason is None
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link"])
+def test_what_is_no_file_in_place_of_a_record_is_a_hold(
+    kind: str, layout: SessionLayout, session_id: str, tmp_path: Path
+) -> None:
+    """A pipe is not waited for, and a link is not followed."""
+    path = layout.retention_record(session_id)
+    path.unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        (tmp_path / "elsewhere").write_text("{}")
+        path.symlink_to(tmp_path / "elsewhere")
+    assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
 
 
 def test_expiry_takes_a_journal_along_that_a_crash_left(layout: SessionLayout, session_id: str) -> None:

@@ -195,6 +195,11 @@ def test_a_target_is_short_and_inert_too() -> None:
     assert status["gaps"][0]["target"].isprintable()
 
 
+def with_headline(headline: str) -> Snapshot:
+    made = make_snapshot([make_artifact()])
+    return replace(made, manifest=made.manifest.model_copy(update={"headline": headline}))
+
+
 @pytest.mark.parametrize(
     ("snapshot", "text"),
     [
@@ -207,8 +212,10 @@ def test_a_target_is_short_and_inert_too() -> None:
         ),
         (make_snapshot(gaps=[make_gap()]), "0 artifacts in session INC-7F3A; 1 gap (Unavailable): see status.gaps"),
         (Snapshot(make_snapshot(ended=False).manifest, "", 0, 0), "finding out what there is to ask"),
+        (with_headline("web: out of memory"), "web: out of memory; 1 artifact in session INC-7F3A"),
+        (replace(make_snapshot([make_artifact()] * 2), uploaded=1), "captured; 1 of 2 artifacts uploaded"),
     ],
-    ids=["running", "one artifact", "nothing", "gaps", "one gap", "planning"],
+    ids=["running", "one artifact", "nothing", "gaps", "one gap", "planning", "a headline", "uploading"],
 )
 def test_a_capture_is_described_in_one_line(snapshot: Snapshot, text: str) -> None:
     """What `kubectl describe` shows of the conditions."""

@@ -82,6 +82,17 @@ async def test_a_suspended_investigation_waits(rig: Rig) -> None:
     assert rig.last["observedGeneration"] == 2
 
 
+async def test_a_suspended_investigation_that_is_shown_again_is_written_once(rig: Rig) -> None:
+    """While its status is being written, and it is forgotten with its task."""
+    rig.kubernetes.put(make_body(suspend=True))
+    for _ in range(3):
+        rig.supervisor.observe(make_body(suspend=True))
+    assert len(rig.supervisor._tasks) == 1
+    rig.supervisor.forget(UID)
+    await rig.settled()
+    assert rig.kubernetes.patches == []
+
+
 async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
     """What it has is kept; the status speaks of the generation that cancelled it."""
     saved = asyncio.Event()
@@ -436,6 +447,8 @@ async def test_a_timeout_is_at_most_the_admins(tmp_path: Path) -> None:
     assert run.order.spec.session and run.order.spec.session.upload
     assert run.order.spec.session.upload.timeout == "3600s"
     assert [(kind, reason) for kind, reason, _ in rig.events] == [("Normal", "Started"), ("Warning", "TimeoutLimited")]
+    message = "spec.timeout of 9999w9999w is more than this operator allows: it ends after 3600s"
+    assert rig.events[-1][2] == message
     await rig.supervisor.close()
 
 

@@ -197,7 +197,7 @@ class SafeSession(requests.Session):
         if response.status_code in (401, 403) and self._renew(request):
             response.close()
             response = self._try(request, kwargs)
-        if response.status_code not in (200, 206):
+        if response.status_code != 200:
             self._read_error(response)
         return response
 
