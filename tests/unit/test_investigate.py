@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,42 @@ async def test_a_connection_that_breaks_is_not_blamed_on_the_volume(tmp_path: Pa
         make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1], ConnectionResetError(errno.ECONNRESET, "x")]}))
     )
     assert [reason for _, reason in gaps(snapshot)] == [GapReason.INTERNAL_ERROR]
+
+
+@dataclass
+class Faulty(FakeFetcher):
+    """Fails by `fault` before or after the documents of question a."""
+
+    fault: Exception = field(default_factory=lambda: KeyError("bug"))
+    after: bool = False
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        if question.arguments["key"] == "a" and not self.after:
+            raise self.fault
+        async for document in super().fetch(question, sources):
+            yield document
+        if question.arguments["key"] == "a":
+            raise self.fault
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its document", "after its document"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(KeyError("bug"), "InternalError", marks=pytest.mark.logs_errors("question Fake/a failed: KeyError")),
+        (Unavailable("down"), "Unavailable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "SaveFailed"),
+    ],
+    ids=["of our own", "of the source", "of the volume"],
+)
+async def test_a_fetcher_that_fails_outside_of_its_documents(
+    tmp_path: Path, fault: Exception, reason: str, after: bool
+) -> None:
+    """Its question has a gap with its target and what it had so far, and the other questions go on."""
+    snapshot = await run(make_order(), make_tools(tmp_path, Faulty({"a": [[1]], "b": [[2]]}, fault=fault, after=after)))
+    assert gaps(snapshot) == [("thing/a", reason)]
+    assert counts(snapshot) == ({"thing/a": 1} if after else {}) | {"thing/b": 1}
+    assert snapshot.manifest.phase == "PartiallyCompleted"
 
 
 async def test_an_incomplete_artifact_says_so_itself(tmp_path: Path) -> None:
