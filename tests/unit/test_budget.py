@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.investigate import Budget
+from aletheia_operator.investigate.budget import Account, QuotaExceeded, Usage
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from aletheia_operator.session.retention import expire
 from aletheia_operator.session.retention_record import update_retention_record
@@ -97,3 +98,53 @@ def test_a_reserve_is_kept_for_journals_and_manifests(tmp_path: Path, monkeypatc
     assert (gap.target, gap.reason) == ("pod/large", "SaveFailed")
     assert "102400 are free and 51200 of these are kept for manifests: delete sessions or enlarge the volume" in gap.message
     assert verify(tmp_path / "sessions" / manifest.session_id).intact
+
+
+def open_accounts(tmp_path: Path, budget: Budget, *namespaces: str) -> list[Account]:
+    """An account in each namespace, of captures that keep nothing yet."""
+    return [budget.open(SessionLayout(tmp_path), namespace, f"INC-{n}", 0) for n, namespace in enumerate(namespaces)]
+
+
+@pytest.mark.parametrize(
+    ("session", "namespace", "kept", "more", "quota"),
+    [
+        (None, None, 10**15, 10**15, None),
+        (100, None, 60, 39, None),
+        (100, None, 60, 40, "the session reached its quota of 100 bytes"),
+        (100, None, 100, 0, "the session reached its quota of 100 bytes"),
+        (None, 100, 60, 39, None),
+        (None, 100, 60, 40, "the sessions of namespace shop reached their quota of 100 bytes"),
+        (1000, 100, 60, 40, "the sessions of namespace shop reached their quota of 100 bytes"),
+        (100, 1000, 60, 40, "the session reached its quota of 100 bytes"),
+    ],
+)
+def test_which_quota_is_reached(
+    tmp_path: Path, session: int | None, namespace: int | None, kept: int, more: int, quota: str | None
+) -> None:
+    """Exactly the quota's bytes are too many to go on with, and just enough to be kept."""
+    (account,) = open_accounts(tmp_path, Budget(session, namespace), "shop")
+    account.kept_bytes = kept
+    said = account.exceeded(more)
+    assert (said or "").startswith(quota or "")
+    assert (said is None) is (quota is None)
+    account.require_room(more)
+    if quota is not None:
+        with pytest.raises(QuotaExceeded, match=quota):
+            account.require_room(more + 1)
+
+
+def test_captures_of_a_namespace_share_its_quota_while_they_run_and_afterwards(tmp_path: Path) -> None:
+    """What runs counts with what it has in scratch files, what ended with what it kept, and no other namespace's at all."""
+    budget = Budget(max_namespace_bytes=100)
+    first, second, other = open_accounts(tmp_path, budget, "shop", "shop", "bank")
+    other.kept_bytes = 90
+    first.kept_bytes = 30
+    with first.using(Usage(waiting_bytes=20)):
+        assert (budget.namespace_bytes(first), budget.namespace_bytes(second)) == (50, 50)
+        assert second.exceeded(49) is None
+        assert second.exceeded(50)
+    assert budget.namespace_bytes(second) == 30
+    budget.close(first)
+    assert (budget.namespace_bytes(second), budget.namespace_bytes(other)) == (30, 90)
+    second.kept_bytes = 5
+    assert budget.namespace_bytes(second) == 35
