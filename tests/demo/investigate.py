@@ -75,6 +75,7 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
     for line in look.lines(looks, width):
         steps.say(line)
     steps.heading(f"What broke: {status.get('headline') or 'nothing was judged'}")
+    steps.say(f"  the report for people, with pictures: {session}/report.html on the session volume")
     return is_complete(status, looks)
 
 

@@ -106,7 +106,7 @@ def of_objects(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 KINDS = {"findings.json": of_findings, "timeline.json": of_timeline, "events": of_events, "objects": of_objects}
-KINDS |= {"logs": of_logs, "metrics": of_metrics, "traces": of_traces}
+KINDS |= {"report.html": lambda entries: {}, "logs": of_logs, "metrics": of_metrics, "traces": of_traces}
 
 
 def main(session: Path, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -114,8 +114,9 @@ def main(session: Path, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, A
     looks = []
     for artifact in artifacts:
         content = (session / artifact["path"]).read_bytes()
-        document = json.loads(content)
-        kind = artifact["path"].split("/")[1]
+        report = artifact["path"] == "report.html"
+        document = {"data": []} if report else json.loads(content)
+        kind = artifact["path"] if report else artifact["path"].split("/")[1]
         look = {"kind": kind, "path": artifact["path"], "target": artifact["target"]}
         look |= {"intact": hashlib.sha256(content).hexdigest() == artifact["sha256"]}
         looks.append(look | KINDS[kind](document["data"]))

@@ -206,6 +206,8 @@ def say_what_next(cluster: Cluster, steps: Steps, status: Mapping[str, Any], own
     if path := session.get("path"):
         copy = f"import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add('{path}', '{session['id']}')"
         lines += [
+            f"kubectl exec {pod} -- cat {path}/report.html > report.html   # open it in a browser",
+            f"kubectl exec {pod} -- aletheia session report {session['id']} --format markdown   # for a chat",
             f"kubectl exec {pod} -- python3 -m json.tool {path}/manifest.json",
             f'kubectl exec {pod} -- python3 -c "{copy}" | tar x   # a copy of the evidence',
         ]

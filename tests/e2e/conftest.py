@@ -49,11 +49,12 @@ class Installation:
         return self.system("exec", self.deployment, "-c", "operator", "--", "python3", "-c", code, *arguments)
 
     def session(self, resource: Any) -> dict[str, Any]:
-        """Every file of a session by its path: manifest.json and artifacts parsed, with their SHA-256."""
+        """Every file of a session by its path: JSON parsed, the report's not, with their SHA-256."""
         code = (
             "import hashlib, json, pathlib, sys; root = pathlib.Path(sys.argv[1]); digest = hashlib.sha256;"
             "files = {p: p.read_bytes() for p in root.rglob('*') if p.is_file()};"
-            "print(json.dumps({str(p.relative_to(root)): [json.loads(b), digest(b).hexdigest()] for p, b in files.items()}))"
+            "parsed = lambda p, b: json.loads(b) if p.suffix == '.json' else b.decode();"
+            "print(json.dumps({str(p.relative_to(root)): [parsed(p, b), digest(b).hexdigest()] for p, b in files.items()}))"
         )
         files: dict[str, Any] = json.loads(self.python(code, resource["status"]["session"]["path"]))
         return files

@@ -67,6 +67,7 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
         path: sha256 for path, (_, sha256) in files.items()
     }
     assert [one["path"] for one in manifest["artifacts"][:2]] == ["data/findings.json", "data/timeline.json"]
+    assert files.pop("report.html")[0].startswith("<!doctype html>")
     found = {path.split("/")[1]: document for path, (document, _) in files.items() if "_namespace_" not in path}
     logs, metrics, traces = (found[category] for category in ("logs", "metrics", "traces"))
     assert "Scheduled" in {entry["reason"] for entry in found["events"]["data"]}

@@ -163,7 +163,7 @@ def test_round_trip(server: servers.S3, bucket: Path, tmp_path: Path, capsys: py
     assert (manifest.phase, manifest.gaps) == ("Completed", [])
     assert manifest.upload is not None
     assert manifest.upload.url == f"s3://{bucket.name}/cluster-a/production/{manifest.session_id}_{OWNER.uid}/"
-    assert manifest.artifacts[-1].size_bytes > 2 * PART
+    assert manifest.artifacts[-2].size_bytes > 2 * PART
     home = tmp_path / "home"
     session = home / "sessions" / manifest.session_id
     download(server, bucket, manifest.upload.url, session)

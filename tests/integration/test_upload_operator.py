@@ -170,7 +170,7 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
         conditions = kubectl.get("investigation", "killed")["status"]["conditions"]
         return str(conditions[0]["message"])
 
-    until(lambda: "1 of 3 artifacts uploaded" in message(), 30, "the status says how far the upload is")
+    until(lambda: "1 of 4 artifacts uploaded" in message(), 30, "the status says how far the upload is")
     collected = {path: path.stat().st_mtime_ns for path in (operator.root / "sessions").glob("*/data/logs/*")}
     operator.kill()
     open_again.set()

@@ -95,7 +95,7 @@ def _conditions(said: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
 def record(fault: Fault, session: Path, target: Path) -> None:
     """Write a session's evidence, without what no rule reads, as one compressed file."""
     manifest = json.loads((session / "manifest.json").read_bytes())
-    evidence = [one for one in manifest["artifacts"] if one["fetcher"] not in ("Findings", "Timeline")]
+    evidence = [one for one in manifest["artifacts"] if one["fetcher"] not in ("Findings", "Timeline", "Report")]
     artifacts = {one["path"]: _trimmed(json.loads((session / one["path"]).read_bytes())) for one in evidence}
     gaps = sum(gap.get("severity", "gap") == "gap" for gap in manifest["gaps"])
     recorded = {"window": manifest["window"], "namespace": fault.namespace, "gaps": gaps, "artifacts": artifacts}

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
+from aletheia_operator.session import Artifact, is_report_path
 from tests.unit.fakes import LONGEST_TEST_SECONDS, forever
 
 
@@ -27,15 +28,20 @@ def gaps(snapshot: Snapshot) -> list[tuple[str, str]]:
     return [(gap.target, gap.reason) for gap in snapshot.manifest.gaps]
 
 
+def evidence(snapshot: Snapshot) -> list[Artifact]:
+    """The artifacts without the report."""
+    return [artifact for artifact in snapshot.manifest.artifacts if not is_report_path(artifact.path)]
+
+
 def counts(snapshot: Snapshot) -> dict[str, int]:
-    """Entries of each artifact, by its target."""
-    return {artifact.target: artifact.count for artifact in snapshot.manifest.artifacts}
+    """Entries of each artifact but the report, by its target."""
+    return {artifact.target: artifact.count for artifact in evidence(snapshot)}
 
 
 def on_disk(snapshot: Snapshot) -> dict[str, Any]:
-    """Each artifact's file as JSON, by its target, checked against its digest and size."""
+    """Each artifact's file as JSON, by its target, checked against its digest and size. Without the report."""
     found = {}
-    for artifact in snapshot.manifest.artifacts:
+    for artifact in evidence(snapshot):
         content = (Path(snapshot.path) / artifact.path).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.size_bytes, artifact.sha256)
         found[artifact.target] = json.loads(content)

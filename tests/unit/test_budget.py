@@ -28,7 +28,9 @@ def test_a_session_stops_at_its_quota(tmp_path: Path) -> None:
     assert [(gap.target, gap.reason) for gap in snapshot.manifest.gaps] == [
         ("pod/first", "BudgetExceeded"),
         ("pod/second", "BudgetExceeded"),
+        ("report", "BudgetExceeded"),
     ]
+    assert [gap.severity for gap in snapshot.manifest.gaps] == ["gap", "gap", "note"]
     assert "the session reached its quota of 3000 bytes" in snapshot.manifest.gaps[1].message
     assert verify(Path(snapshot.path)).intact
 
@@ -93,7 +95,7 @@ def test_a_reserve_is_kept_for_journals_and_manifests(tmp_path: Path, monkeypatc
     monkeypatch.setattr("aletheia_operator.session.files.os.statvfs", lambda directory: volume)
     answers = {"small": [[{"line": "x" * 1_000}]], "large": [[{"line": "x" * 60_000}]], "last": [[{"line": "y"}]]}
     manifest = capture(tmp_path, Memory(answers)).manifest
-    assert [artifact.target for artifact in manifest.artifacts] == ["pod/small", "pod/last"]
+    assert [artifact.target for artifact in manifest.artifacts] == ["pod/small", "pod/last", "report"]
     (gap,) = manifest.gaps
     assert (gap.target, gap.reason) == ("pod/large", "SaveFailed")
     assert "102400 are free and 51200 of these are kept for manifests: delete sessions or enlarge the volume" in gap.message

@@ -19,7 +19,7 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.session import Session, Written
-from tests.unit.capturing import cancel, counts, gaps, run
+from tests.unit.capturing import cancel, counts, evidence, gaps, run
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, FakeFetcher, forever, make_order, make_tools
 
 
@@ -279,7 +279,7 @@ async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> No
     death = Death()
     await death.comes(make_tools(tmp_path, FakeFetcher({str(number): [death] for number in range(4)})), times=1)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({str(number): [work, [1]] for number in range(4)})))
-    assert (snapshot.manifest.phase, len(snapshot.manifest.artifacts), most) == ("Completed", 4, 1)
+    assert (snapshot.manifest.phase, len(evidence(snapshot)), most) == ("Completed", 4, 1)
 
 
 async def test_a_process_that_stops_in_good_order_counts_for_nothing(tmp_path: Path) -> None:

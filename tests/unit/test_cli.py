@@ -59,7 +59,7 @@ def test_list_and_show(aletheia: Aletheia, session: Path) -> None:
     assert session.name in aletheia("list")
     (row,) = aletheia.json("list")
     assert row["investigation"] == {"namespace": "production", "name": "payments-500s", "uid": row["investigation"]["uid"]}
-    assert (row["artifactCount"], row["gapCount"], row["sealedBy"]) == (2, 0, None)
+    assert (row["artifactCount"], row["gapCount"], row["sealedBy"]) == (3, 0, None)
     assert "the words of first" in aletheia("show", session.name)
     assert aletheia.json("show", session.name) == json.loads((session / "manifest.json").read_bytes())
 

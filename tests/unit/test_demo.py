@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.session.layout import SINGLES
+from aletheia_operator.session.layout import REPORT, SINGLES
 from tests.demo import investigate, look, peek, up
 from tests.demo.kubernetes import Cluster
 from tests.demo.steps import DemoError, NotYet, Steps, inert
@@ -184,7 +184,7 @@ def test_the_first_findings_are_shown() -> None:
 def test_every_category_of_artifacts_has_a_look() -> None:
     """A session may have any of them."""
     singles = {f"{name}.json" for name in SINGLES}
-    assert set(peek.KINDS) == singles | {"logs", "metrics", "traces", "events", "objects"}
+    assert set(peek.KINDS) == singles | {"logs", "metrics", "traces", "events", "objects", REPORT}
 
 
 def test_logs_without_errors_show_their_end() -> None:

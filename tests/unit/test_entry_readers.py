@@ -22,7 +22,7 @@ from aletheia_operator.session.verify import verify
 from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds
 from aletheia_operator.timeline.bursts import ErrorWatch
-from tests.unit.capturing import gaps, run, watched_writes
+from tests.unit.capturing import evidence, gaps, run, watched_writes
 from tests.unit.fakes import LONGEST_TEST_SECONDS, forever, make_order, make_tools
 
 CANARY = "canary-9c2e"
@@ -211,7 +211,7 @@ async def test_a_timeline_that_fails_costs_no_evidence(
 
     monkeypatch.setattr(ErrorWatch, "add", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
-    counts = {one.target: (one.count, one.complete) for one in snapshot.manifest.artifacts}
+    counts = {one.target: (one.count, one.complete) for one in evidence(snapshot)}
     assert counts == {"pod/web-0": (20, True), "pod/web-1": (20, True), "traces": (0, True), "findings": (2, True)}
     assert gaps(snapshot) == [("pod/web-0", "InternalError"), ("pod/web-1", "InternalError")]
     assert {gap.fetcher for gap in snapshot.manifest.gaps} == {"Timeline"}

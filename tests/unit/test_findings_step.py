@@ -13,7 +13,7 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.findings import judge
 from aletheia_operator.findings.rules import RULES
 from aletheia_operator.session import age
-from tests.unit.capturing import files, gaps, run
+from tests.unit.capturing import evidence, files, gaps, run
 from tests.unit.evidence import Object, ended, pod, waiting
 from tests.unit.fakes import make_order, make_tools
 
@@ -96,4 +96,4 @@ async def test_a_step_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, 
     monkeypatch.setattr("aletheia_operator.investigate.findings_step.judge", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
     assert gaps(snapshot) == [("findings", "InternalError")]
-    assert (len(snapshot.manifest.artifacts), snapshot.manifest.headline) == (3, None)
+    assert (len(evidence(snapshot)), snapshot.manifest.headline) == (3, None)

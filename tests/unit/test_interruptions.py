@@ -28,6 +28,7 @@ from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.verify import verify
 from tests.support.faults import in_child
+from tests.unit import capturing
 from tests.unit.fakes import make_order, make_tools
 
 PODS = ("web-0", "web-1")
@@ -345,9 +346,9 @@ def test_the_end_comes_at_each_step(tmp_path: Path, reason: str, undisturbed: di
         if steps < at:
             break
         if manifest.phase == reason:
-            assert reason in {gap.reason for gap in manifest.gaps} or len(manifest.artifacts) == len(undisturbed), at
+            assert reason in {gap.reason for gap in manifest.gaps} or len(capturing.evidence(snapshot)) == len(undisturbed), at
         else:
-            assert (manifest.phase, len(manifest.artifacts)) == ("PartiallyCompleted", len(undisturbed)), at
+            assert (manifest.phase, len(capturing.evidence(snapshot))) == ("PartiallyCompleted", len(undisturbed)), at
     assert at > 100
 
 

@@ -21,7 +21,7 @@ from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, deadline
 from aletheia_operator.session import EntryBuffer, Session, SessionBusy, Written
-from tests.unit.capturing import cancel, counts, files, gaps, interrupted, on_disk, run
+from tests.unit.capturing import cancel, counts, evidence, files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import (
     NOW,
     Clock,
@@ -243,7 +243,7 @@ async def test_the_limit_of_questions_at_once_holds(tmp_path: Path) -> None:
 
     fetcher = FakeFetcher({str(n): [work, [n]] for n in range(12)})
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher, max_fetches=3))
-    assert len(snapshot.manifest.artifacts) == 12
+    assert len(evidence(snapshot)) == 12
     assert most == 3
 
 
@@ -495,7 +495,7 @@ async def test_a_save_that_fails_is_a_gap_and_the_rest_goes_on(tmp_path: Path, m
     (gap,) = snapshot.manifest.gaps
     assert (gap.target, gap.reason) == ("thing/a", GapReason.SAVE_FAILED)
     assert gap.message == "the session volume refused the write: No space left on device"
-    assert files(snapshot) == {"manifest.json", snapshot.manifest.artifacts[0].path}
+    assert files(snapshot) == {"manifest.json", "report.html", snapshot.manifest.artifacts[0].path}
 
 
 async def test_a_manifest_that_cannot_be_saved_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from tests.support.captures import NOW, Memory, capture
 from tests.unit.fakes import Clock, FakeKubernetes
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
-SIZE = 1000
+SIZE = 200_000
 
 
 class Rig:

@@ -35,7 +35,7 @@ async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
     rig.observe(make_body())
     await rig.settled()
     assert rig.phases[-1] == "Completed"
-    assert rig.last["artifactCount"] == 1
+    assert rig.last["artifactCount"] == 2
     assert [(kind, reason) for kind, reason, _ in rig.events] == [("Normal", "Started"), ("Normal", "Completed")]
 
 
@@ -107,7 +107,7 @@ async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
     rig.observe(make_body(generation=2, cancel=True))
     await rig.settled()
     assert rig.phases[-1] == "Cancelled"
-    assert (rig.last["observedGeneration"], rig.last["artifactCount"]) == (2, 1)
+    assert (rig.last["observedGeneration"], rig.last["artifactCount"]) == (2, 2)
     assert [reason for _, reason, _ in rig.events] == ["Started", "Cancelled", "Cancelled"]
 
 
@@ -256,7 +256,7 @@ async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.Monk
 
     await rig.until(lambda: last("second").get("phase") == "Completed" and "uploaded" in str(last("first")))
     assert last("first")["phase"] == "Running"
-    assert last("first")["conditions"][0]["message"] == "captured; 0 of 1 artifact uploaded"
+    assert last("first")["conditions"][0]["message"] == "captured; 0 of 2 artifacts uploaded"
     go_on.set()
     await rig.settled()
     assert last("first")["phase"] == "Completed"

@@ -103,6 +103,7 @@ def test_an_upload_is_resumed(archive: Archive, monkeypatch: pytest.MonkeyPatch)
     assert archive.s3.objects == the_session(snapshot)
     assert [one for one in archive.s3.asked if one.startswith("PUT")] == [
         f"PUT {second}",
+        f"PUT {folder_of(snapshot)}report.html",
         f"PUT {folder_of(snapshot)}manifest.json",
     ]
     assert f"HEAD {first}" in archive.s3.asked

@@ -19,8 +19,8 @@ from tests.unit.s3_server import S3
 SOURCE = "/apis/aletheia.dev/v1alpha1/datasources/archive"
 SECRET = "/api/v1/namespaces/aletheia-system/secrets/login"
 ANSWERS: Mapping[str, Any] = {"first": [[{"line": "evidence"}]], "second": [[{"line": "björn"}]]}
-PART = 2000
-LARGE: Mapping[str, Any] = {"large": [[{"line": f"{number:04}" * 20} for number in range(60)]]}  # of three parts
+PART = 3000
+LARGE: Mapping[str, Any] = {"large": [[{"line": f"{number:04}" * 20} for number in range(85)]]}  # of three parts
 
 
 def secret(key: str = "the-key-id") -> dict[str, Any]:
@@ -61,7 +61,8 @@ class Archive:
 
 @pytest.fixture
 def archive(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
-    """Small parts, and no waiting between tries."""
+    """Small parts, a small report, and no waiting between tries."""
+    monkeypatch.setattr("aletheia_operator.investigate.report_step.html_report", lambda source: b"<!doctype html>")
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(uploader, "PART_BYTES", PART)
     monkeypatch.setattr(uploader, "part_size", lambda size_bytes: PART)

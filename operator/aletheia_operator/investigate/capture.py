@@ -8,6 +8,7 @@ plan      what there is to ask                                              plan
 ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
 timeline  what happened, out of what was captured                           timeline_step, derived_step, entry_readers
 findings  what it means                                                     findings_step, derived_step, entry_readers
+report    for people                                                        report_step
 upload    to object storage                                                 upload_step, uploader
 finish    the manifest                                                      here
 
@@ -39,6 +40,7 @@ from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
 from aletheia_operator.investigate.redaction import key_of, level_for, redactor_for
+from aletheia_operator.investigate.report_step import ReportStep
 from aletheia_operator.investigate.saving import Saver
 from aletheia_operator.investigate.sealing import encryption_for
 from aletheia_operator.investigate.threads import in_thread, to_the_end
@@ -74,6 +76,7 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
                     break
             await capture.make_timeline()
             await capture.make_findings()
+            await capture.make_report()
             return await capture.finish(await capture.upload(capture.concluded()))
 
 
@@ -252,6 +255,11 @@ class _Capture:
     async def make_findings(self) -> None:
         """Save what the captured evidence means."""
         await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
+
+    async def make_report(self) -> None:
+        """Save the report for people."""
+        step = ReportStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal)
+        await step.make(self.concluded())
 
     async def upload(self, manifest: Manifest) -> Manifest:
         """Copy the session to object storage if requested. The returned manifest says where it is, or has a gap."""

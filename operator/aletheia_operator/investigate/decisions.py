@@ -7,7 +7,7 @@ from aletheia_operator.api import WindowSpec, parse_duration
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.times import EARLIEST
 from aletheia_operator.fetchers.base import Missing, Window
-from aletheia_operator.session import Artifact, Gap
+from aletheia_operator.session import Artifact, Gap, is_report_path
 from aletheia_operator.text.timestamps import format_time
 
 
@@ -53,4 +53,4 @@ def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: G
         return "TimedOut"
     if all(gap.severity == "note" for gap in gaps):
         return "Completed"
-    return "PartiallyCompleted" if artifacts else "Failed"
+    return "PartiallyCompleted" if any(not is_report_path(one.path) for one in artifacts) else "Failed"

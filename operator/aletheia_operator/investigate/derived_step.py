@@ -1,8 +1,8 @@
-"""What the steps share that make one document out of what was captured: the timeline and the findings."""
+"""What the steps share that make one document out of what was captured: the timeline, the findings and the report."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Missing, Question
@@ -12,6 +12,8 @@ from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.session import Origin, Session
+
+Severity = Literal["gap", "note"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,13 @@ class DerivedStep:
     saver: Saver
     journal: JournalWriter
 
-    async def begin(self, question: Question) -> bool:
-        """Record that the step begins. Returns False, with a gap recorded, if the process died in it too often."""
+    async def begin(self, question: Question, severity: Severity = "gap") -> bool:
+        """Record that the step begins. Returns False, with a gap recorded, if the process died in it too often.
+
+        `severity`: of that gap.
+        """
         if self.session.progress.deaths[question.key] >= MAX_DEATHS:
-            given_up = Answer(missing=[Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP)])
+            given_up = Answer(missing=[Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP, severity)])
             await self.journal.record_done(given_up.done(question))
             return False
         await self.journal.write(self.session.record_begun, question.key)

@@ -14,6 +14,7 @@ from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.gaps import internal_error
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.report import Told
 from aletheia_operator.session import VerdictSummary
 
 FINDINGS_KEY = "findings"
@@ -80,6 +81,7 @@ class FindingsStep(DerivedStep):
             "top_errors": verdict.top_errors,
         }
         entries = [finding.to_json(owner.namespace) for finding in verdict.findings]
+        self.readers.told["findings"] = Told(metadata, entries)
         return Document("findings", "aletheia", ("findings",), metadata, one_batch(entries), outcome)
 
 

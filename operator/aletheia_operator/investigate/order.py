@@ -48,6 +48,8 @@ class Tools:
     parsers: Parsers = field(default_factory=Parsers)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Limits concurrent artifact writes."""
+    reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Limits reports that are made at the same time."""
     suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Of all questions during which the process died before, lets one be asked at a time."""
     max_fetches: int = Limits.max_fetches

@@ -9,6 +9,7 @@ from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.report import Told
 
 TIMELINE_KEY = "timeline"
 TIMELINE = Question("Timeline", TIMELINE_KEY, "timeline", {})
@@ -42,11 +43,13 @@ class TimelineStep(DerivedStep):
         timeline = self.readers.timeline
         outcome.summary = timeline.summary()
         owner = self.order.owner
+        entries = timeline.entries()
+        self.readers.told["timeline"] = Told(timeline.metadata(), entries)
         return Document(
             category="timeline",
             source="aletheia",
             name=("timeline",),
             metadata={"investigation": owner.name, "namespace": owner.namespace, **timeline.metadata()},
-            batches=one_batch(timeline.entries()),
+            batches=one_batch(entries),
             outcome=outcome,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
-MAX_TICKS = 6
+MAX_TICKS = 5
 LEAST_SECONDS = 20.0
 ZOOM_SHARE = 0.5
 """What happened within less than this share of the window is shown enlarged."""

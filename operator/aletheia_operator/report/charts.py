@@ -17,6 +17,8 @@ MAX_LINES = 5
 COLUMNS = 150  # of a line; of the samples in one, the lowest and the highest are drawn
 MAX_LABEL = 80
 MAX_MARKS = 20
+LARGEST = 1e290
+"""Larger values cannot be drawn: their differences are no numbers."""
 MAX_CONSIDERED = 300
 """Series of a query that are looked at."""
 
@@ -93,12 +95,12 @@ def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any])
 
 
 def _samples(values: Sequence[Any]) -> Samples:
-    """Return the samples; what is not finite becomes NaN, which breaks the line."""
+    """Return the samples; what cannot be drawn becomes NaN, which breaks the line."""
     found = []
     try:
         for at, text in values:
             value = float(text)
-            found.append((float(at), value if math.isfinite(value) else math.nan))
+            found.append((float(at), value if abs(value) < LARGEST else math.nan))
     except (TypeError, ValueError, OverflowError):
         return []
     return found
@@ -137,8 +139,8 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
     pairs = [(series, behind.get(_key(series.labels))) for series in shown]
     offset = earlier.offset if earlier else 0.0
     values = [value for pair in pairs for one in pair if one for _, value in one.samples if not math.isnan(value)]
-    low, high = min(0.0, *values), _round_up(max(0.0, *values))
     told = Unit(query)
+    low, high = min(0.0, *values), told.round_up(max(0.0, *values))
     telling = _telling([series.labels for series in query.series])
     lines = [
         Line(
@@ -252,6 +254,13 @@ class Unit:
             else ""
         )
 
+    def round_up(self, value: float) -> float:
+        """Return a round value that is not less: the top of an axis."""
+        if self._unit != "bytes" or value < 1024:
+            return _round_up(value)
+        whole = 1024.0 ** int(math.log(value, 1024))
+        return whole * _round_up(value / whole)
+
     def __call__(self, value: float) -> str:
         if self._unit == "share":
             return f"{100 * value:.3g} %"
@@ -264,6 +273,8 @@ class Unit:
 
 def plain(value: float) -> str:
     """Return a number for people, for example: 0.25, 1.2 k, 3.4 M."""
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= limit:
             return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"

@@ -20,6 +20,7 @@ from aletheia_operator.report.waterfalls import waterfalls
 from aletheia_operator.session import Artifact, Gap
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
+from aletheia_operator.timeline.moments import RANKS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,10 +60,12 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     found.findings = part("the findings", lambda: [*_cards(findings, quotes, limits)], found.findings)
     found.findings_left_out = max(0, len(findings.entries) - limits.findings)
     found.picture = part("the picture of the timeline", lambda: picture(moments, window), None)
-    found.moments = part("the timeline", lambda: [*_moments(moments, limits)], found.moments)
+    found.moments = part("the timeline", lambda: [*_moments(moments, limits.moments)], found.moments)
+    if len(moments) > limits.telling:
+        found.telling = part("the timeline", lambda: [*_moments(moments, limits.telling)], found.telling)
     found.moment_count = len(moments)
     found.errors = part("the top errors", lambda: [*_errors(findings, quotes, limits)], found.errors)
-    found.changes = part("the changes", lambda: [*_changes(source, findings, limits)], found.changes)
+    found.changes = part("the changes", lambda: [*_changes(findings, limits)], found.changes)
     _add_holes(found, source.manifest.gaps, limits)
     found.files = [_file(one) for one in source.manifest.artifacts[: limits.artifacts]]
     found.files_left_out = max(0, len(source.manifest.artifacts) - limits.artifacts)
@@ -147,8 +150,11 @@ def _cards(findings: Told, quotes: Mapping[Link, list[Quote]], limits: Limits) -
         )
 
 
-def _moments(moments: Sequence[Mapping[str, Any]], limits: Limits) -> Iterator[Moment]:
-    for one in moments[: limits.moments]:
+def _moments(moments: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Moment]:
+    """Yield the `limit` moments of the most important kinds, in order of time."""
+    ranks = [(RANKS.get(str(one.get("kind")), len(RANKS)), number) for number, one in enumerate(moments)]
+    for _, number in sorted(sorted(ranks)[:limit], key=lambda rank: rank[1]):
+        one = moments[number]
         place = f" {one['container']}" if one.get("container") else ""
         times = f" ({one['count']} times)" if isinstance(one.get("count"), int) and one.get("kind") != "ErrorBurst" else ""
         yield Moment(
@@ -185,29 +191,24 @@ def _times(first: str, last: str) -> str:
     return f"at {first}" if first == last else f"{first} to {last}"
 
 
-def _changes(source: Source, findings: Told, limits: Limits) -> Iterator[Change]:
-    """Yield what changed. Rollouts get what each changed field was before, if the session's objects say it."""
-    before: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for owner, one in source.rollouts():
-        values = [_value(change) for change in one.get("changed") or [] if isinstance(change, dict)][:20]
-        before[owner, str(one.get("created"))] = values
+def _changes(findings: Told, limits: Limits) -> Iterator[Change]:
+    """Yield what changed, with the values before and after, as far as the message does not have them."""
     for one in (findings.metadata.get("changes") or [])[: limits.changes]:
-        told = one.get("object") or {}
-        subject = f"{str(told.get('kind') or '').lower()}/{told.get('name')}"
+        told, details = one.get("object") or {}, one.get("details") or {}
+        message = one_line(str(one.get("message")), 300)
+        values = [_value(change) for change in (details.get("changed") or [])[:20] if isinstance(change, dict)]
         yield Change(
             when=clock(one.get("firstSeen")),
-            subject=one_line(subject, 140),
-            message=one_line(str(one.get("message")), 300),
-            values=before.get((subject, str(one.get("firstSeen"))), []) if one.get("rule") == "Rollout" else [],
+            subject=one_line(f"{str(told.get('kind') or '').lower()}/{told.get('name')}", 140),
+            message=message,
+            values=[value for value in values if not (value[1] in message and value[2] in message)],
             link=next(iter(_links(one.get("evidence"))), None),
         )
 
 
 def _value(change: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the name of what changed, and its value before and after; '' if the values are not kept."""
-    name = (
-        f"annotation {change['annotation']}" if "annotation" in change else f"{change.get('container')} {change.get('field')}"
-    )
+    """Return the name of what changed, and its value before and after; '' if there was none."""
+    name = f"{change.get('container') or ''} {change.get('field') or ''}".strip()
     return one_line(name, 120), one_line(str(change.get("from") or ""), 200), one_line(str(change.get("to") or ""), 200)
 
 

@@ -17,6 +17,7 @@ class Limits:
     findings: int = 40
     quotes: int = 3
     moments: int = 200
+    telling: int = 12
     errors: int = 20
     gaps: int = 100
     artifacts: int = 500
@@ -137,6 +138,8 @@ class Contents:
     note_count: int = 0
     picture: Picture | None = None
     moments: list[Moment] = field(default_factory=list)
+    telling: list[Moment] = field(default_factory=list)
+    """The few moments that tell most, in order of time; [] if all are few."""
     moment_count: int = 0
     errors: list[TopError] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)

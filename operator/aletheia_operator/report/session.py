@@ -13,7 +13,6 @@ from aletheia_operator.session import Artifact, Manifest
 from aletheia_operator.session.unseal import plain_path
 
 MAX_METRIC_FILES = 60
-MAX_OBJECT_FILES = 100
 MAX_TRACES = 2_000
 MAX_MOMENTS = 5_000
 MAX_FINDINGS = 200
@@ -96,16 +95,6 @@ class Source:
             for artifact in self._of("traces"):
                 for number, entry in islice(reading.entries(artifact.path), MAX_TRACES):
                     yield artifact.path, number, entry
-
-    def rollouts(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return what was rolled out within the window: the workload, and the rollout as the objects' metadata has it."""
-        found = []
-        with _part(self, "documents") as reading:
-            for artifact in [*self._of("objects")][:MAX_OBJECT_FILES]:
-                metadata = reading.metadata(artifact.path)
-                owner = f"{str(metadata.get('kind')).lower()}/{metadata.get('name')}"
-                found += [(owner, one) for one in metadata.get("rollouts") or [] if one.get("in_window")]
-        return found
 
     def _of(self, category: str) -> Iterator[Artifact]:
         return (one for one in self.manifest.artifacts if one.path.startswith(f"data/{category}/"))

@@ -12,6 +12,7 @@ from aletheia_operator.session.manifest import (
     RedactionRecord,
     VerdictSummary,
 )
+from aletheia_operator.session.manifest_file import is_report_path
 from aletheia_operator.session.names import generate_timestamp, sanitize_filename
 from aletheia_operator.session.store import (
     Session,
@@ -37,6 +38,7 @@ __all__ = [
     "encoded",
     "find_session",
     "generate_timestamp",
+    "is_report_path",
     "read_artifact",
     "sanitize_filename",
 ]

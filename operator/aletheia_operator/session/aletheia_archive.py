@@ -20,6 +20,7 @@ import orjson
 from aletheia_operator.session.archive import write_checked
 from aletheia_operator.session.fernet_stream import FernetStream
 from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.manifest_file import is_report_path
 from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, folder_header, padding
 from aletheia_operator.session.unseal import decrypt_artifact, plain_path
 from aletheia_operator.session.verify import verify
@@ -92,6 +93,8 @@ def _collected(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Return an entry for each artifact. The key is the source's name, with a number for further artifacts of a source."""
     collected: dict[str, dict[str, Any]] = {}
     for artifact in manifest.artifacts:
+        if is_report_path(artifact.path):
+            continue  # Aletheia reads JSON
         source = Path(artifact.path).name.split("_")[0].split(".")[0]
         name, number = source, 2
         while name in collected:

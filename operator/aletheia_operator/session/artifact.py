@@ -13,7 +13,7 @@ session neither the buffer nor the file is on the disk as plain text. All calls 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -115,9 +115,13 @@ def write_artifact(
     """
     head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(source), dumps(metadata))
     tail = b"\n]}\n" if entries.count else b"]}\n"
+    return write_file(path, chain([head], entries.blocks(), [tail]), entries.size_bytes + len(head) + len(tail), seal)
+
+
+def write_file(path: Path, plain: Iterable[bytes | memoryview], size_bytes: int, seal: Seal | None = None) -> tuple[int, str]:
+    """Write a complete file beside `path`, under its temporary name. `size_bytes`: of `plain`. Returns as `write_artifact`."""
     new = temporary(path)
-    require_space(path.parent, entries.size_bytes + len(head) + len(tail))
-    plain = chain([head], entries.blocks(), [tail])
+    require_space(path.parent, size_bytes)
     digest = hashlib.sha256()
     size = 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
 SINGLES = ("timeline", "findings")
+REPORT = "report.html"
 """Categories of which a session has exactly one file."""
 
 
@@ -41,6 +42,10 @@ class SessionLayout:
     def single(self, session_id: str, category: str) -> Path | None:
         """Return the path of the only file of a category in SINGLES; None for other categories."""
         return self.session(session_id) / "data" / f"{category}.json" if category in SINGLES else None
+
+    def report(self, session_id: str) -> Path:
+        """Return the path of the report for people. Of a sealed session it has the suffix of sealed files."""
+        return self.session(session_id) / REPORT
 
     def data(self, session_id: str, category: str) -> Path:
         return self.session(session_id) / "data" / category

@@ -16,8 +16,9 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from aletheia_operator.session.layout import CATEGORIES, SessionLayout
+from aletheia_operator.session.layout import CATEGORIES, REPORT, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
+from aletheia_operator.session.seal import SEALED_SUFFIX
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 """Some 30,000 artifacts; parsing it takes about 0.2 s and 200 MB."""
@@ -108,8 +109,15 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return content
 
 
+def is_report_path(path: str) -> bool:
+    """Return whether a path is that of a session's report, sealed or not."""
+    return path.removesuffix(SEALED_SUFFIX) == REPORT
+
+
 def is_data_path(path: str) -> bool:
-    """Return whether a path is `data/{category}/{file}` or `data/{file}`, with a visible, printable file name."""
+    """Return whether a path is `data/{category}/{file}` or `data/{file}`, with a visible, printable name, or the report's."""
+    if is_report_path(path):
+        return True
     folder, _, name = path.rpartition("/")
     return (
         folder in _FOLDERS

@@ -4,7 +4,7 @@ import shutil
 from datetime import datetime
 
 from aletheia_operator.session.files import replace
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import REPORT, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
@@ -32,6 +32,8 @@ def expire(layout: SessionLayout, session_id: str, now: datetime) -> Manifest:
                 manifest = manifest.model_copy(update={"expiration_time": now})
                 replace(layout.manifest(session_id), manifest_bytes(manifest))
         discard_tree(directory / "data")
+        for path in directory.glob(f"{REPORT}*"):
+            path.unlink()
         layout.journal(session_id).unlink(missing_ok=True)
     return manifest
 

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any, Self
 
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import journal
-from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact
+from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact, write_file
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.journal import Done, Progress
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import REPORT, SessionLayout
 from aletheia_operator.session.lock import lock_directory, unlock
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
@@ -199,8 +198,15 @@ class Session:
         size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal)
         return Written(str(path.relative_to(self.path)), size_bytes, sha256)
 
+    def write_report(self, page: bytes) -> Written:
+        """Write the report. `record` and `publish` make it appear. Raises OSError."""
+        report = self.layout.report(self.manifest.session_id)
+        path = report.with_name(report.name + (SEALED_SUFFIX if self.seal else ""))
+        size_bytes, sha256 = write_file(path, [page], len(page), self.seal)
+        return Written(str(path.relative_to(self.path)), size_bytes, sha256)
+
     def _new_path(self, category: str, name: Sequence[str], now: datetime) -> Path:
-        suffix = "" if self.seal is None else SEALED_SUFFIX
+        suffix = SEALED_SUFFIX if self.seal else ""
         single = self.layout.single(self.manifest.session_id, category)
         directory = single.parent if single else self.layout.data(self.manifest.session_id, category)
         make_directory(directory)
@@ -232,7 +238,7 @@ class Session:
         content = manifest_bytes(manifest)
         replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
-        self._remove_journal()
+        self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
         return hashlib.sha256(content).hexdigest()
 
     def manifest_sha256(self) -> str:
@@ -246,16 +252,12 @@ class Session:
         except Unreadable as e:
             raise OSError(errno.EINVAL, str(e)) from e
         if self.manifest.finished:
-            self._remove_journal()
+            self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
             return
-        for planted in (self.path / "data", self.layout.journal(self.manifest.session_id)):
-            if planted.is_symlink():  # the operator makes none, and this one may lead outside
-                planted.unlink()
+        _remove_planted(self.path / "data", self.layout.journal(self.manifest.session_id))
         self.progress = journal.read(self.layout.journal(self.manifest.session_id), self._is_whole)
         self._names = {self.path / artifact.path for done in self.done.values() for artifact in done.artifacts}
-        for file in (self.path / "data").rglob("*"):
-            if file not in self._names and (file.is_symlink() or not file.is_dir()):
-                file.unlink()
+        _remove_others([*(self.path / "data").rglob("*"), *self.path.glob(f"{REPORT}*")], self._names)
 
     def _is_whole(self, artifact: Artifact) -> bool:
         return self._publisher.is_whole(self.path / artifact.path, artifact.sha256)
@@ -264,6 +266,16 @@ class Session:
         with self._guard:
             journal.append(self.layout.journal(self.manifest.session_id), line, sync)
 
-    def _remove_journal(self) -> None:
-        with suppress(FileNotFoundError):
-            self.layout.journal(self.manifest.session_id).unlink()
+
+def _remove_planted(*paths: Path) -> None:
+    """Remove those of the paths that are links: the operator makes none, and they may lead outside."""
+    for path in paths:
+        if path.is_symlink():
+            path.unlink()
+
+
+def _remove_others(paths: Iterable[Path], kept: set[Path]) -> None:
+    """Remove the files and links that are not kept. Directories stay."""
+    for path in paths:
+        if path not in kept and (path.is_symlink() or not path.is_dir()):
+            path.unlink()

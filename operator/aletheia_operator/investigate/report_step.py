@@ -1,0 +1,74 @@
+"""The report step: saves report.html, for people. It is made of the evidence, so a failure loses none: it is a note."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Missing, Question
+from aletheia_operator.investigate.derived_step import DerivedStep
+from aletheia_operator.investigate.gaps import internal_error, save_failed
+from aletheia_operator.investigate.saving import Answer
+from aletheia_operator.investigate.threads import in_thread
+from aletheia_operator.report import NoFiles, PlainFiles, Source, html_report
+from aletheia_operator.session import Artifact, Manifest, Written
+
+REPORT_KEY = "report"
+REPORT = Question("Report", REPORT_KEY, "report", {})
+SUMMARY = "what broke, how that is known, and what is missing: for people, in a browser"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportStep(DerivedStep):
+    """Makes the report of one session."""
+
+    async def make(self, manifest: Manifest) -> None:
+        """Save the report, unless it is done. `manifest`: what it tells of.
+
+        A session that should be sealed and could not be gets none: nothing of it may lie there in plain text.
+        """
+        wants_seal = self.order.spec.session is not None and self.order.spec.session.encryption is not None
+        if REPORT_KEY in self.session.done or (wants_seal and self.session.seal is None):
+            return
+        if await self.begin(REPORT, "note"):
+            answer = Answer()
+            await self._save(manifest, answer)
+            await self.journal.record_done(answer.done(REPORT))
+
+    async def _save(self, manifest: Manifest, answer: Answer) -> None:
+        """Add the saved report to the answer, or why there is none."""
+        if spent := self.saver.account.exceeded():
+            answer.missing.append(Missing("report", GapReason.BUDGET_EXCEEDED, spent, "note"))
+            return
+        try:
+            async with self.tools.reporting:
+                written = await in_thread(self.tools.saving, self._write, manifest)
+            self.saver.account.kept_bytes += written.size_bytes
+            answer.artifacts.append(self._artifact(written))
+        except asyncio.CancelledError:  # the process stops in good order
+            await self.journal.write(self.session.record_stopped, REPORT_KEY)
+            raise
+        except OSError as e:
+            answer.missing.append(replace(save_failed("report", e), severity="note"))
+        except Exception:
+            log.exception("the report of session %s could not be made", self.session.manifest.session_id)
+            answer.missing.append(replace(internal_error("report"), severity="note"))
+
+    def _write(self, manifest: Manifest) -> Written:
+        files = PlainFiles(self.session.path) if self.session.seal is None else NoFiles()
+        return self.session.write_report(html_report(Source(manifest, files, self.readers.told)))
+
+    def _artifact(self, written: Written) -> Artifact:
+        return Artifact(
+            path=written.path,
+            fetcher=REPORT.fetcher,
+            target=REPORT.target,
+            count=1,
+            summary=SUMMARY,
+            time_range=list(self.session.manifest.window),
+            size_bytes=written.size_bytes,
+            sha256=written.sha256,
+            complete=True,
+        )

@@ -1,0 +1,121 @@
+"""The report step of a capture: where the report lies, sealed, over restarts, and what its failures cost."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aletheia_operator.cli.__main__ import main
+from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.investigate import Snapshot
+from aletheia_operator.session import Session, SessionLayout, age
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.verify import verify
+from tests.unit.capturing import files, gaps, run
+from tests.unit.fakes import NOW, FakeFetcher, FakeKubernetes, make_order, make_tools
+
+SECRET, PUBLIC = age.new_identity()
+SEALED: Any = {"session": {"encryption": {"recipients": [PUBLIC]}}}
+ANSWERS = {"a": [[{"word": "canary-9"}]]}
+
+
+def reports(snapshot: Snapshot) -> list[str]:
+    return [one.path for one in snapshot.manifest.artifacts if one.fetcher == "Report"]
+
+
+async def test_the_report_is_an_artifact_of_the_session(tmp_path: Path) -> None:
+    """It lies beside the manifest, which has its digest; it tells of the phase and of every other file."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    assert reports(snapshot) == ["report.html"]
+    assert verify(Path(snapshot.path)).intact
+    page = (Path(snapshot.path) / "report.html").read_text()
+    for words in ("Completed", *(one.sha256 for one in snapshot.manifest.artifacts if one.fetcher != "Report")):
+        assert words in page
+
+
+async def test_a_session_without_evidence_has_a_report(tmp_path: Path) -> None:
+    """It says what is missing; the phase is Failed all the same."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [Unavailable("the source is gone")]})))
+    assert (snapshot.manifest.phase, reports(snapshot)) == ("Failed", ["report.html"])
+    assert "the source is gone" in (Path(snapshot.path) / "report.html").read_text()
+
+
+async def test_a_sealed_session_has_a_sealed_report(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing of it is in plain text; the command makes the whole report with the key."""
+    snapshot = await run(make_order(**SEALED), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    assert reports(snapshot) == ["report.html.age"]
+    assert (Path(snapshot.path) / "report.html.age").read_bytes().startswith(b"age-encryption.org/v1")
+    assert verify(Path(snapshot.path)).intact
+    key = tmp_path / "key.txt"
+    key.write_text(SECRET)
+    arguments = ["session", "report", f"--root={tmp_path}", snapshot.manifest.session_id]
+    assert main(arguments) == 1
+    assert "sealed to recipients" in capfd.readouterr().err
+    assert main([*arguments, f"--identity={key}"]) == 0
+    assert capfd.readouterr().out.startswith("<!doctype html>")
+    assert main(["session", "decrypt", *arguments[2:], f"--identity={key}", f"--to={tmp_path / 'plain'}"]) == 0
+    assert (tmp_path / "plain/report.html").read_text().startswith("<!doctype html>")
+
+
+async def test_a_session_that_cannot_be_sealed_has_no_report(tmp_path: Path) -> None:
+    """It would lie there in plain text."""
+    order = make_order(
+        serviceAccountName="reader", session={"encryption": {"passwordSecretRef": {"name": "none", "key": "password"}}}
+    )
+    snapshot = await run(order, make_tools(tmp_path, FakeFetcher(ANSWERS), kubernetes=FakeKubernetes({})))
+    assert (snapshot.manifest.phase, files(snapshot)) == ("Failed", {"manifest.json"})
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(RuntimeError("a bug"), "InternalError", marks=pytest.mark.logs_errors("the report of session")),
+        (OSError(errno.ENOSPC, "no space"), "SaveFailed"),
+    ],
+)
+async def test_a_report_that_fails_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """The evidence is there, and the phase is as without it."""
+
+    def fails(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("aletheia_operator.investigate.report_step.html_report", fails)
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    assert (gaps(snapshot), reports(snapshot)) == ([("report", reason)], [])
+    assert snapshot.manifest.gaps[0].severity == "note"
+    assert snapshot.manifest.phase == "Completed"
+    assert verify(Path(snapshot.path)).intact
+
+
+async def test_a_report_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process left of one is removed."""
+    real = Session.finish
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    monkeypatch.setattr(Session, "finish", real)
+    (directory,) = (tmp_path / "sessions").iterdir()
+    (directory / "report.html").write_text("torn")
+    (directory / "report.html.part").write_text("torn")
+    (directory / "report.html.age").symlink_to("/etc/passwd")
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    assert reports(snapshot) == ["report.html"]
+    assert verify(directory).intact
+    assert os.listdir(directory.parent) == [directory.name]
+
+
+async def test_expiry_removes_the_report(tmp_path: Path) -> None:
+    """It tells what the data said."""
+    for order in (make_order(), make_order("6f9619ff-8b86-d011-b42d-00cf4fc964f0", **SEALED)):
+        snapshot = await run(order, make_tools(tmp_path, FakeFetcher(ANSWERS)))
+        expire(SessionLayout(tmp_path), snapshot.manifest.session_id, NOW)
+        assert files(snapshot) == {"manifest.json"}
+        assert verify(Path(snapshot.path)).missing == ()
