@@ -20,7 +20,7 @@ from aletheia_operator.fetchers.base import Fetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
-from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.nesting import MAX_NESTING, is_too_deep
 from tests.support.fetching import endpoint, fetch, reasons, window
@@ -203,7 +203,7 @@ def test_a_deep_copy_in_an_annotation(depth: int) -> None:
         "metadata": {"annotations": {"example.com/spec": text}},
         "spec": {"x": json.loads("[" * 150 + "]" * 150)},
     }
-    make_fit(item)
+    redact_object(item)
     assert b"hunter2" not in dumps(item)
 
 

@@ -24,7 +24,7 @@ from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetch
 from aletheia_operator.fetchers.kubernetes.resources import read_named
 from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
-from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.timeline import Timeline
 from tests.unit.fakes import entries_of, make_scratch, make_sources
 from tests.unit.kubernetes_api import (
@@ -694,7 +694,7 @@ def test_a_config_map_keeps_digests_alone() -> None:
         "data": {"a": "canary"},
         "binaryData": {"b": "Y2FuYXJ5"},
     }
-    make_fit(item)
+    redact_object(item)
     assert item.keys() == {"kind", "metadata", "dataSha256"}
     assert item["metadata"] == {"name": "c"}
     assert "canary" not in str(item)
@@ -704,7 +704,7 @@ def test_a_node_keeps_what_is_everyones_to_know() -> None:
     """Not the images and volumes of other tenants."""
     status = {"conditions": [], "images": [{}], "volumesInUse": ["x"], "capacity": {}, "addresses": []}
     item = {"kind": "Node", "metadata": {"name": "n", "annotations": {}}, "spec": {"taints": []}, "status": status}
-    make_fit(item)
+    redact_object(item)
     assert item["status"].keys() == {"conditions", "capacity"}  # type: ignore[attr-defined]
 
 
@@ -770,6 +770,6 @@ def test_a_config_map_tells_when_it_was_changed() -> None:
     """By the latest time of its managed fields, which are not kept themselves."""
     managed = [{"time": "2026-11-22T11:00:00Z"}, {"time": "2026-11-22T11:40:00Z"}, {}]
     item: Object = {"kind": "ConfigMap", "metadata": {"name": "c", "managedFields": managed}, "data": {"a": "b"}}
-    make_fit(item)
+    redact_object(item)
     assert item["changedAt"] == "2026-11-22T11:40:00Z"
     assert "managedFields" not in item["metadata"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.redact import Redactor
-from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.redact.specs import redact_spec
 
 REDACTED = "[redacted]"
@@ -207,7 +207,7 @@ def test_copies_of_what_was_applied_never_stay() -> None:
             "metadata": {"name": "x", "annotations": copies | others},
             "spec": {"template": template},
         }
-        make_fit(item)
+        redact_object(item)
         annotations = item["metadata"].get("annotations", {})
         assert "canary" not in str(annotations)
         assert not copies.keys() & annotations.keys()
@@ -227,14 +227,14 @@ def test_what_a_container_said_when_it_ended() -> None:
         "spec": {},
         "status": {"containerStatuses": [{"state": ended}]},
     }
-    assert make_fit(pod) == 1
+    assert redact_object(pod) == 1
     assert "canary" not in str(pod)
 
 
 def test_a_config_map_has_no_digest_of_a_password() -> None:
     """A short one is found from it."""
     item: dict[str, Any] = {"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"db-password": "hunter2", "settings": "a"}}
-    make_fit(item)
+    redact_object(item)
     assert item["dataSha256"]["db-password"] == REDACTED
     assert len(item["dataSha256"]["settings"]) == 64
 
@@ -242,7 +242,7 @@ def test_a_config_map_has_no_digest_of_a_password() -> None:
 def test_a_deeply_nested_annotation_is_no_end() -> None:
     """A tenant's JSON of any depth is walked without recursion."""
     item: dict[str, Any] = {"kind": "Pod", "metadata": {"name": "x", "annotations": {"deep": "[" * 900 + "]" * 900}}}
-    assert make_fit(item) == 1
+    assert redact_object(item) == 1
     assert item["metadata"]["annotations"] == {"deep": REDACTED}
 
 

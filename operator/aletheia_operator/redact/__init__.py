@@ -1,4 +1,4 @@
-"""What may not be kept: credentials, other people's business, and noise. docs/redaction.md tells how it works."""
+"""Removes credentials, data of other tenants and noise from what is stored. docs/redaction.md describes how."""
 
 from aletheia_operator.redact.custom import InvalidRule, Rule
 from aletheia_operator.redact.engine import Level

@@ -1,4 +1,4 @@
-"""Secrets that are known by what stands around them: URLs, schemes, command lines, SQL, protocols, documents in one line.
+"""Secrets that are recognised by the text around them: URLs, schemes, command lines, SQL, protocols, documents in one line.
 
 Each rule has a pattern with groups `secret` (several: `secret2`, ...), and a check of what was found.
 """

@@ -1,4 +1,4 @@
-"""The rules of one level, compiled: finds what is secret in a line, and which lines of a block deserve a look."""
+"""The compiled rules of one level: finds the secrets of a line, and the lines of a block that may contain some."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ SECRET = "secret"  # noqa: S105  # the name in tokens of secrets that have no fo
 
 
 class Level(StrEnum):
-    """How much may not be kept."""
+    """What is redacted."""
 
     OFF = "off"
     SECRETS = "secrets"
     STRICT = "strict"
-    """Also e-mail addresses, IP addresses and phone numbers."""
+    """Secrets, e-mail addresses, IP addresses and phone numbers."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A secret in a line. rule: what found it; label: what stands in its token."""
+    """A secret in a line. `rule`: name of the rule that found it. `label`: the word in the token that replaces it."""
 
     start: int
     end: int
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """label: None where the rule yields its own name with each secret."""
+    """A rule with its compiled search. `label`: the word in the tokens of its secrets."""
 
     name: str
     label: str
@@ -74,21 +74,21 @@ class Engine:
 
 
 def _masked(token: Any) -> bytes:
-    """Return what earlier redaction left as a mask of the same length: no rule looks into it."""
+    """Return a mask of the same length for a token of an earlier redaction, so that no rule matches within it."""
     return b"*" * len(token.group())
 
 
 def _merged(found: list[Finding]) -> list[Finding]:
-    """Join secrets that overlap; a form's name is kept where it is the whole."""
+    """Join secrets that overlap. The label of a form is kept if the form is the whole secret."""
     merged: list[Finding] = []
-    for one in sorted(found, key=lambda one: (one.start, -one.end, one.label == SECRET)):
+    for entry in sorted(found, key=lambda entry: (entry.start, -entry.end, entry.label == SECRET)):
         last = merged[-1] if merged else None
-        if last is None or one.start >= last.end:
-            merged.append(one)
-        elif (one.start, one.end) == (last.start, last.end):
-            merged[-1] = Finding(one.start, one.end, last.rule, one.label if last.label == SECRET else last.label)
-        elif one.end > last.end:
-            merged[-1] = Finding(last.start, one.end, last.rule, SECRET)
+        if last is None or entry.start >= last.end:
+            merged.append(entry)
+        elif (entry.start, entry.end) == (last.start, last.end):
+            merged[-1] = Finding(entry.start, entry.end, last.rule, entry.label if last.label == SECRET else last.label)
+        elif entry.end > last.end:
+            merged[-1] = Finding(last.start, entry.end, last.rule, SECRET)
     return merged
 
 

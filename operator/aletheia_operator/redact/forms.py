@@ -1,11 +1,11 @@
-"""Secrets that are known by their form alone: tokens of providers, JWTs, hashes of passwords, webhook URLs.
+"""Secrets that are recognised by their form alone: tokens of providers, JWTs, hashes of passwords, webhook URLs.
 
-Each form: the name that stands in the token which replaces it, and a pattern. gitleaks' rules (MIT) served as a reference for
+Each form: the label of the token that replaces it, and a pattern. gitleaks' rules (MIT) served as a reference for
 what exists; docs/redaction.md says what else was looked at.
 """
 
 _BOUND = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m|\\u[0-9a-fA-F]{4})"
-"""What stands before a form that is not told by its first letters alone."""
+"""What precedes a form that its first letters do not identify."""
 
 DISTINCT = (
     ("github-token", r"gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"),
@@ -135,7 +135,7 @@ DISTINCT = (
      r"|\{(?:SSHA|SHA|SMD5|MD5|CRYPT|ARGON2|SSHA\d{3}|SHA\d{3}|PBKDF2-SHA\d{3})\}[A-Za-z0-9+/$=.]{16,}"
      r"|SCRAM-SHA-256\$\d+:[\w+/=]+\$[\w+/=]+:[\w+/=]+"),
 )  # fmt: skip
-"""Told by their first letters."""
+"""Forms that their first letters identify."""
 
 BOUND = (
     ("jwt", r"ey[JKI][\w-]{8,}\.(?:[\w-]{4,})?\.[\w-]*(?:\.[\w-]*){0,2}"),
@@ -146,11 +146,11 @@ BOUND = (
     ("openai-key", r"sk-[A-Za-z0-9]{32,}\b"),
     ("deepseek-key", r"sk-(?:[a-z]{2,8}-)?[0-9a-f]{32,}\b"),
 )  # fmt: skip
-"""Looked for only behind a character that no such secret holds."""
+"""Forms that are searched for only after a character that no such secret contains."""
 
 
 def patterns() -> list[tuple[str, str]]:
-    """Return (name, pattern) of every form; the group `secret` is what may not be kept."""
+    """Return (name, pattern) of every form; the group `secret` is what is replaced."""
     rows = []
     for name, pattern in DISTINCT:
         if "?P<secret>" in pattern:

@@ -1,6 +1,6 @@
 """Secrets of more than one line: private keys, values on the line after their name, the data of Kubernetes Secrets.
 
-What must be known of earlier lines is a `State`: small, of numbers and texts, so that a read can be taken up again.
+A `State` has what must be known of earlier lines. It is small, and of numbers and texts, so that a read can be resumed.
 """
 
 from base64 import b64decode
@@ -49,19 +49,19 @@ STARTS = [
     _DATA,
     _KIND,
 ]
-"""Patterns of lines after which others must be looked at."""
+"""Patterns of lines after which the next lines must be checked."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What of earlier lines matters for the next ones."""
+    """What must be known of earlier lines to redact the next ones."""
 
     key_lines: int = 0
     """Lines of a private key so far; 0 outside of one."""
     prefix: str = ""
     """What stood before the beginning of the key in its line behind the time, every number as 0."""
     others: int = 0
-    """Lines since the last one of the key."""
+    """Number of lines since the last one of the key."""
     awaited: str = ""
     """Kind of the value that the next line holds: a value of `Kind`, or empty."""
     how: str = ""
@@ -77,7 +77,7 @@ class State:
 
     @property
     def is_open(self) -> bool:
-        """Whether every next line must be looked at."""
+        """Whether the next line must be checked, whatever it contains."""
         return bool(self.key_lines or self.awaited or self.data)
 
     def closed(self) -> "State":
@@ -99,7 +99,7 @@ def find_pem(line: bytes) -> Iterator[Span]:
 
 
 def after(state: State, line: bytes) -> State:
-    """Return the state after a line that no state is open in."""
+    """Return the state after a line outside of any secret."""
     begins = list(compiled(BEGIN).finditer(line))
     if begins and compiled(END).search(line, begins[-1].end()) is None:
         return replace(state.closed(), key_lines=1, prefix=_shape(line[: begins[-1].start()]))
@@ -159,7 +159,7 @@ def _in_key(state: State, line: bytes) -> tuple[Span | None, State]:
 def body_of_key(line: bytes, prefix: str | None = None) -> Span | None:
     """Return where a line of a private key's body has its text; None if the line is another one.
 
-    prefix: what stood before the key's beginning, as `State.prefix`; None if that is not known.
+    `prefix`: that of `State.prefix`; None if it is not known.
     """
     found = compiled(rf"(?:^|[\s|:>\]]){_BODY}").search(line)
     if found is None:

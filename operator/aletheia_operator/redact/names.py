@@ -1,7 +1,7 @@
-"""Tells by the name of a variable, field, header or option what its value is.
+"""Decides by the name of a variable, field, header or option what its value is.
 
-A name is cut into words (`dbPasswordOld`, `X-Api-Key`, `spring.datasource.password`), and its last words decide: in
-`password_file`, `secretName` and `token_count` they say that the value is no secret.
+A name is cut into words (`dbPasswordOld`, `X-Api-Key`, `spring.datasource.password`), and its last words decide: the values
+of `password_file`, `secretName` and `token_count` are no secrets.
 """
 
 from enum import Enum
@@ -42,7 +42,7 @@ _KEYS = words(
     apns sonar bugsnag cohere mistral groq deepseek gemini telegram
     """
 )
-"""Words that make a `key` behind them a secret one; public, primary, partition, cache and routing keys are none."""
+"""Words that make a `key` behind them a secret one; public, primary, partition, cache and routing keys are not secret."""
 _NO_KEYS = words("public pub publishable")
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
@@ -78,7 +78,7 @@ _ENDS = words(
     enc encrypted header param parameter arg v1 v2 v3 here again1 data primary literal input content field
     """
 )
-"""Words behind the one that decides."""
+"""Words that may follow the one that decides."""
 _ENDINGS = {
     ("access", "key", "id"): Kind.SECRET, ("secret", "key", "base"): Kind.SECRET, ("key", "base"): Kind.SECRET,
     ("art", "api"): Kind.SECRET, ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,

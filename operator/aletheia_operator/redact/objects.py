@@ -1,4 +1,4 @@
-"""Removes from Kubernetes objects what may not be kept. Pure; all functions change the object in place."""
+"""Removes credentials, data of other tenants and noise from Kubernetes objects, in place. Pure."""
 
 import hashlib
 from typing import Any
@@ -11,7 +11,7 @@ from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.text.nesting import is_too_deep
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_NODE_FIELDS = ("conditions", "capacity", "allocatable", "nodeInfo")  # not its images and volumes: those are everyone's
+_NODE_FIELDS = ("conditions", "capacity", "allocatable", "nodeInfo")  # without images and volumes, which belong to all tenants
 
 
 _COPIES = frozenset({  # annotations that hold a copy of what was applied, with all its credentials
@@ -20,10 +20,10 @@ _COPIES = frozenset({  # annotations that hold a copy of what was applied, with 
 })  # fmt: skip
 
 
-def make_fit(item: dict[str, Any], redactor: Redactor | None = None) -> int:
+def redact_object(item: dict[str, Any], redactor: Redactor | None = None) -> int:
     """Remove noise, other tenants' data and credentials from an object. Returns how many values were redacted.
 
-    redactor: of the session; None takes credentials out, but does not tell them apart.
+    `redactor`: that of the session. None: tokens that replace credentials do not show which are equal.
 
     Do not call it on the event loop: it searches every text of the object.
     """

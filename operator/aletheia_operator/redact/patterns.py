@@ -28,7 +28,7 @@ def compiled(pattern: str) -> Any:
 
 
 class PatternSet:
-    """Tells which of several patterns match somewhere in a text, in one pass over it."""
+    """Finds which of several patterns match anywhere in a text, in one pass over it."""
 
     def __init__(self, patterns: list[str]) -> None:
         self._set = re2.Set.SearchSet(_options())
@@ -42,7 +42,7 @@ class PatternSet:
 
 
 def span(match: Any, group: str) -> tuple[int, int]:
-    """Return where a named group of a match is: the library takes its number alone."""
+    """Return the position of a named group of a match. The library takes only numbers of groups."""
     start, end = match.span(match.re.groupindex[group.encode()])
     return int(start), int(end)
 

@@ -1,4 +1,4 @@
-"""Takes secrets out of text, named values and streams of lines, and puts tokens in their place."""
+"""Replaces secrets in text, named values and streams of lines by tokens."""
 
 import hmac
 from base64 import b64decode
@@ -24,7 +24,7 @@ _HEADERS = (Kind.AUTHORIZATION, Kind.COOKIE, Kind.SET_COOKIE)
 class Redactor:
     """Redacts for one session. A secret becomes the same token wherever it is found in the session.
 
-    key: secret of the session; without one (b""), tokens do not tell secrets apart. rules: of an admin or an Investigation.
+    key: secret of the session; empty: tokens do not show which secrets are equal. rules: of an admin or an Investigation.
     Raises InvalidRule. Takes time linear in the text; do not call it with more than a few hundred KB on the event loop.
     """
 
@@ -91,10 +91,12 @@ class Redactor:
         return self._engine.next_line(block, start) if self._engine is not None else -1
 
     def line(self, line: bytes) -> bytes:
-        """Return one line without the secrets that are in it alone."""
+        """Return one line without the secrets that are within it; those of several lines need `lines`."""
         if self._engine is None:
             return line
-        return self._replace(line, [(one.start, one.end, one.rule, one.label) for one in self._engine.find(line)])
+        return self._replace(
+            line, [(secret.start, secret.end, secret.rule, secret.label) for secret in self._engine.find(line)]
+        )
 
     def replace(self, line: bytes, start: int, end: int, rule: str, label: str = SECRET) -> bytes:
         """Return a line with the token of one secret in its place."""

@@ -1,4 +1,4 @@
-"""Removes literal credentials from Kubernetes specs: values that belong into a Secret but stand elsewhere. In place.
+"""Removes literal credentials from Kubernetes specs: values that belong into a Secret. In place.
 
 Do not call it on the event loop: it searches every text of the object.
 """
@@ -9,7 +9,7 @@ from aletheia_operator.redact.names import is_credential
 from aletheia_operator.redact.redactor import Redactor
 from aletheia_operator.redact.values import is_placeholder
 
-_OWN = frozenset({  # fields of Kubernetes' own that hold names and places, however they are called
+_OWN = frozenset({  # fields of Kubernetes with names and places, whatever they are called
     "name", "namespace", "secretName", "serviceAccountName", "serviceAccount", "key", "path", "mountPath", "image", "imageID",
     "containerID", "uid", "kind", "apiVersion", "resourceVersion", "creationTimestamp", "nodeName", "phase", "type", "status",
     "reason", "pod-template-hash", "lastTransitionTime", "lastProbeTime", "startedAt", "finishedAt", "hostIP", "podIP", "ip",
@@ -17,7 +17,7 @@ _OWN = frozenset({  # fields of Kubernetes' own that hold names and places, howe
     "schedulerName", "operator", "effect", "qosClass", "fieldPath", "resource",
 })  # fmt: skip
 _USER_FLAGS = ("-u", "-U", "--user", "--proxy-user")
-_FLAGS = {  # of programs whose password flag does not say so
+_FLAGS = {  # flags for passwords that are not named after them, by program
     "redis-cli": ("-a",), "sshpass": ("-p",), "mongo": ("-p",), "mongosh": ("-p",), "mongodump": ("-p",), "ldapsearch": ("-w",),
     "docker": ("-p",), "podman": ("-p",), "skopeo": ("-p",), "helm": ("-p",),
 }  # fmt: skip
@@ -36,16 +36,16 @@ def redact_spec(spec: Any, redactor: Redactor) -> int:
         part = waiting.pop()
         if isinstance(part, list):
             changed += _redact_list(part, redactor)
-            waiting += [one for one in part if isinstance(one, (dict, list))]
+            waiting += [value for value in part if isinstance(value, (dict, list))]
         elif isinstance(part, dict):
             changed += _redact_map(part, redactor)
-            waiting += [one for one in part.values() if isinstance(one, (dict, list))]
+            waiting += [value for value in part.values() if isinstance(value, (dict, list))]
     return changed
 
 
 def _redact_list(values: list[Any], redactor: Redactor) -> int:
     """Redact the texts of a list. If one is a flag for a credential, for example `--password`, the next is its value."""
-    if not any(isinstance(one, str) for one in values):
+    if not any(isinstance(value, str) for value in values):
         return 0
     changed = 0
     program = str(values[0]).rpartition("/")[2]

@@ -20,7 +20,7 @@ class Lines:
     def __init__(self, redactor: Redactor, state: State) -> None:
         self._redactor = redactor
         self.state = state
-        """To go on from, with `Redactor.lines`."""
+        """Pass it to `Redactor.lines` to continue later."""
 
     def feed(self, block: bytes) -> bytes:
         """Return whole lines without secrets; the last one may lack its end. The same object if there are none."""

@@ -1,10 +1,10 @@
-"""Judges values: what stands where a secret may stand, and is none; and where a value ends in its line."""
+"""Decides whether a value is a secret or a placeholder, and where a value ends in its line."""
 
 from aletheia_operator.redact.names import Kind
 from aletheia_operator.redact.patterns import byte_words, compiled
 
 TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
-"""Of what stands in place of a secret."""
+"""Pattern of the tokens that replace secrets."""
 
 _WORDS = byte_words(
     """
@@ -27,7 +27,7 @@ _WORDS = byte_words(
     isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     """
 )
-"""Said about secrets, or in their place."""
+"""Words about secrets, or in place of them."""
 _PLACEHOLDER = (
     r"(?is)^(?:"
     r"[*.#?_\s-]+|x{2,}[\sx-]*|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, also but for its ends
@@ -71,7 +71,7 @@ _CRYPT = (
 
 
 def is_placeholder(value: bytes) -> bool:
-    """Return whether a value stands in place of a secret: a mask, a variable, or what an earlier redaction left."""
+    """Return whether a value replaces a secret: a mask, a variable, or the token of an earlier redaction."""
     return (
         compiled(_PLACEHOLDER).search(value) is not None
         or compiled(_REFERENCE).search(value) is not None

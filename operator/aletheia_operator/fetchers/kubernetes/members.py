@@ -34,7 +34,7 @@ from aletheia_operator.fetchers.kubernetes.revisions import Revision, of_object
 from aletheia_operator.fetchers.kubernetes.targets import controller_of, describe, label_query, owners, selector_text
 from aletheia_operator.fetchers.spill import Piece, Spill
 from aletheia_operator.redact import Redactor
-from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.decoding import decoded
 from aletheia_operator.text.encoding import dumps
@@ -77,7 +77,7 @@ class Member:
         metadata = item["metadata"]
         references = pod_references(item) if item["kind"] == "Pod" else {}
         revision = of_object(item)
-        make_fit(item, redactor)
+        redact_object(item, redactor)
         encoded = dumps(item)
         reduced = len(encoded) > room_bytes
         return cls(

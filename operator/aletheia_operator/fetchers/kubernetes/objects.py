@@ -29,7 +29,7 @@ from aletheia_operator.fetchers.kubernetes.resources import (
 )
 from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.fetchers.spill import Spill
-from aletheia_operator.redact.objects import LAST_APPLIED, make_fit
+from aletheia_operator.redact.objects import LAST_APPLIED, redact_object
 from aletheia_operator.text.encoding import dumps
 
 OBJECTS_PER_BATCH = 100
@@ -277,7 +277,7 @@ class _Collection:
     def _fit(self, item: Object) -> Entry | None:
         """Return the object as it is kept; None if there is no more room."""
         redactor = self.sources.redactor.another()
-        make_fit(item, redactor)
+        redact_object(item, redactor)
         encoded = dumps(item)
         if self._size_bytes + len(encoded) > MAX_BYTES:
             self._left_out += 1

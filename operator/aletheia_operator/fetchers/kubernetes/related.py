@@ -15,7 +15,7 @@ from aletheia_operator.fetchers.base import Missing, Sources
 from aletheia_operator.fetchers.kubernetes.members import members_of
 from aletheia_operator.fetchers.kubernetes.resources import Object, missing_of, plural, read_all, read_named
 from aletheia_operator.fetchers.spill import Piece, Spill
-from aletheia_operator.redact.objects import make_fit
+from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.text.encoding import dumps
 
 MAX_BYTES = 8 * 1024 * 1024  # of one kind
@@ -77,7 +77,7 @@ def _keeper(sources: Sources, wanted: Callable[[Object], bool]) -> Callable[[lis
     def keep(items: Sequence[Object]) -> list[Piece]:
         chosen = [item for item in items if wanted(item)]
         for item in chosen:
-            make_fit(item, sources.redactor.another())
+            redact_object(item, sources.redactor.another())
         return [spill.keep(dumps(item)) for item in chosen]
 
     return keep
