@@ -215,13 +215,13 @@ def test_marks_count_from_when_they_were_first_seen_so() -> None:
     clock = Monotonic()
     marks = OtherMarks(clock)
     body = {"metadata": {"uid": UID, "namespace": "shop", "name": "incident"}, "status": LEFT}
-    marks.see(UID, body, Mark("another", "a"))
+    marks.remember(UID, body, Mark("another", "a"))
     clock.seconds = EXPIRY_SECONDS
     assert marks.expired(UID) == Mark("another", "a")
-    marks.see(UID, body, Mark("another", "b"))
+    marks.remember(UID, body, Mark("another", "b"))
     assert (marks.expired(UID), marks.to_take_over()) == (None, [])
     for status in ({**LEFT, "phase": "Completed"}, {**LEFT, "operator": "us"}):
-        marks.see(UID, body, Mark("another", "b"))
+        marks.remember(UID, body, Mark("another", "b"))
         marks.follow(UID, {"status": copy.deepcopy(status)}, "us")
         assert not marks.knows(UID)
 

@@ -52,7 +52,7 @@ class OtherMarks:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
-    def see(self, uid: str, body: Body, mark: Mark) -> None:
+    def remember(self, uid: str, body: Body, mark: Mark) -> None:
         """Remember the current mark. Its age counts from the first time that this same mark was seen."""
         before = self._seen.get(uid)
         since = before.since if before is not None and before.mark == mark else self._clock()
@@ -68,7 +68,7 @@ class OtherMarks:
         if mark.operator == operator or status.get("phase") in TERMINAL_PHASES:
             self.forget(uid)
         else:
-            self.see(uid, body, mark)
+            self.remember(uid, body, mark)
 
     def forget(self, uid: str) -> None:
         """Forget the mark of an Investigation."""

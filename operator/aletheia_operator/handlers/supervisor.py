@@ -172,11 +172,11 @@ class Supervisor:
         if writer.mark is None:
             return
         was_known = self.others.knows(uid)
-        self.others.see(uid, body, writer.mark)
+        self.others.remember(uid, body, writer.mark)
         try:
             left_here = await asyncio.to_thread(is_left_here, self.shared.tools.layout, uid, writer.mark.operator)
         except OSError as e:
-            log.warning("whether Investigation %s was left on this volume is not known: %s", uid, e)
+            log.warning("cannot check whether Investigation %s was left on this volume: %s", uid, e)
             left_here = False
         if left_here:
             self.others.expire(uid)
