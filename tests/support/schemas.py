@@ -18,8 +18,8 @@ LOCATION = "{{.Group}}_{{.ResourceAPIVersion}}_{{.ResourceKind}}.json"
 
 def write_schemas(directory: Path) -> str:
     """Write the schema of each kind; return the value of -schema-location. Takes seconds. Unknown fields are refused."""
-    listed = run(["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=HERE / "tools", env={"GOWORK": "off"})
-    documents = Path(listed.strip()) / "api/openapi-spec/v3"
+    module = json.loads(run(["go", "mod", "download", "-json", "k8s.io/kubernetes"], cwd=HERE / "tools", env={"GOWORK": "off"}))
+    documents = Path(module["Dir"]) / "api/openapi-spec/v3"
     for path in documents.glob("api*__v*_openapi.json"):
         components = _closed(json.loads(path.read_text())["components"])
         for name, schema in components["schemas"].items():
