@@ -16,6 +16,7 @@ from tests.support.operator import Kubectl, until
 CHART = ROOT / "charts" / "aletheia-operator"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 VALUES: dict[str, Any] = {
+    "artifactsApi": {"enabled": True},
     "image": {"repository": "localhost/aletheia-operator", "tag": "dev"},
     "dataSources": [
         {
@@ -108,6 +109,7 @@ def installation(cluster: Cluster, observability: Kubectl) -> Iterator[Installat
     helm(cluster, "install", *arguments, stdin=yaml.safe_dump(values))
     yield Installation(cluster, system)
     helm(cluster, "uninstall", "aletheia", "--namespace=e2e-system", "--wait", "--timeout=60s")
+    assert "artifacts.aletheia.dev" not in cluster.run_kubectl("get", "apiservices", "-o", "name")
     cluster.run_kubectl("delete", "namespace", "e2e-system", "--wait=false")
 
 

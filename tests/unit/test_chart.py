@@ -17,7 +17,8 @@ from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
-from aletheia_operator.settings import Process, Rights, Scope, Settings, VolumeShares
+from aletheia_operator.serve import __main__ as serve_command_line
+from aletheia_operator.settings import ArtifactsApi, ArtifactsProcess, Process, Rights, Scope, Settings, VolumeShares
 from tests.support.helm import find_helm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -791,7 +792,7 @@ def test_log_files_of_nodes_are_an_admins_option(node_logs: Values, flags: list[
 
 
 def test_roles_for_people() -> None:
-    """Viewers see, investigators write, admins own the DataSources, readers serve ServiceAccounts; none is given unasked."""
+    """Viewers see, investigators write, admins own the DataSources, readers serve ServiceAccounts; none is bound."""
     roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}
     prefix = "flight-aletheia-operator-"
     assert {name.removeprefix(prefix).removesuffix(".aletheia") for name in roles if name.startswith(prefix)} == {
@@ -799,9 +800,56 @@ def test_roles_for_people() -> None:
         "investigator",
         "admin",
         "custodian",
+        "evidence",
         "reader",
     }
     assert not any("aggregate-to" in label for role in roles.values() for label in role["metadata"]["labels"])
+
+
+def test_the_artifacts_api() -> None:
+    """The container that serves reads the volume alone, without a token; what it needs of the cluster the operator does."""
+    objects = render({"artifactsApi": {"enabled": True}, "namespaces": ["shop"], "statusLogText": False})
+    (deployment,) = of_kind(objects, "Deployment")
+    operator, serving = deployment["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["name"]: mount.get("readOnly") for mount in serving["volumeMounts"]}
+    assert mounts == {"sessions": True, "artifacts-certificates": True}
+    options = serve_command_line.parser().parse_args(serving["args"])
+    assert (options.namespaces, options.log_text_in_status) == (["shop"], False)
+    settings = command_line.settings_of(command_line.parser().parse_args(operator["args"]))
+    (secret,) = of_kind(objects, "Secret")
+    (service,) = of_kind(objects, "Service")
+    (registered,) = of_kind(objects, "APIService")
+    assert settings.artifacts_api == ArtifactsApi(
+        Path("/run/aletheia-artifacts"), service["metadata"]["name"], secret["metadata"]["name"]
+    )
+    assert str(options.certificates) == "/run/aletheia-artifacts"
+    assert registered["spec"]["service"] == {"name": service["metadata"]["name"], "namespace": "aletheia", "port": 443}
+    ports = {port["name"]: port["containerPort"] for port in serving["ports"]}
+    assert ports["artifacts"] == int(ArtifactsProcess.listen.rpartition(":")[2])
+    assert ports["artifacts-probe"] == int(ArtifactsProcess.probe_listen.rpartition(":")[2])
+    of_secrets = [
+        rule for role in of_kind(objects, "Role", "ClusterRole") for rule in role["rules"] if "secrets" in rule["resources"]
+    ]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in of_secrets] == [([secret["metadata"]["name"]], ["get", "patch"])]
+
+
+def test_cert_manager_makes_the_serving_certificate() -> None:
+    """The operator gets no right on its Secret and its APIService, and the container reads the certificate itself."""
+    objects = render({"artifactsApi": {"enabled": True, "certManager": {"enabled": True, "issuerRef": {"name": "internal"}}}})
+    (certificate,) = of_kind(objects, "Certificate")
+    (deployment,) = of_kind(objects, "Deployment")
+    operator, serving = deployment["spec"]["template"]["spec"]["containers"]
+    assert not any(argument.startswith("--artifacts-secret") for argument in operator["args"])
+    assert "--serving-certificate=/etc/aletheia-artifacts" in serving["args"]
+    volume = {"name": "artifacts-serving", "secret": {"secretName": certificate["spec"]["secretName"]}}
+    assert volume in deployment["spec"]["template"]["spec"]["volumes"]
+    (registered,) = of_kind(objects, "APIService")
+    assert registered["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] == (
+        f"aletheia/{certificate['metadata']['name']}"
+    )
+    assert not of_kind(objects, "Secret")
+    rules = [rule for role in of_kind(objects, "Role", "ClusterRole") for rule in role["rules"]]
+    assert not any({"secrets", "apiservices"} & set(rule["resources"]) for rule in rules)
 
 
 def test_aggregation_is_an_option() -> None:

@@ -48,6 +48,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "caBundle": {"configMap": "company-ca"},
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
         "rbac": {"aggregateToEdit": True, "aggregateToView": True},
+        "artifactsApi": {"enabled": True},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
         "extraEnvFrom": [{"configMapRef": {"name": "more"}}],

@@ -77,6 +77,14 @@ OWN is a dict, which wins. */}}
 {{- end }}
 
 {{- /* OpenShift's security context constraints choose user and groups for each namespace, and refuse others. */}}
+{{- define "aletheia.artifactsName" -}}
+{{- printf "%s-artifacts" (include "aletheia.fullname" . | trunc 53 | trimSuffix "-") }}
+{{- end }}
+
+{{- define "aletheia.artifactsSecret" -}}
+{{- printf "%s-tls" (include "aletheia.artifactsName" .) }}
+{{- end }}
+
 {{- define "aletheia.podSecurityContext" -}}
 {{- $context := .Values.podSecurityContext }}
 {{- $detected := and (eq (toString .Values.openshift.enabled) "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}

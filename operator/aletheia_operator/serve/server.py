@@ -15,6 +15,7 @@ from aletheia_operator.serve.front_proxy import Credentials, FrontProxy, NotRead
 log = logging.getLogger(__name__)
 
 CERTIFICATE_CHECK_SECONDS = 5
+FIRST_CHECK_SECONDS = 0.2
 SHUTDOWN_SECONDS = 5
 
 
@@ -54,7 +55,7 @@ class Server:
             while not stopped.is_set():
                 await self.refresh()
                 try:
-                    async with asyncio.timeout(CERTIFICATE_CHECK_SECONDS):
+                    async with asyncio.timeout(CERTIFICATE_CHECK_SECONDS if self.ready else FIRST_CHECK_SECONDS):
                         await stopped.wait()
                 except TimeoutError:
                     continue
