@@ -4,10 +4,14 @@ import base64
 import hashlib
 import http.client
 import json
+import os
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +19,9 @@ import pytest
 import yaml
 
 from aletheia_operator.serve.addresses import ROOT
+from aletheia_operator.session.verify import verify
 from tests.cluster.provider import Cluster
+from tests.cluster.rig import ROOT as ROOT_OF_THE_TREE
 from tests.cluster.rig import RigError
 from tests.e2e.conftest import RESTRICTED, Installation, namespace, restricted
 from tests.support.operator import Kubectl, pod, until
@@ -197,3 +203,38 @@ def test_who_read_what_is_logged(installation: Installation, cluster: Cluster, e
     lines = installation.system("logs", installation.deployment, "-c", "artifacts", "--tail=50").splitlines()
     reads = [json.loads(line) for line in lines if '"manifest"' in line]
     assert (reads[-1]["user"], reads[-1]["session"], reads[-1]["bytes"]) == ("alice", evidence.mine, len(body))
+
+
+def test_a_tenant_fetches_a_session(cluster: Cluster, evidence: Evidence, tmp_path: Path) -> None:
+    """`aletheia session fetch` with rights in one namespace: verified and byte for byte; without the right it says which."""
+    environment = {**os.environ, "PATH": f"{Path(cluster.kubectl).parent}:{os.environ['PATH']}", "PYTHONPATH": "operator"}
+
+    def fetch(user: str, name: str) -> subprocess.CompletedProcess[str]:
+        program = [
+            sys.executable,
+            "-m",
+            "aletheia_operator.cli",
+            "session",
+            "fetch",
+            f"--root={tmp_path / 'mine'}",
+            "-o",
+            "json",
+        ]
+        command = [*program, f"--kubeconfig={cluster.kubeconfig}", f"--as={user}", name]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, env=environment, cwd=ROOT_OF_THE_TREE, check=False
+        )
+
+    done = fetch("alice", "e2e-shop/till")
+    assert done.returncode == 0, done.stderr
+    session = Path(json.loads(done.stdout)["path"])
+    assert {
+        str(path.relative_to(session)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in session.rglob("*")
+        if path.is_file() and path.name != "custody.json"
+    } == evidence.files
+    assert verify(session).intact
+    for user, name in (("victor", "e2e-shop/till"), ("alice", "e2e-bank/till")):
+        refused = fetch(user, name)
+        assert refused.returncode == 1
+        assert "forbidden" in refused.stderr

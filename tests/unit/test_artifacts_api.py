@@ -4,108 +4,37 @@ import asyncio
 import io
 import os
 import shutil
-import ssl
 import tarfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yarl import URL
 
 from aletheia_operator.serve.__main__ import JsonFormatter, PlainFormatter
 from aletheia_operator.serve.addresses import ROOT, Address, NoSuchAddress, parse
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.content import BLOCK_BYTES, FilePart
-from aletheia_operator.serve.server import Server
-from aletheia_operator.session import InvestigationReference, SessionLayout, create_session
+from aletheia_operator.session import SessionLayout, create_session
 from aletheia_operator.session.archive import export_session
 from aletheia_operator.session.retention import expire
-from tests.support.captures import NOW, Memory, capture, unfinished
-from tests.unit.certificates import Authority, new_authority
+from tests.support.captures import NOW, unfinished
+from tests.unit.artifacts_server import ALICE, Api, listed, made, serving, session_of, sessions
+from tests.unit.certificates import new_authority
 
-ALICE = {"X-Remote-User": "alice", "X-Remote-Group": "system:authenticated"}
-LARGE = "x" * (BLOCK_BYTES * 2 + 17)
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-
-
-@dataclass
-class Api:
-    """A running API, its volume, and the authority that its clients' certificates come from."""
-
-    root: Path
-    server: Server
-    serving: Authority
-    front_proxy: Authority
-    directory: Path
-
-    @asynccontextmanager
-    async def client(
-        self, name: str | None = "front-proxy", authority: Authority | None = None
-    ) -> AsyncIterator[aiohttp.ClientSession]:
-        """A client with a certificate of that name; None: with none."""
-        context = ssl.create_default_context(cadata=self.serving.pem)
-        if name is not None:
-            context.load_cert_chain((authority or self.front_proxy).server(self.directory, name))
-        connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-        async with aiohttp.ClientSession(f"https://127.0.0.1:{self.server.port}", connector=connector) as session:
-            yield session
-
-    async def get(
-        self, path: str, headers: dict[str, str] | None = None, user: dict[str, str] = ALICE
-    ) -> tuple[int, bytes, Any]:
-        """Status, body and headers of an answer to the front proxy. The path is sent as it is."""
-        async with self.client() as client, client.get(URL(path, encoded=True), headers={**user, **(headers or {})}) as answer:
-            return answer.status, await answer.read(), answer.headers
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    root, certificates = tmp_path / "volume", tmp_path / "certificates"
-    certificates.mkdir()
-    serving, front_proxy = new_authority(), new_authority()
-    pair = serving.server(tmp_path).read_bytes()
-    for name in ("tls.crt", "tls.key"):
-        (certificates / name).write_bytes(pair)
-    names = {"ca": front_proxy.pem, "allowedNames": ["front-proxy"], "usernameHeaders": ["X-Remote-User"]}
-    (certificates / "front-proxy.json").write_bytes(orjson.dumps(names))
-    server = Server(Catalog(SessionLayout(root)), (certificates, certificates), ("127.0.0.1", 0), ("127.0.0.1", 0))
-    stopped = asyncio.Event()
-    running = asyncio.create_task(server.run(stopped))
-    while not server.port:
-        assert not running.done(), running.exception()
-        await asyncio.sleep(0)
-    yield Api(root, server, serving, front_proxy, tmp_path)
-    stopped.set()
-    await running
-
-
-def made(root: Path, namespace: str = "shop", name: str = "payments", uid: str = "uid-1", **options: Any) -> Path:
-    """A finished session with one small and one large artifact."""
-    answers = {"small": [[{"line": "evidence"}]], "large": [[{"line": LARGE}]]}
-    owner = InvestigationReference(namespace=namespace, name=name, uid=uid)
-    return Path(capture(root, Memory(answers), owner=owner, **options).path)
-
-
-async def session_of(api: Api, **identity: str) -> Path:
-    return await asyncio.to_thread(made, api.root, **identity)
-
-
-def sessions(namespace: str = "shop") -> str:
-    return f"{ROOT}/namespaces/{namespace}/sessions"
-
-
-def listed(session: Path) -> dict[str, dict[str, Any]]:
-    """What the manifest lists, by path."""
-    return {artifact["path"]: artifact for artifact in orjson.loads((session / "manifest.json").read_bytes())["artifacts"]}
+    async with serving(tmp_path) as running:
+        yield running
 
 
 def archived(session: Path) -> bytes:

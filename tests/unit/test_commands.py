@@ -16,6 +16,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "list": {},
     "show": SESSION,
     "report": {**SESSION, **KEYS, "--format": "html", "-f --file": None},
+    "fetch": {**SESSION, "-n --namespace": None, "--context": None, "--kubeconfig": None, "--as": None},
     "verify": {"session": None, **KEYS},
     "export": {**SESSION, **KEYS, "-f --file": None, "--format": "tar", "--archive-password-file": None},
     "import": {"file": ..., "--max-bytes": None},

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from aletheia_operator.cli import listing, moving, redacting, report, retaining, sealing, verifying
+from aletheia_operator.cli import fetching, listing, moving, redacting, report, retaining, sealing, verifying
 
 
 def add_commands(commands: Any) -> None:
     """Add every command on sessions, with its function as `run`."""
-    for verbs in (listing, report, verifying, moving, retaining, sealing, redacting):
+    for verbs in (listing, report, verifying, fetching, moving, retaining, sealing, redacting):
         verbs.add_commands(commands)

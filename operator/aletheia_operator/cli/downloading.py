@@ -1,0 +1,153 @@
+"""Downloads a session from the artifacts API into a folder: what is there already is kept, and every cut is resumed."""
+
+import http.client
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import orjson
+
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.session.files import make_directory
+from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest
+
+API = "/apis/artifacts.aletheia.dev/v1alpha1"
+PARALLEL_FILES = 4
+BLOCK_BYTES = 1024 * 1024
+DELAYS_SECONDS = (0.5, 1, 2, 4, 8)
+"""Waits after tries that brought no byte. After one that brought some, the next follows at once."""
+
+
+class Answer(Protocol):
+    """The part of http.client.HTTPResponse that is used."""
+
+    status: int
+
+    def read(self, amount: int, /) -> bytes: ...
+    def getheader(self, name: str, /) -> str | None: ...
+
+
+Get = Callable[[str, Mapping[str, str]], AbstractContextManager[Answer]]
+"""Opens the answer for a path with headers."""
+
+
+class _Cut(Exception):
+    """The answer ended early, or another try may help. The message says why."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One session of the API. `name`: its id, or the Investigation's name."""
+
+    get: Get
+    namespace: str
+    name: str
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def path(self) -> str:
+        return f"{API}/namespaces/{quote(self.namespace, safe='')}/sessions/{quote(self.name, safe='')}"
+
+    def manifest(self) -> tuple[Manifest, bytes]:
+        """Return the manifest and its bytes. Raises Refused."""
+        content = b"".join(self._blocks("manifest", 0, None))
+        try:
+            return parse_manifest(content), content
+        except Unreadable as e:
+            raise Refused(f"the server's answer is no manifest: {e}") from e
+
+    def download(self, directory: Path, manifest: Manifest, told: Callable[[int], None] = lambda size: None) -> None:
+        """Download every artifact of a finished session into a directory. Raises Refused.
+
+        `told` hears the number of bytes of each block, from several threads. What was downloaded stays after an error.
+        """
+        stopped = threading.Event()
+        with ThreadPoolExecutor(PARALLEL_FILES) as threads:
+            running = [
+                threads.submit(self._file, directory / artifact.path, artifact, told, stopped)
+                for artifact in manifest.artifacts
+            ]
+            try:
+                for done in as_completed(running):
+                    done.result()
+            except BaseException:
+                stopped.set()
+                for waiting in running:
+                    waiting.cancel()
+                raise
+
+    def _file(self, path: Path, artifact: Artifact, told: Callable[[int], None], stopped: threading.Event) -> None:
+        make_directory(path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0) as file:
+            there = min(file.seek(0, os.SEEK_END), artifact.size_bytes)
+            file.truncate(there)
+            told(there)
+            file.seek(there)
+            part = "files/" + quote(artifact.path)
+            for block in self._blocks(part, there, artifact) if there < artifact.size_bytes else ():
+                if stopped.is_set():
+                    return
+                file.write(block)
+                told(len(block))
+
+    def _blocks(self, part: str, start: int, artifact: Artifact | None) -> Iterator[bytes]:
+        """Yield the bytes of a part of the session from `start`, through cuts. `artifact` None: of the manifest."""
+        at, failures = start, iter(DELAYS_SECONDS)
+        size = None if artifact is None else artifact.size_bytes
+        while True:
+            before = at
+            try:
+                for block in self._once(part, at, artifact):
+                    at += len(block)
+                    if at > (MAX_MANIFEST_BYTES if size is None else size):
+                        raise Refused(f"{part}: the server sends more than the manifest says")
+                    yield block
+                if size is None or at == size:
+                    return
+                raise _Cut("the answer ended early")
+            except (_Cut, OSError, http.client.HTTPException) as e:
+                if size is None and at:
+                    raise Refused(f"{part}: the answer was cut: {e}") from e
+                if at > before:
+                    failures = iter(DELAYS_SECONDS)
+                    continue
+                delay = next(failures, None)
+                if delay is None:
+                    raise Refused(f"{part}: {e}. What was fetched is kept: run the command again to go on") from e
+                self.sleep(delay)
+
+    def _once(self, part: str, at: int, artifact: Artifact | None) -> Iterator[bytes]:
+        headers = {}
+        if at and artifact is not None:
+            headers = {"Range": f"bytes={at}-", "If-Range": f'"{artifact.sha256}"'}
+        with self.get(f"{self.path}/{part}", headers) as answer:
+            if answer.status not in (200, 206):
+                self._refuse(answer)
+            if at and answer.status != 206:
+                raise Refused(f"{part} has changed on the server: remove what was fetched, and begin again")
+            while block := answer.read(BLOCK_BYTES):
+                yield block
+
+    def _refuse(self, answer: Answer) -> None:
+        """Raise what an answer that is no success means: _Cut if another try may help, else Refused."""
+        body = answer.read(64 * 1024)
+        try:
+            message = str(orjson.loads(body)["message"])
+        except (ValueError, KeyError, TypeError):
+            message = body.decode(errors="replace").strip()[:500]
+        if answer.status in (429, 500, 502, 503, 504):
+            raise _Cut(f"the server answers {answer.status}: {message}")
+        if answer.status == 404 and "the server could not find the requested resource" in message + body.decode(
+            errors="replace"
+        ):
+            message = "this cluster has no artifacts API: its chart value is artifactsApi.enabled"
+        raise Refused(f"{self.namespace}/{self.name}: {message or answer.status}")

@@ -1,0 +1,259 @@
+"""Fetching a session from a real artifacts API: whole and verified through cuts and restarts, or with a word what to do."""
+
+import asyncio
+import http.client
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from aletheia_operator.cli.downloading import Answer, Get, Remote
+from aletheia_operator.cli.fetching import fetch_session
+from aletheia_operator.cli.keys import Refused
+from aletheia_operator.session import SessionLayout, create_session
+from aletheia_operator.session.archive import Imported
+from aletheia_operator.session.retention import expire
+from aletheia_operator.session.tar_stream import ArchiveError
+from aletheia_operator.session.verify import verify
+from tests.support.captures import NOW, unfinished
+from tests.unit.artifacts_server import ALICE, Api, listed, serving, session_of
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+def getter(api: Api) -> Get:
+    """Opens paths of the API as the front proxy does for alice."""
+    context = ssl.create_default_context(cadata=api.serving.pem)
+    context.load_cert_chain(api.front_proxy.server(api.directory, "front-proxy"))
+
+    @contextmanager
+    def get(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        connection = http.client.HTTPSConnection("127.0.0.1", api.server.port, context=context, timeout=10)
+        try:
+            connection.request("GET", path, headers={**ALICE, **headers})
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+    return get
+
+
+class CutAnswer:
+    """An answer that ends after some bytes, as if it were whole."""
+
+    def __init__(self, answer: Answer, left: int) -> None:
+        self._answer, self._left, self.status = answer, left, answer.status
+
+    def read(self, amount: int) -> bytes:
+        block = self._answer.read(min(amount, self._left)) if self._left else b""
+        self._left -= len(block)
+        return block
+
+    def getheader(self, name: str) -> str | None:
+        return self._answer.getheader(name)
+
+
+def cut_after(get: Get, size: int, asked: list[str]) -> Get:
+    """Each answer of a file ends after `size` bytes."""
+
+    @contextmanager
+    def cutting(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        with get(path, headers) as answer:
+            asked.append(headers.get("Range", ""))
+            yield CutAnswer(answer, size) if "/files/" in path and answer.status < 300 else answer
+
+    return cutting
+
+
+async def fetched(get: Get, root: Path, name: str = "payments", namespace: str = "shop") -> Imported:
+    slept: list[float] = []
+    remote = Remote(get, namespace, name, slept.append)
+    return await asyncio.to_thread(fetch_session, remote, SessionLayout(root))
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    files.pop("custody.json", None)
+    return files
+
+
+async def test_whole_and_verified(api: Api, tmp_path: Path) -> None:
+    """The folder has the session byte for byte, for its user alone, and nothing else; a second time nothing is fetched."""
+    session, root = await session_of(api), tmp_path / "mine"
+    imported = await fetched(getter(api), root)
+    here = SessionLayout(root).session(imported.session_id)
+    assert contents(here) == contents(session)
+    assert verify(here).intact
+    assert root.stat().st_mode & 0o077 == 0
+    assert [path.name for path in root.iterdir()] == ["sessions"]
+    assert (await fetched(getter(api), root)).was_there
+
+
+async def test_cut_again_and_again(api: Api, tmp_path: Path) -> None:
+    """Answers that end early, also cleanly, are resumed by ranges until the last byte."""
+    session, root, asked = await session_of(api), tmp_path / "mine", list[str]()
+    largest = max(artifact["sizeBytes"] for artifact in listed(session).values())
+    imported = await fetched(cut_after(getter(api), largest // 5, asked), root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+    assert sum(range.startswith("bytes=") for range in asked) >= 4
+
+
+async def test_a_later_run_goes_on(api: Api, tmp_path: Path) -> None:
+    """What an earlier run fetched is not fetched again."""
+    session, root, asked = await session_of(api), tmp_path / "mine", list[str]()
+    get, failing = getter(api), [True]
+
+    @contextmanager
+    def breaks(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        if failing[0] and "Range" in headers:
+            raise ConnectionResetError(104, "the server went away")
+        with get(path, headers) as answer:
+            asked.append(headers.get("Range", ""))
+            yield CutAnswer(answer, 1000) if failing[0] and "/files/" in path else answer
+
+    with pytest.raises(Refused, match="run the command again"):
+        await fetched(breaks, root)
+    failing[0], asked[:] = False, []
+    imported = await fetched(breaks, root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+    assert "bytes=1000-" in asked
+
+
+async def test_nothing_old_is_mixed_in(api: Api, tmp_path: Path) -> None:
+    """A file that was altered on the way is refused, then fetched anew; files that nobody listed are left out."""
+    session, root = await session_of(api), tmp_path / "mine"
+    left = root / f".fetch-{session.name}"
+    (left / "data" / "logs").mkdir(parents=True)
+    (left / "manifest.json").write_bytes((session / "manifest.json").read_bytes())
+    path, artifact = next(iter(listed(session).items()))
+    (left / path).parent.mkdir(parents=True, exist_ok=True)
+    (left / path).write_bytes(b"y" * artifact["sizeBytes"])
+    with pytest.raises(ArchiveError, match="altered"):
+        await fetched(getter(api), root)
+    assert not SessionLayout(root).session(session.name).exists()
+    (left / "data" / "stray.json").write_text("stray")
+    imported = await fetched(getter(api), root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
+@pytest.mark.parametrize("plant", ["folder", "file"])
+async def test_planted_links_are_not_written_through(api: Api, tmp_path: Path, plant: str) -> None:
+    """A link in the download's folder does not lead a write outside."""
+    session, root, outside = await session_of(api), tmp_path / "mine", tmp_path / "outside"
+    left = root / f".fetch-{session.name}"
+    left.mkdir(parents=True)
+    outside.mkdir()
+    (left / "manifest.json").write_bytes((session / "manifest.json").read_bytes())
+    path = next(iter(listed(session)))
+    link = left / path if plant == "file" else left / "data"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside / "victim" if plant == "file" else outside)
+    imported = await fetched(getter(api), root)
+    assert os.listdir(outside) == []
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
+async def test_another_state_of_the_session(api: Api, tmp_path: Path) -> None:
+    """What was fetched of an earlier manifest is thrown away."""
+    session, root = await session_of(api), tmp_path / "mine"
+    left = root / f".fetch-{session.name}"
+    left.mkdir(parents=True)
+    (left / "manifest.json").write_text("of an earlier state")
+    (left / "data").write_text("in the way")
+    imported = await fetched(getter(api), root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
+async def test_refusals(api: Api, tmp_path: Path) -> None:
+    """Sessions that are missing, running, expired or of another namespace are refused in one line; nothing is left."""
+    session = await session_of(api)
+    running = await asyncio.to_thread(create_session, SessionLayout(api.root), unfinished())
+    get, root = getter(api), tmp_path / "mine"
+    for name, namespace, words in (
+        ("nothing", "shop", "no session"),
+        (session.name, "other", "no session"),
+        (running.session_id, running.investigation.namespace, "goes on"),
+    ):
+        with pytest.raises(Refused, match=words):
+            await fetched(get, root, name, namespace)
+    expire(SessionLayout(api.root), session.name, NOW)
+    with pytest.raises(Refused, match="expired"):
+        await fetched(get, root)
+    assert not root.exists()
+
+
+def lying(status: int, body: bytes) -> Get:
+    """Answers everything with the same."""
+
+    class Lie:
+        def __init__(self) -> None:
+            self.status, self._rest = status, body
+
+        def read(self, amount: int) -> bytes:
+            block, self._rest = self._rest[:amount], self._rest[amount:]
+            return block
+
+        def getheader(self, name: str) -> str | None:
+            return None
+
+    @contextmanager
+    def get(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        yield Lie()
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b"<html>login</html>", "no manifest"),
+        (200, b"", "no manifest"),
+        (403, b'{"message": "sessions is forbidden"}', "forbidden"),
+        (404, b"404 page not found: the server could not find the requested resource", "artifactsApi.enabled"),
+        (503, b"unavailable", "answers 503"),
+        (302, b"", "302"),
+    ],
+)
+async def test_servers_that_lie_or_fail(tmp_path: Path, status: int, body: bytes, words: str) -> None:
+    """Each is said as what it is, and nothing is written."""
+    with pytest.raises(Refused, match=words):
+        await fetched(lying(status, body), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+async def test_a_server_that_sends_more(api: Api, tmp_path: Path) -> None:
+    """More bytes than the manifest says are refused, and not kept."""
+    await session_of(api)
+    get = getter(api)
+
+    @contextmanager
+    def more(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        if "/files/" in path:
+            with lying(200, b"z" * 5_000_000)(path, headers) as answer:
+                yield answer
+        else:
+            with get(path, headers) as answer:
+                yield answer
+
+    with pytest.raises(Refused, match="more than the manifest says"):
+        await fetched(more, tmp_path / "mine")
+
+
+async def test_a_manifest_with_hostile_paths(api: Api, tmp_path: Path) -> None:
+    """A manifest that names files outside of data/ is refused before anything is fetched."""
+    session = await session_of(api)
+    manifest: dict[str, Any] = orjson.loads((session / "manifest.json").read_bytes())
+    for path in ("../../x", "/etc/cron.d/x", "data/../x", "data/logs/../../../x"):
+        manifest["artifacts"][0]["path"] = path
+        with pytest.raises(Refused, match="no manifest"):
+            await fetched(lying(200, orjson.dumps(manifest)), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
