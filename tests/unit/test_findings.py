@@ -4,12 +4,13 @@ import copy
 import json
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.evidence import NAMESPACE, Incident, at, ended, event, pod, running, waiting
+from tests.unit.evidence import NAMESPACE, START, Incident, at, ended, event, pod, running, waiting
 
 HUGE = {"name": "app", "image": "shop/app:2", "resources": {"requests": {"cpu": "64"}}}
 LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
@@ -471,6 +472,118 @@ CASES |= {
 }
 
 
+def healthy(*more: Any) -> Incident:
+    return Incident().add(pod("web-1-a", running()), pod("web-1-b", running()), *more)
+
+
+def a_broken_rollout() -> Incident:
+    """Revision 2 changes a setting, and its pod crashes."""
+    rollouts = [
+        {"revision": n, "name": f"web-{n}", "created": at(minute), "in_window": True, "summary": f"revision {n} rolled out"}
+        for n, minute in ((1, 5), (2, 28))
+    ]
+    incident = Incident(rollouts={("Deployment", "web"): rollouts})
+    for number, region in ((1, "eu-1"), (2, "eu-9")):
+        container = {"name": "app", "image": "shop/app:2", "env": [{"name": "REGION", "value": region}]}
+        metadata = {"name": f"web-{number}", "creationTimestamp": at(20)}
+        incident.add({"kind": "ReplicaSet", "metadata": metadata, "spec": {"template": {"spec": {"containers": [container]}}}})
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1, minute=30))
+    incident.add(pod("web-2-a", status, of="web-2", labels={"app": "web", "pod-template-hash": "2"}))
+    return incident.log("web-2-a", "29 FATAL unknown region eu-9", run=3)
+
+
+def measured(template: str, before: float, after: float, **metadata: Any) -> Incident:
+    """A healthy workload, and a series of it that steps in the middle of its half hour."""
+    values = [[(START + timedelta(minutes=minute)).timestamp(), str(before if minute < 15 else after)] for minute in range(30)]
+    series = {"metric": {"service": "web", "pod": "web-1-a"}, "values": values}
+    fields = {"template": template, "query": f"{template}()", "step_seconds": 60, **metadata}
+    incident = healthy()
+    incident.more.append(("prometheus", "metrics", f"data/metrics/{template}.json", fields, [series]))
+    return incident
+
+
+def traced() -> Incident:
+    """Calls of pay fail in bank, which nobody else knows of."""
+    start = (START + timedelta(minutes=30)).timestamp() * 1e6
+    processes = {"p": {"serviceName": "pay"}, "b": {"serviceName": "bank"}}
+    failed = [{"key": "error", "value": True}, {"key": "error.message", "value": "limit reached"}]
+    traces = []
+    for number in range(6):
+        parent = {"spanID": "1", "processID": "p", "startTime": start + number, "duration": 9, "tags": failed, "references": []}
+        called = [{"refType": "CHILD_OF", "spanID": "1"}]
+        child = {
+            "spanID": "2",
+            "processID": "b",
+            "startTime": start + number,
+            "duration": 5,
+            "tags": failed,
+            "references": called,
+        }
+        traces.append({"traceID": str(number), "processes": processes, "spans": [parent, child]})
+    incident = caller_logs("INFO paid")
+    incident.more.append(("jaeger", "traces", "data/traces/pay.json", {"service": "pay"}, traces))
+    return incident
+
+
+def lines_of_loki() -> Incident:
+    """A service whose pods are not captured, and one whose pods are: its lines count once."""
+    incident = caller_logs("ERROR cannot parse order 17: unexpected end of input")
+    entries = []
+    for minute in range(30, 59):
+        stamp = at(minute)[:-1] + ".000000000Z"
+        for labels in ({"app": "mail", "container": "smtp"}, {"pod": "pay-1-a", "app": "pay"}):
+            line = f"ERROR mailbox {minute} of {labels['app']} is locked by another delivery"
+            entries.append({"timestamp": stamp, "labels": labels, "line": line, "level": "ERROR"})
+    del incident.logs["pay-1-a"]
+    incident.log("pay-1-a", "30 INFO paid")
+    incident.more.append(("loki", "logs", "data/logs/loki.json", {"query": "{}"}, entries))
+    return incident
+
+
+CASES |= {
+    "an error rate that stepped": (
+        measured("error_rate", 0.001, 0.05),
+        "ErrorRateRose",
+        "web: its error rate rose from 0.1 % to 5 % (since 14:15)",
+    ),
+    "a latency that stepped": (
+        measured("latency_p95", 0.2, 0.9),
+        "LatencyRose",
+        "web: its latency (p95) rose from 200 ms to 900 ms (since 14:15)",
+    ),
+    "a processor that is throttled": (
+        measured("cpu_throttling", 0.0, 0.6),
+        "CpuThrottled",
+        "web: its processor is throttled: 60 % (at 14:15)",
+    ),
+    "an error rate over its baseline": (
+        measured(
+            "error_rate",
+            0.009,
+            0.009,
+            baseline={"offset": "24h", "changed": [{"level": 0.009, "baseline_level": 0.001}]},
+        ),
+        "DiffersFromBaseline",
+        "error_rate: level 0.9 % against 0.1 % 24h before",
+    ),
+    "a service in which calls of traces fail": (
+        traced(),
+        "SpansFail",
+        "bank: 6 of 6 spans fail: limit reached (since 14:30)",
+    ),
+    "errors that Loki knows alone": (
+        lines_of_loki(),
+        "Errors",
+        "mail: mailbox 30 of mail is locked by another delivery (29x since 14:30)",
+    ),
+    "a rollout whose pods crash": (
+        a_broken_rollout(),
+        "CrashLoop",
+        "web: FATAL unknown region eu-9 (exit 1, 3 restarts since 14:30); new in revision 2: app env REGION eu-1 → eu-9",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_first_finding_says_what_broke(name: str) -> None:
     """The headline has the workload, the cause and since when."""
@@ -544,10 +657,6 @@ def test_noise_does_not_move_the_verdict(name: str) -> None:
     incident, rule, headline = CASES[name]
     verdict = with_noise(incident).judged()
     assert (verdict.findings[0].rule, verdict.headline) == (rule, headline)
-
-
-def healthy(*more: Any) -> Incident:
-    return Incident().add(pod("web-1-a", running()), pod("web-1-b", running()), *more)
 
 
 def rolling_restart() -> Incident:
@@ -634,6 +743,9 @@ def test_errors_are_grouped_over_pods_and_runs() -> None:
     (top,) = verdict.top_errors
     assert (top["count"], top["pods"], top["trace_id"]) == (25, 2, "ab" * 16)
     assert top["template"].startswith("order #: charge of # EUR failed")
+    lines = [f"{n} ERROR user {name} is not known to realm shop" for n, name in enumerate(("ann", "bob", "cy"))]
+    (top,) = healthy().log("web-1-a", *lines).judged().top_errors
+    assert (top["template"], top["variants"]) == ("user * is not known to realm shop", 3)
     assert top["evidence"] == {"artifact": "data/logs/web-1-a.json", "entry": 0}
 
 

@@ -110,7 +110,7 @@ def test_a_level_that_differs_from_its_baseline() -> None:
         baseline = {"offset": "24h", "changed": [{"level": level, "baseline_level": 0.02}]}
         finding = found(measured("error_rate", series([level] * 9), baseline=baseline), "DiffersFromBaseline")
         assert (finding.severity, finding.confidence, finding.depth, len(finding.links)) == (severity, "possible", 62, 1)
-        assert finding.message == f"error_rate: level 2 % to {100 * level:g} % against 24h before"
+        assert finding.message == f"error_rate: level {100 * level:g} % against 2 % 24h before"
     assert "DiffersFromBaseline" not in rules_of(measured("error_rate", series([1.0] * 9), baseline={"changed": []}))
 
 

@@ -70,7 +70,9 @@ class Case:
             )
             return made_by or self.workload(Subject(_kind_of(kind), name))
         if subject.kind in ("Pod", "ReplicaSet", "Job"):
-            made_by = next((workload for workload in self._named if subject.name.startswith(f"{workload.name}-")), None)
+            made_by = next((workload for workload in self._named if f"{subject.name}-".startswith(f"{workload.name}-")), None)
+            if made_by is None and subject.name in self.evidence.logs.services:
+                return Subject("Service", subject.name)
             return made_by or subject
         return subject
 

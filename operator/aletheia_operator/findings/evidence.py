@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.loki_reader import LokiReader
 from aletheia_operator.findings.metrics import MetricFacts, MetricReader
 from aletheia_operator.findings.objects import ObjectFacts, ObjectReader
 from aletheia_operator.findings.own_rules import OwnRules
@@ -68,6 +69,8 @@ class Evidence:
                 return EventReader(self.events, self.lock, self.own.event_reasons)
             case "kubernetes", "logs":
                 return LogReader(self.logs, self.lock, self.start, self.end, self.own)
+            case "loki", "logs":
+                return LokiReader(self.logs, self.lock, self.start, self.end)
             case "prometheus", "metrics":
                 return MetricReader(self.metrics, self.lock)
             case "jaeger", "traces":

@@ -99,7 +99,25 @@ class LogFacts:
     errors_of: Counter[str] = field(default_factory=Counter)
     """Errors and fatal errors by pod."""
     pods: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+    """Names in labels of Loki's lines that name no pod."""
+    loki: list[tuple[Templates, int]] = field(default_factory=list)
+    """Templates and number of lines of each answer of Loki."""
     left_out: int = 0
+
+    def take_loki(self) -> None:
+        """Count the lines of Loki, but those of pods whose logs were captured: they are counted already."""
+        for templates, lines in self.loki:
+            self.lines += lines
+            for template in templates.by_shape.values():
+                template.places = {place: found for place, found in template.places.items() if found.pod not in self.pods}
+                template.count = sum(found.count for found in template.places.values())
+            templates.by_shape = {key: one for key, one in templates.by_shape.items() if one.count}
+            for template in templates.by_shape.values():
+                if template.level:
+                    self.levels[template.level] += template.count
+            self.templates.merge(templates)
+        self.loki.clear()
 
     def of_run(self, pod: str, container: str, run: int | None) -> RunFacts | None:
         return self.runs.get((pod, container, run))

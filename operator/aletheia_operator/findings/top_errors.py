@@ -1,5 +1,6 @@
 """The errors that the logs have most, as templates over pods and runs. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from aletheia_operator.findings.log_facts import LogFacts
@@ -14,8 +15,9 @@ LISTED_PODS = 10
 def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
     """Return at most 20 groups of error lines, the most frequent first.
 
-    Keys: level, template (`#` stands for what varies), variants, count, first, last, pods (number), pod_names (the first ten),
-    example, evidence (the entry of the first line), trace_id (if a line has one), category (if its words have one).
+    Keys: level, template (`#` stands for words with digits, `*` for others that differ), variants, count, first, last, pods
+    (number), pod_names (the first ten), example, evidence (the entry of the first line), trace_id (if a line has one), category
+    (if its words have one).
     """
     serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
@@ -24,7 +26,7 @@ def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
         pods = sorted(set().union(*(one.pods for one in group)))
         entry: dict[str, Any] = {
             "level": group[0].level,
-            "template": one_line(group[0].shape, MAX_EXAMPLE),
+            "template": one_line(common_shape([one.shape for one in group]), MAX_EXAMPLE),
             "variants": len(group),
             "count": sum(one.count for one in group),
             "first": first.first,
@@ -38,3 +40,8 @@ def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
         }
         found.append({key: value for key, value in entry.items() if value is not None})
     return found
+
+
+def common_shape(shapes: Sequence[str]) -> str:
+    """Return the words that templates have in common, with `*` for each word that differs. All have as many words."""
+    return " ".join(words[0] if len(set(words)) == 1 else "*" for words in zip(*map(str.split, shapes), strict=True))

@@ -40,6 +40,7 @@ class Verdict:
 
 def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule] = RULES) -> Verdict:
     """Apply the rules. `missing`: number of gaps of the capture. A rule that fails is named; the others count."""
+    evidence.logs.take_loki()
     case = Case(evidence, namespace)
     found: list[Finding] = []
     failed = []

@@ -108,19 +108,21 @@ def baselines(case: Case) -> Iterator[Finding]:
     """Say which levels differ from the baseline's."""
     for name, baseline in case.evidence.metrics.compared:
         changed = baseline["changed"][0]
-        values = f"{_shown(name, changed['baseline_level'])} to {_shown(name, changed['level'])}"
+        values = f"{_shown(name, changed['level'])} against {_shown(name, changed['baseline_level'])}"
         worse = changed["level"] > changed["baseline_level"] and name in STEPS
         link = next(
             (series_.link for series_ in case.evidence.metrics.series if name in (series_.template, series_.query)), None
         )
+        if link is None:
+            continue  # its series was not read: nothing proves it
         yield Finding(
             rule="DiffersFromBaseline",
             severity="warning" if worse else "info",
             confidence="possible",
             subject=Subject("Service", one_line(name, 60)),
-            message=f"{one_line(name, 60)}: level {values} against {baseline.get('offset')} before",
+            message=f"{one_line(name, 60)}: level {values} {baseline.get('offset')} before",
             depth=62,
-            links=(link,) if link else (),
+            links=(link,),
         )
 
 
