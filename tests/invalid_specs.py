@@ -16,6 +16,14 @@ SELECTOR: Spec = {"matchLabels": {"app": "shop"}}
 QUERY: Spec = {"query": "up"}
 LOGS: Spec = {"targets": TARGETS}
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+WEAK_RECIPIENTS = {
+    "the point zero": "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z",
+    "a point of order eight": "age1ur4h5lpmgxu2u9jku0a0r87ydtdqnr0tnsetrlvxvgz3vh6fhqqqzyt4v9",
+    "the neutral element": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA bob",
+    "an RSA exponent of zero": "ssh-rsa AAAAB3NzaC1yc2EAAAABAAAAABEAgAAAAAAAAAAAAAAAAAAAAQ==",
+    "an RSA exponent of one": "ssh-rsa AAAAB3NzaC1yc2EAAAABAQAAABEAgAAAAAAAAAAAAAAAAAAAAQ== bob",
+    "no RSA exponent": "ssh-rsa AAAAB3NzaC1yc2EAAAAAAAAAEQCAAAAAAAAAAAAAAAAAAAAB",
+}
 SSH_RECIPIENT = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN alice@example.com"
 WINDOW_START, WINDOW_END = "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z"
 
@@ -175,6 +183,14 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
         "recipients and a password",
         _logs(session={"encryption": {"recipients": [RECIPIENT], "passwordSecretRef": {"name": "incident"}}}),
         "set exactly one of recipients",
+    ),
+    *(
+        InvalidSpec(
+            f"a recipient that protects nothing: {title}",
+            _logs(session={"encryption": {"recipients": [RECIPIENT, recipient]}}),
+            "protects nothing",
+        )
+        for title, recipient in WEAK_RECIPIENTS.items()
     ),
     InvalidSpec("no recipients", _logs(session={"encryption": {"recipients": []}}), "recipients"),
     InvalidSpec("a recipient that is no key", _logs(session={"encryption": {"recipients": ["bob"]}}), "recipients"),

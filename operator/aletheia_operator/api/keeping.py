@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from aletheia_operator.api import weak_keys
 from aletheia_operator.api.requests import DataSourceReference
 from aletheia_operator.api.types import (
     Duration,
@@ -36,7 +37,10 @@ class EncryptionSpec(Model):
     """Encrypts artifacts in the age format before they are written to the volume."""
 
     ONE_OF: ClassVar[str] = "set exactly one of recipients or passwordSecretRef"
-    model_config = rules(("has(self.recipients) != has(self.passwordSecretRef)", ONE_OF))
+    model_config = rules(
+        ("has(self.recipients) != has(self.passwordSecretRef)", ONE_OF),
+        (f"!has(self.recipients) || {weak_keys.cel('self.recipients')}", weak_keys.MESSAGE),
+    )
 
     recipients: list[Recipient] | None = Field(
         None,
@@ -54,6 +58,7 @@ class EncryptionSpec(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require((self.recipients is None) != (self.password_secret_ref is None), self.ONE_OF)
+        require(all(map(weak_keys.protects, self.recipients or ())), weak_keys.MESSAGE)
         return self
 
 
