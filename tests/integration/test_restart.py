@@ -172,3 +172,52 @@ def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, roo
             check_session(session_of(resource))
         finally:
             operator.stop()
+
+
+def test_a_second_operator_takes_over_when_the_first_is_killed(own_namespace: Kubectl, root: Path) -> None:
+    """Both run at the same time on one volume: one captures, the other waits. Nothing is captured twice, nothing is lost."""
+    kubectl = own_namespace
+    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
+    kubectl.wait("pod/speaker", "condition=Ready")
+    answered: Counter[str] = Counter()
+    answers = False
+
+    async def hanging_at_first(request: web.Request) -> web.Response:
+        if not request.path.endswith("query_range"):
+            return web.Response(status=404)
+        query = str((await request.post() if request.method == "POST" else request.query)["query"])
+        if query.startswith("late") and not answers:
+            await request.app[OVER].wait()
+        answered[query] += 1
+        result = [{"metric": {"query": query}, "values": [[1, "1"]]}]
+        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+    with serving() as serve:
+        kubectl.apply(data_source("it-late", "prometheus", serve(hanging_at_first)))
+        queries = ["early_0", "early_1", "late_0", "late_1"]
+        metrics = [{"query": query, "dataSourceRef": {"name": "it-late"}} for query in queries]
+        first = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
+        second = Operator(kubectl.cluster, root, [kubectl.namespace])
+        try:
+            kubectl.apply(investigation("shared", targets=[{"pod": "speaker"}], logs={}, metrics=metrics))
+            kubectl.wait("investigation/shared", "jsonpath={.status.progress.done}=3")
+            session = kubectl.get("investigation", "shared")["status"]["session"]["id"]
+            second.start()
+            until(lambda: "another process works on session" in second.log_path.read_text(), 30, "the second one waits")
+            before = answered.copy()
+            first.kill()
+            answers = True
+            resource = kubectl.ended("shared", 60)
+            after = answered.copy()  # requests of the first one are answered when the server ends
+        finally:
+            first.kill()
+            second.stop()
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    assert resource["status"]["session"]["id"] == session
+    assert [path.name for path in (root / "sessions").glob("INC-*")] == [session]
+    assert before == {"early_0": 1, "early_1": 1}
+    assert after == dict.fromkeys(queries, 1)
+    manifest = check_session(session_of(resource))
+    captured = Counter(artifact["target"] for artifact in manifest["artifacts"] if artifact["fetcher"] != "Aletheia")
+    assert set(captured.values()) == {1}
+    assert {*queries, "pod/speaker"} <= captured.keys(), captured
