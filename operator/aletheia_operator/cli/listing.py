@@ -1,6 +1,7 @@
 """aletheia session list | show."""
 
 import argparse
+from collections import Counter
 from typing import Any
 
 from aletheia_operator.cli.command import add_command, add_session, manifest_of
@@ -10,6 +11,8 @@ from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.text.sizes import readable_size
+
+MAX_RULES = 5
 
 
 def add_commands(commands: Any) -> None:
@@ -44,6 +47,7 @@ def show(options: argparse.Namespace) -> int:
             ("Started", readable_time(manifest.start_time)),
             ("Ended", readable_time(manifest.completion_time)),
             ("Size", readable_size(manifest.size_bytes)),
+            ("Redacted", _redacted(manifest)),
             ("Uploaded", manifest.upload.url if manifest.upload else "no"),
             ("Notes", ", ".join(_notes(layout, manifest)) or "none"),
         ]
@@ -62,6 +66,19 @@ def show(options: argparse.Namespace) -> int:
             print(f"\n{title}")
             print_paragraphs((f"{gap.reason} {gap.target}", gap.message) for gap in found)
     return 0
+
+
+def _redacted(manifest: Manifest) -> str:
+    """Say how many secrets were removed at which level, and of which rules most."""
+    record = manifest.redaction
+    if record is None:
+        return "not known"
+    counts: Counter[str] = Counter()
+    for artifact in manifest.artifacts:
+        counts.update(artifact.redactions)
+    rules = ", ".join(f"{number} {rule}" for rule, number in counts.most_common(MAX_RULES))
+    copy = f"; a copy of the session with manifest {record.of_manifest}" if record.of_manifest else ""
+    return f"level {record.level}: {counts.total()} secrets{f' ({rules})' if rules else ''}{copy}"
 
 
 def _age(entry: Entry) -> tuple[float, str]:

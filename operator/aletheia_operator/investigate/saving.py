@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Entries, Missing, Question, Window
+from aletheia_operator.fetchers.base import Document, Entries, Missing, Outcome, Question, Window
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.entry_readers import EntryReader, EntryReaders
@@ -87,7 +87,7 @@ class Saver:
                     "complete": complete,
                     "gaps": [gap_of(question.fetcher, gap, self.redactor).to_json() for gap in outcome.missing],
                     "redactions": dict(sorted(outcome.redactions.items())),
-                    "unscanned": outcome.unscanned,
+                    "unscanned": self._unscanned(outcome),
                 }
                 written = await self._write(document, metadata, entries, reader, collected_at)
                 self.account.kept_bytes += entries.size_bytes
@@ -100,6 +100,9 @@ class Saver:
             answer.missing += outcome.missing
             usage.waiting_bytes = 0
             await self._uninterrupted(in_thread(self.tools.saving, self._give_up, entries, scratches))
+
+    def _unscanned(self, outcome: Outcome) -> list[str]:
+        return outcome.unscanned if self.redactor.is_on else ["everything"]
 
     def _give_up(self, entries: EntryBuffer, scratches: Scratches) -> None:
         entries.close()
@@ -119,7 +122,7 @@ class Saver:
             sha256=written.sha256,
             complete=complete,
             redactions=dict(sorted(document.outcome.redactions.items())),
-            unscanned=document.outcome.unscanned,
+            unscanned=self._unscanned(document.outcome),
         )
 
     async def _write(

@@ -165,7 +165,7 @@ class Documents:
                 **metadata,
             },
             batches=self._entries(result, answer.cancelled, redactor),
-            outcome=Outcome(summary=text, missing=missing, redactions=redactor.counts),
+            outcome=Outcome(summary=text, missing=missing, redactions=redactor.counts, unscanned=["values"]),
         )
 
     @property
