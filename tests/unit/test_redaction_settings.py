@@ -1,5 +1,6 @@
 """What is redacted in a capture: the spec within what an admin allows, with the same tokens after a restart."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from aletheia_operator.api.redaction import RedactionSpec
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.investigate import capture
 from aletheia_operator.investigate.redaction import check_settings, key_of, level_for, redactor_for
-from aletheia_operator.redact import InvalidRule
+from aletheia_operator.redact import InvalidRule, Redactor, Rule
 from aletheia_operator.session import Session, SessionLayout
 from aletheia_operator.settings import Redaction
 from tests.unit.capturing import files, gaps, interrupted, on_disk, run
@@ -48,6 +49,30 @@ def test_rules_of_an_admin_and_of_the_spec() -> None:
     twice = RedactionSpec.model_validate({"rules": [{"name": "badge", "pattern": "x"}]})
     with pytest.raises(Rejected, match=r"^spec\.redaction\.rules: rule badge: "):
         redactor_for(settings, twice, b"")
+
+
+HOSTILE = ["(?:.{1,1000})" * 70, r"\pL{1,1000}" * 60, "(?:(?:a|b|c|d[^x]){1,30}){1,30}" * 20, "a.{1,1000}" * 90]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_patterns_that_take_long_to_compile_are_refused(pattern: str) -> None:
+    """At once: compiling holds up the event loop, and with RE2's default of memory takes up to half a minute."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="RE2"):
+        RedactionSpec.model_validate({"rules": [{"name": "badge", "pattern": pattern}]})
+    with pytest.raises(InvalidRule):
+        Redactor(rules=[Rule("badge", pattern)])
+    assert time.process_time() - began < 0.5
+
+
+def test_rules_that_are_too_large_together_are_refused() -> None:
+    """All are compiled in one: that, too, must be quick."""
+    rules = [Rule(f"badge-{number}", f"EMP{number}-[^a-f]{{1,90}}") for number in range(50)]
+    with pytest.raises(InvalidRule, match="too large"):
+        Redactor(rules=rules)
+    began = time.process_time()
+    assert Redactor(rules=rules[:15]).text("EMP3-123") == "[redacted:badge-3]"
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("rules", [(("Badge", "x"),), (("badge", "(?=x)"),), (("badge", "x*"),), (("a", "x"), ("a", "y"))])

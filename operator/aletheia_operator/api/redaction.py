@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from aletheia_operator.api.types import Model, require, rules
 
+MAX_PATTERN_MEMORY = 256 * 1024  # for compiling a pattern; with RE2's default one may take half a minute
 RedactionLevel = Literal["off", "secrets", "strict"]
 
 
@@ -53,6 +54,7 @@ class RedactionSpec(Model):
 def _is_usable(pattern: str) -> bool:
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = MAX_PATTERN_MEMORY
     try:
         return re2.compile(pattern, options).search("") is None
     except re2.error:

@@ -9,7 +9,8 @@ from aletheia_operator.redact.patterns import compiled, new_pattern
 
 MAX_RULES = 50
 MAX_PATTERN = 1000  # characters
-MAX_PROGRAM = 20_000  # RE2's measure of a compiled pattern
+MAX_PROGRAMS = 5_000  # RE2's measure of compiled patterns, of all rules together: all are compiled in one
+MAX_MEMORY = 256 * 1024  # for compiling a pattern that is not checked yet: with 8 MiB, RE2 takes up to half a minute
 _NAME = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 
 
@@ -33,25 +34,30 @@ def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     if len(rules) > MAX_RULES:
         raise InvalidRule(f"{len(rules)} rules for redaction: at most {MAX_RULES} are taken")
     names = set()
+    size = 0
     for rule in rules:
         if compiled(_NAME).search(rule.name.encode()) is None:
             raise InvalidRule(f"rule {rule.name[:60]!r}: a name has up to 40 small letters, digits and hyphens")
         if rule.name in names:
             raise InvalidRule(f"rule {rule.name}: there are two of this name")
         names.add(rule.name)
-        _check_pattern(rule)
+        size += _checked_size(rule)
+        if size > MAX_PROGRAMS:
+            raise InvalidRule(
+                f"rule {rule.name}: its pattern, or all together, are too large: shorten counted repetitions"
+            )
     return tuple(rules)
 
 
-def _check_pattern(rule: Rule) -> None:
+def _checked_size(rule: Rule) -> int:
+    """Return the size of a rule's program, RE2's measure. Raises InvalidRule."""
     if not 0 < len(rule.pattern) <= MAX_PATTERN:
         raise InvalidRule(f"rule {rule.name}: a pattern has 1 to {MAX_PATTERN} characters, this one {len(rule.pattern)}")
     try:
-        pattern = new_pattern(rule.pattern)
+        pattern = new_pattern(rule.pattern, MAX_MEMORY)
     except re2.error as e:
         reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else str(e)
         raise InvalidRule(f"rule {rule.name}: RE2 does not take its pattern: {reason[:200]}") from None
-    if pattern.programsize > MAX_PROGRAM:
-        raise InvalidRule(f"rule {rule.name}: its pattern is too large: shorten it, or its counted repetitions")
     if pattern.search(b"") is not None:
         raise InvalidRule(f"rule {rule.name}: its pattern matches an empty text, so it would match everywhere")
+    return int(pattern.programsize)

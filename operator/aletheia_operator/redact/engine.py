@@ -140,7 +140,7 @@ def _find_custom(expression: Any, line: bytes) -> Iterator[tuple[int, int]]:
             yield match.span(group)
 
 
-@lru_cache(16)
+@lru_cache(4)
 def engine(level: Level, rules: tuple[Rule, ...]) -> Engine:
-    """Return the engine of these rules; compiled once in a process."""
+    """Return the engine of these rules; compiled once in a process, unless it has many: each has automata of its own."""
     return Engine(level, rules)

@@ -8,17 +8,19 @@ import re2
 MAX_MEMORY = 64 << 20  # of an automaton's cache of states; RE2's default of 8 MiB makes large alternations slow
 
 
-def _options() -> Any:
+def _options(max_memory: int = MAX_MEMORY) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = MAX_MEMORY
+    options.max_mem = max_memory
     options.log_errors = False
     return options
 
 
-def new_pattern(pattern: str) -> Any:
-    """Compile a pattern. Characters outside ASCII stand for their UTF-8 bytes. Raises re2.error."""
-    return re2.compile(pattern.encode(), _options())
+def new_pattern(pattern: str, max_memory: int = MAX_MEMORY) -> Any:
+    """Compile a pattern. Characters outside ASCII stand for their UTF-8 bytes. Raises re2.error, also for a program that is
+    larger than `max_memory`: compiling takes time with its square.
+    """
+    return re2.compile(pattern.encode(), _options(max_memory))
 
 
 @cache
