@@ -1,6 +1,7 @@
 """Events, objects and the timeline of things that really happen to pods."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -279,9 +280,11 @@ def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
     for absent in (CANARY.encode(), b'managedFields":', b'last-applied-configuration":'):
         assert absent not in everything
     env = {one["name"]: one.get("value") for one in family["data"][2]["spec"]["containers"][0]["env"]}
+    token = env["DB_PASSWORD"]
+    assert re.fullmatch(r"\[redacted:secret:[0-9a-f]{4}\]", token)
     assert env == {
-        "DB_PASSWORD": "[redacted:secret]",
-        "DATABASE_URL": "postgres://app:[redacted:secret]@db/shop",
+        "DB_PASSWORD": token,
+        "DATABASE_URL": f"postgres://app:{token}@db/shop",  # the same secret
         "LOG_LEVEL": "debug",
         "KEY": None,
     }

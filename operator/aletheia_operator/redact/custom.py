@@ -43,9 +43,7 @@ def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
         names.add(rule.name)
         size += _checked_size(rule)
         if size > MAX_PROGRAMS:
-            raise InvalidRule(
-                f"rule {rule.name}: its pattern, or all together, are too large: shorten counted repetitions"
-            )
+            raise InvalidRule(f"rule {rule.name}: its pattern, or all together, are too large: shorten counted repetitions")
     return tuple(rules)
 
 
