@@ -88,7 +88,7 @@ async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) ->
     tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), redaction=Redaction(rules=(("badge", "x"),)))
     snapshot = await run(order, tools)
     assert gaps(snapshot) == [("spec.redaction", "Rejected")]
-    assert snapshot.manifest.artifacts == []
+    assert not [artifact for artifact in snapshot.manifest.artifacts if artifact.path.startswith("data/")]
 
 
 async def test_the_manifest_says_how_it_was_redacted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.redact import Level, Redactor, Rule
-from aletheia_operator.session import Manifest, SessionLayout, age
+from aletheia_operator.session import Artifact, Manifest, SessionLayout, age
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.second_pass import redact_session
 from aletheia_operator.session.tar_stream import ArchiveError
@@ -37,8 +37,13 @@ def a_session(root: Path, **spec: Any) -> Manifest:
     return capture(root, Memory({"web": [ENTRIES]}), spec or None, redaction=Redaction(level="off")).manifest
 
 
+def log_of(manifest: Manifest) -> Artifact:
+    (log,) = [artifact for artifact in manifest.artifacts if artifact.path.startswith("data/logs/")]
+    return log
+
+
 def entries_of(root: Path, manifest: Manifest) -> list[Any]:
-    path = SessionLayout(root).session(manifest.session_id) / manifest.artifacts[-1].path
+    path = SessionLayout(root).session(manifest.session_id) / log_of(manifest).path
     return list(json.loads(path.read_bytes())["data"])
 
 
@@ -61,7 +66,7 @@ def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
     record = new.redaction
     assert record is not None
     assert (record.level, record.rules, record.of_manifest) == ("strict", ["badge"], hashlib.sha256(content).hexdigest())
-    assert new.redactions == answer["redactions"] == sum(new.artifacts[-1].redactions.values())
+    assert new.redactions == answer["redactions"] == sum(log_of(new).redactions.values())
     assert verify(SessionLayout(tmp_path).session(new.session_id)).intact
     assert verify(SessionLayout(tmp_path).session(old.session_id)).intact
 
@@ -89,7 +94,7 @@ def test_what_cannot_be_redacted(tmp_path: Path) -> None:
     layout = SessionLayout(tmp_path)
     old = a_session(tmp_path)
     assert main(["session", "redact", old.session_id, f"--root={tmp_path}", "--rule", "badge=x*"]) == 1
-    file = layout.session(old.session_id) / old.artifacts[-1].path
+    file = layout.session(old.session_id) / log_of(old).path
     file.write_bytes(file.read_bytes().replace(b"fine", b"evil"))
     with pytest.raises(ArchiveError, match="was altered"):
         redact_session(layout, old.session_id, Redactor(b"k"), None)
@@ -104,7 +109,7 @@ def test_each_pass_makes_one_more(tmp_path: Path) -> None:
     second = redact_session(layout, first.session_id, Redactor(b"k", Level.STRICT), None)
     assert second.redaction is not None
     assert second.redaction.rules == ["badge"]
-    assert second.artifacts[-1].redactions == {**first.artifacts[-1].redactions, "email": 1}
+    assert log_of(second).redactions == {**log_of(first).redactions, "email": 1}
     again = redact_session(layout, old.session_id, Redactor(b"k"), None)
     assert len({old.session_id, first.session_id, second.session_id, again.session_id}) == 4
     shutil.rmtree(layout.session(old.session_id))

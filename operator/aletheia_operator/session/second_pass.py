@@ -1,7 +1,8 @@
 """Redacts a finished session once more: makes a session beside it, with files that have fewer secrets and the same entries.
 
-The new session's manifest names the digest of the old one. A sealed session stays sealed, with the same keys: its files are
-decrypted in memory, and what does not fit there is encrypted again before it reaches the disk. All calls block.
+The new session's manifest names the digest of the old one. It has no report: `aletheia session report` makes one. A sealed
+session stays sealed, with the same keys: its files are decrypted in memory, and what does not fit there is encrypted again
+before it reaches the disk. All calls block.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from aletheia_operator.session.files import make_directory, replace, temporary
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest, RedactionRecord
-from aletheia_operator.session.manifest_file import manifest_bytes, read_session
+from aletheia_operator.session.manifest_file import is_report_path, manifest_bytes, read_session
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
 from aletheia_operator.session.seal import Seal
 from aletheia_operator.session.staging import publish, staging
@@ -56,7 +57,9 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
             scratches = Scratches(made, encrypted=True)
             try:
                 copies = [
-                    _Copy(directory, made, old, artifact, redactor.another(), scratches).make(key) for artifact in old.artifacts
+                    _Copy(directory, made, old, artifact, redactor.another(), scratches).make(key)
+                    for artifact in old.artifacts
+                    if not is_report_path(artifact.path)
                 ]
             finally:
                 scratches.close()
