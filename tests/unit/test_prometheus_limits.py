@@ -182,7 +182,7 @@ def test_warnings_and_partial_answers(serve: Serve) -> None:
 
     fetched = ask(serve, partial)
     assert reasons(fetched.missing) == ["Unavailable", "Unavailable"]
-    assert fetched.documents[0].metadata["warnings"][0] == "store [31m down"
+    assert fetched.documents[0].metadata["warnings"][0] == r"store\x1b[31m down"
     assert "partial" in fetched.missing[1].message
     assert len(fetched.entries[0]) == 1
 

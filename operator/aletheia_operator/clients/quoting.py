@@ -21,6 +21,7 @@ MAX_ERROR_BYTES = 64 * 1024
 """A longer error body is cut there."""
 _REDACTOR = Redactor()
 _TIMES = 16  # as many characters as are shown are searched: a secret that begins among these is whole
+_LONGEST_ESCAPE = len("\\U0010ffff")  # of one character that is not shown as it is
 _PERCENT = re.compile("%[0-9A-F]{2}")
 LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"
 
@@ -48,7 +49,8 @@ class Quoter:
         if cut:
             text = self._without_beginning(text.removesuffix("\ufffd"))
         text = _REDACTOR.another().text(text[: _TIMES * limit])  # secrets of others that the server quotes
-        text = self._without_secrets(one_line(text, len(text)))  # again: a line break within one has become a blank
+        text = one_line(text, _LONGEST_ESCAPE * len(text))
+        text = self._without_secrets(text)  # again: a line break within one has become a blank
         return one_line(text, limit)
 
     def _without_secrets(self, text: str) -> str:
