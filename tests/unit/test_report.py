@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.report import NoFiles, PlainFiles, Source, Told, html_report, markdown_report
+from aletheia_operator.report import LoadedDocument, NoFiles, PlainFiles, Source, html_report, markdown_report
 from aletheia_operator.report.html import MAX_BYTES
 from aletheia_operator.report.reading import Reading
 from aletheia_operator.session import Gap
@@ -207,7 +207,7 @@ def test_links_lead_to_artifacts_of_the_session_alone(tmp_path: Path, evidence: 
     directory = recording.write(tmp_path)
     manifest = read_copy(directory)[0]
     finding = {"rule": "X", "severity": "error", "message": "m", "object": {"kind": "Pod", "name": "p"}, "evidence": evidence}
-    page = Page(html_report(Source(manifest, PlainFiles(directory), {"findings": Told({}, [finding])})))
+    page = Page(html_report(Source(manifest, PlainFiles(directory), {"findings": LoadedDocument({}, [finding])})))
     assert not [link for link in page.values("href") if "javascript" in link or ".." in link]
 
 
@@ -215,14 +215,14 @@ def test_links_lead_to_artifacts_of_the_session_alone(tmp_path: Path, evidence: 
 def test_documents_of_any_form_make_a_report(tmp_path: Path, odd: Any) -> None:
     """What cannot be shown is left out and named: the report is there."""
     directory = full().write(tmp_path)
-    told = {
-        "findings": Told(
+    in_memory = {
+        "findings": LoadedDocument(
             {"top_errors": [odd], "changes": [odd], "headline": odd, "looked_at": odd}, [{"rule": odd, "object": odd}]
         ),
-        "timeline": Told({}, [{"timestamp": odd, "kind": odd, "object": odd, "message": odd, "end": odd}]),
+        "timeline": LoadedDocument({}, [{"timestamp": odd, "kind": odd, "object": odd, "message": odd, "end": odd}]),
     }
     manifest = read_copy(directory)[0].model_copy(update={"spec": {"targets": [odd] if odd else [], "metrics": []}})
-    page = Page(html_report(Source(manifest, PlainFiles(directory), told)))
+    page = Page(html_report(Source(manifest, PlainFiles(directory), in_memory)))
     assert "Artifacts" in page.text
 
 
@@ -245,8 +245,8 @@ def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> No
     """Of a sealed session the findings and the timeline are given; quotes, charts and waterfalls are left out, and named."""
     directory = full().write(tmp_path)
     plain = source(directory)
-    told = {name: plain.document(name) for name in ("findings", "timeline")}
-    page = Page(html_report(Source(plain.manifest, NoFiles(), told)))
+    in_memory = {name: plain.document(name) for name in ("findings", "timeline")}
+    page = Page(html_report(Source(plain.manifest, NoFiles(), in_memory)))
     assert "web: FATAL panic: record 40: torn write?" in page.text
     assert "This report is without" in page.text
     assert "traces" not in page.values("id")
@@ -326,9 +326,13 @@ def test_a_large_session_takes_little_time(tmp_path: Path) -> None:
         for _ in range(lines // 1000):
             file.write(line * 1000)
         file.write(line.replace(b"INFO", b"FATAL")[:-2] + b"\n]}\n")
-    told = {"findings": Told({}, [{"severity": "error", "message": "m", "evidence": [{"artifact": log.path, "entry": lines}]}])}
+    in_memory = {
+        "findings": LoadedDocument(
+            {}, [{"severity": "error", "message": "m", "evidence": [{"artifact": log.path, "entry": lines}]}]
+        )
+    }
     began = time.process_time()
-    page = Page(html_report(Source(manifest, PlainFiles(directory), told)))
+    page = Page(html_report(Source(manifest, PlainFiles(directory), in_memory)))
     assert time.process_time() - began < 2.0
     assert f"entry {lines}" in page.text
 

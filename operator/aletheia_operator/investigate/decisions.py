@@ -53,4 +53,4 @@ def conclude(artifacts: Sequence[Artifact], gaps: Sequence[Gap], interruption: G
         return "TimedOut"
     if all(gap.severity == "note" for gap in gaps):
         return "Completed"
-    return "PartiallyCompleted" if any(not is_report_path(one.path) for one in artifacts) else "Failed"
+    return "PartiallyCompleted" if any(not is_report_path(artifact.path) for artifact in artifacts) else "Failed"

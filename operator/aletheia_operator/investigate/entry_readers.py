@@ -15,7 +15,7 @@ from typing import Any
 from aletheia_operator.fetchers.base import Document, Entries, Question
 from aletheia_operator.findings import Evidence
 from aletheia_operator.findings import Reader as FactReader
-from aletheia_operator.report import Told
+from aletheia_operator.report import LoadedDocument
 from aletheia_operator.session import Origin, encoded, read_artifact
 from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, Encoded
 from aletheia_operator.text.trace_ids import TraceIds
@@ -40,7 +40,7 @@ class EntryReaders:
     """Trace ids by the question's key."""
     in_timeline: set[str] = field(default_factory=set)
     """Paths of the artifacts that the timeline has read."""
-    told: dict[str, Told] = field(default_factory=dict)
+    in_memory: dict[str, LoadedDocument] = field(default_factory=dict)
     """Documents about the whole session, by category: those of a sealed one cannot be read again for the report."""
     not_in_timeline: set[str] = field(default_factory=set)
     """Targets that the timeline has not read to their end, because of a fault."""

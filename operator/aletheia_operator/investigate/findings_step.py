@@ -14,7 +14,7 @@ from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.gaps import internal_error
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
-from aletheia_operator.report import Told
+from aletheia_operator.report import LoadedDocument
 from aletheia_operator.session import VerdictSummary
 
 FINDINGS_KEY = "findings"
@@ -81,7 +81,7 @@ class FindingsStep(DerivedStep):
             "top_errors": verdict.top_errors,
         }
         entries = [finding.to_json(owner.namespace) for finding in verdict.findings]
-        self.readers.told["findings"] = Told(metadata, entries)
+        self.readers.in_memory["findings"] = LoadedDocument(metadata, entries)
         return Document("findings", "aletheia", ("findings",), metadata, one_batch(entries), outcome)
 
 
@@ -92,7 +92,7 @@ def _status(finding: dict[str, Any]) -> FindingStatus:
 
 def _without_content(finding: FindingStatus) -> FindingStatus:
     """Return what the status of a sealed session may say: no words or times of logs, nor names that may stem from them."""
-    told = finding.object
-    if told.kind == "Service":
-        told = told.model_copy(update={"name": "sealed"})
-    return finding.model_copy(update={"message": SEALED, "evidence": [], "first_seen": None, "object": told})
+    subject = finding.object
+    if subject.kind == "Service":
+        subject = subject.model_copy(update={"name": "sealed"})
+    return finding.model_copy(update={"message": SEALED, "evidence": [], "first_seen": None, "object": subject})

@@ -58,7 +58,7 @@ class ReportStep(DerivedStep):
 
     def _write(self, manifest: Manifest) -> Written:
         files = PlainFiles(self.session.path) if self.session.seal is None else NoFiles()
-        return self.session.write_report(html_report(Source(manifest, files, self.readers.told)))
+        return self.session.write_report(html_report(Source(manifest, files, self.readers.in_memory)))
 
     def _artifact(self, written: Written) -> Artifact:
         return Artifact(

@@ -9,7 +9,7 @@ from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
-from aletheia_operator.report import Told
+from aletheia_operator.report import LoadedDocument
 
 TIMELINE_KEY = "timeline"
 TIMELINE = Question("Timeline", TIMELINE_KEY, "timeline", {})
@@ -44,7 +44,7 @@ class TimelineStep(DerivedStep):
         outcome.summary = timeline.summary()
         owner = self.order.owner
         entries = timeline.entries()
-        self.readers.told["timeline"] = Told(timeline.metadata(), entries)
+        self.readers.in_memory["timeline"] = LoadedDocument(timeline.metadata(), entries)
         return Document(
             category="timeline",
             source="aletheia",

@@ -3,6 +3,6 @@
 from aletheia_operator.report.html import html_report
 from aletheia_operator.report.markdown import markdown_report
 from aletheia_operator.report.reading import Files, NoFiles, PlainFiles
-from aletheia_operator.report.session import Source, Told
+from aletheia_operator.report.session import LoadedDocument, Source
 
-__all__ = ["Files", "NoFiles", "PlainFiles", "Source", "Told", "html_report", "markdown_report"]
+__all__ = ["Files", "LoadedDocument", "NoFiles", "PlainFiles", "Source", "html_report", "markdown_report"]

@@ -70,7 +70,7 @@ class Axis:
         step = next((step for step in _STEPS if span / step <= MAX_TICKS), int(span / MAX_TICKS) + 1)
         first = -(-self.start // step) * step
         moments = [first + number * step for number in range(MAX_TICKS + 1)]
-        return [(self.percent(one), self._label(one, step)) for one in moments if self.holds(one)]
+        return [(self.percent(moment), self._label(moment, step)) for moment in moments if self.holds(moment)]
 
     @property
     def words(self) -> str:

@@ -108,8 +108,8 @@ def _samples(values: Sequence[Any]) -> Samples:
 
 def charts(queries: Sequence[Query], window: Axis, moments: Sequence[Mapping[str, Any]]) -> tuple[list[Chart], list[str]]:
     """Return the charts of the queries, and the titles of those that have none. All charts share one axis."""
-    now = [one for one in queries if not one.offset]
-    earlier = {one.promql: one for one in queries if one.offset}
+    now = [query for query in queries if not query.offset]
+    earlier = {query.promql: query for query in queries if query.offset}
     axis = window.around(at for one in now for series in one.series for at in _ends(series))
     marks = _marks(moments, axis)
     drawn = [one for one in now if one.series][:MAX_CHARTS]
@@ -124,12 +124,12 @@ def _ends(series: Series) -> tuple[float, ...]:
 def _marks(moments: Sequence[Mapping[str, Any]], axis: Axis) -> list[tuple[float, str, str]]:
     """Return the marks of rollouts and of restarts, one for each place."""
     found: dict[tuple[float, str], str] = {}
-    for one in moments:
-        kind, at = one.get("kind"), seconds_of(one.get("timestamp"))
+    for moment in moments:
+        kind, at = moment.get("kind"), seconds_of(moment.get("timestamp"))
         if at is None or not axis.holds(at) or kind not in ("Rollout", "Restart", "OOMKill"):
             continue
         place = round(axis.percent(at)), "change" if kind == "Rollout" else "bad"
-        found.setdefault(place, one_line(f"{str(one['timestamp'])[11:19]} {kind} {one.get('object')}", 120))
+        found.setdefault(place, one_line(f"{str(moment['timestamp'])[11:19]} {kind} {moment.get('object')}", 120))
     return [(at, tone, words) for (at, tone), words in list(found.items())[:MAX_MARKS]]
 
 

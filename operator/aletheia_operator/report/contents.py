@@ -15,7 +15,7 @@ from aletheia_operator.report.charts import charts
 from aletheia_operator.report.lanes import picture, tone_of
 from aletheia_operator.report.model import Card, Change, Contents, File, Hole, Limits, Moment, TopError
 from aletheia_operator.report.quotes import Quote
-from aletheia_operator.report.session import Link, Source, Told
+from aletheia_operator.report.session import Link, LoadedDocument, Source
 from aletheia_operator.report.waterfalls import waterfalls
 from aletheia_operator.session import Artifact, Gap
 from aletheia_operator.text.display import one_line
@@ -49,8 +49,8 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     limits = limits or Limits()
     maker = _Maker(source, limits)
     part = maker.part
-    findings = part("the findings", lambda: _serious_first(source.document("findings")), Told())
-    timeline = part("the timeline", lambda: source.document("timeline"), Told())
+    findings = part("the findings", lambda: _serious_first(source.document("findings")), LoadedDocument())
+    timeline = part("the timeline", lambda: source.document("timeline"), LoadedDocument())
     nothing: dict[Link, list[Quote]] = {}
     quotes = part("the evidence", lambda: source.quotes(_wanted(findings, limits)), nothing)
     moments: Sequence[Mapping[str, Any]] = timeline.entries
@@ -67,7 +67,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     found.errors = part("the top errors", lambda: [*_errors(findings, quotes, limits)], found.errors)
     found.changes = part("the changes", lambda: [*_changes(findings, limits)], found.changes)
     _add_holes(found, source.manifest.gaps, limits)
-    found.files = [_file(one) for one in source.manifest.artifacts[: limits.artifacts]]
+    found.files = [_file(artifact) for artifact in source.manifest.artifacts[: limits.artifacts]]
     found.files_left_out = max(0, len(source.manifest.artifacts) - limits.artifacts)
     if limits.with_pictures:
         drawn = part("the metrics", lambda: charts(source.queries(), window, moments), (found.charts, found.without_chart))
@@ -77,7 +77,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     return found
 
 
-def _head(source: Source, findings: Told) -> Contents:
+def _head(source: Source, findings: LoadedDocument) -> Contents:
     """Return the report's head, with no part made yet."""
     manifest = source.manifest
     end = manifest.completion_time
@@ -105,15 +105,15 @@ def _add_holes(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
     found.note_count = len(gaps) - found.gap_count
 
 
-def _serious_first(findings: Told) -> Told:
+def _serious_first(findings: LoadedDocument) -> LoadedDocument:
     """Return the findings with those last that are only information. The order is kept otherwise."""
-    return Told(findings.metadata, sorted(findings.entries, key=lambda one: one.get("severity") == "info"))
+    return LoadedDocument(findings.metadata, sorted(findings.entries, key=lambda entry: entry.get("severity") == "info"))
 
 
-def _wanted(findings: Told, limits: Limits) -> Iterator[tuple[Link, int]]:
+def _wanted(findings: LoadedDocument, limits: Limits) -> Iterator[tuple[Link, int]]:
     """Yield the entries to quote, with the number of entries around each."""
-    for one in findings.entries[: limits.findings]:
-        for link in _links(one.get("evidence"))[: limits.quotes]:
+    for entry in findings.entries[: limits.findings]:
+        for link in _links(entry.get("evidence"))[: limits.quotes]:
             yield link, 0
     for error in (findings.metadata.get("top_errors") or [])[: limits.errors]:
         for link in _links([error.get("evidence")]):
@@ -129,10 +129,10 @@ def _links(evidence: Any) -> list[Link]:
     return links
 
 
-def _cards(findings: Told, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[Card]:
+def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[Card]:
     for number, one in enumerate(findings.entries[: limits.findings], 1):
         links = _links(one.get("evidence"))
-        quoted = [one for link in links[: limits.quotes] for one in quotes.get(link, ()) if not one.is_context]
+        quoted = [quote for link in links[: limits.quotes] for quote in quotes.get(link, ()) if not quote.is_context]
         told = one.get("object") or {}
         yield Card(
             number=number,
@@ -167,22 +167,22 @@ def _moments(moments: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Momen
         )
 
 
-def _errors(findings: Told, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[TopError]:
-    groups = [one for one in findings.metadata.get("top_errors") or [] if isinstance(one, dict)][: limits.errors]
-    most = max((int(one.get("count") or 0) for one in groups), default=1) or 1
-    for one in groups:
-        link = next(iter(_links([one.get("evidence")])), None)
-        count = int(one.get("count") or 0)
+def _errors(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[TopError]:
+    groups = [error for error in findings.metadata.get("top_errors") or [] if isinstance(error, dict)][: limits.errors]
+    most = max((int(group.get("count") or 0) for group in groups), default=1) or 1
+    for group in groups:
+        link = next(iter(_links([group.get("evidence")])), None)
+        count = int(group.get("count") or 0)
         yield TopError(
-            level=one_line(str(one.get("level") or ""), 10),
+            level=one_line(str(group.get("level") or ""), 10),
             count=count,
             share=round(100 * count / most, 1),
-            example=one_line(str(one.get("example") or ""), 300),
-            template=one_line(str(one.get("template") or ""), 300),
-            times=_times(clock(one.get("first")), clock(one.get("last"))),
-            pods=int(one.get("pods") or 0),
-            names=one_line(", ".join(map(str, one.get("pod_names") or [])), 300),
-            trace_id=one_line(str(one.get("trace_id") or ""), 64),
+            example=one_line(str(group.get("example") or ""), 300),
+            template=one_line(str(group.get("template") or ""), 300),
+            times=_times(clock(group.get("first")), clock(group.get("last"))),
+            pods=int(group.get("pods") or 0),
+            names=one_line(", ".join(map(str, group.get("pod_names") or [])), 300),
+            trace_id=one_line(str(group.get("trace_id") or ""), 64),
             context=quotes.get(link, []) if link else [],
         )
 
@@ -191,18 +191,18 @@ def _times(first: str, last: str) -> str:
     return f"at {first}" if first == last else f"{first} to {last}"
 
 
-def _changes(findings: Told, limits: Limits) -> Iterator[Change]:
+def _changes(findings: LoadedDocument, limits: Limits) -> Iterator[Change]:
     """Yield what changed, with the values before and after, as far as the message does not have them."""
-    for one in (findings.metadata.get("changes") or [])[: limits.changes]:
-        told, details = one.get("object") or {}, one.get("details") or {}
-        message = one_line(str(one.get("message")), 300)
+    for finding in (findings.metadata.get("changes") or [])[: limits.changes]:
+        told, details = finding.get("object") or {}, finding.get("details") or {}
+        message = one_line(str(finding.get("message")), 300)
         values = [_value(change) for change in (details.get("changed") or [])[:20] if isinstance(change, dict)]
         yield Change(
-            when=clock(one.get("firstSeen")),
+            when=clock(finding.get("firstSeen")),
             subject=one_line(f"{str(told.get('kind') or '').lower()}/{told.get('name')}", 140),
             message=message,
             values=[value for value in values if not (value[1] in message and value[2] in message)],
-            link=next(iter(_links(one.get("evidence"))), None),
+            link=next(iter(_links(finding.get("evidence"))), None),
         )
 
 

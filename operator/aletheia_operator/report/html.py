@@ -73,7 +73,7 @@ def _sections(it: Contents) -> list[tuple[str, str, int | None]]:
 
 def _links_to(it: Contents) -> Callable[[str], str]:
     """Return a function from a path to a relative URL; '' if it is no artifact of the session, or sealed."""
-    known = set() if it.is_sealed else {one.path for one in it.files}
+    known = set() if it.is_sealed else {file.path for file in it.files}
     return lambda path: quote(path, safe="/") if path in known else ""
 
 

@@ -61,7 +61,7 @@ class Picture:
 
 def picture(moments: Sequence[Mapping[str, Any]], window: Axis) -> Picture | None:
     """Return the picture of a timeline's entries; None if none has a time."""
-    placed = [(at, one) for one in moments if (at := seconds_of(one.get("timestamp"))) is not None]
+    placed = [(at, moment) for moment in moments if (at := seconds_of(moment.get("timestamp"))) is not None]
     if not placed:
         return None
     ends = [end for _, one in placed if (end := seconds_of(one.get("end"))) is not None]

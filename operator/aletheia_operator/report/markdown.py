@@ -27,7 +27,7 @@ def render(it: Contents) -> str:
         *_findings(it),
         *_section("Timeline", [*_moments(it)]),
         *_section("Top errors", [*_errors(it)]),
-        *_section("What changed", [f"- {for_markdown(one.when)} {code_span(one.message)}" for one in it.changes]),
+        *_section("What changed", [f"- {for_markdown(change.when)} {code_span(change.message)}" for change in it.changes]),
         *_section("What was asked", [f"- {for_markdown(name)}: {code_span(text)}" for name, text in it.asked.lines]),
         *_section("Artifacts", [*_files(it)]),
     ]
@@ -45,7 +45,7 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 def _holes(it: Contents) -> Iterator[str]:
     for title, holes, count in (("What is missing", it.gaps, it.gap_count), ("Notes", it.notes, it.note_count)):
-        lines = [f"- {code_span(one.target)}: {for_markdown(one.reason)}: {code_span(one.message)}" for one in holes]
+        lines = [f"- {code_span(hole.target)}: {for_markdown(hole.reason)}: {code_span(hole.message)}" for hole in holes]
         if count > len(holes):
             lines.append(f"- and {count - len(holes)} more")
         yield from _section(title, lines)
@@ -53,8 +53,8 @@ def _holes(it: Contents) -> Iterator[str]:
 
 def _findings(it: Contents) -> Iterator[str]:
     yield "## Findings"
-    for one in it.serious:
-        yield _finding(one)
+    for finding in it.serious:
+        yield _finding(finding)
     if not it.serious:
         yield "No rule found trouble in what was captured." if it.looked_at else "There was nothing to judge."
     if it.findings_left_out:
@@ -79,20 +79,22 @@ def _quoted(quote: Quote) -> str:
 
 
 def _moments(it: Contents) -> Iterator[str]:
-    for one in it.moments:
-        yield f"- {for_markdown(one.when)} **{for_markdown(one.kind)}** {code_span(one.subject)} {code_span(one.message)}"
+    for moment in it.moments:
+        kind = f"**{for_markdown(moment.kind)}**"
+        yield f"- {for_markdown(moment.when)} {kind} {code_span(moment.subject)} {code_span(moment.message)}"
     if it.moment_count > len(it.moments):
         yield f"- and {it.moment_count - len(it.moments)} more in data/timeline.json"
 
 
 def _errors(it: Contents) -> Iterator[str]:
-    for one in it.errors:
-        pods = f"{one.pods} pod" if one.pods == 1 else f"{one.pods} pods"
-        yield f"- {one.count:,} × {for_markdown(one.level)} {code_span(one.example)} ({for_markdown(one.times)}, {pods})"
+    for error in it.errors:
+        pods = f"{error.pods} pod" if error.pods == 1 else f"{error.pods} pods"
+        level, times = for_markdown(error.level), for_markdown(error.times)
+        yield f"- {error.count:,} × {level} {code_span(error.example)} ({times}, {pods})"
 
 
 def _files(it: Contents) -> Iterator[str]:
-    for one in it.files:
-        yield f"- {code_span(one.path)}, {one.count:,} entries, {one.size}, SHA-256 {code_span(one.sha256)}"
+    for file in it.files:
+        yield f"- {code_span(file.path)}, {file.count:,} entries, {file.size}, SHA-256 {code_span(file.sha256)}"
     if it.files_left_out:
         yield f"- and {it.files_left_out} more in manifest.json"

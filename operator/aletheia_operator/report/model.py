@@ -153,8 +153,8 @@ class Contents:
 
     @property
     def serious(self) -> list[Card]:
-        return [one for one in self.findings if one.severity != "info"]
+        return [finding for finding in self.findings if finding.severity != "info"]
 
     @property
     def minor(self) -> list[Card]:
-        return [one for one in self.findings if one.severity == "info"]
+        return [finding for finding in self.findings if finding.severity == "info"]

@@ -23,7 +23,7 @@ Link = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Told:
+class LoadedDocument:
     """A document of the session's own, timeline or findings: its metadata and its entries."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -32,26 +32,28 @@ class Told:
 
 @dataclass
 class Source:
-    """One session. `told`: documents that need not be read, by category: those of a sealed session cannot be."""
+    """One session. `in_memory`: documents that need not be read, by category: those of a sealed session cannot be."""
 
     manifest: Manifest
     files: Files
-    told: Mapping[str, Told] = field(default_factory=dict)
+    in_memory: Mapping[str, LoadedDocument] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=lambda: SECONDS)
     left_out: set[str] = field(default_factory=set)
     """Paths of artifacts that were not read, or not to their end."""
 
-    def document(self, category: str) -> Told:
+    def document(self, category: str) -> LoadedDocument:
         """Return the timeline or the findings; an empty document if the session has none, or it cannot be read."""
-        if category in self.told:
-            return self.told[category]
-        path = next((one.path for one in self.manifest.artifacts if plain_path(one) == f"data/{category}.json"), None)
+        if category in self.in_memory:
+            return self.in_memory[category]
+        path = next(
+            (artifact.path for artifact in self.manifest.artifacts if plain_path(artifact) == f"data/{category}.json"), None
+        )
         if path is None:
-            return Told()
-        with _part(self, "documents") as reading:
+            return LoadedDocument()
+        with _ReadPart(self, "documents") as reading:
             limit = MAX_MOMENTS if category == "timeline" else MAX_FINDINGS
             entries = [entry for _, entry in islice(reading.entries(path), limit) if isinstance(entry, dict)]
-            return Told(reading.metadata(path), entries)
+            return LoadedDocument(reading.metadata(path), entries)
 
     def quotes(self, links: Iterable[tuple[Link, int]]) -> dict[Link, list[Quote]]:
         """Quote entries. `links`: artifact and entry, and the number of entries to quote before and after it.
@@ -64,7 +66,7 @@ class Source:
             numbers[entry] = max(around, numbers.get(entry, 0))
         sizes = {one.path: one.size_bytes for one in self.manifest.artifacts}
         found: dict[Link, list[Quote]] = {}
-        with _part(self, "quotes") as reading:
+        with _ReadPart(self, "quotes") as reading:
             for artifact in sorted((path for path in wanted if path in sizes), key=lambda path: sizes[path]):
                 numbers = wanted[artifact]
                 near = {number + by for number, around in numbers.items() for by in range(-around, around + 1)}
@@ -78,7 +80,7 @@ class Source:
     def queries(self) -> list[Query]:
         """Return the metrics that were captured."""
         found = []
-        with _part(self, "metrics") as reading:
+        with _ReadPart(self, "metrics") as reading:
             for artifact in [*self._of("metrics")][:MAX_METRIC_FILES]:
                 metadata = reading.metadata(artifact.path)
                 if not isinstance(metadata.get("step_seconds"), int | float):
@@ -91,17 +93,17 @@ class Source:
 
     def traces(self) -> Iterator[tuple[str, int, Any]]:
         """Yield the traces: artifact, number of the entry, and entry."""
-        with _part(self, "traces") as reading:
+        with _ReadPart(self, "traces") as reading:
             for artifact in self._of("traces"):
                 for number, entry in islice(reading.entries(artifact.path), MAX_TRACES):
                     yield artifact.path, number, entry
 
     def _of(self, category: str) -> Iterator[Artifact]:
-        return (one for one in self.manifest.artifacts if one.path.startswith(f"data/{category}/"))
+        return (artifact for artifact in self.manifest.artifacts if artifact.path.startswith(f"data/{category}/"))
 
 
-class _part:
-    """A part of the report that is read: its time begins anew, and what it leaves out is remembered."""
+class _ReadPart:
+    """A part of the report that is read: it has its own time limit. `Source.left_out` gets what it does not read."""
 
     def __init__(self, source: Source, name: str) -> None:
         self._source = source

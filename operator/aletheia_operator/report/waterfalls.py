@@ -71,10 +71,10 @@ def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
         spans = dict(spans_of(trace))
         if not spans:
             continue
-        begin = min(one.start for one in spans.values())
-        seconds = (max(one.start + one.duration for one in spans.values()) - begin) / 1e6
-        shape = frozenset((one.service, one.operation, one.failed) for one in spans.values())
-        key = any(one.failed for one in spans.values()), shape
+        begin = min(span.start for span in spans.values())
+        seconds = (max(span.start + span.duration for span in spans.values()) - begin) / 1e6
+        shape = frozenset((span.service, span.operation, span.failed) for span in spans.values())
+        key = any(span.failed for span in spans.values()), shape
         known = shapes.get(key)
         if known is None and len(shapes) >= MAX_SHAPES:
             continue
@@ -92,8 +92,8 @@ def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
 
 def _waterfall(found: _Candidate) -> Waterfall:
     spans = found.spans
-    begin = min(one.start for one in spans.values())
-    blamed = {one.parent for one in spans.values() if one.failed}  # a child says why
+    begin = min(member.start for member in spans.values())
+    blamed = {member.parent for member in spans.values() if member.failed}  # a child says why
     total = max(found.seconds * 1e6, 1.0)
     rows: list[Bar] = []
     for key, span, depth in _in_order(spans):
@@ -118,8 +118,8 @@ def _waterfall(found: _Candidate) -> Waterfall:
         title=f"{first.service} {first.label}",
         duration=duration(found.seconds),
         spans=len(spans),
-        failed=sum(one.failed for one in spans.values()),
-        services=len({one.service for one in spans.values()}),
+        failed=sum(member.failed for member in spans.values()),
+        services=len({member.service for member in spans.values()}),
         rows=rows,
         alike=found.alike,
         artifact=found.place[0],

@@ -84,7 +84,7 @@ def _manifest(old: Manifest, sha256: str, artifacts: list[Artifact], redactor: R
         update={
             "artifacts": artifacts,
             "gaps": [gap(one) for one in old.gaps],
-            "findings": [one.model_copy(update={"message": words.text(one.message)}) for one in old.findings],
+            "findings": [finding.model_copy(update={"message": words.text(finding.message)}) for finding in old.findings],
             "headline": words.text(old.headline) if old.headline else old.headline,
             "upload": None,
             "redaction": RedactionRecord(level=redactor.level.value, rules=rules, of_manifest=sha256),
