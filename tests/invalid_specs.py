@@ -160,7 +160,7 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     ),
     InvalidSpec("a time to live below zero", _logs(ttlSecondsAfterFinished=-1), "ttlSecondsAfterFinished"),
     InvalidSpec("a time to live as a duration", _logs(ttlSecondsAfterFinished="1h"), "ttlSecondsAfterFinished"),
-    # how much is said
+    # how much is reported
     *(
         InvalidSpec(f"texts that are too long: {what}", spec, "together longer than 65536 characters")
         for what, spec in LONG_SPECS.items()

@@ -1,6 +1,6 @@
 """Every check and test, part by part, with the time each took: `python -m tests.run`.
 
-Parts after a failed one still run, so that one run shows all there is to mend. Closes with one line that counts tests.
+Parts after a failed one still run, so that one run shows all there is to fix. Closes with one line that counts tests.
 """
 
 import re

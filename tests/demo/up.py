@@ -174,7 +174,7 @@ def start_observability(cluster: Cluster, image: str) -> None:
 
 
 def start_shop(cluster: Cluster, image: str) -> None:
-    """Open the shop, anew where it is open already, so that the incident begins inside the Investigation's window."""
+    """Open the shop, again where it is open already, so that the incident begins inside the Investigation's window."""
     reopened = cluster.get("deployment", "ledger", f"--namespace={NAMESPACE}") is not None
     if reopened:  # nothing of the last time is left: its pods that are gone would be gaps of this time's Investigation
         everything = ("--cascade=foreground", "--ignore-not-found", "--timeout=60s")

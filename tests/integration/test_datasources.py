@@ -1,4 +1,4 @@
-"""DataSources with credentials: shown to the endpoint alone, read anew when they change, and never repeated."""
+"""DataSources with credentials: shown to the endpoint alone, read again when they change, and never repeated."""
 
 import base64
 import ssl

@@ -1,4 +1,4 @@
-"""Logs served as a real kubelet seldom does: memory and time stay flat, what came is kept, the rest is said."""
+"""Logs served as a real kubelet seldom does: memory and time stay flat, what came is kept, the rest is reported."""
 
 import asyncio
 import random
@@ -72,7 +72,7 @@ def seconds_taken(resource: Any) -> float:
 
 
 def test_a_line_of_50_mb(kubelet: FakeKubelet, operator: Operator) -> None:
-    """Its beginning is kept and the cut is said; the lines around it are whole."""
+    """Its beginning is kept and the cut is reported; the lines around it are whole."""
     lines = stamped([b"before", b"x" * 50_000_000, b"after"], BEGUN)
     _, document, gaps = look(kubelet, operator, "long-line", whole(lines))
     assert gaps == {("pod/long-line container/hostile (run 0)", "LineTruncated")}
@@ -224,7 +224,7 @@ def stuck(lines: list[bytes], number: int) -> Log:
 
 @pytest.mark.parametrize("number", [50, 5000], ids=["of a short log", "of a busy log"])
 def test_a_stream_that_is_cut_for_ever(kubelet: FakeKubelet, operator: Operator, number: int) -> None:
-    """Where no further look brings anything new, though there is more, the log is said to be incomplete."""
+    """Where no further look brings anything new, though there is more, the log is reported to be incomplete."""
     texts = [b"line %d" % one for one in range(number)]
     name = f"cut-for-ever-{number}"
     _, document, gaps = look(kubelet, operator, name, stuck(stamped(texts, BEGUN), number // 2))
@@ -257,7 +257,7 @@ def test_a_kubelet_that_fails(kubelet: FakeKubelet, operator: Operator) -> None:
 
 
 def test_a_pod_that_is_replaced_while_it_is_read(kubelet: FakeKubelet, operator: Operator) -> None:
-    """A pod of the same name and another uid is said: the log may be its own."""
+    """A pod of the same name and another uid is reported: the log may be its own."""
     replaced = False
 
     async def replacing(request: web.Request) -> AsyncGenerator[bytes, None]:

@@ -1,4 +1,4 @@
-"""Logs that a real kubelet rotates while they are written: from the node they are whole, by the API what is missing is said."""
+"""Logs that a real kubelet rotates while they are written: whole from the node; by the API with a gap."""
 
 from collections.abc import Iterator
 from typing import Any

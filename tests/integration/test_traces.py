@@ -183,7 +183,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
 
 
 def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where failing spans were not looked for in every service, that is said; those of one's own service are there."""
+    """Where failing spans were not looked for in every service, that is reported; those of one's own service are there."""
     monkeypatch.setattr(searches, "MAX_SERVICES", 1)
     now = time.time()
     span = window(now - 900, now)

@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the report anew, from the session's files. A sealed one is opened with its key."""
+    """Make the report from the session's files. A sealed session is opened with its key."""
     from aletheia_operator.report import PlainFiles, Source, html_report, markdown_report
 
     if options.file is None and options.output == "json":

@@ -90,7 +90,7 @@ class Supervisor:
         try:
             run = Run(
                 body, self.shared, writer, self.others.expired(uid)
-            )  # also of a suspended one: that it can never begin is said at once
+            )  # also if it is suspended: that it can never begin is reported at once
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))
             return

@@ -41,7 +41,7 @@ def seal_to_recipients(recipients: Sequence[str]) -> Encryption:
 
 
 def reseal(encryption: Encryption, key: str, *, password: str | None = None, recipients: Sequence[str] = ()) -> Encryption:
-    """Encrypt the same session key (from `open_by_...`) anew: by a password, or to recipients if that is None."""
+    """Encrypt the same session key (from `open_by_...`) again: by a password, or to recipients if that is None."""
     if password is not None:
         return encryption.model_copy(update={"identity": age.lock(key.encode(), password), "locked_by": "password"})
     return encryption.model_copy(update={"identity": _lock_to(recipients, key), "locked_by": "recipients"})

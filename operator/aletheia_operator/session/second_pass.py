@@ -156,7 +156,7 @@ class _Copy:
         return entry
 
     def _redact_line(self, entry: dict[str, Any]) -> None:
-        """Redact an entry of a log, as when it was captured: the line, and what is said of it."""
+        """Redact an entry of a log, as when it was captured: the line, and what is reported about it."""
         stream = dumps([entry.get(name) for name in _LABELS], sort_keys=True)
         lines = self._streams.setdefault(stream, self.redactor.lines())
         exact = "line_base64" in entry

@@ -123,7 +123,7 @@ class Events:
         self._normal: dict[_Key, None] = {}  # of the others those that are no warnings
         self._before: dict[tuple[str, str], Event] = {}  # of each pod, by its name and uid, the last event before the window
         self._after: dict[tuple[str, str], Event] = {}  # and the first behind it
-        self._added: set[str] = set()  # uids: a list that begins anew, or overlaps another, brings an event twice
+        self._added: set[str] = set()  # uids: a list that begins again, or overlaps another, brings an event twice
 
     def update_oldest(self, event: Object) -> None:
         """Remember the time of the oldest event that the API server still has."""

@@ -3,7 +3,7 @@
 Such a query is one stream selector with a pipeline behind it, which only narrows and changes the lines of that selector
 (https://grafana.com/docs/loki/latest/query/log_queries/; the lexer is pkg/logql/syntax/lex.go). So the selector is read
 strictly and gets one more matcher. The pipeline is read as tokens: nothing that could begin another selector is among them, and
-strings are written anew, so Loki sees the same tokens. Anything else is refused.
+strings are written again, so Loki sees the same tokens. Anything else is refused.
 """
 
 import re
