@@ -297,6 +297,37 @@ async def test_a_refused_address_is_not_connected_to(loopback: Loopback, monkeyp
     assert accepted == []
 
 
+REBOUND = ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fe80::1", "fd00:ec2::254"]
+
+
+@pytest.mark.parametrize("rebound", REBOUND)
+async def test_a_name_that_leads_elsewhere_later(loopback: Loopback, monkeypatch: pytest.MonkeyPatch, rebound: str) -> None:
+    """A name server that answers otherwise each time: what was looked up once is what is checked and connected to."""
+    port = int(loopback.url.rsplit(":", 1)[1])
+    answers = iter(["127.0.0.1", rebound, rebound])
+    connected: list[Any] = []
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        address = next(answers)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return [(family, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    connect = socket.socket.connect
+
+    def noting_connect(sock: socket.socket, address: Any) -> None:
+        connected.append(address[0])
+        connect(sock, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket.socket, "connect", noting_connect)
+    loopback.answers = [reply_json({})]
+    endpoint = Endpoint("main", f"http://rebound.test:{port}", 5, 2**20)
+    assert await fetch(endpoint) == Answer(200, {})
+    with pytest.raises(Rejected, match="metadata service"):
+        await fetch(endpoint)
+    assert connected == ["127.0.0.1"]
+
+
 async def test_the_next_address_is_tried(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with two addresses, the first of which refuses."""
     port = int(loopback.url.rsplit(":", 1)[1])

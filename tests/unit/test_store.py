@@ -377,7 +377,7 @@ def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> N
     """A process that is being started has copies of all descriptors for a moment: closed is unlocked all the same."""
     manifest = create_session(layout, make_manifest())
     session = Session(layout, manifest)
-    in_child = os.dup(session._directory)
+    in_child = os.dup(session._place._descriptor)
     session.close()
     try:
         Session(layout, manifest).close()

@@ -107,19 +107,31 @@ class Written:
 
 
 def write_artifact(
-    path: Path, source: str, metadata: dict[str, Any], entries: EntryBuffer, seal: Seal | None = None
+    path: Path,
+    source: str,
+    metadata: dict[str, Any],
+    entries: EntryBuffer,
+    seal: Seal | None = None,
+    check: Callable[[int], None] = lambda descriptor: None,
 ) -> tuple[int, str]:
     """Write the complete file beside `path`, under its temporary name. Returns its size in bytes and its SHA-256 in hex.
 
-    On an OSError nothing is left.
+    `check`: called with the descriptor of the new file, before anything is written. On an OSError nothing is left.
     """
     head = b'{"source": %s,\n"metadata": %s,\n"data": [\n' % (dumps(source), dumps(metadata))
     tail = b"\n]}\n" if entries.count else b"]}\n"
-    return write_file(path, chain([head], entries.blocks(), [tail]), entries.size_bytes + len(head) + len(tail), seal)
+    plain = chain([head], entries.blocks(), [tail])
+    return write_file(path, plain, entries.size_bytes + len(head) + len(tail), seal, check)
 
 
-def write_file(path: Path, plain: Iterable[bytes | memoryview], size_bytes: int, seal: Seal | None = None) -> tuple[int, str]:
-    """Write a complete file beside `path`, under its temporary name. `size_bytes`: of `plain`. Returns as `write_artifact`."""
+def write_file(
+    path: Path,
+    plain: Iterable[bytes | memoryview],
+    size_bytes: int,
+    seal: Seal | None = None,
+    check: Callable[[int], None] = lambda descriptor: None,
+) -> tuple[int, str]:
+    """Write a complete file beside `path`, as `write_artifact` does. `size_bytes`: of `plain`."""
     new = temporary(path)
     require_space(path.parent, size_bytes)
     digest = hashlib.sha256()
@@ -133,6 +145,7 @@ def write_file(path: Path, plain: Iterable[bytes | memoryview], size_bytes: int,
 
     descriptor = open_new(new)
     try:
+        check(descriptor)
         if seal is None:
             for chunk in plain:
                 write(chunk)

@@ -18,13 +18,13 @@ from typing import Any, Self
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import journal
 from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact, write_file
-from aletheia_operator.session.files import make_directory, replace
+from aletheia_operator.session.files import replace, temporary
 from aletheia_operator.session.journal import Done, Progress
 from aletheia_operator.session.layout import REPORT, SessionLayout
-from aletheia_operator.session.lock import lock_directory, unlock
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
+from aletheia_operator.session.place import Place
 from aletheia_operator.session.publishing import Publisher
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
@@ -78,7 +78,7 @@ class Session:
         self._names: set[Path] = set()
         self._scratches: set[Scratches] = set()
         self._publisher = Publisher()
-        self._directory = lock_directory(self.path)
+        self._place = Place(self.path)
         try:
             self._recover()
         except BaseException:
@@ -95,11 +95,9 @@ class Session:
         """Close the remaining scratch files, and unlock the session."""
         with self._guard:
             scratches, self._scratches = self._scratches, set()
-            directory, self._directory = self._directory, -1
         for scratch in scratches:
             scratch.close()
-        if directory >= 0:
-            unlock(directory)
+        self._place.close()
 
     @property
     def path(self) -> Path:
@@ -170,7 +168,7 @@ class Session:
         """
         scratches = Scratches(self.path, self.seal is not None, room)
         with self._guard:
-            if self._directory < 0:
+            if not self._place.is_open:
                 raise OSError(errno.EBADF, "the session is closed")
             self._scratches.add(scratches)
         return scratches
@@ -195,21 +193,21 @@ class Session:
         The name is `data/{category}/{name}_{timestamp}.json`, or `data/{category}.json` if the category has only one file.
         """
         path = self._new_path(category, name, now)
-        size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal)
+        size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal, self._place.check(temporary(path)))
         return Written(str(path.relative_to(self.path)), size_bytes, sha256)
 
     def write_report(self, page: bytes) -> Written:
         """Write the report. `record` and `publish` make it appear. Raises OSError."""
         report = self.layout.report(self.manifest.session_id)
         path = report.with_name(report.name + (SEALED_SUFFIX if self.seal else ""))
-        size_bytes, sha256 = write_file(path, [page], len(page), self.seal)
+        size_bytes, sha256 = write_file(path, [page], len(page), self.seal, self._place.check(temporary(path)))
         return Written(str(path.relative_to(self.path)), size_bytes, sha256)
 
     def _new_path(self, category: str, name: Sequence[str], now: datetime) -> Path:
         suffix = SEALED_SUFFIX if self.seal else ""
         single = self.layout.single(self.manifest.session_id, category)
         directory = single.parent if single else self.layout.data(self.manifest.session_id, category)
-        make_directory(directory)
+        self._place.make_folder(directory)
         if single is not None:
             return single.with_name(single.name + suffix)
         with self._guard:
@@ -236,6 +234,7 @@ class Session:
         """Write the final manifest, and return its SHA-256 in hex. Raises OSError."""
         self._publisher.sync()
         content = manifest_bytes(manifest)
+        self._place.require()
         replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
         self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
@@ -264,6 +263,7 @@ class Session:
 
     def _append_to_journal(self, line: dict[str, Any], sync: bool = True) -> None:
         with self._guard:
+            self._place.require()
             journal.append(self.layout.journal(self.manifest.session_id), line, sync)
 
 

@@ -1,0 +1,80 @@
+"""The directory of a session while a process works on it: locked, and guarded against links that lead elsewhere.
+
+Others who can write to the volume may put a link in the place of a directory at any time. A path is followed anew at each use.
+So each new file is compared with what the locked directory has by that name, without following a link. All calls block.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aletheia_operator.session.files import make_directory
+from aletheia_operator.session.lock import lock_directory, unlock
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Place:
+    """A locked directory, until `close`. Raises SessionBusy if another process works on it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = lock_directory(path)
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor >= 0
+
+    def close(self) -> None:
+        """Unlock the directory."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            unlock(descriptor)
+
+    def require(self) -> None:
+        """Raise OSError if the directory was closed, or if its name leads to something else by now."""
+        try:
+            is_there = self.is_open and os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise OSError(errno.ESTALE, "the session's directory was moved or replaced", str(self._path))
+
+    def make_folder(self, path: Path) -> None:
+        """Make a directory below, unless it is there. Raises OSError, also if a link stands at any step."""
+        self.require()
+        below = self._path
+        for name in path.relative_to(self._path).parts:
+            below /= name
+            if below.is_symlink():
+                raise _leads_out(below)
+        make_directory(path)
+
+    def check(self, path: Path) -> Callable[[int], None]:
+        """Return a function that raises OSError unless an open file is the one that `path` names, by no link at any step.
+
+        Call it with the file's descriptor before anything is written to the file.
+        """
+
+        def require_same(descriptor: int) -> None:
+            *folders, name = path.relative_to(self._path).parts
+            at = os.dup(self._descriptor)
+            try:
+                for folder in folders:
+                    below = os.open(folder, _FOLDER, dir_fd=at)
+                    os.close(at)
+                    at = below
+                found = os.stat(name, dir_fd=at, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError) as e:
+                raise _leads_out(path) from e
+            finally:
+                os.close(at)
+            if not os.path.samestat(found, os.fstat(descriptor)):
+                raise _leads_out(path)
+
+        return require_same
+
+
+def _leads_out(path: Path) -> OSError:
+    return OSError(errno.ELOOP, "a link leads out of the session", str(path))
