@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, deadline
+from aletheia_operator.investigate.order import saving_threads, upload_threads
 from aletheia_operator.session import EntryBuffer, Session, SessionBusy, Written
 from tests.unit.capturing import cancel, counts, evidence, files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import (
+    LONGEST_TEST_SECONDS,
     NOW,
     Clock,
     FakeFetcher,
@@ -602,3 +605,43 @@ async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_pat
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({})))
     assert counts(snapshot) == {"thing/a": 1}
     assert gaps(snapshot) == [("thing/b", GapReason.INTERNAL_ERROR)]
+
+
+async def test_a_fetcher_sees_the_captures_own_clock_window_and_end(tmp_path: Path) -> None:
+    """What it asks for ends with the window, and once the capture is cancelled it can know so."""
+    seen: list[Sources] = []
+
+    @dataclass
+    class Looking(FakeFetcher):
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            seen.append(sources)
+            assert not sources.interrupted()
+            async for document in super().fetch(question, sources):
+                yield document
+
+    order = make_order()
+    clock = Clock(NOW)
+    await run(order, make_tools(tmp_path, Looking({"a": [cancel(order)]}), now=clock))
+    (sources,) = seen
+    assert (sources.namespace, sources.now(), sources.interrupted()) == ("shop", clock.moment, True)
+    assert sources.window.as_texts() == ("2026-11-22T11:00:00Z", "2026-11-22T12:00:00.999999Z")
+
+
+@pytest.mark.parametrize(("threads", "most"), [(saving_threads, 16), (upload_threads, 4)])
+def test_threads_of_the_volume_and_of_uploads_are_bounded(threads: Callable[[], Executor], most: int) -> None:
+    """Each holds a block or a part of a file in memory, whatever the number of processors."""
+    all_run, go_on, running = threading.Barrier(most + 1), threading.Event(), list[int]()
+
+    def work(number: int) -> None:
+        running.append(number)
+        if number < most:
+            all_run.wait(LONGEST_TEST_SECONDS)
+        go_on.wait(LONGEST_TEST_SECONDS)
+
+    with threads() as pool:
+        for number in range(most + 20):
+            pool.submit(work, number)
+        all_run.wait(LONGEST_TEST_SECONDS)
+        assert len(running) == most
+        go_on.set()
+    assert len(running) == most + 20
