@@ -22,7 +22,7 @@ from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, deadline
 from aletheia_operator.investigate.order import saving_threads, upload_threads
-from aletheia_operator.session import EntryBuffer, Session, SessionBusy, Written
+from aletheia_operator.session import Done, EntryBuffer, Session, SessionBusy, Written
 from tests.unit.capturing import cancel, counts, evidence, files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import (
     LONGEST_TEST_SECONDS,
@@ -645,3 +645,28 @@ def test_threads_of_the_volume_and_of_uploads_are_bounded(threads: Callable[[], 
         assert len(running) == most
         go_on.set()
     assert len(running) == most + 20
+
+
+async def test_an_artifact_that_does_not_get_its_name_is_a_gap_for_later_processes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The volume refuses the rename: the manifest does not list the file, and nothing is captured twice."""
+    publish = Session.publish
+
+    def refusing(self: Session, done: Done) -> dict[str, OSError]:
+        if done.key == "Fake/a":
+            return {artifact.path: OSError(errno.EIO, "Input/output error") for artifact in done.artifacts}
+        return publish(self, done)
+
+    monkeypatch.setattr(Session, "publish", refusing)
+    order = make_order()
+    answers: dict[str, Any] = {"a": [[1]], "b": [[2]], "c": [forever]}
+    await interrupted(order, make_tools(tmp_path, FakeFetcher(answers), max_fetches=1), after="b")
+    monkeypatch.setattr(Session, "publish", publish)
+    fetcher = FakeFetcher({"c": [[3]]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher))
+    assert fetcher.asked == ["c"]
+    assert counts(snapshot) == {"thing/b": 1, "thing/c": 1}
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.fetcher, gap.target, gap.reason) == ("Fake", "thing/a", "SaveFailed")
+    assert gap.message == "the session volume refused the write: Input/output error"
