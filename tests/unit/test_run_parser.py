@@ -169,6 +169,18 @@ def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
     assert [entry["line"] for entry, mark in zip(entries, marks, strict=True) if "head" in entry and not mark & CONTEXT] == []
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3, 20])
+def test_a_trace_behind_many_lines_of_one_shape_belongs_to_the_last_of_them(lines: int) -> None:
+    """Also where the parser knows their shape, and looks at none of them again."""
+    text = [
+        *(f"2026-11-22 11:30:00,{number:03} ERROR app: boom {number}" for number in range(lines)),
+        "\tat app.Main(Main.java:7)",
+    ]
+    block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(text)).encode()
+    entries = entries_of(make_parser(), block)
+    assert [entry.get("head") for entry in entries] == [*[None] * lines, stamp(lines - 1)]
+
+
 def test_a_traceback_after_an_info_line_is_an_error_of_its_own() -> None:
     """A budget keeps it: an unrelated line before it does not take its level away."""
     text = "INFO:app:on\nTraceback (most recent call last):\n  File 'a.py', line 1\nValueError: no"
