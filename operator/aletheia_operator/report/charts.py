@@ -43,6 +43,9 @@ class Query:
     step: float
     artifact: str
     series: list[Series] = field(default_factory=list)
+    """Those that change most, at most MAX_LINES; of a baseline those that are drawn."""
+    labels: list[Mapping[str, str]] = field(default_factory=list)
+    """Labels of all series, as far as they are looked at."""
     left_out: int = 0
     offset: float = 0.0
 
@@ -76,21 +79,24 @@ class Chart:
     """Position in percent, colour and words of rollouts and restarts."""
 
 
-def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any]) -> Query:
-    """Read an artifact of metrics."""
+def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any], now: Query | None = None) -> Query:
+    """Read an artifact of metrics. `now`: the query of which it is the baseline; None: it is none."""
+    wanted = None if now is None else {_key(series.labels) for series in now.series}
     template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
     step = metadata.get("step_seconds")
     found = Query(template or promql, promql, template, float(step) if isinstance(step, int | float) else 0.0, artifact)
     for entry in entries:
         if not isinstance(entry, dict) or "over_step" in entry:
             continue
-        if len(found.series) >= MAX_CONSIDERED:
+        if len(found.labels) >= MAX_CONSIDERED:
             found.left_out += 1
             continue
         labels = entry.get("metric") or {}
         series = Series({str(key): str(value) for key, value in labels.items()}, _samples(entry.get("values") or []))
-        if any(not math.isnan(value) for _, value in series.samples):
-            found.series.append(series)
+        if all(math.isnan(value) for _, value in series.samples) or (wanted is not None and _key(series.labels) not in wanted):
+            continue
+        found.labels.append(series.labels)
+        found.series = sorted([*found.series, series], key=_interest, reverse=True)[:MAX_LINES]
     return found
 
 
@@ -134,14 +140,14 @@ def _marks(moments: Sequence[Mapping[str, Any]], axis: Axis) -> list[tuple[float
 
 
 def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[float, str, str]]) -> Chart:
-    shown = sorted(query.series, key=_interest, reverse=True)[:MAX_LINES]
+    shown = query.series
     behind = {_key(series.labels): series for series in earlier.series} if earlier else {}
     pairs = [(series, behind.get(_key(series.labels))) for series in shown]
     offset = earlier.offset if earlier else 0.0
     values = [value for pair in pairs for one in pair if one for _, value in one.samples if not math.isnan(value)]
     told = Unit(query)
     low, high = min(0.0, *values), told.round_up(max(0.0, *values))
-    telling = _telling([series.labels for series in query.series])
+    telling = _telling(query.labels)
     lines = [
         Line(
             label=_label(series.labels, telling),
@@ -161,7 +167,7 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
         axis=axis,
         scale=(told(high), told((high + low) / 2)),
         lines=lines,
-        more=len(query.series) - len(shown) + query.left_out,
+        more=len(query.labels) - len(shown) + query.left_out,
         has_baseline=any(line.baseline for line in lines),
         marks=marks,
     )

@@ -79,14 +79,16 @@ class Source:
 
     def queries(self) -> list[Query]:
         """Return the metrics that were captured."""
-        found = []
+        found: list[Query] = []
         with _ReadPart(self, "metrics") as reading:
             for artifact in [*self._of("metrics")][:MAX_METRIC_FILES]:
                 metadata = reading.metadata(artifact.path)
                 if not isinstance(metadata.get("step_seconds"), int | float):
                     continue  # exemplars, and instant queries
-                query = query_of(metadata, artifact.path, (entry for _, entry in reading.entries(artifact.path)))
-                if offset := metadata.get("baseline_offset"):
+                offset = metadata.get("baseline_offset")
+                now = next((one for one in found if offset and one.promql == metadata.get("query")), None)
+                query = query_of(metadata, artifact.path, (entry for _, entry in reading.entries(artifact.path)), now)
+                if offset:
                     query.offset = float(parse_duration(str(offset)))
                 found.append(query)
         return found

@@ -1,7 +1,7 @@
 """Traces as waterfalls: the slowest of those that fail and of those that do not. Pure; the number of spans is bounded."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aletheia_operator.findings.traces import Span, spans_of
@@ -14,8 +14,8 @@ MAX_INDENT = 8
 MAX_LABEL = 90
 MAX_SHAPES = 60
 
-Shape = frozenset[tuple[str, str, bool]]
-"""Which operations a trace has, and which of them fail. Of traces with the same shape the slowest is shown."""
+Shape = int
+"""A hash of which operations a trace has, and which of them fail. Of traces with the same shape the slowest is shown."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Waterfall:
 class _Candidate:
     seconds: float
     number: int
-    trace: Mapping[str, Any] = field(compare=False)
-    spans: dict[str, Span] = field(compare=False)
-    place: tuple[str, int] = field(compare=False)
+    waterfall: Waterfall = field(compare=False)
     alike: int = field(compare=False)
 
 
@@ -73,28 +71,27 @@ def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
             continue
         begin = min(span.start for span in spans.values())
         seconds = (max(span.start + span.duration for span in spans.values()) - begin) / 1e6
-        shape = frozenset((span.service, span.operation, span.failed) for span in spans.values())
+        shape = hash(frozenset((span.service, span.operation, span.failed) for span in spans.values()))
         key = any(span.failed for span in spans.values()), shape
         known = shapes.get(key)
         if known is None and len(shapes) >= MAX_SHAPES:
             continue
         alike = 0 if known is None else known.alike + 1
         if known is None or seconds > known.seconds:
-            shapes[key] = _Candidate(seconds, -number, trace, spans, (artifact, entry), alike)
+            shapes[key] = _Candidate(seconds, -number, _waterfall(trace, spans, seconds, (artifact, entry)), alike)
         else:
             known.alike = alike
     shown = []
     for kind in (True, False):
         slowest = sorted((one for (failed, _), one in shapes.items() if failed is kind), reverse=True)
-        shown += [_waterfall(one) for one in slowest[:MAX_OF_A_KIND]]
+        shown += [replace(one.waterfall, alike=one.alike) for one in slowest[:MAX_OF_A_KIND]]
     return shown
 
 
-def _waterfall(found: _Candidate) -> Waterfall:
-    spans = found.spans
+def _waterfall(trace: Mapping[str, Any], spans: dict[str, Span], seconds: float, place: tuple[str, int]) -> Waterfall:
     begin = min(member.start for member in spans.values())
     blamed = {member.parent for member in spans.values() if member.failed}  # a child says why
-    total = max(found.seconds * 1e6, 1.0)
+    total = max(seconds * 1e6, 1.0)
     rows: list[Bar] = []
     for key, span, depth in _in_order(spans):
         if len(rows) == MAX_ROWS:
@@ -112,18 +109,18 @@ def _waterfall(found: _Candidate) -> Waterfall:
             )
         )
     first = rows[0]
-    trace_id = str(found.trace.get("traceID") or _otlp_id(found.trace))
+    trace_id = str(trace.get("traceID") or _otlp_id(trace))
     return Waterfall(
         trace_id=one_line(trace_id, 64),
         title=f"{first.service} {first.label}",
-        duration=duration(found.seconds),
+        duration=duration(seconds),
         spans=len(spans),
         failed=sum(member.failed for member in spans.values()),
         services=len({member.service for member in spans.values()}),
         rows=rows,
-        alike=found.alike,
-        artifact=found.place[0],
-        entry=found.place[1],
+        alike=0,
+        artifact=place[0],
+        entry=place[1],
     )
 
 
