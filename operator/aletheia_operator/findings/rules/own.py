@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aletheia_operator.api.expressions import TEXTS_MEMORY, compile_expression
 from aletheia_operator.api.findings import ConditionMatch, EventMatch, FindingRule, MetricMatch
-from aletheia_operator.findings.case import Case, clock, condition_of, earlier
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier, times
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Subject
 from aletheia_operator.findings.metrics import Series
 from aletheia_operator.findings.own_rules import Matches
@@ -40,7 +40,7 @@ def _of_logs(case: Case, rule: FindingRule, number: int, least: int) -> Iterator
         first = earlier(*(match.first for match in matches))
         links = tuple(match.link for match in sorted(matches, key=lambda match: match.first))
         pods = frozenset(match.pod for match in matches)
-        yield _finding(rule, subject, f"{count} lines since {clock(first)}", first, links, "likely", pods)
+        yield _finding(rule, subject, f"{times(count, 'line')} since {clock(first)}", first, links, "likely", pods)
 
 
 def _of_events(case: Case, rule: FindingRule, match: EventMatch) -> Iterator[Finding]:
