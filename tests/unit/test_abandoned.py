@@ -91,7 +91,7 @@ async def test_what_the_journal_does_not_know_is_a_gap(layout: SessionLayout, mo
 
 
 async def test_a_capture_whose_investigation_is_gone_is_cancelled(layout: SessionLayout) -> None:
-    """What is whole is kept, the rest is said."""
+    """What is whole is kept, the rest is reported."""
     await stopped(layout)
     manifest = end_abandoned(layout, the_session(layout), LATER)
     assert (manifest.phase, [artifact.target for artifact in manifest.artifacts]) == ("Cancelled", ["thing/a"])
@@ -196,7 +196,7 @@ def test_a_plan_of_another_version_says_what_it_can(layout: SessionLayout, plan:
 
 
 async def test_what_another_operator_took_over_has_an_end_of_its_own(layout: SessionLayout) -> None:
-    """The phase of the other's capture is not that of what lies here, and what is missing here is said."""
+    """The other capture's phase is not that of this session, and what is missing here is reported."""
     await stopped(layout)
     manifest = end_abandoned(layout, the_session(layout), LATER, taken_over=True)
     assert manifest.phase == "Cancelled"

@@ -102,7 +102,7 @@ def test_a_crash_of_pods_of_a_new_revision_says_what_the_revision_changed() -> N
 
 @pytest.mark.parametrize("incident", [broken_rollout("1"), broken_rollout(minute=10), broken_rollout(minute=45)])
 def test_a_crash_that_has_nothing_to_do_with_the_rollout(incident: Incident) -> None:
-    """Pods of an older revision, a crash before it, or long after it: nothing is said of the rollout."""
+    """Pods of an older revision, a crash before it, or long after it: nothing is reported about the rollout."""
     assert "revision" not in found(incident, "CrashLoop").message
 
 
@@ -199,7 +199,7 @@ def test_a_pod_that_does_not_go(metadata: Object, containers: Object, words: str
 
 
 def test_a_pod_that_is_just_going() -> None:
-    """Nothing is said within its time."""
+    """Nothing is reported within its time."""
     going = pod("web-1-a", running(), metadata={"deletionTimestamp": at(59.5)})
     assert "DeletionStuck" not in rules_of(Incident().add(going))
 
@@ -244,7 +244,7 @@ def test_pods_that_leave_may_fail_their_probes() -> None:
 
 
 def test_pods_that_their_node_refuses_are_one_finding() -> None:
-    """However many the controller makes anew."""
+    """However many Pods the controller recreates."""
     status = {"phase": "Failed", "reason": "SysctlForbidden", "message": "forbidden sysctl: net.core.somaxconn"}
     pods = (pod(f"web-1-{letter}", running(ready=False), status=status) for letter in "abc")
     finding = found(Incident().add(*pods), "PodRejected")

@@ -989,7 +989,7 @@ def test_data_sources_are_hooks_of_the_first_install() -> None:
 
 
 def test_data_sources_are_resources_of_the_release_afterwards() -> None:
-    """Where the API server knows the kind nothing is a hook, so that an upgrade patches and never makes them anew."""
+    """Where the API server knows the kind nothing is a hook, so that an upgrade patches and never recreates them."""
     objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]}, *DATA_SOURCES_ARE_KNOWN)
     found = {item["metadata"]["name"]: item for item in of_kind(objects, "DataSource")}
     assert len(of_kind(objects, "DataSource")) == len(found) == 3

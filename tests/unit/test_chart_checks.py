@@ -150,7 +150,7 @@ def test_every_critical_finding_has_a_reason(values: dict[str, Any]) -> None:
 
 
 def test_no_reason_is_left_over() -> None:
-    """Each accepted finding is there, and values can mend all of the operator's pod but that of its probes."""
+    """Each accepted finding is there, and values can fix all of the operator's pod but that of its probes."""
     assert {check for values in CONFIGURATIONS.values() for check, _ in findings(values)} == set(ACCEPTED)
     hardened = findings(CONFIGURATIONS["hardened"])
     assert {check for check, name in hardened if name.endswith("/flight-aletheia-operator")} == {"pod-probes-identical"}

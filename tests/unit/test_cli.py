@@ -277,7 +277,7 @@ def test_the_list_is_in_order_of_time(aletheia: Aletheia, three: dict[str, str])
 
 
 def test_verify_of_all_goes_on(aletheia: Aletheia, three: dict[str, str], tmp_path: Path) -> None:
-    """Past what cannot be read; an expired session and one that is being captured are said to be that, and are no fault."""
+    """Past what cannot be read. Expired sessions and running captures are named as such, and are no faults."""
     layout = SessionLayout(tmp_path)
     expire(layout, three["shop/checkout"], NOW)
     running = create_session(layout, unfinished(owner("shop", "running", "r"))).session_id

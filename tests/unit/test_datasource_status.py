@@ -1,4 +1,4 @@
-"""The status of a DataSource: when it is looked at, and what is said of it."""
+"""The status of a DataSource: when it is looked at, and what is reported about it."""
 
 import base64
 from dataclasses import dataclass, field, replace
@@ -86,7 +86,7 @@ async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
 
 
 async def test_a_spec_that_is_invalid(tmp_path: Path) -> None:
-    """Such as one that an older definition let in, is said, and nothing is asked."""
+    """A spec that an older definition let in is reported, and nothing is requested."""
     fetcher = Probed()
     item = source()
     item["spec"]["endpoint"] = "file:///etc/passwd"

@@ -43,7 +43,7 @@ CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
     ],
 )
 def test_a_window_is_fixed_once_from_the_creation(spec: dict[str, str], start: str, end: str, beyond: bool) -> None:
-    """It never ends after the second of the creation; what is cut there is said."""
+    """It never ends after the second of the creation; what is cut there is reported."""
     window, missing = fix_window(WindowSpec.model_validate(spec), CREATED)
     day = 21 if start.endswith("the day before") else 22
     assert window.start == datetime.fromisoformat(f"2026-11-{day}T{start.split()[0]}+00:00")

@@ -133,7 +133,7 @@ def heads(*lines: tuple[float, str, str | None]) -> list[bool]:
     ],
 )
 def test_which_lines_continue_an_error(texts: list[str], continues: list[int]) -> None:
-    """By the language of the trace, until a line that is none of its."""
+    """By the language of the trace, until a line that does not belong to it."""
     assert heads(*((number, text, None) for number, text in enumerate(texts))) == [bool(one) for one in continues]
 
 

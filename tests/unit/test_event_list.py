@@ -57,7 +57,7 @@ def test_of_the_events_around_the_window_the_nearest_are_remembered() -> None:
 
 
 def test_pods_of_one_name_are_told_apart() -> None:
-    """A StatefulSet makes pods anew under the same name: one that ended before the window did not live in it."""
+    """A StatefulSet recreates pods under the same name: one that ended before the window did not live in it."""
     old, new = an_event("db-0", "Killing", uid="old", at="10:10:00"), an_event("db-0", "Started", uid="new", at="12:30:00")
     assert seen_around(old, new) == []
 

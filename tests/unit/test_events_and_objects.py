@@ -166,7 +166,7 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
 
 
 async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> None:
-    """It began before, and was deleted between the window's end and the question: its log is gone, and that is said."""
+    """It began before, and was deleted between the window's end and the question: its log is gone, and that is reported."""
     api = a_shop()
     api.lists = {
         **api.lists,
@@ -197,7 +197,7 @@ async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> Non
 
 
 async def test_an_earlier_pod_of_the_same_name() -> None:
-    """A pod that was asked for by name and made anew within the window: the log that is there is not all of it."""
+    """A pod that was asked for by name and recreated within the window: the log that is there is not all of it."""
     api = KubernetesApi(
         objects={f"{CORE}/pods/db-0": a_pod("db-0", "gone")},
         lists={f"{CORE}/events": [an_event("db-0", "Killing", uid="before"), an_event("db-0", "Started")]},
@@ -345,7 +345,7 @@ def test_strangers_do_not_push_out_what_is_wanted() -> None:
 
 
 async def test_an_event_that_comes_twice_counts_once() -> None:
-    """A list that begins anew after it expired, or that overlaps another, brings the same events again."""
+    """A list that begins again after it expired, or that overlaps another, brings the same events again."""
     events = Events(WINDOW)
     for _ in range(2):
         events.add(an_event("n1", "NodeNotReady", "Node"))
@@ -387,7 +387,7 @@ def test_large_events_of_many_captures_share_the_memory() -> None:
 
 
 def test_large_events_are_bounded_by_size() -> None:
-    """A tenant's events of a megabyte each do not fill the memory; warnings stay, and what was left out is said."""
+    """A tenant's events of a megabyte each do not fill the memory; warnings stay, and what was left out is reported."""
     events = Events(WINDOW)
     note = {"annotations": "x" * 10**6}
     for number in range(60):
@@ -571,7 +571,7 @@ async def test_large_objects_around_the_targets_are_left_out() -> None:
 
 
 async def test_a_pod_that_refers_to_thousands_of_names() -> None:
-    """Each costs the API server a request: a part is read, the rest is said, and is not taken for absent."""
+    """Each costs the API server a request: a part is read, the rest is reported, and is not taken for absent."""
     pod = a_pod("web-222-00000", "web-222")
     app = pod["spec"]["containers"][0]
     app["envFrom"] = [{"configMapRef": {"name": f"settings-{number:04}"}} for number in range(2000)]
@@ -620,7 +620,7 @@ async def test_rights_that_readers_mostly_lack_are_notes() -> None:
 
 
 async def test_events_that_may_not_be_read_are_one_gap() -> None:
-    """Nothing is said then about how old the events are."""
+    """Nothing is reported about how old the events are."""
     api = a_shop()
     api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={})
@@ -641,7 +641,7 @@ async def test_events_that_may_not_be_read_are_one_gap() -> None:
     ids=["misspelt", "nothing like it", "a pod", "names that may not be listed"],
 )
 async def test_a_misspelt_target_has_the_nearest_names(target: Object, words: str) -> None:
-    """What does not exist is said with its namespace, and with what may have been meant."""
+    """What does not exist is reported with its namespace, and with what may have been meant."""
     api = a_shop()
     api.lists = {**api.lists, "/apis/batch/v1/namespaces/shop/jobs": 403}
     _, missing = await members(api, target)

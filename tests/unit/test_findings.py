@@ -600,7 +600,7 @@ WHOLE = Path(__file__).parents[1] / "data" / "findings.json"
 def test_what_else_the_findings_say(name: str) -> None:
     """Each, by its rule and object: severity, confidence, first time, links, cause and details. `WHOLE` has them all.
 
-    After a change that is meant, `REWRITE_FINDINGS=1 pytest` writes the file anew: look at its difference.
+    After a change that is meant, `REWRITE_FINDINGS=1 pytest` writes the file again: look at its difference.
     """
     whole = json.loads(WHOLE.read_bytes()) if WHOLE.exists() else {}
     found = []

@@ -1,4 +1,4 @@
-"""Captures that another version of the operator began: planned anew, with what is saved kept and what is not asked said."""
+"""Captures that another version of the operator began: planned again, with what is saved kept and what is not asked said."""
 
 import json
 from collections.abc import Callable

@@ -114,7 +114,7 @@ def test_a_pod_without_events_is_known_by_its_controllers(controller: tuple[str,
 
 
 def test_a_controllers_word_outweighs_a_name() -> None:
-    """A pod that a stranger made is none of the target's, however it is called."""
+    """A pod that another controller made does not belong to the target, whatever its name."""
     stranger = an_event("web-api", "SuccessfulCreate", "ReplicaSet", message="Created pod: web-bcdfg")
     assert find([an_event("web-bcdfg", "Killing"), stranger], ("ReplicaSet", "web")) == {}
 

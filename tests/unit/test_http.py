@@ -190,7 +190,7 @@ async def test_a_data_sources_own_ca_is_trusted_alone(authority: Authority, tmp_
 
 
 async def test_the_operators_bundle_is_trusted_besides_public_cas(authority: Authority, tmp_path: Path) -> None:
-    """It applies to a DataSource that names no CA of its own, at every question anew; the public CAs stay."""
+    """It applies to a DataSource that names no CA of its own, and is read for every question; the public CAs stay."""
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(new_authority().pem)
     with Loopback(authority.server(tmp_path)) as tls:
@@ -230,7 +230,7 @@ async def test_a_bundle_that_cannot_be_used(loopback: Loopback, tmp_path: Path, 
     ids=["a CA", "a client's", "a damaged one"],
 )
 async def test_a_certificate_that_cannot_be_used(loopback: Loopback, credentials: Credentials) -> None:
-    """It is the DataSource's fault, and the admin's to mend; nothing is sent, and nothing of a key is told."""
+    """It is the DataSource's fault, and the admin's to fix; nothing is sent, and nothing of a key is reported."""
     with pytest.raises(Rejected, match="main: a certificate or key of its Secret cannot be used") as caught:
         await fetch(loopback.endpoint(credentials=credentials))
     assert (caught.value.reason, caught.value.__cause__) == (GapReason.NO_DATA_SOURCE, None)

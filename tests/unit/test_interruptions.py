@@ -329,7 +329,7 @@ def test_the_process_stops_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reason", ["Cancelled", "TimedOut"])
 def test_the_end_comes_at_each_step(tmp_path: Path, reason: str, undisturbed: dict[str, Any]) -> None:
-    """Cancelled by its user, or out of time: the session is finished, and what is missing is said."""
+    """Cancelled by its user, or out of time: the session is finished, and what is missing is reported."""
 
     def end(rig: Rig, loop: SteppingLoop) -> None:
         if reason == "Cancelled":

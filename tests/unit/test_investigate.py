@@ -317,7 +317,7 @@ async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Pa
 
 
 async def test_a_cancelled_capture_keeps_what_it_has(tmp_path: Path) -> None:
-    """What was done, what was under way as far as it came, and a gap for the rest."""
+    """Finished artifacts and partial ones are kept, and the rest are gaps."""
     order = make_order()
     fetcher = FakeFetcher({"done": [[1]], "under way": [[2], cancel(order)], "waiting": [[3]]})
     snapshot = await run(order, make_tools(tmp_path, fetcher, max_fetches=1))
@@ -356,7 +356,7 @@ async def test_a_capture_taken_up_after_its_deadline_ends_at_once(tmp_path: Path
 
 
 async def test_a_capture_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    """The plan is kept, what is done is not asked again, and what was under way is asked anew."""
+    """The plan is kept, what is done is not asked again, and what was under way is asked again."""
     first = FakeFetcher({"a": [[1]], "b": [[2], forever]})
     await interrupted(make_order(), make_tools(tmp_path, first), after="a")
     second = FakeFetcher({"a": [[9]], "b": [[2, 3]], "c": [[4]]})
@@ -398,7 +398,7 @@ FROM_LOGS: dict[str, Any] = {"traces": [{"fromLogs": {"limit": 2}}], "logs": {}}
 
 
 async def test_trace_ids_are_taken_when_all_logs_are_there(tmp_path: Path) -> None:
-    """Of every log, those of errors first; where there are more than the limit, that is said."""
+    """Of every log, those of errors first; where there are more than the limit, that is reported."""
     late = asyncio.Event()
 
     async def wait() -> None:

@@ -187,7 +187,7 @@ def test_json_of_another_shape_is_not_taken_for_an_answer_of_v3(body: Any) -> No
     "text", ['{"data":[', '{"data":[{"traceID":"a"', "{", '{"data":[]', '{"data" []}', '{"data":[1 2]}', ""]
 )
 def test_json_that_is_cut_is_said(text: str) -> None:
-    """Or is none at all."""
+    """Or there is no value at all."""
     with pytest.raises(Unavailable) as caught:
         reading_of(None, text=text)
     assert caught.value.reason == GapReason.INVALID_RESPONSE
@@ -456,7 +456,7 @@ async def test_the_traces_that_logs_name(loopback: Loopback) -> None:
 
 
 async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopback: Loopback) -> None:
-    """What came before is kept, and how many were not fetched is said; it is not asked for each of them."""
+    """What came before is kept, and how many were not fetched is reported; it is not asked for each of them."""
     answers = [reply_json({"data": [trace(span())]}), reply_json({"errors": []}, 403)]
     _, document, entries = await document_of(loopback, SERVICES, *answers, ids=["ab12", "bb", "cc"], fromLogs={"limit": 3})
     assert len(entries) == 1
@@ -659,7 +659,7 @@ def test_fields_without_end_do_not_fill_the_memory(api: Any, limit: str, text: s
 
 
 def test_scopes_without_spans_are_not_kept() -> None:
-    """Nor is anything else of them; the attributes of their resource are looked through once."""
+    """The same holds for their other parts; the attributes of their resource are looked through once."""
     attributes = [{"key": f"k{number}", "value": {"stringValue": "v"}} for number in range(1_000)]
     scopes: list[Any] = [{"scope": {}, "spans": []}] * 5_000
     body = {"result": {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": scopes}]}}

@@ -105,7 +105,7 @@ async def test_only_the_clusters_ca_is_trusted(authority: Authority, tmp_path: P
     [("127.0.0.1", -1, "has expired"), ("10.9.8.7", 1, "for another IP address"), ("elsewhere", 1, "for another")],
 )
 async def test_a_certificate_that_does_not_hold(authority: Authority, tmp_path: Path, host: str, days: int, words: str) -> None:
-    """Expired, or of another host: what is wrong is said, and no request is made."""
+    """Expired, or of another host: what is wrong is reported, and no request is made."""
     with Loopback(authority.server(tmp_path, host, days)) as api:
         async with client(api, tmp_path, authority.pem) as connected, failing(GapReason.UNAVAILABLE, words=words):
             await connected.get(PODS)
@@ -342,7 +342,7 @@ async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None
 
 
 async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_path: Path) -> None:
-    """Nothing of the first page is lost or twice there; what came or was made anew meanwhile is there."""
+    """Nothing of the first page is lost or twice there; what came or was recreated meanwhile is there."""
     again = page(item(0), item(1), item(2, uid="made anew"), token="t2")
     loopback.answers = [page(item(1), item(2), token="t1"), EXPIRED, again, page(item(3))]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-0", "pod-2", "pod-3"]

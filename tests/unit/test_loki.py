@@ -1,4 +1,4 @@
-"""Loki: every line once, however the pages fall; what a server refuses, does not know or answers wrongly is said."""
+"""Loki: every line once, however the pages fall; what a server refuses, does not know or answers wrongly is reported."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ def test_what_a_proxy_keeps_back_is_a_gap(rows: list[Row], gives: int) -> None:
 
 
 async def test_a_moment_with_more_lines_than_a_proxy_gives(loopback: Loopback) -> None:
-    """Is said, and the later lines are there."""
+    """It is a gap, and the later lines are there."""
     rows = [*((5, "a", f"flood {number}") for number in range(70)), *((6, "a", f"later {number}") for number in range(10))]
     document, entries = await ask(loopback, Server(rows, gives=50))
     assert len(entries) == 60
@@ -160,7 +160,7 @@ async def test_a_server_that_answers_other_times(loopback: Loopback, shifts: int
 
 
 async def test_a_server_that_answers_the_latest_lines_first(loopback: Loopback) -> None:
-    """Keeps the earlier ones back, which is said."""
+    """It keeps the earlier ones back, with a gap."""
     rows = [(number, "a", f"line {number}") for number in range(400)]
     document, entries = await ask(loopback, Server(rows, gives=50, backward=True))
     assert len(entries) == 50
@@ -355,7 +355,7 @@ async def test_an_answer_that_lies(loopback: Loopback, streams: str, reason: Gap
 
 
 async def test_what_loki_warns_of_is_a_gap(loopback: Loopback) -> None:
-    """A partial answer does not look whole; each warning is said once, however many pages have it."""
+    """A partial answer does not look whole; each warning is reported once, however many pages have it."""
     streams = [{"stream": {"pod": "web-0"}, "values": [[str(START + 1), "a line"]]}]
     body = {"status": "success", "warnings": ["a store is down", 7, "a store is down"]}
 

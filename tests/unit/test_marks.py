@@ -189,7 +189,7 @@ def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
 
 
 async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> None:
-    """Nothing of their specs is kept meanwhile; one that was made anew, or is gone, is not taken for the old one."""
+    """Nothing of their specs is kept meanwhile; one that was recreated, or is gone, is not taken for the old one."""
     rig = Rig(tmp_path)
     clock = with_clock(rig)
     await rig.supervisor.shared.identity.get()

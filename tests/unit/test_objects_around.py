@@ -128,7 +128,7 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
 
 
 async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many were left out is said, by number or by size."""
+    """How many were left out is reported, by number or by size."""
     monkeypatch.setattr(module, "MAX_NAMED", 2)
     monkeypatch.setattr(module, "MAX_BYTES", 2_000)
     api = a_full_shop()

@@ -127,7 +127,7 @@ async def test_templates_that_cannot_be_read_end_the_operator(handlers: _Handler
 
 
 async def test_a_cluster_that_is_not_configured_ends_the_operator(handlers: _Handlers, tmp_path: Path) -> None:
-    """What the kubeconfig lacks is said."""
+    """What the kubeconfig lacks is reported."""
     (tmp_path / "empty").write_text("{}")
     handlers.settings = replace(handlers.settings, scope=Scope(kubeconfig=tmp_path / "empty"))
     with pytest.raises(kopf.PermanentError, match="no access to the Kubernetes API: "):

@@ -367,7 +367,7 @@ async def test_a_parser_that_fails_is_given_the_run_again(fault: Exception, time
 
 @pytest.mark.parametrize("steps", range(1, 400, 23))
 async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
-    """Cancelled after any number of steps of the event loop: every line that is said to be read is there, and nothing leaks."""
+    """Cancelled after any number of steps of the event loop: every line that counts as read is there, and nothing leaks."""
     parsers = Parsers(processes=1)
     before = len(os.listdir("/proc/self/fd"))
     many = Container([[line(one / 100, f"line {one}") for one in range(4000)]], 0)

@@ -357,7 +357,7 @@ def test_a_series_of_more_parts_than_there_is_room_for(most: int, tmp_path: Path
     ],
 )
 def test_a_spike_is_two_samples_far_above_the_usual(values: list[float], start: int | None) -> None:
-    """Noise, growth and lone samples are none."""
+    """Noise, growth and lone samples are no spikes."""
     assert spike_start(values) == start
 
 

@@ -263,7 +263,7 @@ class FullAt:
 async def test_a_volume_that_is_full_for_what_is_beside_keeps_the_metric(
     serve: Serve, metrics: dict[str, Any], seconds: int, severity: str
 ) -> None:
-    """What finds no room is said, and what was captured before it is stored."""
+    """What finds no room is reported, and what was captured before it is stored."""
 
     async def answer(request: web.Request) -> web.Response:
         return matrix(samples(1, 2))
@@ -470,7 +470,7 @@ def test_an_unknown_name_is_a_gap_with_the_nearest(serve: Serve, query: str, wor
     ['http_requests_total{service="none"}', "http_requests_total > 5", '{code="1"}', "absent(1", 'http_requests_total{no=""}'],
 )
 def test_a_known_name_without_series_is_no_gap(serve: Serve, query: str) -> None:
-    """Nor is what names no metric, or is not understood."""
+    """The same holds for what names no metric, or is not understood."""
     assert ask(serve, Metrics().answer, {"query": query}).missing == []
 
 

@@ -1,4 +1,4 @@
-"""Sources that cost too much or break off: what came is kept, what is missing is said, and nothing hangs."""
+"""Sources that cost too much or break off: what came is kept, what is missing is reported, and nothing hangs."""
 
 import asyncio
 import json

@@ -244,7 +244,7 @@ def test_an_incomplete_list_that_looks_whole_does_no_harm(tmp_path: Path) -> Non
 
 
 def test_what_was_imported_stays(tmp_path: Path) -> None:
-    """An imported session has no resource here and is none's to remove."""
+    """An imported session has no resource here, so nothing removes it."""
     rig = Rig(tmp_path / "here", retention=Retention(orphan_grace_seconds=0))
     other = Rig(tmp_path / "there", "traveller")
     archive = tmp_path / "archive.tar"

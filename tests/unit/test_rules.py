@@ -118,7 +118,7 @@ def test_why_a_job_failed(condition: Object, words: str | None, kind: str) -> No
     "reason", ["MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"]
 )
 def test_why_a_cron_job_did_not_start(reason: str) -> None:
-    """In the controller's words; an event of another kind is none of it."""
+    """In the controller's words; an event of another kind does not count."""
     finding = found(Incident().add_event(event(reason, "too late", name="nightly", kind="CronJob")), "CronJobMissed")
     assert (finding.message, finding.severity, finding.depth) == (
         "nightly: the CronJob too late (since 14:28)",
@@ -193,7 +193,7 @@ def test_a_node_that_was_in_trouble(reason: str, words: str, severity: str) -> N
     ],
 )
 def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> None:
-    """By the condition that says so; a drain that somebody asked for is none."""
+    """By the condition that says so; a drain that a user requested is not one."""
     status = {"conditions": conditions(DisruptionTarget={"reason": reason, "message": "x"}), "phase": "Failed"}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=status))
     if rule is None:
@@ -204,7 +204,7 @@ def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> 
 
 
 def test_evictions_of_a_workload_are_one_finding() -> None:
-    """From the pods and from events alike; a taint whose eviction was cancelled is none."""
+    """From the pods and from events alike; a taint whose eviction was cancelled does not count."""
     evicted = {"phase": "Failed", "reason": "Evicted", "message": "low on memory", "startTime": at(5)}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=evicted))
     incident.add_event(event("Evicted", "low on disk", name="web-1-b", minute=3))

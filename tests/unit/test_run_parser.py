@@ -460,7 +460,7 @@ def test_a_look_that_begins_behind_what_was_read_is_detached() -> None:
 
 
 def test_lines_behind_the_window_are_counted_in_a_row() -> None:
-    """One of the window between begins the count anew, whether its shape is known or not."""
+    """One of the window between begins the count again, whether its shape is known or not."""
     parser = make_parser()
     past = b"2026-11-22T12:00:00.000000001Z INFO app: x\n"
     parser.feed(past * 3)

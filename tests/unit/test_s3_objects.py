@@ -107,6 +107,6 @@ def test_an_upload_that_is_given_up(bucket: Bucket, s3: S3) -> None:
 
 
 def test_a_bucket_that_is_there_passes_the_check(bucket: Bucket, s3: S3) -> None:
-    """One that is not is said to be missing."""
+    """A missing one is reported to be missing."""
     bucket.check()
     assert s3.asked == ["HEAD "]

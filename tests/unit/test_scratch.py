@@ -130,7 +130,7 @@ def test_what_comes_back_too_late_is_closed(tmp_path: Path) -> None:
 
 
 async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: Path) -> None:
-    """Also one that the worker made anew, when it thinned the log out."""
+    """Also one that the worker recreated, when it thinned the log out."""
     owner = Scratches(tmp_path, False)
     settings = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
     parsers = Parsers(processes=1)

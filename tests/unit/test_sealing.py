@@ -105,7 +105,7 @@ def test_the_real_age_opens_every_file(key: tuple[Path, str], tmp_path: Path) ->
 
 
 def test_our_command_opens_and_reseals(key: tuple[Path, str], password_file: Path, tmp_path: Path) -> None:
-    """Opened by key; sealed anew by a password; opened by that; the files themselves are not written again."""
+    """Opened by key; sealed again by a password; opened by that; the files themselves are not written again."""
     root = tmp_path / "root"
     session = Path(capture(root, Memory(ANSWERS), to_recipients(key[1])).path)
     before = {path: path.read_bytes() for path in session.rglob("*.age")}

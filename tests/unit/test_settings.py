@@ -36,7 +36,7 @@ def test_every_setting_says_what_it_means(group: Any) -> None:
 
 
 def test_without_flags_every_setting_has_its_default() -> None:
-    """No default is said a second time on the command line."""
+    """No default is repeated on the command line."""
     parsed = command_line.settings_of(command_line.parser().parse_args(REQUIRED))
     assert parsed == Settings(session_root=Path("/sessions"))
 

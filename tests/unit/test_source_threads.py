@@ -140,7 +140,7 @@ async def test_a_thread_that_does_not_stop_is_left_behind(monkeypatch: pytest.Mo
 
 
 def test_a_stopped_call_does_not_calculate() -> None:
-    """Nor does it take new stop actions."""
+    """It takes no new stop actions either."""
     call = Call()
     call.stop()
     with pytest.raises(Stopped), call.computing():

@@ -210,7 +210,7 @@ async def test_a_default_that_cannot_be_used_is_an_error(spec: dict[str, Any], w
     ids=["of another key", "bytes", "two headers", "beyond ASCII", "empty", "blank"],
 )
 async def test_a_secret_that_cannot_be_sent(found: dict[str, Any], words: str) -> None:
-    """The message names the key to mend, and repeats nothing of the Secret."""
+    """The message names the key to fix, and repeats nothing of the Secret."""
     kubernetes = FakeKubernetes({f"{SECRETS}/login": found}, {SOURCES: [source("a", default=True, **BEARER)]})
     with pytest.raises(Rejected, match=words) as caught:
         await find_with_secrets(kubernetes)

@@ -62,7 +62,7 @@ def test_parts_of_a_file_that_is_refused_do_not_stay(archive: Archive, commands:
 
 
 def test_parts_that_cannot_be_removed_change_no_gap(archive: Archive) -> None:
-    """What is said is why the file was refused."""
+    """The message says why the file was refused."""
     whole, parts = refusing(400, "POST", 1, "uploadId"), refusing(403, "DELETE", 9)
     archive.s3.refuse = lambda *asked: whole(*asked) or parts(*asked)
     _, message = the_gap(archive.capture(LARGE))
@@ -101,7 +101,7 @@ def test_rotated_credentials_count_at_once(archive: Archive) -> None:
 
 
 def test_credentials_that_cannot_be_read_again_change_nothing(archive: Archive) -> None:
-    """The refusal is what is said."""
+    """The message is that of the refusal."""
 
     def refuse(command: str, key: str, query: Mapping[str, str]) -> int | None:
         archive.kubernetes.objects = {**archive.kubernetes.objects, SECRET: Rejected("gone")}
