@@ -194,7 +194,7 @@ def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator:
     ghost = kubectl.investigate("ghost", serviceAccountName="ghost", targets=[{"pod": speaker}], logs={})
     assert ghost["status"]["phase"] == "Failed"
     assert gaps_of(ghost) == [("KubernetesLogs", "ServiceAccountMissing")]
-    assert ghost["status"]["artifactCount"] == 0
+    assert ghost["status"]["artifactCount"] == 1  # the report
 
 
 def test_a_data_source_for_others(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:

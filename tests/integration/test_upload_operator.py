@@ -179,5 +179,5 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
     assert resource["status"]["phase"] == "Completed", json.dumps(resource["status"])
     assert copy_of(resource, server) == own_files(resource)
     assert {path: path.stat().st_mtime_ns for path in collected} == collected
-    assert len(set(puts)) == 4
+    assert len(set(puts)) == 5
     assert len(puts) == 5  # the file whose request hung was sent again, the one before it was not
