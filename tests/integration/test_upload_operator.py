@@ -180,4 +180,4 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
     assert copy_of(resource, server) == own_files(resource)
     assert {path: path.stat().st_mtime_ns for path in collected} == collected
     assert len(set(puts)) == 5
-    assert len(puts) == 5  # the file whose request hung was sent again, the one before it was not
+    assert len(puts) == 6  # the file whose request hung was sent again, the one before it was not
