@@ -40,8 +40,8 @@ KUBERNETES = "kubernetes"  # of the answers of this source a timeline is made, t
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """Every file but volume.json, which has a random id."""
-    files = [path for path in root.rglob("*") if not path.is_dir() and path.name != "volume.json"]
+    """Every file but those of the volume that are random: its id and the secret of redaction."""
+    files = [path for path in root.rglob("*") if not path.is_dir() and path.name not in ("volume.json", "redaction.key")]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 

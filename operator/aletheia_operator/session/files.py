@@ -7,6 +7,7 @@ from pathlib import Path
 from aletheia_operator.scratch import write_all
 
 TEMPORARY_SUFFIX = ".part"
+FILE_MODE = 0o640
 
 
 def temporary(path: Path) -> Path:
@@ -14,16 +15,16 @@ def temporary(path: Path) -> Path:
     return path.with_name(path.name + TEMPORARY_SUFFIX)
 
 
-def open_new(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+def open_new(path: Path, mode: int = FILE_MODE) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
     """Write a small file in one atomic step. An existing file is replaced."""
     new = temporary(path)
     with suppress(FileNotFoundError):
         new.unlink()
-    descriptor = open_new(new)
+    descriptor = open_new(new, mode)
     try:
         try:
             write_all(descriptor, content)

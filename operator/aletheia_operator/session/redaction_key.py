@@ -7,12 +7,9 @@ which is removed when the capture ends. So neither a session's files nor the vol
 import errno
 import hmac
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-from aletheia_operator.scratch import write_all
-from aletheia_operator.session.files import make_directory, sync_directory
+from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import SessionLayout
 
 KEY_BYTES = 32
@@ -30,12 +27,7 @@ def redaction_key(layout: SessionLayout, salt: bytes) -> bytes:
 def _secret(path: Path) -> bytes:
     if not path.exists():
         make_directory(path.parent)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".redaction-", buffering=0) as new:  # mode 0600
-            write_all(new.fileno(), os.urandom(KEY_BYTES))
-            os.fsync(new.fileno())
-            with suppress(FileExistsError):  # another process was faster
-                os.link(new.name, path)
-        sync_directory(path.parent)
+        replace(path, os.urandom(KEY_BYTES), mode=0o600)
     secret = path.read_bytes()
     if len(secret) != KEY_BYTES:
         raise OSError(errno.EINVAL, "the secret of redaction is damaged: delete it, and a new one is made", str(path))
