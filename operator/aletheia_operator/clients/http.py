@@ -133,7 +133,7 @@ def stream_json(
     for attempt in range(1, STREAM_ATTEMPTS + 1):
         with SafeSession(endpoint) as session, call.on_stop(session.abort):
             response = session.get(endpoint.base + path, params=list(query))
-            if response.status_code not in (200, 206):  # 206: a part of an uploaded file that is read back
+            if response.status_code != 200:
                 raise endpoint.failed(response.status_code, refusal(response, error_text))
             chunks = session.chunks(response)
             try:
