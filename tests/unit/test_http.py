@@ -529,6 +529,15 @@ async def test_a_question_that_is_cancelled_between_two_tries(loopback: Loopback
     assert len(loopback.requests) == 1
 
 
+@pytest.mark.parametrize("status", [200, 206])
+def test_an_answer_or_a_part_of_one_is_read_whole(loopback: Loopback, status: int) -> None:
+    """Uploads of several parts are verified by reading ranges back; only a refusal is read no further than it is quoted."""
+    content = b"x" * 1_000_000
+    loopback.answers = [reply(status, content)]
+    with SafeSession(loopback.endpoint()) as session:
+        assert b"".join(session.chunks(session.get(loopback.url))) == content
+
+
 def test_a_stopped_session_connects_no_more(loopback: Loopback) -> None:
     """Also where it was stopped before its first request."""
     with SafeSession(loopback.endpoint()) as session:
