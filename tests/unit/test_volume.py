@@ -1,5 +1,6 @@
 """What the session volume knows of itself: its id, and the cluster that its sessions are of."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -7,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.redaction_key import redaction_key
 from aletheia_operator.session.volume import bind_volume, open_volume
 
 
@@ -17,19 +19,20 @@ def test_a_volume_keeps_its_id(tmp_path: Path) -> None:
     assert open_volume(layout).id != open_volume(SessionLayout(tmp_path / "b")).id
 
 
-def test_all_who_begin_at_once_have_the_same_id(tmp_path: Path) -> None:
-    """Many captures of one process start together, and so may two operators: each must find its marks again later."""
+@pytest.mark.parametrize("made", [lambda layout: open_volume(layout).id, lambda layout: redaction_key(layout, b"salt")])
+def test_all_who_begin_at_once_have_the_same(made: Callable[[SessionLayout], object], tmp_path: Path) -> None:
+    """Many captures of one process start together, and so may two operators: each must find id and secret again later."""
     for number in range(20):
         layout = SessionLayout(tmp_path / str(number))
         start = Barrier(8)
 
-        def begin(layout: SessionLayout = layout, start: Barrier = start) -> str:
+        def begin(layout: SessionLayout = layout, start: Barrier = start) -> object:
             start.wait(5)
-            return open_volume(layout).id
+            return made(layout)
 
         with ThreadPoolExecutor(8) as threads:
-            ids = [future.result(5) for future in [threads.submit(begin) for _ in range(8)]]
-        assert set(ids) == {open_volume(layout).id}
+            found = [future.result(5) for future in [threads.submit(begin) for _ in range(8)]]
+        assert set(found) == {made(layout)}
 
 
 def test_the_first_cluster_is_the_volumes(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ which is removed when the capture ends. So neither a session's files nor the vol
 import errno
 import hmac
 import os
-from pathlib import Path
 
-from aletheia_operator.session.files import make_directory, replace
+from aletheia_operator.session.files import replace
 from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.volume import locked_volume
 
 KEY_BYTES = 32
 
@@ -21,13 +21,15 @@ def new_salt() -> bytes:
 
 def redaction_key(layout: SessionLayout, salt: bytes) -> bytes:
     """Return the key for a salt. Makes the volume's secret if there is none. Raises OSError."""
-    return hmac.digest(_secret(layout.redaction_secret), salt, "sha256")
+    return hmac.digest(_secret(layout), salt, "sha256")
 
 
-def _secret(path: Path) -> bytes:
+def _secret(layout: SessionLayout) -> bytes:
+    path = layout.redaction_secret
     if not path.exists():
-        make_directory(path.parent)
-        replace(path, os.urandom(KEY_BYTES), mode=0o600)
+        with locked_volume(layout):  # captures that begin at once must get the same secret
+            if not path.exists():
+                replace(path, os.urandom(KEY_BYTES), mode=0o600)
     secret = path.read_bytes()
     if len(secret) != KEY_BYTES:
         raise OSError(errno.EINVAL, "the secret of redaction is damaged: delete it, and a new one is made", str(path))

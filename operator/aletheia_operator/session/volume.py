@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import orjson
@@ -68,11 +70,7 @@ def _read(layout: SessionLayout) -> Volume | None:
 
 def _change(layout: SessionLayout, operator: str | None = None, **changes: str) -> Volume:
     """Change the record, or make it, under a lock: processes that start at once must get the same id."""
-    root = layout.volume.parent
-    make_directory(root)
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked_volume(layout):
         before = _read(layout)
         after = (before or Volume(id=str(uuid4()))).model_copy(update=changes)
         if operator is not None:
@@ -81,5 +79,15 @@ def _change(layout: SessionLayout, operator: str | None = None, **changes: str) 
         if after != before:
             replace(layout.volume, orjson.dumps(after.to_json(), option=orjson.OPT_APPEND_NEWLINE))
         return after
+
+
+@contextmanager
+def locked_volume(layout: SessionLayout) -> Iterator[None]:
+    """Lock the volume's root within the context, and make it if there is none. Waits for others, also for other threads."""
+    make_directory(layout.root)
+    descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         unlock(descriptor)
