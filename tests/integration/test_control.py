@@ -218,7 +218,7 @@ def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     resource = kubectl.investigate("columns", targets=[{"pod": speaker}], logs={})
     header, row = kubectl("get", "inv", "columns").splitlines()
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "AGE"]
-    assert row.split()[:5] == ["columns", "Completed", "1/1", "3", resource["status"]["session"]["id"]]
+    assert row.split()[:5] == ["columns", "Completed", "1/1", "4", resource["status"]["session"]["id"]]
     wide = kubectl("get", "inv", "columns", "-o", "wide").splitlines()[0].split()
     assert wide == ["NAME", "PHASE", "PROGRESS", "ARTIFACTS", "SESSION", "SIZE", "GAPS", "AGE", "HEADLINE"]
     assert "columns" in kubectl("get", "inv", "--field-selector=status.phase=Completed")

@@ -24,7 +24,7 @@ def test_no_secret_is_captured(kubectl: Kubectl, operator: Operator) -> None:
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [app]}
     kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     kubectl.wait("pod/canary", "jsonpath={.status.phase}=Failed")
-    resource = kubectl.investigate("canary", window={"lookback": "1h"}, targets=[{"pod": "canary"}])
+    resource = kubectl.investigate("redacted-canary", window={"lookback": "1h"}, targets=[{"pod": "canary"}])
     session = session_of(resource)
     manifest = check_session(session)
     places = {

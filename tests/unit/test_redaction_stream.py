@@ -5,6 +5,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,3 +128,17 @@ def test_memory_is_flat() -> None:
     child.stdin.close()
     assert child.wait(timeout=120) == 0
     assert int(peak) < 250 * 1024
+
+
+@pytest.mark.parametrize(
+    "card", ["3004 179646 8849", "3004-179646-8849", "30041796468849", "4111 1111 1111 1111", "4111111111111111"]
+)
+def test_cards_in_groups_or_in_one_piece(card: str) -> None:
+    """The groups are those that are printed on cards."""
+    assert card not in Redactor().text(f"paid with {card} today")
+
+
+@pytest.mark.parametrize("numbers", ["3004 1796468849", "411111111111 1111", "3004-1796468849", "4111 11111111 1111"])
+def test_numbers_side_by_side_are_no_card(numbers: str) -> None:
+    """A counter before a time stamp, for example, though all digits together pass Luhn's check."""
+    assert Redactor().text(f"chaos: {numbers} seen") == f"chaos: {numbers} seen"

@@ -17,10 +17,12 @@ PHONE = (
 
 
 def is_card(digits: bytes) -> bool:
-    """Return whether a number passes the check of Luhn, its separators are of one kind, and its digits are not all alike."""
+    """Return whether a number passes the check of Luhn, is in groups or in one piece, and its digits are not all alike."""
     plain = digits.replace(b" ", b"").replace(b"-", b"")
-    if (b" " in digits and b"-" in digits) or len(set(plain)) < 2:
-        return False
+    spaces, dashes = digits.count(b" "), digits.count(b"-")
+    between_groups = 3 if len(plain) == 16 else 2
+    if {spaces, dashes} - {0, between_groups} or (spaces and dashes) or len(set(plain)) < 2:
+        return False  # for example a counter before a time stamp: `3004 1796468849`
     total = 0
     for position, digit in enumerate(reversed(plain)):
         number = (digit - 48) * (1 + position % 2)
