@@ -332,6 +332,14 @@ def test_an_accepted_path_has_one_spelling(tail: str) -> None:
     assert tail.count("/") == address.file.count("/")
 
 
+async def test_no_answer_is_html(api: Api) -> None:
+    """The API server rewrites links in answers of the type text/html, and so their bytes: the report is none."""
+    session = await session_of(api)
+    status, body, headers = await api.get(f"{sessions()}/payments/report")
+    assert (status, body) == (200, (session / "report.html").read_bytes())
+    assert headers["Content-Type"] == "application/octet-stream"
+
+
 async def test_archive_opens_with_tar(api: Api) -> None:
     """tar reads the archive."""
     session = await session_of(api)

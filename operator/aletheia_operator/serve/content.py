@@ -128,6 +128,5 @@ def _without_empty(parts: Iterable[FilePart | BytesPart]) -> tuple[FilePart | By
 
 
 def _media_type(path: str) -> str:
-    if path.endswith(".json"):
-        return "application/json"
-    return "text/html; charset=utf-8" if path.endswith(".html") else "application/octet-stream"
+    """Return the media type of a file. Never text/html: the API server's proxy rewrites the links in it, and so its bytes."""
+    return "application/json" if path.endswith(".json") else "application/octet-stream"
