@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from aletheia_operator.serve.addresses import ROOT
+from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
 from aletheia_operator.session.verify import verify
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT as ROOT_OF_THE_TREE

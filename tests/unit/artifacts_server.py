@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from aletheia_operator.serve.addresses import ROOT
+from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.content import BLOCK_BYTES
 from aletheia_operator.serve.server import Server

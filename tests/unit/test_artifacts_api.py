@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
 from aletheia_operator.serve.__main__ import JsonFormatter, PlainFormatter
-from aletheia_operator.serve.addresses import ROOT, Address, NoSuchAddress, parse
+from aletheia_operator.serve.addresses import Address, NoSuchAddress, parse
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.content import BLOCK_BYTES, FilePart
 from aletheia_operator.session import SessionLayout, create_session

@@ -12,8 +12,9 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from aletheia_operator.api.paths import ARTIFACTS_API_SERVICE as API_SERVICE
 from aletheia_operator.clients.errors import Rejected
-from aletheia_operator.handlers.artifacts_api import API_SERVICE, FRONT_PROXY_CONFIG, ArtifactsApiKeeper
+from aletheia_operator.handlers.artifacts_api import FRONT_PROXY_CONFIG, ArtifactsApiKeeper
 from aletheia_operator.handlers.serving_certificate import LIFETIME, certificate_of, is_usable, new_certificate
 from aletheia_operator.settings import ArtifactsApi
 from tests.unit.certificates import new_authority

@@ -6,6 +6,12 @@ from aletheia_operator.api.types import GROUP, VERSION
 
 API = f"/apis/{GROUP}/{VERSION}"
 API_VERSION = f"{GROUP}/{VERSION}"
+ARTIFACTS_GROUP = "artifacts.aletheia.dev"
+ARTIFACTS_VERSION = "v1alpha1"
+ARTIFACTS_ROOT = f"/apis/{ARTIFACTS_GROUP}/{ARTIFACTS_VERSION}"
+"""The aggregated API that serves sessions."""
+ARTIFACTS_API_SERVICE = f"/apis/apiregistration.k8s.io/v1/apiservices/{ARTIFACTS_VERSION}.{ARTIFACTS_GROUP}"
+"""Its registration."""
 INVESTIGATIONS = "investigations"
 DATA_SOURCES = f"{API}/datasources"
 CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{INVESTIGATIONS}.{GROUP}"

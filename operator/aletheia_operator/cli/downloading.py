@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import orjson
 
+from aletheia_operator.api.paths import ARTIFACTS_ROOT
 from aletheia_operator.cli.keys import Refused
 from aletheia_operator.session.files import make_directory
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest
 
-API = "/apis/artifacts.aletheia.dev/v1alpha1"
 PARALLEL_FILES = 4
 BLOCK_BYTES = 1024 * 1024
 DELAYS_SECONDS = (0.5, 1, 2, 4, 8)
@@ -54,7 +54,7 @@ class Remote:
 
     @property
     def path(self) -> str:
-        return f"{API}/namespaces/{quote(self.namespace, safe='')}/sessions/{quote(self.name, safe='')}"
+        return f"{ARTIFACTS_ROOT}/namespaces/{quote(self.namespace, safe='')}/sessions/{quote(self.name, safe='')}"
 
     def manifest(self) -> tuple[Manifest, bytes]:
         """Return the manifest and its bytes. Raises Refused."""
@@ -140,14 +140,13 @@ class Remote:
     def _refuse(self, answer: Answer) -> None:
         """Raise what an answer that is no success means: _Cut if another try may help, else Refused."""
         body = answer.read(64 * 1024)
+        text = body.decode(errors="replace")
         try:
             message = str(orjson.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
-            message = body.decode(errors="replace").strip()[:500]
+            message = text.strip()[:500]
         if answer.status in (429, 500, 502, 503, 504):
             raise _Cut(f"the server answers {answer.status}: {message}")
-        if answer.status == 404 and "the server could not find the requested resource" in message + body.decode(
-            errors="replace"
-        ):
+        if answer.status == 404 and "the server could not find the requested resource" in text:
             message = "this cluster has no artifacts API: its chart value is artifactsApi.enabled"
         raise Refused(f"{self.namespace}/{self.name}: {message or answer.status}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from aletheia_operator.api.paths import ARTIFACTS_API_SERVICE
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.serving_certificate import ServingCertificate, certificate_of, is_usable, new_certificate
@@ -24,7 +25,6 @@ from aletheia_operator.settings import ArtifactsApi
 log = logging.getLogger(__name__)
 
 FRONT_PROXY_CONFIG = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
-API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.artifacts.aletheia.dev"
 CHECK_SECONDS = 60
 RETRY_SECONDS = 5
 
@@ -85,9 +85,9 @@ class ArtifactsApiKeeper:
     async def _trust(self, kept: ServingCertificate) -> None:
         """Make the API server trust the certificate's authorities."""
         bundle = base64.b64encode(kept.authorities.encode()).decode()
-        spec = (await self._kubernetes.get(API_SERVICE)).get("spec") or {}
+        spec = (await self._kubernetes.get(ARTIFACTS_API_SERVICE)).get("spec") or {}
         if spec.get("caBundle") != bundle:
-            await self._kubernetes.patch(API_SERVICE, {"spec": {"caBundle": bundle}})
+            await self._kubernetes.patch(ARTIFACTS_API_SERVICE, {"spec": {"caBundle": bundle}})
 
 
 def _front_proxy(config: dict[str, Any]) -> dict[str, Any]:

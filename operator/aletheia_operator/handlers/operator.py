@@ -149,11 +149,10 @@ class _Handlers:
             self.settings.retention,
             self.settings.volume,
         )
-        keeper = ArtifactsApiKeeper(
-            self._kubernetes, self.settings.artifacts_api, self.settings.scope.operator_namespace, tools.now
-        )
         loops = [self._look(), self._beat(), self._sweep(), datasources.watch(tools)]
         if self.settings.artifacts_api.certificates is not None:
+            namespace = self.settings.scope.operator_namespace
+            keeper = ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now)
             loops.append(keeper.watch())
         self._watching = [asyncio.create_task(loop) for loop in loops]
 

@@ -9,9 +9,8 @@ The API server authorizes what it reads from the path, so this parser accepts ex
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-GROUP = "artifacts.aletheia.dev"
-VERSION = "v1alpha1"
-ROOT = f"/apis/{GROUP}/{VERSION}"
+from aletheia_operator.api.paths import ARTIFACTS_ROOT
+
 SUBRESOURCES = ("manifest", "files", "archive", "report")
 MAX_PATH_BYTES = 4096
 
@@ -36,7 +35,7 @@ class Address:
 
 def parse(raw_path: str) -> Address:
     """Parse the raw path of a request, as it was sent, without the query. Raises NoSuchAddress."""
-    prefix = f"{ROOT}/"
+    prefix = f"{ARTIFACTS_ROOT}/"
     if len(raw_path) > MAX_PATH_BYTES or not raw_path.startswith(prefix):
         raise NoSuchAddress("there is no such path")
     segments = [_decoded(segment) for segment in raw_path.removeprefix(prefix).split("/")]

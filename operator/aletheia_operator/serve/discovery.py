@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from aletheia_operator.serve.addresses import GROUP, ROOT, SUBRESOURCES, VERSION
+from aletheia_operator.api.paths import ARTIFACTS_GROUP as GROUP
+from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
+from aletheia_operator.api.paths import ARTIFACTS_VERSION as VERSION
+from aletheia_operator.serve.addresses import SUBRESOURCES
 from aletheia_operator.serve.resource import KIND, schema
 
 _SCHEMA = "dev.aletheia.artifacts.v1alpha1.Session"

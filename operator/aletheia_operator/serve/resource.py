@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from aletheia_operator.api.crd import model_schema
+from aletheia_operator.api.paths import ARTIFACTS_GROUP as GROUP
+from aletheia_operator.api.paths import ARTIFACTS_VERSION as VERSION
 from aletheia_operator.api.types import Model
-from aletheia_operator.serve.addresses import GROUP, VERSION
 from aletheia_operator.serve.catalog import Summary
 from aletheia_operator.text.display import for_status, for_terminal
 from aletheia_operator.text.sizes import readable_size
