@@ -16,6 +16,7 @@ import orjson
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT
 from aletheia_operator.cli.keys import Refused
+from aletheia_operator.scratch import write_all
 from aletheia_operator.session.files import make_directory
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest
@@ -96,7 +97,7 @@ class Remote:
             for block in self._blocks(part, there, artifact) if there < artifact.size_bytes else ():
                 if stopped.is_set():
                     return
-                file.write(block)
+                write_all(file.fileno(), block)  # a plain write may take a part only
                 told(len(block))
 
     def _blocks(self, part: str, start: int, artifact: Artifact | None) -> Iterator[bytes]:
