@@ -4,8 +4,10 @@ Other rows on the disk: test_names.py (every text becomes a safe name), test_arc
 test_store.py (planted links), test_logs_by_node.py (annotations of mirror pods), test_artifacts_api.py (paths of requests).
 """
 
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.fetchers.base import Document, Entries, Outcome, Question, Sources
+from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.artifact import EntryBuffer, Written, encoded
 from aletheia_operator.session.files import open_new
+from aletheia_operator.session.second_pass import redact_session
 from aletheia_operator.session.store import Session, create_session
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture, unfinished
@@ -209,4 +214,42 @@ def test_a_capture_ends_while_links_are_swapped_in(tmp_path: Path, outside: Path
     manifest = capture(layout.root, fetcher).manifest
     assert manifest.phase != "Completed"
     assert {gap.reason for gap in manifest.gaps} == {"SaveFailed"}
+    assert evidence_in(outside) == []
+
+
+def redact_again(layout: SessionLayout, session_id: str) -> None:
+    redact_session(layout, session_id, Redactor(b"k"), None)
+
+
+def import_again(layout: SessionLayout, session_id: str) -> None:
+    archive = BytesIO()
+    export_session(layout.session(session_id), archive.write)
+    archive.seek(0)
+    shutil.rmtree(layout.session(session_id))
+    import_session(layout, archive)
+
+
+@pytest.mark.parametrize("folder", ["data/logs", "data", ""])
+@pytest.mark.parametrize(("module", "act"), [(ARTIFACT, redact_again), ("aletheia_operator.session.archive", import_again)])
+def test_a_link_that_is_swapped_into_a_copy_is_not_written_through(
+    tmp_path: Path, outside: Path, module: str, act: Callable[[SessionLayout, str], None], folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A second pass of redaction and an import write into a hidden directory: they stop before a byte is elsewhere."""
+    layout = SessionLayout(tmp_path / "root")
+    manifest = capture(layout.root, Memory({"a": [[{"line": EVIDENCE}]]})).manifest
+    written: list[bytes] = []
+
+    def open_late(path: Path) -> int:
+        if "logs" in path.parts:
+            (made,) = layout.sessions.glob(".new-*")
+            swap(made / folder if folder else made, outside)
+            (outside / "data" / "logs").mkdir(parents=True, exist_ok=True)
+        return open_new(path)
+
+    monkeypatch.setattr(f"{module}.open_new", open_late)
+    monkeypatch.setattr(f"{module}.write_all", lambda descriptor, block: written.append(bytes(block)))
+    with pytest.raises(OSError, match="link leads out"):
+        act(layout, manifest.session_id)
+    assert EVIDENCE.encode() not in b"".join(written)
     assert evidence_in(outside) == []

@@ -4,6 +4,7 @@ The capture is whole: fetchers, the parser, timeline, findings, manifest, status
 the loopback interface, Kubernetes from tables.
 """
 
+import asyncio
 import json
 import logging
 from io import BytesIO
@@ -157,6 +158,34 @@ def found_in(content: bytes) -> list[str]:
     return found
 
 
+def all_found(left: dict[str, bytes]) -> dict[str, list[str]]:
+    """The canaries that are left, by where they are."""
+    return {where: found for where, content in left.items() if (found := found_in(content))}
+
+
+async def test_no_secret_of_the_spec_is_left_behind(
+    tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Secrets in the queries that were asked: in no file, name, manifest, report, status, archive or upload."""
+    sources = Sources()
+    loopback.answers = [sources]
+    tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes(loopback.url), operator_namespace="aletheia-system")
+    asked = [text for text in TEXTS if "\n" not in text and len(text) < 200][:8]
+    queries = [f"up{{text={json.dumps(text)}}}" for text in asked] + [f'up{{password="{BY_NAME}"}}']
+    lines = [
+        {"type": "loki", "query": f'{{app="shop"}} |= {json.dumps(text)}', "dataSourceRef": {"name": "loki"}} for text in asked
+    ]
+    metrics = [{"query": query, "dataSourceRef": {"name": "prometheus"}} for query in queries]
+    traces = [{"service": "shop", "tags": {"password": BY_NAME}, "dataSourceRef": {"name": "jaeger"}}]
+    upload = {"upload": {"dataSourceRef": {"name": "s3"}}}
+    snapshot = await run(make_order(metrics=metrics, queries=lines, traces=traces, session=upload), tools)
+    left = left_behind(snapshot, sources.s3, [], caplog.text)
+    left["names"] = "\n".join(left).encode()
+    assert await asyncio.to_thread(all_found, left) == {}
+    assert snapshot.manifest.spec["metrics"][0]["query"].startswith("up{")
+    assert len(snapshot.manifest.artifacts) > len(queries)
+
+
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
 async def test_no_secret_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, sealed: bool
@@ -171,7 +200,7 @@ async def test_no_secret_is_left_behind(
     with watched_writes() as written:
         snapshot = await run(make_order(**{**SPEC, "session": {**SPEC["session"], **encryption}}), tools)
     left = left_behind(snapshot, sources.s3, written, caplog.text)
-    assert {where: found for where, content in left.items() if (found := found_in(content))} == {}
+    assert await asyncio.to_thread(all_found, left) == {}
     kinds = {artifact.path.split("/")[-2:][0] for artifact in snapshot.manifest.artifacts}
     assert {"logs", "events", "objects", "metrics", "traces"} <= kinds, [gap.message for gap in snapshot.manifest.gaps]
     assert sources.s3.objects

@@ -49,7 +49,7 @@ def entries_of(root: Path, manifest: Manifest) -> list[Any]:
 
 def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same entries in the same order; counts, digests, level, rules, and the digest of the session it is of."""
-    old = a_session(tmp_path)
+    old = a_session(tmp_path, metrics=[{"query": f'up{{password="{PASSWORD}"}}'}])
     content = (SessionLayout(tmp_path).session(old.session_id) / "manifest.json").read_bytes()
     arguments = ["--level", "strict", "--rule", "badge=EMP-[0-9]+", "-o", "json"]
     assert main(["session", "redact", old.session_id, f"--root={tmp_path}", *arguments]) == 0
@@ -63,6 +63,7 @@ def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found[0]["level"] == "ERROR"
     assert found[0]["message"] in found[0]["line"]
     assert found[8]["values"] == [[1, "2"]]
+    assert PASSWORD in json.dumps(old.spec) and PASSWORD not in json.dumps(new.spec)
     record = new.redaction
     assert record is not None
     assert (record.level, record.rules, record.of_manifest) == ("strict", ["badge"], hashlib.sha256(content).hexdigest())

@@ -39,7 +39,7 @@ from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
 from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
-from aletheia_operator.investigate.redaction import key_of, level_for, redactor_for
+from aletheia_operator.investigate.redaction import key_of, level_for, recorded_spec, redactor_for
 from aletheia_operator.investigate.report_step import ReportStep
 from aletheia_operator.investigate.saving import Saver
 from aletheia_operator.investigate.sealing import encryption_for
@@ -98,7 +98,7 @@ def _open(order: Order, tools: Tools) -> Session:
         template = Manifest(
             session_id="",
             investigation=order.owner,
-            spec=order.spec.to_json(),
+            spec=recorded_spec(tools.redaction, order.spec),
             window=window.as_texts(),
             phase="Running",
             start_time=tools.now(),

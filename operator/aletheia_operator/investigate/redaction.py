@@ -1,12 +1,15 @@
 """Decides what is redacted in one capture: by the settings of an admin and the spec."""
 
 from contextlib import suppress
+from typing import Any
 
+from aletheia_operator.api.investigation import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.redaction import RedactionSpec
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.redact import InvalidRule, Level, Redactor, Rule
+from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.session import Session
 from aletheia_operator.session.redaction_key import new_salt, redaction_key
 from aletheia_operator.settings import Redaction
@@ -33,6 +36,20 @@ def redactor_for(settings: Redaction, spec: RedactionSpec | None, key: bytes) ->
         return Redactor(key, level, rules)
     except InvalidRule as e:
         raise Rejected(f"spec.redaction.rules: {e}", GapReason.REJECTED) from e
+
+
+def recorded_spec(settings: Redaction, spec: InvestigationSpec) -> dict[str, Any]:
+    """Return the spec as the manifest and the report show it: without secrets that somebody wrote into a query. Blocks.
+
+    There is no session yet, so tokens do not show which secrets are equal.
+    """
+    try:
+        redactor = redactor_for(settings, spec.redaction, b"")
+    except Rejected:
+        redactor = redactor_for(settings, None, b"")
+    recorded = spec.to_json()
+    redact_spec(recorded, redactor)
+    return recorded
 
 
 def key_of(session: Session) -> bytes:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,6 +20,7 @@ from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest, read_copy, read_session
 from aletheia_operator.session.names import is_session_id
+from aletheia_operator.session.place import Place
 from aletheia_operator.session.retention_record import RetentionRecord, retention_record_bytes
 from aletheia_operator.session.staging import publish, remove_leftovers, staging
 from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, next_file, padding, read_exactly, require_end
@@ -117,7 +118,7 @@ def move_directory(layout: SessionLayout, directory: Path) -> Imported:
     with _restored(layout, manifest, content, None) as made:
         if made is not None:
             for artifact in manifest.artifacts:
-                _move(directory / artifact.path, made / artifact.path)
+                _move(directory, artifact, made)
     return Imported(manifest, made is None)
 
 
@@ -133,7 +134,7 @@ def _manifest_of(directory: Path) -> tuple[Manifest, bytes]:
 
 
 @contextmanager
-def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Path | None]:
+def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Place | None]:
     """Yield a directory for the session's files. At the end of the context it becomes the session.
 
     Yields None if the same session is there already, complete: then only check the files.
@@ -146,8 +147,9 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
     make_directory(layout.sessions)
     remove_leftovers(layout)
     require_space(layout.sessions, manifest.size_bytes)
-    with staging(layout, f"import-{manifest.session_id}") as made:
-        yield made
+    with staging(layout, f"import-{manifest.session_id}") as made, Place(made, lock=False) as place:
+        yield place
+        place.require()
         replace(made / "manifest.json", content)
         replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True, imported=True)))
         if not publish(made, layout.session(manifest.session_id)):
@@ -211,7 +213,7 @@ def _checked_manifest(content: bytes, session_id: str) -> Manifest:
     return manifest
 
 
-def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Path | None) -> None:
+def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Place | None) -> None:
     member = next_file(archive)
     if member is None:
         raise ArchiveError(f"{artifact.path} is missing")
@@ -224,7 +226,7 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Path | 
     read_exactly(archive, len(padding(size)))
 
 
-def _copy(path: Path, artifact: Artifact, made: Path | None) -> None:
+def _copy(path: Path, artifact: Artifact, made: Place | None) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as e:
@@ -236,27 +238,35 @@ def _copy(path: Path, artifact: Artifact, made: Path | None) -> None:
         _keep(cast("BinaryIO", file), artifact, made)
 
 
-def _move(path: Path, target: Path) -> None:
-    """Sync a file and move it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _move(directory: Path, artifact: Artifact, made: Place) -> None:
+    """Sync a listed file and move it below `made`."""
+    target = made.path / artifact.path
+    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+        made.make_folder(target.parent)
+        os.rename(directory / artifact.path, target)
+        made.check(target)(descriptor)
     finally:
         os.close(descriptor)
-    make_directory(target.parent)
-    os.rename(path, target)
 
 
-def _keep(source: BinaryIO, artifact: Artifact, made: Path | None) -> None:
+def _keep(source: BinaryIO, artifact: Artifact, made: Place | None) -> None:
     """Write a listed file below `made`, and check its digest. `made` None: only check it."""
     if made is None:
         copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: None)
     else:
-        make_directory((made / artifact.path).parent)
-        descriptor = open_new(made / artifact.path)
+        path = made.path / artifact.path
+        made.make_folder(path.parent)
+        descriptor = open_new(path)
         try:
+            made.check(path)(descriptor)
             copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
             os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
         finally:
             os.close(descriptor)
     if copied < artifact.size_bytes:

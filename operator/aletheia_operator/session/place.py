@@ -1,4 +1,4 @@
-"""The directory of a session while a process works on it: locked, and guarded against links that lead elsewhere.
+"""The directory of a session while a process works on it, guarded against links that lead elsewhere.
 
 Others who can write to the volume may put a link in the place of a directory at any time. A path is followed anew at each use.
 So each new file is compared with what the locked directory has by that name, without following a link. All calls block.
@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from aletheia_operator.session.files import make_directory
 from aletheia_operator.session.lock import lock_directory, unlock
@@ -16,18 +17,31 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Place:
-    """A locked directory, until `close`. Raises SessionBusy if another process works on it."""
+    """A directory that is held open, until `close`. Raises SessionBusy if another process works on it, OSError.
 
-    def __init__(self, path: Path) -> None:
+    `lock`: False if the caller has locked it already.
+    """
+
+    def __init__(self, path: Path, lock: bool = True) -> None:
         self._path = path
-        self._descriptor = lock_directory(path)
+        self._descriptor = lock_directory(path) if lock else os.open(path, _FOLDER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     @property
     def is_open(self) -> bool:
         return self._descriptor >= 0
 
     def close(self) -> None:
-        """Unlock the directory."""
+        """Close the directory, and unlock it if it was locked."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             unlock(descriptor)

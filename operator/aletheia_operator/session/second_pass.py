@@ -8,6 +8,7 @@ before it reaches the disk. All calls block.
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session.archive import write_checked
 from aletheia_operator.session.artifact import EntryBuffer, write_artifact
-from aletheia_operator.session.files import make_directory, replace, temporary
+from aletheia_operator.session.files import replace, temporary
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest, RedactionRecord
 from aletheia_operator.session.manifest_file import is_report_path, manifest_bytes, read_session
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
+from aletheia_operator.session.place import Place
 from aletheia_operator.session.seal import Seal
 from aletheia_operator.session.staging import publish, staging
 from aletheia_operator.session.tar_stream import ArchiveError
@@ -53,11 +55,11 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
         if not old.finished or old.expiration_time is not None:
             raise ArchiveError(f"{old_id} is not redacted: its capture has not ended, or its data has expired")
         sha256 = hashlib.sha256(content).hexdigest()
-        with staging(layout, f"redact-{old_id}") as made:
+        with staging(layout, f"redact-{old_id}") as made, Place(made, lock=False) as place:
             scratches = Scratches(made, encrypted=True)
             try:
                 copies = [
-                    _Copy(directory, made, old, artifact, redactor.another(), scratches).make(key)
+                    _Copy(directory, place, old, artifact, redactor.another(), scratches).make(key)
                     for artifact in old.artifacts
                     if not is_report_path(artifact.path)
                 ]
@@ -66,6 +68,7 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
             manifest = _manifest(old, sha256, copies, redactor)
             for digits in range(4, MAX_SESSION_ID_DIGITS):
                 named = manifest.model_copy(update={"session_id": session_id(f"{sha256} {redactor.level}", digits)})
+                place.require()
                 replace(made / "manifest.json", manifest_bytes(named))
                 if publish(made, layout.session(named.session_id)):
                     return named
@@ -78,10 +81,13 @@ def _manifest(old: Manifest, sha256: str, artifacts: list[Artifact], redactor: R
     def gap(one: Gap) -> Gap:
         return one.model_copy(update={"target": words.text(one.target), "message": words.text(one.message)})
 
+    spec = deepcopy(old.spec)
+    redact_spec(spec, words)
     before = old.redaction.rules if old.redaction else []
     rules = list(dict.fromkeys([*before, *redactor.rule_names]))
     return old.model_copy(
         update={
+            "spec": spec,
             "artifacts": artifacts,
             "gaps": [gap(one) for one in old.gaps],
             "findings": [finding.model_copy(update={"message": words.text(finding.message)}) for finding in old.findings],
@@ -97,7 +103,7 @@ class _Copy:
     """Copies one artifact, redacted. It arrives in chunks; memory holds a few entries."""
 
     directory: Path
-    made: Path
+    place: Place
     manifest: Manifest
     artifact: Artifact
     redactor: Redactor
@@ -183,11 +189,11 @@ class _Copy:
         for rule, number in self.redactor.counts.items():
             redactions[rule] = redactions.get(rule, 0) + number
         metadata["redactions"] = redactions
-        path = self.made / self.artifact.path
-        make_directory(path.parent)
+        path = self.place.path / self.artifact.path
+        self.place.make_folder(path.parent)
         encryption = self.manifest.encryption
         seal = Seal(tuple(encryption.recipients)) if encryption else None
-        size_bytes, sha256 = write_artifact(path, source, metadata, self._entries, seal)
+        size_bytes, sha256 = write_artifact(path, source, metadata, self._entries, seal, self.place.check(temporary(path)))
         temporary(path).rename(path)
         changes = {"size_bytes": size_bytes, "sha256": sha256, "redactions": redactions}
         text: Callable[[str], str] = words.text
