@@ -93,7 +93,9 @@ class FindingRule(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(sum(one is not None for one in (self.log, self.event, self.condition, self.metric)) == 1, self.ONE_OF)
+        require(
+            sum(condition is not None for condition in (self.log, self.event, self.condition, self.metric)) == 1, self.ONE_OF
+        )
         return self
 
 

@@ -71,9 +71,9 @@ def current_namespace(flags: Sequence[str]) -> str:
 
 
 def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as one:
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            one.connect(os.fspath(path))
+            connection.connect(os.fspath(path))
         except OSError:
             return False
     return True

@@ -88,6 +88,6 @@ def _mentioned(pod: Object) -> Iterator[str]:
     """Yield the words of a pod's environment, arguments and command that may be names of Services."""
     for container, _, _ in containers_of(pod):
         texts = [str(variable.get("value") or "") for variable in container.get("env") or []]
-        texts += [str(one) for key in ("command", "args") for one in container.get(key) or []]
+        texts += [str(text) for key in ("command", "args") for text in container.get(key) or []]
         for text in texts:
             yield from _NAMES.findall(text[:MAX_VALUE])

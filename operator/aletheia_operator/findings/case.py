@@ -138,7 +138,7 @@ class Case:
 
 def _kind_of(kind: str) -> str:
     kinds = ("Deployment", "CronJob", "Pod", *_GENERATED)
-    return next((one for one in kinds if one.lower() == kind.lower()), kind)
+    return next((known for known in kinds if known.lower() == kind.lower()), kind)
 
 
 def clock(stamp: str | None) -> str:
@@ -178,7 +178,7 @@ def containers_of(pod: Object) -> Iterator[tuple[Mapping[str, Any], Mapping[str,
         ("initContainers", "initContainerStatuses", True),
         ("containers", "containerStatuses", False),
     ):
-        by_name = {one.get("name"): one for one in status.get(statuses) or []}
+        by_name = {container.get("name"): container for container in status.get(statuses) or []}
         for container in spec.get(specs) or []:
             yield container, by_name.get(container["name"]) or {}, is_init
 

@@ -38,14 +38,14 @@ class Rollout:
     @property
     def words(self) -> str:
         """What changed, in a few words."""
-        told = [str(change) for change in self.changes if change.field not in _QUIET] or [
+        shown = [str(change) for change in self.changes if change.field not in _QUIET] or [
             str(change) for change in self.changes
         ]
-        more = f" and {len(told) - SHOWN_CHANGES} more" if len(told) > SHOWN_CHANGES else ""
+        more = f" and {len(shown) - SHOWN_CHANGES} more" if len(shown) > SHOWN_CHANGES else ""
         version = f"; version {self.version['version']}" if "version" in self.version else ""
-        if not told:
+        if not shown:
             return self.summary.partition(": ")[2] + version
-        return ", ".join(told[:SHOWN_CHANGES]) + more + version
+        return ", ".join(shown[:SHOWN_CHANGES]) + more + version
 
     def to_json(self) -> dict[str, Any]:
         """Return what is saved: revision, changed, version and version_before if they are told."""
@@ -63,16 +63,16 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
         return
     facts = {fact.name: (fact, item) for fact, item in case.objects(*REVISIONS) if fact.workload is workload}
     before: tuple[Fact, Object] | None = None
-    for number, one in enumerate(sorted(workload.rollouts, key=lambda rollout: int(rollout["revision"]))):
-        now = facts.get(str(one["name"]))
+    for number, rollout in enumerate(sorted(workload.rollouts, key=lambda rollout: int(rollout["revision"]))):
+        now = facts.get(str(rollout["name"]))
         yield Rollout(
             workload=workload.subject,
-            number=int(one["revision"]),
-            name=str(one["name"]),
-            created=str(one["created"]),
-            in_window=bool(one["in_window"]),
+            number=int(rollout["revision"]),
+            name=str(rollout["name"]),
+            created=str(rollout["created"]),
+            in_window=bool(rollout["in_window"]),
             first=number == 0,
-            summary=str(one["summary"]),
+            summary=str(rollout["summary"]),
             changes=changes_between(before[1], now[1]) if before and now else (),
             version=version_of(now[1]) if now else {},
             version_before=version_of(before[1]) if before else {},
@@ -92,10 +92,14 @@ def tell_changes(case: Case, findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.severity == "info" or not finding.pods or finding.rule == "RolloutStuck":
             continue
-        told = latest.get(finding.subject)
-        if told is not None and _begins_after(finding, told.created) and all(_is_of(case, pod, told) for pod in finding.pods):
-            words = one_line(f"; new in revision {told.number}: {told.words}", 140)
-            _tell(finding, words, told.link, {"rollout": told.to_json()})
+        latest_rollout = latest.get(finding.subject)
+        if (
+            latest_rollout is not None
+            and _begins_after(finding, latest_rollout.created)
+            and all(_is_of(case, pod, latest_rollout) for pod in finding.pods)
+        ):
+            words = one_line(f"; new in revision {latest_rollout.number}: {latest_rollout.words}", 140)
+            _tell(finding, words, latest_rollout.link, {"rollout": latest_rollout.to_json()})
             continue
         for fact, changed in configs.get(finding.subject, ()):
             if _begins_after(finding, changed):

@@ -68,8 +68,10 @@ class RunFacts:
         return line is not None and line.level not in _WELL
 
     def _last_words(self) -> Line | None:
-        said = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]
-        own = [line for line in said if not line.text.startswith((" ", "\t", "}")) and not line.text.startswith(_EMPTY_WORDS)]
+        printed = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]
+        own = [
+            line for line in printed if not line.text.startswith((" ", "\t", "}")) and not line.text.startswith(_EMPTY_WORDS)
+        ]
         if self.fatal is not None and not self.fatal.text.startswith(TRACEBACK):
             return self.fatal
         error = self.errors[-1] if self.errors else None
@@ -79,7 +81,7 @@ class RunFacts:
             return own[-1]  # the end of a traceback names the exception
         if error is not None:
             return error
-        last = own[-1] if own else said[-1] if said else None
+        last = own[-1] if own else printed[-1] if printed else None
         if last is not None and last.level in _WELL:  # the runtime may store what both streams say in either order
             same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
             last = same_second[-1] if same_second else last
@@ -112,7 +114,7 @@ class LogFacts:
             for template in templates.by_shape.values():
                 template.places = {place: found for place, found in template.places.items() if found.pod not in self.pods}
                 template.count = sum(found.count for found in template.places.values())
-            templates.by_shape = {key: one for key, one in templates.by_shape.items() if one.count}
+            templates.by_shape = {key: template for key, template in templates.by_shape.items() if template.count}
             for template in templates.by_shape.values():
                 if template.level:
                     self.levels[template.level] += template.count

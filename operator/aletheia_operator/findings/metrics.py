@@ -145,7 +145,7 @@ def step_of(samples: Sequence[tuple[float, float]]) -> float | None:
     if not split:
         return None
     before, after = statistics.median(values[:split]), statistics.median(values[split:])
-    spread = [abs(one - before) for one in values[:split]] + [abs(one - after) for one in values[split:]]
+    spread = [abs(value - before) for value in values[:split]] + [abs(value - after) for value in values[split:]]
     noise = 1.4826 * statistics.median(spread)
     difference = abs(after - before)
     if difference <= DEVIATIONS * noise or difference <= 0.2 * max(abs(before), abs(after)):

@@ -141,7 +141,7 @@ def _little(item: Object, healthy: bool) -> Object:
     spec, status = item.get("spec") or {}, item.get("status") or {}
     addresses: list[str] = []
     if item["kind"] in ("Pod", "Service"):
-        addresses = [str(one) for one in (status.get("podIP"), spec.get("clusterIP")) if one and one != "None"]
+        addresses = [str(address) for address in (status.get("podIP"), spec.get("clusterIP")) if address and address != "None"]
     if item["kind"] != "Pod":
         return {"addresses": addresses}
     labels = dict(islice((item["metadata"].get("labels") or {}).items(), MAX_LABELS))
@@ -153,7 +153,7 @@ def is_healthy(pod: Object) -> bool:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp") or status.get("reason"):
         return False
-    containers = [one for key in ("initContainerStatuses", "containerStatuses") for one in status.get(key) or []]
+    containers = [container for key in ("initContainerStatuses", "containerStatuses") for container in status.get(key) or []]
     if any(container.get("restartCount") or (container.get("state") or {}).get("waiting") for container in containers):
         return False
     if status.get("phase") == "Succeeded":

@@ -74,9 +74,9 @@ class OwnRules:
         for number, pattern in self._patterns:
             if pattern.search(line):
                 stamp = str(entry.get("timestamp") or "")
-                one = found.setdefault(number, Matches(pod, stamp, link))
-                one.count += 1
-                one.last = max(one.last, stamp)
+                matches = found.setdefault(number, Matches(pod, stamp, link))
+                matches.count += 1
+                matches.last = max(matches.last, stamp)
         spent = time.perf_counter() - began
         with self._lock:
             self.seconds_left -= spent
@@ -84,9 +84,9 @@ class OwnRules:
     def add(self, found: Mapping[int, Matches]) -> None:
         """Take what was found in the log of one pod."""
         with self._lock:
-            for number, one in found.items():
+            for number, matches in found.items():
                 if sum(of == number for of, _ in self.matches) < MAX_PODS:
-                    self.matches.setdefault((number, one.pod), one)
+                    self.matches.setdefault((number, matches.pod), matches)
 
 
 def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
@@ -96,9 +96,9 @@ def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
     import yaml  # not at start: most operators have no such file
 
     try:
-        told = yaml.safe_load(file.read_text()[:MAX_FILE_BYTES]) or []
+        listed = yaml.safe_load(file.read_text()[:MAX_FILE_BYTES]) or []
     except yaml.YAMLError as e:
         raise ValueError(f"{file} is not YAML") from e
-    if not isinstance(told, list) or len(told) > MAX_RULES:
+    if not isinstance(listed, list) or len(listed) > MAX_RULES:
         raise ValueError(f"{file} is not a list of at most {MAX_RULES} rules")
-    return tuple(FindingRule.from_json(event) for event in told)
+    return tuple(FindingRule.from_json(event) for event in listed)

@@ -15,9 +15,9 @@ Calls = Mapping[Subject, set[Subject]]
 
 def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
     """Return the findings in order, each with the finding that explains it."""
-    serious = [one for one in findings if one.severity != "info"]
+    serious = [finding for finding in findings if finding.severity != "info"]
     for finding in serious:
-        causes = [one for one in serious if one is not finding and explains(one, finding, calls)]
+        causes = [other for other in serious if other is not finding and explains(other, finding, calls)]
         finding.because = min(causes, key=_order, default=None)
     for finding in serious:  # no circles
         passed = {id(finding)}
@@ -27,7 +27,7 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
             above = above.because
         if above is not None:
             finding.because = None
-    return sorted(findings, key=lambda one: (one.because is not None, *_order(one)))
+    return sorted(findings, key=lambda finding: (finding.because is not None, *_order(finding)))
 
 
 def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:

@@ -50,13 +50,13 @@ def template_of(item: Object) -> Mapping[str, Any]:
 def version_of(item: Object) -> dict[str, str]:
     """Return what a revision's labels and annotations tell: `version`, `commit`, `cause`. A key is left out if none is told."""
     metadata, template = item.get("metadata") or {}, template_of(item).get("metadata") or {}
-    told: dict[str, Any] = {}
-    for one in (template, metadata):
-        told = {**(one.get("annotations") or {}), **(one.get("labels") or {}), **told}
+    values: dict[str, Any] = {}
+    for described in (template, metadata):
+        values = {**(described.get("annotations") or {}), **(described.get("labels") or {}), **values}
     found = {
-        "version": next((told[key] for key in _VERSIONS if told.get(key)), None),
-        "commit": next((told[key] for key in _COMMITS if told.get(key)), None),
-        "cause": told.get(CHANGE_CAUSE),
+        "version": next((values[key] for key in _VERSIONS if values.get(key)), None),
+        "commit": next((values[key] for key in _COMMITS if values.get(key)), None),
+        "cause": values.get(CHANGE_CAUSE),
     }
     return {key: one_line(str(value), 2 * MAX_VALUE) for key, value in found.items() if value}
 
@@ -72,9 +72,9 @@ def changes_between(before: Object, after: Object) -> list[Change]:
             found.append(Change(name, "container", None if ours is None else image, None if theirs is None else image))
         else:
             found += _fields(name, ours, theirs)
-    pod = ({k: v for k, v in one.items() if k not in ("containers", "initContainers")} for one in (old_spec, new_spec))
+    pod = ({k: v for k, v in spec.items() if k not in ("containers", "initContainers")} for spec in (old_spec, new_spec))
     found += _fields("", *pod)
-    annotations = ((one.get("metadata") or {}).get("annotations") or {} for one in (old, new))
+    annotations = ((item.get("metadata") or {}).get("annotations") or {} for item in (old, new))
     found += [Change("", f"annotation {name}", _shown(a), _shown(b)) for name, a, b in _pairs(*annotations)]
     order = {"image": 0, "env": 1, "resources": 2}
     return sorted(found, key=lambda entry: order.get(entry.field.partition(" ")[0], 3))[:MAX_CHANGES]
@@ -85,8 +85,8 @@ def _fields(container: str, before: Mapping[str, Any], after: Mapping[str, Any])
         if field == "resources":
             yield from _resources(container, old or {}, new or {})
         elif field in _NAMED and isinstance(old or [], list) and isinstance(new or [], list):
-            for name, one, other in _pairs(_by_name(old or []), _by_name(new or [])):
-                yield Change(container, f"{field} {name}", _value(one), _value(other))
+            for name, earlier, later in _pairs(_by_name(old or []), _by_name(new or [])):
+                yield Change(container, f"{field} {name}", _value(earlier), _value(later))
         else:
             yield Change(container, field, _shown(old), _shown(new))
 
@@ -94,8 +94,8 @@ def _fields(container: str, before: Mapping[str, Any], after: Mapping[str, Any])
 def _resources(container: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     for kind, old, new in _pairs(before, after):
         if kind in ("requests", "limits"):
-            for resource, one, other in _pairs(old or {}, new or {}):
-                yield Change(container, f"resources {kind} {resource}", _shown(one), _shown(other))
+            for resource, earlier, later in _pairs(old or {}, new or {}):
+                yield Change(container, f"resources {kind} {resource}", _shown(earlier), _shown(later))
 
 
 def _containers(spec: Mapping[str, Any]) -> list[Any]:
@@ -104,7 +104,9 @@ def _containers(spec: Mapping[str, Any]) -> list[Any]:
 
 def _by_name(items: list[Any]) -> dict[str, Any]:
     """Return items by their name, or what else tells them apart."""
-    return {str(one.get("name") or one.get("containerPort") or _shown(one)): one for one in items if isinstance(one, Mapping)}
+    return {
+        str(item.get("name") or item.get("containerPort") or _shown(item)): item for item in items if isinstance(item, Mapping)
+    }
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

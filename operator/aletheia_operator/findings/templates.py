@@ -133,9 +133,9 @@ class Templates:
                     known.places.setdefault(place, found)
 
 
-def alike(one: str, other: str) -> bool:
+def alike(shape: str, other: str) -> bool:
     """Return whether two templates are variants of one line: as many words, the same first word, most of the others alike."""
-    words, others = one.split(), other.split()
+    words, others = shape.split(), other.split()
     if len(words) != len(others) or not words or words[0] != others[0]:
         return False
     return sum(a == b for a, b in zip(words, others, strict=True)) / len(words) >= SIMILAR
@@ -144,7 +144,7 @@ def alike(one: str, other: str) -> bool:
 def grouped(templates: Iterable[Template]) -> list[list[Template]]:
     """Group templates that are variants of one line, the most frequent first."""
     groups: dict[tuple[int, str, str], list[list[Template]]] = {}
-    for template in sorted(templates, key=lambda one: (-one.count, one.shape)):
+    for template in sorted(templates, key=lambda template: (-template.count, template.shape)):
         words = template.shape.split()
         same_start = groups.setdefault((len(words), words[0] if words else "", template.level), [])
         for group in same_start:
@@ -154,4 +154,4 @@ def grouped(templates: Iterable[Template]) -> list[list[Template]]:
         else:
             same_start.append([template])
     found = [group for same_start in groups.values() for group in same_start]
-    return sorted(found, key=lambda group: -sum(one.count for one in group))
+    return sorted(found, key=lambda group: -sum(template.count for template in group))

@@ -22,20 +22,20 @@ def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
     serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
     for group in grouped(serious)[:MOST]:
-        first = min((one.first for one in group), key=lambda place: place.first)
-        pods = sorted(set().union(*(one.pods for one in group)))
+        first = min((template.first for template in group), key=lambda place: place.first)
+        pods = sorted(set().union(*(template.pods for template in group)))
         entry: dict[str, Any] = {
             "level": group[0].level,
-            "template": one_line(common_shape([one.shape for one in group]), MAX_EXAMPLE),
+            "template": one_line(common_shape([template.shape for template in group]), MAX_EXAMPLE),
             "variants": len(group),
-            "count": sum(one.count for one in group),
+            "count": sum(template.count for template in group),
             "first": first.first,
-            "last": max(one.last for one in group),
+            "last": max(template.last for template in group),
             "pods": len(pods),
             "pod_names": pods[:LISTED_PODS],
             "example": one_line(group[0].example, MAX_EXAMPLE),
             "evidence": first.link.to_json(),
-            "trace_id": next((one.trace_id for one in group if one.trace_id), None),
+            "trace_id": next((template.trace_id for template in group if template.trace_id), None),
             "category": group[0].category or None,
         }
         found.append({key: value for key, value in entry.items() if value is not None})

@@ -94,10 +94,10 @@ def _count(edges: dict[Any, Edge], key: Any, span: Span, failed: bool, link: Lin
 def spans_of(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:
     """Yield the spans of a trace by their ids, at most MAX_SPANS."""
     found = _of_otlp(trace) if "resourceSpans" in trace else _of_jaeger(trace)
-    for number, one in enumerate(found):
+    for number, span in enumerate(found):
         if number >= MAX_SPANS:
             return
-        yield one
+        yield span
 
 
 def _of_jaeger(trace: Mapping[str, Any]) -> Iterator[tuple[str, Span]]:

@@ -91,17 +91,17 @@ def words_of(entry: Mapping[str, Any]) -> str:
     if not message:
         return line
     before = line[: -len(message)] if line.endswith(message) else ""
-    head = next((one for one in _HEADS if before.lower().endswith(one)), "")
+    head = next((known for known in _HEADS if before.lower().endswith(known)), "")
     text = before[len(before) - len(head) :] + message if head else message
     fields = entry.get("fields")
     if not isinstance(fields, Mapping):
         return text
     for name in _ERROR_FIELDS:
-        told = fields.get(name)
-        if isinstance(told, Mapping):
-            told = told.get("message") or told.get("msg")
-        if isinstance(told, str) and told and told not in text:
-            return f"{text}: {told}"
+        error = fields.get(name)
+        if isinstance(error, Mapping):
+            error = error.get("message") or error.get("msg")
+        if isinstance(error, str) and error and error not in text:
+            return f"{text}: {error}"
     return text
 
 

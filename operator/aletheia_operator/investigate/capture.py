@@ -294,7 +294,7 @@ class _Capture:
     async def _make_plan(self, former: FormerPlan | None) -> None:
         questions, gaps = await make_plan(self._tools.fetchers, self._order.spec, self._sources)
         _, stricter = level_for(self._tools.redaction, self._order.spec.redaction)
-        gaps[:0] = [gap_of(OWN, one) for one in (self._beyond_window, stricter) if one is not None]
+        gaps[:0] = [gap_of(OWN, missing) for missing in (self._beyond_window, stricter) if missing is not None]
         gaps += former.unasked([*self._session.done, *(question.key for question in questions)]) if former else []
         await self._journal.record_done(Done(PLAN_KEY, (), tuple(gaps)))
         await self._journal.write(self._session.record_plan, plan_record(questions))

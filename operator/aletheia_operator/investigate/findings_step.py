@@ -60,8 +60,8 @@ class FindingsStep(DerivedStep):
             return VerdictSummary(headline=verdict.headline, findings=shown)
         quiet = [_without_content(finding) for finding in shown]
         first = quiet[0] if shown and shown[0].severity != "info" else None
-        said = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
-        return VerdictSummary(headline=f"{said[:120]}; {SEALED}", findings=quiet)
+        cause = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
+        return VerdictSummary(headline=f"{cause[:120]}; {SEALED}", findings=quiet)
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
         outcome = Outcome(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")

@@ -33,7 +33,7 @@ def redact_object(item: dict[str, Any], redactor: Redactor | None = None) -> int
     match item["kind"]:
         case "ConfigMap":
             _digest_data(item)
-            if changed_at := max((str(one["time"]) for one in managed or [] if one.get("time")), default=None):
+            if changed_at := max((str(entry["time"]) for entry in managed or [] if entry.get("time")), default=None):
                 item["changedAt"] = changed_at
             return 0
         case "Node":
@@ -56,16 +56,16 @@ def _redact_annotations(part: Any, redactor: Redactor) -> int:
     changed = 0
     waiting = [part]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            annotations = one.get("annotations")
+        item = waiting.pop()
+        if isinstance(item, dict):
+            annotations = item.get("annotations")
             if isinstance(annotations, dict):
                 for name in _COPIES & annotations.keys():
                     del annotations[name]
                 changed += _redact_documents(annotations, redactor) + redact_spec(annotations, redactor)
-            waiting += [value for value in one.values() if isinstance(value, (dict, list))]
-        elif isinstance(one, list):
-            waiting += [value for value in one if isinstance(value, (dict, list))]
+            waiting += [value for value in item.values() if isinstance(value, (dict, list))]
+        elif isinstance(item, list):
+            waiting += [value for value in item if isinstance(value, (dict, list))]
     return changed
 
 

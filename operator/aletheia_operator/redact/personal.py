@@ -41,7 +41,7 @@ def is_address(text: bytes) -> bool:
 
 def is_phone(text: bytes) -> bool:
     """Return whether a text has as many digits as a phone number."""
-    return 8 <= sum(48 <= one <= 57 for one in text) <= 15
+    return 8 <= sum(48 <= byte <= 57 for byte in text) <= 15
 
 
 def rules() -> list[tuple[str, str, Callable[[bytes], bool]]]:

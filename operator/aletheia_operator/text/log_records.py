@@ -20,5 +20,5 @@ class InertRecords(logging.Filter):
 def make_inert(logger: logging.Logger) -> None:
     """Make all that the handlers of `logger` write inert."""
     for handler in logger.handlers:
-        if not any(isinstance(one, InertRecords) for one in handler.filters):
+        if not any(isinstance(known, InertRecords) for known in handler.filters):
             handler.addFilter(InertRecords())

@@ -276,9 +276,9 @@ def _messages(errors: Any) -> list[str]:
 
 def write_entries(text: BytesIO, spill: Spill, trace: Trace) -> int:
     """Write a trace as it is stored, and return the number of entries: all that Jaeger sent, with the spans last."""
-    for number, one in enumerate(trace.pieces):
+    for number, part in enumerate(trace.pieces):
         text.write(SEPARATOR if number else b"")
-        write_list(text, spill.get(one.fields), "spans", (partial(_copy, text, spill, piece) for piece in one.spans))
+        write_list(text, spill.get(part.fields), "spans", (partial(_copy, text, spill, piece) for piece in part.spans))
     return len(trace.pieces)
 
 

@@ -87,7 +87,7 @@ class Event:
 
     def redact(self, redactor: Redactor) -> None:
         """Remove secrets; `redactor` counts those of the API's events."""
-        self.raw = [_redacted(one, redactor) for one in self.raw]
+        self.raw = [_redacted(event, redactor) for event in self.raw]
         copies = redactor.another()
         self.object = _redacted(self.object, copies)
         self.message, self.reason, self.type = map(copies.text, (self.message, self.reason, self.type))

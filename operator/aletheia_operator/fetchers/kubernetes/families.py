@@ -190,6 +190,6 @@ def words_of(pod: Object) -> Iterator[str]:
     """Yield the words of a pod's environment, commands and arguments that may be names of Services."""
     for container in pod["spec"].get("containers") or []:
         texts = [str(variable.get("value") or "") for variable in container.get("env") or []]
-        texts += [str(one) for key in ("command", "args") for one in container.get(key) or []]
+        texts += [str(text) for key in ("command", "args") for text in container.get(key) or []]
         for text in texts:
             yield from _NAME.findall(text[:MAX_VALUE])

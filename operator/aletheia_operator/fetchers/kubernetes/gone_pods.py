@@ -189,28 +189,28 @@ def find_gone_pods(
             if not owners and name not in present:
                 return None
             display_name = controllers.display_name(owners[0]) if owners else None
-            one = GonePod(name, display_name or "the targets", name in present)
-            one.revision = _revision(revisions.get(owners[0])) if len(owners) == 1 else None
-            found[name] = one
+            pod = GonePod(name, display_name or "the targets", name in present)
+            pod.revision = _revision(revisions.get(owners[0])) if len(owners) == 1 else None
+            found[name] = pod
         return found[name]
 
     for event in (*events.of_kind("Pod"), *events.around_window()):
         if event.name in present and event.uid in (present[event.name], ""):
             continue
-        if (one := gone(event.name)) is not None:
-            one.add_event(event)
-            one.node = one.node or _node_of(event)
+        if (pod := gone(event.name)) is not None:
+            pod.add_event(event)
+            pod.node = pod.node or _node_of(event)
     for event in events.last_events_of_running_pods():
         if event.name in present and event.uid in (present[event.name], ""):
             continue
         completes = any(kind == "Job" for kind, _ in controllers.owner(event.name))  # and is then removed without an event
-        if not completes and (one := gone(event.name)) is not None:
-            one.add_event(event)
-            one.node = one.node or _node_of(event)
+        if not completes and (pod := gone(event.name)) is not None:
+            pod.add_event(event)
+            pod.node = pod.node or _node_of(event)
     for name, naming in controllers.named_pods():
-        if name not in present and name not in found and (one := gone(name)) is not None:
+        if name not in present and name not in found and (pod := gone(name)) is not None:
             for event in naming:  # its own events have expired, too
-                one.add_event(event)
+                pod.add_event(event)
     return dict(sorted(found.items()))
 
 

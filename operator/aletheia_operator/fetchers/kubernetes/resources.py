@@ -81,7 +81,7 @@ async def read_named(
     if may_list and len(wanted) > MAX_READ_ONE_BY_ONE:
         among = frozenset(wanted)
         parts = read_all(
-            kubernetes, kind, namespace, lambda items: work([one for one in items if one["metadata"]["name"] in among])
+            kubernetes, kind, namespace, lambda items: work([item for item in items if item["metadata"]["name"] in among])
         )
         async for part in parts:
             yield part

@@ -177,8 +177,8 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
 
 def _confidence(end: _End, rule: str) -> Confidence:
     """Return how sure the cause is: that a container ended is certain, and why only if it or the kernel said so."""
-    told = end.state.get("message") or (end.run is not None and end.run.says_why)
-    return "certain" if told or rule not in ("CrashLoop", "Killed", "Terminated") else "likely"
+    explained = end.state.get("message") or (end.run is not None and end.run.says_why)
+    return "certain" if explained or rule not in ("CrashLoop", "Killed", "Terminated") else "likely"
 
 
 def _words(end: _End) -> tuple[str, Link | None]:

@@ -18,13 +18,13 @@ def errors(case: Case) -> Iterator[Finding]:
     """Say which errors each workload logs most."""
     by_workload: dict[Subject, dict[int, list[tuple[Template, Place]]]] = defaultdict(lambda: defaultdict(list))
     templates = [known for known in case.evidence.logs.templates.by_shape.values() if known.level in ("ERROR", "FATAL")]
-    groups = grouped(one for one in templates if not one.category)
+    groups = grouped(template for template in templates if not template.category)
     for number, group in enumerate(groups):
         for template in group:
             for place in template.places.values():
                 by_workload[case.workload_of_pod(place.pod)][number].append((template, place))
     for subject, numbers in by_workload.items():
-        number = max(numbers, key=lambda one: sum(place.count for _, place in numbers[one]))
+        number = max(numbers, key=lambda candidate: sum(place.count for _, place in numbers[candidate]))
         yield _finding(case, subject, groups[number], numbers[number], len(numbers))
 
 
@@ -45,7 +45,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
         message=f"{subject.name}: {text} ({count}x since {clock(first.first)}{where}{more})",
         depth=55,
         first_seen=first.first,
-        links=tuple(place.link for _, place in sorted(places, key=lambda one: one[1].first)),
+        links=tuple(place.link for _, place in sorted(places, key=lambda pair: pair[1].first)),
         pods=frozenset(pods),
         details={"count": count, "template": group[0].shape},
     )

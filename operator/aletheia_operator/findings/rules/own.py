@@ -30,9 +30,9 @@ def own(case: Case) -> Iterator[Finding]:
 
 def _of_logs(case: Case, rule: FindingRule, number: int, least: int) -> Iterator[Finding]:
     found: dict[Subject, list[Matches]] = {}
-    for (of, pod), one in case.evidence.own.matches.items():
+    for (of, pod), matches_of_pod in case.evidence.own.matches.items():
         if of == number:
-            found.setdefault(case.workload_of_pod(pod), []).append(one)
+            found.setdefault(case.workload_of_pod(pod), []).append(matches_of_pod)
     for subject, matches in found.items():
         count = sum(match.count for match in matches)
         if count < least:
@@ -51,8 +51,8 @@ def _of_events(case: Case, rule: FindingRule, match: EventMatch) -> Iterator[Fin
             places = found.setdefault(case.workload(event.subject), [])
             places.append((event.first, event.count, event.link, event.subject.name))
     for subject, events in found.items():
-        first = earlier(*(one[0] for one in events))
-        what = f"{match.reason} {sum(one[1] for one in events)}x since {clock(first)}"
+        first = earlier(*(event[0] for event in events))
+        what = f"{match.reason} {sum(event[1] for event in events)}x since {clock(first)}"
         pods = frozenset(name for *_, name in events if name in case.evidence.objects.pods)
         yield _finding(rule, subject, what, first, tuple(link for _, _, link, _ in events), "certain", pods)
 

@@ -32,9 +32,9 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     subject, container, kind = key
     pods = {event.subject.name for event in events}
     kills = [
-        one
-        for one in case.events("Killing")
-        if one.subject.name in pods and one.container in ("", container) and f"{kind.lower()} probe" in one.message
+        event
+        for event in case.events("Killing")
+        if event.subject.name in pods and event.container in ("", container) and f"{kind.lower()} probe" in event.message
     ]
     latest = max(events, key=lambda event: event.last)
     first = earlier(*(event.first for event in events))
@@ -50,7 +50,7 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
         message=f"{subject.name}: {what}{where}: {words} ({count}x since {clock(first)})",
         depth=14 if kills else 30,
         first_seen=first,
-        links=(latest.link, *(kill.link for kill in kills[:1]), *(one.link for one in events[:3] if one is not latest)),
+        links=(latest.link, *(kill.link for kill in kills[:1]), *(event.link for event in events[:3] if event is not latest)),
         remedy="look at what the endpoint does; give the probe more time if the program is only slow" if kills else "",
         pods=frozenset(pods),
         details={"container": container, "probe": kind, "count": count},
@@ -81,7 +81,9 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
 
 def _before_ready(case: Case, event: Event) -> bool:
     """Return whether a pod that is ready failed its probe only while it started."""
-    since = next((one for fact, pod in case.pods() if fact.name == event.subject.name for one in [_ready_since(pod)]), None)
+    since = next(
+        (moment for fact, pod in case.pods() if fact.name == event.subject.name for moment in [_ready_since(pod)]), None
+    )
     return since is not None and event.last[:19] <= since[:19]
 
 

@@ -74,7 +74,7 @@ def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:
 def changes(case: Case) -> Iterator[Finding]:
     """Say what was rolled out, scaled and configured within the window. Information: a change alone is no cause."""
     for workload in case.evidence.objects.workloads:
-        yield from (_rollout(one) for one in rollouts_of(case, workload) if one.in_window)
+        yield from (_rollout(rollout) for rollout in rollouts_of(case, workload) if rollout.in_window)
     for event in case.events("ScalingReplicaSet", "SuccessfulRescale"):
         if event.subject.kind in ("Deployment", "HorizontalPodAutoscaler") and not _is_part_of_rollout(event.message):
             yield _change(
@@ -87,10 +87,10 @@ def changes(case: Case) -> Iterator[Finding]:
             yield _change(subject, "ConfigChanged", f"ConfigMap {fact.name} changed", changed, fact.link)
 
 
-def _rollout(one: Rollout) -> Finding:
-    words = f"revision {one.number} rolled out: {one.words}" if one.changes else one.summary
-    finding = _change(one.workload, "Rollout", f"{one.workload.name}: {words}", one.created, one.link)
-    finding.details = one.to_json()
+def _rollout(rollout: Rollout) -> Finding:
+    words = f"revision {rollout.number} rolled out: {rollout.words}" if rollout.changes else rollout.summary
+    finding = _change(rollout.workload, "Rollout", f"{rollout.workload.name}: {words}", rollout.created, rollout.link)
+    finding.details = rollout.to_json()
     return finding
 
 

@@ -34,7 +34,7 @@ def _of(
     matching = [
         pod for pod, labels in case.evidence.objects.labels.items() if all(labels.get(k) == v for k, v in selector.items())
     ]
-    links = (fact.link, *(one.link for one, _ in slices[:2]))
+    links = (fact.link, *(slice_fact.link for slice_fact, _ in slices[:2]))
     if not endpoints and not matching and slices and (empty := _without_pods(case, selector)):
         finding = _finding(case, fact, "ServiceWithoutEndpoints", f"{empty.name} has no pods", 40, links, "")
         finding.callees = frozenset([empty.name])

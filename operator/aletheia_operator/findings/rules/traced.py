@@ -19,26 +19,26 @@ def failing_services(case: Case) -> Iterator[Finding]:
     """Say in which services the calls of traces fail, the deepest first."""
     callees = Callees(case)
     failing = [
-        (name, one)
-        for name, one in case.evidence.traces.services.items()
-        if one.failed >= LEAST_FAILED and one.failed >= LEAST_SHARE * one.calls and one.link is not None
+        (name, service)
+        for name, service in case.evidence.traces.services.items()
+        if service.failed >= LEAST_FAILED and service.failed >= LEAST_SHARE * service.calls and service.link is not None
     ]
-    for name, one in sorted(failing, key=lambda pair: -pair[1].failed)[:MOST]:
+    for name, service in sorted(failing, key=lambda pair: -pair[1].failed)[:MOST]:
         behind = callees.workloads(name)
         called = {callee for caller, callee in case.evidence.traces.edges if caller == name}
-        first = time_of(one.first)
-        quote = f": {one_line(one.words, MAX_WORDS)}" if one.words else ""
+        first = time_of(service.first)
+        quote = f": {one_line(service.words, MAX_WORDS)}" if service.words else ""
         yield Finding(
             rule="SpansFail",
             severity="error",
             confidence="likely",
             subject=min(behind, key=str) if behind else Subject("Service", name),
-            message=f"{name}: {one.failed} of {one.calls} spans fail{quote} (since {clock(first)})",
+            message=f"{name}: {service.failed} of {service.calls} spans fail{quote} (since {clock(first)})",
             depth=46,
             first_seen=first,
-            links=(one.link,) if one.link else (),
+            links=(service.link,) if service.link else (),
             callees=frozenset(called),
-            details={"failed": one.failed, "spans": one.calls},
+            details={"failed": service.failed, "spans": service.calls},
         )
 
 
