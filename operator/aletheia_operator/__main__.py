@@ -23,6 +23,7 @@ from aletheia_operator.settings import (
     Scope,
     Settings,
     VolumeShares,
+    add_log_options,
 )
 from aletheia_operator.version import __version__
 
@@ -73,8 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_artifacts_api(made.add_argument_group("artifacts API"))
     process = made.add_argument_group("process")
     process.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
-    process.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the operator's log")
-    process.add_argument("--log-level", choices=["debug", "info", "warning"], default=Process.log_level, help="the least shown")
+    add_log_options(process)
     return made
 
 
@@ -171,10 +171,10 @@ def _add_node_logs(group: Any) -> None:
 
 
 def _add_artifacts_api(group: Any) -> None:
-    certificates = "write the API's certificates there; without it no API"
+    certificates = "directory for the API's certificates; without it no API"
     group.add_argument("--artifacts-certificates", dest="certificates", type=Path, metavar="DIR", help=certificates)
-    group.add_argument("--artifacts-service", dest="service", help="leads to the API, in the operator's namespace")
-    keeps = "keeps the serving certificate; without it somebody else makes one"
+    group.add_argument("--artifacts-service", dest="service", help="Service of the API, in the operator's namespace")
+    keeps = "Secret to keep the serving certificate in; without it an admin provides one"
     group.add_argument("--artifacts-secret", dest="secret", help=keeps)
 
 

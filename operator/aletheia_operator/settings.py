@@ -5,8 +5,14 @@ All defaults are here. Tests compare the command line (`__main__`) and the chart
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 CLUSTER_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"
+"""Keys of a Secret of type kubernetes.io/tls, and names of the files with their values."""
+FRONT_PROXY_FILE = "front-proxy.json"
+"""File in `ArtifactsApi.certificates` that the operator writes for the artifacts API:
+`{"ca": PEM, "allowedNames": [...], "usernameHeaders": [...]}`, as the API server publishes it."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,8 @@ class ArtifactsApi:
     service: str | None = None
     """Service of the operator's namespace that leads to the API: the name in its serving certificate."""
     secret: str | None = None
-    """Existing Secret of the operator's namespace that keeps the serving certificate. None: somebody else makes it, and gives
-    it to the process that serves."""
+    """Existing Secret of the operator's namespace that keeps the serving certificate. None: an admin creates it, and mounts it
+    into the process that serves."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +160,16 @@ class Process:
     listen: str = "0.0.0.0:8080"
     """HOST:PORT of /healthz."""
     log_format: str = "plain"
-    """Form of the operator's own log: `plain` or `json`."""
+    """Format of the process's own log: `plain` or `json`."""
     log_level: str = "info"
-    """Least level of the operator's own log: `debug`, `info` or `warning`."""
+    """Lowest level of the process's own log: `debug`, `info` or `warning`."""
+
+
+def add_log_options(parser: Any) -> None:
+    """Add the options for the log of a process: `log_format` and `log_level` of `Process`."""
+    parser.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="format of the log")
+    levels = ["debug", "info", "warning"]
+    parser.add_argument("--log-level", choices=levels, default=Process.log_level, help="lowest level that is logged")
 
 
 @dataclass(frozen=True)

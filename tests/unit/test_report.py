@@ -238,7 +238,7 @@ def test_an_empty_session_reads_well(tmp_path: Path) -> None:
     page = page_of(Recording(Incident(), gaps=[GAP]).write(tmp_path))
     assert "nothing to judge" in page.text
     assert "connection refused: check the endpoint" in page.text
-    assert "There are none." in page.text
+    assert "No artifacts." in page.text
 
 
 def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> No
     in_memory = {name: plain.document(name) for name in ("findings", "timeline")}
     page = Page(html_report(Source(plain.manifest, NoFiles(), in_memory)))
     assert "web: FATAL panic: record 40: torn write?" in page.text
-    assert "This report is without" in page.text
+    assert "Not in this report" in page.text
     assert "traces" not in page.values("id")
 
 
@@ -298,7 +298,7 @@ def test_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
     plain = source(directory)
     slow = Source(plain.manifest, plain.files, seconds=dict.fromkeys(("documents", "metrics", "traces", "quotes"), 0.0))
     page = Page(html_report(slow))
-    assert "This report is without: data/" in page.text
+    assert "Not in this report: data/" in page.text
     assert read_copy(directory)[0].headline in page.text  # type: ignore[operator]
 
 

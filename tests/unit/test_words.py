@@ -11,7 +11,8 @@ import pytest
 
 from tests.cluster.rig import ROOT
 
-MODULES = sorted([*(ROOT / "operator").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
+OPERATOR = sorted((ROOT / "operator").rglob("*.py"))
+MODULES = sorted([*OPERATOR, *(ROOT / "tests").rglob("*.py")])
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 INSTEAD = {
     r"\bwhoever\b": "name the person or program",
@@ -25,6 +26,7 @@ INSTEAD = {
     r"\bsuch as\b.*\bsuch as\b": "one example, or a list",
 }
 """Constructions, and what to write instead."""
+VAGUE_NAMES = {"one", "said", "told"}
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -45,6 +47,18 @@ def test_docstrings_and_comments_are_plain(path: Path) -> None:
     if path == Path(__file__):
         return
     assert_plain(prose(path.read_text()))
+
+
+@pytest.mark.parametrize("path", OPERATOR, ids=lambda path: str(path.relative_to(ROOT)))
+def test_variables_are_named_after_what_they_are(path: Path) -> None:
+    """No variable or parameter has a name that fits anything."""
+    names = ast.walk(ast.parse(path.read_text()))
+    found = [
+        f"line {name.lineno}: {name.id if isinstance(name, ast.Name) else name.arg}"
+        for name in names
+        if isinstance(name, ast.Name | ast.arg) and (name.id if isinstance(name, ast.Name) else name.arg) in VAGUE_NAMES
+    ]
+    assert not found, f"name them after what they are: {', '.join(found)}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Downloads a session from the artifacts API into a folder: what is there already is kept, and every cut is resumed."""
+"""Downloads a session from the artifacts API into a folder. Keeps complete files, and resumes interrupted ones."""
 
 import http.client
 import os
@@ -24,11 +24,11 @@ from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadab
 PARALLEL_FILES = 4
 BLOCK_BYTES = 1024 * 1024
 DELAYS_SECONDS = (0.5, 1, 2, 4, 8)
-"""Waits after tries that brought no byte. After one that brought some, the next follows at once."""
+"""Delays after attempts that received no byte. After an attempt that received some, the next follows at once."""
 
 
 class Answer(Protocol):
-    """The part of http.client.HTTPResponse that is used."""
+    """The part of http.client.HTTPResponse that is needed."""
 
     status: int
 
@@ -37,16 +37,16 @@ class Answer(Protocol):
 
 
 Get = Callable[[str, Mapping[str, str]], AbstractContextManager[Answer]]
-"""Opens the answer for a path with headers."""
+"""Requests a path with headers, and opens the response."""
 
 
 class _Cut(Exception):
-    """The answer ended early, or another try may help. The message says why."""
+    """The response ended early, or another attempt may succeed. The message says why."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One session of the API. `name`: its id, or the Investigation's name."""
+    """One session of the artifacts API. `name`: the session's id, or the name of its Investigation."""
 
     get: Get
     namespace: str
@@ -65,15 +65,15 @@ class Remote:
         except Unreadable as e:
             raise Refused(f"the server's answer is no manifest: {e}") from e
 
-    def download(self, directory: Path, manifest: Manifest, told: Callable[[int], None] = lambda size: None) -> None:
+    def download(self, directory: Path, manifest: Manifest, report: Callable[[int], None] = lambda size: None) -> None:
         """Download every artifact of a finished session into a directory. Raises Refused.
 
-        `told` hears the number of bytes of each block, from several threads. What was downloaded stays after an error.
+        `report` is called with the number of bytes of each block, from several threads. An error keeps what was downloaded.
         """
         stopped = threading.Event()
         with ThreadPoolExecutor(PARALLEL_FILES) as threads:
             running = [
-                threads.submit(self._file, directory / artifact.path, artifact, told, stopped)
+                threads.submit(self._file, directory / artifact.path, artifact, report, stopped)
                 for artifact in manifest.artifacts
             ]
             try:
@@ -85,23 +85,26 @@ class Remote:
                     waiting.cancel()
                 raise
 
-    def _file(self, path: Path, artifact: Artifact, told: Callable[[int], None], stopped: threading.Event) -> None:
+    def _file(self, path: Path, artifact: Artifact, report: Callable[[int], None], stopped: threading.Event) -> None:
         make_directory(path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0) as file:
             there = min(file.seek(0, os.SEEK_END), artifact.size_bytes)
             file.truncate(there)
-            told(there)
+            report(there)
             file.seek(there)
             part = "files/" + quote(artifact.path)
             for block in self._blocks(part, there, artifact) if there < artifact.size_bytes else ():
                 if stopped.is_set():
                     return
                 write_all(file.fileno(), block)  # a plain write may take a part only
-                told(len(block))
+                report(len(block))
 
     def _blocks(self, part: str, start: int, artifact: Artifact | None) -> Iterator[bytes]:
-        """Yield the bytes of a part of the session from `start`, through cuts. `artifact` None: of the manifest."""
+        """Yield the bytes of a file of the session from `start`, and resume after interruptions.
+
+        `artifact`: None for the manifest. Raises Refused.
+        """
         at, failures = start, iter(DELAYS_SECONDS)
         size = None if artifact is None else artifact.size_bytes
         while True:
@@ -139,7 +142,7 @@ class Remote:
                 yield block
 
     def _refuse(self, answer: Answer) -> None:
-        """Raise what an answer that is no success means: _Cut if another try may help, else Refused."""
+        """Raise the error for an unsuccessful response: _Cut if another attempt may succeed, else Refused."""
         body = answer.read(64 * 1024)
         text = body.decode(errors="replace")
         try:

@@ -12,6 +12,7 @@ from aletheia_operator.clients.endpoint import Credentials
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.clients.quoting import MIN_SECRET_CHARACTERS
+from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY
 
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -113,8 +114,8 @@ async def _certificates(tls: TLS, secrets: Secrets) -> tuple[str | None, str | N
         ca = await secrets.value(tls.ca_secret_ref.name, tls.ca_secret_ref.key, public=True)
     if tls.client_secret_ref is not None:
         name = tls.client_secret_ref.name
-        certificate = await secrets.value(name, "tls.crt", public=True)
-        client = "\n".join([certificate, await secrets.value(name, "tls.key"), ""])
+        certificate = await secrets.value(name, TLS_CERTIFICATE, public=True)
+        client = "\n".join([certificate, await secrets.value(name, TLS_KEY), ""])
     return ca, client
 
 

@@ -1,8 +1,8 @@
-"""Keeps the certificates of the artifacts API: its own, and what identifies the API server's front proxy.
+"""Keeps the certificates of the artifacts API up to date: its serving certificate, and the CA of the API server's front proxy.
 
-The process that serves sessions has no rights in the cluster, so the operator does this for it: it reads ConfigMap
+The process that serves sessions has no rights in the cluster. So the operator reads ConfigMap
 `kube-system/extension-apiserver-authentication`, keeps the serving certificate in a Secret, writes both into a directory that
-the two containers share, and keeps `caBundle` of the APIService right.
+the two containers share, and updates `caBundle` of the APIService.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from aletheia_operator.api.paths import ARTIFACTS_API_SERVICE
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.serving_certificate import ServingCertificate, certificate_of, is_usable, new_certificate
-from aletheia_operator.settings import ArtifactsApi
+from aletheia_operator.settings import FRONT_PROXY_FILE, TLS_CERTIFICATE, TLS_KEY, ArtifactsApi
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ RETRY_SECONDS = 5
 
 
 class ArtifactsApiKeeper:
-    """Keeps the certificates right while the operator runs. `namespace`: the operator's."""
+    """Keeps the certificates up to date while the operator runs. `namespace`: the operator's."""
 
     def __init__(
         self, kubernetes: Kubernetes, settings: ArtifactsApi, namespace: str | None, now: Callable[[], datetime]
@@ -41,30 +41,30 @@ class ArtifactsApiKeeper:
         self._now = now
 
     async def watch(self) -> None:
-        """Check again and again. A failure is logged once, and tried again: captures do not depend on it."""
-        said = ""
+        """Check until cancelled. The same failure is logged once. Captures do not depend on it."""
+        logged = ""
         while True:
             try:
                 await self.check()
-                said, seconds = "", CHECK_SECONDS
+                logged, seconds = "", CHECK_SECONDS
             except (SourceError, OSError, ValueError) as e:
                 seconds = RETRY_SECONDS
-                if str(e) != said:
-                    said = str(e)
+                if str(e) != logged:
+                    logged = str(e)
                     log.warning("the artifacts API cannot be set up, and sessions cannot be read through it: %s", e)
             await asyncio.sleep(seconds)
 
     async def check(self) -> None:
-        """Do once what has to be done. Raises SourceError, OSError, ValueError."""
+        """Check once, and update what is outdated. Raises SourceError, OSError, ValueError."""
         directory, service = self._settings.certificates, self._settings.service
         if directory is None:
             return
         front_proxy = _front_proxy(await self._kubernetes.get(FRONT_PROXY_CONFIG))
-        files = {"front-proxy.json": orjson.dumps(front_proxy)}
+        files = {FRONT_PROXY_FILE: orjson.dumps(front_proxy)}
         if self._settings.secret is not None and service is not None:
             kept = await self._kept(f"{service}.{self._namespace}.svc", self._settings.secret)
             await self._trust(kept)
-            files |= {"tls.key": kept.key.encode(), "tls.crt": kept.certificate.encode()}
+            files |= {TLS_KEY: kept.key.encode(), TLS_CERTIFICATE: kept.certificate.encode()}
         await asyncio.to_thread(_write, directory, files)
 
     async def _kept(self, host: str, name: str) -> ServingCertificate:
@@ -77,7 +77,7 @@ class ArtifactsApiKeeper:
             return kept
         made = new_certificate(host, now, kept)
         data = {key: base64.b64encode(value.encode()).decode() for key, value in made.to_data().items()}
-        metadata = {"resourceVersion": secret["metadata"]["resourceVersion"]}  # another operator may have made one meanwhile
+        metadata = {"resourceVersion": secret["metadata"]["resourceVersion"]}  # fails if another operator has changed it
         await self._kubernetes.patch(path, {"metadata": metadata, "data": data})
         log.info("made a serving certificate for %s", host)
         return made
@@ -91,7 +91,7 @@ class ArtifactsApiKeeper:
 
 
 def _front_proxy(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what identifies the front proxy. Raises ValueError if the API server has none."""
+    """Return the content of FRONT_PROXY_FILE. Raises ValueError if the API server has no front proxy."""
     data = config.get("data") or {}
     ca = data.get("requestheader-client-ca-file")
     if not ca:
@@ -114,7 +114,7 @@ def _decoded(data: dict[str, str]) -> dict[str, str]:
 
 
 def _write(directory: Path, files: dict[str, bytes]) -> None:
-    """Write files that changed, each in one step and readable by this user alone."""
+    """Write files that changed, each atomically and readable by this user alone."""
     for name, content in files.items():
         path = directory / name
         if path.is_file() and path.read_bytes() == content:

@@ -1,7 +1,7 @@
-"""The serving certificate of the artifacts API: made, judged and renewed here. Pure, but for random keys.
+"""Makes, checks and renews the serving certificate of the artifacts API. Pure, except for random keys.
 
-Each certificate is signed by an authority of its own, whose key is thrown away: the API server trusts that authority for this
-service alone.
+Each certificate is signed by a new authority. Its key is discarded, and the API server trusts the authority only for this
+service.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY
+
+CA = "ca.crt"
 LIFETIME = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=120)
 CLOCK_SKEW = timedelta(hours=1)
@@ -25,18 +28,18 @@ class ServingCertificate:
     certificate: str
     key: str
     authorities: str
-    """The authority that signed it, and the one before, so that a renewal has no gap."""
+    """The authority that signed it, and the previous one, so that a renewal causes no failure."""
 
     def to_data(self) -> dict[str, str]:
-        """Return it as the keys of a Secret of type kubernetes.io/tls."""
-        return {"tls.crt": self.certificate, "tls.key": self.key, "ca.crt": self.authorities}
+        """Return the data of a Secret of type kubernetes.io/tls."""
+        return {TLS_CERTIFICATE: self.certificate, TLS_KEY: self.key, CA: self.authorities}
 
 
 def certificate_of(data: Mapping[str, str]) -> ServingCertificate | None:
-    """Return the certificate that a Secret keeps; None if it keeps none."""
-    if not all(data.get(key) for key in ("tls.crt", "tls.key", "ca.crt")):
+    """Return the certificate in the data of a Secret; None if it is not complete."""
+    if not all(data.get(key) for key in (TLS_CERTIFICATE, TLS_KEY, CA)):
         return None
-    return ServingCertificate(data["tls.crt"], data["tls.key"], data["ca.crt"])
+    return ServingCertificate(data[TLS_CERTIFICATE], data[TLS_KEY], data[CA])
 
 
 def is_usable(kept: ServingCertificate, host: str, now: datetime) -> bool:
@@ -48,7 +51,7 @@ def is_usable(kept: ServingCertificate, host: str, now: datetime) -> bool:
         certificate.verify_directly_issued_by(authority)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         hosts = names.get_values_for_type(x509.DNSName)
-    except Exception:  # a Secret that somebody edited: whatever is wrong with it, a new one is made
+    except Exception:  # somebody edited the Secret: a new certificate replaces it
         return False
     return (
         host in hosts
@@ -58,7 +61,10 @@ def is_usable(kept: ServingCertificate, host: str, now: datetime) -> bool:
 
 
 def new_certificate(host: str, now: datetime, former: ServingCertificate | None) -> ServingCertificate:
-    """Make a certificate for a host. `former`: the one that it replaces; its authority stays trusted until the next renewal."""
+    """Make a certificate for a host.
+
+    `former`: the certificate that it replaces; its authority stays trusted until the next renewal. None: there was none.
+    """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"aletheia-artifacts-{now:%Y-%m-%dT%H:%M:%SZ}")])
     authority = (
@@ -85,7 +91,7 @@ def new_certificate(host: str, now: datetime, former: ServingCertificate | None)
 
 
 def _authority_of(former: ServingCertificate | None) -> str:
-    """Return the authority that signed a former certificate; '' if there is none that can be read."""
+    """Return the authority that signed a former certificate as PEM; '' if there is no certificate, or it cannot be read."""
     if former is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What an Investigation asked for, in a few lines for people, and its whole spec as YAML. Pure."""
+"""Describes what an Investigation asked for: a few lines for people, and its whole spec as YAML. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ MAX_SPEC = 6_000
 
 @dataclass(frozen=True)
 class Asked:
-    """`lines`: what was asked, each with its name; `spec`: the spec as YAML."""
+    """`lines`: pairs of a name and what was asked for; `spec`: the spec as YAML, at most MAX_SPEC characters."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     spec: str = ""
 
 
 def asked(spec: Mapping[str, Any]) -> Asked:
-    """Return what a spec asks for."""
+    """Return what a spec asks for. `spec`: as in the Investigation; fields that are unset are left out."""
     lines = [(name, one_line(text, 300)) for name, text in _lines(spec)]
     return Asked(lines[:MAX_LINES], _yaml(spec))
 
@@ -30,17 +30,18 @@ def _lines(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     named = [name for name in ("logs", "events", "objects") if spec.get(name) is not None]
     if spec.get("targets"):
         yield "Of these", ", ".join(named or ("logs", "events", "objects"))
-    for one in spec.get("metrics") or []:
-        parameters = ", ".join(f"{key}={value}" for key, value in (one.get("parameters") or {}).items())
-        compared = f", compared with {one['baseline'].get('offset')} before" if one.get("baseline") else ""
-        yield "Metric", (one.get("template") or one.get("query") or "") + (f" ({parameters})" if parameters else "") + compared
-    for one in spec.get("traces") or []:
-        if one.get("fromLogs") is not None:
-            yield "Traces", f"those whose ids the logs have, at most {(one['fromLogs'] or {}).get('limit')}"
+    for metric in spec.get("metrics") or []:
+        parameters = ", ".join(f"{key}={value}" for key, value in (metric.get("parameters") or {}).items())
+        compared = f", compared with {metric['baseline'].get('offset')} before" if metric.get("baseline") else ""
+        name = metric.get("template") or metric.get("query") or ""
+        yield "Metric", f"{name} ({parameters}){compared}" if parameters else f"{name}{compared}"
+    for trace in spec.get("traces") or []:
+        if trace.get("fromLogs") is not None:
+            yield "Traces", f"the ids that the logs contain, at most {(trace['fromLogs'] or {}).get('limit')}"
         else:
-            yield "Traces", f"trace {one['traceID']}" if one.get("traceID") else f"of {one.get('service')}"
-    for one in spec.get("queries") or []:
-        yield f"Query ({one.get('type')})", str(one.get("query"))
+            yield "Traces", f"trace {trace['traceID']}" if trace.get("traceID") else f"of {trace.get('service')}"
+    for query in spec.get("queries") or []:
+        yield f"Query ({query.get('type')})", str(query.get("query"))
     yield "Rights of", spec.get("serviceAccountName") or "the operator"
 
 

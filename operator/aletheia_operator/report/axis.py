@@ -1,4 +1,4 @@
-"""The axis of time that pictures share: positions in percent of its width, ticks, and times for people. Pure."""
+"""The time axis of the pictures: positions in percent of its width, ticks, and times for people. Pure."""
 
 import math
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 MAX_TICKS = 5
 LEAST_SECONDS = 20.0
 ZOOM_SHARE = 0.5
-"""What happened within less than this share of the window is shown enlarged."""
+"""If all moments lie within less than this share of the window, the axis shows that part alone."""
 _MARGIN = 0.06
 
 
 def seconds_of(stamp: object) -> float | None:
-    """Return an RFC 3339 time in UTC as Unix seconds; None if it is not one."""
+    """Return an RFC 3339 time in UTC as Unix seconds; None if `stamp` is not such a time."""
     text = str(stamp or "")
     try:
         whole = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC).timestamp()
@@ -25,14 +25,14 @@ def seconds_of(stamp: object) -> float | None:
 
 
 def clock(stamp: object) -> str:
-    """Return hours, minutes and seconds of a time; its whole text if it is not RFC 3339."""
+    """Return the hours, minutes and seconds of an RFC 3339 time; the first 40 characters of any other text."""
     text = str(stamp or "")
     return text[11:19] if seconds_of(text) is not None else text[:40]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A span of time in Unix seconds. `enlarged`: it is a part of the window."""
+    """A span of time in Unix seconds. `enlarged`: whether it is a part of the window."""
 
     start: float
     end: float
@@ -40,12 +40,15 @@ class Axis:
 
     @classmethod
     def of(cls, window: tuple[str, str]) -> "Axis":
-        """Return the axis of a whole window."""
+        """Return the axis of a whole window. `window`: start and end as RFC 3339 times."""
         start, end = seconds_of(window[0]) or 0.0, math.ceil(seconds_of(window[1]) or 0.0)  # samples are at whole seconds
         return cls(start, max(end, start + LEAST_SECONDS))
 
     def around(self, moments: Iterable[float]) -> "Axis":
-        """Return the part of this axis that the moments fill, with a margin; all of it if that is most of it."""
+        """Return the part of this axis that `moments` (Unix seconds) fill, with a margin.
+
+        Returns the whole axis if they fill more than ZOOM_SHARE of it, or if none lies on it.
+        """
         inside = [moment for moment in moments if self.start <= moment <= self.end]
         if not inside:
             return self
@@ -56,21 +59,21 @@ class Axis:
         return Axis(max(self.start, first - margin), min(self.end, last + margin), enlarged=True)
 
     def percent(self, moment: float) -> float:
-        """Return the position of a moment, from 0 to 100; moments outside are at the ends."""
+        """Return the position of a moment, from 0 to 100; moments outside of the axis get 0 or 100."""
         share = (moment - self.start) / max(self.end - self.start, 1e-9)
         return round(100 * min(1.0, max(0.0, share)), 2)
 
-    def holds(self, moment: float) -> bool:
+    def contains(self, moment: float) -> bool:
         return self.start <= moment <= self.end
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Positions of round times, each with its label."""
+        """Positions in percent of round times, each with its label."""
         span = self.end - self.start
         step = next((step for step in _STEPS if span / step <= MAX_TICKS), int(span / MAX_TICKS) + 1)
         first = -(-self.start // step) * step
         moments = [first + number * step for number in range(MAX_TICKS + 1)]
-        return [(self.percent(moment), self._label(moment, step)) for moment in moments if self.holds(moment)]
+        return [(self.percent(moment), self._label(moment, step)) for moment in moments if self.contains(moment)]
 
     @property
     def words(self) -> str:

@@ -1,4 +1,4 @@
-"""Metrics as line charts: each query over the window, its baseline behind it. Pure; the number of points is bounded.
+"""Draws metrics as line charts: each query over the window, its baseline behind it. Pure; the number of points is bounded.
 
 Coordinates: x from 0 to 1000 over the axis, y from 0 (top) to 100. The page stretches them to its width.
 """
@@ -14,13 +14,13 @@ from aletheia_operator.text.sizes import readable_size
 
 MAX_CHARTS = 20
 MAX_LINES = 5
-COLUMNS = 150  # of a line; of the samples in one, the lowest and the highest are drawn
+COLUMNS = 150  # of a line: the lowest and the highest sample of each column are drawn
 MAX_LABEL = 80
 MAX_MARKS = 20
 LARGEST = 1e290
-"""Larger values cannot be drawn: their differences are no numbers."""
+"""Larger values are not drawn: their differences overflow to infinity."""
 MAX_CONSIDERED = 300
-"""Series of a query that are looked at."""
+"""Series of a query that are compared; further ones are only counted."""
 
 Samples = list[tuple[float, float]]
 
@@ -35,7 +35,7 @@ class Series:
 
 @dataclass
 class Query:
-    """The answer to one query. `offset`: seconds that a baseline lies before the window; 0: no baseline."""
+    """The answer to one query. `offset`: seconds by which a baseline precedes the window; 0: it is no baseline."""
 
     title: str
     promql: str
@@ -43,16 +43,16 @@ class Query:
     step: float
     artifact: str
     series: list[Series] = field(default_factory=list)
-    """Those that change most, at most MAX_LINES; of a baseline those that are drawn."""
+    """The series that change most, at most MAX_LINES. Of a baseline: the series that its query draws."""
     labels: list[Mapping[str, str]] = field(default_factory=list)
-    """Labels of all series, as far as they are looked at."""
+    """Labels of the first MAX_CONSIDERED series."""
     left_out: int = 0
     offset: float = 0.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart. `points`: pieces without a gap, each as the value of an SVG attribute."""
+    """One line of a chart. `points`, `baseline`: pieces without a gap, each as the value of an SVG attribute."""
 
     label: str
     color: int
@@ -76,11 +76,11 @@ class Chart:
     more: int
     has_baseline: bool
     marks: list[tuple[float, str, str]]
-    """Position in percent, colour and words of rollouts and restarts."""
+    """Rollouts and restarts: position in percent, colour class, text."""
 
 
 def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any], now: Query | None = None) -> Query:
-    """Read an artifact of metrics. `now`: the query of which it is the baseline; None: it is none."""
+    """Read an artifact of metrics. `now`: the query that it is the baseline of; None if it is no baseline."""
     wanted = None if now is None else {_key(series.labels) for series in now.series}
     template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
     step = metadata.get("step_seconds")
@@ -101,7 +101,7 @@ def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any],
 
 
 def _samples(values: Sequence[Any]) -> Samples:
-    """Return the samples; what cannot be drawn becomes NaN, which breaks the line."""
+    """Return the samples; [] if they are damaged. A value that cannot be drawn becomes NaN, which interrupts the line."""
     found = []
     try:
         for at, text in values:
@@ -113,14 +113,17 @@ def _samples(values: Sequence[Any]) -> Samples:
 
 
 def charts(queries: Sequence[Query], window: Axis, moments: Sequence[Mapping[str, Any]]) -> tuple[list[Chart], list[str]]:
-    """Return the charts of the queries, and the titles of those that have none. All charts share one axis."""
+    """Return the charts of the queries, and the titles of queries without a chart. All charts share one axis.
+
+    `moments`: entries of the timeline, for the marks.
+    """
     now = [query for query in queries if not query.offset]
     earlier = {query.promql: query for query in queries if query.offset}
-    axis = window.around(at for one in now for series in one.series for at in _ends(series))
+    axis = window.around(at for query in now for series in query.series for at in _ends(series))
     marks = _marks(moments, axis)
-    drawn = [one for one in now if one.series][:MAX_CHARTS]
-    without = [one_line(one.title, MAX_LABEL) for one in now if one not in drawn]
-    return [_chart(one, earlier.get(one.promql), axis, marks) for one in drawn], without
+    drawn = [query for query in now if query.series][:MAX_CHARTS]
+    without = [one_line(query.title, MAX_LABEL) for query in now if query not in drawn]
+    return [_chart(query, earlier.get(query.promql), axis, marks) for query in drawn], without
 
 
 def _ends(series: Series) -> tuple[float, ...]:
@@ -128,11 +131,11 @@ def _ends(series: Series) -> tuple[float, ...]:
 
 
 def _marks(moments: Sequence[Mapping[str, Any]], axis: Axis) -> list[tuple[float, str, str]]:
-    """Return the marks of rollouts and of restarts, one for each place."""
+    """Return the marks of rollouts and of restarts, at most one of each colour per percent of the axis."""
     found: dict[tuple[float, str], str] = {}
     for moment in moments:
         kind, at = moment.get("kind"), seconds_of(moment.get("timestamp"))
-        if at is None or not axis.holds(at) or kind not in ("Rollout", "Restart", "OOMKill"):
+        if at is None or not axis.contains(at) or kind not in ("Rollout", "Restart", "OOMKill"):
             continue
         place = round(axis.percent(at)), "change" if kind == "Rollout" else "bad"
         found.setdefault(place, one_line(f"{str(moment['timestamp'])[11:19]} {kind} {moment.get('object')}", 120))
@@ -144,19 +147,19 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
     behind = {_key(series.labels): series for series in earlier.series} if earlier else {}
     pairs = [(series, behind.get(_key(series.labels))) for series in shown]
     offset = earlier.offset if earlier else 0.0
-    values = [value for pair in pairs for one in pair if one for _, value in one.samples if not math.isnan(value)]
-    told = Unit(query)
-    low, high = min(0.0, *values), told.round_up(max(0.0, *values))
-    telling = _telling(query.labels)
+    values = [value for pair in pairs for series in pair if series for _, value in series.samples if not math.isnan(value)]
+    unit = Unit(query)
+    low, high = min(0.0, *values), unit.round_up(max(0.0, *values))
+    names = _distinguishing(query.labels)
     lines = [
         Line(
-            label=_label(series.labels, telling),
+            label=_label(series.labels, names),
             color=number,
             points=_points(series.samples, axis, low, high, query.step, 0.0),
             baseline=_points(before.samples, axis, low, high, query.step, offset) if before else [],
-            lowest=told(min(value for _, value in series.samples if not math.isnan(value))),
-            highest=told(max(value for _, value in series.samples if not math.isnan(value))),
-            last=told(next(value for _, value in reversed(series.samples) if not math.isnan(value))),
+            lowest=unit(min(value for _, value in series.samples if not math.isnan(value))),
+            highest=unit(max(value for _, value in series.samples if not math.isnan(value))),
+            last=unit(next(value for _, value in reversed(series.samples) if not math.isnan(value))),
         )
         for number, (series, before) in enumerate(pairs)
     ]
@@ -165,7 +168,7 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
         promql=one_line(query.promql, 400),
         artifact=query.artifact,
         axis=axis,
-        scale=(told(high), told((high + low) / 2)),
+        scale=(unit(high), unit((high + low) / 2)),
         lines=lines,
         more=len(query.labels) - len(shown) + query.left_out,
         has_baseline=any(line.baseline for line in lines),
@@ -174,13 +177,13 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
 
 
 def _interest(series: Series) -> tuple[float, float]:
-    """Return the sort key: series that change most lead, then the highest."""
+    """Return the sort key of a series: its change over the window, then its highest value."""
     values = [value for _, value in series.samples if not math.isnan(value)]
     return max(values) - min(values), max(values)
 
 
 def _points(samples: Samples, axis: Axis, low: float, high: float, step: float, offset: float) -> list[str]:
-    """Return a line in pieces: it breaks where samples are missing."""
+    """Return a line in pieces, interrupted where samples are missing. `step`: seconds between samples; 0: not known."""
     pieces: list[list[tuple[float, float]]] = [[]]
     before: float | None = None
     longest = 2.5 * step if step else math.inf
@@ -188,7 +191,7 @@ def _points(samples: Samples, axis: Axis, low: float, high: float, step: float, 
         if math.isnan(value) or (before is not None and at - before > longest):
             pieces.append([])
         before = at
-        if not math.isnan(value) and axis.holds(at + offset):
+        if not math.isnan(value) and axis.contains(at + offset):
             pieces[-1].append((at + offset, value))
     height = (high - low) or 1.0
     drawn = []
@@ -202,7 +205,7 @@ def _points(samples: Samples, axis: Axis, low: float, high: float, step: float, 
 
 
 def _thinned(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most two points for each column: the lowest and the highest, in their order."""
+    """Return at most two points for each column: the lowest and the highest, in order of time."""
     if len(places) <= 2 * COLUMNS:
         return places
     columns: dict[int, list[tuple[float, float]]] = {}
@@ -219,8 +222,8 @@ def _key(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(labels.items())
 
 
-def _telling(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the names of the labels that tell the series apart: one if one suffices, the one with the shortest values."""
+def _distinguishing(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names of the labels that distinguish the series. Prefer a single label, with short values."""
     names = sorted({name for labels in all_labels for name in labels} - {"__name__"})
     values = {name: [labels.get(name, "") for labels in all_labels] for name in names}
     if len(all_labels) < 2:
@@ -231,8 +234,8 @@ def _telling(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
     return [name for name in names if len(set(values[name])) > 1]
 
 
-def _label(labels: Mapping[str, str], telling: Sequence[str]) -> str:
-    own = [(name, labels[name]) for name in telling if name in labels]
+def _label(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    own = [(name, labels[name]) for name in names if name in labels]
     text = own[0][1] if len(own) == 1 else ", ".join(f"{name}={value}" for name, value in own)
     return one_line(text or labels.get("__name__") or "value", MAX_LABEL)
 
@@ -246,7 +249,7 @@ def _round_up(value: float) -> float:
 
 
 class Unit:
-    """Formats the values of a query in its unit, which its name tells."""
+    """Formats the values of a query. The unit is derived from the name of its template or metric."""
 
     def __init__(self, query: Query) -> None:
         name = query.template or query.promql
@@ -261,7 +264,7 @@ class Unit:
         )
 
     def round_up(self, value: float) -> float:
-        """Return a round value that is not less: the top of an axis."""
+        """Return the next round value that is at least `value`: the top of an axis."""
         if self._unit != "bytes" or value < 1024:
             return _round_up(value)
         whole = 1024.0 ** int(math.log(value, 1024))

@@ -1,6 +1,6 @@
-"""The contents of a report, from a session: pure text and numbers that HTML and Markdown show. Nothing of it is trusted.
+"""Derives the contents of a report from a session: text and numbers that HTML and Markdown show. Nothing of it is trusted.
 
-A session may come from anywhere (`aletheia session import`): a part that cannot be made of it is left out, and named.
+A session may come from anywhere (`aletheia session import`). A part that cannot be derived is left out, and listed.
 """
 
 import logging
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 @dataclass
 class _Maker:
-    """Makes the parts of one report."""
+    """Derives the parts of one report. `failed`: names of the parts that could not be derived."""
 
     source: Source
     limits: Limits
     failed: list[str] = field(default_factory=list)
 
     def part(self, name: str, make: Callable[[], T], otherwise: T) -> T:
-        """Make one part. If that fails, the report is without it, and says so."""
+        """Return the result of `make`; `otherwise` if it fails. The report then lists `name` as left out."""
         try:
             return make()
         except Exception:  # content of a session may have any form
@@ -61,8 +61,8 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     found.findings_left_out = max(0, len(findings.entries) - limits.findings)
     found.picture = part("the picture of the timeline", lambda: picture(moments, window), None)
     found.moments = part("the timeline", lambda: [*_moments(moments, limits.moments)], found.moments)
-    if len(moments) > limits.telling:
-        found.telling = part("the timeline", lambda: [*_moments(moments, limits.telling)], found.telling)
+    if len(moments) > limits.highlights:
+        found.highlights = part("the timeline", lambda: [*_moments(moments, limits.highlights)], found.highlights)
     found.moment_count = len(moments)
     found.errors = part("the top errors", lambda: [*_errors(findings, quotes, limits)], found.errors)
     found.changes = part("the changes", lambda: [*_changes(findings, limits)], found.changes)
@@ -78,7 +78,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
 
 
 def _head(source: Source, findings: LoadedDocument) -> Contents:
-    """Return the report's head, with no part made yet."""
+    """Return the head of the report: its parts are still empty."""
     manifest = source.manifest
     end = manifest.completion_time
     return Contents(
@@ -106,7 +106,7 @@ def _add_holes(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
 
 
 def _serious_first(findings: LoadedDocument) -> LoadedDocument:
-    """Return the findings with those last that are only information. The order is kept otherwise."""
+    """Return the findings in their order, but with those of severity `info` last."""
     return LoadedDocument(findings.metadata, sorted(findings.entries, key=lambda entry: entry.get("severity") == "info"))
 
 
@@ -121,29 +121,29 @@ def _wanted(findings: LoadedDocument, limits: Limits) -> Iterator[tuple[Link, in
 
 
 def _links(evidence: Any) -> list[Link]:
-    """Return links of the usual form."""
+    """Return the links in `evidence`; entries of another form are ignored."""
     links = []
-    for one in evidence or []:
-        if isinstance(one, dict) and isinstance(one.get("artifact"), str) and isinstance(one.get("entry"), int):
-            links.append((one["artifact"], one["entry"]))
+    for link in evidence or []:
+        if isinstance(link, dict) and isinstance(link.get("artifact"), str) and isinstance(link.get("entry"), int):
+            links.append((link["artifact"], link["entry"]))
     return links
 
 
 def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[Card]:
-    for number, one in enumerate(findings.entries[: limits.findings], 1):
-        links = _links(one.get("evidence"))
+    for number, finding in enumerate(findings.entries[: limits.findings], 1):
+        links = _links(finding.get("evidence"))
         quoted = [quote for link in links[: limits.quotes] for quote in quotes.get(link, ()) if not quote.is_context]
-        told = one.get("object") or {}
+        subject = finding.get("object") or {}
         yield Card(
             number=number,
-            rule=one_line(str(one.get("rule")), 60),
-            severity=str(one.get("severity")) if one.get("severity") in ("critical", "error", "warning") else "info",
-            confidence=one_line(str(one.get("confidence")), 20),
-            subject=one_line(f"{str(told.get('kind') or '').lower()}/{told.get('name')}", 140),
-            message=one_line(str(one.get("message")), 300),
-            since=clock(one["firstSeen"]) if one.get("firstSeen") else "",
-            because=one_line(str(one.get("because") or ""), 160),
-            remedy=one_line(str(one.get("remedy") or ""), 400),
+            rule=one_line(str(finding.get("rule")), 60),
+            severity=str(finding.get("severity")) if finding.get("severity") in ("critical", "error", "warning") else "info",
+            confidence=one_line(str(finding.get("confidence")), 20),
+            subject=one_line(f"{str(subject.get('kind') or '').lower()}/{subject.get('name')}", 140),
+            message=one_line(str(finding.get("message")), 300),
+            since=clock(finding["firstSeen"]) if finding.get("firstSeen") else "",
+            because=one_line(str(finding.get("because") or ""), 160),
+            remedy=one_line(str(finding.get("remedy") or ""), 400),
             quotes=quoted,
             links=[(one_line(path, 255), entry) for path, entry in links],
             more=len(links) - len(quoted),
@@ -151,19 +151,21 @@ def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits:
 
 
 def _moments(moments: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Moment]:
-    """Yield the `limit` moments of the most important kinds, in order of time."""
-    ranks = [(RANKS.get(str(one.get("kind")), len(RANKS)), number) for number, one in enumerate(moments)]
+    """Yield the `limit` most important moments (by kind), in order of time."""
+    ranks = [(RANKS.get(str(moment.get("kind")), len(RANKS)), number) for number, moment in enumerate(moments)]
     for _, number in sorted(sorted(ranks)[:limit], key=lambda rank: rank[1]):
-        one = moments[number]
-        place = f" {one['container']}" if one.get("container") else ""
-        times = f" ({one['count']} times)" if isinstance(one.get("count"), int) and one.get("kind") != "ErrorBurst" else ""
+        moment = moments[number]
+        place = f" {moment['container']}" if moment.get("container") else ""
+        times = (
+            f" ({moment['count']} times)" if isinstance(moment.get("count"), int) and moment.get("kind") != "ErrorBurst" else ""
+        )
         yield Moment(
-            when=clock(one.get("timestamp")),
-            kind=one_line(str(one.get("kind")), 40),
-            tone=tone_of(str(one.get("kind"))),
-            subject=one_line(f"{one.get('object')}{place}", 140),
-            message=one_line(f"{one.get('message')}{times}", 240),
-            link=next(iter(_links([one])), None),
+            when=clock(moment.get("timestamp")),
+            kind=one_line(str(moment.get("kind")), 40),
+            tone=tone_of(str(moment.get("kind"))),
+            subject=one_line(f"{moment.get('object')}{place}", 140),
+            message=one_line(f"{moment.get('message')}{times}", 240),
+            link=next(iter(_links([moment])), None),
         )
 
 
@@ -192,14 +194,14 @@ def _times(first: str, last: str) -> str:
 
 
 def _changes(findings: LoadedDocument, limits: Limits) -> Iterator[Change]:
-    """Yield what changed, with the values before and after, as far as the message does not have them."""
+    """Yield what changed. Values before and after are left out if the message contains both."""
     for finding in (findings.metadata.get("changes") or [])[: limits.changes]:
-        told, details = finding.get("object") or {}, finding.get("details") or {}
+        subject, details = finding.get("object") or {}, finding.get("details") or {}
         message = one_line(str(finding.get("message")), 300)
         values = [_value(change) for change in (details.get("changed") or [])[:20] if isinstance(change, dict)]
         yield Change(
             when=clock(finding.get("firstSeen")),
-            subject=one_line(f"{str(told.get('kind') or '').lower()}/{told.get('name')}", 140),
+            subject=one_line(f"{str(subject.get('kind') or '').lower()}/{subject.get('name')}", 140),
             message=message,
             values=[value for value in values if not (value[1] in message and value[2] in message)],
             link=next(iter(_links(finding.get("evidence"))), None),
@@ -207,7 +209,7 @@ def _changes(findings: LoadedDocument, limits: Limits) -> Iterator[Change]:
 
 
 def _value(change: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the name of what changed, and its value before and after; '' if there was none."""
+    """Return the name of the field that changed, and its values before and after; '' for a value that was unset."""
     name = f"{change.get('container') or ''} {change.get('field') or ''}".strip()
     return one_line(name, 120), one_line(str(change.get("from") or ""), 200), one_line(str(change.get("to") or ""), 200)
 

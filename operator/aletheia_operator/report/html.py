@@ -1,4 +1,7 @@
-"""Renders a report as one HTML file: no script, nothing that is loaded, every text escaped, a policy that forbids the rest."""
+"""Renders a report as one HTML file: without scripts, without external resources, every text escaped.
+
+A Content-Security-Policy forbids scripts and external resources.
+"""
 
 import base64
 import hashlib
@@ -20,7 +23,7 @@ TONES = {"critical": "bad", "error": "error", "warning": "warn", "info": "quiet"
 
 
 def html_report(source: Source) -> bytes:
-    """Return the report of a session. It is smaller than MAX_BYTES: one that would be larger shows less. Blocks."""
+    """Return the report of a session. If it would exceed MAX_BYTES, fewer entries are shown. Blocks."""
     limits = Limits()
     while True:
         page = render(contents(source, limits)).encode("utf-8", "replace")
@@ -47,7 +50,7 @@ def render(it: Contents) -> str:
 
 
 def _mood(it: Contents) -> tuple[str, str]:
-    """Return the colour class of the headline, and the words over it."""
+    """Return the colour class of the headline, and the title above it."""
     if it.serious:
         return TONES[it.serious[0].severity], "What broke"
     if not it.looked_at:
@@ -56,7 +59,7 @@ def _mood(it: Contents) -> tuple[str, str]:
 
 
 def _sections(it: Contents) -> list[tuple[str, str, int | None]]:
-    """Return the sections that the page has: id, title, count."""
+    """Return the sections that are not empty: id, title, number of entries (None: not shown)."""
     every: list[tuple[str, str, int | None, bool]] = [
         ("gaps", "Missing" if it.gaps else "Notes", it.gap_count or it.note_count, bool(it.gaps or it.notes)),
         ("findings", "Findings", len(it.serious) + it.findings_left_out, True),
@@ -68,18 +71,18 @@ def _sections(it: Contents) -> list[tuple[str, str, int | None]]:
         ("asked", "Asked", None, True),
         ("artifacts", "Artifacts", len(it.files) + it.files_left_out, True),
     ]
-    return [(id, title, count) for id, title, count, there in every if there]
+    return [(id, title, count) for id, title, count, is_shown in every if is_shown]
 
 
 def _links_to(it: Contents) -> Callable[[str], str]:
-    """Return a function from a path to a relative URL; '' if it is no artifact of the session, or sealed."""
+    """Return a function from a path to a relative URL; '' if it is no artifact, or the session is sealed."""
     known = set() if it.is_sealed else {file.path for file in it.files}
     return lambda path: quote(path, safe="/") if path in known else ""
 
 
 @lru_cache(maxsize=1)
 def _environment() -> "tuple[Environment, str]":
-    """Return the templates and the style sheet. Imported late: most processes make no report."""
+    """Return the templates and the style sheet. jinja2 is imported late: most processes make no report."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -96,5 +99,5 @@ def _environment() -> "tuple[Environment, str]":
 
 
 def _inert(value: object) -> object:
-    """Return what a template shows: of text that is no HTML yet, HTML that shows hidden characters as such."""
+    """Return what a template shows for `value`: text becomes HTML that shows hidden characters as such."""
     return for_html(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -1,4 +1,4 @@
-"""Renders a report as Markdown, for a post-mortem or a chat. Text of tenants is inert: it stands in code spans and blocks."""
+"""Renders a report as Markdown, for a post-mortem or a chat. Text from tenants is inert: code spans and blocks contain it."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def render(it: Contents) -> str:
         *_section("Artifacts", [*_files(it)]),
     ]
     if it.left_out:
-        blocks.append(f"This report is without: {', '.join(map(code_span, it.left_out[:10]))}")
+        blocks.append(f"Not in this report: {', '.join(map(code_span, it.left_out[:10]))}")
     blocks.append(f"Made by aletheia-operator {for_markdown(it.version)}")
     return "\n\n".join(blocks) + "\n"
 
@@ -61,15 +61,20 @@ def _findings(it: Contents) -> Iterator[str]:
         yield f"{it.findings_left_out} more in data/findings.json."
 
 
-def _finding(one: Card) -> str:
-    about = [one.severity, one.confidence, code_span(one.subject), *([f"since {for_markdown(one.since)}"] if one.since else [])]
-    lines = [f"{one.number}. {code_span(one.message)}  ", f"   {for_markdown(one.rule)}: {', '.join(about)}"]
-    if one.because:
-        lines.append(f"   A consequence of {code_span(one.because)}.")
-    if one.remedy:
-        lines.append(f"   What helps: {for_markdown(one.remedy)}.")
-    if one.quotes:
-        lines += ["", code_block((_quoted(quote) for quote in one.quotes), "   ")]
+def _finding(finding: Card) -> str:
+    about = [
+        finding.severity,
+        finding.confidence,
+        code_span(finding.subject),
+        *([f"since {for_markdown(finding.since)}"] if finding.since else []),
+    ]
+    lines = [f"{finding.number}. {code_span(finding.message)}  ", f"   {for_markdown(finding.rule)}: {', '.join(about)}"]
+    if finding.because:
+        lines.append(f"   A consequence of {code_span(finding.because)}.")
+    if finding.remedy:
+        lines.append(f"   What helps: {for_markdown(finding.remedy)}.")
+    if finding.quotes:
+        lines += ["", code_block((_quoted(quote) for quote in finding.quotes), "   ")]
     return "\n".join(lines)
 
 

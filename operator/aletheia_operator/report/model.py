@@ -1,4 +1,4 @@
-"""What a report shows, as plain text and numbers. Nothing of it is trusted: it may say what an attacker wrote."""
+"""What a report shows, as plain text and numbers. Nothing of it is trusted: an attacker may have written it."""
 
 from dataclasses import dataclass, field
 
@@ -12,28 +12,29 @@ from aletheia_operator.report.waterfalls import Waterfall
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of each part is shown. `halved` makes a report that was too large smaller."""
+    """How many entries of each part are shown, at most."""
 
     findings: int = 40
     quotes: int = 3
     moments: int = 200
-    telling: int = 12
+    highlights: int = 12
     errors: int = 20
     gaps: int = 100
     artifacts: int = 500
     changes: int = 50
     context: int = 2
-    """Entries before and after an example."""
+    """Number of log entries to quote before and after an example of an error."""
     with_pictures: bool = True
 
     def halved(self) -> "Limits":
+        """Return half of these limits, without pictures: for a report that was too large."""
         numbers = {name: max(1, getattr(self, name) // 2) for name in ("findings", "moments", "errors", "gaps", "artifacts")}
         return Limits(**numbers, quotes=1, context=1, changes=20, with_pictures=False)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One finding. `because`: the finding that explains it; `quotes`: its evidence; `more`: entries that are not quoted."""
+    """One finding. `because`: the finding that explains it, '' if none does; `more`: number of entries that are not quoted."""
 
     number: int
     rule: str
@@ -90,7 +91,7 @@ class TopError:
 
 @dataclass(frozen=True)
 class Change:
-    """What changed. `values`: what it was before and is now, of each field that is known."""
+    """One change. `values`: for each known field its name, and its values before and after."""
 
     when: str
     subject: str
@@ -114,7 +115,7 @@ class File:
 
 @dataclass
 class Contents:
-    """All that a report shows. A number named `..._left_out` counts what is not shown."""
+    """All that a report shows. Fields named `..._left_out` count entries that are not shown."""
 
     session_id: str
     namespace: str
@@ -138,8 +139,8 @@ class Contents:
     note_count: int = 0
     picture: Picture | None = None
     moments: list[Moment] = field(default_factory=list)
-    telling: list[Moment] = field(default_factory=list)
-    """The few moments that tell most, in order of time; [] if all are few."""
+    highlights: list[Moment] = field(default_factory=list)
+    """The most important moments, in order of time; [] if there are few moments altogether."""
     moment_count: int = 0
     errors: list[TopError] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
@@ -149,12 +150,14 @@ class Contents:
     files: list[File] = field(default_factory=list)
     files_left_out: int = 0
     left_out: list[str] = field(default_factory=list)
-    """What the report is without: parts that could not be made, and artifacts that were not read to their end."""
+    """Names of parts that could not be derived, and paths of artifacts that were not read to the end."""
 
     @property
     def serious(self) -> list[Card]:
+        """Findings of a severity above `info`."""
         return [finding for finding in self.findings if finding.severity != "info"]
 
     @property
     def minor(self) -> list[Card]:
+        """Findings of severity `info`."""
         return [finding for finding in self.findings if finding.severity == "info"]

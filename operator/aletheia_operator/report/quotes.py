@@ -1,4 +1,4 @@
-"""Entries as evidence is quoted: a line or two for people, of each kind of entry. Pure."""
+"""Quotes entries of artifacts as evidence: one or two lines of text for each kind of entry. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_STATES = 4
 
 @dataclass(frozen=True)
 class Quote:
-    """One quoted entry. `when`: its time of day; `source`: what said it; `tone`: its colour class; '' for what is not known."""
+    """One quoted entry. `when`: time of day; `source`: container or object; `tone`: colour class. '' if not known."""
 
     artifact: str
     entry: int
@@ -27,7 +27,7 @@ class Quote:
 
 
 def quote(artifact: str, number: int, entry: Any, is_context: bool = False) -> Quote:
-    """Quote an entry. The artifact's folder tells its kind."""
+    """Quote an entry. `artifact`: its path, which has the category; `number`: of the entry."""
     if not isinstance(entry, dict):
         return Quote(artifact, number, "", "", one_line(str(entry), MAX_TEXT), is_context=is_context)
     folder = artifact.split("/")[1] if artifact.count("/") > 1 else ""
@@ -35,7 +35,7 @@ def quote(artifact: str, number: int, entry: Any, is_context: bool = False) -> Q
     try:
         when, source, text, tone = made(entry)
     except (TypeError, ValueError, AttributeError, KeyError):  # of an unusual form
-        when, source, text, tone = "", "", "its form is not known", ""
+        when, source, text, tone = "", "", "entry of an unknown form", ""
     return Quote(artifact, number, when, one_line(source, 80), one_line(text, MAX_TEXT), tone, is_context)
 
 
@@ -59,27 +59,27 @@ def _event(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _object(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     metadata, status = entry.get("metadata") or {}, entry.get("status") or {}
     kind, name = str(entry.get("kind") or "object"), metadata.get("name")
-    said = [*_states(status), *_conditions(status), *_counts(kind, entry)]
-    return "", f"{kind.lower()}/{name}", "; ".join(said) or "its whole state", ""
+    parts = [*_states(status), *_conditions(status), *_counts(kind, entry)]
+    return "", f"{kind.lower()}/{name}", "; ".join(parts) or "its whole state", ""
 
 
 def _states(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield the states of a pod's containers."""
-    containers = [one for key in ("initContainerStatuses", "containerStatuses") for one in status.get(key) or []]
+    containers = [container for key in ("initContainerStatuses", "containerStatuses") for container in status.get(key) or []]
     for container in containers[:MAX_STATES]:
-        said = [f"restartCount {container['restartCount']}"] if container.get("restartCount") else []
+        parts = [f"restartCount {container['restartCount']}"] if container.get("restartCount") else []
         for field in ("state", "lastState"):
             for state, more in (container.get(field) or {}).items():
                 more = more or {}
-                told = " ".join(str(more[key]) for key in ("reason", "message") if more.get(key))
-                told += f" exitCode {more['exitCode']}" if "exitCode" in more else ""
+                text = " ".join(str(more[key]) for key in ("reason", "message") if more.get(key))
+                text += f" exitCode {more['exitCode']}" if "exitCode" in more else ""
                 when = more.get("finishedAt") or more.get("startedAt")
-                said.append(f"{field} {state}" + (f" {told}" if told else "") + (f" at {clock(when)}" if when else ""))
-        yield f"{container.get('name')}: {', '.join(said)}"
+                parts.append(f"{field} {state}" + (f" {text}" if text else "") + (f" at {clock(when)}" if when else ""))
+        yield f"{container.get('name')}: {', '.join(parts)}"
 
 
 def _conditions(status: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the conditions that say why something is not as it should be."""
+    """Yield the conditions that have a reason or a message."""
     for condition in (status.get("conditions") or [])[:20]:
         if condition.get("message") or condition.get("reason"):
             yield f"{condition.get('type')}={condition.get('status')}: {condition.get('reason') or ''} " + (
@@ -88,7 +88,7 @@ def _conditions(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counts(kind: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the numbers of an object that is scaled, or its creation."""
+    """Yield the replicas and the phase of an object, and when it was changed or created."""
     spec, status = entry.get("spec") or {}, entry.get("status") or {}
     for key in ("replicas", "minReplicas", "maxReplicas"):
         if key in spec:

@@ -1,7 +1,7 @@
-"""Reads parts of artifacts: the metadata, entries one by one, or entries by their number. Memory is flat. All calls block.
+"""Reads parts of artifacts: the metadata, all entries, or entries by their numbers. Memory is flat. All calls block.
 
-An artifact has one entry on each line (`session.artifact`). Lines are found by counting in blocks, and a line is parsed only if
-it is short: no call holds the interpreter's lock for long.
+An artifact has one entry on each line (`session.artifact`). Lines are counted in blocks, and only short lines are parsed, so
+no call holds the interpreter's lock for long.
 """
 
 import time
@@ -13,15 +13,15 @@ from typing import Any, BinaryIO, Protocol
 
 import orjson
 
+from aletheia_operator.session.artifact import HEAD_LINES, metadata_of
+
 BLOCK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 512 * 1024
 """Longer lines are not parsed."""
 READ_SECONDS = 3.0
-"""Processor time for reading. What is not read by then is left out of the report, which says so."""
+"""Processor time for reading. The report lists the artifacts that were not read within that time."""
 WAITING = 4
-"""A volume that is slow, or a busy machine, may make reading take so many times as long."""
-_HEAD_LINES = 3
-_METADATA = b'"metadata": '
+"""Elapsed time may be this many times the processor time: volumes may be slow, and machines busy."""
 
 
 class Files(Protocol):
@@ -34,7 +34,7 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class PlainFiles:
-    """The files of a session that is not sealed. `directory`: of the session."""
+    """The files of a session that is not sealed. `directory`: the session's."""
 
     directory: Path
 
@@ -43,7 +43,7 @@ class PlainFiles:
 
 
 class NoFiles:
-    """The files of a sealed session without its key: none can be read."""
+    """The files of a sealed session if its key is not known: none can be read."""
 
     def open(self, path: str) -> BinaryIO:
         raise PermissionError(13, "sealed", path)
@@ -51,7 +51,7 @@ class NoFiles:
 
 @dataclass
 class Reading:
-    """Reads a session's artifacts for a limited time. `left_out`: paths of artifacts that were not read to the end."""
+    """Reads a session's artifacts within a time limit. `left_out`: paths of artifacts that were not read to the end."""
 
     files: Files
     seconds: float = READ_SECONDS
@@ -59,14 +59,13 @@ class Reading:
     _begun: tuple[float, float] | None = None
 
     def metadata(self, path: str) -> Mapping[str, Any]:
-        """Return the artifact's metadata; {} if it cannot be read, or is too long."""
+        """Return the artifact's metadata; {} if they cannot be read or are too long."""
         with self._opened(path) as file:
             if file is not None:
                 file.readline(MAX_LINE_BYTES)
                 line = file.readline(MAX_LINE_BYTES)
-                found = _parsed(line.removeprefix(_METADATA)) if line.startswith(_METADATA) else None
-                if isinstance(found, dict):
-                    return found
+                with suppress(ValueError):
+                    return metadata_of(line)
         return {}
 
     def entries(self, path: str, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, Any]]:
@@ -74,7 +73,7 @@ class Reading:
         with self._opened(path) as file:
             if file is None:
                 return
-            number = -_HEAD_LINES
+            number = -HEAD_LINES
             while line := file.readline(max_bytes):
                 whole = line.endswith(b"\n")
                 while line and not line.endswith(b"\n"):  # the rest of a line that is too long
@@ -87,7 +86,7 @@ class Reading:
                     return
 
     def at(self, path: str, numbers: Iterable[int]) -> dict[int, Any]:
-        """Return the entries with these numbers, those that there are."""
+        """Return the entries with these numbers. Numbers without a readable entry are left out."""
         wanted = sorted({number for number in numbers if number >= 0})
         found: dict[int, Any] = {}
         if not wanted:
@@ -105,13 +104,13 @@ class Reading:
         return found
 
     def _starts(self, file: BinaryIO, path: str, wanted: list[int]) -> Iterator[tuple[int, int]]:
-        """Yield each wanted entry's number, and the offset of its line. The file may be moved, and put back, meanwhile."""
+        """Yield each wanted entry's number, and the offset of its line. Callers that seek must restore the position."""
         lines, offset, index = 0, 0, 0  # lines and bytes before the block; index of the next wanted
         while block := file.read(BLOCK_BYTES):
             count = block.count(b"\n")
             at, passed = 0, lines
-            while index < len(wanted) and wanted[index] + _HEAD_LINES <= lines + count:
-                while passed < wanted[index] + _HEAD_LINES:
+            while index < len(wanted) and wanted[index] + HEAD_LINES <= lines + count:
+                while passed < wanted[index] + HEAD_LINES:
                     at = block.index(b"\n", at) + 1
                     passed += 1
                 yield wanted[index], offset + at
@@ -122,7 +121,7 @@ class Reading:
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[BinaryIO | None]:
-        """Open an artifact; yield None if it cannot be read, or the time is over."""
+        """Open an artifact; yield None if it cannot be read, or no time is left."""
         if self._is_over(path):
             yield None
             return
@@ -145,7 +144,7 @@ class Reading:
 
 
 def _parsed(line: bytes) -> Any:
-    """Return the value of a line; None if it is the end of the data, or damaged."""
+    """Return the entry on a line; None for the line after the last entry, and for a damaged line."""
     with suppress(ValueError):
         return orjson.loads(line.rstrip(b",\n"))
     return None

@@ -1,4 +1,4 @@
-"""What a report is made of: the manifest, and what the session's files say. Reads within bounds; all calls block."""
+"""Loads what a report needs: the manifest, and parts of the session's files. Sizes and times are bounded; all calls block."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ MAX_TRACES = 2_000
 MAX_MOMENTS = 5_000
 MAX_FINDINGS = 200
 SECONDS = {"documents": 1.0, "metrics": 0.8, "traces": 0.8, "quotes": 2.0}
-"""Time for reading each part. Together they are less than 5 s."""
+"""Processor time for reading each part. The sum is less than 5 s."""
 
 Link = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class LoadedDocument:
-    """A document of the session's own, timeline or findings: its metadata and its entries."""
+    """The timeline or the findings of a session: metadata and entries."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     entries: list[Any] = field(default_factory=list)
@@ -32,14 +32,14 @@ class LoadedDocument:
 
 @dataclass
 class Source:
-    """One session. `in_memory`: documents that need not be read, by category: those of a sealed session cannot be."""
+    """One session. `in_memory`: documents by category that are not read from files; a sealed session's cannot be read."""
 
     manifest: Manifest
     files: Files
     in_memory: Mapping[str, LoadedDocument] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=lambda: SECONDS)
     left_out: set[str] = field(default_factory=set)
-    """Paths of artifacts that were not read, or not to their end."""
+    """Paths of artifacts that were not read to the end."""
 
     def document(self, category: str) -> LoadedDocument:
         """Return the timeline or the findings; an empty document if the session has none, or it cannot be read."""
@@ -56,7 +56,7 @@ class Source:
             return LoadedDocument(reading.metadata(path), entries)
 
     def quotes(self, links: Iterable[tuple[Link, int]]) -> dict[Link, list[Quote]]:
-        """Quote entries. `links`: artifact and entry, and the number of entries to quote before and after it.
+        """Quote entries. `links`: pairs of a link and the number of entries to quote before and after it.
 
         Entries that cannot be read are left out.
         """
@@ -64,7 +64,7 @@ class Source:
         for (artifact, entry), around in links:
             numbers = wanted.setdefault(artifact, {})
             numbers[entry] = max(around, numbers.get(entry, 0))
-        sizes = {one.path: one.size_bytes for one in self.manifest.artifacts}
+        sizes = {artifact.path: artifact.size_bytes for artifact in self.manifest.artifacts}
         found: dict[Link, list[Quote]] = {}
         with _ReadPart(self, "quotes") as reading:
             for artifact in sorted((path for path in wanted if path in sizes), key=lambda path: sizes[path]):
@@ -74,7 +74,7 @@ class Source:
                 for number, around in numbers.items():
                     if number in entries:
                         places = [place for place in range(number - around, number + around + 1) if place in entries]
-                        found[artifact, number] = [quote(artifact, one, entries[one], one != number) for one in places]
+                        found[artifact, number] = [quote(artifact, place, entries[place], place != number) for place in places]
         return found
 
     def queries(self) -> list[Query]:
@@ -86,7 +86,7 @@ class Source:
                 if not isinstance(metadata.get("step_seconds"), int | float):
                     continue  # exemplars, and instant queries
                 offset = metadata.get("baseline_offset")
-                now = next((one for one in found if offset and one.promql == metadata.get("query")), None)
+                now = next((query for query in found if offset and query.promql == metadata.get("query")), None)
                 query = query_of(metadata, artifact.path, (entry for _, entry in reading.entries(artifact.path)), now)
                 if offset:
                     query.offset = float(parse_duration(str(offset)))
@@ -105,7 +105,7 @@ class Source:
 
 
 class _ReadPart:
-    """A part of the report that is read: it has its own time limit. `Source.left_out` gets what it does not read."""
+    """Reads one part of the report within its time limit. `Source.left_out` gets the artifacts that were not read."""
 
     def __init__(self, source: Source, name: str) -> None:
         self._source = source

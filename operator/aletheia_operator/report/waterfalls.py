@@ -1,4 +1,4 @@
-"""Traces as waterfalls: the slowest of those that fail and of those that do not. Pure; the number of spans is bounded."""
+"""Draws traces as waterfalls: the slowest failed traces and the slowest others. Pure; the number of spans is bounded."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,12 @@ MAX_LABEL = 90
 MAX_SHAPES = 60
 
 Shape = int
-"""A hash of which operations a trace has, and which of them fail. Of traces with the same shape the slowest is shown."""
+"""A hash of the operations of a trace, and which of them failed. Of traces with the same shape only the slowest is shown."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One span: its depth, and position and width in percent of the trace."""
+    """One span: depth, and position and width in percent of the trace's duration."""
 
     label: str
     service: str
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """One trace. `rows`: its spans in order, at most 40. `entry`: its number in the artifact."""
+    """One trace. `rows`: its first MAX_ROWS spans. `entry`: its number in the artifact."""
 
     trace_id: str
     title: str
@@ -44,7 +44,7 @@ class Waterfall:
     services: int
     rows: list[Bar]
     alike: int
-    """Traces with the same spans that are not shown."""
+    """Number of traces of the same shape that are not shown."""
     artifact: str
     entry: int
 
@@ -58,9 +58,9 @@ class _Candidate:
 
 
 def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
-    """Return the slowest failing traces, then the slowest others, each of another shape.
+    """Return the slowest failed traces, then the slowest others, at most one of each shape.
 
-    `traces`: artifact, number of the entry, and entry.
+    `traces`: path of the artifact, number of the entry, and entry.
     """
     shapes: dict[tuple[bool, Shape], _Candidate] = {}
     for number, (artifact, entry, trace) in enumerate(traces):
@@ -83,14 +83,14 @@ def waterfalls(traces: Iterable[tuple[str, int, Any]]) -> list[Waterfall]:
             known.alike = alike
     shown = []
     for kind in (True, False):
-        slowest = sorted((one for (failed, _), one in shapes.items() if failed is kind), reverse=True)
-        shown += [replace(one.waterfall, alike=one.alike) for one in slowest[:MAX_OF_A_KIND]]
+        slowest = sorted((candidate for (failed, _), candidate in shapes.items() if failed is kind), reverse=True)
+        shown += [replace(candidate.waterfall, alike=candidate.alike) for candidate in slowest[:MAX_OF_A_KIND]]
     return shown
 
 
 def _waterfall(trace: Mapping[str, Any], spans: dict[str, Span], seconds: float, place: tuple[str, int]) -> Waterfall:
     begin = min(member.start for member in spans.values())
-    blamed = {member.parent for member in spans.values() if member.failed}  # a child says why
+    blamed = {member.parent for member in spans.values() if member.failed}  # their failed child has the cause
     total = max(seconds * 1e6, 1.0)
     rows: list[Bar] = []
     for key, span, depth in _in_order(spans):
@@ -125,7 +125,7 @@ def _waterfall(trace: Mapping[str, Any], spans: dict[str, Span], seconds: float,
 
 
 def _in_order(spans: Mapping[str, Span]) -> Iterator[tuple[str, Span, int]]:
-    """Yield the spans with their ids and depths, parents before children, those of one parent by time."""
+    """Yield the spans with their ids and depths: parents before children, siblings in order of time."""
     children: dict[str, list[str]] = {}
     roots = []
     for key, span in spans.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.server import Server, serve
 from aletheia_operator.session.layout import SessionLayout
-from aletheia_operator.settings import ArtifactsProcess, Process
+from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY, ArtifactsProcess, add_log_options
 from aletheia_operator.text.log_records import make_inert
 from aletheia_operator.version import __version__
 
@@ -42,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--session-root", type=Path, required=True, help="directory of the session volume")
     made.add_argument("--certificates", type=Path, required=True, help="directory that the operator writes certificates to")
-    made.add_argument("--serving-certificate", type=Path, help="directory of tls.crt and tls.key if they come from elsewhere")
+    made.add_argument(
+        "--serving-certificate", type=Path, help=f"directory of {TLS_CERTIFICATE} and {TLS_KEY}; default: --certificates"
+    )
     made.add_argument(
         "--listen", type=_address, default=ArtifactsProcess.listen, metavar="HOST:PORT", help="address of the API"
     )
@@ -54,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
         help="address of the probes",
     )
     made.add_argument(
-        "--namespace", dest="namespaces", action="append", help="show sessions of this one, repeatable; without it all"
+        "--namespace",
+        dest="namespaces",
+        action="append",
+        help="show only sessions of this namespace (repeatable); without it all",
     )
     made.add_argument(
         "--no-log-text-in-status",
@@ -62,8 +67,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_false",
         help="show no headlines: they may quote logs",
     )
-    made.add_argument("--log-format", choices=["plain", "json"], default=Process.log_format, help="of the log")
-    made.add_argument("--log-level", choices=["debug", "info", "warning"], default=Process.log_level, help="the least shown")
+    add_log_options(made)
     made.add_argument("--version", action="version", version=__version__)
     return made
 
@@ -85,7 +89,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Writes one line for people. Fields are shown as JSON, so no caller can write a line of its own."""
+    """Writes one line for people. Fields are shown as JSON, so no caller can forge a line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -97,7 +101,7 @@ class PlainFormatter(logging.Formatter):
 
 
 def log_as(form: str, level: str) -> None:
-    """Set the format and the least level of the log."""
+    """Write the log to stderr. `form`: plain or json; `level`: the lowest that is logged."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -108,7 +112,7 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isdigit():
         raise argparse.ArgumentTypeError("must be HOST:PORT")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - in a container of its own
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the container has its own network
 
 
 if __name__ == "__main__":

@@ -16,17 +16,17 @@ MAX_PATH_BYTES = 4096
 
 
 class NoSuchAddress(Exception):
-    """The path leads to nothing. The message says why."""
+    """There is no such path. The message says why."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a request asks for."""
+    """The session, and the part of it, that a request names."""
 
     namespace: str | None
-    """None: sessions of all namespaces."""
+    """None: all namespaces."""
     name: str | None
-    """Session id, or name of an Investigation. None: the list."""
+    """Session id, or name of an Investigation. None: the list of sessions."""
     subresource: str = ""
     """One of SUBRESOURCES; empty: the session itself."""
     file: str = ""
@@ -34,7 +34,7 @@ class Address:
 
 
 def parse(raw_path: str) -> Address:
-    """Parse the raw path of a request, as it was sent, without the query. Raises NoSuchAddress."""
+    """Parse the path of a request. `raw_path`: percent-encoded as sent, without the query. Raises NoSuchAddress."""
     prefix = f"{ARTIFACTS_ROOT}/"
     if len(raw_path) > MAX_PATH_BYTES or not raw_path.startswith(prefix):
         raise NoSuchAddress("there is no such path")
@@ -56,7 +56,7 @@ def parse(raw_path: str) -> Address:
 
 
 def _decoded(segment: str) -> str:
-    """Return the text of one segment. Raises NoSuchAddress if it could be read as several, or as another one."""
+    """Return the decoded segment. Raises NoSuchAddress if another parser could read it as several segments, or differently."""
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as e:

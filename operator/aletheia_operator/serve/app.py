@@ -1,4 +1,4 @@
-"""The artifacts API as an aiohttp application: addresses, conditions and ranges of HTTP, errors, and the log of access."""
+"""The artifacts API as an aiohttp application: paths, conditional requests and ranges of HTTP, errors, and the access log."""
 
 import asyncio
 import logging
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("aletheia_operator.access")
 
 MAX_DOWNLOADS = 64
-"""Bodies that are sent at the same time; further callers get 429 and come back."""
+"""Maximum number of concurrent downloads; further callers get 429 with Retry-After."""
 REPORTS = ("report.html", "report.html.age")
 _Headers = Mapping[str, str]
 
 
 class ApiError(Exception):
-    """A request that gets no success. The reasons are those of metav1.Status."""
+    """An error response. `reason`: of metav1.Status."""
 
     def __init__(self, code: int, reason: str, message: str, headers: _Headers | None = None) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class ApiError(Exception):
 
 
 class ArtifactsApi:
-    """Answers requests. `front_proxy`: returns who may connect, at the time of the request."""
+    """Answers requests. `front_proxy`: is called for each request, and returns which client certificates are accepted."""
 
     def __init__(self, catalog: Catalog, front_proxy: Callable[[], FrontProxy]) -> None:
         self._catalog = catalog
@@ -76,7 +76,7 @@ class ArtifactsApi:
         front_proxy = self._front_proxy()
         transport = request.transport
         if transport is None or not front_proxy.admits(transport.get_extra_info("peercert")):
-            raise ApiError(401, "Unauthorized", "connect through the Kubernetes API server: it checks who you are")
+            raise ApiError(401, "Unauthorized", "connect through the Kubernetes API server, which authenticates you")
         note.caller = front_proxy.caller(request.headers)
         if request.method not in ("GET", "HEAD"):
             raise ApiError(405, "MethodNotAllowed", "sessions can only be read here: delete the Investigation instead")
@@ -153,7 +153,7 @@ class ArtifactsApi:
 
 
 async def send(request: web.Request, content: Content, note: "_Access") -> web.StreamResponse:
-    """Send a body, or the range of it that was asked for (RFC 9110)."""
+    """Send a body, or the requested range of it (RFC 9110)."""
     etag = f'"{content.etag}"'
     headers = {
         "ETag": etag,
@@ -194,7 +194,7 @@ async def _send_rest(
     block: bytes,
     note: "_Access",
 ) -> None:
-    """Send a range, of which the first block is read. Break the connection if it cannot be sent whole."""
+    """Send a range. `block`: its first block, already read. Closes the connection if the rest cannot be read."""
     at, end = bounds
     try:
         while True:
@@ -206,15 +206,15 @@ async def _send_rest(
             block = await asyncio.to_thread(content.read, at, min(end - at, BLOCK_BYTES))
         await response.write_eof()
     except Unavailable as e:
-        log.warning("a download ends early: %s", e)
+        log.warning("a download was interrupted: %s", e)
         if request.transport is not None:
             request.transport.abort()
-    except ConnectionError:  # the caller left
+    except ConnectionError:  # the caller closed the connection
         note.broken = True
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int] | None:
-    """Return start and end of the range that was asked for; None: send the whole. Raises ApiError (416)."""
+    """Return start and end of the requested range; None: send everything. Raises ApiError (416)."""
     try:
         asked = request.http_range
     except ValueError:
@@ -233,7 +233,7 @@ def _matches(header: str | None, etag: str) -> bool:
 
 
 def _is_selected(summary: Summary, query: Mapping[str, str]) -> bool:
-    """Return whether the selectors of a list choose a session. Raises ApiError for selectors that are not known."""
+    """Return whether the selectors of a list request match a session. Raises ApiError for unknown selectors."""
     if query.get("labelSelector"):
         raise ApiError(400, "BadRequest", "labelSelector: sessions have no labels; use a fieldSelector or a name")
     values = {"metadata.name": summary.session_id, "metadata.namespace": summary.namespace, "investigation.name": summary.name}
@@ -251,9 +251,7 @@ def _is_selected(summary: Summary, query: Mapping[str, str]) -> bool:
 def _require_files(contents: Contents) -> None:
     """Raise ApiError if the files of a session cannot be read now."""
     if not contents.finished:
-        raise ApiError(
-            409, "Conflict", f"session {contents.session_id}: the capture goes on; its files can be read when it has ended"
-        )
+        raise ApiError(409, "Conflict", f"session {contents.session_id}: its files can be read when its capture has ended")
     if contents.expired:
         raise ApiError(410, "Gone", f"session {contents.session_id}: its data has expired and was removed")
 
@@ -269,7 +267,7 @@ def _json(value: Any) -> web.Response:
 
 
 class _Access:
-    """What the log says of one request."""
+    """The fields of one request for the access log."""
 
     caller = ""
     address: Address | None = None

@@ -1,4 +1,4 @@
-"""Finds sessions on the volume, by namespace, id and Investigation. Keeps what it read until a manifest changes. Blocks."""
+"""Finds sessions on the volume by namespace, id and Investigation. Caches each manifest until it changes. Blocks."""
 
 import hashlib
 import os
@@ -16,9 +16,9 @@ from aletheia_operator.session.manifest_file import Unreadable, read_session
 from aletheia_operator.session.names import is_session_id
 
 MAX_FILES_KEPT = 100_000
-"""Files of recently read sessions whose sizes and digests stay in memory, some 300 bytes each."""
+"""Number of files of which size and digest are cached, about 300 bytes each. The least recently used sessions are dropped."""
 _Stamp = tuple[int, int, int]
-"""Inode, time of change in nanoseconds, and size of a manifest: a manifest is only ever replaced."""
+"""Inode, time of change in nanoseconds, and size of a manifest: a manifest is replaced, never edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Summary:
     sealed: bool
     manifest_sha256: str
     version: int
-    """Changes whenever the manifest does."""
+    """Changes with every change of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file as the manifest lists it."""
+    """A file in the manifest's list."""
 
     size_bytes: int
     sha256: str
@@ -65,7 +65,10 @@ class Contents:
 
 
 class Catalog:
-    """The sessions of a volume. `namespaces`: those that are shown; empty: all. `with_headlines`: whether to quote logs."""
+    """The sessions of a volume.
+
+    `namespaces`: only their sessions are shown; empty: all. `with_headlines`: whether to show headlines, which may quote logs.
+    """
 
     def __init__(self, layout: SessionLayout, namespaces: tuple[str, ...] = (), with_headlines: bool = True) -> None:
         self._layout = layout
@@ -76,7 +79,7 @@ class Catalog:
         self._contents: OrderedDict[tuple[str, _Stamp], Contents] = OrderedDict()
 
     def list(self, namespace: str | None) -> list[Summary]:
-        """Return the sessions of a namespace (None: of all), sorted by id. Raises OSError."""
+        """Return the sessions of a namespace (None: of all namespaces), sorted by id. Raises OSError."""
         with self._guard:
             self._refresh()
             found = [summary for _, summary in self._summaries.values() if summary is not None]
@@ -84,7 +87,7 @@ class Catalog:
         return sorted(shown, key=lambda summary: summary.session_id)
 
     def find(self, namespace: str, name: str) -> Summary | None:
-        """Return the session with an id, or the newest of the Investigation with a name; None if the namespace has none."""
+        """Return the session with this id, or the newest session of the Investigation with this name; None if there is none."""
         if is_session_id(name):
             with self._guard:
                 summary = self._read(name)
@@ -113,7 +116,7 @@ class Catalog:
         return contents
 
     def _refresh(self) -> None:
-        """Read the manifests that changed, and forget sessions that are gone."""
+        """Read the manifests that changed, and drop sessions that were removed."""
         try:
             names = {name for name in os.listdir(self._layout.sessions) if is_session_id(name)}
         except FileNotFoundError:
@@ -135,7 +138,7 @@ class Catalog:
         return known[1]
 
     def _summary(self, session_id: str, stamp: _Stamp) -> Summary | None:
-        """Return what a list shows; None if the manifest cannot be read, or the namespace is not shown."""
+        """Return the summary of a session; None if its manifest cannot be read, or its namespace is not shown."""
         try:
             manifest, content = read_session(self._layout.session(session_id))
         except Unreadable:
@@ -175,9 +178,9 @@ def _contents(directory: Path, manifest: Manifest, content: bytes) -> Contents:
 
 
 def _stamp(manifest: Path) -> _Stamp | None:
-    """Return the state of a manifest; None if there is none."""
+    """Return the stamp of a manifest; None if it does not exist."""
     try:
-        if stat.S_ISLNK(os.lstat(manifest.parent).st_mode):  # the operator makes none, and this one may lead outside
+        if stat.S_ISLNK(os.lstat(manifest.parent).st_mode):  # the operator makes no links; this link may lead outside
             return None
         status = os.lstat(manifest)
     except OSError:

@@ -1,4 +1,4 @@
-"""What the API sends: files of a session, and its archive, any part of them. Calls block."""
+"""Reads what the API sends: any range of a session's files and of its archive. Calls block."""
 
 import os
 import stat
@@ -16,19 +16,19 @@ BLOCK_BYTES = 256 * 1024
 
 
 class Unavailable(Exception):
-    """The bytes cannot be had. The message says why."""
+    """The bytes cannot be read. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file below a directory, of a known size."""
+    """A file below a directory, with the size that the manifest lists."""
 
     directory: Path
     path: str
     size: int
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return exactly `size` bytes. Raises Unavailable, also if the file has another size by now."""
+        """Return exactly `size` bytes. Raises Unavailable, also if the size of the file has changed."""
         try:
             descriptor = open_below(self.directory, self.path)
         except OSError as e:
@@ -43,13 +43,13 @@ class FilePart:
         finally:
             os.close(descriptor)
         if len(content) != size:
-            raise Unavailable(f"{self.path} was altered: it ends before its size")
+            raise Unavailable(f"{self.path} was altered: it is shorter than before")
         return content
 
 
 @dataclass(frozen=True, slots=True)
 class BytesPart:
-    """Bytes that lie in memory."""
+    """Bytes in memory."""
 
     content: bytes
 
@@ -63,11 +63,11 @@ class BytesPart:
 
 @dataclass(frozen=True)
 class Content:
-    """A body of known size, made of parts. It keeps nothing open between two calls of `read`."""
+    """A body of known size, made of parts. No file stays open between calls of `read`."""
 
     parts: tuple[FilePart | BytesPart, ...]
     etag: str
-    """Digest that changes whenever the body does: without quotes."""
+    """Entity tag without quotes: changes with every change of the body."""
     media_type: str
     file_name: str
     _ends: list[int] = field(init=False, repr=False)

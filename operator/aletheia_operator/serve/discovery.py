@@ -1,4 +1,4 @@
-"""What the API says of itself: groups, resources and OpenAPI, so that kubectl finds and explains it. Pure."""
+"""The API's discovery documents: groups, resources and OpenAPI, for `kubectl get` and `kubectl explain`. Pure."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _VERSION = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
 
 
 def documents(version: str) -> dict[str, dict[str, Any]]:
-    """Return each document by its path. `version`: of this package."""
+    """Return the documents by their paths. `version`: this package's."""
     group = {"name": GROUP, "versions": [_VERSION], "preferredVersion": _VERSION}
     return {
         f"/apis/{GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **group},
@@ -66,16 +66,16 @@ def _openapi(version: str) -> dict[str, Any]:
             }
         }
 
-    one = f"{ROOT}/namespaces/{{namespace}}/sessions/{{name}}"
+    session = f"{ROOT}/namespaces/{{namespace}}/sessions/{{name}}"
     return {
         "openapi": "3.0.0",
         "info": _info(version),
         "paths": {
             f"{ROOT}/sessions": get("list", "listSessionForAllNamespaces"),
             f"{ROOT}/namespaces/{{namespace}}/sessions": get("list", "listNamespacedSession", "namespace"),
-            one: get("get", "readNamespacedSession", "namespace", "name"),
+            session: get("get", "readNamespacedSession", "namespace", "name"),
             **{
-                f"{one}/{name}" + ("/{path}" if name == "files" else ""): get(
+                f"{session}/{name}" + ("/{path}" if name == "files" else ""): get(
                     "connect",
                     f"readNamespacedSession{name.title()}",
                     "namespace",

@@ -1,7 +1,7 @@
-"""Admits the API server alone: its front proxy's client certificate, and the names of callers that it then sends.
+"""Authenticates the API server by its front proxy's client certificate, and reads the callers' names from its headers.
 
-https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/. The files lie in one directory, which the
-operator fills and keeps up to date (`handlers/artifacts_api.py`).
+https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/. The operator writes the files, and keeps them
+up to date (`handlers/artifacts_api.py`).
 """
 
 import ssl
@@ -12,10 +12,7 @@ from typing import Any
 
 import orjson
 
-SERVING_CERTIFICATE = "tls.crt"
-SERVING_KEY = "tls.key"
-FRONT_PROXY = "front-proxy.json"
-"""`{"ca": PEM, "allowedNames": [...], "usernameHeaders": [...]}`, as the API server publishes it."""
+from aletheia_operator.settings import FRONT_PROXY_FILE, TLS_CERTIFICATE, TLS_KEY
 
 
 class NotReady(Exception):
@@ -24,16 +21,16 @@ class NotReady(Exception):
 
 @dataclass(frozen=True)
 class FrontProxy:
-    """Who may connect, and how a caller's name arrives."""
+    """Which client certificates are accepted, and which headers have the caller's name."""
 
     ca: str
     """PEM of the authorities that sign the front proxy's certificate."""
     allowed_names: frozenset[str]
-    """Common names that it may have. Empty: every name that the authorities signed."""
+    """Accepted common names. Empty: all that the authorities signed."""
     username_headers: tuple[str, ...]
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a verified peer is the front proxy. `certificate`: from `SSLObject.getpeercert`."""
+        """Return whether a verified peer is the front proxy. `certificate`: from `SSLObject.getpeercert`; None: it has none."""
         if not certificate:
             return False
         names = {value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"}
@@ -52,7 +49,7 @@ class Credentials:
     serving: tuple[bytes, bytes]
     """Serving certificate and key, PEM."""
     directory: Path
-    """Where the serving certificate lies."""
+    """Directory of the serving certificate."""
 
     def context(self) -> ssl.SSLContext:
         """Return a TLS context that demands a client certificate of the front proxy's authorities. Raises NotReady."""
@@ -62,7 +59,7 @@ class Credentials:
         context.set_alpn_protocols(["http/1.1"])
         try:
             context.load_verify_locations(cadata=self.front_proxy.ca)
-            context.load_cert_chain(self.directory / SERVING_CERTIFICATE, self.directory / SERVING_KEY)
+            context.load_cert_chain(self.directory / TLS_CERTIFICATE, self.directory / TLS_KEY)
         except (ssl.SSLError, OSError, ValueError) as e:
             raise NotReady(f"the certificates in {self.directory} cannot be used: {e}") from e
         return context
@@ -71,13 +68,13 @@ class Credentials:
 def read_credentials(directory: Path, serving: Path) -> Credentials:
     """Read the front proxy's file in one directory and the serving certificate in another. Raises NotReady."""
     try:
-        raw = orjson.loads((directory / FRONT_PROXY).read_bytes())
+        raw = orjson.loads((directory / FRONT_PROXY_FILE).read_bytes())
         front_proxy = FrontProxy(str(raw["ca"]), frozenset(raw["allowedNames"]), tuple(raw["usernameHeaders"]))
-        pair = ((serving / SERVING_CERTIFICATE).read_bytes(), (serving / SERVING_KEY).read_bytes())
+        pair = ((serving / TLS_CERTIFICATE).read_bytes(), (serving / TLS_KEY).read_bytes())
     except OSError as e:
-        raise NotReady(f"{e.filename}: {e.strerror}: the operator writes it when it has started") from e
+        raise NotReady(f"{e.filename}: {e.strerror}: the operator writes it after its start") from e
     except (ValueError, KeyError, TypeError) as e:
-        raise NotReady(f"{directory / FRONT_PROXY} is not what the operator writes") from e
+        raise NotReady(f"{directory / FRONT_PROXY_FILE} has not the form that the operator writes") from e
     if not front_proxy.ca:
-        raise NotReady(f"{directory / FRONT_PROXY} names no authority of the front proxy")
+        raise NotReady(f"{directory / FRONT_PROXY_FILE} has no certificate authority of the front proxy")
     return Credentials(front_proxy, pair, serving)

@@ -28,7 +28,7 @@ class SessionInvestigation(Model):
 
 
 class SessionFacts(Model):
-    """What the API says of a session, beside its metadata."""
+    """The fields of a session besides its metadata."""
 
     investigation: SessionInvestigation = Field(description="The Investigation that the session belongs to.")
     phase: str = Field(description="How the capture ended; Running until then.")
@@ -75,13 +75,13 @@ def session(summary: Summary) -> dict[str, Any]:
 
 
 def session_list(summaries: Sequence[Summary], token: str) -> dict[str, Any]:
-    """Return a list of sessions. `token`: where the next page begins; empty: there is none."""
+    """Return a list of sessions. `token`: continue token of the next page; '' if there is no further page."""
     items = [session(summary) for summary in summaries]
     return {"apiVersion": API_VERSION, "kind": f"{KIND}List", "metadata": _list_metadata(token), "items": items}
 
 
 def table(summaries: Sequence[Summary], token: str, now: datetime, include_object: str) -> dict[str, Any]:
-    """Return what `kubectl get` prints. `include_object`: what each row carries: `None`, `Metadata` or `Object`."""
+    """Return the table that `kubectl get` prints. `include_object`: `None`, `Metadata` or `Object`, as in the request."""
     columns = [
         {
             "name": name,
@@ -128,7 +128,7 @@ def status(code: int, reason: str, message: str) -> dict[str, Any]:
 
 
 def token_after(session_id: str) -> str:
-    """Return the continue token of a page that ends with a session."""
+    """Return the continue token of a page. `session_id`: the last of the page."""
     return base64.urlsafe_b64encode(session_id.encode()).decode()
 
 

@@ -1,4 +1,4 @@
-"""Runs the artifacts API: listens with TLS, takes up new certificates, and answers probes on a port of its own."""
+"""Runs the artifacts API: listens with TLS, reloads certificates, and answers probes on a separate port."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ SHUTDOWN_SECONDS = 5
 
 
 class Server:
-    """Listens on `listen` (host and port) once the certificates can be used; on `probe` for /healthz and /readyz."""
+    """Listens on `listen` (host and port) as soon as the certificates are complete; on `probe` for /healthz and /readyz."""
 
     def __init__(
         self, catalog: Catalog, certificates: tuple[Path, Path], listen: tuple[str, int], probe: tuple[str, int]
@@ -31,7 +31,7 @@ class Server:
         self._probe = probe
         self._credentials: Credentials | None = None
         self._site: web.TCPSite | None = None
-        self._said = ""
+        self._logged = ""
         api = ArtifactsApi(catalog, self._front_proxy)
         self._runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
@@ -45,7 +45,7 @@ class Server:
         return _port(self._runner) if self._site is not None else 0
 
     async def run(self, stopped: asyncio.Event, started: Callable[[int], None] = lambda port: None) -> None:
-        """Serve until `stopped`. `started` gets the port of the probes."""
+        """Serve until `stopped`. `started` is called with the port of the probes."""
         await self._runner.setup()
         probes = web.AppRunner(self._probes(), access_log=None)
         await probes.setup()
@@ -64,20 +64,21 @@ class Server:
             await probes.cleanup()
 
     async def refresh(self) -> None:
-        """Listen with the certificates of now. Connections that are open stay, under the names of now."""
+        """Read the certificates, and use them for new connections. Open connections stay, and are checked by the new names."""
         try:
             credentials = await asyncio.to_thread(read_credentials, *self._certificates)
             if credentials == self._credentials:
                 return
             context = credentials.context()
         except NotReady as e:
-            if str(e) != self._said:
-                self._said = str(e)
-                log.warning("%s: %s", "waiting for certificates" if self._site is None else "the earlier certificates stay", e)
+            if str(e) != self._logged:
+                self._logged = str(e)
+                state = "waiting for certificates" if self._site is None else "still using the previous certificates"
+                log.warning("%s: %s", state, e)
             return
         if self._site is not None:
             await self._site.stop()
-        self._credentials, self._said = credentials, ""
+        self._credentials, self._logged = credentials, ""
         self._site = web.TCPSite(self._runner, *self._listen, ssl_context=context, reuse_address=True)
         await self._site.start()
         log.info("serving with the certificate in %s", credentials.directory)

@@ -29,6 +29,8 @@ from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.encoding import dumps
 
 BLOCK_BYTES = 1024 * 1024
+HEAD_LINES = 3
+"""Number of lines before the first entry."""
 _METADATA = b'"metadata": '
 _DATA = b'"data": ['
 
@@ -166,9 +168,15 @@ def read_artifact(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
     with path.open("rb") as file:
         file.readline()
         line = file.readline()
-    if not line.startswith(_METADATA):
-        raise ValueError(f"{path.name} is no artifact")
-    return orjson.loads(line.removeprefix(_METADATA).rstrip(b",\n")), _entries(path)
+    return metadata_of(line), _entries(path)
+
+
+def metadata_of(line: bytes) -> dict[str, Any]:
+    """Return the metadata of an artifact. `line`: its second line. Raises ValueError if it is another."""
+    found = orjson.loads(line.removeprefix(_METADATA).rstrip(b",\n")) if line.startswith(_METADATA) else None
+    if not isinstance(found, dict):
+        raise ValueError("the second line of the file is not an artifact's metadata")
+    return found
 
 
 def _entries(path: Path) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session.archive import write_checked
-from aletheia_operator.session.artifact import EntryBuffer, write_artifact
+from aletheia_operator.session.artifact import HEAD_LINES, EntryBuffer, metadata_of, write_artifact
 from aletheia_operator.session.files import replace, temporary
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import locked
@@ -37,8 +37,6 @@ from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.encoding import dumps
 
 BATCH_BYTES = 512 * 1024
-_HEAD_LINES = 3
-_METADATA = b'"metadata": '
 _LABELS = ("container", "run", "previous", "labels", "stream")
 """Fields of a log's entry that tell its stream of lines."""
 
@@ -78,8 +76,8 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
 def _manifest(old: Manifest, sha256: str, artifacts: list[Artifact], redactor: Redactor) -> Manifest:
     words = redactor.another()
 
-    def gap(one: Gap) -> Gap:
-        return one.model_copy(update={"target": words.text(one.target), "message": words.text(one.message)})
+    def gap(old_gap: Gap) -> Gap:
+        return old_gap.model_copy(update={"target": words.text(old_gap.target), "message": words.text(old_gap.message)})
 
     spec = deepcopy(old.spec)
     redact_spec(spec, words)
@@ -89,7 +87,7 @@ def _manifest(old: Manifest, sha256: str, artifacts: list[Artifact], redactor: R
         update={
             "spec": spec,
             "artifacts": artifacts,
-            "gaps": [gap(one) for one in old.gaps],
+            "gaps": [gap(old_gap) for old_gap in old.gaps],
             "findings": [finding.model_copy(update={"message": words.text(finding.message)}) for finding in old.findings],
             "headline": words.text(old.headline) if old.headline else old.headline,
             "upload": None,
@@ -130,14 +128,14 @@ class _Copy:
         else:
             write_checked(path, self.artifact, lambda block: None)
             decrypt_artifact(self.directory, self.artifact, key, self._take)
-        if self._rest or len(self._head) != _HEAD_LINES:
-            raise ArchiveError(f"{self.artifact.path} is no artifact that this version can read")
+        if self._rest or len(self._head) != HEAD_LINES:
+            raise ArchiveError(f"{self.artifact.path} has a form that this version cannot read")
 
     def _take(self, chunk: bytes | memoryview) -> None:
         lines = (self._rest + bytes(chunk)).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            if len(self._head) < _HEAD_LINES:
+            if len(self._head) < HEAD_LINES:
                 self._head.append(line)
             elif not line.startswith(b"]}"):
                 self._add(dumps(self._redacted(orjson.loads(line.removesuffix(b",")))))
@@ -182,7 +180,7 @@ class _Copy:
 
     def _write(self) -> Artifact:
         source = orjson.loads(self._head[0].removeprefix(b'{"source": ').removesuffix(b","))
-        metadata = orjson.loads(self._head[1].removeprefix(_METADATA).removesuffix(b","))
+        metadata = metadata_of(self._head[1])
         words = self.redactor.another()
         redact_document(metadata, words)
         redactions = dict(self.artifact.redactions)
