@@ -1,6 +1,6 @@
-"""Secrets that are recognised by the text around them: URLs, schemes, command lines, SQL, protocols, documents in one line.
+"""Recognises secrets by the text around them: URLs, schemes, command lines, SQL, protocols, documents on one line.
 
-Each rule has a pattern with groups `secret` (several: `secret2`, ...), and a check of what was found.
+Each rule has a pattern with a group `secret` (further groups: `secret2`, ...), and a check of the text in that group.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def _coded(value: bytes) -> bool:
     return is_coded(value) and _any(value)
 
 
-_ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between words of a command line or of a list of them
+_ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command line, also if they are the items of a list
 _WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
 _LINE = r"(?:^|[\s/;|&(\"'`\[])"
 
@@ -223,7 +223,7 @@ def find_flags(line: bytes) -> Iterator[Span]:
     """Yield the values of flags: `--password x`, `"--token", "x"`."""
     flag, at = compiled(FLAG), 0
     while (match := flag.search(line, at)) is not None:
-        at = span(match, "name")[1]  # the value of one may be the next one
+        at = span(match, "name")[1]  # the value of a flag may itself be the next flag
         kind = kind_of(match.group(b"name").decode())
         start = span(match, "first")[0]
         if kind is None or match.group(b"first") in b"-|><=:;,":
@@ -248,7 +248,7 @@ URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/@]*(?::|%3a)"
 
 
 def find_urls(line: bytes) -> Iterator[Span]:
-    """Yield the passwords of URLs. A password may hold `:`, `@`, and `/` if it does not begin like a port."""
+    """Yield the passwords of URLs. A password may contain `:` and `@`, and `/` if it does not begin like a port."""
     starts = [match.end() for match in compiled(r"(?i)(?::|%3a)(?:\\*/|%2f){2}").finditer(line)]
     for start, following in zip(starts, [*starts[1:], len(line)], strict=True):
         if line.find(b"@", start, following) < 0 and line.find(b"%40", start, following) < 0:
@@ -277,7 +277,7 @@ JWK = r"""\\*["']kty\\*["']\s*:"""
 
 
 def find_jwk(line: bytes) -> Iterator[Span]:
-    """Yield the secret numbers of JSON Web Keys."""
+    """Yield the private parameters of JSON Web Keys."""
     for member in compiled(r"""\\*["'](?:d|p|q|dp|dq|qi|k)\\*["']\s*:\s*\\*["'](?P<secret>[\w-]{16,})""").finditer(line):
         yield span(member, "secret")
 
@@ -286,7 +286,7 @@ KUBERNETES_KIND = r"""(?i)\\*["']?kind\\*["']?\s*:\s*\\*["']?Secret\b"""
 
 
 def find_secret_data(line: bytes) -> Iterator[Span]:
-    """Yield the values of a Kubernetes Secret's `data` and `stringData` in one line of JSON, or of Go's way to show it."""
+    """Yield the values of a Kubernetes Secret's `data` and `stringData` on one line of JSON, or of Go's `%v`."""
     for block in compiled(
         r"""\\*["']?(?:data|stringData|Data|StringData)\\*["']?\s*:\s*(?:map\[(?:string\]\S{0,10}\{)?|\{)(?P<body>[^{}]*)"""
     ).finditer(line):

@@ -1,4 +1,4 @@
-"""Rules of an admin and of an Investigation: patterns for RE2, in number and size limited."""
+"""Validates the rules of admins and Investigations: patterns for RE2, limited in number and size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from aletheia_operator.redact.patterns import compiled, new_pattern
 
 MAX_RULES = 50
 MAX_PATTERN = 1000  # characters
-MAX_PROGRAMS = 5_000  # RE2's measure of compiled patterns, of all rules together: all are compiled in one
-MAX_MEMORY = 256 * 1024  # for compiling a pattern that is not checked yet: with 8 MiB, RE2 takes up to half a minute
+MAX_PROGRAMS = 5_000  # size of the compiled rules together, as RE2 measures it: they become one pattern
+MAX_MEMORY = 256 * 1024  # bytes for compiling a pattern that is not checked yet; with 8 MiB, RE2 takes up to 30 seconds
 _NAME = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 
 
 class InvalidRule(ValueError):
-    """A rule that cannot be used; the text says which and why."""
+    """A rule cannot be used. The message has its name and the reason."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Replaces what the group `secret` of `pattern` matches, or all that it matches, by a token with this name.
+    """A rule: what `pattern` matches becomes a token with `name`. Only the group `secret` does if the pattern has one.
 
-    pattern: for RE2 (no look-around, no back-references), one line at a time.
+    `pattern`: for RE2 (no look-around, no back-references); it is applied to each line.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Rule:
 
 
 def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Return the rules if all can be used. Raises InvalidRule."""
+    """Check all rules, and return them. Raises InvalidRule."""
     if len(rules) > MAX_RULES:
         raise InvalidRule(f"{len(rules)} rules for redaction: at most {MAX_RULES} are taken")
     names = set()
@@ -48,14 +48,14 @@ def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
 
 
 def _checked_size(rule: Rule) -> int:
-    """Return the size of a rule's program, RE2's measure. Raises InvalidRule."""
+    """Return the size of a compiled rule, as RE2 measures it. Raises InvalidRule."""
     if not 0 < len(rule.pattern) <= MAX_PATTERN:
         raise InvalidRule(f"rule {rule.name}: a pattern has 1 to {MAX_PATTERN} characters, this one {len(rule.pattern)}")
     try:
         pattern = new_pattern(rule.pattern, MAX_MEMORY)
     except re2.error as e:
         reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else str(e)
-        raise InvalidRule(f"rule {rule.name}: RE2 does not take its pattern: {reason[:200]}") from None
+        raise InvalidRule(f"rule {rule.name}: RE2 does not accept its pattern: {reason[:200]}") from None
     if pattern.search(b"") is not None:
         raise InvalidRule(f"rule {rule.name}: its pattern matches an empty text, so it would match everywhere")
     return int(pattern.programsize)

@@ -7,14 +7,14 @@ from aletheia_operator.redact.names import kind_of
 from aletheia_operator.redact.redactor import Redactor
 
 _HOLDERS = frozenset({"value", "values", "stringValue", "arrayValue", "Value", "val"})
-"""Keys of a value whose name stands elsewhere: in a `key` or `name` beside it, or above it."""
+"""Keys of values that are named by another key: by `key` or `name` in the same dictionary, or by the enclosing key."""
 
 
 def redact_document(document: Any, redactor: Redactor) -> None:
-    """Redact every text of nested lists and dictionaries, by its content and by its name.
+    """Redact every text of nested lists and dictionaries in place, by its content and by its name.
 
-    The name of a text is its key; in `{"key": name, "value": text}` and in OTLP's attributes it is what `key` or `name` says.
-    Keys themselves, numbers and raw fragments stay. Blocks for documents of many texts: call it in a thread.
+    The name of a text is its key. In `{"key": name, "value": text}` and in OTLP's attributes, the value of `key` or `name` is
+    the name. Keys, numbers and raw fragments are not changed. Blocks for large documents: call it in a thread.
     """
     texts = list(_texts(document))
     block = "\n".join([holder[key] for holder, key, _ in texts]).encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""The compiled rules of one level: finds the secrets of a line, and the lines of a block that may contain some."""
+"""Compiles the rules of a level. Finds the secrets of a line, and the lines of a block that may contain secrets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from aletheia_operator.redact.patterns import PatternSet, compiled, new_pattern,
 from aletheia_operator.redact.values import TOKEN
 
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
-SECRET = "secret"  # noqa: S105  # the name in tokens of secrets that have no form of their own
+SECRET = "secret"  # noqa: S105  # label of secrets that no form recognises
 
 
 class Level(StrEnum):
@@ -26,7 +26,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A secret in a line. `rule`: name of the rule that found it. `label`: the word in the token that replaces it."""
+    """A secret in a line. `rule`: the rule that found it. `label`: the word in the token that replaces it."""
 
     start: int
     end: int
@@ -58,12 +58,12 @@ class Engine:
         self._own = compiled(TOKEN)
 
     def next_line(self, block: bytes, start: int) -> int:
-        """Return where the first match of any rule begins, from `start` on; -1 if there is none."""
+        """Return where the first match of any rule at or after `start` begins; -1 if there is none."""
         found = self._gate.search(block, start)
         return found.start() if found else -1
 
     def find(self, line: bytes) -> list[Finding]:
-        """Return the secrets of a line, in order; none overlaps another."""
+        """Return the secrets of a line in order, without overlaps."""
         if b"[redacted" in line:
             line = self._own.sub(_masked, line)
         found = []
@@ -79,7 +79,7 @@ def _masked(token: Any) -> bytes:
 
 
 def _merged(found: list[Finding]) -> list[Finding]:
-    """Join secrets that overlap. The label of a form is kept if the form is the whole secret."""
+    """Join overlapping secrets. The label of a form is kept if the form is the whole secret."""
     merged: list[Finding] = []
     for entry in sorted(found, key=lambda entry: (entry.start, -entry.end, entry.label == SECRET)):
         last = merged[-1] if merged else None
@@ -142,5 +142,5 @@ def _find_custom(expression: Any, line: bytes) -> Iterator[tuple[int, int]]:
 
 @lru_cache(4)
 def engine(level: Level, rules: tuple[Rule, ...]) -> Engine:
-    """Return the engine of these rules; compiled once in a process, unless it has many: each has automata of its own."""
+    """Return the engine of these rules. A few engines are cached: the automata of each take memory."""
     return Engine(level, rules)

@@ -1,11 +1,11 @@
-"""Secrets that are recognised by their form alone: tokens of providers, JWTs, hashes of passwords, webhook URLs.
+"""Recognises secrets by their form alone: tokens of providers, JWTs, hashes of passwords, webhook URLs.
 
-Each form: the label of the token that replaces it, and a pattern. gitleaks' rules (MIT) served as a reference for
-what exists; docs/redaction.md says what else was looked at.
+Each form has a label for its tokens, and a pattern. The list of forms was compared with gitleaks' rules (MIT);
+docs/redaction.md lists the other sources.
 """
 
 _BOUND = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m|\\u[0-9a-fA-F]{4})"
-"""What precedes a form that its first letters do not identify."""
+"""Characters before a form that has no characteristic prefix."""
 
 DISTINCT = (
     ("github-token", r"gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"),
@@ -135,7 +135,7 @@ DISTINCT = (
      r"|\{(?:SSHA|SHA|SMD5|MD5|CRYPT|ARGON2|SSHA\d{3}|SHA\d{3}|PBKDF2-SHA\d{3})\}[A-Za-z0-9+/$=.]{16,}"
      r"|SCRAM-SHA-256\$\d+:[\w+/=]+\$[\w+/=]+:[\w+/=]+"),
 )  # fmt: skip
-"""Forms that their first letters identify."""
+"""Forms with a characteristic prefix."""
 
 BOUND = (
     ("jwt", r"ey[JKI][\w-]{8,}\.(?:[\w-]{4,})?\.[\w-]*(?:\.[\w-]*){0,2}"),
@@ -146,18 +146,18 @@ BOUND = (
     ("openai-key", r"sk-[A-Za-z0-9]{32,}\b"),
     ("deepseek-key", r"sk-(?:[a-z]{2,8}-)?[0-9a-f]{32,}\b"),
 )  # fmt: skip
-"""Forms that are searched for only after a character that no such secret contains."""
+"""Forms without a characteristic prefix: they must follow a character that is no part of a secret."""
 
 
 def patterns() -> list[tuple[str, str]]:
-    """Return (name, pattern) of every form; the group `secret` is what is replaced."""
+    """Return (name, pattern) of every form. The group `secret` of a pattern is replaced."""
     rows = []
     for name, pattern in DISTINCT:
         if "?P<secret>" in pattern:
             rows.append((name, pattern))
         elif r"\b" not in pattern:
             rows.append((name, f"(?P<secret>{pattern})"))
-        else:  # alternatives that begin at the bound of a word: RE2 takes the end of a colour's code for a part of it
+        else:  # patterns that begin at a word boundary; for RE2 there is none after the escape code of a colour
             rows.append((name, f"(?:{_BOUND}|\\b)(?P<secret>{_unbound(pattern)})"))
     return [*rows, *((name, f"{_BOUND}(?P<secret>{pattern})") for name, pattern in BOUND)]
 
@@ -167,6 +167,6 @@ def _unbound(pattern: str) -> str:
 
 
 def is_real(secret: bytes) -> bool:
-    """Return whether a secret is no example: it has a digit or mixed letters, and not one character many times in a row."""
+    """Return whether a text may be a real secret: it has a digit or letters of both cases, and no long run of one character."""
     body = secret[4:]
     return len(set(body)) > 3 and not (body.isalpha() and (body.islower() or body.isupper()))

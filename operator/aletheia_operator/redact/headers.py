@@ -1,4 +1,4 @@
-"""Reads the values of headers: what is secret in Authorization, Cookie and Set-Cookie."""
+"""Finds the secret parts of Authorization, Cookie and Set-Cookie headers."""
 
 from collections.abc import Iterator
 
@@ -28,9 +28,9 @@ _END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|[A-Z][\w-]+:
 
 
 def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
-    """Yield what is secret in the value of an Authorization, Cookie or Set-Cookie header.
+    """Yield the secret parts of the value of an Authorization, Cookie or Set-Cookie header.
 
-    prose: the value is bare, and may be words of a sentence.
+    `prose`: the value is not quoted, and may be words of a sentence.
     """
     if kind is Kind.AUTHORIZATION:
         return _authorization(line, start, end, prose)
@@ -38,14 +38,14 @@ def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) ->
 
 
 def header_end(line: bytes, start: int) -> int:
-    """Return where a header's bare value ends: at a quote, a closing bracket or the line's end."""
+    """Return where the unquoted value of a header ends: at a quote, a closing bracket or the line's end."""
     has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["']""").search(line[start : start + 200]) is not None
     found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END).search(line, start)
     return int(found.start()) if found else len(line)
 
 
 def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[Span]:
-    """Yield all but the scheme; of a digest or a signature, its secret fields."""
+    """Yield the credentials after the scheme. Of a digest or a signature, yield only the secret fields."""
     text = line[start:end]
     found = compiled(_SCHEME).search(text)
     if found is None or not (found.group(b"scheme").lower() in _SCHEMES or _is_random(found.group(b"value"))):
@@ -68,12 +68,12 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
 
 
 def _is_random(value: bytes) -> bool:
-    """Return whether one word is left behind a scheme that is not known, and looks like a token."""
+    """Return whether the text after an unknown scheme is a single word that looks like a token."""
     return compiled(r"^[\w.~+/-]{16,}={0,2}$").search(value.strip()) is not None and is_coded(value.strip())
 
 
 def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
-    """Yield the values of cookies; of a Set-Cookie header's attributes none."""
+    """Yield the values of cookies, but not the attributes of a Set-Cookie header."""
     for pair in compiled(_PAIR).finditer(line, start, end):
         if is_set and pair.group(b"name").lower() in _ATTRIBUTES:
             continue

@@ -1,6 +1,6 @@
-"""Secrets of more than one line: private keys, values on the line after their name, the data of Kubernetes Secrets.
+"""Finds secrets of several lines: private keys, values on the line after their name, the data of Kubernetes Secrets.
 
-A `State` has what must be known of earlier lines. It is small, and of numbers and texts, so that a read can be resumed.
+A `State` has what must be known of earlier lines. It is small and easy to store, so that a read can be resumed.
 """
 
 from base64 import b64decode
@@ -19,9 +19,9 @@ BEGIN = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-F
 END = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 PEM = f"{BEGIN}|{END}"
 MAX_KEY_LINES = 400
-MAX_OTHERS = 8  # lines of others between those of a key
-MAX_BLOCK_LINES = 200  # of one value, or of one Secret's data
-MAX_BLANKS = 2  # lines before a value
+MAX_OTHERS = 8  # lines of other writers between two lines of a key
+MAX_BLOCK_LINES = 200  # of a value, or of the data of a Secret
+MAX_BLANKS = 2  # blank lines between a name and its value
 
 _PREFIX = (
     r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?"
@@ -57,27 +57,28 @@ class State:
     """What must be known of earlier lines to redact the next ones."""
 
     key_lines: int = 0
-    """Lines of a private key so far; 0 outside of one."""
+    """Lines of a private key so far; 0: not in a key."""
     prefix: str = ""
-    """What stood before the beginning of the key in its line behind the time, every number as 0."""
+    """Text between the time and the key in the line where the key begins, with each number as 0."""
     others: int = 0
-    """Number of lines since the last one of the key."""
+    """Number of lines since the last line of the key."""
     awaited: str = ""
-    """Kind of the value that the next line holds: a value of `Kind`, or empty."""
+    """Kind of the value that is expected on the next line: a value of `Kind`; empty: no value is expected."""
     how: str = ""
-    """`entry`: in a member `value`; `block`: in all lines that are indented further; `next`: alone in the next line."""
+    """Where the value is expected. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
+    the next line."""
     data: str = ""
-    """In the data of a `Secret`, or of an object of `unknown` kind; or empty."""
+    """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
-    """Of the name, or of `data`."""
+    """Indent of the line with the name, or with `data`."""
     lines: int = 0
-    """Lines of the value or the data so far."""
+    """Number of lines of the value or the data so far."""
     kind: str = ""
-    """The last kind of an object that was named."""
+    """The last `kind` of an object."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the next line must be checked, whatever it contains."""
+        """Whether the next line must be checked even if no rule matches it."""
         return bool(self.key_lines or self.awaited or self.data)
 
     def closed(self) -> "State":
@@ -86,7 +87,7 @@ class State:
 
 
 def find_pem(line: bytes) -> Iterator[Span]:
-    """Yield private keys, as far as they are in this line."""
+    """Yield the parts of private keys that are on this line."""
     at = 0
     while (begin := compiled(BEGIN).search(line, at)) is not None:
         end = compiled(END).search(line, begin.end())
@@ -117,7 +118,7 @@ def after(state: State, line: bytes) -> State:
 
 
 def inside(state: State, line: bytes) -> tuple[Span | None, State]:
-    """Return what of a line belongs to the secret that the state is in, if anything, and the state after the line."""
+    """Return the part of a line that belongs to the open secret of `state` (None: no part), and the state after the line."""
     if state.key_lines:
         return _in_key(state, line)
     offset = _offset(line)
@@ -157,9 +158,9 @@ def _in_key(state: State, line: bytes) -> tuple[Span | None, State]:
 
 
 def body_of_key(line: bytes, prefix: str | None = None) -> Span | None:
-    """Return where a line of a private key's body has its text; None if the line is another one.
+    """Return where a line has a part of a private key's body; None if it has none.
 
-    `prefix`: that of `State.prefix`; None if it is not known.
+    `prefix`: `State.prefix`; None if the beginning of the key is not known.
     """
     found = compiled(rf"(?:^|[\s|:>\]]){_BODY}").search(line)
     if found is None:
@@ -195,7 +196,7 @@ def _in_data(state: State, offset: int, text: bytes, indent: int) -> tuple[Span 
 
 
 def _is_encoded(value: bytes) -> bool:
-    """Return whether a value looks like base64 of a text, or of much."""
+    """Return whether a value looks like base64: of a text, or with at least 24 characters."""
     if len(value) % 4:
         return False
     try:
@@ -213,7 +214,7 @@ def _offset(line: bytes) -> int:
 
 
 def _indent(line: bytes) -> int:
-    """Return how far a line is indented behind a time or a container's name; a list's mark counts as blanks."""
+    """Return the indent of a line after a time or a container's name. The mark of a list item counts as blanks."""
     found = compiled(_PREFIX).search(line)
     return len(found.group(b"indent")) + len(found.group(b"item") or b"") if found else 0
 

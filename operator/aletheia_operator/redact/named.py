@@ -1,6 +1,6 @@
-"""Finds secrets behind their names: `password=x`, `"token": "x"`, `Password:x}`, `X-Api-Key: x`, `Authorization:[Bearer x]`.
+"""Finds secrets after their names: `password=x`, `"token": "x"`, `Password:x}`, `X-Api-Key: x`, `Authorization:[Bearer x]`.
 
-One pattern finds a name and what joins it to a value, in any syntax; the value is then read by hand, as its quoting says.
+One pattern finds a name and the separator after it, in any syntax. Code for each kind of quoting then finds the value's end.
 """
 
 from collections.abc import Iterator
@@ -49,10 +49,10 @@ _QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
 
 @dataclass(frozen=True)
 class _Name:
-    """A secret name in a line, and what joins it to the value that begins at `value_at`."""
+    """The name of a secret in a line, and the separator after it. `value_at`: where the value begins."""
 
     line: bytes
-    last: bytes  # behind its last dot
+    last: bytes  # the part after the last dot
     start: int
     value_at: int
     kind: Kind
@@ -115,7 +115,10 @@ def _values(name: _Name) -> Iterator[Span]:
 
 
 def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
-    """`password "hunter2"`, `{password, <<"hunter2">>}`, `password is hunter2`: for passwords; secrets have names, too."""
+    """Yield the password in `password "hunter2"`, `{password, <<"hunter2">>}` or `password is hunter2`.
+
+    Other kinds are ignored: in `secret "db"` the text is the name of a Secret.
+    """
     line, start, kind = name.line, name.value_at, name.kind
     opener = compiled(r"""\\*["'`]$""").search(spaced)
     if opener is None:
@@ -146,7 +149,7 @@ def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
 
 
 def _listed_values(name: _Name, start: int) -> Iterator[Span]:
-    """Values in brackets: of a header, as Go and JSON show it, or of a list of tokens."""
+    """Yield the values in brackets: a header as Go and JSON print it, or a list of tokens."""
     line, kind = name.line, name.kind
     item = compiled(rf"""\s*(?P<open>{_QUOTE})""")
     at = start + 1
@@ -165,7 +168,7 @@ def _listed_values(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, at, end, kind, False)
         return
     if b"{" in line[at:end] or b"=" in line[at:end].rstrip(b"="):
-        return  # of structures, which have names of their own
+        return  # a list of structures: their fields have names
     for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
         yield from judged(line, word.start(), word.end(), kind, False)
 
@@ -200,18 +203,18 @@ _FIRST = (
 
 
 def is_first(line: bytes, name_at: int) -> bool:
-    """Return whether a name is the first thing in its line, behind a time, a stream, indents and list marks."""
+    """Return whether only a time, a stream, an indent or list marks precede the name in its line."""
     return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
 
 
 def _struct_value_end(line: bytes, start: int, end: int) -> int:
-    """Go's `%+v` does not quote: a value with blanks ends before the next `Name:` or the brace."""
+    """Return where an unquoted value of Go's `%+v` ends: before the next `Name:` or the closing brace."""
     found = compiled(r"^([^{}\"]{0,80}?)(?:\s[A-Z]\w*:|\})").search(line[start : start + 120])
     return start + len(found.group(1)) if found else end
 
 
 def judged(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
-    """Yield what is secret in a value of a name of this kind, if anything is. prose: see `is_secret`."""
+    """Yield the secret parts of a value. `kind`: of its name; `prose`: see `is_secret`."""
     if kind in HEADERS:
         yield from header_values(line, start, end, kind, prose)
     elif start < end and is_secret(kind, line[start:end], prose):

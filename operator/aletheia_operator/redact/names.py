@@ -1,6 +1,6 @@
-"""Decides by the name of a variable, field, header or option what its value is.
+"""Derives the kind of a value from the name of its variable, field, header or option.
 
-A name is cut into words (`dbPasswordOld`, `X-Api-Key`, `spring.datasource.password`), and its last words decide: the values
+A name is split into words (`dbPasswordOld`, `X-Api-Key`, `spring.datasource.password`), and the last words decide: the values
 of `password_file`, `secretName` and `token_count` are no secrets.
 """
 
@@ -13,10 +13,10 @@ from aletheia_operator.redact.patterns import compiled, words
 class Kind(Enum):
     """What a name says about its value."""
 
-    PASSWORD = "password"  # noqa: S105  # any text is one
-    SECRET = "secret"  # noqa: S105  # a token or key: any text that is not a word about one
-    PASS = "pass"  # noqa: S105  # a password, or how many tests did pass
-    WEAK = "weak"  # only a value that looks like a secret is one
+    PASSWORD = "password"  # noqa: S105  # any text is a password
+    SECRET = "secret"  # noqa: S105  # a token or key: any text except words about tokens and keys
+    PASS = "pass"  # noqa: S105  # a password, or a number of tests that passed
+    WEAK = "weak"  # only a value that looks like a secret
     CODE = "code"  # a few digits
     HASH = "hash"  # the hash of a password
     OBJECT = "object"  # also the name of a Kubernetes Secret: a value shaped like such a name is kept
@@ -25,7 +25,7 @@ class Kind(Enum):
     SET_COOKIE = "set-cookie"
 
 
-MAX_NAME = 200  # characters of a name that are looked at, from its end
+MAX_NAME = 200  # only the last characters of a longer name are read
 
 _KEYS = words(
     """
@@ -42,7 +42,7 @@ _KEYS = words(
     apns sonar bugsnag cohere mistral groq deepseek gemini telegram
     """
 )
-"""Words that make a `key` behind them a secret one; public, primary, partition, cache and routing keys are not secret."""
+"""Words before `key` that make its value a secret. Public, primary, partition, cache and routing keys are no secrets."""
 _NO_KEYS = words("public pub publishable")
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
@@ -78,7 +78,7 @@ _ENDS = words(
     enc encrypted header param parameter arg v1 v2 v3 here again1 data primary literal input content field
     """
 )
-"""Words that may follow the one that decides."""
+"""Words that may follow the deciding word."""
 _ENDINGS = {
     ("access", "key", "id"): Kind.SECRET, ("secret", "key", "base"): Kind.SECRET, ("key", "base"): Kind.SECRET,
     ("art", "api"): Kind.SECRET, ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,
@@ -95,7 +95,7 @@ _COUNTED = words(
     invalidation lease skip previous prev query key value parser semantic eof
     """
 )
-"""Words before `token` that make it no secret one."""
+"""Words before `token` that make its value no secret."""
 _OBJECTS = words("secret secrets credential credentials creds")
 
 
@@ -108,7 +108,7 @@ def _words(name: str) -> list[str]:
 
 @lru_cache(8192)
 def kind_of(name: str) -> Kind | None:
-    """Return what the name says about its value; None if nothing about a secret."""
+    """Return the kind of a value by its name; None if the name does not suggest a secret."""
     parts = _words(name[-MAX_NAME:])
     while len(parts) > 1 and (parts[-1] in _ENDS or parts[-1].isdecimal()):
         parts.pop()
@@ -133,7 +133,7 @@ def kind_of(name: str) -> Kind | None:
 
 def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
     if parts[-3:] == ["initial", "cluster", "token"]:
-        return None  # of etcd: a name
+        return None  # in etcd, `key` is a name
     if before == "erlang" and last == "cookie":
         return Kind.SECRET
     if last in ("token", "tokens") and before in _COUNTED:

@@ -11,19 +11,24 @@ from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.text.nesting import is_too_deep
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_NODE_FIELDS = ("conditions", "capacity", "allocatable", "nodeInfo")  # without images and volumes, which belong to all tenants
+_NODE_FIELDS = (
+    "conditions",
+    "capacity",
+    "allocatable",
+    "nodeInfo",
+)  # images and volumes are removed: they show other tenants' data
 
 
-_COPIES = frozenset({  # annotations that hold a copy of what was applied, with all its credentials
+_COPIES = frozenset({  # annotations with a copy of the applied object, credentials included
     LAST_APPLIED, "kopf.zalando.org/last-handled-configuration", "kapp.k14s.io/original", "objectset.rio.cattle.io/applied",
     "banzaicloud.com/last-applied",
 })  # fmt: skip
 
 
 def redact_object(item: dict[str, Any], redactor: Redactor | None = None) -> int:
-    """Remove noise, other tenants' data and credentials from an object. Returns how many values were redacted.
+    """Remove noise, other tenants' data and credentials from an object. Returns the number of redacted values.
 
-    `redactor`: that of the session. None: tokens that replace credentials do not show which are equal.
+    `redactor`: the session's. None: the tokens do not show which credentials are equal.
 
     Do not call it on the event loop: it searches every text of the object.
     """
@@ -70,7 +75,7 @@ def _redact_annotations(part: Any, redactor: Redactor) -> int:
 
 
 def _redact_documents(annotations: dict[str, Any], redactor: Redactor) -> int:
-    """Redact annotations that contain JSON as the object in it: tools keep whole specs there."""
+    """Redact annotations that contain JSON like the object in the JSON: some tools store whole specs in annotations."""
     changed = 0
     for name, value in annotations.items():
         if not isinstance(value, str) or value[:1] not in ("{", "["):
@@ -89,9 +94,9 @@ def _redact_documents(annotations: dict[str, Any], redactor: Redactor) -> int:
 
 
 def _digest_data(item: dict[str, Any]) -> None:
-    """Replace each content of a ConfigMap by its SHA-256; drop it if the key says that it is a credential.
+    """Replace each value of a ConfigMap by its SHA-256; drop it if its key names a credential.
 
-    Annotations are removed: tools copy contents into them.
+    Annotations are removed, because tools copy values into them.
     """
     item["metadata"].pop("annotations", None)
     data = {**(item.pop("data", None) or {}), **(item.pop("binaryData", None) or {})}

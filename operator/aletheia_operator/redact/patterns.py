@@ -1,11 +1,11 @@
-"""Compiles patterns for RE2 over bytes: every byte is a character, so lines that are not UTF-8 are searched like any other."""
+"""Compiles patterns for RE2 over bytes: each byte is a character, so lines that are not UTF-8 can be searched too."""
 
 from functools import cache
 from typing import Any
 
 import re2
 
-MAX_MEMORY = 64 << 20  # of an automaton's cache of states; RE2's default of 8 MiB makes large alternations slow
+MAX_MEMORY = 64 << 20  # bytes for the states of an automaton; with RE2's default of 8 MiB, large alternations are slow
 
 
 def _options(max_memory: int = MAX_MEMORY) -> Any:
@@ -17,15 +17,16 @@ def _options(max_memory: int = MAX_MEMORY) -> Any:
 
 
 def new_pattern(pattern: str, max_memory: int = MAX_MEMORY) -> Any:
-    """Compile a pattern. Characters outside ASCII stand for their UTF-8 bytes. Raises re2.error, also for a program that is
-    larger than `max_memory`: compiling takes time with its square.
+    """Compile a pattern. Characters outside ASCII match their UTF-8 bytes.
+
+    Raises re2.error, also if the program would exceed `max_memory`: the time for compiling grows with the square of its size.
     """
     return re2.compile(pattern.encode(), _options(max_memory))
 
 
 @cache
 def compiled(pattern: str) -> Any:
-    """Compile one of the built-in patterns, once. Those of users are no business of a cache without end."""
+    """Compile a built-in pattern, and cache it. Do not use it for patterns of users: the cache is not bounded."""
     return new_pattern(pattern)
 
 
@@ -44,7 +45,7 @@ class PatternSet:
 
 
 def span(match: Any, group: str) -> tuple[int, int]:
-    """Return the position of a named group of a match. The library takes only numbers of groups."""
+    """Return the position of a named group of a match: the library itself accepts only numbers of groups."""
     start, end = match.span(match.re.groupindex[group.encode()])
     return int(start), int(end)
 

@@ -1,4 +1,4 @@
-"""Payment cards, and what the level `strict` adds: e-mail addresses, IP addresses and phone numbers."""
+"""Recognises payment cards, and for the level `strict` e-mail addresses, IP addresses and phone numbers."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ PHONE = (
 
 
 def is_card(digits: bytes) -> bool:
-    """Return whether a number passes the check of Luhn, is in groups or in one piece, and its digits are not all alike."""
+    """Return whether a number passes the Luhn check, has equal separators, and has different digits."""
     plain = digits.replace(b" ", b"").replace(b"-", b"")
     spaces, dashes = digits.count(b" "), digits.count(b"-")
     between_groups = 3 if len(plain) == 16 else 2
@@ -40,7 +40,7 @@ def is_address(text: bytes) -> bool:
 
 
 def is_phone(text: bytes) -> bool:
-    """Return whether a text has as many digits as a phone number."""
+    """Return whether a text has 8 to 15 digits, as phone numbers have."""
     return 8 <= sum(48 <= byte <= 57 for byte in text) <= 15
 
 

@@ -22,9 +22,9 @@ _HEADERS = (Kind.AUTHORIZATION, Kind.COOKIE, Kind.SET_COOKIE)
 
 
 class Redactor:
-    """Redacts for one session. A secret becomes the same token wherever it is found in the session.
+    """Redacts for one session: equal secrets are replaced by equal tokens.
 
-    key: secret of the session; empty: tokens do not show which secrets are equal. rules: of an admin or an Investigation.
+    `key`: secret of the session; empty: tokens do not show which secrets are equal. `rules`: of admins and Investigations.
     Raises InvalidRule. Takes time linear in the text; do not call it with more than a few hundred KB on the event loop.
     """
 
@@ -36,7 +36,7 @@ class Redactor:
         self._engine = engine(level, self._rules) if level is not Level.OFF else None
 
     def __reduce__(self) -> tuple[type["Redactor"], tuple[bytes, Level, tuple[Rule, ...]]]:
-        """Pickle the settings alone, for a worker process: its redactor counts from zero."""
+        """Pickle the settings without the counts: the redactor of a worker process counts from zero."""
         return Redactor, (self._key, self.level, self._rules)
 
     def another(self) -> "Redactor":
@@ -56,7 +56,7 @@ class Redactor:
         return [rule.name for rule in self._rules]
 
     def text(self, text: str) -> str:
-        """Return a text of any number of lines, without secrets."""
+        """Return `text`, which may have many lines, without secrets."""
         if self._engine is None or not text:
             return text
         data = text.encode("utf-8", "surrogatepass")
@@ -66,7 +66,7 @@ class Redactor:
         return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 
     def value(self, name: str, value: str) -> str:
-        """Return the value of a variable, header, label, annotation or JSON key of this name, without secrets."""
+        """Return a value without secrets. `name`: of the variable, header, label, annotation or JSON key that has the value."""
         if self._engine is None or not value:
             return value
         kind = kind_of(name)
@@ -83,7 +83,7 @@ class Redactor:
         return self._token(label, "named", data).decode()
 
     def lines(self, state: State | None = None) -> Lines:
-        """Return a filter for one stream of lines. state: of an earlier filter, to go on from."""
+        """Return a filter for one stream of lines. `state`: of an earlier filter of this stream; None: a new stream."""
         return Lines(self, state or State())
 
     def next_line(self, block: bytes, start: int) -> int:
@@ -91,7 +91,7 @@ class Redactor:
         return self._engine.next_line(block, start) if self._engine is not None else -1
 
     def line(self, line: bytes) -> bytes:
-        """Return one line without the secrets that are within it; those of several lines need `lines`."""
+        """Return a line without the secrets that begin and end within it. Use `lines` for secrets of several lines."""
         if self._engine is None:
             return line
         return self._replace(
@@ -99,7 +99,7 @@ class Redactor:
         )
 
     def replace(self, line: bytes, start: int, end: int, rule: str, label: str = SECRET) -> bytes:
-        """Return a line with the token of one secret in its place."""
+        """Return a line with the bytes from `start` to `end` replaced by a token. `label`: the word in the token."""
         return self._replace(line, [(start, end, rule, label)])
 
     def _replace(self, line: bytes, found: list[tuple[int, int, str, str]]) -> bytes:
@@ -121,7 +121,7 @@ class Redactor:
 
 
 def plain(secret: bytes, rule: str) -> bytes:
-    """Return a secret without its quoting, so that it is the same secret in JSON, in a URL and in a Basic header."""
+    """Return a secret without quoting and encoding, so that it is equal in JSON, in a URL and in a Basic header."""
     if b"\\" in secret:
         secret = compiled(r"""\\+(["'/\\])""").sub(rb"\1", secret)
     if compiled("%[0-9A-Fa-f]{2}").search(secret) is not None:

@@ -1,4 +1,4 @@
-"""Removes literal credentials from Kubernetes specs: values that belong into a Secret. In place.
+"""Removes literal credentials from Kubernetes specs: values that should be in a Secret. In place.
 
 Do not call it on the event loop: it searches every text of the object.
 """
@@ -9,7 +9,7 @@ from aletheia_operator.redact.names import is_credential
 from aletheia_operator.redact.redactor import Redactor
 from aletheia_operator.redact.values import is_placeholder
 
-_OWN = frozenset({  # fields of Kubernetes with names and places, whatever they are called
+_OWN = frozenset({  # fields of Kubernetes that contain names and paths, although their names suggest credentials
     "name", "namespace", "secretName", "serviceAccountName", "serviceAccount", "key", "path", "mountPath", "image", "imageID",
     "containerID", "uid", "kind", "apiVersion", "resourceVersion", "creationTimestamp", "nodeName", "phase", "type", "status",
     "reason", "pod-template-hash", "lastTransitionTime", "lastProbeTime", "startedAt", "finishedAt", "hostIP", "podIP", "ip",
@@ -17,7 +17,7 @@ _OWN = frozenset({  # fields of Kubernetes with names and places, whatever they 
     "schedulerName", "operator", "effect", "qosClass", "fieldPath", "resource",
 })  # fmt: skip
 _USER_FLAGS = ("-u", "-U", "--user", "--proxy-user")
-_FLAGS = {  # flags for passwords that are not named after them, by program
+_FLAGS = {  # flags for passwords that have other names, by program
     "redis-cli": ("-a",), "sshpass": ("-p",), "mongo": ("-p",), "mongosh": ("-p",), "mongodump": ("-p",), "ldapsearch": ("-w",),
     "docker": ("-p",), "podman": ("-p",), "skopeo": ("-p",), "helm": ("-p",),
 }  # fmt: skip
@@ -25,10 +25,10 @@ _ATTACHED = ("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump")  # -
 
 
 def redact_spec(spec: Any, redactor: Redactor) -> int:
-    """Redact an object, or a part of one, in place, at any depth. Returns how many values changed.
+    """Redact an object, or a part of an object, in place, at any depth. Returns the number of changed values.
 
-    Checks `{name, value}` pairs, the words of `command` and `args`, and every text. A text below a key whose name says that it
-    is a credential is removed whole. References (`name`, `secretName` and the like) stay as they are.
+    Checks `{name, value}` pairs, the words of `command` and `args`, and every text. If a key names a credential, its whole text
+    is removed. References (`name`, `secretName` and the like) are not changed.
     """
     changed = 0
     waiting = [spec]
@@ -44,7 +44,7 @@ def redact_spec(spec: Any, redactor: Redactor) -> int:
 
 
 def _redact_list(values: list[Any], redactor: Redactor) -> int:
-    """Redact the texts of a list. If one is a flag for a credential, for example `--password`, the next is its value."""
+    """Redact the texts of a list. The text after a flag for a credential, for example `--password`, is its value."""
     if not any(isinstance(value, str) for value in values):
         return 0
     changed = 0
@@ -61,7 +61,7 @@ def _redact_list(values: list[Any], redactor: Redactor) -> int:
 
 
 def _behind(flag: str, word: str, program: str, redactor: Redactor) -> str:
-    """Return `word` without credentials. `flag`: the word before it. `program`: the command that gets them."""
+    """Return `word` without credentials. `flag`: the word before it. `program`: the command's name."""
     name = flag.lstrip("-")
     alone = flag.startswith("-") and "=" not in flag and " " not in flag
     if alone and not word.startswith("-") and (is_credential(name) or flag in _FLAGS.get(program, ())):
@@ -85,7 +85,9 @@ def _redact_map(values: dict[str, Any], redactor: Redactor) -> int:
             values[key] = redactor.text(value)
             changed += values[key] != value
             continue
-        meant = name if key == "value" and isinstance(name, str) else key.rpartition("/")[2]  # annotations have a prefix
+        meant = (
+            name if key == "value" and isinstance(name, str) else key.rpartition("/")[2]
+        )  # without the prefix of an annotation
         kept = redactor.value(meant, value)
         changed += kept != value
         values[key] = kept

@@ -1,29 +1,40 @@
-"""Redacts a stream of lines, block by block: most blocks are searched once, and are returned as they are."""
+"""Redacts a stream of lines, block by block. Most blocks contain no secret: they are searched once and returned unchanged."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from aletheia_operator.redact.multiline import END, State, after, body_of_key, inside
 from aletheia_operator.redact.patterns import compiled
 
-if TYPE_CHECKING:
-    from aletheia_operator.redact.redactor import Redactor
-
-MAX_LOOK_BACK = 100  # lines before the end of a key without a beginning
+MAX_LOOK_BACK = 100  # lines before the end of a private key that has no beginning in this stream
 KEY = "private-key"
 
 
-class Lines:
-    """Redacts the lines of one stream. Their number, order and line ends stay."""
+class LineRedactor(Protocol):
+    """Redacts single lines: a `Redactor`."""
 
-    def __init__(self, redactor: Redactor, state: State) -> None:
+    def next_line(self, block: bytes, start: int) -> int:
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none."""
+        ...
+
+    def line(self, line: bytes) -> bytes:
+        """Return a line without the secrets that begin and end within it."""
+        ...
+
+    def replace(self, line: bytes, start: int, end: int, rule: str, label: str = ...) -> bytes:
+        """Return a line with the bytes from `start` to `end` replaced by a token."""
+        ...
+
+
+class Lines:
+    """Redacts the lines of one stream. Keeps their number, order and line ends."""
+
+    def __init__(self, redactor: LineRedactor, state: State) -> None:
         self._redactor = redactor
         self.state = state
-        """Pass it to `Redactor.lines` to continue later."""
+        """What is known of earlier lines: pass it to `Redactor.lines` to continue later."""
 
     def feed(self, block: bytes) -> bytes:
-        """Return whole lines without secrets; the last one may lack its end. The same object if there are none."""
+        """Return a block without secrets; the same object if it has none. `block`: lines; the last may lack its end."""
         parts: list[bytes] = []
         at, size = 0, len(block)
         while at < size:
@@ -46,7 +57,7 @@ class Lines:
         return b"".join(parts)
 
     def feed_lines(self, lines: list[bytes]) -> list[bytes]:
-        """Return lines, which have no line ends in them, without secrets."""
+        """Return lines without secrets. `lines`: without line ends."""
         if not lines:
             return lines
         block = b"\n".join(lines)
@@ -68,7 +79,7 @@ class Lines:
         return redactor.line(line)
 
     def _look_back(self, before: list[bytes]) -> None:
-        """Redact the lines of a key before its end: a read may begin within a key."""
+        """Redact, in place, lines before the end of a private key: the stream may begin within the key."""
         lines = b"".join(before).split(b"\n")
         for number in range(len(lines) - 2, max(len(lines) - 2 - MAX_LOOK_BACK, -1), -1):
             found = body_of_key(lines[number])

@@ -27,10 +27,10 @@ _WORDS = byte_words(
     isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     """
 )
-"""Words about secrets, or in place of them."""
+"""Words that describe or replace secrets."""
 _PLACEHOLDER = (
     r"(?is)^(?:"
-    r"[*.#?_\s-]+|x{2,}[\sx-]*|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, also but for its ends
+    r"[*.#?_\s-]+|x{2,}[\sx-]*|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, perhaps except for its ends
     r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}\}?|\$\([^()]{0,200}\)|\{\{[^{}]{0,200}\}\}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
     r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
     r"|\$env:\w{1,80}"
@@ -71,7 +71,7 @@ _CRYPT = (
 
 
 def is_placeholder(value: bytes) -> bool:
-    """Return whether a value replaces a secret: a mask, a variable, or the token of an earlier redaction."""
+    """Return whether a value is no secret itself, but a mask, a variable, or the token of an earlier redaction."""
     return (
         compiled(_PLACEHOLDER).search(value) is not None
         or compiled(_REFERENCE).search(value) is not None
@@ -80,14 +80,14 @@ def is_placeholder(value: bytes) -> bool:
 
 
 def is_coded(value: bytes) -> bool:
-    """Return whether a value looks made up of letters and digits, as no word of a language does."""
+    """Return whether a value mixes letters and digits unlike any word of a language."""
     return compiled(_CODED).search(value) is not None
 
 
 def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
-    """Return whether the value of a name of this kind is a secret.
+    """Return whether a value is a secret. `kind`: of its name.
 
-    prose: the value is bare and behind a colon, so it may be a word of a sentence: `token: expired`.
+    `prose`: the value is unquoted and after a colon, so it may be a word of a sentence: `token: expired`.
     """
     small = value.lower().strip(b" .,;:!?")
     if small in _WORDS or not small or is_placeholder(value):
@@ -109,7 +109,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
         case Kind.OBJECT if compiled(_OBJECT_NAME).search(value):
             return False
     if value.isdigit() and len(value) < 6:
-        return False  # how many tokens
+        return False  # a number of tokens
     return not prose or is_coded(value) or (compiled(_DIGITS_AND_LETTERS).search(value) is not None and b" " not in value)
 
 
@@ -120,7 +120,7 @@ _STOPS = r"""[&;,)}\]'\\]"""
 def unquoted_end(line: bytes, start: int) -> int:
     """Return where an unquoted value that begins at `start` ends.
 
-    `& ; , ) } ]` end it only where something follows that shows it: a blank, a quote, the next name, or the end.
+    `& ; , ) } ]` end it only if a blank, a quote, the next name or the end of the line follows.
     """
     found = compiled(_UNQUOTED).match(line, start)
     if found is None:
@@ -150,9 +150,9 @@ def _ends_here(line: bytes, at: int, end: int, start: int) -> bool:
 
 
 def quoted_end(line: bytes, start: int, opener: bytes) -> int:
-    """Return where a quoted value ends: before the closing quote, or at the end of the line if there is none.
+    """Return where a quoted value ends: before the closing quote; at the end of the line if there is no closing quote.
 
-    start: the first byte behind the opening quote. opener: backslashes and the quote, which may be escaped several times.
+    `start`: the first byte after the opening quote. `opener`: the opening quote with the backslashes before it.
     """
     quote, slashes = opener[-1:], len(opener) - 1
     at = line.find(quote, start)
