@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from aletheia_operator.cli.downloading import Answer, Get, Remote
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.fetching import fetch_session
-from aletheia_operator.cli.keys import Refused
 from aletheia_operator.session import SessionLayout, create_session
 from aletheia_operator.session.archive import Imported
 from aletheia_operator.session.retention import expire

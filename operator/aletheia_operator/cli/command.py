@@ -1,12 +1,11 @@
 """Shared parts of the commands on sessions: options, names of sessions, and output."""
 
-import argparse
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from aletheia_operator.cli.keys import Refused
+import click
+
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.options import Options, Run, command, root_option
 from aletheia_operator.cli.output import print_json, readable_time
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.catalog import sessions
@@ -14,25 +13,15 @@ from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.text.display import for_terminal
 
-Run = Callable[[argparse.Namespace], int]
-DEFAULT_ROOT = Path("/var/lib/aletheia")
-SESSION_HELP = "id, for example INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME"
 MAX_SHOWN = 5
 
 
-def add_command(commands: Any, name: str, run: Run, about: str) -> argparse.ArgumentParser:
-    """Add a command with the common options. `run` executes it and returns the exit code."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
-    root = Path(os.environ.get("ALETHEIA_ROOT") or DEFAULT_ROOT)
-    parser.add_argument("--root", type=Path, default=root, help=f"folder that holds sessions/ ($ALETHEIA_ROOT, now {root})")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text for people, json for programs")
-    parser.set_defaults(run=run)
-    return parser
-
-
-def add_session(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names one session. `session_id` resolves it."""
-    parser.add_argument("session", metavar="SESSION", help=SESSION_HELP)
+def folder_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+    """Make a command on the sessions of a folder."""
+    output = click.Option(
+        ["-o", "--output"], type=click.Choice(["text", "json"]), default="text", help="text for people, json for programs."
+    )
+    return command(name, run, about, *parameters, root_option(), output, notes=notes)
 
 
 def session_id(layout: SessionLayout, name: str) -> str:
@@ -55,13 +44,13 @@ def names_of(manifest: Manifest) -> tuple[str, str]:
     return owner.name, f"{owner.namespace}/{owner.name}"
 
 
-def manifest_of(options: argparse.Namespace) -> Manifest:
+def manifest_of(options: Options) -> Manifest:
     """Return the manifest of the session that the options name. Raises Refused, Unreadable."""
     layout = SessionLayout(options.root)
     return read_manifest(layout, session_id(layout, options.session))
 
 
-def report(options: argparse.Namespace, text: str, answer: dict[str, Any]) -> int:
+def report(options: Options, text: str, answer: dict[str, Any]) -> int:
     """Print what was done, as text or as JSON, and return the exit code."""
     if options.output == "json":
         print_json(answer)

@@ -4,7 +4,7 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT
-from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session.files import make_directory
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -40,8 +40,20 @@ Get = Callable[[str, Mapping[str, str]], AbstractContextManager[Answer]]
 """Requests a path with headers, and opens the response."""
 
 
+class NoSession(Refused):
+    """The API has no such session."""
+
+
+class NoApi(Refused):
+    """The cluster has no artifacts API, or it is down."""
+
+
 class _Cut(Exception):
     """The response ended early, or another attempt may succeed. The message says why."""
+
+
+class _Unavailable(_Cut):
+    """The server answers that it cannot, for now."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class Remote:
     namespace: str
     name: str
     sleep: Callable[[float], None] = time.sleep
+    delays: Sequence[float] = DELAYS_SECONDS
 
     @property
     def path(self) -> str:
@@ -93,19 +106,23 @@ class Remote:
             file.truncate(there)
             report(there)
             file.seek(there)
-            part = "files/" + quote(artifact.path)
-            for block in self._blocks(part, there, artifact) if there < artifact.size_bytes else ():
+            for block in self.blocks(artifact, there):
                 if stopped.is_set():
                     return
                 write_all(file.fileno(), block)  # a plain write may take a part only
                 report(len(block))
+
+    def blocks(self, artifact: Artifact, start: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of an artifact's file from `start`, through cuts. Raises Refused."""
+        if start < artifact.size_bytes:
+            yield from self._blocks("files/" + quote(artifact.path), start, artifact)
 
     def _blocks(self, part: str, start: int, artifact: Artifact | None) -> Iterator[bytes]:
         """Yield the bytes of a file of the session from `start`, and resume after interruptions.
 
         `artifact`: None for the manifest. Raises Refused.
         """
-        at, failures = start, iter(DELAYS_SECONDS)
+        at, failures = start, iter(self.delays)
         size = None if artifact is None else artifact.size_bytes
         while True:
             before = at
@@ -122,10 +139,12 @@ class Remote:
                 if size is None and at:
                     raise Refused(f"{part}: the answer was cut: {e}") from e
                 if at > before:
-                    failures = iter(DELAYS_SECONDS)
+                    failures = iter(self.delays)
                     continue
                 delay = next(failures, None)
                 if delay is None:
+                    if size is None and isinstance(e, _Unavailable):
+                        raise NoApi(f"the artifacts API does not answer: {e}") from e
                     raise Refused(f"{part}: {e}. What was fetched is kept: run the command again to go on") from e
                 self.sleep(delay)
 
@@ -150,7 +169,9 @@ class Remote:
         except (ValueError, KeyError, TypeError):
             message = text.strip()[:500]
         if answer.status in (429, 500, 502, 503, 504):
-            raise _Cut(f"the server answers {answer.status}: {message}")
+            raise _Unavailable(f"the server answers {answer.status}: {message}")
         if answer.status == 404 and "the server could not find the requested resource" in text:
-            message = "this cluster has no artifacts API: its chart value is artifactsApi.enabled"
+            raise NoApi("this cluster has no artifacts API: its chart value is artifactsApi.enabled")
+        if answer.status == 404:
+            raise NoSession(f"{self.namespace}/{self.name}: {message}")
         raise Refused(f"{self.namespace}/{self.name}: {message or answer.status}")

@@ -1,16 +1,15 @@
 """aletheia session fetch: downloads a session of a cluster with one's own rights, completely or not at all."""
 
-import argparse
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
-from aletheia_operator.cli.command import DEFAULT_ROOT, add_command, report
+from aletheia_operator.cli.command import folder_command, report
 from aletheia_operator.cli.downloading import Remote
-from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.kubectl import current_namespace, kubectl_proxy
+from aletheia_operator.cli.options import DEFAULT_ROOT, SESSION_HELP, Options, cluster_options, kubectl_flags, session_argument
 from aletheia_operator.cli.output import say
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.archive import Imported, move_directory
@@ -19,23 +18,11 @@ from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.staging import discard_tree
 from aletheia_operator.text.sizes import readable_size
 
-_KUBECTL_FLAGS = ("context", "kubeconfig", "as")
 
-
-def add_commands(commands: Any) -> None:
-    parser = add_command(
-        commands, "fetch", fetch, "download a session from a cluster with your own rights; goes on where it ended"
-    )
-    parser.add_argument("session", metavar="SESSION", help="id, or the Investigation's NAME or NAMESPACE/NAME")
-    parser.add_argument("-n", "--namespace", help="of the Investigation; default: that of kubectl's context")
-    for flag in _KUBECTL_FLAGS:
-        parser.add_argument(f"--{flag}", dest=f"kubectl_{flag}", metavar="VALUE", help=f"kubectl's --{flag}")
-
-
-def fetch(options: argparse.Namespace) -> int:
+def fetch(options: Options) -> int:
     if options.root == DEFAULT_ROOT and not DEFAULT_ROOT.is_dir():
         raise Refused("name the folder to keep sessions in, with --root or $ALETHEIA_ROOT")
-    flags = [f"--{flag}={value}" for flag in _KUBECTL_FLAGS if (value := getattr(options, f"kubectl_{flag}"))]
+    flags = kubectl_flags(options)
     namespace, _, name = options.session.rpartition("/")
     namespace = namespace or options.namespace or current_namespace(flags)
     with kubectl_proxy(flags) as proxy:
@@ -98,3 +85,13 @@ class _Progress:
             if self._shown and percent // 10 > self._said:
                 self._said = percent // 10
                 say(f"{percent} % of {readable_size(self._total)}")
+
+
+command = folder_command(
+    "fetch",
+    fetch,
+    "download a session from a cluster with your own rights; goes on where it ended",
+    session_argument(),
+    *cluster_options(),
+    notes=SESSION_HELP,
+)

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from aletheia_operator.api import paths
-from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.session import InvestigationReference
 from aletheia_operator.session.retention_record import legal_hold_of
 

@@ -1,10 +1,11 @@
 """Reads keys and passwords from files or the terminal, never from the command line, which all processes can read."""
 
-import argparse
 import getpass
 import sys
 from pathlib import Path
 
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.options import Options
 from aletheia_operator.session import age
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.unseal import open_key
@@ -12,20 +13,7 @@ from aletheia_operator.session.unseal import open_key
 MAX_KEY_FILE_BYTES = 64 * 1024
 
 
-class Refused(Exception):
-    """The command cannot be executed. The message says why, and what to do."""
-
-
-def add_key_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that open a sealed session."""
-    key = parser.add_mutually_exclusive_group()
-    key.add_argument(
-        "-i", "--identity", type=Path, metavar="FILE", help="age or SSH private key, for a session with recipients"
-    )
-    key.add_argument("--password-file", type=Path, metavar="FILE", help="password of the session; default: asked for")
-
-
-def session_key(manifest: Manifest, options: argparse.Namespace) -> str:
+def session_key(manifest: Manifest, options: Options) -> str:
     """Return the secret key of a sealed session. Raises Refused, AgeError."""
     if manifest.encryption is None:
         raise Refused(f"{manifest.session_id} is not sealed: its files can be read as they are")

@@ -10,14 +10,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.errors import Refused
 
 START_SECONDS = 30
 READ_SECONDS = 60
-_ONLY = r"--accept-paths=^/apis/artifacts\.aletheia\.dev/"
+OURS = r"^/apis/(artifacts\.)?aletheia\.dev/"
+"""The paths of our resources."""
 
 
 class Proxy:
@@ -26,23 +27,32 @@ class Proxy:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    @contextmanager
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[http.client.HTTPResponse]:
         """Open an answer with its body unread. Raises OSError, HTTPException."""
+        return self.request("GET", path, headers=headers)
+
+    @contextmanager
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request, and open the answer with its body unread. Raises OSError, HTTPException."""
         connection = _UnixConnection(self._path)
         try:
-            connection.request("GET", path, headers=dict(headers or {}))
+            connection.request(method, path, body, dict(headers or {}))
             yield connection.getresponse()
         finally:
             connection.close()
 
 
 @contextmanager
-def kubectl_proxy(flags: Sequence[str]) -> Iterator[Proxy]:
-    """Run `kubectl proxy`. `flags`: kubectl's own, for example `--context`. Raises Refused if it does not start."""
+def kubectl_proxy(flags: Sequence[str], accept: str = OURS) -> Iterator[Proxy]:
+    """Run `kubectl proxy`. Raises Refused if it does not start.
+
+    `flags`: kubectl's own, for example `--context`; `accept`: a pattern of the paths that it passes on.
+    """
     with tempfile.TemporaryDirectory(prefix="aletheia-") as directory, tempfile.TemporaryFile() as errors:
         path = Path(directory) / "proxy"
-        command = ["kubectl", *flags, "proxy", f"--unix-socket={path}", _ONLY]
+        command = ["kubectl", *flags, "proxy", f"--unix-socket={path}", f"--accept-paths={accept}"]
         try:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)  # noqa: S603 - its flags are the user's own
         except OSError as e:

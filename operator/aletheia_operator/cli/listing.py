@@ -1,10 +1,10 @@
 """aletheia session list | show."""
 
-import argparse
 from collections import Counter
 from typing import Any
 
-from aletheia_operator.cli.command import add_command, add_session, manifest_of
+from aletheia_operator.cli.command import folder_command, manifest_of
+from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
 from aletheia_operator.cli.output import print_fields, print_json, print_paragraphs, print_table, readable_time
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.catalog import Entry, sessions
@@ -15,12 +15,7 @@ from aletheia_operator.text.sizes import readable_size
 MAX_RULES = 5
 
 
-def add_commands(commands: Any) -> None:
-    add_command(commands, "list", list_sessions, "list the sessions, the newest last")
-    add_session(add_command(commands, "show", show, "show what a session holds"))
-
-
-def list_sessions(options: argparse.Namespace) -> int:
+def list_sessions(options: Options) -> int:
     layout = SessionLayout(options.root)
     entries = sorted(sessions(layout), key=_age)
     if options.output == "json":
@@ -31,7 +26,7 @@ def list_sessions(options: argparse.Namespace) -> int:
     return 0
 
 
-def show(options: argparse.Namespace) -> int:
+def show(options: Options) -> int:
     layout = SessionLayout(options.root)
     manifest = manifest_of(options)
     if options.output == "json":
@@ -122,3 +117,7 @@ def _summary(layout: SessionLayout, entry: Entry) -> dict[str, Any]:
         "sealedBy": entry.manifest.encryption.locked_by if entry.manifest.encryption else None,
         "custody": read_retention_record(layout, entry.session_id).to_json(),
     }
+
+
+list_command = folder_command("list", list_sessions, "list the sessions, the newest last")
+show_command = folder_command("show", show, "show what a session holds", session_argument(), notes=SESSION_HELP)

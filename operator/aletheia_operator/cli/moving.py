@@ -1,45 +1,31 @@
 """aletheia session export | import: writes a session as one archive, and restores it completely or not at all."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from aletheia_operator.cli.command import add_command, add_session, report, session_id
-from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
+import click
+
+from aletheia_operator.cli.command import folder_command, report, session_id
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import read_password, session_key
+from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, key_options, session_argument
 from aletheia_operator.cli.output import print_json, say
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.aletheia_archive import export_for_aletheia
-from aletheia_operator.session.archive import export_session, import_directory, import_session
+from aletheia_operator.session.archive import Imported, export_session, import_directory, import_session
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.text.sizes import readable_size
 
 ARCHIVE_MODE = 0o600
 
 
-def add_commands(commands: Any) -> None:
-    export_parser = add_command(commands, "export", export_one, "write a session as one archive")
-    add_session(export_parser)
-    export_parser.add_argument("-f", "--file", type=Path, help="file to write, readable by you alone; default: standard output")
-    export_parser.add_argument(
-        "--format", choices=["tar", "aletheia"], default="tar", help="aletheia: the format that Aletheia's command line imports"
-    )
-    export_parser.add_argument("--archive-password-file", type=Path, metavar="FILE", help="password of an archive for Aletheia")
-    add_key_options(export_parser)
-    import_parser = add_command(
-        commands, "import", import_one, "restore a session from an archive or a folder, completely or not at all"
-    )
-    import_parser.add_argument(
-        "file", type=Path, help="the archive, - for standard input, or a folder with manifest.json and data/"
-    )
-    import_parser.add_argument("--max-bytes", type=_positive, help="refuse a larger session")
-
-
-def export_one(options: argparse.Namespace) -> int:
+def export_one(options: Options) -> int:
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     if options.output == "json" and options.file is None:
@@ -53,23 +39,29 @@ def export_one(options: argparse.Namespace) -> int:
     return 0
 
 
-def import_one(options: argparse.Namespace) -> int:
+def import_one(options: Options) -> int:
     layout = SessionLayout(options.root)
-    if str(options.file) == "-":
-        imported = import_session(layout, sys.stdin.buffer, options.max_bytes)
-    elif options.file.is_dir():
-        imported = import_directory(layout, options.file, options.max_bytes)
-    else:
-        with options.file.open("rb") as archive:
-            imported = import_session(layout, archive, options.max_bytes)
+    try:
+        imported = _imported(options, layout)
+    except ArchiveError as e:
+        raise Refused(f"the archive is refused: {e}") from e
     id, was_there, size = imported.session_id, imported.was_there, imported.manifest.size_bytes
     path = layout.session(id)
     done = f"{id} is in {path} already, whole and the same" if was_there else f"{id} imported to {path}"
     return report(options, done, {"session": id, "path": str(path), "sizeBytes": size, "wasThere": was_there})
 
 
+def _imported(options: Options, layout: SessionLayout) -> Imported:
+    if str(options.file) == "-":
+        return import_session(layout, sys.stdin.buffer, options.max_bytes)
+    if options.file.is_dir():
+        return import_directory(layout, options.file, options.max_bytes)
+    with options.file.open("rb") as archive:
+        return import_session(layout, archive, options.max_bytes)
+
+
 def _export(
-    options: argparse.Namespace, layout: SessionLayout, session_id: str, write: Callable[[bytes | memoryview], object]
+    options: Options, layout: SessionLayout, session_id: str, write: Callable[[bytes | memoryview], object]
 ) -> Manifest:
     directory = layout.session(session_id)
     if options.format == "tar":
@@ -102,7 +94,37 @@ def _target(path: Path | None) -> Iterator[BinaryIO]:
             raise
 
 
-def _positive(text: str) -> int:
+def _positive(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number of bytes of at least 1")
+        raise click.BadParameter(f"{text[:80]!r} is not a number of bytes of at least 1")
     return int(text)
+
+
+export_command = folder_command(
+    "export",
+    export_one,
+    "write a session as one archive",
+    session_argument(),
+    click.Option(
+        ["-f", "--file"], type=FILE, metavar="FILE", help="File to write, readable by you alone; default: standard output."
+    ),
+    click.Option(
+        ["--format"],
+        type=click.Choice(["tar", "aletheia"]),
+        default="tar",
+        help="aletheia: the format that Aletheia's command line imports.",
+    ),
+    click.Option(["--archive-password-file"], type=FILE, metavar="FILE", help="Password of an archive for Aletheia."),
+    *key_options(),
+    notes=SESSION_HELP,
+)
+import_command = folder_command(
+    "import",
+    import_one,
+    "restore a session from an archive or a folder, completely or not at all",
+    click.Argument(["file"], type=FILE, metavar="FILE"),
+    click.Option(["--max-bytes"], metavar="BYTES", callback=_positive, help="Refuse a larger session."),
+    notes="FILE: the archive, - for standard input, or a folder with manifest.json and data/.",
+)

@@ -1,11 +1,14 @@
 """`aletheia redact`: takes secrets out of a stream of lines, for example `kubectl logs web-0 | aletheia redact`."""
 
-import argparse
 import secrets
 import sys
 from collections import Counter
 from typing import Any, BinaryIO
 
+import click
+
+from aletheia_operator.cli.options import Options
+from aletheia_operator.cli.options import command as option_command
 from aletheia_operator.cli.output import say
 from aletheia_operator.redact import Level, Redactor
 
@@ -14,18 +17,7 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 TOO_LONG = b"[redacted:too-long]"
 
 
-def add_redact(nouns: Any) -> None:
-    """Add the command."""
-    about = "take secrets out of standard input, line for line; a summary goes to standard error"
-    parser: argparse.ArgumentParser = nouns.add_parser("redact", help=about, description=about)
-    levels = [str(level) for level in Level]
-    parser.add_argument(
-        "--level", choices=levels, default=str(Level.SECRETS), help="strict: also e-mail and IP addresses, phones"
-    )
-    parser.set_defaults(run=_run, command="redact")
-
-
-def _run(options: argparse.Namespace) -> int:
+def _run(options: Options) -> int:
     redactor = Redactor(secrets.token_bytes(32), Level(options.level))
     cut = redact_stream(redactor, sys.stdin.buffer, sys.stdout.buffer)
     say(summary(redactor.counts))
@@ -63,3 +55,16 @@ def redact_stream(redactor: Redactor, source: Any, target: BinaryIO) -> int:
     target.write(lines.feed(rest))
     target.flush()
     return cut
+
+
+command = option_command(
+    "redact",
+    _run,
+    "take secrets out of standard input, line for line; a summary goes to standard error",
+    click.Option(
+        ["--level"],
+        type=click.Choice([str(level) for level in Level]),
+        default=str(Level.SECRETS),
+        help="strict: also e-mail and IP addresses, phones.",
+    ),
+)

@@ -1,28 +1,19 @@
 """aletheia session redact: a second pass over a session, for a stricter level or a rule that came later."""
 
-import argparse
 import secrets
-from typing import Any
 
-from aletheia_operator.cli.command import add_command, add_session, manifest_of, report
-from aletheia_operator.cli.keys import Refused, add_key_options, session_key
+import click
+
+from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, session_argument
 from aletheia_operator.redact import InvalidRule, Level, Redactor, Rule
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.second_pass import redact_session
 
 
-def add_commands(commands: Any) -> None:
-    again = add_command(commands, "redact", redact_one, "make a copy of a session with fewer secrets")
-    add_session(again)
-    levels = [Level.SECRETS.value, Level.STRICT.value]
-    again.add_argument("--level", choices=levels, default=Level.SECRETS.value, help="strict: also addresses and phone numbers")
-    again.add_argument(
-        "--rule", action="append", type=_rule, default=[], metavar="NAME=PATTERN", help="a pattern for RE2 (repeatable)"
-    )
-    add_key_options(again)
-
-
-def redact_one(options: argparse.Namespace) -> int:
+def redact_one(options: Options) -> int:
     manifest = manifest_of(options)
     key = session_key(manifest, options) if manifest.encryption else None
     try:
@@ -36,8 +27,29 @@ def redact_one(options: argparse.Namespace) -> int:
     return report(options, message, answer)
 
 
+def _rules(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[Rule]:
+    return [_rule(text) for text in texts]
+
+
 def _rule(text: str) -> Rule:
     name, _, pattern = text.partition("=")
     if not name or not pattern:
-        raise argparse.ArgumentTypeError("must be NAME=PATTERN")
+        raise click.BadParameter("must be NAME=PATTERN")
     return Rule(name, pattern)
+
+
+command = folder_command(
+    "redact",
+    redact_one,
+    "make a copy of a session with fewer secrets",
+    session_argument(),
+    click.Option(
+        ["--level"],
+        type=click.Choice([Level.SECRETS.value, Level.STRICT.value]),
+        default=Level.SECRETS.value,
+        help="strict: also addresses and phone numbers.",
+    ),
+    click.Option(["--rule"], multiple=True, metavar="NAME=PATTERN", callback=_rules, help="A pattern for RE2 (repeatable)."),
+    *key_options(),
+    notes=SESSION_HELP,
+)

@@ -1,15 +1,18 @@
 """aletheia session report: prints what a session says, for people, as HTML or Markdown."""
 
-import argparse
 import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from aletheia_operator.cli.command import add_command, add_session, manifest_of, report
-from aletheia_operator.cli.keys import Refused, add_key_options, session_key
+import click
+
+from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, key_options, session_argument
 from aletheia_operator.session import Artifact, Manifest, SessionLayout
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.unseal import decrypt_artifact
@@ -17,16 +20,7 @@ from aletheia_operator.session.unseal import decrypt_artifact
 FORMATS = ("html", "markdown")
 
 
-def add_commands(commands: Any) -> None:
-    about = "make the report of a session: what broke, how that is known, and what is missing"
-    parser = add_command(commands, "report", run, about)
-    add_session(parser)
-    parser.add_argument("--format", choices=FORMATS, default="html", help="html: one file, with pictures; markdown: for a chat")
-    parser.add_argument("-f", "--file", type=Path, help="where to write it; default: standard output")
-    add_key_options(parser)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Make the report from the session's files. A sealed session is opened with its key."""
     from aletheia_operator.report import PlainFiles, Source, html_report, markdown_report
 
@@ -71,6 +65,23 @@ class OpenedFiles:
         return file
 
 
-def _opened(directory: Path, manifest: Manifest, options: argparse.Namespace) -> OpenedFiles:
+def _opened(directory: Path, manifest: Manifest, options: Options) -> OpenedFiles:
     key = session_key(manifest, options)
     return OpenedFiles(directory, {artifact.path: artifact for artifact in manifest.artifacts}, key)
+
+
+command = folder_command(
+    "report",
+    run,
+    "make the report of a session: what broke, how that is known, and what is missing",
+    session_argument(),
+    click.Option(
+        ["--format"],
+        type=click.Choice(FORMATS),
+        default="html",
+        help="html: one file, with pictures; markdown: for a chat.",
+    ),
+    click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
+    *key_options(),
+    notes=SESSION_HELP,
+)

@@ -1,13 +1,14 @@
 """aletheia session delete | hold | release: deletes a session, or protects it from removal."""
 
-import argparse
 import sys
 from contextlib import suppress
-from typing import Any
 
-from aletheia_operator.cli.command import add_command, add_session, report, session_id
+import click
+
+from aletheia_operator.cli.command import folder_command, report, session_id
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.investigation import legal_hold_in_cluster
-from aletheia_operator.cli.keys import Refused
+from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.manifest_file import Unreadable, read_manifest
 from aletheia_operator.session.retention import remove
@@ -22,31 +23,7 @@ from aletheia_operator.text.display import one_line
 MAX_REASON = 1000
 
 
-def add_commands(commands: Any) -> None:
-    delete_parser = add_command(commands, "delete", delete, "delete a session and its evidence")
-    add_session(delete_parser)
-    delete_parser.add_argument("--yes", action="store_true", help="delete without asking")
-    delete_parser.add_argument(
-        "--unasked", action="store_true", help="in the operator's pod: delete even if the API server cannot be asked for a hold"
-    )
-    hold_parser = add_command(
-        commands, "hold", hold, "keep a session's data from expiry, caps and deletion until it is released"
-    )
-    add_session(hold_parser)
-    hold_parser.add_argument(
-        "--reason", required=True, type=_reason, help="why it is kept, and who decides on that, for example a case number"
-    )
-    about = "lift the hold that `hold` set, and that of an Investigation that no longer exists"
-    release_parser = add_command(commands, "release", release, about)
-    add_session(release_parser)
-    release_parser.add_argument(
-        "--gone",
-        action="store_true",
-        help="the Investigation no longer exists, though the operator has not recorded that yet",
-    )
-
-
-def delete(options: argparse.Namespace) -> int:
+def delete(options: Options) -> int:
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     _require_no_hold(options, layout, id)
@@ -57,7 +34,7 @@ def delete(options: argparse.Namespace) -> int:
     return report(options, f"{id} deleted", {"session": id})
 
 
-def hold(options: argparse.Namespace) -> int:
+def hold(options: Options) -> int:
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     try:
@@ -68,7 +45,7 @@ def hold(options: argparse.Namespace) -> int:
     return report(options, message, {"session": id, "hold": options.reason})
 
 
-def release(options: argparse.Namespace) -> int:
+def release(options: Options) -> int:
     """Lift the holds that the volume decides about. The annotation of an existing Investigation must be removed there."""
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
@@ -86,7 +63,7 @@ def release(options: argparse.Namespace) -> int:
     return report(options, message, {"session": id, "released": record.hold_reason is not None})
 
 
-def _require_no_hold(options: argparse.Namespace, layout: SessionLayout, id: str) -> None:
+def _require_no_hold(options: Options, layout: SessionLayout, id: str) -> None:
     """Raise Refused if the session is on hold, by the volume or by the current Investigation."""
     record = read_retention_record(layout, id)
     if record.hold is not None:
@@ -112,12 +89,51 @@ def _annotation_remedy(layout: SessionLayout, id: str) -> str:
     return f"take it off with `kubectl annotate investigation -n {owner.namespace} {owner.name} {LEGAL_HOLD}-`"
 
 
-def _reason(text: str) -> str:
+def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
     reason = one_line(text, MAX_REASON)
     if not reason:
-        raise argparse.ArgumentTypeError("a reason in words is needed")
+        raise click.BadParameter("a reason in words is needed")
     return reason
 
 
 def _confirmed(question: str) -> bool:
     return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+delete_command = folder_command(
+    "delete",
+    delete,
+    "delete a session and its evidence",
+    session_argument(),
+    click.Option(["--yes"], is_flag=True, help="Delete without asking."),
+    click.Option(
+        ["--unasked"], is_flag=True, help="In the operator's pod: delete even if the API server cannot be asked for a hold."
+    ),
+    notes=SESSION_HELP,
+)
+hold_command = folder_command(
+    "hold",
+    hold,
+    "keep a session's data from expiry, caps and deletion until it is released",
+    session_argument(),
+    click.Option(
+        ["--reason"],
+        required=True,
+        metavar="WORDS",
+        callback=_reason,
+        help="Why it is kept, and who decides on that, for example a case number.",
+    ),
+    notes=SESSION_HELP,
+)
+release_command = folder_command(
+    "release",
+    release,
+    "lift the hold that `hold` set, and that of an Investigation that no longer exists",
+    session_argument(),
+    click.Option(
+        ["--gone"],
+        is_flag=True,
+        help="The Investigation no longer exists, though the operator has not recorded that yet.",
+    ),
+    notes=SESSION_HELP,
+)

@@ -1,39 +1,19 @@
 """aletheia session reseal | decrypt: changes what opens a sealed session, or writes its files decrypted."""
 
-import argparse
-from pathlib import Path
-from typing import Any
+import click
 
-from aletheia_operator.cli.command import add_command, add_session, manifest_of, report
-from aletheia_operator.cli.keys import Refused, add_key_options, read_password, session_key
+from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import read_password, session_key
+from aletheia_operator.cli.options import FILE, SESSION_HELP, Exclusive, Options, key_options, session_argument
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.seal import reseal
 from aletheia_operator.session.unseal import decrypt_session, replace_encryption
 
 
-def add_commands(commands: Any) -> None:
-    reseal_parser = add_command(
-        commands,
-        "reseal",
-        reseal_one,
-        "seal a session with another password or to other recipients; its files stay as they are",
-    )
-    add_session(reseal_parser)
-    add_key_options(reseal_parser)
-    new_lock = reseal_parser.add_mutually_exclusive_group(required=True)
-    new_lock.add_argument("--new-password-file", type=Path, metavar="FILE", help="the new password")
-    new_lock.add_argument(
-        "--recipient", action="append", type=_public_key, default=[], metavar="KEY", help="age or SSH public key (repeatable)"
-    )
-    decrypt_parser = add_command(commands, "decrypt", decrypt, "write a sealed session as plain files into a new folder")
-    add_session(decrypt_parser)
-    decrypt_parser.add_argument(
-        "--to", type=Path, required=True, metavar="FOLDER", help="new folder, readable by you alone; it must not exist"
-    )
-    add_key_options(decrypt_parser)
-
-
-def reseal_one(options: argparse.Namespace) -> int:
+def reseal_one(options: Options) -> int:
+    if options.new_password_file is None and not options.recipient:
+        raise click.UsageError("one of the options --new-password-file --recipient is required")
     manifest = manifest_of(options)
     key = session_key(manifest, options)
     password = read_password(options.new_password_file) if options.new_password_file else None
@@ -45,7 +25,7 @@ def reseal_one(options: argparse.Namespace) -> int:
     return report(options, message, {"session": manifest.session_id, "sealedBy": locked_by})
 
 
-def decrypt(options: argparse.Namespace) -> int:
+def decrypt(options: Options) -> int:
     manifest = manifest_of(options)
     key = session_key(manifest, options)
     if options.to.exists():
@@ -55,9 +35,44 @@ def decrypt(options: argparse.Namespace) -> int:
     return report(options, message, {"session": manifest.session_id, "path": str(options.to)})
 
 
-def _public_key(text: str) -> str:
-    try:
-        age.check_recipient(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
-    return text
+def _public_keys(context: click.Context, parameter: click.Parameter, keys: tuple[str, ...]) -> tuple[str, ...]:
+    for key in keys:
+        try:
+            age.check_recipient(key)
+        except ValueError as e:
+            raise click.BadParameter(str(e)) from e
+    return keys
+
+
+reseal_command = folder_command(
+    "reseal",
+    reseal_one,
+    "seal a session with another password or to other recipients; its files stay as they are",
+    session_argument(),
+    *key_options(),
+    Exclusive(["--new-password-file"], type=FILE, metavar="FILE", excludes=("recipient",), help="The new password."),
+    Exclusive(
+        ["--recipient"],
+        multiple=True,
+        metavar="KEY",
+        callback=_public_keys,
+        excludes=("new_password_file",),
+        help="age or SSH public key (repeatable).",
+    ),
+    notes=SESSION_HELP,
+)
+decrypt_command = folder_command(
+    "decrypt",
+    decrypt,
+    "write a sealed session as plain files into a new folder",
+    session_argument(),
+    click.Option(
+        ["--to"],
+        type=FILE,
+        required=True,
+        metavar="FOLDER",
+        help="New folder, readable by you alone; it must not exist.",
+    ),
+    *key_options(),
+    notes=SESSION_HELP,
+)

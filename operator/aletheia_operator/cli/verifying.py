@@ -1,10 +1,13 @@
 """aletheia session verify: prints one line for each session, and what is wrong with it."""
 
-import argparse
 from typing import Any
 
-from aletheia_operator.cli.command import SESSION_HELP, add_command, session_id
-from aletheia_operator.cli.keys import Refused, add_key_options, session_key
+import click
+
+from aletheia_operator.cli.command import folder_command, session_id
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.options import SESSION_HELP, Options, key_options
 from aletheia_operator.cli.output import print_json
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.age import AgeError
@@ -20,14 +23,7 @@ KINDS = ("missing", "extra", "altered")
 MAX_PATH = 500
 
 
-def add_commands(commands: Any) -> None:
-    about = "compare sessions with their manifests: every file, and its SHA-256"
-    parser = add_command(commands, "verify", run, about)
-    parser.add_argument("session", metavar="SESSION", nargs="*", help=f"{SESSION_HELP}; default: every session")
-    add_key_options(parser)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Verify every session that is named, or all. Exit code 1 for a faulty one, and for a named one that has not ended."""
     layout = SessionLayout(options.root)
     ids = [session_id(layout, name) for name in options.session] or [entry.session_id for entry in sessions(layout)]
@@ -41,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(result["state"] in bad for result in results) else 0
 
 
-def _result(options: argparse.Namespace, layout: SessionLayout, session_id: str) -> dict[str, Any] | None:
+def _result(options: Options, layout: SessionLayout, session_id: str) -> dict[str, Any] | None:
     """Verify one session. Returns the result; None if the session was removed meanwhile."""
     directory = layout.session(session_id)
     try:
@@ -81,7 +77,7 @@ def _state(layout: SessionLayout, found: Verification) -> str:
     return "expired" if found.manifest.expiration_time else "intact"
 
 
-def _open_all(options: argparse.Namespace, layout: SessionLayout, manifest: Manifest) -> None:
+def _open_all(options: Options, layout: SessionLayout, manifest: Manifest) -> None:
     key = session_key(manifest, options)
     for artifact in manifest.artifacts:
         decrypt_artifact(layout.session(manifest.session_id), artifact, key, lambda block: None)
@@ -108,3 +104,13 @@ def _print(result: dict[str, Any]) -> None:
     for kind in KINDS if result["state"] == "damaged" else ():
         for path in result[kind]:
             print(f"  {kind}: {for_terminal(path, MAX_PATH)}")
+
+
+command = folder_command(
+    "verify",
+    run,
+    "compare sessions with their manifests: every file, and its SHA-256",
+    click.Argument(["session"], metavar="[SESSION]...", nargs=-1),
+    *key_options(),
+    notes=f"{SESSION_HELP} Default: every session.",
+)

@@ -1,0 +1,127 @@
+"""Requests to the Kubernetes API through kubectl's proxy, as the user that kubectl is."""
+
+import http.client
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.kubectl import OURS, Proxy, current_namespace, kubectl_proxy
+from aletheia_operator.cli.options import Options, kubectl_flags
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+PAGE = 500
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+class ApiError(Refused):
+    """The API server refuses a request. `status`: of HTTP; `reason`: CamelCase, empty if it gave none."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+@dataclass
+class Cluster:
+    """A cluster, as the user of kubectl sees it. `flags`: kubectl's own, for example `--context`."""
+
+    proxy: Proxy
+    flags: Sequence[str]
+    named_namespace: str | None = None
+    """None: that of kubectl's context."""
+    _namespace: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the user means if he names none."""
+        if not self._namespace:
+            self._namespace.append(self.named_namespace or current_namespace(self.flags))
+        return self._namespace[0]
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        """Return the object at a path. Raises ApiError, Refused."""
+        return self._send("GET", path + (f"?{urlencode(query)}" if query else ""))
+
+    def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """Return all objects of a collection. Raises ApiError, Refused."""
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self.get(path, limit=str(PAGE), **query, **({"continue": token} if token else {}))
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return found
+
+    def create(self, path: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
+        return self._send("POST", path + (f"?{urlencode(query)}" if query else ""), body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Apply a JSON merge patch, and return the object. Raises ApiError, Refused."""
+        return self._send("PATCH", path, body, {"Content-Type": "application/merge-patch+json", "Accept": "application/json"})
+
+    def delete(self, path: str, uid: str | None = None) -> dict[str, Any]:
+        """Delete an object. `uid`: only if it still is this one. Raises ApiError, Refused."""
+        return self._send("DELETE", path, {"preconditions": {"uid": uid}} if uid else None)
+
+    def watch(self, path: str, seconds: int, **query: str) -> Iterator[dict[str, Any]]:
+        """Yield watch events `{type, object}` of a collection until the server ends the answer. Raises ApiError, Refused."""
+        asked = urlencode({"watch": "1", "timeoutSeconds": str(seconds), **query})
+        with self._answered("GET", f"{path}?{asked}", None, _JSON) as answer:
+            if answer.status != 200:
+                raise _error(answer.status, answer.read(MAX_EVENT_BYTES))
+            while line := answer.readline(MAX_EVENT_BYTES):
+                yield _parsed(line)
+
+    def _send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body).encode()
+        with self._answered(method, path, content, headers or _JSON) as answer:
+            text = answer.read(MAX_ANSWER_BYTES)
+            if not 200 <= answer.status < 300:
+                raise _error(answer.status, text)
+            return _parsed(text)
+
+    @contextmanager
+    def _answered(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        try:
+            with self.proxy.request(method, path, body, headers) as answer:
+                yield answer
+        except http.client.HTTPException as e:
+            raise Refused(f"kubectl's proxy: {e or type(e).__name__}") from e
+        except OSError as e:
+            raise Refused(f"kubectl's proxy does not answer: {e.strerror or e}") from e
+
+
+@contextmanager
+def connected(options: Options, accept: str = OURS) -> Iterator[Cluster]:
+    """Open the cluster that the options name. `accept`: a pattern of the paths that are needed. Raises Refused."""
+    flags = kubectl_flags(options)
+    with kubectl_proxy(flags, accept) as proxy:
+        yield Cluster(proxy, flags, options.namespace)
+
+
+def _error(status: int, text: bytes) -> ApiError:
+    """Return the error that an answer says, without a word more than the API server's own."""
+    try:
+        answer = json.loads(text)
+        return ApiError(status, str(answer.get("reason") or ""), str(answer["message"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = text[:500].decode(errors="replace").strip()
+        return ApiError(status, "", f"the server answers {status}: {said}" if said else f"the server answers {status}")
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as e:
+        raise Refused(f"the server's answer is no JSON: {e}") from e
+    if not isinstance(found, dict):
+        raise Refused("the server's answer is no object")
+    return found

@@ -1,0 +1,58 @@
+"""Errors of the command line, the exit code and the line of each."""
+
+import os
+import sys
+from contextlib import suppress
+from enum import IntEnum
+
+import click
+
+
+class ExitCode(IntEnum):
+    """What a command ends with. FAILED to TIMEOUT speak of an Investigation, ERROR of the command itself."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    FAILED = 3
+    PARTIAL = 4
+    TIMEOUT = 5
+
+
+class Refused(Exception):
+    """The command cannot be executed. The message says why, and what to do."""
+
+
+def explained(error: BaseException) -> str:
+    """Return the line that explains an error to a person. Raises the error again if it is none that is expected."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, BrokenPipeError):
+        with suppress(OSError, ValueError):  # else the interpreter reports it at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "the program that reads the output has ended"
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted"
+    if isinstance(error, PermissionError):
+        return str(error) if error.errno is None else f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and not _is_of_sessions(error):
+        return f"{error.filename or 'the session volume'}: {error.strerror or error}"
+    return _explained_of_sessions(error)
+
+
+def _is_of_sessions(error: BaseException) -> bool:
+    return type(error).__module__.startswith("aletheia_operator.")
+
+
+def _explained_of_sessions(error: BaseException) -> str:
+    from aletheia_operator.session.age import AgeError
+    from aletheia_operator.session.lock import SessionBusy
+    from aletheia_operator.session.manifest_file import Unreadable
+    from aletheia_operator.session.staging import StagingBusy
+    from aletheia_operator.session.tar_stream import ArchiveError
+
+    if isinstance(error, ArchiveError | Unreadable | AgeError):
+        return str(error)
+    if isinstance(error, SessionBusy | StagingBusy):
+        return f"{error} is in use by another process: try again when it has ended"
+    raise error

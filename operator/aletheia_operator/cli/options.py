@@ -1,0 +1,112 @@
+"""Options that several commands have, and the values that a command gets.
+
+The options of the cluster are those of kubectl. They may be named before a command or after it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+DEFAULT_ROOT = Path("/var/lib/aletheia")
+SESSION_HELP = "SESSION: id, for example INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME."
+
+Options = SimpleNamespace
+"""The values of a command's options and arguments, by their names."""
+Run = Callable[[Options], int]
+"""Executes a command and returns its exit code."""
+
+FILE = click.Path(path_type=Path)
+CLUSTER = ("namespace", "context", "kubeconfig", "as_user")
+"""Names of the values of `cluster_options`."""
+
+
+class Exclusive(click.Option):
+    """An option that cannot be named together with others. `excludes`: their names."""
+
+    def __init__(self, *arguments: Any, excludes: tuple[str, ...], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.excludes = excludes
+
+    def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> tuple[Any, list[str]]:
+        if self.name in opts:
+            for other in self.excludes:
+                if other in opts:
+                    flag = next(one.opts[-1] for one in ctx.command.params if one.name == other)
+                    raise click.UsageError(f"{self.opts[-1]} is not allowed with {flag}", ctx)
+        return super().handle_parse_result(ctx, opts, args)
+
+
+def command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+    """Make a command. `about`: its line in the list of commands; `notes`: more paragraphs for its help."""
+
+    def call(**values: Any) -> int:
+        inherited = click.get_current_context().find_root().params
+        for option in CLUSTER:
+            if option in values and values[option] is None:
+                values[option] = inherited.get(option)
+        return run(Options(**values))
+
+    text = f"{about[0].upper()}{about[1:]}." + (f"\n\n{notes}" if notes else "")
+    return click.Command(name, params=list(parameters), callback=call, help=text, short_help=about)
+
+
+def cluster_options() -> list[click.Parameter]:
+    """The options that say which cluster, which namespace and as whom; kubectl's own."""
+    return [
+        click.Option(["-n", "--namespace"], metavar="NAMESPACE", help="Namespace; default: that of kubectl's context."),
+        click.Option(["--context"], metavar="NAME", help="kubectl's --context."),
+        click.Option(["--kubeconfig"], metavar="FILE", help="kubectl's --kubeconfig."),
+        click.Option(["--as", "as_user"], metavar="USER", help="kubectl's --as: act as this user or service account."),
+    ]
+
+
+def all_namespaces_option() -> click.Option:
+    return click.Option(["-A", "--all-namespaces"], is_flag=True, help="All namespaces.")
+
+
+def root_option(default: bool = True) -> click.Option:
+    """The folder of sessions. `default` False: None if it is not named."""
+    if not default:
+        return click.Option(["--root"], type=FILE, metavar="FOLDER", help="Read the session from this folder, not a cluster.")
+    about = f"Folder that holds sessions/; default: $ALETHEIA_ROOT, or {DEFAULT_ROOT}."
+    return click.Option(
+        ["--root"], type=FILE, default=DEFAULT_ROOT, envvar="ALETHEIA_ROOT", show_envvar=False, metavar="FOLDER", help=about
+    )
+
+
+def key_options() -> list[click.Parameter]:
+    """The options that open a sealed session."""
+    return [
+        Exclusive(
+            ["-i", "--identity"],
+            type=FILE,
+            metavar="FILE",
+            excludes=("password_file",),
+            help="age or SSH private key, for a session with recipients.",
+        ),
+        Exclusive(
+            ["--password-file"],
+            type=FILE,
+            metavar="FILE",
+            excludes=("identity",),
+            help="Password of the session; default: asked for.",
+        ),
+    ]
+
+
+def session_argument(required: bool = True) -> click.Argument:
+    return click.Argument(["session"], metavar="SESSION", required=required)
+
+
+def reading_options() -> list[click.Parameter]:
+    """What a command takes that reads one session, from the cluster or a folder: see `reference.open_session`."""
+    return [session_argument(), *cluster_options(), root_option(default=False), *key_options()]
+
+
+def kubectl_flags(options: Options) -> list[str]:
+    """Return kubectl's flags for the cluster that the options name."""
+    named = {"context": options.context, "kubeconfig": options.kubeconfig, "as": options.as_user}
+    return [f"--{flag}={value}" for flag, value in named.items() if value]

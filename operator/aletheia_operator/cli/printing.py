@@ -1,0 +1,89 @@
+"""Prints for people: colours where the terminal has them ($NO_COLOR switches them off), and long output through a pager.
+
+Text of a cluster goes through `inert` before it gets here: rich passes on what steers a terminal.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+from aletheia_operator.text.display import for_terminal
+
+LESS = {"LESS": "FRX", "LESSSECURE": "1", "LESSCHARSET": "utf-8"}
+"""less ends at once if one screen is enough, passes colours on, and runs no commands."""
+WIDE = 100_000
+"""Columns where the output is no terminal: nothing is cut."""
+
+
+def inert(text: str, style: str = "", limit: int | None = None) -> Text:
+    """Return one line of untrusted text that only prints. `limit`: most characters."""
+    return Text(for_terminal(text, limit), style=style, no_wrap=limit is not None)
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """Return a console that takes nothing for markup. `file` None: standard output."""
+    target = sys.stdout if file is None else file
+    is_terminal = target.isatty()
+    return Console(
+        file=target,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not is_terminal,
+        width=None if is_terminal else WIDE,
+        no_color=bool(os.environ.get("NO_COLOR")) or None,
+    )
+
+
+@contextmanager
+def paged() -> Iterator[Console]:
+    """Open a console with a pager behind it, if standard output is a terminal: $PAGER, or less. An empty $PAGER: none.
+
+    The pager gets what is printed as it comes. A person who leaves it ends the command, without an error.
+    """
+    command = _pager() if sys.stdout.isatty() and sys.stdin.isatty() else []
+    if not command:
+        yield console()
+        return
+    columns = shutil.get_terminal_size().columns
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env={**LESS, **os.environ})  # noqa: S603 - the user's own
+    assert process.stdin is not None
+    try:
+        yield Console(
+            file=process.stdin,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            force_terminal=True,
+            width=columns,
+            no_color=bool(os.environ.get("NO_COLOR")) or None,
+        )
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    finally:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        while process.poll() is None:
+            try:
+                process.wait()
+            except KeyboardInterrupt:  # less takes it itself
+                continue
+
+
+def _pager() -> list[str]:
+    """Return the command of the pager; [] if there is none, or the person wants none."""
+    named = os.environ.get("PAGER", "less")
+    try:
+        command = shlex.split(named)
+    except ValueError:
+        return []
+    return command if command and command[0] != "cat" and shutil.which(command[0]) else []

@@ -1,0 +1,146 @@
+"""The program's commands. Each is imported when it is used, so that help and completion are there at once.
+
+`aletheia`, `kubectl investigation` and `kubectl inv` are this one program.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aletheia_operator.cli.options import cluster_options
+
+PLUGINS = {"kubectl-investigation": "kubectl investigation", "kubectl-inv": "kubectl inv"}
+"""How a person calls the program, by the name of its file. Others: `aletheia`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command that is imported when it is used: `command` of `aletheia_operator.cli.{module}`, `about` in one line."""
+
+    module: str
+    attribute: str
+    about: str
+    section: str = "Commands"
+    """Title in the list of commands; empty: not listed."""
+
+
+INVESTIGATE = "Investigate"
+READ = "Read the evidence"
+KEEP = "Keep sessions"
+SET_UP = "Set up"
+
+SESSION_COMMANDS = {
+    "list": Entry("listing", "list_command", "list the sessions, the newest last"),
+    "show": Entry("listing", "show_command", "show what a session holds"),
+    "report": Entry("report", "command", "make the report of a session: what broke, how that is known, and what is missing"),
+    "cat": Entry("catting", "command", "write one file of a session to standard output, as it lies"),
+    "verify": Entry("verifying", "command", "compare sessions with their manifests: every file, and its SHA-256"),
+    "fetch": Entry("fetching", "command", "download a session from a cluster with your own rights; goes on where it ended"),
+    "export": Entry("moving", "export_command", "write a session as one archive"),
+    "import": Entry("moving", "import_command", "restore a session from an archive or a folder, completely or not at all"),
+    "delete": Entry("retaining", "delete_command", "delete a session and its evidence"),
+    "hold": Entry("retaining", "hold_command", "keep a session's data from expiry, caps and deletion until it is released"),
+    "release": Entry(
+        "retaining", "release_command", "lift the hold that `hold` set, and that of an Investigation that no longer exists"
+    ),
+    "reseal": Entry(
+        "sealing",
+        "reseal_command",
+        "seal a session with another password or to other recipients; its files stay as they are",
+    ),
+    "decrypt": Entry("sealing", "decrypt_command", "write a sealed session as plain files into a new folder"),
+    "redact": Entry("redacting", "command", "make a copy of a session with fewer secrets"),
+}
+
+COMMANDS = {
+    "fetch": Entry(**{**vars(SESSION_COMMANDS["fetch"]), "section": KEEP}),
+    "verify": Entry(**{**vars(SESSION_COMMANDS["verify"]), "section": KEEP}),
+    "export": Entry(**{**vars(SESSION_COMMANDS["export"]), "section": KEEP}),
+    "import": Entry(**{**vars(SESSION_COMMANDS["import"]), "section": KEEP}),
+    "decrypt": Entry(**{**vars(SESSION_COMMANDS["decrypt"]), "section": KEEP}),
+    "reseal": Entry(**{**vars(SESSION_COMMANDS["reseal"]), "section": KEEP}),
+    "session": Entry("program", "session", "sessions on the volume or in a folder", KEEP),
+    "redact": Entry(
+        "redact", "command", "take secrets out of standard input, line for line; a summary goes to standard error", SET_UP
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def __init__(self, *arguments: Any, entries: Mapping[str, Entry], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, entry in self.entries.items() if entry.section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        found = getattr(import_module(f"aletheia_operator.cli.{entry.module}"), entry.attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.entries and not args[0].startswith("-"):
+            from aletheia_operator.text.display import for_terminal
+            from aletheia_operator.text.nearest import hint
+
+            name = for_terminal(args[0], 80)
+            raise click.UsageError(f"there is no command '{name}'{hint(name, self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            entry = self.entries[name]
+            sections.setdefault(entry.section, []).append((name, entry.about))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def called() -> str:
+    """Return how the person called the program."""
+    name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix(".pyz")
+    return PLUGINS.get(name, "aletheia")
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from aletheia_operator.version import __version__
+
+        click.echo(__version__)
+        ctx.exit()
+
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+session = LazyGroup(
+    "session",
+    entries=SESSION_COMMANDS,
+    help="Sessions on the volume or in a folder.",
+    short_help=COMMANDS["session"].about,
+    subcommand_metavar="COMMAND [ARGS]...",
+)
+root = LazyGroup(
+    "aletheia",
+    entries=COMMANDS,
+    params=[
+        *cluster_options(),
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+        ),
+    ],
+    callback=lambda **cluster: None,
+    help="What broke in this cluster, and the evidence of it: starts Investigations and reads what they found.",
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings=SETTINGS,
+)

@@ -1,0 +1,142 @@
+"""Finds the session that a person names: by id, by the Investigation's NAME or NAMESPACE/NAME, or by its folder.
+
+`open_session` is what commands call that read evidence. They get a `SessionReader`, and need not know where the session lies.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aletheia_operator.api.paths import API, ARTIFACTS_ROOT, INVESTIGATIONS
+from aletheia_operator.api.paths import investigation as investigation_path
+from aletheia_operator.cli.cluster import ApiError, Cluster, connected
+from aletheia_operator.cli.command import session_id
+from aletheia_operator.cli.downloading import NoApi, NoSession, Remote
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.options import Options
+from aletheia_operator.cli.output import say
+from aletheia_operator.cli.pod import operator_pod, session_of
+from aletheia_operator.cli.reader import FolderFiles, RawFiles, SessionReader, StreamedFiles
+from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.manifest_file import parse_manifest, read_manifest
+from aletheia_operator.session.names import is_session_id
+
+MANIFEST = "manifest.json"
+READING_DELAYS = (0.5, 1.0)
+"""Waits while the artifacts API is down, before the session is read in another way."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a person wrote. `namespace` empty: that of the options or of kubectl's context."""
+
+    namespace: str
+    name: str
+
+    @property
+    def is_id(self) -> bool:
+        return is_session_id(self.name)
+
+
+def parsed(text: str) -> Reference:
+    """Parse `NAME`, `NAMESPACE/NAME` or a session id, in any case of letters. Raises Refused."""
+    namespace, _, name = text.rpartition("/")
+    if not name or "/" in namespace:
+        raise Refused(f"{text[:100]!r} names no session: write its id, NAME or NAMESPACE/NAME")
+    upper = name.upper()
+    return Reference(namespace, upper if is_session_id(upper) else name)
+
+
+@contextmanager
+def open_session(options: Options, name: str | None = None) -> Iterator[SessionReader]:
+    """Open the session that `options.session`, or `name`, names. Raises Refused, Unreadable, OSError.
+
+    The options are those of `options.reading_options`. With --root, or the path of a session's folder, nothing but the disk
+    is read; else the artifacts API, and if the cluster has none, the operator's pod.
+    """
+    name = options.session if name is None else name
+    if options.root is not None:
+        layout = SessionLayout(options.root)
+        id = session_id(layout, name)
+        yield _reader(read_manifest(layout, id), str(layout.session(id)), FolderFiles(layout.session(id)), options)
+        return
+    folder = Path(name).expanduser()
+    if (name.startswith((".", "/", "~")) or not name.count("/")) and (folder / MANIFEST).is_file():
+        yield _reader(parse_manifest((folder / MANIFEST).read_bytes()), str(folder), FolderFiles(folder), options)
+        return
+    with connected(options) as cluster:
+        yield remote_reader(cluster, parsed(name), options)
+
+
+def remote_reader(cluster: Cluster, reference: Reference, options: Options) -> SessionReader:
+    """Return the reader of a session in a cluster. Raises Refused."""
+    try:
+        remote, manifest = remote_session(cluster, reference)
+    except NoApi as e:
+        return _by_exec(cluster, reference, options, e)
+    return _reader(manifest, "the artifacts API", StreamedFiles(remote.blocks), options)
+
+
+def remote_session(cluster: Cluster, reference: Reference) -> tuple[Remote, Manifest]:
+    """Find a session by the artifacts API. Raises NoApi; NoSession with the nearest names; Refused."""
+    namespace = reference.namespace or cluster.namespace
+    remote = Remote(cluster.proxy.get, namespace, reference.name, delays=READING_DELAYS)
+    try:
+        manifest, _ = remote.manifest()
+    except NoSession as e:
+        elsewhere = _namespace_of(cluster, reference) if reference.is_id and not reference.namespace else None
+        if elsewhere is None:
+            raise NoSession(_missing(cluster, namespace, reference.name)) from e
+        remote = replace(remote, namespace=elsewhere)
+        manifest, _ = remote.manifest()
+    return remote, manifest
+
+
+def _reader(manifest: Manifest, origin: str, raw: RawFiles, options: Options) -> SessionReader:
+    key = partial(session_key, manifest, options) if manifest.encryption else None
+    return SessionReader(manifest, origin, raw, key)
+
+
+def _by_exec(cluster: Cluster, reference: Reference, options: Options, why: NoApi) -> SessionReader:
+    try:
+        pod = operator_pod(cluster.flags)
+        namespace = reference.namespace or ("" if reference.is_id else cluster.namespace)
+        found = session_of(pod, f"{namespace}/{reference.name}" if namespace and not reference.is_id else reference.name)
+    except Refused as e:
+        raise Refused(f"{why}; and not by kubectl exec either: {e}") from e
+    origin = f"kubectl exec in {pod.namespace}/{pod.name}"
+    say(f"{why}. Reading by {origin}")
+    return _reader(found.manifest, origin, StreamedFiles(found.blocks), options)
+
+
+def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
+    """Return the namespace of the session with this id; None if no namespace has it, or the user may not list them all."""
+    try:
+        found = cluster.items(f"{ARTIFACTS_ROOT}/sessions", fieldSelector=f"metadata.name={reference.name}")
+    except ApiError:
+        return None
+    return next((str(one["metadata"]["namespace"]) for one in found), None)
+
+
+def _missing(cluster: Cluster, namespace: str, name: str) -> str:
+    """Say why there is no session of this name, and what the person may have meant."""
+    from aletheia_operator.text.nearest import hint
+
+    try:
+        found: dict[str, Any] = cluster.get(investigation_path(quote(namespace, safe=""), quote(name, safe="")))
+        phase = (found.get("status") or {}).get("phase") or "Pending"
+        return f"Investigation {namespace}/{name} is {phase} and has no session yet: `wait {namespace}/{name}` waits for it"
+    except ApiError:
+        pass
+    names: list[str] = []
+    for path in (f"{API}/namespaces/{namespace}/{INVESTIGATIONS}", f"{ARTIFACTS_ROOT}/namespaces/{namespace}/sessions"):
+        try:
+            names += [str(one["metadata"]["name"]) for one in cluster.items(path)]
+        except ApiError:
+            continue
+    return f"there is no session {name[:100]} in namespace {namespace}{hint(name, names)}"

@@ -1,0 +1,136 @@
+"""Sessions by whatever name a person has for them, read from where they lie, through a real artifacts API and a real folder."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from aletheia_operator.cli.cluster import Cluster
+from aletheia_operator.cli.downloading import NoApi, NoSession
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.options import Options
+from aletheia_operator.cli.reader import SessionReader
+from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
+from aletheia_operator.session import SessionLayout
+from tests.unit.artifacts_server import LARGE, Api, made, serving, session_of
+from tests.unit.proxies import ApiProxy, lying
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+def options(**named: Any) -> Options:
+    values = dict.fromkeys(("root", "namespace", "context", "kubeconfig", "as_user", "identity", "password_file"))
+    return Options(**{**values, **named})
+
+
+async def reading(api: Api, name: str, read: Callable[[SessionReader], T], namespace: str = "shop") -> T:
+    """What `read` returns for the session of the API with this name."""
+    cluster = Cluster(ApiProxy(api), [], namespace)
+    return await asyncio.to_thread(lambda: read(remote_reader(cluster, parsed(name), options())))
+
+
+def everything(reader: SessionReader) -> dict[str, Any]:
+    """All that a reader gives, by what was asked."""
+    found: dict[str, Any] = {artifact.path: reader.open(artifact.path).read() for artifact in reader.artifacts()}
+    large = next(one.path for one in reader.artifacts("logs") if one.size_bytes > len(LARGE))
+    found["entries"] = list(reader.entries(large))
+    found["metadata"] = dict(reader.metadata(large))
+    found["document"] = reader.document("data/timeline.json")
+    found["none"] = reader.document("data/none.json")
+    with reader.open(large) as file:
+        file.seek(-1000, 2)
+        end = file.read()
+        file.seek(10)
+        found["parts"] = (end, file.read(20), file.tell())
+    return found
+
+
+async def test_a_cluster_and_a_folder_give_the_same(api: Api) -> None:
+    """Every file, its entries and parts, byte for byte, by each name of the session."""
+    session = await session_of(api)
+    with open_session(options(root=api.root, session=session.name)) as reader:
+        here = everything(reader)
+    with open_session(options(session=str(session))) as reader:
+        assert everything(reader) == here
+    assert here["entries"] == [{"line": LARGE}]
+    assert here["none"] == {}
+    for name in (session.name, session.name.lower(), "payments", "shop/payments", f"shop/{session.name}"):
+        assert await reading(api, name, everything) == here, name
+
+
+async def test_an_id_of_another_namespace(api: Api) -> None:
+    """An id is enough, wherever its session is; a name is one of the namespace."""
+    other = await asyncio.to_thread(made, api.root, "bank", "till", "uid-2")
+    assert await reading(api, other.name, lambda reader: reader.manifest.investigation.namespace) == "bank"
+    with pytest.raises(NoSession, match="no session till in namespace shop"):
+        await reading(api, "till", everything)
+
+
+async def test_a_misspelt_name(api: Api) -> None:
+    """The nearest names are said."""
+    await session_of(api)
+    with pytest.raises(NoSession, match="no session INC-0000 in namespace shop"):
+        await reading(api, "INC-0000", everything)
+    session = await asyncio.to_thread(made, api.root, "shop", "other", "uid-3")
+    near = session.name[:-1] + ("0" if session.name[-1] != "0" else "1")
+    with pytest.raises(NoSession, match=f"nearest names: .*{session.name}"):
+        await reading(api, near, everything)
+
+
+async def test_an_altered_file(api: Api) -> None:
+    """Is refused once it was read to its end."""
+    session = await session_of(api)
+    with open_session(options(session=str(session))) as reader:
+        (artifact, *_) = reader.artifacts("logs")
+
+    def swapped(reader: SessionReader) -> None:
+        listed = [
+            one.model_copy(update={"sha256": "0" * 64}) if one.path == artifact.path else one for one in reader.artifacts()
+        ]
+        forged = replace(reader, manifest=reader.manifest.model_copy(update={"artifacts": listed}))
+        forged.open(artifact.path).read()
+
+    with pytest.raises(Refused, match="was altered"):
+        await reading(api, session.name, swapped)
+
+
+def test_what_names_a_session() -> None:
+    """An id in any case, a name with or without its namespace; nothing else."""
+    assert parsed("payments") == Reference("", "payments")
+    assert parsed("shop/payments") == Reference("shop", "payments")
+    assert parsed("inc-7f3a") == Reference("", "INC-7F3A")
+    assert parsed("shop/inc-7f3a").is_id
+    for wrong in ("", "/", "shop/", "a/b/c"):
+        with pytest.raises(Refused, match="names no session"):
+            parsed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "words"),
+    [
+        (404, b"404: the server could not find the requested resource", NoApi, "artifactsApi.enabled"),
+        (503, b'{"message": "service unavailable"}', NoApi, "service unavailable"),
+        (403, b'{"message": "sessions is forbidden"}', Refused, "forbidden"),
+    ],
+)
+def test_clusters_without_the_api(status: int, body: bytes, error: type[Exception], words: str) -> None:
+    """One that has none, or where it is down, is told from one that refuses."""
+    cluster = Cluster(lying(status, body), [], "shop")
+    with pytest.raises(error, match=words):
+        remote_session(cluster, parsed("payments"))
+
+
+def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
+    """As `aletheia session` says it."""
+    with pytest.raises(Refused, match="there is no session"), open_session(options(root=tmp_path, session="INC-0000")):
+        pass
+    assert not SessionLayout(tmp_path).sessions.exists()
