@@ -113,8 +113,8 @@ def _error(status: int, text: bytes) -> ApiError:
         answer = json.loads(text)
         return ApiError(status, str(answer.get("reason") or ""), str(answer["message"]))
     except (ValueError, KeyError, TypeError, AttributeError):
-        said = text[:500].decode(errors="replace").strip()
-        return ApiError(status, "", f"the server answers {status}: {said}" if said else f"the server answers {status}")
+        words = text[:500].decode(errors="replace").strip()
+        return ApiError(status, "", f"the server answers {status}: {words}" if words else f"the server answers {status}")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Exclusive(click.Option):
         if self.name in opts:
             for other in self.excludes:
                 if other in opts:
-                    flag = next(one.opts[-1] for one in ctx.command.params if one.name == other)
+                    flag = next(option.opts[-1] for option in ctx.command.params if option.name == other)
                     raise click.UsageError(f"{self.opts[-1]} is not allowed with {flag}", ctx)
         return super().handle_parse_result(ctx, opts, args)
 

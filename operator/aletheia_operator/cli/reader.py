@@ -76,11 +76,13 @@ class SessionReader:
 
     def artifacts(self, category: str = "") -> list[Artifact]:
         """Return the artifacts below data/{category}/, for example `logs`; all artifacts if it is empty."""
-        return [one for one in self.manifest.artifacts if not category or one.path.startswith(f"data/{category}/")]
+        return [
+            artifact for artifact in self.manifest.artifacts if not category or artifact.path.startswith(f"data/{category}/")
+        ]
 
     def artifact(self, path: str) -> Artifact | None:
         """Return the artifact at a path; None if there is none."""
-        return next((one for one in self.manifest.artifacts if path in (one.path, plain_path(one))), None)
+        return next((artifact for artifact in self.manifest.artifacts if path in (artifact.path, plain_path(artifact))), None)
 
     def open(self, path: str) -> BinaryIO:
         """Open an artifact's plain content; it can be sought. Raises Refused, OSError, AgeError."""

@@ -120,7 +120,7 @@ def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
         found = cluster.items(f"{ARTIFACTS_ROOT}/sessions", fieldSelector=f"metadata.name={reference.name}")
     except ApiError:
         return None
-    return next((str(one["metadata"]["namespace"]) for one in found), None)
+    return next((str(session["metadata"]["namespace"]) for session in found), None)
 
 
 def _missing(cluster: Cluster, namespace: str, name: str) -> str:
@@ -136,7 +136,7 @@ def _missing(cluster: Cluster, namespace: str, name: str) -> str:
     names: list[str] = []
     for path in (f"{API}/namespaces/{namespace}/{INVESTIGATIONS}", f"{ARTIFACTS_ROOT}/namespaces/{namespace}/sessions"):
         try:
-            names += [str(one["metadata"]["name"]) for one in cluster.items(path)]
+            names += [str(found["metadata"]["name"]) for found in cluster.items(path)]
         except ApiError:
             continue
     return f"there is no session {name[:100]} in namespace {namespace}{hint(name, names)}"
