@@ -1,7 +1,7 @@
 """What becomes of sessions and finished resources: tables of cases, no I/O."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,11 +16,15 @@ from aletheia_operator.handlers.policies import (
     exceeded_caps,
     fate_of,
     have_vanished,
+    is_abandoned,
+    is_of_another,
     is_to_be_deleted,
+    is_told_wrongly,
     over_caps,
 )
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord
+from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention, VolumeShares
 from tests.unit.fakes import NOW
 
@@ -226,12 +230,25 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
             [],
             id="expired",
         ),
-        pytest.param(
-            [Session(manifest("H"), RetentionRecord(), resource(legal_hold="x")), free("F", "shop", 120)],
-            Retention(total_bytes=0),
-            ["F"],
-            id="a hold that is not noted yet holds",
+        *(
+            pytest.param(
+                [Session(manifest("H"), RetentionRecord(), resource(**held)), free("F", "shop", 120)],
+                Retention(total_bytes=0),
+                ["F"],
+                id=f"not noted yet: {next(iter(held))}",
+            )
+            for held in ({"legal_hold": "x"}, {"keep": True})
         ),
+        pytest.param(SESSIONS, Retention(total_bytes=159, grace_seconds=309 * 60), ["A"], id="just past the grace"),
+        pytest.param(SESSIONS, Retention(total_bytes=159, grace_seconds=309 * 60 + 1), [], id="a second before its end"),
+        pytest.param([free("B", "a", 60), free("A", "a", 60)], Retention(total_bytes=40), ["A"], id="of one age by their ids"),
+        pytest.param(
+            [free("A", "a", 99), free("B", "b", 99), free("C", "a", 90), free("D", "b", 90)],
+            Retention(total_bytes=80),
+            ["B", "A"],
+            id="of one size by their namespaces",
+        ),
+        pytest.param([*SESSIONS, RUNNING], Retention(total_bytes=1120), ["A"], id="one that runs counts for all namespaces"),
     ],
 )
 def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
@@ -294,9 +311,123 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
         assert left <= one or not may_go
 
 
+@pytest.mark.parametrize(
+    ("sessions", "gone", "caps", "exceeded"),
+    [
+        pytest.param(SESSIONS, "", Retention(), False, id="no cap"),
+        pytest.param(SESSIONS, "", Retention(total_bytes=160), False, id="just all within the cap"),
+        pytest.param(SESSIONS, "", Retention(total_bytes=159), True, id="all, a byte over it"),
+        pytest.param(SESSIONS, "C", Retention(total_bytes=120), False, id="all, with what goes"),
+        pytest.param(SESSIONS, "", Retention(namespace_bytes=120), False, id="just one namespace within the cap"),
+        pytest.param(SESSIONS, "", Retention(namespace_bytes=119), True, id="one namespace, a byte over it"),
+        pytest.param(SESSIONS, "A", Retention(namespace_bytes=80), False, id="one namespace, with what goes"),
+        pytest.param(SESSIONS, "", Retention(namespace_bytes=120, total_bytes=159), True, id="only the cap of all"),
+        pytest.param(SESSIONS, "", Retention(namespace_bytes=119, total_bytes=160), True, id="only the cap of one namespace"),
+        pytest.param([Session(EXPIRED, RetentionRecord(), None)], "", Retention(total_bytes=0), False, id="expired"),
+    ],
+)
+def test_when_caps_are_exceeded(sessions: list[Session], gone: str, caps: Retention, exceeded: bool) -> None:
+    """By all that stays, whatever its hold, once what goes is gone."""
+    leaving = [session.manifest for session in sessions if session.manifest.session_id in gone.split()]
+    assert exceeded_caps(sessions, leaving, caps) is exceeded
+
+
+ENDLESS = manifest(completionTime=None, phase="Running")
+
+
+@pytest.mark.parametrize(
+    ("session", "doubt", "abandoned"),
+    [
+        (Session(ENDLESS, RetentionRecord(), None), None, True),
+        (Session(ENDLESS, RetentionRecord(), None), "why", False),
+        (Session(manifest(), RetentionRecord(), None), None, False),
+        (Session(ENDLESS, RetentionRecord(imported=True), None), None, False),
+        (Session(ENDLESS, RetentionRecord(), resource(phase="Running")), None, False),
+        (Session(ENDLESS, RetentionRecord(), resource(phase=None)), None, False),
+        (Session(ENDLESS, RetentionRecord(), resource(phase="Failed")), None, True),
+        (Session(ENDLESS, RetentionRecord(), resource(phase="Failed")), "why", True),
+        (Session(manifest(), RetentionRecord(), resource(phase="Failed")), None, False),
+    ],
+)
+def test_which_captures_are_abandoned(session: Session, doubt: str | None, abandoned: bool) -> None:
+    """Those that say that they run, of Investigations that are deleted or have ended."""
+    assert is_abandoned(session, doubt) is abandoned
+
+
+VOLUME = Volume(id="this", operators=("first", "second"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "other"), [(None, False), ("this", False), ("first", False), ("second", False), ("third", True)]
+)
+def test_which_operators_are_of_another_volume(operator: str | None, other: bool) -> None:
+    """All that never worked on this one. A status without a mark is ours."""
+    assert is_of_another(resource(operator=operator), VOLUME) is other
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        pytest.param({}, True, id="another digest"),
+        pytest.param({"resource": None}, False, id="no Investigation"),
+        pytest.param({"digest": "old"}, False, id="the digest of the status"),
+        pytest.param({"digest": ""}, False, id="the manifest was not read"),
+        pytest.param({"operator": "third"}, False, id="another operator's session"),
+        pytest.param({"operator": "second"}, True, id="the session of an operator of this volume"),
+        pytest.param({"imported": True}, False, id="imported"),
+        pytest.param({"manifest": ENDLESS}, False, id="the capture has not ended"),
+        pytest.param({"phase": "Running"}, False, id="the status has not ended"),
+        pytest.param({"session_id": "B"}, False, id="another session"),
+        pytest.param({"session_id": None}, False, id="no session in the status"),
+        pytest.param({"manifest_sha256": None}, True, id="no digest in the status"),
+    ],
+)
+def test_when_the_status_has_another_digest(changes: dict[str, Any], wrong: bool) -> None:
+    """It is written again only for the session that the status names, once both have ended."""
+    found = resource(
+        **{"session_id": "A", "manifest_sha256": "old"}
+        | {name: value for name, value in changes.items() if name in Resource.__dataclass_fields__}
+    )
+    session = Session(
+        changes.get("manifest", manifest()),
+        RetentionRecord(imported=changes.get("imported", False)),
+        changes.get("resource", found),
+        manifest_sha256=changes.get("digest", "new"),
+    )
+    assert is_told_wrongly(session, VOLUME) is wrong
+
+
 def test_a_resource_is_read_from_its_object() -> None:
     """With what is not said by default."""
-    assert Resource.of({"metadata": {"namespace": "a", "name": "b", "uid": "c"}}) == Resource(
-        "a", "b", "c", 1, False, None, None, None, None, None, ()
+    metadata = {"namespace": "a", "name": "b", "uid": "c"}
+    nothing = Resource("a", "b", "c", 1, False, None, None, None, None, None, ())
+    for body in ({}, {"spec": None, "status": None}, {"spec": {"retention": None}, "status": {"session": None}}):
+        assert Resource.of({"metadata": metadata, **body}) == nothing
+    full = {
+        "metadata": {**metadata, "generation": 4, "annotations": {"aletheia.dev/legal-hold": "case 1"}},
+        "spec": {"retention": {"keep": True, "artifactsSeconds": 5}, "ttlSecondsAfterFinished": 6},
+        "status": {
+            "phase": "Completed",
+            "completionTime": "2026-11-22T11:00:00Z",
+            "conditions": [{"type": "Ready"}, {"type": "Stalled"}],
+            "session": {"id": "INC-0001", "manifestSha256": "abc"},
+            "operator": "me",
+        },
+    }
+    assert Resource.of(full) == Resource(
+        "a",
+        "b",
+        "c",
+        4,
+        True,
+        5,
+        6,
+        "case 1",
+        "Completed",
+        "2026-11-22T11:00:00Z",
+        ("Ready", "Stalled"),
+        "INC-0001",
+        "abc",
+        "me",
     )
-    assert isinstance(NOW, datetime)
+    assert Resource.of(full).record_changes() == {"keep": True, "legal_hold": "case 1", "orphaned_since": None, "spared": None}
