@@ -67,9 +67,13 @@ def capture(
     now: Callable[[], datetime] = lambda: NOW,
     owner: InvestigationReference = OWNER,
     cancel: bool = False,
+    report: Callable[[Snapshot], None] = lambda snapshot: None,
     **tools: Any,
 ) -> Snapshot:
-    """One capture to its end, questions in order. `cancel`: the fetcher's `cancel` cancels the Investigation."""
+    """One capture to its end, questions in order. `cancel`: the fetcher's `cancel` cancels the Investigation.
+
+    `report`: called with its progress.
+    """
     order = Order(owner, NOW, InvestigationSpec.model_validate({"targets": [{"pod": "any"}], **(spec or {})}))
     if cancel:
         fetcher.cancel = order.cancelled.set  # type: ignore[attr-defined]
@@ -85,7 +89,7 @@ def capture(
         sleep=_no_sleep,
         **tools,
     )
-    return asyncio.run(investigate(order, shared, lambda snapshot: None))
+    return asyncio.run(investigate(order, shared, report))
 
 
 async def _no_sleep(seconds: float) -> None:

@@ -195,6 +195,35 @@ def test_a_plan_of_another_version_says_what_it_can(layout: SessionLayout, plan:
     assert gaps_of(end_abandoned(layout, session_id, LATER)) == [(one, "Cancelled") for one in expected or ["the plan"]]
 
 
+@pytest.mark.parametrize("recorded", ["", '{"plan": []}\n', '{"plan": {"version": "x", "questions": []}}\n'])
+def test_a_plan_that_was_lost_with_the_manifest(layout: SessionLayout, recorded: str) -> None:
+    """The status has ended: what is missing was lost by the volume, and not given up."""
+    session_id = create_session(layout, unfinished()).session_id
+    layout.journal(session_id).write_text(recorded)
+    manifest = end_abandoned(layout, session_id, LATER, "Failed")
+    assert (manifest.phase, manifest.questions) == ("Failed", 0)
+    assert gaps_of(manifest) == [("the plan", "SaveFailed"), ("manifest.json", "SaveFailed")]
+    assert {gap.fetcher for gap in manifest.gaps} == {"Investigation"}
+
+
+@pytest.mark.parametrize(
+    ("interruption", "told", "phase"),
+    [
+        ("TimedOut", None, "TimedOut"),
+        ("Cancelled", None, "Cancelled"),
+        (None, None, "Cancelled"),
+        ("TimedOut", "Failed", "Failed"),
+    ],
+)
+def test_why_the_capture_had_ended_early_is_its_phase(
+    layout: SessionLayout, interruption: str | None, told: str | None, phase: str
+) -> None:
+    """As the journal has it, unless the status says the phase."""
+    session_id = create_session(layout, unfinished()).session_id
+    layout.journal(session_id).write_text(f'{{"interrupted": "{interruption}"}}\n' if interruption else "")
+    assert end_abandoned(layout, session_id, LATER, told).phase == phase
+
+
 async def test_what_another_operator_took_over_has_an_end_of_its_own(layout: SessionLayout) -> None:
     """The other capture's phase is not that of this session, and what is missing here is reported."""
     await stopped(layout)

@@ -251,6 +251,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("a size past 64 bits", with_pax(b"39 size=" + b"9" * 30 + b"\n"), "999 bytes, but"),
     ("a sparse file by extended headers", with_pax(b"22 GNU.sparse.major=1\n"), "holds more than a path or a size"),
     ("a size below zero in a header", with_pax(b"11 size=-1\n"), "has a size below zero"),
+    ("an empty extended header", with_pax(b""), "an extended header is"),
     ("a huge extended header", with_pax(b"x", 2**32), "an extended header is larger than 4096 bytes"),
     ("an extended header with another size", with_pax(b"11 size=99\n"), "has 99 bytes"),
     ("an extended header with a target", with_pax(b"20 linkpath=/etc/x\n\n"), "holds more than a path or a size"),

@@ -35,6 +35,13 @@ def test_a_session_stops_at_its_quota(tmp_path: Path) -> None:
     assert verify(Path(snapshot.path)).intact
 
 
+def test_all_artifacts_of_a_session_count_for_its_quota(tmp_path: Path) -> None:
+    """The third one reaches it, since two are kept."""
+    answers = {name: [BATCH] for name in ("first", "second", "third", "fourth")}
+    snapshot = capture(tmp_path, Memory(answers), budget=Budget(max_session_bytes=2500))
+    assert [gap.target for gap in snapshot.manifest.gaps if gap.severity == "gap"] == ["pod/third", "pod/fourth"]
+
+
 def test_a_namespace_stops_at_its_quota(tmp_path: Path) -> None:
     """A namespace that is full gets nothing more; another namespace does."""
     budget = Budget(max_namespace_bytes=10_000)

@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,15 +15,17 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.fetchers.base import Document, Entries, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
-from aletheia_operator.investigate.entry_readers import pieces
-from aletheia_operator.session import Session, age
+from aletheia_operator.investigate.entry_readers import EntryReaders, pieces
+from aletheia_operator.session import EntryBuffer, Origin, Session, age, encoded
+from aletheia_operator.session.artifact import write_artifact
+from aletheia_operator.session.files import temporary
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.session.verify import verify
-from aletheia_operator.text.batches import SEPARATOR
+from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds
 from aletheia_operator.timeline.bursts import ErrorWatch
 from tests.unit.capturing import evidence, gaps, run, watched_writes
-from tests.unit.fakes import LONGEST_TEST_SECONDS, forever, make_order, make_tools
+from tests.unit.fakes import LONGEST_TEST_SECONDS, forever, make_order, make_scratch, make_tools
 
 CANARY = "canary-9c2e"
 SECRET, PUBLIC = age.new_identity()
@@ -241,3 +243,156 @@ def test_pieces_are_whole_entries(entries: list[bytes], most: int) -> None:
     assert SEPARATOR.join(found) == block
     assert [entry for piece in found for entry in piece.split(SEPARATOR)] == block.split(SEPARATOR)
     assert all(len(piece) <= most or SEPARATOR not in piece for piece in found)
+
+
+@dataclass
+class Recorder:
+    """A reader of either kind; what it is given, and the call that fails."""
+
+    fails_at: str = ""
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+
+    def _call(self, name: str, given: Any) -> None:
+        self.calls.append((name, given))
+        if name == self.fails_at:
+            raise RuntimeError("a bug")
+
+    def begin(self, metadata: Any) -> None:
+        self._call("begin", metadata)
+
+    def read(self, batch: Any) -> None:
+        self._call("read", batch)
+
+    def close(self, path: str, metadata: Any) -> None:
+        self._call("close", (path, metadata))
+
+
+@dataclass
+class Both:
+    """A timeline and the evidence: both give the same reader, and count entries."""
+
+    given: Recorder | None
+    counted: list[tuple[str, int]] = field(default_factory=list)
+
+    def reader(self, source: str, category: str) -> Any:
+        return self.given
+
+    def count(self, category: str, entries: int) -> None:
+        self.counted.append((category, entries))
+
+
+def readers(timeline: Recorder | None, facts: Recorder | None, most: int = 0) -> tuple[EntryReaders, Both]:
+    evidence = Both(facts)
+    return EntryReaders(cast("Any", Both(timeline)), cast("Any", evidence), most), evidence
+
+
+LOGS = Question("F", "logs", "pod/web-0", {}, gives_logs=True)
+OTHER = Question("F", "other", "other", {})
+BATCH: list[Any] = [{"level": "ERROR"}, {"level": "INFO"}, {"level": 7}, {}, "text"]
+
+
+def a_document(**changes: Any) -> Document:
+    return replace(Document("logs", "kubernetes", ("a",), {"pod": "web-0"}, _none(), Outcome(metadata={"runs": 2})), **changes)
+
+
+def test_what_is_read_of_a_document() -> None:
+    """The metadata that is known first, each batch with its level codes, and at the end its path."""
+    timeline, facts = Recorder(), Recorder()
+    found, evidence = readers(timeline, facts, 5)
+    reader = found.open(LOGS, a_document())
+    reader.read(BATCH, encoded(BATCH))
+    block = encoded([{"line": f"trace_id={IDS['web-1']}"}])
+    reader.read(block, block)
+    reader.close("data/logs/a.json", {"count": 6})
+    closed = ("close", ("data/logs/a.json", {"count": 6}))
+    assert timeline.calls == [("read", BATCH), ("read", block), closed]
+    begun, first, second, last = facts.calls
+    assert (begun, second, last) == (("begin", {"pod": "web-0", "runs": 2}), ("read", block), closed)
+    assert (first[1].block, [LEVEL_CODES[code] for code in first[1].codes]) == (
+        encoded(BATCH).block,
+        ["ERROR", "INFO", *[LEVEL_CODES[0]] * 3],
+    )
+    assert evidence.counted == [("logs", 6)]
+    assert found.in_timeline == {"data/logs/a.json"}
+    assert list(found.trace_ids["logs"].ids) == [IDS["web-1"]]
+
+
+@pytest.mark.parametrize(
+    ("question", "most", "target", "searched"),
+    [(LOGS, 0, None, False), (OTHER, 5, None, False), (LOGS, 5, "pod/web-1", True)],
+)
+def test_whose_logs_are_searched_for_trace_ids(question: Question, most: int, target: str | None, searched: bool) -> None:
+    """Those of questions for logs, if ids are wanted; the document's own target is the one that is named."""
+    found, _ = readers(None, None, most)
+    reader = found.open(question, a_document(target=target))
+    assert (reader.target, list(found.trace_ids)) == (target or question.target, [question.key] if searched else [])
+    reader.read(BATCH, encoded(BATCH))
+    reader.close("path", {"count": 5})
+    assert found.in_timeline == {"path"}
+
+
+@pytest.mark.logs_errors("the entries of pod/web-0 could not be looked through")
+@pytest.mark.parametrize("fails_at", ["begin", "read", "close"])
+@pytest.mark.parametrize("which", ["timeline", "facts"])
+def test_a_reader_that_fails_is_not_asked_again(which: str, fails_at: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The other one goes on, and its target is named once for each kind."""
+    if (which, fails_at) == ("timeline", "begin"):
+        fails_at = "read"
+    broken, whole = Recorder(fails_at), Recorder()
+    found, evidence = readers(*((broken, whole) if which == "timeline" else (whole, broken)))
+    reader = found.open(LOGS, a_document())
+    for _ in range(2):
+        reader.read(BATCH, encoded(BATCH))
+    reader.close("path", {"count": 10})
+    names = [name for name, _ in whole.calls if name != "begin"]
+    assert names == ["read", "read", "close"]
+    asked = [name for name, _ in broken.calls if name != "begin" or fails_at == "begin"]
+    assert (
+        asked
+        == {
+            "begin": ["begin"],
+            "read": ["read", "close"] if which == "timeline" else ["read"],
+            "close": ["read", "read", "close"],
+        }[fails_at]
+    )
+    assert (found.not_in_timeline, found.not_in_findings, found.not_searched) == (
+        ({"pod/web-0"}, set(), set()) if which == "timeline" else (set(), {"pod/web-0"}, set())
+    )
+    assert evidence.counted == ([("logs", 10)] if which == "timeline" else [])
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    for other in (found.not_searched, found.not_in_timeline, found.not_in_findings):
+        found.failed(other, "pod/web-1")
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+def test_files_of_an_earlier_process_are_read_again(tmp_path: Path) -> None:
+    """In batches, as when they were saved; those that cannot be read are named by the answer."""
+    entries = [{"level": "INFO", "number": number} for number in range(1200)]
+    metadata = {"pod": "web-0", "count": 1200}
+    buffer = EntryBuffer(make_scratch)
+    buffer.add(encoded(entries))
+    write_artifact(tmp_path / "b.json", "kubernetes", metadata, buffer)
+    buffer.close()
+    whole = temporary(tmp_path / "b.json").read_text()
+    timeline, facts = Recorder(), Recorder()
+    found, evidence = readers(timeline, facts)
+    for content in (None, "{", whole[: len(whole) // 2]):
+        if content is not None:
+            (tmp_path / "a.json").write_text(content)
+        assert not found.read_again(tmp_path / "a.json", "data/logs/a.json", Origin("kubernetes", "logs"))
+    assert (found.in_timeline, evidence.counted) == (set(), [])
+    timeline.calls.clear()
+    facts.calls.clear()
+    (tmp_path / "a.json").write_text(whole)
+    assert found.read_again(tmp_path / "a.json", "data/logs/a.json", Origin("kubernetes", "logs"))
+    batches = [batch for name, batch in timeline.calls if name == "read"]
+    assert batches == [entries[:500], entries[500:1000], entries[1000:]]
+    assert (facts.calls[0], facts.calls[-1]) == (("begin", metadata), ("close", ("data/logs/a.json", metadata)))
+    assert (found.in_timeline, evidence.counted) == ({"data/logs/a.json"}, [("logs", 1200)])
+
+
+@pytest.mark.parametrize(("timeline", "facts", "reads"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, True)])
+def test_what_nobody_reads_is_not_read_again(timeline: int, facts: int, reads: bool) -> None:
+    """One reader is enough."""
+    found, _ = readers(Recorder() if timeline else None, Recorder() if facts else None)
+    assert found.reads(Origin("s", "c")) is reads

@@ -11,6 +11,7 @@ import pytest
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
 from aletheia_operator.findings import judge
+from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.rules import RULES
 from aletheia_operator.session import age
 from tests.unit.capturing import evidence, files, gaps, run
@@ -83,6 +84,22 @@ async def test_a_rule_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, 
     monkeypatch.setattr(judge, "__defaults__", ((fails, *RULES),))
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
     assert gaps(snapshot) == [("findings", "InternalError")]
+    assert snapshot.manifest.gaps[0].message.endswith("the findings are without fails")
+    assert snapshot.manifest.findings[0].rule == "CrashLoop"
+
+
+@pytest.mark.logs_errors("could not be looked through")
+async def test_facts_that_are_lost_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is judged all the same."""
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(LogReader, "read", fails)
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    (gap,) = snapshot.manifest.gaps
+    assert (gap.target, gap.reason) == ("findings", "InternalError")
+    assert gap.message.endswith("the findings are without pod/web-0")
     assert snapshot.manifest.findings[0].rule == "CrashLoop"
 
 

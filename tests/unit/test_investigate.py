@@ -232,6 +232,31 @@ async def test_what_a_plan_cannot_have_stands_first_among_the_gaps(tmp_path: Pat
     assert gaps(snapshot) == [("pods app=x", GapReason.NO_PODS), ("thing/a", GapReason.UNAVAILABLE)]
 
 
+async def test_gaps_of_all_plans_are_told_once_each(tmp_path: Path) -> None:
+    """Equal ones of several fetchers are one, with the name of the first."""
+    one, two = Missing("pods app=x", GapReason.NO_PODS, "none"), Missing("pods app=y", GapReason.NO_PODS, "none")
+
+    @dataclass
+    class Planner(FakeFetcher):
+        missing: tuple[Missing, ...] = ()
+
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            return Plan((), self.missing)
+
+    planners = [Planner({}, name, missing=missing) for name, missing in (("A", (one,)), ("B", (one, two)), ("C", (two,)))]
+    snapshot = await run(make_order(), make_tools(tmp_path, *planners))
+    assert [(gap.fetcher, gap.target) for gap in snapshot.manifest.gaps] == [("A", "pods app=x"), ("B", "pods app=y")]
+
+
+async def test_metadata_and_names_are_redacted(tmp_path: Path) -> None:
+    """A source may put a secret anywhere."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({f"password={CANARY}": [[1]]})))
+    (artifact,) = (one for one in evidence(snapshot))
+    assert CANARY not in (Path(snapshot.path) / artifact.path).read_text()
+    assert CANARY not in artifact.path + artifact.target
+    assert CANARY not in snapshot.manifest.model_dump_json()
+
+
 async def test_the_limit_of_questions_at_once_holds(tmp_path: Path) -> None:
     """Never more than max_fetches at the same time, and all in the end."""
     running, most = 0, 0

@@ -155,6 +155,22 @@ def test_a_newer_version_is_named(session: Path) -> None:
     assert refused.value.uid == OWNER.uid
 
 
+@pytest.mark.parametrize("owner", [None, [], ["uid"], "uid", {}, {"uid": None}, {"uid": 7}], ids=str)
+def test_a_newer_version_may_name_its_investigation_otherwise(session: Path, owner: Any) -> None:
+    """Then it is not known whose session it is."""
+    with pytest.raises(NewerManifest, match="schema version 2") as refused:
+        parse_manifest(changed(session, lambda m: m.update(schemaVersion=2, investigation=owner)))
+    assert refused.value.uid == ""
+
+
+@pytest.mark.parametrize("version", ["2", None, 1, 0, 2.5])
+def test_what_is_no_newer_version(session: Path, version: Any) -> None:
+    """It is a damaged manifest."""
+    with pytest.raises(Unreadable, match="is not a manifest: ") as refused:
+        parse_manifest(changed(session, lambda m: m.update(schemaVersion=version, artifacts=7)))
+    assert not isinstance(refused.value, NewerManifest)
+
+
 @pytest.mark.parametrize("how", ["damaged", "newer", "empty", "a directory", "a link to nowhere", "a pipe", "no manifest"])
 def test_another_session_never_fails_a_new_one(how: str, session: Path, tmp_path: Path) -> None:
     """Whatever lies under the id that the uid asks for: the new session gets a longer id, and the other one is untouched."""

@@ -3,13 +3,16 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.logs.entry_writer import RunSettings
-from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.logs.pool import ParsedRun, Parsers
+from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.worker_process import WorkerEnded
 from aletheia_operator.scratch import Scratches
@@ -330,3 +333,129 @@ async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(500):
             group.create_task(one(number))
+
+
+class Worker:
+    """A worker whose answers the test gives: `sent` are the requests, `answers` theirs."""
+
+    def __init__(self) -> None:
+        self.turns = FairSlots(1, 1)
+        self.runs: set[int] = set()
+        self.sent: list[tuple[Any, ...]] = []
+        self.answers: list[asyncio.Future[Any]] = []
+        self.fault: Exception | None = None
+        self.drained = 0
+
+    def request(self, operation: str, run: int, *arguments: Any, more_seconds: float = 0) -> asyncio.Future[Any]:
+        if self.fault is not None:
+            raise self.fault
+        self.sent.append((operation, run, *arguments, more_seconds))
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+    async def drain(self) -> None:
+        self.drained += 1
+
+    def add(self, run: int) -> None:
+        self.runs.add(run)
+
+    def remove(self, run: int) -> None:
+        self.runs.discard(run)
+
+
+def opened(worker: Worker, directory: Path, max_bytes: int = 0) -> tuple[ParsedRun, RunOrder, list[str]]:
+    closed: list[str] = []
+    order = make_order(directory, max_bytes)
+    return ParsedRun(cast("Any", worker), 7, order, "shop", lambda: closed.append("closed")), order, closed
+
+
+async def test_what_a_run_asks_of_its_worker(tmp_path: Path) -> None:
+    """In order, one block at a time; more time where more entries may be thinned out; the place is given back by the answer."""
+    worker = Worker()
+    run, order, closed = opened(worker, tmp_path, 30 * 1024 * 1024)
+    await run.feed(b"lines")
+    assert (worker.runs, worker.drained) == ({7}, 1)
+    assert worker.sent == [("open", 7, order, 0), ("feed", 7, b"lines", 3.0)]
+    assert worker.turns.full("shop")
+    task = asyncio.create_task(run.call("read_again"))
+    await asyncio.sleep(0)
+    worker.answers[1].set_result(Position(lines=1))
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert run.position == Position(lines=1)
+    assert not worker.turns.full("shop")
+    assert worker.sent[2:] == [("read_again", 7, 0)]
+    worker.answers[2].set_result(Position(lines=2))
+    await task
+    assert run.position == Position(lines=2)
+    ending = asyncio.create_task(run.end())
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert worker.sent[3:] == [("end", 7, 0)]
+    assert worker.turns.full("shop")
+    capture = RunCapture(make_order(tmp_path))
+    worker.answers[3].set_result(result := capture.end())
+    assert await ending is result
+    assert (run.position, worker.runs, closed) == (result.position, set(), ["closed"])
+    assert not worker.turns.full("shop")
+    run.close()
+    assert closed == ["closed"]
+    result.spool.close()
+
+
+@pytest.mark.parametrize("operation", ["feed", "end", "call", "open"])
+async def test_a_worker_that_ended_keeps_no_place(tmp_path: Path, operation: str) -> None:
+    """Neither of the run nor of its block; the scratch file is closed in any case."""
+    worker = Worker()
+    if operation == "open":
+        worker.fault = WorkerEnded()
+        order = make_order(tmp_path)
+        with pytest.raises(WorkerEnded):
+            ParsedRun(cast("Any", worker), 7, order, "shop")
+        assert worker.runs == set()
+        with pytest.raises(OSError, match="closed"):
+            order.scratch.put(b"x")
+        return
+    run, _, closed = opened(worker, tmp_path)
+    worker.fault = WorkerEnded()
+    work: dict[str, Callable[[], Awaitable[object]]] = {
+        "feed": lambda: run.feed(b"lines"),
+        "end": run.end,
+        "call": lambda: run.call("accept"),
+    }
+    with pytest.raises(WorkerEnded):
+        await work[operation]()
+    assert not worker.turns.full("shop")
+    run.close()
+    assert (worker.runs, closed) == (set(), ["closed"])
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), WorkerFault("KeyError")])
+async def test_a_block_that_fails_ends_the_run(tmp_path: Path, error: Exception) -> None:
+    """A full volume is an error of the result too, so that what was kept before is had; another fault is raised at once."""
+    worker = Worker()
+    run, _, _ = opened(worker, tmp_path)
+    await run.feed(b"lines")
+    worker.answers[1].set_exception(error)
+    if isinstance(error, WorkerFault):
+        with pytest.raises(WorkerFault):
+            await run.end()
+        assert len(worker.sent) == 2
+    else:
+        ending = asyncio.create_task(run.end())
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert worker.sent[2] == ("end", 7, 0)
+        ending.cancel()
+        await asyncio.wait({ending})
+    run.close()
+    assert worker.runs == set()
+
+
+async def test_a_run_that_is_dropped_asks_for_it_once(tmp_path: Path) -> None:
+    """However often it is closed."""
+    worker = Worker()
+    run, _, closed = opened(worker, tmp_path)
+    run.close()
+    run.close()
+    assert (worker.sent[1:], closed) == ([("drop", 7, 0)], ["closed"])

@@ -10,6 +10,7 @@ import pytest
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.investigate import Snapshot
+from aletheia_operator.investigate.report_step import SUMMARY
 from aletheia_operator.session import Session, SessionLayout, age
 from aletheia_operator.session.retention import expire
 from aletheia_operator.session.verify import verify
@@ -31,6 +32,9 @@ async def test_the_report_is_an_artifact_of_the_session(tmp_path: Path) -> None:
     assert reports(snapshot) == ["report.html"]
     assert verify(Path(snapshot.path)).intact
     page = (Path(snapshot.path) / "report.html").read_text()
+    (report,) = (one for one in snapshot.manifest.artifacts if one.fetcher == "Report")
+    assert (report.target, report.count, report.complete, report.summary) == ("report", 1, True, SUMMARY)
+    assert report.time_range == list(snapshot.manifest.window)
     for words in ("Completed", *(one.sha256 for one in snapshot.manifest.artifacts if one.fetcher != "Report")):
         assert words in page
 

@@ -196,6 +196,21 @@ def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
     assert rig.there() == {"kept", "other"}
 
 
+def test_a_deletion_that_was_seen_is_remembered_until_it_is_settled(tmp_path: Path) -> None:
+    """And no longer: it would count for another session, and fill the memory."""
+    rig = Rig(tmp_path, "removed", "kept", "busy")
+    seen = rig.sweeper._settler.seen_to_go
+    rig.retain("kept", keep=True)
+    with locked(rig.layout.session(rig.ids["busy"])):
+        for name in ("removed", "kept", "busy"):
+            rig.delete(name)
+        rig.bodies["never captured"] = rig._body("never captured")
+        rig.delete("never captured")
+        assert seen == {"uid-busy"}
+    rig.sweep()
+    assert (seen, rig.there()) == (set(), {"kept"})
+
+
 def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
     """A deletion while something holds the session is made up for by the next pass, without the grace."""
     rig = Rig(tmp_path, "gone")

@@ -1,6 +1,7 @@
 """Sealed sessions: nothing of the evidence touches the disk in plain, and those who may can read it."""
 
 import base64
+import errno
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from aletheia_operator.session import SessionBusy, SessionLayout, age, seal
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire
-from aletheia_operator.session.unseal import replace_encryption
+from aletheia_operator.session.unseal import decrypt_session, replace_encryption
 from aletheia_operator.session.verify import verify
 from tests.cluster import programs
 from tests.support.captures import NOW, Memory, capture
@@ -235,6 +236,15 @@ def test_what_cannot_be_sealed_is_not_captured(
     assert message in manifest.gaps[0].message
     assert fetcher.asked == []
     assert not list(tmp_path.rglob("data"))
+
+
+def test_a_decryption_that_was_broken_off_is_not_overwritten(tmp_path: Path) -> None:
+    """It may be another process' that goes on: what is in the way is named."""
+    (tmp_path / "plain.part").mkdir()
+    with pytest.raises(FileExistsError, match="left by a decryption") as caught:
+        decrypt_session(tmp_path, capture(tmp_path, Memory(ANSWERS)).manifest, "", tmp_path / "plain")
+    assert (caught.value.errno, caught.value.filename) == (errno.EEXIST, str(tmp_path / "plain.part"))
+    assert list((tmp_path / "plain.part").iterdir()) == []
 
 
 def test_a_damaged_file_leaves_no_plain_text(key: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.run_parser import RunParser
 from aletheia_operator.logs.spool import LAST_BYTES, LAST_LINES, Spool, share
-from aletheia_operator.scratch import Scratch
+from aletheia_operator.scratch import Scratch, Stored
 from tests.unit.fakes import make_scratch
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
@@ -88,6 +88,20 @@ def test_long_last_lines_have_a_bound(size: int) -> None:
     lines = [f"{number} {'x' * size}" for number in range(30)]
     kept, _ = lines_kept(lines, 1, [5, 17])
     assert kept == lines[-max(1, LAST_BYTES // (size + 150)) :]
+
+
+def test_blocks_that_are_in_the_file_say_where() -> None:
+    """A file of the session takes them over as they lie there."""
+    spool = Spool(make_scratch(), 2**30)
+    parser = RunParser(RunSettings("app", 0, True, START, END, 2**20))
+    spool.add(parser.feed(b"".join(b"2026-11-22T11:30:00.%09dZ %s\n" % (number, b"x" * 3000) for number in range(400))))
+    spool.finish(2**30)
+    stored = [block for block in spool.blocks() if isinstance(block, Stored)]
+    assert stored
+    for block in stored:
+        assert block.scratch is spool.file
+        assert block.scratch.get(block.number) == block.block
+    spool.close()
 
 
 def test_an_even_share() -> None:

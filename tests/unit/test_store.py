@@ -35,7 +35,7 @@ from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import NoManifest, read_manifest
-from aletheia_operator.session.names import session_id
+from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
 from tests.unit.capturing import counts, gaps, on_disk, run
 from tests.unit.fakes import NOW, UID, FakeFetcher, make_order, make_tools
 
@@ -566,6 +566,41 @@ def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> Non
     with Session(layout, looked) as session:
         assert (session.manifest.finished, session.manifest.artifacts) == (True, [artifact])
         assert files(session.path) == before
+
+
+@pytest.mark.parametrize(
+    ("record", "line", "synced"),
+    [
+        (lambda session: session.record_begun("a"), {"begun": "a"}, False),
+        (lambda session: session.record_stopped("a"), {"stopped": "a"}, False),
+        (lambda session: session.record_redaction(b"\x00\xff"), {"redaction": "00ff"}, True),
+        (lambda session: session.record_plan({"a": 1}), {"plan": {"a": 1}}, True),
+        (lambda session: session.record_interruption("TimedOut"), {"interrupted": "TimedOut"}, True),
+        (lambda session: session.record_upload(), {"upload": "begun"}, True),
+        (lambda session: session.record(Done("a")), {"key": "a", "artifacts": [], "gaps": [], "origins": {}}, True),
+    ],
+    ids=["begun", "stopped", "redaction", "plan", "interruption", "upload", "done"],
+)
+def test_which_lines_of_the_journal_wait_for_the_disk(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, record: Callable[[Session], None], line: Any, synced: bool
+) -> None:
+    """Those that count deaths do not: a crash of the whole machine was not theirs."""
+    appended: list[Any] = []
+    monkeypatch.setattr(journal, "append", lambda *arguments: appended.append(arguments))
+    with open_session(layout) as session:
+        record(session)
+        assert appended == [(layout.journal(session.manifest.session_id), line, synced)]
+
+
+def test_when_every_session_id_is_taken(layout: SessionLayout) -> None:
+    """Nothing is overwritten, and the error is one of a file that exists."""
+    for digits in range(4, MAX_SESSION_ID_DIGITS):
+        (taken := layout.session(session_id(UID, digits))).mkdir(parents=True)
+        (taken / "mine").touch()
+    with pytest.raises(FileExistsError, match="every session id is taken") as caught:
+        create_session(layout, make_manifest())
+    assert (caught.value.errno, caught.value.filename) == (errno.EEXIST, str(layout.sessions))
+    assert find_session(layout, UID) is None
 
 
 def test_a_session_closes_the_scratch_files_that_are_left(layout: SessionLayout) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import Unavailable, error_of
+from aletheia_operator.handlers import progress, supervisor
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
-from aletheia_operator.handlers import supervisor
 from aletheia_operator.investigate.uploader import Uploader
 from aletheia_operator.session import Manifest, find_session
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, FakeFetcher, forever
@@ -484,6 +484,7 @@ async def test_a_last_status_that_could_not_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The place is free meanwhile; the next look writes it."""
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.05)
     for name in ("WRITE_SECONDS", "PROGRESS_SECONDS"):
         monkeypatch.setattr(status_module, name, 0.05)
     go_on = asyncio.Event()
@@ -495,6 +496,10 @@ async def test_a_last_status_that_could_not_be_written_is_written_later(
     await rig.settled()
     assert not rig.supervisor.shared.slots.full("shop")
     assert rig.phases == ["Running"]
+    for _ in range(2):
+        await rig.supervisor.write_again()
+        assert list(rig.supervisor._tasks) == [UID], "one try at a time"
+    await rig.settled()
     rig.kubernetes.refusals.clear()
     await rig.supervisor.write_again()
     await rig.settled()

@@ -33,6 +33,15 @@ def test_a_copy_is_the_session(archive: Archive, options: dict[str, Any], prefix
     assert archive.s3.asked == [f"PUT {folder_of(snapshot, prefix)}{name}" for name in [*names, "manifest.json"]]
 
 
+def test_the_progress_counts_the_files(archive: Archive) -> None:
+    """From none to all of them, the manifest not counted; before the upload there is no number."""
+    told: list[int | None] = []
+    snapshot = archive.capture(report=lambda shown: told.append(shown.uploaded))
+    begin = told.index(0)
+    assert set(told[:begin]) == {None}
+    assert told[begin:] == list(range(len(snapshot.manifest.artifacts) + 1))
+
+
 def test_without_a_request_nothing_is_uploaded(archive: Archive) -> None:
     """No DataSource is even looked at."""
     assert capture(archive.root, Memory(ANSWERS), kubernetes=archive.kubernetes).manifest.upload is None

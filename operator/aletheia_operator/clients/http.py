@@ -166,7 +166,7 @@ class SafeSession(requests.Session):
         self.trust_env = False
         self.size_bytes = 0
         """Bytes of all answers so far. The endpoint's cap is for the question, however many requests it takes."""
-        self._deadline = 0.0
+        self._deadline: float  # of the current request, by the monotonic clock; set by `send`
         self._read: list[requests.Response] = []
         self._aborted = threading.Event()
         self._transport = GuardedAdapter(_context(endpoint))
@@ -335,6 +335,6 @@ def _load_client(context: ssl.SSLContext, pem: str) -> None:
     descriptor = os.memfd_create("client", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, pem.encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=lambda: b"")
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=bytes)  # empty: none is known
     finally:
         os.close(descriptor)

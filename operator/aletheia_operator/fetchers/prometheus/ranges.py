@@ -141,7 +141,6 @@ def _between(name: str, promql: str, grid: Grid, since: datetime) -> Iterator[tu
     if before_first > 0:
         milliseconds = math.ceil(before_first * 1000) + 1  # a range excludes its first moment
         yield f"{name}_over_time({inner}[{milliseconds}ms{ending})", Grid(grid.start, grid.start, grid.step)
-    if grid.points > 1:
-        rest = Grid(grid.start + grid.step, grid.end, grid.step)
-        for chunk in rest.chunks(min(points, MAX_POINTS_PER_SERIES)):
-            yield f"{name}_over_time({inner}[{grid.step}s{ending})", chunk
+    rest = Grid(grid.start + grid.step, grid.end, grid.step)  # without chunks if there is one sample
+    for chunk in rest.chunks(min(points, MAX_POINTS_PER_SERIES)):
+        yield f"{name}_over_time({inner}[{grid.step}s{ending})", chunk
