@@ -1,4 +1,4 @@
-"""What the evidence means: facts that are collected in passing, rules over them, and a ranked verdict. No I/O."""
+"""Derives what broke from the evidence: facts that are collected while it is saved, rules, and a ranked verdict. No I/O."""
 
 from aletheia_operator.findings.evidence import Evidence, Reader
 from aletheia_operator.findings.own_rules import OwnRules, read_rules

@@ -1,4 +1,4 @@
-"""Reads the encoded entries of one artifact, one entry at a time. Readers of a category are its subclasses."""
+"""Base class of readers: reads the encoded entries of one artifact, one entry at a time."""
 
 import threading
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ F = TypeVar("F")
 
 
 class ArtifactReader(Generic[F]):
-    """Passes each entry to `_read_entry` with its link. `_facts` is shared by readers of other artifacts: use `_lock`."""
+    """Calls `_read_entry` for each entry, with its link. Several readers share `_facts`: hold `_lock` to change it."""
 
     def __init__(self, facts: F, lock: threading.Lock) -> None:
         self._facts = facts
@@ -20,7 +20,7 @@ class ArtifactReader(Generic[F]):
         self._count = 0
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Take the metadata that is known before the first entry. By default nothing of it is needed."""
+        """Read the metadata that is known before the first entry. Does nothing by default."""
 
     def read(self, entries: Encoded) -> None:
         """Read the next entries."""
@@ -32,7 +32,7 @@ class ArtifactReader(Generic[F]):
             self._read_entry(encoded, link)
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        """End: the artifact is saved at `path`."""
+        """End reading. `path`: where the artifact was saved; `metadata`: the complete metadata."""
         self._artifact.path = path
 
     def _read_entry(self, encoded: bytes, link: Link) -> None:

@@ -1,4 +1,4 @@
-"""Who calls whom: by environment variables, by words of logs, and by traces. Pure."""
+"""Finds which workload calls which: by environment variables, logs and traces. Pure."""
 
 import re
 from collections import defaultdict
@@ -8,12 +8,12 @@ from aletheia_operator.findings.case import Case, containers_of
 from aletheia_operator.findings.finding import Subject
 from aletheia_operator.findings.objects import Object
 
-MAX_VALUE = 500  # characters of an environment variable that are looked at
+MAX_VALUE = 500  # characters of an environment variable that are read
 _NAMES = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Callees:
-    """Finds the Service and the workload behind a host's name or address."""
+    """Finds the Service and the workloads of a host's name or address."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -27,7 +27,7 @@ class Callees:
         }
 
     def service(self, host: str) -> str:
-        """Return the name of the Service that a host is; its first label if it may be one; '' for other addresses."""
+        """Return the name of the Service with this host name; else its first label if that may be one; else ''."""
         known = self._case.evidence.objects.addresses.get(host)
         if known is not None:
             return known.name
@@ -47,7 +47,7 @@ class Callees:
         return sorted(self._selectors)
 
     def workloads(self, service: str) -> set[Subject]:
-        """Return the workloads behind a Service; those of its name if it selects none that is known."""
+        """Return the workloads that a Service selects; the workloads with its name if it selects no known pods."""
         selector = self._selectors.get(service)
         objects = self._case.evidence.objects
         found = set()
@@ -85,7 +85,7 @@ def calls_of(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
 
 
 def _mentioned(pod: Object) -> Iterator[str]:
-    """Yield the words of a pod's environment, arguments and command that may be names of Services."""
+    """Yield words from a pod's environment, arguments and command that may be names of Services."""
     for container, _, _ in containers_of(pod):
         texts = [str(variable.get("value") or "") for variable in container.get("env") or []]
         texts += [str(text) for key in ("command", "args") for text in container.get(key) or []]

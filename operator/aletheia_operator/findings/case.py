@@ -1,4 +1,4 @@
-"""One session's evidence as rules read it: facts, and what belongs to what. Pure."""
+"""The evidence of one session for the rules: facts, and indexes over them. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _GENERATED = ("ReplicaSet", "Job", "DaemonSet", "StatefulSet", "ReplicationContr
 
 @dataclass
 class Case:
-    """Evidence with its indexes. `namespace`: of the Investigation."""
+    """Evidence with indexes. `namespace`: the Investigation's."""
 
     evidence: Evidence
     namespace: str
@@ -30,11 +30,11 @@ class Case:
         self.start, self.end = format_time(self.evidence.start), format_time(self.evidence.end)
 
     def in_window(self, stamp: str | None) -> bool:
-        """Return whether a time lies in the window; an unknown one does."""
+        """Return whether a time is in the window. True if it is not known."""
         return not stamp or self.start[:19] <= stamp[:19] <= self.end[:19]
 
     def pods(self) -> Iterator[tuple[Fact, Object]]:
-        """Yield the pods that are not healthy, and a few of the others."""
+        """Yield all unhealthy pods and a few healthy ones."""
         return self.evidence.objects.of("Pod")
 
     def objects(self, *kinds: str) -> Iterator[tuple[Fact, Object]]:
@@ -77,7 +77,7 @@ class Case:
         return subject
 
     def is_healthy(self, subject: Subject) -> bool:
-        """Return whether a pod, or every pod of a workload, is healthy. False if it is not known."""
+        """Return whether a pod, or every pod of a workload, is healthy. False if none is known."""
         objects = self.evidence.objects
         if subject.kind == "Pod":
             return subject.name in objects.healthy
@@ -87,13 +87,13 @@ class Case:
         return bool(pods) and all(pod in objects.healthy for pod in pods)
 
     def healthy_pods(self, subject: Subject) -> tuple[int, int]:
-        """Return how many pods of a workload are healthy, and of how many."""
+        """Return the number of healthy pods of a workload, and the number of all its pods."""
         pods = self._pods_of.get(subject, ())
         return sum(pod in self.evidence.objects.healthy for pod in pods), len(pods)
 
     @cached_property
     def _done(self) -> set[Subject]:
-        """Return the Jobs and CronJobs with a Job that is complete, and none that failed."""
+        """Return the Jobs and CronJobs with a complete Job and no failed one."""
         complete, failed = set(), set()
         for fact, job in self.objects("Job"):
             subject = fact.workload.subject or Subject("Job", fact.name)
@@ -128,7 +128,7 @@ class Case:
         return {fact.name for fact, pod in self.pods() if pod["metadata"].get("deletionTimestamp")}
 
     def lasts(self, event: Event) -> bool:
-        """Return whether an event was still repeated near the end of the window."""
+        """Return whether an event was repeated near the end of the window."""
         left = seconds_between(event.last, self.end)
         return left is not None and left <= LASTING_SECONDS
 
@@ -147,7 +147,7 @@ def clock(stamp: str | None) -> str:
 
 
 def seconds_between(first: str | None, second: str | None) -> float | None:
-    """Return the seconds from one time to another; None if one is not known."""
+    """Return the seconds from the first time to the second; None if either is not known."""
     if not first or not second:
         return None
     try:
@@ -162,12 +162,12 @@ def parse(stamp: str) -> datetime:
 
 
 def earlier(*stamps: str | None) -> str | None:
-    """Return the earliest of the times that are known."""
+    """Return the earliest of the known times; None if none is known."""
     return min((stamp for stamp in stamps if stamp), default=None)
 
 
 def shifted(stamp: str, seconds: float) -> str:
-    """Return a time so many seconds later."""
+    """Return the time `seconds` after `stamp`."""
     return format_time(parse(stamp) + timedelta(seconds=seconds))
 
 

@@ -1,4 +1,4 @@
-"""What changed before a trouble began: rollouts with their values before and after, and ConfigMaps. Pure."""
+"""Finds what changed before a problem began: rollouts, with values before and after, and ConfigMaps. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ REVISIONS = ("ReplicaSet", "ControllerRevision")
 SHOWN_CHANGES = 3
 CLOCK_SLACK_SECONDS = 5.0
 SOON_SECONDS = 600.0
-"""A trouble that begins so long after a change is told with it."""
+"""If a problem begins within this time after a change, its finding mentions the change."""
 RESTARTED_AT = "annotation kubectl.kubernetes.io/restartedAt"
 _QUIET = (RESTARTED_AT, f"annotation {CHANGE_CAUSE}")
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A revision of a workload that was rolled out. `first`: nothing is known of a revision before it."""
+    """A rolled out revision of a workload. `first`: no earlier revision is known."""
 
     workload: Subject
     number: int
@@ -37,7 +37,7 @@ class Rollout:
 
     @property
     def words(self) -> str:
-        """What changed, in a few words."""
+        """The most important changes, as text for a message."""
         shown = [str(change) for change in self.changes if change.field not in _QUIET] or [
             str(change) for change in self.changes
         ]
@@ -48,7 +48,7 @@ class Rollout:
         return ", ".join(shown[:SHOWN_CHANGES]) + more + version
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is saved: revision, changed, version and version_before if they are told."""
+        """Return the rollout for findings.json: revision, changed, and version and version_before if known."""
         found: dict[str, Any] = {"revision": self.number, "changed": [change.to_json() for change in self.changes]}
         if self.version:
             found["version"] = dict(self.version)
@@ -82,7 +82,7 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
 
 
 def tell_changes(case: Case, findings: Sequence[Finding]) -> None:
-    """Add to findings about pods what changed shortly before: the rollout that made these pods, or a ConfigMap of theirs."""
+    """Add recent changes to findings about pods: the rollout that created the pods, or a change of one of their ConfigMaps."""
     latest: dict[Subject, Rollout] = {}
     for workload in case.evidence.objects.workloads:
         for rollout in rollouts_of(case, workload):
@@ -114,7 +114,7 @@ def _tell(finding: Finding, words: str, link: Link | None, details: Mapping[str,
 
 
 def _changed_configs(case: Case) -> Mapping[Subject, list[tuple[Fact, str]]]:
-    """Return the ConfigMaps of each workload that changed within the window, after they were made."""
+    """Return, for each workload, its ConfigMaps that were changed (not created) within the window."""
     found: dict[Subject, list[tuple[Fact, str]]] = {}
     for fact, item in case.objects("ConfigMap"):
         changed, made = item.get("changedAt"), item["metadata"].get("creationTimestamp")
@@ -125,7 +125,7 @@ def _changed_configs(case: Case) -> Mapping[Subject, list[tuple[Fact, str]]]:
 
 
 def _begins_after(finding: Finding, moment: str) -> bool:
-    """Return whether a trouble began after a moment, and soon."""
+    """Return whether a problem began within SOON_SECONDS after a moment."""
     late = seconds_between(moment, finding.first_seen)
     return late is not None and -CLOCK_SLACK_SECONDS <= late <= SOON_SECONDS
 

@@ -1,4 +1,4 @@
-"""Facts about Kubernetes events: warnings, and those others that rules read."""
+"""Collects facts about Kubernetes events: warnings, and other events that rules read."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ TELLING = frozenset({
     "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
     "NodeHasInsufficientMemory", "NodeHasInsufficientPID", "JobAlreadyActive", "NoPods", "SuccessfulCreate",
 })  # fmt: skip
-"""Reasons of events that are no warnings and that rules read."""
+"""Reasons of events of type Normal that rules read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Events that say the same of the same object. `field_path`: the part of a pod, for example `spec.containers{app}`."""
+    """Equal events of one object. `field_path`: the part of a pod, for example `spec.containers{app}`."""
 
     subject: Subject
     reason: str
@@ -38,7 +38,7 @@ class Event:
 
     @property
     def container(self) -> str:
-        """Name of the container; '' if it is about none."""
+        """Name of the container; '' if the event is not about a container."""
         return self.field_path.partition("{")[2].rstrip("}")
 
 
@@ -48,7 +48,7 @@ class EventFacts:
 
     events: list[Event] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)
-    """Owner of each pod that is gone, `kind/name`, by the pod's name."""
+    """Owner (`kind/name`) of each deleted pod, by the pod's name."""
     warnings: int = 0
     others: int = 0
     left_out: int = 0
@@ -73,7 +73,7 @@ class EventReader(ArtifactReader[EventFacts]):
     """Reads an artifact of data/events."""
 
     def __init__(self, facts: EventFacts, lock: threading.Lock, reasons: frozenset[str] = frozenset()) -> None:
-        """`reasons`: of events that are kept besides warnings and TELLING."""
+        """`reasons`: also keep events with these reasons."""
         super().__init__(facts, lock)
         self._telling = TELLING | reasons
         self._found: list[Event] = []

@@ -1,7 +1,7 @@
-"""The facts that rules read: facts that are collected while a session's artifacts are saved, each with a link to its entry.
+"""Collects the facts that rules read while a session's artifacts are saved, each with a link to its entry.
 
-Entries of a sealed session cannot be read back, so facts are collected in passing. Memory is bounded: what does not fit is
-counted in `left_out`. One reader reads one artifact; readers of several artifacts may work at the same time.
+The entries of a sealed session cannot be read later. Memory is bounded: `left_out` counts facts that do not fit. One reader
+reads one artifact; several readers may work concurrently.
 """
 
 import threading
@@ -26,21 +26,21 @@ class Reader(Protocol):
     """Reads one artifact's entries, in order, and then its metadata."""
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Take the metadata that is known before the first entry."""
+        """Read the metadata that is known before the first entry."""
         ...
 
     def read(self, entries: Encoded) -> None:
-        """Read the next entries, as they are written."""
+        """Read the next entries, encoded as in the file."""
         ...
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
-        """End: the artifact is saved at `path`."""
+        """End reading. `path`: where the artifact was saved; `metadata`: the complete metadata."""
         ...
 
 
 @dataclass
 class Evidence:
-    """The facts of one session, of the window from `start` to `end`."""
+    """The facts of one session. `start`, `end`: its window."""
 
     start: datetime
     end: datetime
@@ -50,7 +50,7 @@ class Evidence:
     metrics: MetricFacts = field(default_factory=MetricFacts)
     traces: TraceFacts = field(default_factory=TraceFacts)
     own: OwnRules = field(default_factory=OwnRules)
-    """Rules of the admin and of the Investigation."""
+    """Rules of admins and of the Investigation."""
     entry_counts: Counter[str] = field(default_factory=Counter)
     """Number of entries by category."""
     lock: threading.Lock = field(default_factory=threading.Lock)

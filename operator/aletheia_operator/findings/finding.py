@@ -1,4 +1,4 @@
-"""What a rule returns: one claim about one object, with links to the entries that prove it. Pure."""
+"""The result of a rule: a claim about one object, with links to the entries that prove it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ MAX_LINKS = 10
 
 @dataclass(eq=False)
 class Artifact:
-    """The artifact that entries are read from. Its `path` is known when it is saved."""
+    """The artifact that entries are read from. `path`: known after it was saved."""
 
     path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An entry that proves something: its artifact, and its index there."""
+    """An entry: its artifact, and its index there."""
 
     artifact: Artifact
     entry: int
@@ -45,11 +45,11 @@ class Subject:
 
 @dataclass
 class Finding:
-    """One claim.
+    """A claim about one object.
 
     `depth` orders causes before consequences: a node is 0, storage and configuration 10, a container 20, a probe 30, a service
-    40, a caller 50, numbers 60, a change 90. `pods` and `nodes`: names of those that it is about. `callees`: names of what it
-    says does not answer. `because`: the finding that explains this one.
+    40, a caller 50, numbers 60, a change 90. `pods`, `nodes`: names of the pods and nodes that it is about. `callees`: names of
+    hosts that do not answer. `because`: the finding that explains this one; None if none does.
     """
 
     rule: str
@@ -68,7 +68,7 @@ class Finding:
     because: "Finding | None" = None
 
     def to_json(self, namespace: str) -> dict[str, Any]:
-        """Return the finding as it is saved. `namespace`: of the Investigation."""
+        """Return the finding for findings.json. `namespace`: the Investigation's."""
         subject = {"kind": self.subject.kind, "name": one_line(self.subject.name, 253)}
         if self.subject.kind != "Node":
             subject["namespace"] = namespace

@@ -1,4 +1,4 @@
-"""Facts about logs: the last words of each run of a container, templates of errors, and counts. Bounded."""
+"""Collects facts about logs: the last lines of each run of a container, templates of errors, and counts. Bounded."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ MAX_WORDS = 400  # characters of a line that are kept
 TRACEBACK = "Traceback (most recent call last)"
 _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
 _OF_KUBELET = "unable to retrieve container logs for "
-"""What a kubelet answers in place of a log that is gone."""
+"""Beginning of a kubelet's message in place of a log that no longer exists."""
 _WELL = ("INFO", "DEBUG", "TRACE")
 NEAR_END = 60
-"""Lines after a line of words that tell, for example the usage that a program prints after a wrong option."""
+"""Maximum number of lines after the line that states the cause, for example usage text after a wrong option."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a log. `level` '': it has none. `stamp` '': it has no time. `continues`: it belongs to a line before it."""
+    """A line of a log. `level`, `stamp`: '' if it has none. `continues`: it belongs to an earlier line."""
 
     text: str
     level: str
@@ -41,15 +41,15 @@ class RunFacts:
     errors: deque[Line] = field(default_factory=lambda: deque(maxlen=LAST_ERRORS))
     fatal: Line | None = None
     telling: Line | None = None
-    """The last line without a level that has words that tell."""
+    """The last line without a level that contains words of `findings.words`."""
     cause: Line | None = None
     """The last `Caused by:` of a stack trace."""
 
     def last_words(self) -> Line | None:
-        """Return the line that says best how the run ended; None if it said nothing.
+        """Return the line that best explains the end of the run; None if the log is empty.
 
-        A fatal error or the last error, with the cause that its stack trace names last; else the last line with words that
-        tell; else the last line.
+        The last fatal error or the last error, with the last cause of its stack trace; else the last line that contains
+        words of `findings.words`; else the last line.
         """
         line = self._last_words()
         if (
@@ -63,7 +63,7 @@ class RunFacts:
 
     @property
     def says_why(self) -> bool:
-        """Whether the last words are more than what the program says when all is well."""
+        """Whether the last words explain the end: they are no message of normal operation."""
         line = self.last_words()
         return line is not None and line.level not in _WELL
 
@@ -78,7 +78,7 @@ class RunFacts:
         if error is not None and TRACEBACK not in error.text:
             return error
         if error is not None and own and own[-1].link.entry > error.link.entry:
-            return own[-1]  # the end of a traceback names the exception
+            return own[-1]  # the last line of a traceback names the exception
         if error is not None:
             return error
         last = own[-1] if own else printed[-1] if printed else None
@@ -102,13 +102,13 @@ class LogFacts:
     """Errors and fatal errors by pod."""
     pods: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
-    """Names in labels of Loki's lines that name no pod."""
+    """Names of services in labels of Loki's lines without a pod."""
     loki: list[tuple[Templates, int]] = field(default_factory=list)
-    """Templates and number of lines of each answer of Loki."""
+    """Templates and number of lines, for each artifact from Loki."""
     left_out: int = 0
 
     def take_loki(self) -> None:
-        """Count the lines of Loki, but those of pods whose logs were captured: they are counted already."""
+        """Count the lines from Loki, except those of pods with captured logs, which are counted already."""
         for templates, lines in self.loki:
             self.lines += lines
             for template in templates.by_shape.values():

@@ -1,6 +1,6 @@
-"""Reads the encoded entries of a pod's log. Only errors, and lines with words that tell, are decoded.
+"""Reads the encoded entries of a pod's log. Decodes only errors and lines with words of `findings.words`.
 
-It works in the thread that saves the entries. A search holds the interpreter's lock, so it is made in pieces.
+Runs in the thread that saves the entries. A search holds the interpreter's lock, so each covers only a part of a block.
 """
 
 import re
@@ -21,7 +21,7 @@ from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
 from aletheia_operator.text.trace_ids import first_id
 
 PIECE_BYTES = 256 * 1024
-MAX_DECODED = 50_000  # lines with words that tell, and that are no errors, of one artifact
+MAX_DECODED = 50_000  # lines of one artifact that are no errors
 _LOUD_CODES = re.compile(b"[%c%c]" % (LEVEL_CODES.index(""), LEVEL_CODES.index("WARN")))
 _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
 
@@ -49,7 +49,7 @@ class LogReader:
         self._decoded = 0
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
-        """Take what is known before the first entry: the pod, and the runs that the log has."""
+        """Read the metadata that is known before the first entry: the pod, and its runs."""
         self._pod = str(metadata.get("pod") or "")
         for run in metadata.get("runs") or ():
             facts = self._run_of(run["container"], run.get("run"))
@@ -85,7 +85,7 @@ class LogReader:
                     facts.left_out += 1
 
     def _apply_own_rules(self, entries: Encoded) -> None:
-        """Search every line for what the admin's and the Investigation's rules look for."""
+        """Search every line with the patterns of admins and of the Investigation."""
         for number in range(entries.count):
             if not self._own.reads_logs:
                 return
@@ -93,7 +93,7 @@ class LogReader:
             self._own.see_line(self._own_matches, self._pod, entries.entry(number), link)
 
     def _telling(self, entries: Encoded) -> Iterator[int]:
-        """Yield the numbers of the lines without a level, or with a warning, that have words that tell."""
+        """Yield the numbers of lines without a level or with level WARN that contain words of `findings.words`."""
         loud = [match.start() for match in _LOUD_CODES.finditer(entries.codes)]
         pattern = any_word()
         for numbers, piece in _pieces(entries, loud):
@@ -127,7 +127,7 @@ class LogReader:
             template.trace_id = first_id(orjson.dumps(entry))
 
     def _see_cause(self, container: str, run: int | None, line: Line) -> None:
-        """Keep the cause that a stack trace names last."""
+        """Keep the last cause in a stack trace."""
         facts = self._run_of(container, run) if line.text.startswith(CAUSED_BY) else None
         if facts is not None:
             facts.cause = replace(line, text=line.text.removeprefix(CAUSED_BY))
@@ -139,7 +139,7 @@ class LogReader:
         return found
 
     def _remember_last(self, entries: Encoded) -> None:
-        """Keep the last lines of each run in a block."""
+        """Keep the last lines of each run in a block of entries."""
         block = entries.block
         for head, facts in self._heads.items():
             found: list[tuple[int, int, int]] = []  # start, end, and number of the line
@@ -178,7 +178,7 @@ def _with_next_line(entry: Mapping[str, Any], number: int, entries: Encoded) -> 
 
 
 def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:
-    """Yield these lines, many at a time, with their numbers. One line may be longer than a piece."""
+    """Yield groups of these lines, with their numbers. A group is small, unless a single line is long."""
     start, size = 0, 0
     for at, number in enumerate(numbers):
         size += len(entries.lines[number])

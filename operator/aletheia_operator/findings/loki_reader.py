@@ -1,4 +1,4 @@
-"""Reads lines that Loki returned: their errors are grouped with those of the pods' logs."""
+"""Reads lines from Loki. Their errors are grouped with those of the pods' logs."""
 
 import threading
 from collections.abc import Mapping
@@ -63,5 +63,5 @@ class LokiReader(ArtifactReader[LogFacts]):
 
 
 def _first(labels: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """Return the first of these labels that is set; '' if none is."""
+    """Return the value of the first of these labels that is set; '' if none is set."""
     return next((str(labels[name])[:253] for name in names if labels.get(name)), "")

@@ -1,4 +1,4 @@
-"""Facts about metrics: the level of each series at the window's beginning and end, its highest sample, and when it stepped."""
+"""Collects facts about metrics: each series' level at the window's beginning and end, highest sample, and largest step."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ from aletheia_operator.text.batches import Encoded
 
 MAX_SERIES = 500
 MAX_SERIES_BYTES = 1024 * 1024  # decoding holds the interpreter's lock
-MAX_SAMPLES = 600  # of a series that are looked at, evenly spaced
+MAX_SAMPLES = 600  # of a series that are read, evenly spaced
 LEAST_SAMPLES = 8
 DEVIATIONS = 4.0
 
@@ -33,7 +33,7 @@ class Series:
     highest: float
     highest_at: float
     step: float | None
-    """None: it is steady."""
+    """None: the level did not change."""
     link: Link
 
 
@@ -44,9 +44,9 @@ class MetricFacts:
     series: list[Series] = field(default_factory=list)
     queries: set[str] = field(default_factory=set)
     stepped: set[str] = field(default_factory=set)
-    """Queries with a series that is not steady."""
+    """Queries with a series that changed its level."""
     compared: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    """Of each query with a baseline, what changed against it."""
+    """Query and differences from its baseline, for each query that has one."""
     left_out: int = 0
 
 
@@ -126,10 +126,10 @@ def finite(values: Sequence[Any]) -> list[tuple[float, float]]:
 
 
 def step_of(samples: Sequence[tuple[float, float]]) -> float | None:
-    """Return when a series stepped to another level; None if it did not.
+    """Return when the level of a series changed; None if it did not.
 
-    The split with the largest difference of means counts, if the medians on both sides differ by DEVIATIONS times the robust
-    standard deviation around them and by a fifth of the larger.
+    Takes the split with the largest difference of means. It counts if the medians before and after differ by DEVIATIONS times
+    the robust standard deviation, and by a fifth of the larger median.
     """
     values = [value for _, value in samples]
     number = len(values)

@@ -1,4 +1,4 @@
-"""Facts about Kubernetes objects: their encoded forms, by kind. Of healthy pods a few of each workload are kept."""
+"""Collects Kubernetes objects by kind, encoded. Keeps only a few healthy pods of each workload."""
 
 import threading
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 @dataclass(eq=False)
 class Workload:
-    """The top of the owners of an artifact's objects; `subject` None: the objects belong to the namespace."""
+    """The top-level owner of an artifact's objects. `subject`: None if the objects belong to the namespace."""
 
     subject: Subject | None = None
     rollouts: list[Mapping[str, Any]] = field(default_factory=list)
@@ -52,11 +52,11 @@ class ObjectFacts:
     pods: dict[str, Workload] = field(default_factory=dict)
     """Workload of each pod, by name."""
     created: dict[tuple[str, str], Workload] = field(default_factory=dict)
-    """Workload of each other object, by kind and name."""
+    """Workload of each object that is no pod, by kind and name."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Node of each pod, by name."""
     healthy: set[str] = field(default_factory=set)
-    """Names of the pods that are ready, or have done their work, and never restarted."""
+    """Names of pods that are ready or have succeeded, and never restarted."""
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of each pod, by name."""
     addresses: dict[str, Subject] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
     """Reads an artifact of data/objects."""
 
     def __init__(self, facts: ObjectFacts, lock: threading.Lock, kinds: frozenset[str] = frozenset()) -> None:
-        """`kinds`: of which every object is kept, healthy pods too."""
+        """`kinds`: keep every object of these kinds, also healthy pods."""
         super().__init__(facts, lock)
         self._kinds = kinds
         self._workload = Workload()
@@ -137,7 +137,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
 
 
 def _little(item: Object, healthy: bool) -> Object:
-    """Return what is known of every object, also of those that are not kept."""
+    """Return the fields of an object that are kept even if the object is not."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     addresses: list[str] = []
     if item["kind"] in ("Pod", "Service"):
@@ -149,7 +149,7 @@ def _little(item: Object, healthy: bool) -> Object:
 
 
 def is_healthy(pod: Object) -> bool:
-    """Return whether nothing of a pod's status asks for a closer look."""
+    """Return whether a pod is ready or has succeeded, and never restarted."""
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp") or status.get("reason"):
         return False

@@ -1,7 +1,7 @@
-"""Own rules of admins and Investigations: what they look for while the evidence is saved. All patterns are RE2's.
+"""Searches logs with the rules of admins and Investigations while the evidence is saved. All patterns are for RE2.
 
-RE2 does not hold the interpreter's lock while it searches, but a search costs processor time: all searches of a capture
-together get MAX_SECONDS. Rules that were stopped by that are told to have failed.
+RE2 releases the interpreter's lock while it searches, but needs processor time: all searches of a capture together may take
+MAX_SECONDS. Rules that were stopped by this limit count as failed.
 """
 
 import threading
@@ -18,13 +18,13 @@ from aletheia_operator.findings.finding import Link
 
 MAX_SECONDS = 20.0
 MAX_LINE = 1_024  # characters of a line that are searched
-MAX_PODS = 200  # of each rule that are told apart
+MAX_PODS = 200  # of each rule that are counted separately
 MAX_FILE_BYTES = 256 * 1024
 
 
 @dataclass
 class Matches:
-    """Lines of one pod that a rule matches."""
+    """Lines of one pod that match a rule."""
 
     pod: str
     first: str
@@ -35,7 +35,7 @@ class Matches:
 
 @dataclass
 class OwnRules:
-    """The rules of one capture. `matches`: what was found in logs, by the rule's number and the pod. Safe in threads."""
+    """The rules of one capture. `matches`: matches in logs, by the rule's number and the pod. Thread-safe."""
 
     rules: Sequence[FindingRule] = ()
     seconds_left: float = MAX_SECONDS
@@ -44,12 +44,12 @@ class OwnRules:
 
     @cached_property
     def event_reasons(self) -> frozenset[str]:
-        """Reasons of events that are kept."""
+        """Reasons of the events that rules need."""
         return frozenset(rule.event.reason for rule in self.rules if rule.event is not None)
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """Kinds of which every object is kept."""
+        """Kinds of the objects that rules need."""
         return frozenset(rule.condition.kind for rule in self.rules if rule.condition is not None)
 
     @cached_property
@@ -59,16 +59,16 @@ class OwnRules:
 
     @property
     def reads_logs(self) -> bool:
-        """Whether lines are still to be searched."""
+        """Whether lines must still be searched: there are patterns, and time is left."""
         return bool(self._patterns) and self.seconds_left > 0
 
     @property
     def stopped(self) -> list[str]:
-        """Names of the rules that have not searched all lines."""
+        """Names of the rules that have not searched all lines, because the time was over."""
         return [self.rules[number].name for number, _ in self._patterns] if self.seconds_left <= 0 else []
 
     def see_line(self, found: dict[int, Matches], pod: str, entry: Mapping[str, Any], link: Link) -> None:
-        """Search a line of a log. Adds to `found`, by the rule's number."""
+        """Search a line of a log. Adds matches to `found`, by the rule's number."""
         line = str(entry.get("line") or "")[:MAX_LINE]
         began = time.perf_counter()
         for number, pattern in self._patterns:
@@ -82,7 +82,7 @@ class OwnRules:
             self.seconds_left -= spent
 
     def add(self, found: Mapping[int, Matches]) -> None:
-        """Take what was found in the log of one pod."""
+        """Add the matches in the log of one pod."""
         with self._lock:
             for number, matches in found.items():
                 if sum(of == number for of, _ in self.matches) < MAX_PODS:
@@ -90,10 +90,10 @@ class OwnRules:
 
 
 def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
-    """Return an admin's rules from a YAML file: a list. None: there are none. Raises OSError or ValueError."""
+    """Return the rules in an admin's YAML file; () if `file` is None. Raises OSError or ValueError."""
     if file is None:
         return ()
-    import yaml  # not at start: most operators have no such file
+    import yaml  # imported late: most operators have no such file
 
     try:
         listed = yaml.safe_load(file.read_text()[:MAX_FILE_BYTES]) or []

@@ -1,4 +1,4 @@
-"""Kubernetes quantities: `500m`, `64Mi`, `2`. Pure."""
+"""Parses and formats Kubernetes quantities: `500m`, `64Mi`, `2`. Pure."""
 
 import re
 
@@ -8,7 +8,7 @@ _UNITS |= {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", 
 
 
 def amount_of(text: object) -> float:
-    """Return the number of a quantity; 0 for what is none."""
+    """Return the value of a quantity; 0 if `text` is not a quantity."""
     match = _QUANTITY.fullmatch(str(text).strip())
     return float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
 

@@ -1,4 +1,4 @@
-"""Orders findings: causes before consequences, then by severity, how sure the rule is, and time. Pure."""
+"""Sorts findings: causes before consequences, then by severity, confidence, depth and time. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from aletheia_operator.findings.case import seconds_between
 from aletheia_operator.findings.finding import CONFIDENCES, SEVERITIES, Finding, Subject
 
 SLACK_SECONDS = 120.0
-"""A consequence may be seen so long before its cause: clocks differ, and events are written late."""
+"""A consequence may be observed this long before its cause: clocks differ, and events are written late."""
 LEAST_DEPTH_BETWEEN = 5
 
 Calls = Mapping[Subject, set[Subject]]
@@ -14,12 +14,12 @@ Calls = Mapping[Subject, set[Subject]]
 
 
 def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
-    """Return the findings in order, each with the finding that explains it."""
+    """Return the findings in order. Sets `because` of each finding that another one explains."""
     serious = [finding for finding in findings if finding.severity != "info"]
     for finding in serious:
         causes = [other for other in serious if other is not finding and explains(other, finding, calls)]
         finding.because = min(causes, key=_order, default=None)
-    for finding in serious:  # no circles
+    for finding in serious:  # only direct explanations, so no circles
         passed = {id(finding)}
         above = finding.because
         while above is not None and id(above) not in passed:
@@ -42,7 +42,7 @@ def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:
 
 
 def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
-    """Return whether a finding can be the consequence of another: of the same or a called workload, deeper, and not later."""
+    """Return whether `cause` may explain `finding`: it is about the same or a called workload, is deeper, and not later."""
     if cause.confidence == "possible" and finding.confidence == "certain":
         return False
     late = seconds_between(finding.first_seen, cause.first_seen)

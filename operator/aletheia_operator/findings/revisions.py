@@ -1,6 +1,6 @@
-"""What a rollout changed: two pod templates of a workload, field by field, and the version that each one tells. Pure.
+"""Compares two revisions of a workload: the fields of their pod templates, and their versions. Pure.
 
-Templates are read as they were captured: values that are credentials are redacted in them.
+Credentials in captured templates are redacted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 
 @dataclass(frozen=True)
 class Change:
-    """One value that differs. `container` '': it belongs to the pod. `before` or `after` None: it was added or removed."""
+    """A field that differs. `container`: '' for a field of the pod. `before`, `after`: None if the field is not set."""
 
     container: str
     field: str
@@ -48,7 +48,7 @@ def template_of(item: Object) -> Mapping[str, Any]:
 
 
 def version_of(item: Object) -> dict[str, str]:
-    """Return what a revision's labels and annotations tell: `version`, `commit`, `cause`. A key is left out if none is told."""
+    """Return `version`, `commit` and `cause` from the labels and annotations of a revision. Unknown keys are left out."""
     metadata, template = item.get("metadata") or {}, template_of(item).get("metadata") or {}
     values: dict[str, Any] = {}
     for described in (template, metadata):
@@ -62,7 +62,7 @@ def version_of(item: Object) -> dict[str, str]:
 
 
 def changes_between(before: Object, after: Object) -> list[Change]:
-    """Return what differs between two revisions, at most MAX_CHANGES: images and environment first."""
+    """Return the differences between two revisions, at most MAX_CHANGES: images and environment first."""
     old, new = template_of(before), template_of(after)
     old_spec, new_spec = old.get("spec") or {}, new.get("spec") or {}
     found: list[Change] = []
@@ -103,20 +103,20 @@ def _containers(spec: Mapping[str, Any]) -> list[Any]:
 
 
 def _by_name(items: list[Any]) -> dict[str, Any]:
-    """Return items by their name, or what else tells them apart."""
+    """Return items by their name; without a name, by port or whole value."""
     return {
         str(item.get("name") or item.get("containerPort") or _shown(item)): item for item in items if isinstance(item, Mapping)
     }
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return key, old and new value of what differs."""
+    """Return key, old value and new value of each difference."""
     keys = sorted(before.keys() | after.keys())
     return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
 
 
 def _value(item: Mapping[str, Any] | None) -> str | None:
-    """Return the value of a named item; all of it if it has none."""
+    """Return the field `value` of a named item; the whole item if it has no such field; None for None."""
     return (
         None if item is None else _shown(item["value"] if "value" in item else {k: v for k, v in item.items() if k != "name"})
     )

@@ -1,4 +1,4 @@
-"""Groups log lines into templates: lines that differ in numbers, ids and names with digits alone are one. Pure, bounded."""
+"""Groups log lines into templates: lines that differ only in words with digits have the same template. Pure, bounded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from aletheia_operator.findings.finding import Link
 from aletheia_operator.findings.words import CALLS, category_of, peer_of
 
 MAX_TEMPLATES = 1_000
-MAX_PLACES = 200  # containers of a template that are told apart
-MAX_SHAPE = 300  # characters of a line that its template is made of
+MAX_PLACES = 200  # containers of a template that are counted separately
+MAX_SHAPE = 300  # characters of a line that its template is derived from
 MAX_CACHED = 4_096
-BUCKETS = 24  # of the window, in which a template's lines are counted
-PEERS_LOOKED_FOR = 20  # lines of a template and container in which a host is looked for
+BUCKETS = 24  # equal parts of the window, for the histogram of a template
+PEERS_LOOKED_FOR = 20  # lines of a template and container that are searched for hosts
 _DIGITS = str.maketrans("123456789", "000000000")
-SIMILAR = 0.7  # share of words that two templates must have alike to be shown as one
+SIMILAR = 0.7  # least share of equal words of two templates that are shown as one
 
 
 @lru_cache(maxsize=1)
@@ -43,13 +43,13 @@ class Place:
     last: str
     count: int = 0
     peers: dict[str, int] = field(default_factory=dict)
-    """Hosts that the lines say do not answer, with the number of lines that were looked at."""
+    """Hosts that do not answer according to the lines, with the number of lines."""
     runs: set[int] = field(default_factory=set)
 
 
 @dataclass
 class Template:
-    """Lines that are alike. `level`: of the first; '' without a level."""
+    """Lines with the same template. `level`: '' if they have none."""
 
     shape: str
     level: str
@@ -76,17 +76,17 @@ class Template:
 
 @dataclass
 class Templates:
-    """The templates of one reader, or of all of them."""
+    """The templates of one artifact, or of several."""
 
     by_shape: dict[tuple[str, str], Template] = field(default_factory=dict)
     left_out: int = 0
-    """Lines without a template: there were too many."""
+    """Number of lines without a template, because there were too many templates."""
     _shapes: dict[str, str] = field(default_factory=dict)
 
     def add(
         self, text: str, level: str, place: tuple[str, str], run: int, stamp: str, link: Link, bucket: int
     ) -> Template | None:
-        """Count a line. `place`: pod and container. Returns its template; None if there are too many."""
+        """Count a line. `place`: pod and container. Returns its template; None if there are too many templates."""
         key = text[:MAX_SHAPE].translate(_DIGITS)
         shape = self._shapes.get(key)
         if shape is None:
@@ -115,7 +115,7 @@ class Templates:
         return template
 
     def merge(self, other: "Templates") -> None:
-        """Take the templates of another artifact."""
+        """Add the templates of another artifact."""
         self.left_out += other.left_out
         for key, template in other.by_shape.items():
             known = self.by_shape.get(key)
@@ -134,7 +134,7 @@ class Templates:
 
 
 def alike(shape: str, other: str) -> bool:
-    """Return whether two templates are variants of one line: as many words, the same first word, most of the others alike."""
+    """Return whether two templates are variants: same number of words, same first word, and most other words equal."""
     words, others = shape.split(), other.split()
     if len(words) != len(others) or not words or words[0] != others[0]:
         return False
@@ -142,7 +142,7 @@ def alike(shape: str, other: str) -> bool:
 
 
 def grouped(templates: Iterable[Template]) -> list[list[Template]]:
-    """Group templates that are variants of one line, the most frequent first."""
+    """Group templates that are variants of each other, the most frequent group first."""
     groups: dict[tuple[int, str, str], list[list[Template]]] = {}
     for template in sorted(templates, key=lambda template: (-template.count, template.shape)):
         words = template.shape.split()

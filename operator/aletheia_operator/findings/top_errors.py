@@ -1,4 +1,4 @@
-"""The errors that the logs have most, as templates over pods and runs. Pure."""
+"""Lists the most frequent errors of the logs, as templates over pods and runs. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +15,8 @@ LISTED_PODS = 10
 def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
     """Return at most 20 groups of error lines, the most frequent first.
 
-    Keys: level, template (`#` stands for words with digits, `*` for others that differ), variants, count, first, last, pods
-    (number), pod_names (the first ten), example, evidence (the entry of the first line), trace_id (if a line has one), category
-    (if its words have one).
+    Keys: level, template (`#` for words with digits, `*` for other words that differ), variants, count, first, last, pods
+    (number), pod_names (the first ten), example, evidence (the entry of the first line), trace_id and category (if known).
     """
     serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
@@ -43,5 +42,5 @@ def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
 
 
 def common_shape(shapes: Sequence[str]) -> str:
-    """Return the words that templates have in common, with `*` for each word that differs. All have as many words."""
+    """Return the common words of templates, with `*` for each word that differs. All must have the same number of words."""
     return " ".join(words[0] if len(set(words)) == 1 else "*" for words in zip(*map(str.split, shapes), strict=True))

@@ -1,4 +1,4 @@
-"""Facts about traces: which service calls which, and which spans fail. Reads Jaeger's API v2 form and OTLP's. Bounded."""
+"""Collects facts about traces: which service calls which, and which spans failed. Reads Jaeger's JSON and OTLP. Bounded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ MAX_NAME = 100
 
 @dataclass
 class Edge:
-    """Calls of one service by another, or spans of one service. `failed`: those that failed of their own accord."""
+    """Calls from one service to another, or spans of one service. `failed`: number of failed spans without a failed child."""
 
     calls: int = 0
     failed: int = 0
@@ -41,7 +41,7 @@ class TraceFacts:
 
 @dataclass(slots=True)
 class Span:
-    """One span. `start` and `duration` are microseconds; `words`: what its status says; `parent`: '' for a root."""
+    """One span. `start` and `duration` are microseconds; `words`: its status message; `parent`: '' for a root."""
 
     service: str
     parent: str
@@ -68,7 +68,7 @@ class TraceReader(ArtifactReader[TraceFacts]):
         facts = self._facts
         facts.traces += 1
         facts.failing += any(span.failed for span in spans.values())
-        blamed = {span.parent for span in spans.values() if span.failed}  # a child of theirs failed
+        blamed = {span.parent for span in spans.values() if span.failed}  # they have a failed child
         for span_id, span in spans.items():
             own = span.failed and span_id not in blamed
             _count(facts.services, span.service, span, own, link)

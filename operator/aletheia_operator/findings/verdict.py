@@ -1,4 +1,4 @@
-"""From evidence to a verdict: all rules, ranked, with the headline. Pure; call it in a thread."""
+"""Applies all rules to the evidence, ranks the findings, and writes the headline. Pure; call it in a thread."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from aletheia_operator.text.display import one_line
 log = logging.getLogger(__name__)
 
 MAX_HEADLINE = 160
-MAX_LAST = 70  # characters of the last brackets of a message, which stay
+MAX_LAST = 70  # length of the brackets at the end of a message, which are not cut
 MAX_FINDINGS = 200
 MAX_CHANGES = 50
 SHOWN = 5
@@ -27,7 +27,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the evidence says. `failed`: names of rules that failed, and so judged nothing."""
+    """The ranked findings. `failed`: names of rules that raised an error."""
 
     headline: str
     findings: list[Finding]
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule] = RULES) -> Verdict:
-    """Apply the rules. `missing`: number of gaps of the capture. A rule that fails is named; the others count."""
+    """Apply the rules. `missing`: number of gaps of the capture. If a rule raises an error, the others are still applied."""
     evidence.logs.take_loki()
     case = Case(evidence, namespace)
     found: list[Finding] = []
@@ -66,7 +66,7 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
 
 
 def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str, missing: int, failed: Sequence[str]) -> str:
-    """Return the first finding's message; else what was looked at without finding trouble, or a cause."""
+    """Return the first finding's message; without a finding, what was read and whether there were errors or gaps."""
     first = next((finding for finding in findings if finding.severity != "info"), None)
     if first is not None:
         return shortened(first.message)
@@ -80,7 +80,7 @@ def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str,
 
 
 def shortened(message: str) -> str:
-    """Return a message as a headline. Of a long one the words are cut, and how it ended, how often and since when stay."""
+    """Return a message as a headline. A long message is cut before the brackets at its end (exit code, count, time)."""
     message = one_line(message, MAX_MESSAGE)
     if len(message) <= MAX_HEADLINE:
         return message
@@ -93,7 +93,7 @@ def shortened(message: str) -> str:
 
 
 def looked_at_of(evidence: Evidence) -> str:
-    """Say what was looked at, for example: 3 pods, 12,400 lines, 0 errors."""
+    """Return what was read, for example: 3 pods, 12,400 lines, 0 errors."""
     objects, logs = evidence.objects, evidence.logs
     parts = []
     pods = max(objects.counts["Pod"], len(logs.pods))
@@ -115,6 +115,6 @@ def looked_at_of(evidence: Evidence) -> str:
 
 
 def changes_of(findings: Sequence[Finding], namespace: str) -> list[dict[str, Any]]:
-    """Return what changed within the window, in order of time."""
+    """Return the changes within the window, in order of time."""
     changed = [finding for finding in findings if finding.rule in ("Rollout", "Scaled", "ConfigChanged")]
     return [change.to_json(namespace) for change in sorted(changed, key=lambda change: change.first_seen or "")[:MAX_CHANGES]]

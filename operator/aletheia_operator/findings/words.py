@@ -1,13 +1,13 @@
-"""What lines of logs say in words that every program shares: refused, timed out, not resolved, expired, full. Pure.
+"""Recognises words that many programs use in logs: refused, timed out, not resolved, expired, full. Pure.
 
-All patterns are RE2's: their time is linear in the text, whatever it says.
+All patterns are for RE2: their time is linear in the text.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-MAX_TEXT = 600  # characters of a line that are looked at
+MAX_TEXT = 600  # characters of a line that are read
 
 WORDS = {
     "certificate": r"certificate has expired|x509: |CERTIFICATE_VERIFY_FAILED|certificate verify failed|unknown authority"
@@ -49,10 +49,10 @@ WORDS = {
     r"|Clock drift|RequestTimeTooSkewed|token used before issued|not yet valid|skew too great",
     "limited": r"Too Many Requests|rate limit|ThrottlingException|Throttled|RESOURCE_EXHAUSTED|quota exceeded",
 }  # fmt: skip
-"""Patterns by category; the first that matches counts. Upper and lower case are alike."""
+"""Patterns by category; the first match counts. Case is ignored."""
 
 CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
-"""Categories about a program that is called."""
+"""Categories of failed calls to other programs."""
 
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
@@ -83,9 +83,9 @@ _ERROR_FIELDS = ("error", "err", "exception", "cause", "reason", "detail")
 
 
 def words_of(entry: Mapping[str, Any]) -> str:
-    """Return the words of a log line: its message, with the head of a crash as it was written, and the error beside it.
+    """Return the text of a log line: its message, with the head of a crash if it has one, and the error in its fields.
 
-    Structured lines tell what happened in one field, and why in another: `charge failed` and `x509: certificate has expired`.
+    Structured lines often have the cause in another field: `charge failed` and `x509: certificate has expired`.
     """
     line, message = str(entry.get("line") or ""), str(entry.get("message") or "")
     if not message:
@@ -112,12 +112,12 @@ _WRAPPERS = (
 
 
 def runtime_words(message: str) -> str:
-    """Return what a container runtime says, without the names of the layers that pass it on."""
+    """Return the message of a container runtime, without the prefixes of the layers that wrap it."""
     return next((message.rpartition(wrapper)[2] for wrapper in _WRAPPERS if wrapper in message), message)
 
 
 def _options() -> Any:
-    import re2  # not at start: it takes memory, and an idle operator needs none of it
+    import re2  # imported late: an idle operator does not need its memory
 
     options = re2.Options()
     options.case_sensitive = False
@@ -134,7 +134,7 @@ def _by_category() -> Any:
 
 @lru_cache(maxsize=1)
 def any_word() -> Any:
-    """Return a pattern over bytes that matches where any of the words stands."""
+    """Return a pattern over bytes that matches any of the words."""
     import re2
 
     return re2.compile("|".join((*WORDS.values(), CAUSED_BY)).encode(), _options())
@@ -154,7 +154,7 @@ def category_of(text: str) -> str:
 
 
 def peer_of(text: str) -> str:
-    """Return the host that a line says does not answer, in small letters; '' if it names none."""
+    """Return the host that does not answer according to a line, in lower case; '' if the line has none."""
     text = text[:MAX_TEXT]
     for pattern in _peers():
         for match in pattern.finditer(text):

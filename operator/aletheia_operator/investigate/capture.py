@@ -1,19 +1,19 @@
 """One Investigation, from its spec to its manifest.
 
-The steps are in `investigate`; what each does is in a module of its own:
+`investigate` runs these steps, each from its own modules:
 
-open      a new session, or the one that an earlier process left            here
-seal      encryption, before anything is captured                           sealing
-plan      what there is to ask                                              planning
-ask       each question to artifacts, gaps or both                          answering, saving, slots, deadline, budget
-timeline  what happened, out of what was captured                           timeline_step, derived_step, entry_readers
-findings  what it means                                                     findings_step, derived_step, entry_readers
-report    for people                                                        report_step
-upload    to object storage                                                 upload_step, uploader
-finish    the manifest                                                      here
+open      create the session, or open that of an interrupted capture        here
+seal      set up encryption, before anything is captured                    sealing
+plan      list the questions                                                planning
+ask       ask each question: artifacts, gaps or both                        answering, saving, slots, deadline, budget
+timeline  list what happened, in order of time                              timeline_step, derived_step, entry_readers
+findings  derive what broke                                                 findings_step, derived_step, entry_readers
+report    make the report                                                   report_step, derived_step
+upload    copy the session to object storage                                upload_step, uploader
+finish    write the manifest                                                here
 
-An interrupted capture is resumed: the session's journal has the plan and what is done. Nothing that was requested is dropped
-without a gap.
+An interrupted capture is resumed: the session's journal has the plan and the finished questions. If requested data is not
+captured, there is a gap.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ def _open(order: Order, tools: Tools) -> Session:
 
 
 def _redactor(order: Order, tools: Tools, session: Session) -> tuple[Redactor, Missing | None]:
-    """Return the redactor; and for rules that are no use a gap, with the redactor of the settings alone."""
+    """Return the redactor; if the spec's rules cannot be used, one without them, and a gap."""
     key = key_of(session)
     try:
         return redactor_for(tools.redaction, order.spec.redaction, key), None
@@ -143,7 +143,7 @@ def _own_rules(order: Order, tools: Tools) -> OwnRules:
 
 
 class _Capture:
-    """A running capture: what its steps share, and the steps in their order."""
+    """A running capture: the state that its steps share, and the steps in order."""
 
     def __init__(
         self, order: Order, tools: Tools, session: Session, account: Account, report: Report, redactor: Redactor
@@ -190,7 +190,7 @@ class _Capture:
         )
 
     async def refuse(self, missing: Missing) -> None:
-        """Capture nothing, because of what the spec says."""
+        """Capture nothing. `missing`: why; becomes a gap."""
         self._report()
         await self._give_up_plan(missing)
 
@@ -209,7 +209,7 @@ class _Capture:
         return True
 
     async def plan(self) -> bool:
-        """Make the plan, unless an earlier process of this version has. Returns False if that failed."""
+        """Make the plan, unless an earlier process has made one that can be used. Returns False if that failed."""
         former = FormerPlan.of(self._session.progress.plan, [fetcher.name for fetcher in self._tools.fetchers])
         if former is not None and former.usable:
             self._questions = [*former.questions]
@@ -226,7 +226,7 @@ class _Capture:
         return True
 
     async def ask(self) -> bool:
-        """Ask every question that is not done yet. Afterwards all are done, whatever happens."""
+        """Ask every question that is not done yet. Afterwards each has artifacts, gaps or both."""
         await self._deadline.run([self._wait_for_the_windows_end()])
         answering = Answering(
             session=self._session,
@@ -243,26 +243,26 @@ class _Capture:
         return True
 
     async def _wait_for_the_windows_end(self) -> None:
-        """Wait until the second in which the resource was created is over: all of it belongs to the window."""
+        """Wait until the second in which the resource was created is over: the window ends with it."""
         left = (self._window.end - self._tools.now()).total_seconds()
         if left > 0:
             await self._tools.sleep(min(left, MAX_WAIT_SECONDS))
 
     async def make_timeline(self) -> None:
-        """Save the timeline of what was captured."""
+        """Save the timeline."""
         await TimelineStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
 
     async def make_findings(self) -> None:
-        """Save what the captured evidence means."""
+        """Save the findings."""
         await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
 
     async def make_report(self) -> None:
-        """Save the report for people."""
+        """Save the report."""
         step = ReportStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal)
         await step.make(self.concluded())
 
     async def upload(self, manifest: Manifest) -> Manifest:
-        """Copy the session to object storage if requested. The returned manifest says where it is, or has a gap."""
+        """Copy the session to object storage if requested. Returns the manifest with the URL of the copy, or with a gap."""
 
         def sent(number: int) -> None:
             self._report_to(replace(self._snapshot(), uploaded=number))

@@ -1,4 +1,4 @@
-"""What the steps share that make one document out of what was captured: the timeline, the findings and the report."""
+"""Base class of the steps that derive one document from the captured evidence: timeline, findings and report."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Severity = Literal["gap", "note"]
 
 @dataclass(frozen=True)
 class DerivedStep:
-    """A step that makes one document of one session."""
+    """A step that derives one document."""
 
     order: Order
     session: Session

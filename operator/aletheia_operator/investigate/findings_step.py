@@ -1,4 +1,4 @@
-"""The findings step: judges what was captured, and saves data/findings.json. A fault here costs no evidence: it is a gap."""
+"""The findings step: saves data/findings.json. It is derived from the evidence, so if it fails, there is only a gap."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class FindingsStep(DerivedStep):
         return judge(self.readers.evidence, self.order.owner.namespace, len(gaps))
 
     def _summary(self, verdict: Verdict) -> VerdictSummary:
-        """Return what the manifest and the status say. Of a sealed session they quote nothing."""
+        """Return headline and findings for manifest and status. For a sealed session they have no text of the evidence."""
         namespace = self.order.owner.namespace
         shown = [_status(finding.to_json(namespace)) for finding in verdict.findings[:SHOWN]]
         if self.session.seal is None:
@@ -91,7 +91,7 @@ def _status(finding: dict[str, Any]) -> FindingStatus:
 
 
 def _without_content(finding: FindingStatus) -> FindingStatus:
-    """Return what the status of a sealed session may say: no words or times of logs, nor names that may stem from them."""
+    """Return a finding without words, times and names that may come from logs, for the status of a sealed session."""
     subject = finding.object
     if subject.kind == "Service":
         subject = subject.model_copy(update={"name": "sealed"})

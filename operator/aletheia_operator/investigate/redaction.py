@@ -1,4 +1,4 @@
-"""Decides what is redacted in one capture: by the settings of an admin and the spec."""
+"""Derives the redaction of a capture from an admin's settings and the spec."""
 
 from contextlib import suppress
 from typing import Any
@@ -18,7 +18,7 @@ _BY_STRICTNESS = (Level.OFF, Level.SECRETS, Level.STRICT)
 
 
 def level_for(settings: Redaction, spec: RedactionSpec | None) -> tuple[Level, Missing | None]:
-    """Return the level, and a note if it is stricter than the spec asks, because an admin does not allow less."""
+    """Return the level, and a note if it is stricter than the spec's, because an admin does not allow that level; else None."""
     least = Level(settings.level)
     wanted = Level(spec.level) if spec is not None and spec.level is not None else least
     if settings.allow_off or _BY_STRICTNESS.index(wanted) >= _BY_STRICTNESS.index(least):
@@ -28,7 +28,7 @@ def level_for(settings: Redaction, spec: RedactionSpec | None) -> tuple[Level, M
 
 
 def redactor_for(settings: Redaction, spec: RedactionSpec | None, key: bytes) -> Redactor:
-    """Return the redactor of a capture. `key`: of the session. Compiles patterns. Raises Rejected for rules that are no use."""
+    """Return the redactor of a capture. `key`: the session's. Compiles patterns. Raises Rejected for invalid rules."""
     level, _ = level_for(settings, spec)
     rules = [Rule(name, pattern) for name, pattern in settings.rules]
     rules += [Rule(rule.name, rule.pattern) for rule in (spec.rules if spec is not None else None) or ()]
@@ -39,9 +39,9 @@ def redactor_for(settings: Redaction, spec: RedactionSpec | None, key: bytes) ->
 
 
 def recorded_spec(settings: Redaction, spec: InvestigationSpec) -> dict[str, Any]:
-    """Return the spec as the manifest and the report show it: without secrets that somebody wrote into a query. Blocks.
+    """Return the spec for the manifest and the report: without secrets, for example in a query. Blocks.
 
-    There is no session yet, so tokens do not show which secrets are equal.
+    The session does not exist yet, so tokens do not show which secrets are equal.
     """
     try:
         redactor = redactor_for(settings, spec.redaction, b"")
@@ -53,11 +53,11 @@ def recorded_spec(settings: Redaction, spec: InvestigationSpec) -> dict[str, Any
 
 
 def key_of(session: Session) -> bytes:
-    """Return the key of a session's redaction: the same as that of an earlier process. Blocks. Raises OSError."""
+    """Return the key of a session's redaction. After a restart it is the same key. Blocks. Raises OSError."""
     salt = session.progress.redaction_salt
     if salt is None:
         salt = session.progress.redaction_salt = new_salt()
-        with suppress(OSError):  # then a later process has another key, and tokens of both do not correlate
+        with suppress(OSError):  # after a restart the key is then another one: equal secrets get different tokens
             session.record_redaction(salt)
     return redaction_key(session.layout, salt)
 

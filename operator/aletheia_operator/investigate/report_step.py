@@ -1,4 +1,4 @@
-"""The report step: saves report.html, for people. It is made of the evidence, so a failure loses none: it is a note."""
+"""The report step: saves report.html. It is derived from the evidence, so if it fails, there is only a note."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from aletheia_operator.session import Artifact, Manifest, Written
 
 REPORT_KEY = "report"
 REPORT = Question("Report", REPORT_KEY, "report", {})
-SUMMARY = "what broke, how that is known, and what is missing: for people, in a browser"
+SUMMARY = "what broke, the evidence for it, and what is missing: open it in a browser"
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ class ReportStep(DerivedStep):
     """Makes the report of one session."""
 
     async def make(self, manifest: Manifest) -> None:
-        """Save the report, unless it is done. `manifest`: what it tells of.
+        """Save the report, unless it is saved already. `manifest`: of the session, as it is after all other steps.
 
-        A session that should be sealed and could not be gets none: nothing of it may lie there in plain text.
+        If the session could not be sealed as requested, there is no report: it may contain no plain text.
         """
         wants_seal = self.order.spec.session is not None and self.order.spec.session.encryption is not None
         if REPORT_KEY in self.session.done or (wants_seal and self.session.seal is None):
@@ -38,7 +38,7 @@ class ReportStep(DerivedStep):
             await self.journal.record_done(answer.done(REPORT))
 
     async def _save(self, manifest: Manifest, answer: Answer) -> None:
-        """Add the saved report to the answer, or why there is none."""
+        """Add the saved report to the answer, or a gap."""
         if spent := self.saver.account.exceeded():
             answer.missing.append(Missing("report", GapReason.BUDGET_EXCEEDED, spent, "note"))
             return

@@ -1,7 +1,7 @@
 """The directory of a session while a process works on it, guarded against links that lead elsewhere.
 
-Others who can write to the volume may put a link in the place of a directory at any time. A path is followed anew at each use.
-So each new file is compared with what the locked directory has by that name, without following a link. All calls block.
+Others who can write to the volume may replace a directory by a link at any time, and each use of a path follows it again. So
+each new file is compared with the file of that name in the locked directory, without following links. All calls block.
 """
 
 import errno
@@ -17,7 +17,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Place:
-    """A directory that is held open, until `close`. Raises SessionBusy if another process works on it, OSError.
+    """A directory that stays open until `close`. Raises SessionBusy if another process works on it, OSError.
 
     `lock`: False if the caller has locked it already.
     """

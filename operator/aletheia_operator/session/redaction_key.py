@@ -1,7 +1,7 @@
-"""The key of a session's redaction: the same secret gets the same token in one session, also after a restart.
+"""Derives the key of a session's redaction: equal secrets in a session have equal tokens, also after a restart.
 
 It is derived from a secret of the volume (`redaction.key`, outside of all sessions) and a salt in the session's journal,
-which is removed when the capture ends. So neither a session's files nor the volume's secret alone make it again.
+which is removed when the capture ends. So the key cannot be derived from a session's files or the volume's secret alone.
 """
 
 import errno
@@ -20,17 +20,21 @@ def new_salt() -> bytes:
 
 
 def redaction_key(layout: SessionLayout, salt: bytes) -> bytes:
-    """Return the key for a salt. Makes the volume's secret if there is none. Raises OSError."""
+    """Return the key for a salt. Creates the volume's secret if it does not exist. Raises OSError."""
     return hmac.digest(_secret(layout), salt, "sha256")
 
 
 def _secret(layout: SessionLayout) -> bytes:
     path = layout.redaction_secret
     if not path.exists():
-        with locked_volume(layout):  # captures that begin at once must get the same secret
+        with locked_volume(layout):  # concurrent captures must get the same secret
             if not path.exists():
                 replace(path, os.urandom(KEY_BYTES), mode=0o600)
     secret = path.read_bytes()
     if len(secret) != KEY_BYTES:
-        raise OSError(errno.EINVAL, "the secret of redaction is damaged: delete it, and a new one is made", str(path))
+        raise OSError(
+            errno.EINVAL,
+            "the file with the secret for redaction is damaged: delete it, and the operator makes a new one",
+            str(path),
+        )
     return secret

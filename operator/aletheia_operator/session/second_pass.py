@@ -1,8 +1,8 @@
-"""Redacts a finished session once more: makes a session beside it, with files that have fewer secrets and the same entries.
+"""Redacts a finished session again: makes a second session with the same entries and fewer secrets.
 
-The new session's manifest names the digest of the old one. It has no report: `aletheia session report` makes one. A sealed
-session stays sealed, with the same keys: its files are decrypted in memory, and what does not fit there is encrypted again
-before it reaches the disk. All calls block.
+The manifest of the new session has the digest of the old manifest. There is no report: `aletheia session report` makes one. A
+sealed session is sealed again with the same keys: files are decrypted in memory, and data that does not fit into memory is
+encrypted before it reaches the disk. All calls block.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from aletheia_operator.text.encoding import dumps
 
 BATCH_BYTES = 512 * 1024
 _LABELS = ("container", "run", "previous", "labels", "stream")
-"""Fields of a log's entry that tell its stream of lines."""
+"""Fields of a log's entry that identify its stream of lines."""
 
 
 def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: str | None) -> Manifest:
@@ -98,7 +98,7 @@ def _manifest(old: Manifest, sha256: str, artifacts: list[Artifact], redactor: R
 
 @dataclass
 class _Copy:
-    """Copies one artifact, redacted. It arrives in chunks; memory holds a few entries."""
+    """Copies one artifact, redacted. Reads it in chunks, so that only a few entries are in memory."""
 
     directory: Path
     place: Place
@@ -160,7 +160,7 @@ class _Copy:
         return entry
 
     def _redact_line(self, entry: dict[str, Any]) -> None:
-        """Redact an entry of a log, as when it was captured: the line, and what is reported about it."""
+        """Redact an entry of a log: the line as in a capture, then the message and fields again from the redacted line."""
         stream = dumps([entry.get(name) for name in _LABELS], sort_keys=True)
         lines = self._streams.setdefault(stream, self.redactor.lines())
         exact = "line_base64" in entry

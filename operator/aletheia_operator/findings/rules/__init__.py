@@ -1,4 +1,4 @@
-"""The rules. Each reads a case and yields findings; to add one, write a function and add it to RULES."""
+"""The rules. Each reads a case and yields findings. To add a rule, write a function and add it to RULES."""
 
 from collections.abc import Callable, Iterator
 

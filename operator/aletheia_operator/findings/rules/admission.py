@@ -1,4 +1,4 @@
-"""Pods that the API server refuses: quotas, limit ranges, pod security, webhooks, service accounts."""
+"""Rules for pods that the API server refuses: quotas, limit ranges, pod security, webhooks, service accounts."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _LIMITS = re.compile(r"(?:maximum|minimum) \S{1,60} usage per \w{1,20} is [^,\]]
 
 
 def refused(case: Case) -> Iterator[Finding]:
-    """Say why controllers cannot create pods."""
+    """Yield why controllers cannot create pods."""
     refusals: dict[Subject, tuple[str, str | None, list[Link], bool]] = {}
     for event in case.events("FailedCreate", "FailedCreatePodContainer"):
         if event.subject.kind in _CONTROLLERS:
@@ -65,7 +65,7 @@ def _is_short(case: Case, subject: Subject) -> bool:
 
 
 def reason_of(message: str) -> tuple[str, str]:
-    """Return the rule for a refusal, and why in a few words."""
+    """Return the rule for a refusal, and its reason as a short text."""
     message = " ".join(message[:1000].split())
     if quota := _QUOTA.search(message):
         return "QuotaExceeded", one_line(

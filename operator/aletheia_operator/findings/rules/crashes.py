@@ -1,4 +1,4 @@
-"""Containers that end and are started again: exit codes, signals, memory limits, and their last words."""
+"""Rules for containers that end and are restarted: exit codes, signals, memory limits, and their last lines."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ OOM_LIKELY = "out of memory"
 
 @dataclass
 class _End:
-    """The ends of one container of a workload, over its pods. `state`: the latest `terminated` state."""
+    """The ends of one container of a workload, in all its pods. `state`: the latest `terminated` state."""
 
     container: str
     state: Mapping[str, Any]
@@ -41,7 +41,7 @@ class _End:
 
 
 def crashes(case: Case) -> Iterator[Finding]:
-    """Say how containers ended that were restarted, or that are down."""
+    """Yield how containers ended that were restarted or do not run."""
     ends: dict[tuple[Subject, str], _End] = {}
     for fact, pod in case.pods():
         subject = fact.workload.subject or Subject("Pod", fact.name)
@@ -59,7 +59,7 @@ def crashes(case: Case) -> Iterator[Finding]:
 def _end_of(
     case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], status: Mapping[str, Any], is_init: bool
 ) -> _End | None:
-    """Return how a container ended; None if it did not, or is over for good."""
+    """Return how a container ended; None if it did not end, or succeeded."""
     state, restarts = status.get("state") or {}, int(status.get("restartCount") or 0)
     now: Mapping[str, Any] | None = state.get("terminated")
     last: Mapping[str, Any] | None = (status.get("lastState") or {}).get("terminated")
@@ -68,7 +68,7 @@ def _end_of(
     if ended is None or (now is ended and not ended.get("exitCode")):
         return None
     if (is_init and now is not None and not now.get("exitCode")) or pod["metadata"].get("deletionTimestamp"):
-        return None  # it did its work in the end, or is being removed
+        return None  # it succeeded in the end, or is being deleted
     if not waits and not case.in_window(ended.get("finishedAt")):
         return None
     name = container["name"]
@@ -95,7 +95,7 @@ def _end_of(
 
 
 def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
-    """Return what is known of a run's log; else of the one next to it: runs that crash one after the other say the same."""
+    """Return the facts of a run's log; if it is missing, of an adjacent run, since repeated crashes log the same."""
     runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
     with_words = [run for run in runs if run.last_words() is not None]
     return min(with_words, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
@@ -150,7 +150,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
 
 
 def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]:
-    """Return rule, words and remedy."""
+    """Return rule, message and remedy."""
     quote = f": {words}" if words else ""
     if reason == "OOMKilled":
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
@@ -176,13 +176,13 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
 
 
 def _confidence(end: _End, rule: str) -> Confidence:
-    """Return how sure the cause is: that a container ended is certain, and why only if it or the kernel said so."""
+    """Return the confidence: `certain` only if the container or the kernel stated the cause."""
     explained = end.state.get("message") or (end.run is not None and end.run.says_why)
     return "certain" if explained or rule not in ("CrashLoop", "Killed", "Terminated") else "likely"
 
 
 def _words(end: _End) -> tuple[str, Link | None]:
-    """Return the last words of the container, and their entry."""
+    """Return the last words of the container, and the link to their entry."""
     line: Line | None = end.run.last_words() if end.run is not None else None
     if line is not None:
         level = "FATAL " if line.level == "FATAL" and "fatal" not in line.text.lower() else ""
@@ -194,7 +194,7 @@ def _words(end: _End) -> tuple[str, Link | None]:
 
 
 def _severity(case: Case, end: _End, code: int) -> Severity:
-    """Return how bad it is: down now, restarted within the window, or over."""
+    """Return the severity: the container does not run now, was restarted within the window, or recovered."""
     owner = next(
         (reference for reference in end.pod["metadata"].get("ownerReferences") or [] if reference.get("kind") == "Job"), None
     )

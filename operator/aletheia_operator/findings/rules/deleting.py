@@ -1,4 +1,4 @@
-"""Objects whose deletion does not come to its end."""
+"""Rules for objects that stay although they are being deleted."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.display import one_line
 
 OVERDUE_SECONDS = 60.0
-"""A pod that is still there so long after its grace period is stuck."""
+"""A pod that exists longer than this after its grace period is stuck."""
 _TRANSIENT = ("batch.kubernetes.io/job-tracking", "foregroundDeletion", "orphan", "kubernetes.io/pvc-protection")
 
 
 def deletions(case: Case) -> Iterator[Finding]:
-    """Say which pods and claims are being deleted and stay: a finalizer holds them, or their node does not end them."""
+    """Yield pods and claims that a finalizer keeps from deletion, and pods that their node does not end."""
     for fact, item in case.objects("Pod", "PersistentVolumeClaim"):
         since = item["metadata"].get("deletionTimestamp")
         if not since:

@@ -1,4 +1,4 @@
-"""Errors of logs that no other rule explains, and their bursts."""
+"""Rules for errors in logs that no other rule explains, and for their bursts."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from aletheia_operator.findings.templates import BUCKETS, Place, Template, group
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 110
-FEW = 5  # errors that are no trouble by themselves
+FEW = 5  # errors that alone are no problem
 BURST_ERRORS = 10
-BURST_TIMES = 3.0  # of the mean of the window
+BURST_TIMES = 3.0  # times the mean of the window
 
 
 def errors(case: Case) -> Iterator[Finding]:
-    """Say which errors each workload logs most."""
+    """Yield the most frequent errors of each workload."""
     by_workload: dict[Subject, dict[int, list[tuple[Template, Place]]]] = defaultdict(lambda: defaultdict(list))
     templates = [known for known in case.evidence.logs.templates.by_shape.values() if known.level in ("ERROR", "FATAL")]
     groups = grouped(template for template in templates if not template.category)
@@ -52,7 +52,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
 
 
 def is_burst(histogram: list[int]) -> bool:
-    """Return whether a part of the window has many times more than its mean, and more than its beginning."""
+    """Return whether a part of the window has BURST_TIMES its mean, and more than its beginning."""
     most = max(histogram)
     mean = sum(histogram) / BUCKETS
     return most >= BURST_ERRORS and most >= BURST_TIMES * mean and most > 2 * max(histogram[:2])

@@ -1,4 +1,4 @@
-"""Jobs that gave up or ran out of time, and CronJobs that missed their time."""
+"""Rules for Jobs that gave up or exceeded their deadline, and CronJobs that missed a run."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ _WORDS = {
 
 
 def jobs(case: Case) -> Iterator[Finding]:
-    """Say which Jobs failed."""
+    """Yield the Jobs that failed."""
     for fact, job in case.objects("Job"):
         condition = condition_of(job, "Failed") or condition_of(job, "FailureTarget")
         first = condition.get("lastTransitionTime")
@@ -47,7 +47,7 @@ def jobs(case: Case) -> Iterator[Finding]:
 
 
 def missed(case: Case) -> Iterator[Finding]:
-    """Say which CronJobs did not start, and why."""
+    """Yield the CronJobs that missed a run, and why."""
     for event in case.events(
         "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"
     ):

@@ -1,4 +1,4 @@
-"""Nodes in trouble, and the pods that they lost: conditions, memory, evictions, preemption."""
+"""Rules for nodes with problems, and for the pods that they lost: conditions, memory, evictions, preemption."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 130
-BOOT_SECONDS = 900.0  # after its creation a node becomes ready: events of that time are no trouble
+BOOT_SECONDS = 900.0  # seconds after its creation in which a node may be not ready
 _PRESSURES = {
     "MemoryPressure": "is short of memory", "DiskPressure": "is short of disk", "PIDPressure": "is short of process ids",
     "NetworkUnavailable": "has no network",
@@ -28,11 +28,11 @@ _DISRUPTIONS = {
 
 
 _OTHER_ENDS = ("", "Evicted", "DeadlineExceeded", "Preempting")
-"""Reasons of pods that failed and that their node has not refused."""
+"""Reasons of failed pods that were not refused by their node."""
 
 
 def nodes(case: Case) -> Iterator[Finding]:
-    """Say which nodes are, or were, in trouble."""
+    """Yield the nodes that have or had problems."""
     by_node: dict[str, Finding] = {}
     created: dict[str, str] = {}
     for fact, node in case.objects("Node"):
@@ -83,7 +83,7 @@ def _finding(
 
 
 def evictions(case: Case) -> Iterator[Finding]:
-    """Say which pods were evicted or preempted, and why."""
+    """Yield the pods that were evicted or preempted, and why."""
     reports: dict[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]] = {}
 
     def add(pod: str, rule: str, what: str, first: str | None, link: Link) -> None:

@@ -1,4 +1,4 @@
-"""What metrics say: error rates and latencies that stepped, memory near its limit, throttled processors, full claims."""
+"""Rules for metrics: error rates and latencies that stepped, memory near its limit, throttled processors, full claims."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aletheia_operator.text.display import one_line
 
 @dataclass(frozen=True)
 class Limit:
-    """A template with a level that is trouble by itself. `name`: label of the object, of this `kind`."""
+    """A template with a level that is a problem. `name`: label with the name of the object; `kind`: its kind."""
 
     rule: str
     title: str
@@ -42,7 +42,7 @@ _PERCENT = frozenset({"error_rate", "cpu_throttling", "memory_limit", "pvc_usage
 
 
 def numbers(case: Case) -> Iterator[Finding]:
-    """Say which numbers are beyond what is usual."""
+    """Yield metrics above their limit, and metrics that changed their level."""
     callees = Callees(case)
     reported = 0
     for series in case.evidence.metrics.series:
@@ -105,7 +105,7 @@ def _stepped(case: Case, callees: Callees, series: Series) -> Finding | None:
 
 
 def baselines(case: Case) -> Iterator[Finding]:
-    """Say which levels differ from the baseline's."""
+    """Yield levels that differ from the baseline's."""
     for name, baseline in case.evidence.metrics.compared:
         changed = baseline["changed"][0]
         values = f"{_shown(name, changed['level'])} against {_shown(name, changed['baseline_level'])}"
@@ -114,7 +114,7 @@ def baselines(case: Case) -> Iterator[Finding]:
             (series_.link for series_ in case.evidence.metrics.series if name in (series_.template, series_.query)), None
         )
         if link is None:
-            continue  # its series was not read: nothing proves it
+            continue  # its series was not read, so there is no evidence
         yield Finding(
             rule="DiffersFromBaseline",
             severity="warning" if worse else "info",

@@ -1,4 +1,4 @@
-"""Findings of own rules: an admin's and the Investigation's."""
+"""Applies the rules of admins and of the Investigation."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ MAX_EVENT_MESSAGE = 1_024
 
 
 def own(case: Case) -> Iterator[Finding]:
-    """Apply the rules of the admin and of the Investigation."""
+    """Yield the findings of these rules."""
     for number, rule in enumerate(case.evidence.own.rules):
         if rule.log is not None:
             yield from _of_logs(case, rule, number, rule.log.at_least)

@@ -1,4 +1,4 @@
-"""Probes that fail: which, since when, and what the endpoint said."""
+"""Rules for failing probes: which probe, since when, and the answer of the endpoint."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from aletheia_operator.findings.objects import Object
 from aletheia_operator.text.display import one_line
 
 KINDS = ("Liveness", "Readiness", "Startup")
-START_SECONDS = 120.0  # in which a container may fail its probes, and then be ready
-FLAPPING = 5  # failures of a pod that is ready now
+START_SECONDS = 120.0  # after its start, in which a container may fail its probes
+FLAPPING = 5  # least number of failures of a pod that is ready now
 MAX_WORDS = 120
 _NAMES = {"Liveness": "livenessProbe", "Readiness": "readinessProbe", "Startup": "startupProbe"}
 
@@ -18,7 +18,7 @@ Key = tuple[Subject, str, str]  # workload, container, probe
 
 
 def probes(case: Case) -> Iterator[Finding]:
-    """Say which probes fail."""
+    """Yield the probes that fail."""
     failing: dict[Key, list[Event]] = {}
     for event in case.events("Unhealthy", "ProbeWarning"):
         kind = event.message.partition(" ")[0]
@@ -58,7 +58,7 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
 
 
 def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], killed: bool) -> Severity:
-    """Return how bad it is: pods that are down, restarted, flapping, or only slow to start."""
+    """Return the severity: pods are down, restarted, flapping, or only slow to start."""
     pods = pods - case.leaving
     if not pods:
         return "info"
@@ -80,7 +80,7 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
 
 
 def _before_ready(case: Case, event: Event) -> bool:
-    """Return whether a pod that is ready failed its probe only while it started."""
+    """Return whether a ready pod failed its probe only during its start."""
     since = next(
         (moment for fact, pod in case.pods() if fact.name == event.subject.name for moment in [_ready_since(pod)]), None
     )
@@ -93,7 +93,7 @@ def _ready_since(pod: Object) -> str | None:
 
 
 def answer_of(message: str) -> str:
-    """Return what a probe's endpoint said, without the words that every such message has."""
+    """Return the endpoint's answer from an event's message, without the text that all such messages have."""
     _, _, words = message.partition(": ")
     words = words or message
     for start, short in (("HTTP probe failed with statuscode: ", "HTTP "), ("service unhealthy (responded with ", "gRPC: ")):
@@ -105,7 +105,7 @@ def answer_of(message: str) -> str:
 
 
 def _endpoint(case: Case, pods: set[str], container: str, kind: str) -> str:
-    """Return what the probe asks, for example ` (/healthz on 8080)`; '' if the pod is not known."""
+    """Return the target of the probe, for example ` (/healthz on 8080)`; '' if the pod is not known."""
     for fact, pod in case.pods():
         if fact.name not in pods:
             continue

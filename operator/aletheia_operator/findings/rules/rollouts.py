@@ -1,4 +1,4 @@
-"""Rollouts that hang, and what changed within the window."""
+"""Rules for rollouts that hang, and for changes within the window."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ MAX_WORDS = 140
 
 
 def stuck(case: Case) -> Iterator[Finding]:
-    """Say which rollouts do not come to their end, and what they changed."""
+    """Yield the rollouts that do not finish, and what they changed."""
     for fact, item in case.objects("Deployment"):
         condition = condition_of(item, "Progressing")
         if condition.get("reason") != "ProgressDeadlineExceeded":
@@ -52,7 +52,7 @@ def _finding(case: Case, fact: Fact, what: str, first: str | None, severity: Any
 
 
 def _unfinished(item: Object) -> str:
-    """Say that pods of a StatefulSet's or DaemonSet's new revision are missing; '' if none is, or they are on their way."""
+    """Return how many pods of a new revision of a StatefulSet or DaemonSet are missing; '' if the rollout may go on."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     if item["kind"] == "StatefulSet":
         wanted = int(spec.get("replicas", 1))
@@ -72,7 +72,7 @@ def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:
 
 
 def changes(case: Case) -> Iterator[Finding]:
-    """Say what was rolled out, scaled and configured within the window. Information: a change alone is no cause."""
+    """Yield rollouts, scalings and changed ConfigMaps within the window. Severity `info`: a change alone is no problem."""
     for workload in case.evidence.objects.workloads:
         yield from (_rollout(rollout) for rollout in rollouts_of(case, workload) if rollout.in_window)
     for event in case.events("ScalingReplicaSet", "SuccessfulRescale"):
@@ -108,5 +108,5 @@ def _change(subject: Subject, rule: str, message: str, first: str | None, link: 
 
 
 def _is_part_of_rollout(message: str) -> bool:
-    """Return whether an event of scaling only tells how a rollout goes: its ReplicaSets trade pods one by one."""
+    """Return whether an event of scaling is a step of a rollout, which scales two ReplicaSets in turn."""
     return "from 0 to" in message or message.endswith(" to 0") or "to 0 from" in message

@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers at their maximum or without metrics, and PodDisruptionBudgets that block."""
+"""Rules for HorizontalPodAutoscalers at their maximum or without metrics, and PodDisruptionBudgets that block."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ MAX_WORDS = 120
 
 
 def autoscalers(case: Case) -> Iterator[Finding]:
-    """Say which autoscalers cannot scale."""
+    """Yield the autoscalers that cannot scale."""
     for fact, item in case.objects("HorizontalPodAutoscaler"):
         spec, status = item.get("spec") or {}, item.get("status") or {}
         active, able, limited = (condition_of(item, kind) for kind in ("ScalingActive", "AbleToScale", "ScalingLimited"))
@@ -44,7 +44,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
 
 
 def _usage(item: Object) -> str:
-    """Return current and wanted values of the first metric, for example `: cpu 180 % of 80 %`."""
+    """Return the current and the target value of the first metric, for example `: cpu 180 % of 80 %`."""
     spec: list[Mapping[str, Any]] = (item.get("spec") or {}).get("metrics") or []
     status: list[Mapping[str, Any]] = (item.get("status") or {}).get("currentMetrics") or []
     for wanted, current in zip(spec, status, strict=False):
@@ -57,7 +57,7 @@ def _usage(item: Object) -> str:
 
 
 def disruption_budgets(case: Case) -> Iterator[Finding]:
-    """Say which PodDisruptionBudgets let no pod go."""
+    """Yield the PodDisruptionBudgets that allow no disruption."""
     cordoned = [(fact, node) for fact, node in case.objects("Node") if (node.get("spec") or {}).get("unschedulable")]
     for fact, item in case.objects("PodDisruptionBudget"):
         status, spec = item.get("status") or {}, item.get("spec") or {}

@@ -1,4 +1,4 @@
-"""Pods that no node takes: which resource is short, taints, affinity, volumes."""
+"""Rules for pods that are not scheduled: scarce resources, taints, affinity, volumes."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ MAX_WORDS = 110
 _INSUFFICIENT = re.compile(r"(\d{1,6}) Insufficient ([a-z0-9](?:[a-z0-9./-]{0,58}[a-z0-9])?)")
 _TAINT = re.compile(r"(\d{1,6}) node\(s\) had untolerated taints? ?\{([^}]{0,120})\}")
 _NODES = re.compile(r"0/(\d{1,6}) nodes are available")
-_CAUSES = (  # in the order in which they are told
+_CAUSES = (  # in the order of the message
     ("unbound immediate PersistentVolumeClaims", "its volume claim is not bound", 12),
     ("didn't find available persistent volumes to bind", "no volume fits its claim", 10),
     ("persistentvolumeclaim \"", "its volume claim does not exist", 10),
@@ -30,7 +30,7 @@ _CAUSES = (  # in the order in which they are told
 
 
 def unschedulable(case: Case) -> Iterator[Finding]:
-    """Say why pods are not scheduled."""
+    """Yield why pods are not scheduled."""
     found: dict[tuple[Subject, str], Finding] = {}
     for fact, pod in case.pods():
         condition = condition_of(pod, "PodScheduled")
@@ -74,7 +74,7 @@ def _finding(case: Case, subject: Subject, what: str, depth: int, pod: Object, l
 
 
 def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
-    """Return why the scheduler found no node, in a few words, and the depth of that cause."""
+    """Return why the scheduler found no node, as a short text, and the depth of that cause."""
     message = message[:2000]
     parts = []
     depth = 10

@@ -1,4 +1,4 @@
-"""Services without endpoints: selectors that match no pod, ports that no container has, pods that are not ready."""
+"""Rules for Services without endpoints: selectors that match no pod, ports that no container has, pods that are not ready."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ SERVICE_NAME = "kubernetes.io/service-name"
 
 
 def services(case: Case) -> Iterator[Finding]:
-    """Say which Services lead nowhere, and why."""
+    """Yield the Services without a working endpoint, and why."""
     slices: dict[str, list[tuple[Fact, Object]]] = defaultdict(list)
     for fact, item in case.objects("EndpointSlice"):
         slices[(item["metadata"].get("labels") or {}).get(SERVICE_NAME, "")].append((fact, item))
@@ -55,7 +55,7 @@ def _of(
 
 
 def _without_pods(case: Case, selector: Mapping[str, str]) -> Subject | None:
-    """Return the workload that a selector is meant for, and that has no pods; None if there is none."""
+    """Return a workload without pods that a selector matches; None if there is none."""
     for fact, item in case.objects("Deployment", "StatefulSet", "DaemonSet"):
         template = (item.get("spec") or {}).get("template") or {}
         labels = (template.get("metadata") or {}).get("labels") or {}
@@ -79,7 +79,7 @@ def _finding(case: Case, fact: Fact, rule: str, what: str, depth: int, links: tu
 
 
 def _selects_nothing(case: Case, selector: Mapping[str, str]) -> str:
-    """Say that a selector matches no pod, and what the nearest pod has instead."""
+    """Return the text for a selector that matches no pod, with the labels of the most similar pod."""
     text = one_line(",".join(f"{key}={value}" for key, value in selector.items()), 80)
     best: tuple[int, str] = (0, "")
     for labels in case.evidence.objects.labels.values():
@@ -92,7 +92,7 @@ def _selects_nothing(case: Case, selector: Mapping[str, str]) -> str:
 
 
 def _wrong_port(case: Case, service: Object, matching: list[str]) -> str:
-    """Say which targetPort no container has; '' if all fit, or the containers name no ports."""
+    """Return the text for a targetPort that no container has; '' if all exist, or the containers declare no ports."""
     for fact, pod in case.pods():
         if fact.name not in matching:
             continue
@@ -118,7 +118,7 @@ def _pod_link(case: Case, matching: list[str]) -> tuple[Link, ...]:
 
 
 def scaled_to_zero(case: Case) -> Iterator[Finding]:
-    """Say which workloads want no pods."""
+    """Yield the workloads that are scaled to 0 replicas."""
     for fact, item in case.objects("Deployment", "StatefulSet"):
         if (item.get("spec") or {}).get("replicas", 1) != 0:
             continue

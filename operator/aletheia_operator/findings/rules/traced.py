@@ -1,4 +1,4 @@
-"""What traces say: the service in which calls fail of their own accord."""
+"""Rules for traces: services in which calls fail without a failed call to another service."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ MOST = 5
 
 
 def failing_services(case: Case) -> Iterator[Finding]:
-    """Say in which services the calls of traces fail, the deepest first."""
+    """Yield the services in which calls fail, the most failures first."""
     callees = Callees(case)
     failing = [
         (name, service)

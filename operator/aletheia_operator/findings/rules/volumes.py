@@ -1,4 +1,4 @@
-"""Volumes that are not there: claims that are not bound, and mounts that fail."""
+"""Rules for claims that are not bound, and for mounts that fail."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SETUP = re.compile(r"MountVolume\.\w{1,40} failed for volume \"([^\"]{1,120})\"
 
 
 def claims(case: Case) -> Iterator[Finding]:
-    """Say which claims are not bound, and why."""
+    """Yield the claims that are not bound, and why."""
     for fact, claim in case.objects("PersistentVolumeClaim"):
         subject = Subject("PersistentVolumeClaim", fact.name)
         phase = (claim.get("status") or {}).get("phase")
@@ -55,7 +55,7 @@ def _waits_for_pod(case: Case, subject: Subject) -> bool:
 
 
 def mounts(case: Case) -> Iterator[Finding]:
-    """Say which volumes cannot be mounted."""
+    """Yield the volumes that cannot be mounted, and why."""
     failing: dict[Subject, list[Event]] = {}
     for event in case.events(*MOUNTS):
         if event.subject.kind == "Pod":

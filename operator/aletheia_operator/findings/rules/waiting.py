@@ -1,4 +1,4 @@
-"""Containers that wait: images that cannot be pulled, configuration that does not exist, commands that cannot be run."""
+"""Rules for containers that wait: images that cannot be pulled, missing configuration, commands that cannot be run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -38,7 +38,7 @@ MAX_WORDS = 140
 
 
 def cannot_start(case: Case) -> Iterator[Finding]:
-    """Say why containers wait to be started."""
+    """Yield why containers wait to be started."""
     found: dict[tuple[Subject, str, str], Finding] = {}
     for fact, pod in case.pods():
         if pod["metadata"].get("deletionTimestamp"):
@@ -100,7 +100,7 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
 
 
 def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any], failures: list[Event]) -> str:
-    """Say which image cannot be pulled, and why by the registry's words."""
+    """Return which image cannot be pulled, and why according to the registry."""
     texts = [event.message for event in failures if event.message.startswith("Failed to pull")] + [
         str(waiting.get("message") or "")
     ]

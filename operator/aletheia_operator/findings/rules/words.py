@@ -1,4 +1,4 @@
-"""What programs say in their logs: what does not answer or is not resolved, expired certificates, full disks."""
+"""Rules for words in logs: hosts that do not answer or are not resolved, expired certificates, full disks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from aletheia_operator.text.nearest import nearest
 MAX_WORDS = 90
 FEW = 3
 OVER_SECONDS = 300.0
-"""Lines that stopped so long before the end of the window are over."""
+"""Complaints that stopped this long before the end of the window are over."""
 
 _COMPLAINTS: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
     "certificate": ("CertificateInvalid", "a certificate is not accepted", "error", 12),
@@ -39,7 +39,7 @@ _CALLED = {
 
 @dataclass
 class _Complaint:
-    """The lines of one category that a workload wrote."""
+    """A workload's lines of one category."""
 
     count: int = 0
     places: list[tuple[Template, Place]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class _Complaint:
 
 
 def words(case: Case) -> Iterator[Finding]:
-    """Say what workloads complain of in words that every program shares."""
+    """Yield the complaints of workloads, by the categories of `findings.words`."""
     complaints: dict[tuple[Subject, str], _Complaint] = defaultdict(_Complaint)
     called: dict[tuple[Subject, str], dict[str, _Complaint]] = defaultdict(lambda: defaultdict(_Complaint))
     callees = Callees(case)
@@ -84,25 +84,25 @@ def words(case: Case) -> Iterator[Finding]:
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
         if name in ("", subject.name) and len(called) > 1 and any(of == subject and other for of, other in called):
-            continue  # other lines of the workload name what it calls
+            continue  # other lines of the workload name the host
         yield _of_calls(case, callees, subject, name, kinds, unresolved)
 
 
 def _severity(case: Case, subject: Subject, complaint: _Complaint, severity: Severity) -> Severity:
-    """Return how bad it is: less if there are few lines, or if it is over and the workload is healthy."""
+    """Return the severity: lower if there are few lines, or if the complaints stopped and the workload is healthy."""
     left = seconds_between(complaint.last, case.end)
     over = subject.kind in ("Job", "CronJob") or (left is not None and left > OVER_SECONDS)
     if over and case.is_healthy(subject):
         return "info"
     if not complaint.serious and complaint.count >= FEW and not over and not case.is_healthy(subject):
-        return "warning"  # a program that waits may tell it without a level
+        return "warning"  # programs that wait may log it without a level
     if not complaint.serious or complaint.count < FEW:
         return "warning" if subject in case.crashed or (complaint.serious and not case.is_healthy(subject)) else "info"
     return severity
 
 
 def _of_clients(case: Case, subject: Subject, name: str, category: str) -> Severity | None:
-    """Return info for connections that broke off and name nobody whom a healthy workload calls: clients leave."""
+    """Return `info` for interrupted connections of a healthy workload to unknown hosts: clients disconnect. Else None."""
     return "info" if category == "unreachable" and not name and case.is_healthy(subject) else None
 
 
