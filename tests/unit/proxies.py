@@ -2,11 +2,14 @@
 
 import http.client
 import io
+import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from aletheia_operator.cli.kubectl import Proxy
 from tests.unit.artifacts_server import ALICE, Api
@@ -60,3 +63,76 @@ class _Socket:
 def lying(status: int, body: bytes) -> Proxy:
     """Answers every request with the same."""
     return _Lying(status, body)
+
+
+@dataclass
+class FakeApi(Proxy):
+    """The API server's part for our resources, in memory. `objects`: by path; a number is answered as that status.
+
+    `asked`: method, path with its query, and body of each request. `events`: the watch events that each watch gets in turn.
+    """
+
+    objects: dict[str, Any] = field(default_factory=dict)
+    events: list[list[dict[str, Any]]] = field(default_factory=list)
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Any]:
+        content = None if body is None else json.loads(body)
+        self.asked.append((method, path, content))
+        status, answer = self._answer(method, urlsplit(path).path, dict(parse_qsl(urlsplit(path).query)), content)
+        with _Lying(status, answer).request(method, path) as response:
+            yield response
+
+    def _answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, bytes]:
+        if query.get("watch"):
+            events = self.events.pop(0)
+            for event in events:
+                metadata = event["object"]["metadata"]
+                self.objects[f"{path}/{metadata['name']}"] = event["object"]
+            return 200, b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        found = self.objects.get(path)
+        if isinstance(found, int):
+            return found, _failure(found, "Forbidden" if found == 403 else "", f"{path} is answered {found}")
+        if method == "POST":
+            return self._post(path, query, body)
+        if found is None and method == "GET" and path.rpartition("/")[2] == "investigations":
+            prefix = "" if "/namespaces/" not in path else path
+            items = [each for where, each in sorted(self.objects.items()) if where.startswith(prefix) and "/inv" in where]
+            return 200, json.dumps({"metadata": {}, "items": items}).encode()
+        if found is None:
+            return 404, _failure(404, "NotFound", f'investigations.aletheia.dev "{path.rpartition("/")[2]}" not found')
+        if method == "PATCH":
+            found = self.objects[path] = _merged(found, body)
+        if method == "DELETE":
+            del self.objects[path]
+        return 200, json.dumps(found).encode()
+
+    def _post(self, path: str, query: dict[str, str], body: Any) -> tuple[int, bytes]:
+        where = f"{path}/{body['metadata']['name']}"
+        if where in self.objects:
+            return 409, _failure(409, "AlreadyExists", f"{where} exists")
+        made = {**body, "metadata": {**body["metadata"], "namespace": path.split("/")[5], "uid": "uid-new"}}
+        made["metadata"] |= {"resourceVersion": "1", "creationTimestamp": "2026-11-22T12:00:00Z"}
+        if "dryRun" not in query:
+            self.objects[where] = made
+        return 201, json.dumps(made).encode()
+
+
+def _failure(code: int, reason: str, message: str) -> bytes:
+    return json.dumps({"kind": "Status", "code": code, "reason": reason, "message": message}).encode()
+
+
+def _merged(found: Any, change: Any) -> Any:
+    """The object with a JSON merge patch applied."""
+    if not isinstance(change, dict):
+        return change
+    kept = dict(found) if isinstance(found, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = _merged(kept.get(name), value)
+    return kept

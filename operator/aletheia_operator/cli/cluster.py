@@ -25,6 +25,11 @@ class ApiError(Refused):
         super().__init__(message)
         self.status, self.reason = status, reason
 
+    @property
+    def names_object(self) -> bool:
+        """Whether it speaks of one object, and not of a whole resource that the server does not have."""
+        return "the server could not find the requested resource" not in str(self) and "page not found" not in str(self)
+
 
 @dataclass
 class Cluster:

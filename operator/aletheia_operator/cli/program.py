@@ -58,6 +58,22 @@ SESSION_COMMANDS = {
 }
 
 COMMANDS = {
+    "start": Entry(
+        "starting", "command", "start an Investigation: capture what is about to be lost, and say what broke", INVESTIGATE
+    ),
+    "list": Entry("overview", "command", "list Investigations with what broke, the newest last", INVESTIGATE),
+    "describe": Entry(
+        "describing", "command", "describe an Investigation: what broke, what is missing, and what was captured", INVESTIGATE
+    ),
+    "wait": Entry(
+        "following", "command", "follow an Investigation to its end; interrupting it leaves the capture running", INVESTIGATE
+    ),
+    "cancel": Entry("changing", "cancel_command", "stop a capture; what was captured is kept", INVESTIGATE),
+    "delete": Entry("changing", "delete_command", "delete Investigations with their evidence", INVESTIGATE),
+    "hold": Entry(
+        "changing", "hold_command", "keep an Investigation and its evidence from removal, until it is released", INVESTIGATE
+    ),
+    "release": Entry("changing", "release_command", "lift the hold of an Investigation", INVESTIGATE),
     "fetch": Entry(**{**vars(SESSION_COMMANDS["fetch"]), "section": KEEP}),
     "verify": Entry(**{**vars(SESSION_COMMANDS["verify"]), "section": KEEP}),
     "export": Entry(**{**vars(SESSION_COMMANDS["export"]), "section": KEEP}),

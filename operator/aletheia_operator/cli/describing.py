@@ -1,0 +1,184 @@
+"""kubectl investigation describe: what broke, why that is known, what is missing and how to get it, and the artifacts."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.cli.cluster import Cluster, connected
+from aletheia_operator.cli.errors import ExitCode, Refused
+from aletheia_operator.cli.investigations import (
+    INVESTIGATION_HELP,
+    PRINTED,
+    Investigation,
+    age,
+    duration,
+    find,
+    investigation_argument,
+    print_objects,
+    print_option,
+    time_of,
+)
+from aletheia_operator.cli.options import Options, cluster_options
+from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.overview import PHASE_STYLES
+from aletheia_operator.cli.printing import inert, paged
+from aletheia_operator.cli.program import called
+from aletheia_operator.cli.reference import Reference, remote_session
+from aletheia_operator.session.retention_record import LEGAL_HOLD
+from aletheia_operator.text.sizes import readable_size
+
+SEVERITY_STYLES = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
+INDENT = (0, 0, 0, 4)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parts of a description, each as in the status. `left_out`: says which lists are cut, and why."""
+
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    left_out: str = ""
+
+
+def describe(options: Options) -> int:
+    """Print the description, or the resource in one of kubectl's formats."""
+    with connected(options) as cluster:
+        investigation = find(cluster, options.investigation)
+        if options.output in PRINTED or str(options.output).startswith("jsonpath"):
+            return print_objects(cluster, options.output, investigation.namespace, [investigation.name])
+        contents = contents_of(cluster, investigation)
+    with paged() as out:
+        write(out, investigation, contents)
+    return ExitCode.OK
+
+
+def contents_of(cluster: Cluster, investigation: Investigation) -> Contents:
+    """Return what the manifest says, which has all; if it cannot be read, what the status says, which has the first."""
+    status = investigation.status
+    counted = {"artifacts": status.get("artifactCount"), "gaps": status.get("gapCount")}
+    cut = [name for name, count in counted.items() if count and count > len(status.get(name) or [])]
+    left_out = ""
+    if cut and investigation.session_id:
+        try:
+            _, manifest = remote_session(cluster, Reference(investigation.namespace, investigation.session_id))
+            full = manifest.to_json()
+            return Contents(full.get("findings") or [], full.get("gaps") or [], full.get("artifacts") or [])
+        except Refused as e:
+            left_out = f"only the first {' and '.join(cut)} are shown: {e}"
+    return Contents(status.get("findings") or [], status.get("gaps") or [], status.get("artifacts") or [], left_out)
+
+
+def write(out: Console, investigation: Investigation, contents: Contents) -> None:
+    """Write the description."""
+    _head(out, investigation)
+    _findings(out, contents.findings)
+    for severity, title in (("gap", "Missing"), ("note", "Notes")):
+        _gaps(out, title, [gap for gap in contents.gaps if gap.get("severity", "gap") == severity])
+    _artifacts(out, contents.artifacts)
+    if contents.left_out:
+        out.print(inert(contents.left_out, "yellow"))
+    if investigation.session_id and investigation.ended:
+        out.print()
+        out.print(inert(f"Read on: {called()} findings {investigation.reference}; {called()} open {investigation.reference}"))
+    sys.stdout.flush()
+
+
+def _head(out: Console, investigation: Investigation) -> None:
+    status, session = investigation.status, investigation.status.get("session") or {}
+    headline = status.get("headline")
+    if headline:
+        out.print(inert(str(headline), "bold"))
+        out.print()
+    started, ended = time_of(status.get("startTime")), time_of(status.get("completionTime"))
+    took = f", took {duration((ended - started).total_seconds())}" if started and ended else ""
+    progress = (status.get("progress") or {}).get("text")
+    phase = f"{investigation.phase} {progress}" if progress and not investigation.ended else investigation.phase
+    conditions = {str(each.get("type")): each for each in status.get("conditions") or []}
+    why = (conditions.get("Succeeded") or conditions.get("Stalled") or {}).get("message") or ""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column()
+    rows: Iterable[tuple[str, Text | str]] = (
+        ("Investigation", inert(investigation.reference)),
+        ("Phase", inert(phase, PHASE_STYLES.get(investigation.phase, ""))),
+        ("Because", inert(str(why)) if investigation.phase != "Completed" else ""),
+        ("Window", inert(" to ".join(map(str, status.get("window") or [])))),
+        ("Session", inert(f"{session['id']}, {session.get('size') or 'empty'}{took}") if session.get("id") else ""),
+        ("Redacted", f"{session['redactions']} secrets" if session.get("redactions") else ""),
+        ("Uploaded", inert(str((session.get("uploaded") or {}).get("url") or ""))),
+        ("On hold", inert(investigation.annotations.get(LEGAL_HOLD, ""), "yellow")),
+        ("Created", f"{age(investigation.resource['metadata']['creationTimestamp'])} ago"),
+    )
+    for name, cell in rows:
+        if str(cell):
+            grid.add_row(f"{name}:", cell)
+    out.print(grid)
+
+
+def _findings(out: Console, findings: list[dict[str, Any]]) -> None:
+    if not findings:
+        return
+    _title(out, f"Findings ({len(findings)})")
+    for number, finding in enumerate(findings, start=1):
+        severity = str(finding.get("severity") or "")
+        subject = finding.get("object") or {}
+        since = f", since {finding['firstSeen']}" if finding.get("firstSeen") else ""
+        line = inert(f"{number}. {severity}", SEVERITY_STYLES.get(severity, ""))
+        line.append_text(inert(f" {subject.get('kind', '')}/{subject.get('name', '')}: ", "bold"))
+        line.append(" ").append_text(inert(str(finding.get("message") or "")))
+        out.print(line)
+        out.print(Padding(inert(f"{finding.get('rule', '')}, {finding.get('confidence', '')}{since}", "dim"), INDENT))
+
+
+def _gaps(out: Console, title: str, gaps: list[dict[str, Any]]) -> None:
+    if not gaps:
+        return
+    _title(out, f"{title} ({len(gaps)})")
+    meanings: dict[str, str] = {reason.value: reason.text for reason in GapReason}
+    explained: set[str] = set()
+    for gap in gaps:
+        reason = str(gap.get("reason") or "")
+        line = inert(reason, "yellow")
+        line.append(" ").append_text(inert(str(gap.get("target") or ""), "bold"))
+        out.print(line)
+        out.print(Padding(inert(str(gap.get("message") or "")), INDENT))
+        if reason in meanings and reason not in explained:
+            explained.add(reason)
+            out.print(Padding(inert(meanings[reason], "dim"), INDENT))
+
+
+def _artifacts(out: Console, artifacts: list[dict[str, Any]]) -> None:
+    if not artifacts:
+        return
+    _title(out, f"Artifacts ({len(artifacts)})")
+    for artifact in artifacts:
+        size = readable_size(int(artifact.get("sizeBytes") or 0))
+        incomplete = "" if artifact.get("complete", True) else ", incomplete"
+        line = inert(str(artifact.get("path") or ""))
+        line.append(f"  {size}{incomplete}", "dim")
+        out.print(line)
+        out.print(Padding(inert(str(artifact.get("summary") or ""), "dim"), INDENT))
+
+
+def _title(out: Console, text: str) -> None:
+    out.print()
+    out.print(Text(text, "bold underline"))
+
+
+command = option_command(
+    "describe",
+    describe,
+    "describe an Investigation: what broke, what is missing, and what was captured",
+    investigation_argument(),
+    print_option(),
+    *cluster_options(),
+    notes=INVESTIGATION_HELP,
+)

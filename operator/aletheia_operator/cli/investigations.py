@@ -1,0 +1,203 @@
+"""Finds Investigations by the names that people have for them, and prints them in kubectl's own formats."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from aletheia_operator.api.paths import API, INVESTIGATIONS
+from aletheia_operator.api.paths import investigation as path_of
+from aletheia_operator.cli.cluster import ApiError, Cluster
+from aletheia_operator.cli.errors import ExitCode, Refused
+from aletheia_operator.cli.reference import Reference, parsed
+from aletheia_operator.text.display import for_terminal
+
+RESOURCE = "investigations.aletheia.dev"
+EXIT_CODES = {
+    "Completed": ExitCode.OK,
+    "PartiallyCompleted": ExitCode.PARTIAL,
+    "Failed": ExitCode.FAILED,
+    "Cancelled": ExitCode.FAILED,
+    "TimedOut": ExitCode.TIMEOUT,
+}
+"""The exit code for each final phase."""
+PRINTED = ("json", "yaml", "name")
+INVESTIGATION_HELP = "INVESTIGATION: NAME, NAMESPACE/NAME, or the id of its session, for example INC-7F3A."
+
+
+@dataclass(frozen=True)
+class Investigation:
+    """An Investigation as the API server has it. Its texts come from tenants: `inert` them."""
+
+    resource: dict[str, Any]
+
+    @property
+    def namespace(self) -> str:
+        return str(self.resource["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        return str(self.resource["metadata"]["name"])
+
+    @property
+    def reference(self) -> str:
+        return for_terminal(f"{self.namespace}/{self.name}")
+
+    @property
+    def path(self) -> str:
+        return path_of(quote(self.namespace, safe=""), quote(self.name, safe=""))
+
+    @property
+    def uid(self) -> str:
+        return str(self.resource["metadata"]["uid"])
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.resource.get("status") or {}
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase") or "Pending")
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in EXIT_CODES
+
+    @property
+    def session_id(self) -> str:
+        """The id of its session; empty if it has none yet."""
+        return str((self.status.get("session") or {}).get("id") or "")
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return self.resource["metadata"].get("annotations") or {}
+
+    @property
+    def suspended(self) -> bool:
+        return bool((self.resource.get("spec") or {}).get("suspend"))
+
+
+def investigation_argument() -> click.Argument:
+    return click.Argument(["investigation"], metavar="INVESTIGATION")
+
+
+def print_option(*formats: str) -> click.Option:
+    """The option -o. `formats`: besides those of kubectl."""
+    known = (*formats, *PRINTED, "jsonpath=...")
+
+    def check(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        if value is None or value in known or re.match(r"jsonpath(-as-json)?=", value):
+            return value
+        raise click.BadParameter(f"{value[:40]!r} is not one of {', '.join(known)}")
+
+    return click.Option(["-o", "--output"], metavar="FORMAT", callback=check, help=f"One of {', '.join(known)}.")
+
+
+def listed(cluster: Cluster, namespace: str | None) -> list[Investigation]:
+    """Return the Investigations of a namespace, or of all if it is None, the oldest first. Raises Refused."""
+    path = f"{API}/{INVESTIGATIONS}" if namespace is None else f"{API}/namespaces/{quote(namespace, safe='')}/{INVESTIGATIONS}"
+    try:
+        found = [Investigation(resource) for resource in cluster.items(path)]
+    except ApiError as e:
+        raise explained(e, namespace) from e
+    return sorted(found, key=lambda each: (each.resource["metadata"]["creationTimestamp"], each.namespace, each.name))
+
+
+def find(cluster: Cluster, text: str) -> Investigation:
+    """Return the Investigation that a person names. Raises Refused, with the nearest names if there is none."""
+    reference = parsed(text)
+    namespace = reference.namespace or cluster.namespace
+    if not reference.is_id:
+        try:
+            return Investigation(cluster.get(path_of(quote(namespace, safe=""), quote(reference.name, safe=""))))
+        except ApiError as e:
+            if e.status != 404 or e.reason != "NotFound" or not e.names_object:
+                raise explained(e, namespace) from e
+    return _among(cluster, reference, namespace)
+
+
+def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigation:
+    from aletheia_operator.text.nearest import hint
+
+    found = listed(cluster, namespace)
+    if reference.is_id:
+        everywhere = found
+        if not reference.namespace and all(each.session_id != reference.name for each in found):
+            try:
+                everywhere = listed(cluster, None)
+            except Refused:  # a tenant: only the own namespace
+                everywhere = found
+        owner = next((each for each in everywhere if each.session_id == reference.name), None)
+        if owner is not None:
+            return owner
+        ids = [each.session_id for each in everywhere if each.session_id]
+        raise Refused(f"no Investigation has the session {reference.name}{hint(reference.name, ids)}")
+    near = hint(reference.name, [each.name for each in found])
+    raise Refused(f"there is no Investigation {for_terminal(reference.name, 100)} in namespace {namespace}{near}")
+
+
+def explained(error: ApiError, namespace: str | None) -> Refused:
+    """Return what a person can do about an answer of the API server."""
+    if error.status == 404 and not error.names_object:
+        return Refused("this cluster has no Investigations: install the operator's chart; `doctor` says what is missing")
+    if error.status == 403:
+        where = "in all namespaces; name one with -n" if namespace is None else f"in namespace {namespace}"
+        return Refused(f"{error}. An admin gives the right {where}: see `doctor`")
+    return error
+
+
+def print_objects(cluster: Cluster, output: str, namespace: str | None, names: Sequence[str] = ()) -> int:
+    """Print Investigations as kubectl does, in one of its formats. `namespace` None: of all namespaces."""
+    where = ["--all-namespaces"] if namespace is None else ["-n", namespace]
+    command = ["kubectl", *cluster.flags, "get", RESOURCE, *names, *where, f"--output={output}"]
+    sys.stdout.flush()
+    try:
+        return ExitCode.OK if subprocess.run(command, check=False).returncode == 0 else ExitCode.ERROR  # noqa: S603
+    except OSError as e:
+        raise Refused(f"kubectl cannot be run: {e.strerror}") from e
+
+
+def printed(resource: dict[str, Any], output: str) -> str:
+    """Return a resource as text, in one of PRINTED."""
+    if output == "name":
+        return f"investigation.aletheia.dev/{resource['metadata']['name']}\n"
+    if output == "json":
+        return json.dumps(resource, indent=4) + "\n"
+    import yaml
+
+    return str(yaml.safe_dump(resource, sort_keys=False, allow_unicode=False))
+
+
+def time_of(text: object) -> datetime | None:
+    """Return a time of the API; None if there is none, or it is no time."""
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def age(text: object, now: datetime | None = None) -> str:
+    """Return the time since then as kubectl prints it; empty if it is not known."""
+    moment = time_of(text)
+    return "" if moment is None else duration(((now or datetime.now(UTC)) - moment).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: its largest unit, or two where the first is small."""
+    left = max(0, int(seconds))
+    if left < 120:
+        return f"{left}s"
+    if left < 600:
+        return f"{left // 60}m{left % 60}s" if left % 60 else f"{left // 60}m"
+    if left < 3 * 3600:
+        return f"{left // 60}m"
+    if left < 2 * 86_400:
+        return f"{left // 3600}h"
+    return f"{left // 86_400}d"
