@@ -22,7 +22,7 @@ PARTS = (
     Part("lint", ["make", "--no-print-directory", "lint"]),
     Part("generated files", ["make", "--no-print-directory", "verify"]),
     Part("rig", [sys.executable, "-m", "tests.cluster", "install"]),
-    Part("unit", [*PYTEST, "tests/unit"]),
+    Part("unit", [*PYTEST, "-n2", "--dist=loadfile", "tests/unit"]),
     Part("integration", [*PYTEST, "tests/integration"]),
     Part("end to end", [*PYTEST, "tests/e2e"]),
 )

@@ -29,6 +29,10 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
     with namespace(prepared, "it-whole-pod") as kubectl:
+        app = container("app", "echo filling; head -c 4194304 /dev/zero > /scratch/fill; sleep 600")
+        app["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+        scratch = {"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}
+        kubectl.apply(pod("evicted", "", containers=[app], volumes=[scratch]))  # first: an eviction takes a minute
         yield kubectl
 
 
@@ -48,18 +52,31 @@ def twice(name: str, end: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def crowd(kubectl: Kubectl) -> str:
     """A pod with an init container, a sidecar and a regular one that restarted each, and an ephemeral container."""
-    init = [twice("prepare", "exit 0"), twice("sidecar", "sleep 600") | {"restartPolicy": "Always"}]
-    volumes = [{"name": "shared", "emptyDir": {}}]
-    kubectl.apply(
-        pod("crowd", "", restartPolicy="Always", initContainers=init, containers=[twice("app", "sleep 600")], volumes=volumes)
-    )
-    kubectl.wait("pod/crowd", "condition=Ready", 120)
+    until(lambda: restarted_crowd(kubectl), 120, "the kubelet keeps the first run of each container")
     debugger = container("debugger", "echo looking around; sleep 600") | {"targetContainerName": "app"}
     patch = {"spec": {"ephemeralContainers": [debugger]}}
     kubectl("patch", "pod", "crowd", "--subresource=ephemeralcontainers", "-p", json.dumps(patch))
     kubectl.wait("pod/crowd", "jsonpath={.status.ephemeralContainerStatuses[0].state.running}")
     until(lambda: kubectl_logs(kubectl, "crowd", "-c", "debugger"), 30, "the ephemeral container has spoken")
     return "crowd"
+
+
+def restarted_crowd(kubectl: Kubectl) -> bool:
+    """Make the pod `crowd`; False, and no pod, if the kubelet removed a first run.
+
+    It does so when it collects dead containers while the second run is created but not started: that one counts as dead too.
+    """
+    init = [twice("prepare", "exit 0"), twice("sidecar", "sleep 600") | {"restartPolicy": "Always"}]
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    kubectl.apply(
+        pod("crowd", "", restartPolicy="Always", initContainers=init, containers=[twice("app", "sleep 600")], volumes=volumes)
+    )
+    kubectl.wait("pod/crowd", "condition=Ready", 120)
+    try:
+        return all(kubectl_logs(kubectl, "crowd", "-c", name, "--previous") for name in ("sidecar", "app"))
+    except subprocess.CalledProcessError:
+        kubectl("delete", "pod", "crowd", "--now")
+        return False
 
 
 @pytest.mark.parametrize("via", ["api", "node"])
@@ -161,9 +178,6 @@ def test_a_previous_run_whose_log_is_gone(kubectl: Kubectl, operator: Operator, 
 
 def test_an_evicted_pod(kubectl: Kubectl, operator: Operator) -> None:
     """A pod that the kubelet evicts: why is told; its log, which the node no longer has, is a gap."""
-    app = container("app", "echo filling; head -c 4194304 /dev/zero > /scratch/fill; sleep 600")
-    app["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
-    kubectl.apply(pod("evicted", "", containers=[app], volumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}]))
     kubectl.wait("pod/evicted", "jsonpath={.status.reason}=Evicted", 120)
 
     def removed() -> bool:

@@ -31,7 +31,7 @@ def rooms() -> Iterator[str]:
             yield path.name
 
 
-@pytest.mark.parametrize("room", rooms())
+@pytest.mark.parametrize("room", list(rooms()))
 def test_the_page_has_every_room(room: str) -> None:
     """Each line of the page's tree begins with the room's name."""
     tree = PAGE.read_text().split("```")[1]

@@ -1,5 +1,6 @@
 """JSON that is nested very deep, anywhere in an answer: of each source it is left out or said, never a fault of our own."""
 
+import gc
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -154,6 +155,12 @@ class Server:
         fetcher, spec = FETCHERS[self.name]
         options = JaegerOptions.model_validate({"api": self.name[-2:]}) if self.name.startswith("jaeger") else None
         return reasons(fetch(fetcher, endpoint(loopback.url, options=options), window(END - 60, END), **spec).missing)
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_of_other_tests() -> None:
+    """Or it is collected at the deepest point of the recursion, where not even a warning can be made of it."""
+    gc.collect()
 
 
 @pytest.mark.parametrize("name", ANSWERS)

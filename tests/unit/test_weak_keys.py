@@ -29,7 +29,7 @@ def test_the_list_has_every_encoding() -> None:
 @pytest.mark.parametrize(
     "recipient",
     [
-        age.new_identity()[1],
+        pytest.param(age.new_identity()[1], id="a new key of age"),
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGlQzoLO3cgnhcwvY8E6WJTpJsI0e0wXxgG4OoIHSQGc bob",
         f"{RSA}DAQABAAABAQC7 bob",
         f"{RSA}BAwAAAQEA",
