@@ -48,7 +48,7 @@ class LokiReader(ArtifactReader[LogFacts]):
         pod = _first(labels, _PODS)
         if not pod and len(self._services) < MAX_SERVICES:
             self._services.add(_first(labels, _NAMES) or "loki")
-        place = pod or _first(labels, _NAMES) or "loki", _first(labels, _CONTAINERS)
+        place = place_of(labels)
         self._templates.add(words, level, place, 0, stamp, link, self._bucket_of(stamp))
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
@@ -60,6 +60,11 @@ class LokiReader(ArtifactReader[LogFacts]):
     def _bucket_of(self, stamp: str) -> int:
         moment = datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC)
         return min(BUCKETS - 1, max(0, int((moment - self._start).total_seconds() // self._bucket_seconds)))
+
+
+def place_of(labels: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the pod (or what else names the source) and the container ('' if none) of a line of Loki."""
+    return _first(labels, _PODS) or _first(labels, _NAMES) or "loki", _first(labels, _CONTAINERS)
 
 
 def _first(labels: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -12,15 +12,15 @@ MAX_EXAMPLE = 300
 LISTED_PODS = 10
 
 
-def top_errors(logs: LogFacts) -> list[dict[str, Any]]:
-    """Return at most 20 groups of error lines, the most frequent first.
+def top_errors(logs: LogFacts, most: int = MOST) -> list[dict[str, Any]]:
+    """Return at most `most` groups of error lines, the most frequent first.
 
     Keys: level, template (`#` for words with digits, `*` for other words that differ), variants, count, first, last, pods
     (number), pod_names (the first ten), example, evidence (the entry of the first line), trace_id and category (if known).
     """
     serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
-    for group in grouped(serious)[:MOST]:
+    for group in grouped(serious)[:most]:
         first = min((template.first for template in group), key=lambda place: place.first)
         pods = sorted(set().union(*(template.pods for template in group)))
         entry: dict[str, Any] = {

@@ -150,10 +150,10 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
     values = [value for pair in pairs for series in pair if series for _, value in series.samples if not math.isnan(value)]
     unit = Unit(query)
     low, high = min(0.0, *values), unit.round_up(max(0.0, *values))
-    names = _distinguishing(query.labels)
+    names = distinguishing(query.labels)
     lines = [
         Line(
-            label=_label(series.labels, names),
+            label=label_of(series.labels, names),
             color=number,
             points=_points(series.samples, axis, low, high, query.step, 0.0),
             baseline=_points(before.samples, axis, low, high, query.step, offset) if before else [],
@@ -222,7 +222,7 @@ def _key(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(labels.items())
 
 
-def _distinguishing(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
+def distinguishing(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the names of the labels that distinguish the series. Prefer a single label, with short values."""
     names = sorted({name for labels in all_labels for name in labels} - {"__name__"})
     values = {name: [labels.get(name, "") for labels in all_labels] for name in names}
@@ -234,7 +234,7 @@ def _distinguishing(all_labels: Sequence[Mapping[str, str]]) -> list[str]:
     return [name for name in names if len(set(values[name])) > 1]
 
 
-def _label(labels: Mapping[str, str], names: Sequence[str]) -> str:
+def label_of(labels: Mapping[str, str], names: Sequence[str]) -> str:
     own = [(name, labels[name]) for name in names if name in labels]
     text = own[0][1] if len(own) == 1 else ", ".join(f"{name}={value}" for name, value in own)
     return one_line(text or labels.get("__name__") or "value", MAX_LABEL)

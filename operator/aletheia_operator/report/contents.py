@@ -49,7 +49,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     limits = limits or Limits()
     maker = _Maker(source, limits)
     part = maker.part
-    findings = part("the findings", lambda: _serious_first(source.document("findings")), LoadedDocument())
+    findings = part("the findings", lambda: _with_serious_first(source.document("findings")), LoadedDocument())
     timeline = part("the timeline", lambda: source.document("timeline"), LoadedDocument())
     nothing: dict[Link, list[Quote]] = {}
     quotes = part("the evidence", lambda: source.quotes(_wanted(findings, limits)), nothing)
@@ -105,9 +105,13 @@ def _add_holes(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
     found.note_count = len(gaps) - found.gap_count
 
 
-def _serious_first(findings: LoadedDocument) -> LoadedDocument:
+def _with_serious_first(findings: LoadedDocument) -> LoadedDocument:
+    return LoadedDocument(findings.metadata, serious_first(findings.entries))
+
+
+def serious_first(findings: Sequence[Any]) -> list[Any]:
     """Return the findings in their order, but with those of severity `info` last."""
-    return LoadedDocument(findings.metadata, sorted(findings.entries, key=lambda entry: entry.get("severity") == "info"))
+    return sorted(findings, key=lambda entry: entry.get("severity") == "info")
 
 
 def _wanted(findings: LoadedDocument, limits: Limits) -> Iterator[tuple[Link, int]]:

@@ -11,6 +11,8 @@ from aletheia_operator.text.display import one_line
 
 MAX_TEXT = 500
 MAX_STATES = 4
+UNTOLD = "its whole state"
+"""The quote of an object without a state that tells something."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _object(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     metadata, status = entry.get("metadata") or {}, entry.get("status") or {}
     kind, name = str(entry.get("kind") or "object"), metadata.get("name")
     parts = [*_states(status), *_conditions(status), *_counts(kind, entry)]
-    return "", f"{kind.lower()}/{name}", "; ".join(parts) or "its whole state", ""
+    return "", f"{kind.lower()}/{name}", "; ".join(parts) or UNTOLD, ""
 
 
 def _states(status: Mapping[str, Any]) -> Iterator[str]:

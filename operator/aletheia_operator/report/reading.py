@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 import orjson
 
-from aletheia_operator.session.artifact import HEAD_LINES, metadata_of
+from aletheia_operator.session.artifact import HEAD_LINES, entry_lines, metadata_of
 
 BLOCK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 512 * 1024
@@ -73,17 +73,17 @@ class Reading:
         with self._opened(path) as file:
             if file is None:
                 return
-            number = -HEAD_LINES
-            while line := file.readline(max_bytes):
-                whole = line.endswith(b"\n")
-                while line and not line.endswith(b"\n"):  # the rest of a line that is too long
-                    line = file.readline(BLOCK_BYTES)
-                    self.left_out.add(path)
-                if number >= 0 and whole and (entry := _parsed(line)) is not None:
-                    yield number, entry
-                number += 1
-                if self._is_over(path):
-                    return
+            for _ in range(HEAD_LINES):
+                while (head := file.readline(max_bytes)) and not head.endswith(b"\n"):
+                    pass
+            with suppress(ValueError):  # cut short
+                for number, line in enumerate(entry_lines(file, max_bytes)):
+                    if line is None:
+                        self.left_out.add(path)
+                    elif (entry := _parsed(line)) is not None:
+                        yield number, entry
+                    if self._is_over(path):
+                        return
 
     def at(self, path: str, numbers: Iterable[int]) -> dict[int, Any]:
         """Return the entries with these numbers. Numbers without a readable entry are left out."""

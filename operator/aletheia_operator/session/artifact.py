@@ -13,12 +13,13 @@ session neither the buffer nor the file is on the disk as plain text. All calls 
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -29,6 +30,7 @@ from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.encoding import dumps
 
 BLOCK_BYTES = 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024 * 1024
 HEAD_LINES = 3
 """Number of lines before the first entry."""
 _METADATA = b'"metadata": '
@@ -163,12 +165,39 @@ def write_file(
     return size, digest.hexdigest()
 
 
+def read_metadata(file: BinaryIO, max_bytes: int = MAX_METADATA_BYTES) -> dict[str, Any]:
+    """Read the metadata at the beginning of a plain artifact; `entry_lines` reads on from there.
+
+    Raises ValueError if it is no artifact, or if its metadata are longer than `max_bytes`.
+    """
+    file.readline(max_bytes)
+    metadata = metadata_of(file.readline(max_bytes))
+    if not file.readline(max_bytes).startswith(_DATA):
+        raise ValueError("the third line of the file is not the beginning of an artifact's data")
+    return metadata
+
+
+def entry_lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
+    """Yield the JSON of each entry; None for an entry longer than `max_bytes`. Memory is flat.
+
+    Raises ValueError if the artifact ends before its last line.
+    """
+    while line := file.readline(max_bytes):
+        if line.startswith(b"]}"):
+            return
+        if line.endswith(b"\n"):
+            yield line.rstrip(b",\n")
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(BLOCK_BYTES)
+        yield None
+    raise ValueError("the artifact ends before its last line")
+
+
 def read_artifact(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
     """Read a plain artifact. Returns its metadata and an iterator of its entries. Raises OSError, or ValueError if damaged."""
     with path.open("rb") as file:
-        file.readline()
-        line = file.readline()
-    return metadata_of(line), _entries(path)
+        return read_metadata(file), _entries(path)
 
 
 def metadata_of(line: bytes) -> dict[str, Any]:
@@ -181,13 +210,8 @@ def metadata_of(line: bytes) -> dict[str, Any]:
 
 def _entries(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
-        for line in file:
-            if line.startswith(_DATA):
-                break
-        for line in file:
-            if line.startswith(b"]}"):
-                return
-            yield orjson.loads(line.rstrip(b",\n"))
+        read_metadata(file)
+        yield from map(orjson.loads, filter(None, entry_lines(file, sys.maxsize)))
 
 
 def encoded(entries: Sequence[Any] | Encoded) -> Encoded:

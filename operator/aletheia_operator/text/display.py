@@ -1,6 +1,6 @@
 """Makes untrusted text inert for the place where it is shown. Pure: the one mechanism for all such places.
 
-    terminal  for_terminal   one line; control characters shown as escapes
+    terminal  for_terminal   one line; control characters shown as escapes; `log_line` keeps the blanks of a log's line
     status    for_status     the same, at most `limit` characters; also for Kubernetes Events and messages of gaps
     HTML      for_html       characters of HTML escaped; jinja2 does not escape the result again
     Markdown  for_markdown   one line without markup, HTML, links or mentions; `code_span` and `code_block` always as code
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 _IGNORABLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Letters, marks and symbols that nobody sees: Default_Ignorable_Code_Point of Unicode, and the blank of Braille."""
 _EMOJI_STYLE = "\ufe0f"
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,40}m")
 _LINE = str.maketrans("\t\n\r", "   ")
 _HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.:/]|(?<=\w)-(?=\w)){0,300}")
 """Text that no reader of Markdown takes for markup: names, times, sentences."""
@@ -54,6 +55,15 @@ def one_line(text: str, limit: int = 120) -> str:
 def for_terminal(text: str, limit: int | None = None) -> str:
     """Return one line that a terminal only prints. `limit`: most characters; None: all of them."""
     return one_line(text, max(1, len(text) * 10) if limit is None else limit)  # the longest escape has ten characters
+
+
+def log_line(text: str) -> str:
+    """Return a line of a log on one line: its blanks stay, and colours that a program gave it are left out."""
+    if text.isascii() and text.isprintable():
+        return text
+    if "\x1b[" in text:
+        text = _COLOUR.sub("", text)
+    return visible(text.expandtabs(8).rstrip("\r\n"))
 
 
 def for_status(text: str, limit: int = 120) -> str:

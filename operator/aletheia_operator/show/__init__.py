@@ -1,0 +1,1 @@
+"""Evidence for a terminal: pure functions from a session's artifacts to tables, lines and JSON. Streams; memory is flat."""

@@ -1,0 +1,145 @@
+"""A session as the views read it: its manifest, and its artifacts one entry at a time. All calls block; memory is flat.
+
+NotShown  it cannot be shown: the message says why, and what to do
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import orjson
+
+from aletheia_operator.report.reading import Files
+from aletheia_operator.session.artifact import entry_lines, read_metadata
+from aletheia_operator.session.manifest import Artifact, Manifest
+from aletheia_operator.session.unseal import plain_path
+from aletheia_operator.text.nearest import hint
+
+MAX_ENTRY_BYTES = 64 * 1024 * 1024
+"""Longer entries are not parsed; as JSON they are shown without filters."""
+COPY_BYTES = 1024 * 1024
+BRIEF_BYTES = 512 * 1024
+
+
+class NotShown(Exception):
+    """The evidence cannot be shown. The message says why, and what to do."""
+
+
+@dataclass
+class CapturedSession:
+    """A session that is looked at. `files` opens its artifacts as plain text. `notes`: what the user should know besides."""
+
+    manifest: Manifest
+    files: Files
+    notes: list[str] = field(default_factory=list)
+
+    def artifacts(self, category: str) -> list[Artifact]:
+        """Return the artifacts of a category (`logs`, `timeline`, ...). Raises NotShown if there is none."""
+        paths = f"data/{category}/", f"data/{category}.json"
+        found = [one for one in self.manifest.artifacts if plain_path(one).startswith(paths)]
+        if self.manifest.expiration_time is not None:
+            raise NotShown(f"the data of {self.manifest.session_id} has expired and was removed")
+        if not self.manifest.finished:
+            raise NotShown(f"the capture of {self.manifest.session_id} has not ended: wait for it, then try again")
+        if not found:
+            raise NotShown(f"{self.manifest.session_id} has no {category}: {self._why_not(category)}")
+        return found
+
+    def metadata(self, artifact: Artifact) -> Mapping[str, Any]:
+        """Return an artifact's metadata. Raises NotShown."""
+        with self._opened(artifact) as file:
+            return read_metadata(file)
+
+    def raw_entries(self, artifact: Artifact) -> Iterator[tuple[int, bytes]]:
+        """Yield each entry's number and its JSON. Entries that are too long are left out, with a note. Raises NotShown."""
+        with self._opened(artifact) as file:
+            read_metadata(file)
+            for number, line in enumerate(entry_lines(file, MAX_ENTRY_BYTES)):
+                if line is None:
+                    self.notes.append(f"entry {number} of {artifact.path} is too long to be shown; -o json shows it whole")
+                else:
+                    yield number, line
+            _read_to_end(file)
+
+    def entries(self, artifact: Artifact) -> Iterator[tuple[int, Any]]:
+        """Yield each entry's number and the entry. Raises NotShown."""
+        for number, line in self.raw_entries(artifact):
+            try:
+                yield number, orjson.loads(line)
+            except ValueError as e:
+                raise NotShown(f"{artifact.path}: entry {number} is damaged: `session verify` says what else is") from e
+
+    def pieces(self, artifacts: Iterable[Artifact]) -> Iterator[bytes]:
+        """Yield all entries as they are, one on a line, in pieces of at most 1 MiB. Raises NotShown."""
+        for artifact in artifacts:
+            with self._opened(artifact) as file:
+                read_metadata(file)
+                at_start = True
+                while piece := file.readline(COPY_BYTES):
+                    if at_start and piece.startswith(b"]}"):
+                        break
+                    at_start = piece.endswith(b"\n")
+                    yield piece[:-2] + b"\n" if piece.endswith(b",\n") else piece
+                _read_to_end(file)
+
+    @contextmanager
+    def _opened(self, artifact: Artifact) -> Iterator[BinaryIO]:
+        try:
+            with self.files.open(artifact.path) as file:
+                yield file
+        except (OSError, ValueError) as e:
+            why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+            raise NotShown(f"{artifact.path} cannot be read: {why}") from e
+
+    def _why_not(self, category: str) -> str:
+        """Say why a category has no artifact: what is missing, or that it was not asked for."""
+        fetchers = {"logs": ("KubernetesLogs", "Loki"), "events": ("KubernetesEvents",), "objects": ("KubernetesObjects",)}
+        fetchers |= {"metrics": ("Prometheus",), "traces": ("Jaeger",)}
+        gaps = [gap for gap in self.manifest.gaps if gap.fetcher in fetchers.get(category, ())]
+        if gaps:
+            return f"{gaps[0].reason} {gaps[0].target}: {gaps[0].message}"
+        return "its Investigation did not ask for them, or nothing was found"
+
+
+def _read_to_end(file: BinaryIO) -> None:
+    """Read what is left: a file from elsewhere compares its digest at its end."""
+    while file.read(COPY_BYTES):
+        pass
+
+
+@dataclass
+class BriefFiles:
+    """Files that are open only while a block of them is read, so that any number can be read side by side."""
+
+    files: Files
+
+    def open(self, path: str) -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(_Brief(self.files, path), BRIEF_BYTES))
+
+
+class _Brief(io.RawIOBase):
+    def __init__(self, files: Files, path: str) -> None:
+        self._files, self._path, self._at = files, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._files.open(self._path) as file:
+            file.seek(self._at)
+            block = file.read(len(buffer))
+        buffer[: len(block)] = block
+        self._at += len(block)
+        return len(block)
+
+
+def unknown(noun: str, name: str, names: Iterable[str]) -> NotShown:
+    """Return the error for a name that is not in the evidence, with the nearest, or else the first, of those that are."""
+    known = sorted(set(names))
+    near = hint(name, known)
+    if not near and known:
+        more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+        near = f"; there are: {', '.join(known[:8])}{more}"
+    return NotShown(f"there is no {noun} {name[:200]!r} in it{near}")

@@ -1,0 +1,209 @@
+"""What differs: two sessions, or the window of one from its baseline. New and gone errors, changed settings, moved metrics."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.metrics import DEVIATIONS, finite
+from aletheia_operator.findings.objects import Object
+from aletheia_operator.findings.revisions import Change, changes_between, template_of
+from aletheia_operator.findings.templates import alike
+from aletheia_operator.report.charts import Query, Unit
+from aletheia_operator.show.captured import CapturedSession
+from aletheia_operator.show.errors import Errors, all_errors
+from aletheia_operator.show.objects import place_of
+
+LEAST_SHARE = 0.2
+"""A metric moved if its level differs by more than this share of the larger level, and by more than its noise."""
+LEAST_ALIKE = 20
+"""Characters of a template that another one may begin with and be the same error, told with its cause."""
+_NOISE = DEVIATIONS * 1.4826
+_TELLING = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+Level = tuple[float, float]
+"""Median and median absolute deviation of a series."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that differs. `before` or `after` None: it was added or removed."""
+
+    object: str
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One series whose level differs."""
+
+    metric: str
+    labels: Mapping[str, str]
+    before: float
+    after: float
+    shown: tuple[str, str]
+
+
+@dataclass
+class Difference:
+    """All that differs. `new` and `gone`: templates of errors; `more`: those of both, with their counts."""
+
+    new: list[Mapping[str, Any]] = field(default_factory=list)
+    gone: list[Mapping[str, Any]] = field(default_factory=list)
+    both: list[tuple[Mapping[str, Any], int]] = field(default_factory=list)
+    """Templates of both, with how often they were seen before."""
+    settings: list[Setting] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+    compared: int = 0
+    """Series that both have."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "errors": {
+                "new": self.new,
+                "gone": self.gone,
+                "both": [{**one, "count_before": before} for one, before in self.both],
+            },
+            "settings": [vars(one) for one in self.settings],
+            "metrics": [
+                {"metric": one.metric, "labels": one.labels, "before": one.before, "after": one.after} for one in self.moved
+            ],
+        }
+
+
+def between(before: CapturedSession, after: CapturedSession) -> Difference:
+    """Compare two sessions. Raises NotShown."""
+    found = Difference()
+    _compare_errors(found, all_errors(before), all_errors(after))
+    found.settings = [*_settings(_objects(before), _objects(after))]
+    old, new = _levels(before), _levels(after)
+    for key, (query, level) in new.items():
+        if key in old:
+            found.compared += 1
+            if _has_moved(old[key][1], level):
+                found.moved.append(_moved(query, dict(key[1]), old[key][1][0], level[0]))
+    found.moved.sort(key=_largest)
+    return found
+
+
+def since_baseline(session: CapturedSession) -> Difference:
+    """Compare the window of a session with the time before: the rollouts in it, and the baselines of its metrics."""
+    found = Difference()
+    if any(one.path.startswith("data/findings.json") for one in session.manifest.artifacts):
+        for change in session.metadata(session.artifacts("findings")[0]).get("changes") or []:
+            found.settings += _told(change)
+    for artifact in _of(session, "metrics"):
+        metadata = session.metadata(artifact)
+        compared = metadata.get("baseline") or {}
+        found.compared += compared.get("compared") or 0
+        query = _query(metadata)
+        for one in compared.get("changed") or []:
+            labels = orjson.loads(str(one.get("metric") or "{}"))
+            found.moved.append(_moved(query, labels, float(one["baseline_level"]), float(one["level"])))
+    found.moved.sort(key=_largest)
+    return found
+
+
+def _compare_errors(found: Difference, before: Errors, after: Errors) -> None:
+    left = [*before]
+    for one in after:
+        same = next((other for other in left if _is_same(one, other)), None)
+        if same is None:
+            found.new.append(one)
+        else:
+            left.remove(same)
+            found.both.append((one, int(same.get("count") or 0)))
+    found.gone = left
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    ours, theirs = str(one.get("template")), str(other.get("template"))
+    if one.get("level") != other.get("level"):
+        return False
+    shorter, longer = sorted((ours, theirs), key=len)
+    return ours == theirs or alike(ours, theirs) or (len(shorter) >= LEAST_ALIKE and longer.startswith(f"{shorter}:"))
+
+
+def _of(session: CapturedSession, category: str) -> list[Any]:
+    return [one for one in session.manifest.artifacts if one.path.startswith(f"data/{category}/")]
+
+
+def _objects(session: CapturedSession) -> dict[str, Object]:
+    """Return the objects whose settings are compared, by kind/name."""
+    found: dict[str, Object] = {}
+    for artifact in _of(session, "objects"):
+        for _, entry in session.entries(artifact):
+            if isinstance(entry, dict) and (entry.get("kind") in _TELLING or "dataSha256" in entry):
+                found[place_of(entry)] = entry
+    return found
+
+
+def _settings(before: Mapping[str, Object], after: Mapping[str, Object]) -> Iterator[Setting]:
+    for place in sorted(before.keys() | after.keys()):
+        old, new = before.get(place), after.get(place)
+        if old is None or new is None:
+            if template_of(old or new or {}):
+                yield Setting(place, "object", None if old is None else "was there", None if new is None else "is there")
+            continue
+        yield from (Setting(place, _name(change), change.before, change.after) for change in changes_between(old, new))
+        replicas = [(one.get("spec") or {}).get("replicas") for one in (old, new)]
+        if replicas[0] != replicas[1]:
+            yield Setting(place, "replicas", *(None if number is None else str(number) for number in replicas))
+        if old.get("dataSha256") != new.get("dataSha256"):
+            yield Setting(place, "data", str(old.get("dataSha256"))[:12], str(new.get("dataSha256"))[:12])
+
+
+def _name(change: Change) -> str:
+    return f"{change.container} {change.field}".strip()
+
+
+def _told(change: Mapping[str, Any]) -> Iterator[Setting]:
+    """Yield the values of a change that the findings name; its message if they name none."""
+    about, details = change.get("object") or {}, change.get("details") or {}
+    place = f"{str(about.get('kind') or '').lower()}/{about.get('name')}"
+    values = [one for one in details.get("changed") or [] if isinstance(one, Mapping)]
+    for one in values:
+        name = f"{one.get('container') or ''} {one.get('field') or ''}".strip()
+        yield Setting(place, name, one.get("from"), one.get("to"))
+    if not values:
+        yield Setting(place, str(change.get("rule")), None, str(change.get("message")))
+
+
+def _levels(session: CapturedSession) -> dict[tuple[str, frozenset[tuple[str, str]]], tuple[Query, Level]]:
+    """Return the level of each series, by the name of its query and its labels."""
+    found = {}
+    for artifact in _of(session, "metrics"):
+        metadata = session.metadata(artifact)
+        if "baseline_offset" in metadata or not isinstance(metadata.get("step_seconds"), int | float):
+            continue
+        query = _query(metadata)
+        for _, entry in session.entries(artifact):
+            values = [value for _, value in finite(entry.get("values") or [])]
+            if values and "over_step" not in entry:
+                labels = frozenset((str(key), str(value)) for key, value in (entry.get("metric") or {}).items())
+                level = statistics.median(values)
+                noise = statistics.median(abs(value - level) for value in values)
+                found[query.title, labels] = query, (level, noise)
+    return found
+
+
+def _query(metadata: Mapping[str, Any]) -> Query:
+    template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
+    return Query(template or promql, promql, template, 0.0, "")
+
+
+def _has_moved(before: Level, after: Level) -> bool:
+    difference = abs(after[0] - before[0])
+    return difference > LEAST_SHARE * max(abs(before[0]), abs(after[0])) and difference > _NOISE * max(before[1], after[1])
+
+
+def _moved(query: Query, labels: Mapping[str, str], before: float, after: float) -> Moved:
+    unit = Unit(query)
+    return Moved(query.title, labels, before, after, (unit(before), unit(after)))
+
+
+def _largest(one: Moved) -> tuple[float, str]:
+    return -abs(one.after - one.before) / max(abs(one.before), abs(one.after), 1e-9), one.metric

@@ -1,0 +1,89 @@
+"""Error templates: lines that differ in numbers and ids alone, counted over pods and runs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from aletheia_operator.findings.finding import Artifact, Link
+from aletheia_operator.findings.log_facts import LogFacts
+from aletheia_operator.findings.templates import BUCKETS
+from aletheia_operator.findings.top_errors import MOST, top_errors
+from aletheia_operator.findings.words import words_of
+from aletheia_operator.show.captured import CapturedSession
+from aletheia_operator.show.layout import Block, Column, Span, Table, text
+from aletheia_operator.show.log_lines import LogLine, LogQuery, log_lines
+from aletheia_operator.show.times import Times
+
+MAX_COUNTED = 1000
+SERIOUS = ("ERROR", "FATAL")
+_STYLES = {"FATAL": "bad", "ERROR": "error"}
+Errors = Sequence[Mapping[str, Any]]
+
+
+def all_errors(session: CapturedSession) -> Errors:
+    """Return all templates, the most frequent first: those that the findings list, or counted if that list is full."""
+    if any(one.path.startswith("data/findings.json") for one in session.manifest.artifacts):
+        found = session.metadata(session.artifacts("findings")[0]).get("top_errors")
+        if isinstance(found, list) and len(found) < MOST:
+            return [one for one in found if isinstance(one, Mapping)]
+    if not any(one.path.startswith("data/logs/") for one in session.manifest.artifacts):
+        return []
+    return counted_errors(session, LogQuery(level="ERROR"))
+
+
+def counted_errors(session: CapturedSession, query: LogQuery) -> Errors:
+    """Count the templates of the lines that are looked for. Reads the logs; memory is bounded. Raises NotShown."""
+    facts = LogFacts()
+    window = session.manifest.window
+    start = datetime.fromisoformat(window[0])
+    seconds = max(1.0, (datetime.fromisoformat(window[1]) - start).total_seconds())
+    for group in log_lines(session, query):
+        for line in group:
+            if line.level in SERIOUS:
+                _count(facts, line, start, seconds)
+    return top_errors(facts, MAX_COUNTED)
+
+
+def _count(facts: LogFacts, line: LogLine, start: datetime, seconds: float) -> None:
+    words = words_of(orjson.loads(line.raw))
+    bucket = 0
+    if line.stamp:
+        late = (datetime.fromisoformat(line.stamp[:19]).replace(tzinfo=UTC) - start).total_seconds()
+        bucket = min(BUCKETS - 1, max(0, int(late * BUCKETS / seconds)))
+    link = Link(Artifact(), line.number)
+    facts.templates.add(words, line.level, (line.pod, line.container), line.run or 0, line.stamp, link, bucket)
+
+
+def error_blocks(errors: Errors, times: Times) -> Iterator[Block]:
+    """Yield the templates as a table, the most frequent first."""
+    if not errors:
+        yield text("no errors in the logs that were captured", "good")
+        return
+    columns = (
+        Column("COUNT", right=True),
+        Column("LEVEL"),
+        Column("FIRST"),
+        Column("LAST"),
+        Column("POD", shrinks=True),
+        Column("MESSAGE (# * vary)", wraps=True),
+    )
+    yield Table(columns, _rows(errors, times))
+
+
+def _rows(errors: Iterable[Mapping[str, Any]], times: Times) -> Iterator[Sequence[Span]]:
+    for one in errors:
+        level = str(one.get("level") or "")
+        pods = one.get("pod_names") or []
+        number = one.get("pods")
+        pod = str(pods[0]) if len(pods) == 1 else f"{number} pods"
+        template = str(one.get("template") or "")
+        yield (
+            Span(str(one.get("count"))),
+            Span(level, _STYLES.get(level, "")),
+            Span(times(one.get("first"))),
+            Span(times(one.get("last"))),
+            Span(pod),
+            Span(template if "*" in template else str(one.get("example") or template)),
+        )

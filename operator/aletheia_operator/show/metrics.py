@@ -1,0 +1,176 @@
+"""Metrics: sparklines of the series that change most, a table of their samples, and all samples as CSV."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from aletheia_operator.api import parse_duration
+from aletheia_operator.report.axis import Axis
+from aletheia_operator.report.charts import Query, Samples, Series, Unit, distinguishing, label_of, query_of
+from aletheia_operator.show.bounds import is_within
+from aletheia_operator.show.captured import CapturedSession
+from aletheia_operator.show.layout import Block, Column, Page, Span, Table, text
+from aletheia_operator.show.times import Times
+from aletheia_operator.text.display import for_csv
+from aletheia_operator.text.timestamps import format_time
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+CSV_HEADER = "metric,labels,time,value"
+
+
+def queries(session: CapturedSession, since: str | None, until: str | None) -> list[Query]:
+    """Read the range queries: of each the series that change most, and those of its baseline."""
+    found: list[Query] = []
+    for artifact in session.artifacts("metrics"):
+        metadata = session.metadata(artifact)
+        if not isinstance(metadata.get("step_seconds"), int | float):
+            continue  # exemplars, and instant queries
+        offset = metadata.get("baseline_offset")
+        now = next((one for one in found if offset and one.promql == metadata.get("query")), None)
+        entries = (entry for _, entry in session.entries(artifact))
+        query = query_of(metadata, artifact.path, entries, now)
+        query.offset = float(parse_duration(str(offset))) if offset else 0.0
+        for series in query.series:
+            series.samples = [one for one in series.samples if is_within(_stamp(one[0] + query.offset), since, until)]
+        found.append(query)
+    return found
+
+
+def chart_blocks(
+    found: Sequence[Query], window: tuple[str, str], page: Page, times: Times, is_wide: bool = False
+) -> Iterator[Block]:
+    """Yield a table with a sparkline for each series, for each query. `is_wide`: with the PromQL of templates."""
+    now = [query for query in found if not query.offset]
+    ends = [at for query in now for series in query.series for at, _ in (*series.samples[:1], *series.samples[-1:])]
+    axis = Axis.of(window).around(ends)
+    cells = 40 if page.width is None else max(12, min(60, page.width // 3 - 4))
+    for number, query in enumerate(now):
+        if number:
+            yield text("")
+        yield text(query.title, "head")
+        if query.template and is_wide:
+            yield text(query.promql, "dim", indent=2, hanging=2)
+        before = next((one for one in found if one.offset and one.promql == query.promql), None)
+        if not any(series.samples for series in query.series):
+            yield text("no samples", "warn", indent=2)
+            continue
+        yield Table(_columns(axis, cells, before, times), _rows(query, before, axis, cells))
+        if (more := len(query.labels) - len(query.series) + query.left_out) > 0:
+            yield text(f"{more} more series: -o csv has all", "dim", indent=2)
+
+
+def _columns(axis: Axis, cells: int, before: Query | None, times: Times) -> Sequence[Column]:
+    first, last = times(_stamp(axis.start)), times(_stamp(axis.end))
+    span = f"{first}{' ' * max(1, cells - len(first) - len(last))}{last}"
+    baseline = (Column("BASELINE", right=True),) if before else ()
+    return (
+        Column("  SERIES", shrinks=True),
+        Column(span),
+        Column("LOWEST", right=True),
+        Column("HIGHEST", right=True),
+        Column("LAST", right=True),
+        *baseline,
+    )
+
+
+def _rows(query: Query, before: Query | None, axis: Axis, cells: int) -> Iterator[Sequence[Span]]:
+    names, unit = distinguishing(query.labels), Unit(query)
+    behind = {frozenset(series.labels.items()): series for series in before.series} if before else {}
+    values = [value for series in query.series for _, value in series.samples if not math.isnan(value)]
+    low, high = min(0.0, *values), max(0.0, *values)
+    for series in query.series:
+        own = [value for _, value in series.samples if not math.isnan(value)]
+        if not own:
+            continue
+        row = [
+            Span(f"  {label_of(series.labels, names)}"),
+            Span(sparkline(series.samples, axis, cells, low, high, query.step), "change"),
+            *(Span(unit(value)) for value in (min(own), max(own), own[-1])),
+        ]
+        if before:
+            row.append(Span(_baseline(behind.get(frozenset(series.labels.items())), unit)))
+        yield row
+
+
+def _baseline(series: Series | None, unit: Unit) -> str:
+    """Return lowest and highest value of a baseline."""
+    own = [value for _, value in series.samples if not math.isnan(value)] if series else []
+    return f"{unit(min(own))} to {unit(max(own))}" if own else "none"
+
+
+def sparkline(samples: Samples, axis: Axis, cells: int, low: float, high: float, step: float) -> str:
+    """Return samples as a bar for each cell: the highest sample in it, or that of the last `step`; a blank without one."""
+    highest: dict[int, float] = {}
+    for at, value in samples:
+        if axis.contains(at) and not math.isnan(value):
+            first = min(cells - 1, int(axis.percent(at) * cells / 100))
+            last = min(cells - 1, int(axis.percent(at + step) * cells / 100) - 1)
+            for cell in range(first, max(first, last) + 1):
+                highest[cell] = max(value, highest.get(cell, value)) if cell == first else value
+    height = (high - low) or 1.0
+    return "".join(
+        _LEVELS[min(len(_LEVELS) - 1, int((highest[cell] - low) / height * len(_LEVELS)))] if cell in highest else " "
+        for cell in range(cells)
+    )
+
+
+def sample_blocks(found: Sequence[Query], times: Times) -> Iterator[Block]:
+    """Yield a table of samples for each query: a row for each time, a column for each of the series that change most."""
+    for number, query in enumerate(one for one in found if not one.offset):
+        if number:
+            yield text("")
+        yield text(query.title, "head")
+        names, unit = distinguishing(query.labels), Unit(query)
+        columns = [Column("TIME"), *(Column(label_of(one.labels, names), shrinks=True, right=True) for one in query.series)]
+        by_time: dict[float, dict[int, float]] = {}
+        for place, series in enumerate(query.series):
+            for at, value in series.samples:
+                by_time.setdefault(at, {})[place] = value
+        yield Table(
+            columns,
+            (
+                [
+                    Span(times(_stamp(at))),
+                    *(Span(unit(row[place]) if place in row else "") for place in range(len(query.series))),
+                ]
+                for at, row in sorted(by_time.items())
+            ),
+        )
+
+
+def csv_lines(session: CapturedSession, since: str | None, until: str | None) -> Iterator[str]:
+    """Yield every sample of every series as CSV. No cell is a formula for a spreadsheet."""
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    yield CSV_HEADER + "\n"
+    for artifact in session.artifacts("metrics"):
+        metadata = session.metadata(artifact)
+        title = str(metadata.get("template") or metadata.get("query") or "")
+        if offset := metadata.get("baseline_offset"):
+            title = f"{title} ({offset} before)"
+        for _, entry in session.entries(artifact):
+            labels = ", ".join(f"{key}={value}" for key, value in (entry.get("metric") or {}).items())
+            for stamp, value in _samples(entry):
+                if is_within(stamp, since, until):
+                    writer.writerow([for_csv(cell) for cell in (title, labels, stamp, value)])
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+
+
+def _samples(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield time and value of each sample; of an exemplar, or of what is not known, none."""
+    for pair in entry.get("values") or ():
+        try:
+            at, value = pair
+            yield _stamp(float(at)), str(value)
+        except (TypeError, ValueError, OverflowError, OSError):
+            continue
+
+
+def _stamp(seconds: float) -> str:
+    return format_time(datetime.fromtimestamp(seconds, UTC))

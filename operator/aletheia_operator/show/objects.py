@@ -1,0 +1,57 @@
+"""Objects as they were captured: a list with their state, or some of them whole."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from aletheia_operator.report.quotes import UNTOLD, quote
+from aletheia_operator.show.layout import Block, Column, Span, Table
+
+Entry = Mapping[str, Any]
+Numbered = tuple[str, int, Entry]
+"""An entry with its artifact and its number."""
+_TROUBLES = ("NetworkUnavailable", "Failed", "ReplicaFailure", "Stalled", "DisruptionTarget", "ScalingLimited")
+"""Conditions that are True if something is wrong."""
+_BAD = ("CrashLoopBackOff", "Error", "ErrImage", "ImagePull", "OOMKilled", "Evicted", "Failed", "Unschedulable", "BackOff")
+
+
+def place_of(entry: Entry) -> str:
+    """Return kind/name of an object."""
+    metadata = entry.get("metadata") or {}
+    return f"{str(entry.get('kind') or 'object').lower()}/{metadata.get('name')}"
+
+
+def without_doubles(entries: Iterable[Numbered]) -> Iterator[Numbered]:
+    """Yield each object once: several targets may share one."""
+    seen: set[tuple[str, str]] = set()
+    for artifact, number, entry in entries:
+        key = place_of(entry), str((entry.get("metadata") or {}).get("namespace") or "")
+        if key not in seen:
+            seen.add(key)
+            yield artifact, number, entry
+
+
+def object_blocks(entries: Iterable[Numbered]) -> Iterator[Block]:
+    """Yield the objects as a table."""
+    columns = (Column("OBJECT", shrinks=True), Column("CREATED"), Column("STATE", wraps=True))
+    yield Table(columns, (_row(*one) for one in entries))
+
+
+def _row(artifact: str, number: int, entry: Entry) -> Sequence[Span]:
+    created = str((entry.get("metadata") or {}).get("creationTimestamp") or "")
+    state = "; ".join(part for part in quote(artifact, number, entry).text.split("; ") if not _is_normal(part))
+    style = "error" if any(word in state for word in _BAD) else ""
+    return Span(place_of(entry), style), Span(created), Span(state)
+
+
+def _is_normal(part: str) -> bool:
+    """Return whether a part of an object's state says only that all is well."""
+    name, status, _ = (*part.partition(":")[0].partition("="),)
+    told = name in _TROUBLES or name.endswith("Pressure")
+    return part == UNTOLD or part.startswith("created at ") or (status == "=" and part.startswith(f"{name}={not told}:"))
+
+
+def as_yaml(entry: Entry) -> str:
+    """Return an object as YAML. Hidden characters are escaped."""
+    import yaml
+
+    return "---\n" + str(yaml.safe_dump(dict(entry), sort_keys=False, allow_unicode=False, width=100))
