@@ -38,7 +38,7 @@ class CapturedSession:
     def artifacts(self, category: str) -> list[Artifact]:
         """Return the artifacts of a category (`logs`, `timeline`, ...). Raises NotShown if there is none."""
         paths = f"data/{category}/", f"data/{category}.json"
-        found = [one for one in self.manifest.artifacts if plain_path(one).startswith(paths)]
+        found = [artifact for artifact in self.manifest.artifacts if plain_path(artifact).startswith(paths)]
         if self.manifest.expiration_time is not None:
             raise NotShown(f"the data of {self.manifest.session_id} has expired and was removed")
         if not self.manifest.finished:

@@ -65,11 +65,12 @@ class Difference:
             "errors": {
                 "new": self.new,
                 "gone": self.gone,
-                "both": [{**one, "count_before": before} for one, before in self.both],
+                "both": [{**error, "count_before": before} for error, before in self.both],
             },
-            "settings": [vars(one) for one in self.settings],
+            "settings": [vars(setting) for setting in self.settings],
             "metrics": [
-                {"metric": one.metric, "labels": one.labels, "before": one.before, "after": one.after} for one in self.moved
+                {"metric": moved.metric, "labels": moved.labels, "before": moved.before, "after": moved.after}
+                for moved in self.moved
             ],
         }
 
@@ -92,7 +93,7 @@ def between(before: CapturedSession, after: CapturedSession) -> Difference:
 def since_baseline(session: CapturedSession) -> Difference:
     """Compare the window of a session with the time before: the rollouts in it, and the baselines of its metrics."""
     found = Difference()
-    if any(one.path.startswith("data/findings.json") for one in session.manifest.artifacts):
+    if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
         for change in session.metadata(session.artifacts("findings")[0]).get("changes") or []:
             found.settings += _told(change)
     for artifact in _of(session, "metrics"):
@@ -100,35 +101,35 @@ def since_baseline(session: CapturedSession) -> Difference:
         compared = metadata.get("baseline") or {}
         found.compared += compared.get("compared") or 0
         query = _query(metadata)
-        for one in compared.get("changed") or []:
-            labels = orjson.loads(str(one.get("metric") or "{}"))
-            found.moved.append(_moved(query, labels, float(one["baseline_level"]), float(one["level"])))
+        for change in compared.get("changed") or []:
+            labels = orjson.loads(str(change.get("metric") or "{}"))
+            found.moved.append(_moved(query, labels, float(change["baseline_level"]), float(change["level"])))
     found.moved.sort(key=_largest)
     return found
 
 
 def _compare_errors(found: Difference, before: Errors, after: Errors) -> None:
     left = [*before]
-    for one in after:
-        same = next((other for other in left if _is_same(one, other)), None)
+    for error in after:
+        same = next((other for other in left if _is_same(error, other)), None)
         if same is None:
-            found.new.append(one)
+            found.new.append(error)
         else:
             left.remove(same)
-            found.both.append((one, int(same.get("count") or 0)))
+            found.both.append((error, int(same.get("count") or 0)))
     found.gone = left
 
 
-def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    ours, theirs = str(one.get("template")), str(other.get("template"))
-    if one.get("level") != other.get("level"):
+def _is_same(error: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    ours, theirs = str(error.get("template")), str(other.get("template"))
+    if error.get("level") != other.get("level"):
         return False
     shorter, longer = sorted((ours, theirs), key=len)
     return ours == theirs or alike(ours, theirs) or (len(shorter) >= LEAST_ALIKE and longer.startswith(f"{shorter}:"))
 
 
 def _of(session: CapturedSession, category: str) -> list[Any]:
-    return [one for one in session.manifest.artifacts if one.path.startswith(f"data/{category}/")]
+    return [artifact for artifact in session.manifest.artifacts if artifact.path.startswith(f"data/{category}/")]
 
 
 def _objects(session: CapturedSession) -> dict[str, Object]:
@@ -149,7 +150,7 @@ def _settings(before: Mapping[str, Object], after: Mapping[str, Object]) -> Iter
                 yield Setting(place, "object", None if old is None else "was there", None if new is None else "is there")
             continue
         yield from (Setting(place, _name(change), change.before, change.after) for change in changes_between(old, new))
-        replicas = [(one.get("spec") or {}).get("replicas") for one in (old, new)]
+        replicas = [(workload.get("spec") or {}).get("replicas") for workload in (old, new)]
         if replicas[0] != replicas[1]:
             yield Setting(place, "replicas", *(None if number is None else str(number) for number in replicas))
         if old.get("dataSha256") != new.get("dataSha256"):
@@ -164,10 +165,10 @@ def _told(change: Mapping[str, Any]) -> Iterator[Setting]:
     """Yield the values of a change that the findings name; its message if they name none."""
     about, details = change.get("object") or {}, change.get("details") or {}
     place = f"{str(about.get('kind') or '').lower()}/{about.get('name')}"
-    values = [one for one in details.get("changed") or [] if isinstance(one, Mapping)]
-    for one in values:
-        name = f"{one.get('container') or ''} {one.get('field') or ''}".strip()
-        yield Setting(place, name, one.get("from"), one.get("to"))
+    values = [value for value in details.get("changed") or [] if isinstance(value, Mapping)]
+    for value in values:
+        name = f"{value.get('container') or ''} {value.get('field') or ''}".strip()
+        yield Setting(place, name, value.get("from"), value.get("to"))
     if not values:
         yield Setting(place, str(change.get("rule")), None, str(change.get("message")))
 
@@ -205,5 +206,5 @@ def _moved(query: Query, labels: Mapping[str, str], before: float, after: float)
     return Moved(query.title, labels, before, after, (unit(before), unit(after)))
 
 
-def _largest(one: Moved) -> tuple[float, str]:
-    return -abs(one.after - one.before) / max(abs(one.before), abs(one.after), 1e-9), one.metric
+def _largest(moved: Moved) -> tuple[float, str]:
+    return -abs(moved.after - moved.before) / max(abs(moved.before), abs(moved.after), 1e-9), moved.metric

@@ -41,13 +41,13 @@ def _errors(title: str, errors: Sequence[Any], style: str, none: str) -> Iterato
         yield text(none, "dim", indent=2)
         return
     columns = (Column("", right=True), Column(""), Column("", wraps=True))
-    yield Table(columns, [_error(one, style) for one in errors])
+    yield Table(columns, [_error(error, style) for error in errors])
 
 
-def _error(one: Any, style: str) -> Sequence[Span]:
-    template = str(one.get("template") or "")
-    words = template if "*" in template else str(one.get("example") or template)
-    return Span(f"  {one.get('count')}x"), Span(str(one.get("level") or ""), style), Span(words)
+def _error(error: Any, style: str) -> Sequence[Span]:
+    template = str(error.get("template") or "")
+    words = template if "*" in template else str(error.get("example") or template)
+    return Span(f"  {error.get('count')}x"), Span(str(error.get("level") or ""), style), Span(words)
 
 
 def _in_both(found: Difference) -> Iterator[Block]:
@@ -55,8 +55,12 @@ def _in_both(found: Difference) -> Iterator[Block]:
         return
     yield from _title("ERRORS OF BOTH")
     rows = [
-        (Span(f"  {before}x → {one.get('count')}x"), Span(str(one.get("level") or "")), Span(str(one.get("template") or "")))
-        for one, before in found.both[:MAX_SAME]
+        (
+            Span(f"  {before}x → {error.get('count')}x"),
+            Span(str(error.get("level") or "")),
+            Span(str(error.get("template") or "")),
+        )
+        for error, before in found.both[:MAX_SAME]
     ]
     yield Table((Column("", right=True), Column(""), Column("", wraps=True)), rows)
     if (more := len(found.both) - MAX_SAME) > 0:
@@ -68,7 +72,10 @@ def _settings(found: Difference, title: str) -> Iterator[Block]:
     if not found.settings:
         yield text("none", "dim", indent=2)
         return
-    rows = [(Span(f"  {one.object}"), Span(one.name, "change"), Span(_values(one.before, one.after))) for one in found.settings]
+    rows = [
+        (Span(f"  {setting.object}"), Span(setting.name, "change"), Span(_values(setting.before, setting.after)))
+        for setting in found.settings
+    ]
     yield Table((Column("", shrinks=True), Column("", shrinks=True), Column("", wraps=True)), rows)
 
 
@@ -90,7 +97,7 @@ def _moved(found: Difference, now: str, before: str) -> Iterator[Block]:
         Column(now, right=True),
     )
     rows = []
-    for one in found.moved:
-        labels = ", ".join(f"{key}={value}" for key, value in one.labels.items())
-        rows.append((Span(f"  {one.metric}"), Span(labels), Span(one.shown[0]), Span(one.shown[1], "warn")))
+    for moved in found.moved:
+        labels = ", ".join(f"{key}={value}" for key, value in moved.labels.items())
+        rows.append((Span(f"  {moved.metric}"), Span(labels), Span(moved.shown[0]), Span(moved.shown[1], "warn")))
     yield Table(columns, rows)

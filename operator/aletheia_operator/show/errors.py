@@ -24,11 +24,11 @@ Errors = Sequence[Mapping[str, Any]]
 
 def all_errors(session: CapturedSession) -> Errors:
     """Return all templates, the most frequent first: those that the findings list, or counted if that list is full."""
-    if any(one.path.startswith("data/findings.json") for one in session.manifest.artifacts):
+    if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
         found = session.metadata(session.artifacts("findings")[0]).get("top_errors")
         if isinstance(found, list) and len(found) < MOST:
-            return [one for one in found if isinstance(one, Mapping)]
-    if not any(one.path.startswith("data/logs/") for one in session.manifest.artifacts):
+            return [error for error in found if isinstance(error, Mapping)]
+    if not any(artifact.path.startswith("data/logs/") for artifact in session.manifest.artifacts):
         return []
     return counted_errors(session, LogQuery(level="ERROR"))
 
@@ -73,17 +73,17 @@ def error_blocks(errors: Errors, times: Times) -> Iterator[Block]:
 
 
 def _rows(errors: Iterable[Mapping[str, Any]], times: Times) -> Iterator[Sequence[Span]]:
-    for one in errors:
-        level = str(one.get("level") or "")
-        pods = one.get("pod_names") or []
-        number = one.get("pods")
+    for error in errors:
+        level = str(error.get("level") or "")
+        pods = error.get("pod_names") or []
+        number = error.get("pods")
         pod = str(pods[0]) if len(pods) == 1 else f"{number} pods"
-        template = str(one.get("template") or "")
+        template = str(error.get("template") or "")
         yield (
-            Span(str(one.get("count"))),
+            Span(str(error.get("count"))),
             Span(level, _STYLES.get(level, "")),
-            Span(times(one.get("first"))),
-            Span(times(one.get("last"))),
+            Span(times(error.get("first"))),
+            Span(times(error.get("last"))),
             Span(pod),
-            Span(template if "*" in template else str(one.get("example") or template)),
+            Span(template if "*" in template else str(error.get("example") or template)),
         )

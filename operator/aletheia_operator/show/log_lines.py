@@ -103,12 +103,12 @@ def log_lines(session: CapturedSession, query: LogQuery) -> Iterator[list[LogLin
     artifacts = selected(session, query.pods)
     if len(artifacts) > MAX_OPEN and session.manifest.encryption is None:
         session = CapturedSession(session.manifest, BriefFiles(session.files), session.notes)
-    search = _Search(session, query, {_name(one) for one in artifacts if one.fetcher != _LOKI})
+    search = _Search(session, query, {_name(artifact) for artifact in artifacts if artifact.fetcher != _LOKI})
     if query.containers:
         search.require_containers(artifacts)
     if len(artifacts) == 1:
         return search.of_artifact(artifacts[0])
-    return merge(*(search.of_artifact(one) for one in artifacts), key=lambda group: group[0].order)
+    return merge(*(search.of_artifact(artifact) for artifact in artifacts), key=lambda group: group[0].order)
 
 
 def selected(session: CapturedSession, pods: Sequence[str]) -> list[Artifact]:
@@ -116,11 +116,13 @@ def selected(session: CapturedSession, pods: Sequence[str]) -> list[Artifact]:
     artifacts = session.artifacts("logs")
     if not pods:
         return artifacts
-    names = {_name(one) for one in artifacts if one.fetcher != _LOKI}
+    names = {_name(artifact) for artifact in artifacts if artifact.fetcher != _LOKI}
     for pod in pods:
-        if not any(_is_pod(name, pod) for name in names) and not any(one.fetcher == _LOKI for one in artifacts):
+        if not any(_is_pod(name, pod) for name in names) and not any(artifact.fetcher == _LOKI for artifact in artifacts):
             raise unknown("pod", pod, names)
-    return [one for one in artifacts if one.fetcher == _LOKI or any(_is_pod(_name(one), pod) for pod in pods)]
+    return [
+        artifact for artifact in artifacts if artifact.fetcher == _LOKI or any(_is_pod(_name(artifact), pod) for pod in pods)
+    ]
 
 
 def _name(artifact: Artifact) -> str:
@@ -152,7 +154,7 @@ class _Search:
                 return
             known |= {str(name) for name in self.session.metadata(artifact).get("containers") or ()}
         for name in self.query.containers:
-            if known and not any(fnmatchcase(one, name) for one in known):
+            if known and not any(fnmatchcase(container, name) for container in known):
                 raise unknown("container", name, known)
 
     def of_artifact(self, artifact: Artifact) -> Iterator[list[LogLine]]:

@@ -27,12 +27,12 @@ def queries(session: CapturedSession, since: str | None, until: str | None) -> l
         if not isinstance(metadata.get("step_seconds"), int | float):
             continue  # exemplars, and instant queries
         offset = metadata.get("baseline_offset")
-        now = next((one for one in found if offset and one.promql == metadata.get("query")), None)
+        now = next((query for query in found if offset and query.promql == metadata.get("query")), None)
         entries = (entry for _, entry in session.entries(artifact))
         query = query_of(metadata, artifact.path, entries, now)
         query.offset = float(parse_duration(str(offset))) if offset else 0.0
         for series in query.series:
-            series.samples = [one for one in series.samples if is_within(_stamp(one[0] + query.offset), since, until)]
+            series.samples = [sample for sample in series.samples if is_within(_stamp(sample[0] + query.offset), since, until)]
         found.append(query)
     return found
 
@@ -51,7 +51,7 @@ def chart_blocks(
         yield text(query.title, "head")
         if query.template and is_wide:
             yield text(query.promql, "dim", indent=2, hanging=2)
-        before = next((one for one in found if one.offset and one.promql == query.promql), None)
+        before = next((other for other in found if other.offset and other.promql == query.promql), None)
         if not any(series.samples for series in query.series):
             yield text("no samples", "warn", indent=2)
             continue
@@ -117,12 +117,15 @@ def sparkline(samples: Samples, axis: Axis, cells: int, low: float, high: float,
 
 def sample_blocks(found: Sequence[Query], times: Times) -> Iterator[Block]:
     """Yield a table of samples for each query: a row for each time, a column for each of the series that change most."""
-    for number, query in enumerate(one for one in found if not one.offset):
+    for number, query in enumerate(query for query in found if not query.offset):
         if number:
             yield text("")
         yield text(query.title, "head")
         names, unit = distinguishing(query.labels), Unit(query)
-        columns = [Column("TIME"), *(Column(label_of(one.labels, names), shrinks=True, right=True) for one in query.series)]
+        columns = [
+            Column("TIME"),
+            *(Column(label_of(series.labels, names), shrinks=True, right=True) for series in query.series),
+        ]
         by_time: dict[float, dict[int, float]] = {}
         for place, series in enumerate(query.series):
             for at, value in series.samples:

@@ -33,7 +33,7 @@ def without_doubles(entries: Iterable[Numbered]) -> Iterator[Numbered]:
 def object_blocks(entries: Iterable[Numbered]) -> Iterator[Block]:
     """Yield the objects as a table."""
     columns = (Column("OBJECT", shrinks=True), Column("CREATED"), Column("STATE", wraps=True))
-    yield Table(columns, (_row(*one) for one in entries))
+    yield Table(columns, (_row(*entry) for entry in entries))
 
 
 def _row(artifact: str, number: int, entry: Entry) -> Sequence[Span]:
@@ -46,8 +46,8 @@ def _row(artifact: str, number: int, entry: Entry) -> Sequence[Span]:
 def _is_normal(part: str) -> bool:
     """Return whether a part of an object's state says only that all is well."""
     name, status, _ = (*part.partition(":")[0].partition("="),)
-    told = name in _TROUBLES or name.endswith("Pressure")
-    return part == UNTOLD or part.startswith("created at ") or (status == "=" and part.startswith(f"{name}={not told}:"))
+    is_trouble = name in _TROUBLES or name.endswith("Pressure")
+    return part == UNTOLD or part.startswith("created at ") or (status == "=" and part.startswith(f"{name}={not is_trouble}:"))
 
 
 def as_yaml(entry: Entry) -> str:

@@ -72,23 +72,23 @@ def _row(trace: Mapping[str, Any], times: Times) -> Sequence[Span]:
 
 def waterfall_blocks(found: Sequence[Waterfall], page: Page) -> Iterator[Block]:
     """Yield each trace with a bar for each span."""
-    for number, one in enumerate(found):
+    for number, waterfall in enumerate(found):
         if number:
             yield text("")
-        failed = f", {one.failed} failed" if one.failed else ""
-        about = f"{one.duration}, {one.spans} spans of {one.services} services{failed}"
-        yield Paragraph((Span(f"{one.title}  ", "head"), Span(about, "error" if failed else "")), hanging=2)
-        alike = f"; {one.alike} more traces have the same spans" if one.alike else ""
-        yield text(f"trace {one.trace_id}{alike}", "dim", hanging=2)
-        yield from _bars(one, page)
-        if (more := one.spans - len(one.rows)) > 0:
+        failed = f", {waterfall.failed} failed" if waterfall.failed else ""
+        about = f"{waterfall.duration}, {waterfall.spans} spans of {waterfall.services} services{failed}"
+        yield Paragraph((Span(f"{waterfall.title}  ", "head"), Span(about, "error" if failed else "")), hanging=2)
+        alike = f"; {waterfall.alike} more traces have the same spans" if waterfall.alike else ""
+        yield text(f"trace {waterfall.trace_id}{alike}", "dim", hanging=2)
+        yield from _bars(waterfall, page)
+        if (more := waterfall.spans - len(waterfall.rows)) > 0:
             yield text(f"{more} more spans: -o json has all", "dim", indent=2)
 
 
-def _bars(one: Waterfall, page: Page) -> Iterator[Block]:
+def _bars(waterfall: Waterfall, page: Page) -> Iterator[Block]:
     cells = 40 if page.width is None else max(12, min(MAX_BAR, page.width // 3))
     columns = (Column(""), Column("", shrinks=True), Column(""), Column("", right=True), Column("", wraps=True))
-    yield Table(columns, [_bar(bar, cells) for bar in one.rows])
+    yield Table(columns, [_bar(bar, cells) for bar in waterfall.rows])
 
 
 def _bar(bar: Bar, cells: int) -> Sequence[Span]:
