@@ -57,6 +57,18 @@ SESSION_COMMANDS = {
     "redact": Entry("redacting", "command", "make a copy of a session with fewer secrets"),
 }
 
+EVIDENCE_COMMANDS = {
+    "findings": Entry("table_views", "findings_command", "say what the evidence means, with the lines that prove it", READ),
+    "timeline": Entry("table_views", "timeline_command", "list what happened, in order of time", READ),
+    "errors": Entry("log_views", "errors_command", "count the errors in the logs", READ),
+    "logs": Entry("log_views", "logs_command", "print lines of logs, of all pods in order of time", READ),
+    "events": Entry("table_views", "events_command", "list Kubernetes events", READ),
+    "objects": Entry("table_views", "objects_command", "list objects, or print some as they were captured", READ),
+    "metrics": Entry("number_views", "metrics_command", "draw metrics, or print their samples", READ),
+    "traces": Entry("number_views", "traces_command", "draw traces as waterfalls", READ),
+    "diff": Entry("number_views", "diff_command", "say what differs from an earlier session, or from the baseline", READ),
+}
+
 COMMANDS = {
     "start": Entry(
         "starting", "command", "start an Investigation: capture what is about to be lost, and say what broke", INVESTIGATE
@@ -74,6 +86,7 @@ COMMANDS = {
         "changing", "hold_command", "keep an Investigation and its evidence from removal, until it is released", INVESTIGATE
     ),
     "release": Entry("changing", "release_command", "lift the hold of an Investigation", INVESTIGATE),
+    **EVIDENCE_COMMANDS,
     "fetch": Entry(**{**vars(SESSION_COMMANDS["fetch"]), "section": KEEP}),
     "verify": Entry(**{**vars(SESSION_COMMANDS["verify"]), "section": KEEP}),
     "export": Entry(**{**vars(SESSION_COMMANDS["export"]), "section": KEEP}),

@@ -4,6 +4,7 @@
     status    for_status     the same, at most `limit` characters; also for Kubernetes Events and messages of gaps
     HTML      for_html       characters of HTML escaped; jinja2 does not escape the result again
     Markdown  for_markdown   one line without markup, HTML, links or mentions; `code_span` and `code_block` always as code
+    JSON      for_json       of the same meaning, in printable ASCII
     CSV       for_csv        one cell that no spreadsheet takes for a formula; csv.writer adds the quotes
 
 `visible` is what all of them begin with: characters that steer a terminal, change the direction of writing or have no width are
@@ -19,6 +20,7 @@ _IGNORABLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u31
 """Letters, marks and symbols that nobody sees: Default_Ignorable_Code_Point of Unicode, and the blank of Braille."""
 _EMOJI_STYLE = "\ufe0f"
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,40}m")
+_UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]")
 _LINE = str.maketrans("\t\n\r", "   ")
 _HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.:/]|(?<=\w)-(?=\w)){0,300}")
 """Text that no reader of Markdown takes for markup: names, times, sentences."""
@@ -104,6 +106,16 @@ def for_csv(text: str) -> str:
     starts_formula = text.lstrip().startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS)
     shown = visible(text)
     return f"'{shown}" if starts_formula and not _NUMBER.fullmatch(text) else shown
+
+
+def for_json(text: str) -> str:
+    """Return JSON with the same meaning in printable ASCII: every other character becomes its escape. Newlines stay."""
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_json_escape, text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _is_shown(char: str, before: str) -> bool:

@@ -1,0 +1,159 @@
+"""Shared parts of the commands that show evidence: their options, the session, and where the lines go."""
+
+import codecs
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from aletheia_operator.cli.errors import ExitCode, Refused
+from aletheia_operator.cli.options import Options, Run, command, reading_options
+from aletheia_operator.cli.output import say
+from aletheia_operator.cli.printing import paged
+from aletheia_operator.cli.reference import open_session
+from aletheia_operator.show.bounds import bound
+from aletheia_operator.show.captured import CapturedSession, NotShown
+from aletheia_operator.show.layout import Block, Page
+from aletheia_operator.show.times import Times
+from aletheia_operator.text.display import for_json
+
+WRITTEN_BYTES = 64 * 1024
+WRITTEN_SECONDS = 0.2
+"""Lines are written together, but none waits longer than this for the next."""
+
+
+def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+    """Make a command that shows evidence of one session."""
+    return command(name, quietly(run), about, *reading_options(), *parameters, notes=notes)
+
+
+def quietly(run: Run) -> Run:
+    """Return a command that ends without a word when the program that reads its output has ended, as with `head`."""
+
+    def running(options: Options) -> int:
+        try:
+            return run(options)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter reports it at exit
+            return ExitCode.OK
+        except NotShown as e:
+            raise Refused(str(e)) from e
+
+    return running
+
+
+def output_option(*choices: str) -> click.Option:
+    """Return `-o`. The first of the choices is the default."""
+    about = {"json": "json: the entries as they are, one on a line", "wide": "wide: with more details"}
+    text = "; ".join(about[choice] for choice in choices if choice in about)
+    return click.Option(
+        ["-o", "--output"], type=click.Choice(choices), default=choices[0], help=f"{text[:1].upper()}{text[1:]}."
+    )
+
+
+def time_options() -> list[click.Parameter]:
+    about = "a time of day (14:02 or 14:02:11, UTC), an RFC 3339 time, or so long before the end of the window (10m)"
+    return [
+        click.Option(["--since"], metavar="TIME", help=f"Only from this time on: {about}."),
+        click.Option(["--until"], metavar="TIME", help="Only until this time; the whole of the minute or second it names."),
+    ]
+
+
+def grep_options(what: str) -> list[click.Parameter]:
+    return [
+        click.Option(["-g", "--grep"], metavar="REGEX", default="", help=f"Only {what} with this text (RE2)."),
+        click.Option(["--ignore-case"], is_flag=True, help="--grep finds capitals and small letters alike."),
+    ]
+
+
+@contextmanager
+def captured(options: Options, name: str | None = None) -> Iterator[CapturedSession]:
+    """Open the session that the options name. What the user should know besides is told at the end."""
+    with open_session(options, name) as reader:
+        session = CapturedSession(reader.manifest, reader)
+        yield session
+        for note in session.notes:
+            say(f"note: {note}")
+
+
+def bounds(options: Options, session: CapturedSession) -> tuple[str | None, str | None]:
+    """Return --since and --until. Raises NotShown."""
+    return bound(options.since, session.manifest.window), bound(options.until, session.manifest.window)
+
+
+def pattern_of(options: Options) -> Any:
+    """Return --grep, compiled; None without it. Raises NotShown."""
+    from aletheia_operator.show.log_lines import LogQuery
+
+    return LogQuery(grep=options.grep, ignore_case=options.ignore_case).pattern
+
+
+@contextmanager
+def opened_page() -> Iterator[tuple[Page, IO[str]]]:
+    """Open the output for people: a pager on a terminal. Yields how wide and colourful it is, and where to write."""
+    with paged() as console:
+        is_terminal = console.is_terminal
+        has_colours = is_terminal and console.color_system is not None and not console.no_color
+        yield Page(console.width if is_terminal else None, has_colours), console.file
+
+
+def times_of(session: CapturedSession, page: Page) -> Times:
+    return Times.of(session.manifest.window, whole=page.width is None)
+
+
+def show_blocks(session: CapturedSession, blocks: Any) -> int:
+    """Show blocks. `blocks`: makes them, from the page and the form of times."""
+    with opened_page() as (page, file):
+        write_lines(file, page.lines(_titled(session, page)))
+        write_lines(file, page.lines(blocks(page, times_of(session, page))))
+    return ExitCode.OK
+
+
+def _titled(session: CapturedSession, page: Page) -> Iterator[Block]:
+    """Yield which session it is, on a terminal."""
+    from aletheia_operator.report.axis import Axis
+    from aletheia_operator.show.layout import text
+
+    if page.width is not None:
+        manifest = session.manifest
+        owner = f"{manifest.investigation.namespace}/{manifest.investigation.name}"
+        yield text(f"{manifest.session_id}  {owner}  {Axis.of(manifest.window).words}", "dim", hanging=2)
+
+
+def write_lines(file: IO[str], lines: Iterable[str]) -> int:
+    """Write lines as they come. Returns their number. Raises BrokenPipeError if nobody reads them any more."""
+    pending: list[str] = []
+    size, written, begun = 0, 0, time.monotonic()
+    for line in lines:
+        pending.append(line)
+        size += len(line)
+        if size >= WRITTEN_BYTES or time.monotonic() - begun > WRITTEN_SECONDS:
+            written += len(pending)
+            _write(file, pending)
+            pending, size, begun = [], 0, time.monotonic()
+    _write(file, pending)
+    return written + len(pending)
+
+
+def _write(file: IO[str], lines: list[str]) -> None:
+    if lines:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+
+
+def show_entries(session: CapturedSession, category: str) -> int:
+    """Show the entries of a category as they are, one on a line."""
+    return write_json(session.pieces(session.artifacts(category)))
+
+
+def write_json(pieces: Iterable[bytes]) -> int:
+    """Write pieces of JSON, escaped so that a terminal only prints them. A character may be cut by the end of a piece."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    for piece in pieces:
+        sys.stdout.write(for_json(decode(piece)))
+    sys.stdout.flush()
+    return ExitCode.OK
