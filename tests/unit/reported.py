@@ -100,19 +100,22 @@ class Recording:
             }
             for kind, name in incident.objects
         }
-        found |= {f"data/logs/{pod}.json": {"pod": pod} for pod in incident.logs}
+        found |= {
+            f"data/logs/{pod}.json": {"pod": pod, "containers": sorted({container for container, *_ in runs})}
+            for pod, runs in incident.logs.items()
+        }
         return found | {path: metadata for _, _, path, metadata, _ in incident.more}
 
 
 def _write(directory: Path, path: str, metadata: Object, entries: list[Any]) -> Artifact:
-    lines = ",\n".join(json.dumps(one) for one in entries)
-    content = f'{{"source": "test",\n"metadata": {json.dumps(metadata)},\n"data": [\n{lines}\n]}}\n'.encode()
+    lines = ",\n".join(json.dumps(one) for one in entries) + ("\n" if entries else "")
+    content = f'{{"source": "test",\n"metadata": {json.dumps(metadata)},\n"data": [\n{lines}]}}\n'.encode()
     (directory / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / path).write_bytes(content)
     return Artifact(
         path=path,
-        fetcher="Test",
-        target=path,
+        fetcher="KubernetesLogs" if "pod" in metadata else "Test",
+        target=f"pod/{metadata['pod']}" if "pod" in metadata else path,
         count=len(entries),
         summary=f"{len(entries)} entries",
         time_range=list(WINDOW),

@@ -2,19 +2,24 @@
 
 import json
 import logging
+import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import click
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.status import FindingStatus
+from aletheia_operator.cli import log_views, number_views, views
 from aletheia_operator.cli.__main__ import main
+from aletheia_operator.cli.program import EVIDENCE_COMMANDS, root
 from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.handlers.events import event_of
@@ -29,6 +34,7 @@ from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
 from aletheia_operator.settings import Process
+from aletheia_operator.show.layout import Page
 from aletheia_operator.text.display import for_csv
 from tests.unit.evidence import Incident, event, pod, running
 from tests.unit.reported import Recording, series, trace
@@ -199,6 +205,43 @@ def test_reports_are_inert(text: str, tmp_path: Path) -> None:
         assert not {"script", "img"} & elements.tags
         assert not [name for name in elements.attributes if name.startswith("on")]
         assert "\n2026-11-22 INFO forged" not in markdown
+
+
+@every_text
+@pytest.mark.parametrize("width", [80, None])
+def test_views_are_inert(
+    text: str, width: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that shows evidence, in every form, of evidence that is made of the text."""
+    incident = Incident().add(pod("web-1-a", running())).log("web-1-a", f"30 FATAL: {text}").add_event(event(text, text))
+    incident.add({"kind": text, "metadata": {"name": text, "labels": {text: text}}, "dataSha256": text})
+    recording = Recording(
+        incident,
+        metrics=[({"query": text, "step_seconds": 60}, [series({"service": text, text: "x"}, [1, 2, 3], 1_763_000_000)])],
+        traces=[({}, [trace(text, ("1", "", f"{text} x", 0, 9, text))])],
+        changed={"changes": [{"rule": text, "object": {"kind": text, "name": text}, "message": text}]},
+    )
+    directory = recording.write(tmp_path)
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Page, IO[str]]]:
+        yield Page(width), sys.stdout
+
+    for module in (views, log_views, number_views):
+        monkeypatch.setattr(module, "opened_page", opened)
+    for name in EVIDENCE_COMMANDS:
+        command = root.get_command(click.Context(root), name)
+        assert command is not None
+        for form in next(option.type.choices for option in command.params if option.name == "output"):  # type: ignore[attr-defined]
+            main_quietly([name, str(directory), "-o", form])
+            shown = capsys.readouterr()
+            assert not hidden(shown.out + shown.err), (name, form)
+            assert "\n2026-11-22 INFO forged" not in shown.out
+            assert "words" in shown.out or name not in ("events", "metrics", "traces"), (name, form)
+    for more in (["--pod", text], ["--grep", text], ["--since", text]):
+        main_quietly(["logs", str(directory), *more])
+        shown = capsys.readouterr()
+        assert not hidden(shown.out + shown.err), more
 
 
 @every_text

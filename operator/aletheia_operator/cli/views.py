@@ -23,7 +23,7 @@ from aletheia_operator.text.display import for_json
 
 WRITTEN_BYTES = 64 * 1024
 WRITTEN_SECONDS = 0.2
-"""Lines are written together, but none waits longer than this for the next."""
+"""Lines are written together: those of so many bytes, or of so much time."""
 
 
 def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
@@ -50,9 +50,7 @@ def output_option(*choices: str) -> click.Option:
     """Return `-o`. The first of the choices is the default."""
     about = {"json": "json: the entries as they are, one on a line", "wide": "wide: with more details"}
     text = "; ".join(about[choice] for choice in choices if choice in about)
-    return click.Option(
-        ["-o", "--output"], type=click.Choice(choices), default=choices[0], help=f"{text[:1].upper()}{text[1:]}."
-    )
+    return click.Option(["-o", "--output"], type=click.Choice(choices), default=choices[0], help=f"Form of the output; {text}.")
 
 
 def time_options() -> list[click.Parameter]:

@@ -23,7 +23,7 @@ LEAST_ALIKE = 20
 _NOISE = DEVIATIONS * 1.4826
 _TELLING = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 Level = tuple[float, float]
-"""Median and median absolute deviation of a series."""
+"""Median and median absolute deviation of the last quarter of a series: an incident is captured while it lasts."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def _levels(session: CapturedSession) -> dict[tuple[str, frozenset[tuple[str, st
         query = _query(metadata)
         for _, entry in session.entries(artifact):
             values = [value for _, value in finite(entry.get("values") or [])]
+            values = values[-max(1, len(values) // 4) :]
             if values and "over_step" not in entry:
                 labels = frozenset((str(key), str(value)) for key, value in (entry.get("metric") or {}).items())
                 level = statistics.median(values)

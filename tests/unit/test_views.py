@@ -1,0 +1,376 @@
+"""The commands that show evidence: as recorded on terminals of 80 and 160 columns, piped, filtered, and of any size."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from aletheia_operator.cli import cluster, log_views, number_views, reference, views
+from aletheia_operator.cli.__main__ import main
+from aletheia_operator.report import PlainFiles
+from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
+from aletheia_operator.show.bounds import bound, is_within
+from aletheia_operator.show.captured import BriefFiles, CapturedSession
+from aletheia_operator.show.layout import Column, Page, Span, Table, width_of
+from aletheia_operator.show.log_lines import LogQuery, log_lines
+from aletheia_operator.show.metrics import csv_lines
+from aletheia_operator.text.display import for_json, log_line
+from tests.unit.artifacts_server import Api, serving
+from tests.unit.evidence import Incident
+from tests.unit.proxies import ApiProxy
+from tests.unit.reported import Recording
+from tests.unit.viewed import captured, recording
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "views"
+WINDOW = ("2026-11-22T14:00:00Z", "2026-11-22T15:00:00Z")
+COMMANDS = {
+    "findings": ["findings"],
+    "findings-wide": ["findings", "-o", "wide"],
+    "timeline": ["timeline"],
+    "errors": ["errors"],
+    "logs": ["logs", "--level", "warn", "--context", "1"],
+    "logs-of-a-pod": ["logs", "--pod", "web-1-a", "--grep", "record [0-9]+"],
+    "events": ["events"],
+    "objects": ["objects"],
+    "metrics": ["metrics"],
+    "samples": ["metrics", "-o", "samples", "--since", "14:28", "--until", "14:31"],
+    "traces": ["traces"],
+    "trace-list": ["traces", "-o", "list"],
+    "diff": ["diff"],
+}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recording().write(tmp_path_factory.mktemp("views"))
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int | None, has_colours: bool = False) -> None:
+    """Commands take standard output for a terminal of this width."""
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Page, IO[str]]]:
+        yield Page(width, has_colours), sys.stdout
+
+    for module in (views, log_views, number_views):
+        monkeypatch.setattr(module, "opened_page", opened)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """What a command writes to standard output; of one that fails, to standard error."""
+    assert main([*arguments]) == code
+    written = capsys.readouterr()
+    return written.err if code else written.out
+
+
+@pytest.mark.parametrize("width", [80, 160, None], ids=["80", "160", "piped"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_as_recorded(
+    name: str, width: int | None, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command prints what is recorded ($RECORD_VIEWS writes it anew), and nothing is wider than the terminal but logs."""
+    on_a_terminal(monkeypatch, width)
+    command, *options = COMMANDS[name]
+    out = shown(capsys, command, str(session), *options)
+    golden = GOLDEN / f"{name}-{width or 'piped'}.txt"
+    if os.environ.get("RECORD_VIEWS"):
+        golden.write_text(out)
+    assert out == golden.read_text()
+    if width is not None and command != "logs":
+        assert max(width_of(line) for line in out.splitlines()) <= width
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_colours_change_nothing_but_colours(
+    name: str, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its colours the output is the same: nothing is said by colour alone."""
+    command, *options = COMMANDS[name]
+    on_a_terminal(monkeypatch, 80, has_colours=True)
+    coloured = shown(capsys, command, str(session), *options)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert coloured != plain
+    assert [line.rstrip() for line in plain.splitlines()] == [
+        line.rstrip() for line in (GOLDEN / f"{name}-80.txt").read_text().splitlines()
+    ]
+
+
+def lines(directory: Path, **query: Any) -> list[str]:
+    """The texts of the lines that are found; those of the context in brackets."""
+    found = log_lines(captured(directory), LogQuery(**query))
+    return [f"[{line.text}]" if line.is_context else line.text for group in found for line in group]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"level": "FATAL"}, ["FATAL panic: record 40", "Traceback", "  File", "ValueError"]),
+        ({"grep": "torn"}, ["ValueError"]),
+        ({"grep": "TORN", "ignore_case": True}, ["ValueError"]),
+        ({"level": "ERROR", "grep": "order [0-9]+"}, ["ERROR order 1044"]),
+        ({"run": 3}, ["INFO replaying", "INFO record 39"]),
+        ({"containers": ["proxy"]}, ["WARN upstream"]),
+        ({"containers": ["pro*"]}, ["WARN upstream"]),
+        ({"pods": ["web-1-b"], "until": "2026-11-22T14:25"}, ["INFO ready"]),
+        ({"pods": ["pod/web-1-b"], "since": "2026-11-22T14:29"}, ["DEBUG", "WARN upstream"]),
+        ({"pods": ["*-a"], "grep": "record 39", "context": 1}, ["[INFO replaying", "INFO record 39", "[FATAL panic"]),
+        ({"grep": "no such words"}, []),
+    ],
+)
+def test_lines_that_are_looked_for(query: dict[str, Any], expected: list[str], session: Path) -> None:
+    """Each filter keeps the lines it names, alone and with others; a stack trace comes with its error."""
+    found = lines(session, **query)
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True)), found
+
+
+def test_pods_are_merged_by_time(session: Path) -> None:
+    """Lines of all pods are in the order of their times; a pod's own lines keep theirs."""
+    found = [line for group in log_lines(captured(session), LogQuery()) for line in group]
+    assert [line.order for line in found] == sorted(line.order for line in found)
+    assert {line.pod for line in found} == {"web-1-a", "web-1-b"}
+
+
+def test_context_is_not_doubled(tmp_path: Path) -> None:
+    """Where the contexts of two lines meet, each line is there once; one of another container only if it is asked for."""
+    incident = Incident().log("web-1-a", *(f"{number} INFO line {number}" for number in range(30)))
+    directory = Recording(incident).write(tmp_path)
+    found = lines(directory, grep="line (4|6|20)$", context=2)
+    numbers = [int(re.findall(r"\d+", text)[0]) for text in found]
+    assert numbers == [2, 3, 4, 5, 6, 7, 8, 18, 19, 20, 21, 22]
+    assert [text for text in found if not text.startswith("[")] == ["INFO line 4", "INFO line 6", "INFO line 20"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["logs", "--pod", "web-1-c"], "no pod 'web-1-c' in it; the nearest names: web-1-"),
+        (["logs", "--container", "prox"], "no container 'prox' in it; the nearest names: proxy"),
+        (["logs", "--grep", "("], "no regular expression"),
+        (["logs", "--since", "yesterday"], "is no time: write a time of day"),
+        (["objects", "pod/web-1-x"], "no object 'pod/web-1-x' in it; the nearest names: pod/web-1-"),
+        (["timeline", "--for", "deployment/wep"], "no object 'deployment/wep'"),
+        (["traces", "abd"], "no trace 'abd' in it; there are: abc1, abc2"),
+        (["traces", "--service", "checkuot"], "nearest names: checkout"),
+    ],
+)
+def test_what_is_not_there(arguments: list[str], words: str, session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is refused with the nearest names, or how to write it."""
+    command, *options = arguments
+    assert words in shown(capsys, command, str(session), *options, code=1)
+
+
+def test_a_category_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its gap is said if there is one."""
+    directory = recording().write(tmp_path)
+    manifest = read_copy(directory)[0]
+    left = [artifact for artifact in manifest.artifacts if "/metrics/" not in artifact.path]
+    gap = manifest.gaps[0].model_copy(update={"fetcher": "Prometheus", "target": "error_rate"})
+    (directory / "manifest.json").write_bytes(manifest_bytes(manifest.model_copy(update={"artifacts": left, "gaps": [gap]})))
+    assert "Unavailable error_rate: connection refused" in shown(capsys, "metrics", str(directory), code=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("14:02", "2026-11-22T14:02"),
+        ("14:02:11.5", "2026-11-22T14:02:11.5"),
+        ("2026-11-22", "2026-11-22"),
+        ("2026-11-22 14:02Z", "2026-11-22T14:02"),
+        ("2026-11-22T16:02:11+02:00", "2026-11-22T14:02:11"),
+        ("10m", "2026-11-22T14:50:00.000000000"),
+        ("1h30m", "2026-11-22T13:30:00.000000000"),
+        (None, None),
+    ],
+)
+def test_times(text: str | None, expected: str | None) -> None:
+    """Times of day, RFC 3339 and durations become bounds; a minute is whole."""
+    assert bound(text, WINDOW) == expected
+
+
+def test_a_time_of_day_before_midnight() -> None:
+    """Is of the day before, if the window ends after midnight and has that time."""
+    assert bound("23:59", ("2026-11-21T23:00:00Z", "2026-11-22T00:30:00Z")) == "2026-11-21T23:59"
+    assert is_within("2026-11-21T23:59:59.9Z", "2026-11-21T23:59", "2026-11-21T23:59")
+    assert not is_within("2026-11-22T00:00:00Z", None, "2026-11-21T23:59")
+
+
+def test_json_is_the_entries(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`-o json` prints each entry as it is, on a line of ASCII; a log's with the name of its pod."""
+    for category, files in (("events", "events/*.json"), ("metrics", "metrics/*.json"), ("traces", "traces/*.json")):
+        out = shown(capsys, category, str(session), "-o", "json")
+        entries = [entry for path in sorted((session / "data").glob(files)) for entry in json.loads(path.read_text())["data"]]
+        assert [json.loads(line) for line in out.splitlines()] == entries
+    out = shown(capsys, "logs", str(session), "-o", "json", "--grep", "ラテ")
+    assert out.isascii()
+    (entry,) = map(json.loads, out.splitlines())
+    assert (entry["pod"], entry["line"]) == ("web-1-b", "DEBUG 抹茶ラテ done")
+
+
+def test_json_of_hidden_characters() -> None:
+    """What a terminal would obey is escaped, and parses to the same."""
+    text = json.dumps("a\x9b\u202e\U0001f525\x7fé", ensure_ascii=False)
+    assert for_json(text).isprintable() and for_json(text).isascii()
+    assert json.loads(for_json(text)) == json.loads(text)
+
+
+def test_colours_of_programs_are_left_out() -> None:
+    """Of a log's line; other escapes are shown, blanks stay."""
+    assert log_line("\x1b[1;31mERROR\x1b[0m  at\tx\r") == "ERROR  at       x"
+    assert log_line("\x1b[2Jx\x1b]0;y\x07") == "\\x1b[2Jx\\x1b]0;y\\x07"
+
+
+def test_csv_has_every_sample(session: Path) -> None:
+    """One line for each sample of each series, of baselines too."""
+    header, *rows = "".join(csv_lines(captured(session), None, None)).splitlines()
+    assert header == "metric,labels,time,value"
+    assert len(rows) == 180
+    assert rows[0] == "error_rate,service=web,2026-11-22T14:00:00Z,0.0"
+    assert "error_rate (1d before)" in rows[60]
+
+
+def test_objects_whole(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An object that is named is printed as YAML, by kubectl's short kinds too."""
+    out = shown(capsys, "objects", str(session), "deploy/web")
+    assert out.startswith("---\n")
+    assert "kind: Deployment" in out and "shop/app:2" in out
+    assert shown(capsys, "objects", str(session), "-o", "name").splitlines()[0] == "pod/web-1-a"
+
+
+def test_two_sessions(tmp_path: Path, session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images, levels of metrics and errors that differ are told, in both directions."""
+    later = recording(version=3, rate=0.1).write(tmp_path)
+    path = next((later / "data" / "logs").glob("web-1-b*"))
+    out = shown(capsys, "diff", str(session), str(later))
+    assert "shop/app:2 → shop/app:3" in out
+    assert re.search(r"error_rate\s+service=web\s+90 %\s+10 %", out)
+    findings = later / "data" / "findings.json"
+    findings.write_text(findings.read_text().replace("order # failed", "payment # failed"))
+    found = json.loads(shown(capsys, "diff", str(session), str(later), "-o", "json"))
+    assert [error["template"] for error in found["errors"]["new"]] == ["payment # failed: web answered #"]
+    assert [error["template"] for error in found["errors"]["gone"]] == ["order # failed: web answered #"]
+    assert path.exists()
+
+
+def test_head_ends_it_quietly(tmp_path: Path) -> None:
+    """A pipe that is closed early ends the command at once, with success and without a word."""
+    large(tmp_path, 5_000)
+    command = [sys.executable, "-m", "aletheia_operator.cli", "logs", "--root", str(tmp_path), "INC-7F3A"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert b" line 0\n" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def large(directory: Path, number: int) -> CapturedSession:
+    """A session with a log of so many lines."""
+    session = Recording(Incident().log("web-1-a", "1 INFO first")).write(directory)
+    path = session / "data" / "logs" / "web-1-a.json"
+    entry = b'{"timestamp":"2026-11-22T14:%02d:%02d.%09dZ","container":"app","run":0,"level":"%s","line":"%s line %d"}'
+    rows = [
+        entry % (row * 60 // number, row % 60, row, b"ERROR" if row % 1000 == 0 else b"INFO", b"x" * 100, row)
+        for row in range(number)
+    ]
+    path.write_bytes(b'{"source": "kubernetes",\n"metadata": {"pod":"web-1-a"},\n"data": [\n' + b",\n".join(rows) + b"\n]}\n")
+    return captured(session)
+
+
+def test_memory_is_flat(tmp_path: Path) -> None:
+    """However long a log is, a few blocks of it are in memory."""
+    session = large(tmp_path, 20_000)
+    tracemalloc.start()
+    try:
+        assert sum(len(group) for group in log_lines(session, LogQuery(level="ERROR", context=2))) == 20 * 5 - 2
+        assert sum(map(len, session.pieces(session.artifacts("logs")))) > 4_000_000
+        assert tracemalloc.get_traced_memory()[1] < 2_500_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry that is too long to be parsed is named, and the rest is shown; as JSON it is whole."""
+    monkeypatch.setattr("aletheia_operator.show.captured.MAX_ENTRY_BYTES", 1000)
+    directory = Recording(Incident().log("web-1-a", "1 INFO a", f"2 INFO {'b' * 2000}", "3 INFO c")).write(tmp_path)
+    assert main(["logs", str(directory)]) == 0
+    written = capsys.readouterr()
+    assert [line.split()[-1] for line in written.out.splitlines()] == ["a", "c"]
+    assert "entry 1 of data/logs/web-1-a.json is too long" in written.err
+    session = captured(directory)
+    assert len(b"".join(session.pieces(session.artifacts("logs"))).splitlines()) == 3
+
+
+@pytest.mark.parametrize("left", [-3, -60, 200, 30, 0])
+def test_damaged_artifacts(left: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that ends early is refused by name after what it has."""
+    directory = Recording(Incident().log("web-1-a", "1 INFO a", "2 INFO b")).write(tmp_path)
+    path = directory / "data" / "logs" / "web-1-a.json"
+    path.write_bytes(path.read_bytes()[:left])
+    assert "data/logs/web-1-a.json cannot be read" in shown(capsys, "logs", str(directory), code=1)
+
+
+def test_many_pods(tmp_path: Path) -> None:
+    """More logs than can be open at the same time are merged all the same."""
+    incident = Incident()
+    for number in range(40):
+        incident.log(f"web-1-{number}", *(f"{minute} INFO {number} at {minute}" for minute in range(10)))
+    directory = Recording(incident).write(tmp_path)
+    found = [line for group in log_lines(captured(directory), LogQuery()) for line in group]
+    assert len(found) == 400
+    assert [line.order for line in found] == sorted(line.order for line in found)
+    opened: set[int] = set()
+
+    class Counting:
+        def open(self, path: str) -> Any:
+            file = PlainFiles(directory).open(path)
+            opened.add(len(os.listdir("/proc/self/fd")))
+            return file
+
+    manifest = read_copy(directory)[0]
+    before = len(os.listdir("/proc/self/fd"))
+    counted = log_lines(CapturedSession(manifest, Counting()), LogQuery())
+    assert sum(map(len, counted)) == 400
+    assert max(opened) - before <= 3
+    with BriefFiles(PlainFiles(directory)).open("data/logs/web-1-0.json") as file:
+        assert file.read() == (directory / "data/logs/web-1-0.json").read_bytes()
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> Any:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+async def test_from_the_artifacts_api(api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command prints from the API what it prints from a folder."""
+    session = await asyncio.to_thread(recording().write, api.root)
+
+    @contextmanager
+    def connected(options: Any) -> Iterator[cluster.Cluster]:
+        yield cluster.Cluster(ApiProxy(api), [], "shop")
+
+    monkeypatch.setattr(reference, "connected", connected)
+    for command, *options in COMMANDS.values():
+        here = shown(capsys, command, str(session), *options)
+        assert await asyncio.to_thread(shown, capsys, command, "payments-500s", *options) == here, command
+
+
+def test_a_table_of_wide_characters() -> None:
+    """Columns are aligned by what a terminal shows, not by the number of characters."""
+    rows = [(Span("抹茶ラテ"), Span("a")), (Span("tea"), Span("b"))]
+    first, second = Page(80).lines([Table((Column(""), Column("")), rows)])
+    assert width_of(first[: first.index("a")]) == second.index("b") == 10
