@@ -136,7 +136,7 @@ logs_command = view_command(
 errors_command = view_command(
     "errors",
     errors,
-    "count the errors in the logs: lines that differ in numbers and ids alone are one",
+    "count the errors in the logs; those that differ in numbers and ids alone are one",
     *_pod_options(),
     *grep_options("errors"),
     *time_options(),

@@ -150,7 +150,7 @@ traces_command = view_command(
 diff_command = view_command(
     "diff",
     diff,
-    "say what differs from an earlier session, or from the session's own baseline",
+    "say what differs between two sessions, or from the baseline of one",
     click.Argument(["other"], required=False, metavar="[LATER_SESSION]"),
     output_option("table", "json"),
     notes="With two sessions SESSION is the earlier one. With one, its metrics are compared with their baselines.",

@@ -58,15 +58,23 @@ SESSION_COMMANDS = {
 }
 
 EVIDENCE_COMMANDS = {
-    "findings": Entry("table_views", "findings_command", "say what the evidence means, with the lines that prove it", READ),
+    "findings": Entry(
+        "table_views", "findings_command", "say what the evidence means, with the lines that prove it, and what to do", READ
+    ),
     "timeline": Entry("table_views", "timeline_command", "list what happened, in order of time", READ),
-    "errors": Entry("log_views", "errors_command", "count the errors in the logs", READ),
+    "errors": Entry(
+        "log_views", "errors_command", "count the errors in the logs; those that differ in numbers and ids alone are one", READ
+    ),
     "logs": Entry("log_views", "logs_command", "print lines of logs, of all pods in order of time", READ),
-    "events": Entry("table_views", "events_command", "list Kubernetes events", READ),
-    "objects": Entry("table_views", "objects_command", "list objects, or print some as they were captured", READ),
+    "events": Entry("table_views", "events_command", "list Kubernetes events, also of pods that are gone", READ),
+    "objects": Entry(
+        "table_views", "objects_command", "list objects with their state, or print some whole, as they were captured", READ
+    ),
     "metrics": Entry("number_views", "metrics_command", "draw metrics, or print their samples", READ),
-    "traces": Entry("number_views", "traces_command", "draw traces as waterfalls", READ),
-    "diff": Entry("number_views", "diff_command", "say what differs from an earlier session, or from the baseline", READ),
+    "traces": Entry(
+        "number_views", "traces_command", "draw traces as waterfalls: the slowest of those that fail, then of the others", READ
+    ),
+    "diff": Entry("number_views", "diff_command", "say what differs between two sessions, or from the baseline of one", READ),
 }
 
 COMMANDS = {

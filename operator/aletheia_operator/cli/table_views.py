@@ -167,7 +167,7 @@ timeline_command = view_command(
 findings_command = view_command(
     "findings",
     findings,
-    "say what the evidence means, with the lines that prove it and what to do",
+    "say what the evidence means, with the lines that prove it, and what to do",
     click.Option(["--severity"], type=click.Choice(SEVERITIES), help="Only of at least this severity."),
     output_option("table", "wide", "json"),
 )
