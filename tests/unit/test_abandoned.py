@@ -155,6 +155,16 @@ async def test_the_sweep_ends_what_is_kept_of_a_deleted_investigation(layout: Se
     assert read_manifest(layout, the_session(layout)).phase == "Cancelled"
 
 
+async def test_the_sweep_ends_nothing_of_an_investigation_that_perhaps_nobody_deleted(layout: SessionLayout) -> None:
+    """Its definition is younger than the session: it may come back from a backup, and be captured to its end."""
+    await stopped(layout)
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/investigations.aletheia.dev"
+    cluster = {**CLUSTER, definition: {"metadata": {"creationTimestamp": "2026-11-22T12:30:00Z"}}}
+    kubernetes = FakeKubernetes(objects=cluster, lists={LISTED: []})
+    await Sweeper(layout, kubernetes.real(), lambda *_: None, Clock(LATER)).sweep()
+    assert not read_manifest(layout, the_session(layout)).finished
+
+
 ANSWERS = {"first": [[{"line": "evidence"}]], "second": [[{"line": "more"}]], "last": [[{"line": "the end"}]]}
 
 

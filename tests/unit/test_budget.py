@@ -115,6 +115,46 @@ def open_accounts(tmp_path: Path, budget: Budget, *namespaces: str) -> list[Acco
 
 
 @pytest.mark.parametrize(
+    ("budget", "size", "quota"),
+    [
+        (Budget(), 1000, None),
+        (Budget(max_namespace_bytes=7), 1000, 7),
+        (Budget(max_namespace_bytes=7, namespace_share=50), 1000, 7),
+        (Budget(max_namespace_bytes=0, namespace_share=50), 1000, 0),
+        (Budget(namespace_share=25), 1000, 250),
+        (Budget(namespace_share=25, volume_bytes=500), 1000, 125),
+        (Budget(namespace_share=33), 100, 33),
+        (Budget(namespace_share=1), 3, 1),
+        (Budget(namespace_share=25), 0, None),
+    ],
+)
+def test_the_quota_of_a_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: Budget, size: int, quota: int | None
+) -> None:
+    """An admin's number, else a share of the volume, of which one byte is the least; none where no size is known."""
+    found = SimpleNamespace(f_blocks=size, f_frsize=1)
+    monkeypatch.setattr("aletheia_operator.session.volume.os.statvfs", lambda root: found)
+    (account,) = open_accounts(tmp_path, budget, "shop")
+    assert account.namespace_quota == quota
+
+
+def test_what_lies_on_the_volume_counts_for_its_namespace(tmp_path: Path) -> None:
+    """Data that has expired does not, nor the session itself, nor one whose manifest cannot be read."""
+    layout = SessionLayout(tmp_path)
+    size = capture(tmp_path, Memory({"a": [BATCH]}), owner=OWNER).manifest.size_bytes
+    shop = OWNER.model_copy(update={"namespace": "shop"})
+    owners = [shop.model_copy(update={"uid": uid, "name": uid}) for uid in ("expired", "damaged", "own", "first", "second")]
+    sessions = {owner.uid: capture(tmp_path, Memory({"a": [BATCH]}), owner=owner).manifest for owner in owners}
+    expire(layout, sessions["expired"].session_id, NOW)
+    layout.manifest(sessions["damaged"].session_id).write_text("{")
+    total = sessions["first"].size_bytes + sessions["second"].size_bytes
+    account = Budget(max_namespace_bytes=10**9).open(layout, "shop", sessions["own"].session_id, 7)
+    assert (account.others_bytes, account.kept_bytes) == (total, 7)
+    assert Budget(max_namespace_bytes=10**9).open(layout, OWNER.namespace, "INC-0", 0).others_bytes == size
+    assert Budget().open(layout, "shop", "INC-0", 0).others_bytes == 0, "without a quota nothing is read"
+
+
+@pytest.mark.parametrize(
     ("session", "namespace", "kept", "more", "quota"),
     [
         (None, None, 10**15, 10**15, None),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aletheia_operator.api import InvestigationSpec
-from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
 from aletheia_operator.findings import judge
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.rules import RULES
@@ -63,6 +64,20 @@ async def test_findings_are_saved_and_lead_the_status(tmp_path: Path) -> None:
         texts.append(json.dumps(artifact["data"][link["entry"]]))
     assert "CrashLoopBackOff" in texts[0]
     assert WORDS in texts[1]
+
+
+async def test_what_is_missing_is_counted_in_the_headline(tmp_path: Path) -> None:
+    """Without a finding: nobody must take it for proof that all is well. Notes are not counted."""
+
+    class Silent(Crashed):
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            note = [Missing("a", GapReason.EMPTY, "none", "note")] if question.key == "logs" else []
+            gaps = [Missing(name, GapReason.NOT_FOUND, "gone") for name in ("a", "b")] if question.key == "logs" else []
+            yield Document(question.key, "kubernetes", (question.key,), {}, _of([]), Outcome(missing=[*note, *gaps]))
+
+    snapshot = await run(make_order(), make_tools(tmp_path, Silent()))
+    assert snapshot.manifest.headline is not None
+    assert "2 gaps" in snapshot.manifest.headline
 
 
 async def test_a_sealed_session_quotes_nothing_in_its_status(tmp_path: Path) -> None:

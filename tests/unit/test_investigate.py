@@ -600,6 +600,7 @@ async def test_a_window_that_ends_in_the_future_is_a_gap(tmp_path: Path) -> None
     window = {"start": "2026-11-22T11:30:00Z", "end": "2026-11-22T13:00:00Z"}
     snapshot = await run(make_order(window=window), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     assert gaps(snapshot) == [("window", GapReason.WINDOW_IN_FUTURE)]
+    assert [gap.fetcher for gap in snapshot.manifest.gaps] == ["Investigation"]
     assert snapshot.manifest.window == ("2026-11-22T11:30:00Z", "2026-11-22T12:00:00.999999Z")
     assert snapshot.manifest.phase == "PartiallyCompleted"
 

@@ -163,6 +163,12 @@ def test_a_newer_version_may_name_its_investigation_otherwise(session: Path, own
     assert refused.value.uid == ""
 
 
+def test_a_manifest_is_for_people_too(session: Path) -> None:
+    """A line for each field, and a line end at the end."""
+    lines = (session / "manifest.json").read_text().split("\n")
+    assert (lines[0], lines[1], lines[-2:]) == ("{", '  "schemaVersion": 1,', ["}", ""])
+
+
 @pytest.mark.parametrize("version", ["2", None, 1, 0, 2.5])
 def test_what_is_no_newer_version(session: Path, version: Any) -> None:
     """It is a damaged manifest."""

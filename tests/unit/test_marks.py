@@ -87,6 +87,7 @@ async def test_a_mark_that_moves_is_left_alone(tmp_path: Path) -> None:
         clock.seconds = 60.0 * minute
         stored(rig)["operatorTime"] = f"2026-11-22T12:{minute:02}:00Z"
         rig.show()
+        assert rig.supervisor._tasks == {}, "it is known already"
         await rig.supervisor.beat()
         await rig.settled()
     stored(rig)["operatorTime"] = "2026-11-22T13:00:00Z"  # the watch does not show this one

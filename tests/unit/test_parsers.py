@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+import aletheia_operator
 from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.pool import ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.worker_process import WorkerEnded
+from aletheia_operator.logs.worker_process import _environment as worker_environment
 from aletheia_operator.scratch import Scratches
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 
@@ -459,3 +461,17 @@ async def test_a_run_that_is_dropped_asks_for_it_once(tmp_path: Path) -> None:
     run.close()
     run.close()
     assert (worker.sent[1:], closed) == ([("drop", 7, 0)], ["closed"])
+
+
+@pytest.mark.parametrize(("value", "path"), [(None, ""), ("", ""), ("/a:/b", ":/a:/b")])
+def test_a_worker_finds_the_package(monkeypatch: pytest.MonkeyPatch, value: str | None, path: str) -> None:
+    """Wherever it was loaded from; what else the environment says stays."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PYTHONPATH", value)
+    monkeypatch.setenv("TZ", "UTC")
+    found = worker_environment()
+    assert found["PYTHONPATH"] == f"{Path(aletheia_operator.__file__).parents[1]}{path}"
+    assert {name: text for name, text in found.items() if name != "PYTHONPATH"} == {
+        name: text for name, text in os.environ.items() if name != "PYTHONPATH"
+    }

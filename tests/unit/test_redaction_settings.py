@@ -99,6 +99,7 @@ async def test_the_manifest_says_how_it_was_redacted(tmp_path: Path) -> None:
     assert record is not None
     assert (record.level, record.rules) == ("secrets", ["badge"])
     assert gaps(snapshot) == [("spec.redaction.level", "NotAllowed")]
+    assert [gap.fetcher for gap in snapshot.manifest.gaps] == ["Investigation"]
     assert snapshot.manifest.phase == "Completed"
 
 

@@ -211,6 +211,22 @@ def test_a_deletion_that_was_seen_is_remembered_until_it_is_settled(tmp_path: Pa
     assert (seen, rig.there()) == (set(), {"kept"})
 
 
+@pytest.mark.parametrize(("keep", "seen", "stays"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_keep_of_the_manifest_counts_if_the_deletion_was_not_seen(tmp_path: Path, keep: bool, seen: bool, stays: bool) -> None:
+    """The resource's last word is not known then, and what it said at first is."""
+    rig = Rig(tmp_path)
+    owner = InvestigationReference(namespace="shop", name="a", uid="uid-a")
+    spec = {"retention": {"keep": keep}}
+    rig.ids["a"] = capture(tmp_path, Memory({"a": [["x"]]}), spec, owner=owner, now=rig.clock).manifest.session_id
+    if seen:
+        rig.bodies["a"] = rig._body("a")
+        rig.delete("a")
+    rig.sweep()
+    rig.clock.advance(Retention().orphan_grace_seconds)
+    rig.sweep()
+    assert rig.there() == ({"a"} if stays else set())
+
+
 def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
     """A deletion while something holds the session is made up for by the next pass, without the grace."""
     rig = Rig(tmp_path, "gone")

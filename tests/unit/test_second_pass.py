@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.api.status import FindingObject, FindingStatus
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.redact import Level, Redactor, Rule
-from aletheia_operator.session import Artifact, Manifest, SessionLayout, age
-from aletheia_operator.session.manifest_file import read_manifest
+from aletheia_operator.session import Artifact, Gap, Manifest, SessionLayout, age
+from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.second_pass import redact_session
 from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
@@ -88,6 +89,37 @@ def test_a_sealed_session_stays_sealed(tmp_path: Path) -> None:
     text = "".join(path.read_text() for path in plain.rglob("*.json"))
     assert PASSWORD not in text
     assert ADDRESS in text
+
+
+def test_what_the_manifest_quotes_is_redacted(tmp_path: Path) -> None:
+    """Headline, findings and gaps; the rest of them stays."""
+    layout, said = SessionLayout(tmp_path), f"it broke: password={PASSWORD}"
+    subject = FindingObject(kind="Pod", name="web")
+    finding = FindingStatus(
+        rule="CrashLoop", severity="error", confidence="certain", object=subject, message=said, first_seen=None
+    )
+    gap = Gap(fetcher="F", target=said, reason="NotFound", message=said)
+    for headline in (said, None):
+        changes = {"headline": headline, "findings": [finding], "gaps": [gap]}
+        old = a_session(tmp_path).model_copy(update=changes)
+        layout.manifest(old.session_id).write_bytes(manifest_bytes(old))
+        new = redact_session(layout, old.session_id, Redactor(b"k"), None)
+        assert PASSWORD not in new.model_dump_json()
+        assert (new.headline or "it broke").startswith("it broke")
+        assert (new.headline is None) is (headline is None)
+        assert [(one.rule, one.message[:9], one.object) for one in new.findings] == [("CrashLoop", "it broke:", subject)]
+        assert [(one.target[:9], one.reason, one.message[:9]) for one in new.gaps] == [("it broke:", "NotFound", "it broke:")]
+
+
+def test_lines_of_one_stream_are_read_together(tmp_path: Path) -> None:
+    """A key that goes over several lines is found among lines of other streams; labels may come in any order."""
+    streams = [{"labels": {"a": "1", "b": "2"}}, {"labels": {"a": "1", "b": "3"}}, {"stream": "stderr"}, {"run": 1}, {}]
+    turned = [{"labels": dict(reversed(one["labels"].items()))} if "labels" in one else one for one in streams]
+    entries = [{**one, "line": line} for number, line in enumerate(KEY) for one in (turned if number % 2 else streams)]
+    old = capture(tmp_path, Memory({"web": [entries]}), redaction=Redaction(level="off")).manifest
+    new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+    found = json.dumps(entries_of(tmp_path, new))
+    assert not [part for part in KEY[1:3] if part in found]
 
 
 def test_what_cannot_be_redacted(tmp_path: Path) -> None:

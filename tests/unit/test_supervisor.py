@@ -510,6 +510,18 @@ async def test_a_last_status_that_could_not_be_written_is_written_later(
     assert len(rig.kubernetes.patches) == patches
 
 
+async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:
+    """Also if its deletion comes just as its task has ended, with a change that was seen meanwhile."""
+    rig.observe(make_body(suspend=True))
+    task = rig.supervisor._tasks[UID]
+    await rig.settled()
+    rig.supervisor._latest[UID] = make_body(generation=2)
+    rig.supervisor._tasks[UID] = task
+    rig.supervisor.forget(UID)
+    rig.supervisor._stopped(UID, task)
+    assert rig.supervisor._tasks == {}
+
+
 async def test_a_last_status_that_got_lost_is_written_again(rig: Rig) -> None:
     """Whatever took it away: the session on disk knows the end, and nothing is asked again."""
     rig.observe(make_body())

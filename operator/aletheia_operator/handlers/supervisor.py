@@ -204,7 +204,7 @@ class Supervisor:
         task.add_done_callback(partial(self._stopped, uid))
 
     def _stopped(self, uid: str, task: asyncio.Task[object]) -> None:
-        self._tasks.pop(uid, None)
+        del self._tasks[uid]
         self._runs.pop(uid, None)
         latest = self._latest.pop(uid, None)
         if task.cancelled():
@@ -254,6 +254,6 @@ def _faults_of(error: ValidationError) -> str:
     """Return all faults of a spec as text, each with its field."""
     faults = [
         f"{'.'.join(['spec', *map(str, fault['loc'])])}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        for fault in error.errors()
     ]
     return "; ".join(faults)[:1000]

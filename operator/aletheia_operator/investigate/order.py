@@ -27,11 +27,11 @@ def utc_now() -> datetime:
 
 
 def saving_threads() -> Executor:
-    return ThreadPoolExecutor(SAVING_THREADS, "save")
+    return ThreadPoolExecutor(SAVING_THREADS, thread_name_prefix="save")
 
 
 def upload_threads() -> Executor:
-    return ThreadPoolExecutor(UPLOAD_THREADS, "upload")
+    return ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
 
 
 @dataclass(frozen=True)

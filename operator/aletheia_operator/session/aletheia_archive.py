@@ -122,7 +122,7 @@ def _write_plain(directory: Path, artifact: Artifact, key: str | None, write: Wr
 
 
 def _derive(password: str, salt: bytes) -> bytes:
-    return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS, 32))
+    return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS))
 
 
 def _naive(moment: datetime) -> str:

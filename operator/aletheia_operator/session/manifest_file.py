@@ -87,7 +87,7 @@ def parse_manifest(content: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as e:
         _refuse_newer(content)
-        fault = e.errors(include_input=False, include_url=False)[0]
+        fault = e.errors()[0]
         where = ".".join(map(str, fault["loc"]))[:200] or "the whole"
         raise Unreadable(f"manifest.json is not a manifest: {where}: {fault['msg']}") from e
     for fault_of_it in (_fault_of_json(content), _fault(manifest)):
