@@ -113,7 +113,13 @@ def test_what_the_manifest_quotes_is_redacted(tmp_path: Path) -> None:
 
 def test_lines_of_one_stream_are_read_together(tmp_path: Path) -> None:
     """A key that goes over several lines is found among lines of other streams; labels may come in any order."""
-    streams = [{"labels": {"a": "1", "b": "2"}}, {"labels": {"a": "1", "b": "3"}}, {"stream": "stderr"}, {"run": 1}, {}]
+    streams: list[dict[str, Any]] = [
+        {"labels": {"a": "1", "b": "2"}},
+        {"labels": {"a": "1", "b": "3"}},
+        {"stream": "stderr"},
+        {"run": 1},
+        {},
+    ]
     turned = [{"labels": dict(reversed(one["labels"].items()))} if "labels" in one else one for one in streams]
     entries = [{**one, "line": line} for number, line in enumerate(KEY) for one in (turned if number % 2 else streams)]
     old = capture(tmp_path, Memory({"web": [entries]}), redaction=Redaction(level="off")).manifest

@@ -515,6 +515,20 @@ async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
     assert {one["lastTransitionTime"] for one in kubernetes.statuses[1]["conditions"]} == {"2026-11-22T12:00:00Z"}
 
 
+async def test_what_others_write_moves_no_transition_time() -> None:
+    """Own conditions are those that were written last, not those of an older view; others' are as they are now."""
+    kubernetes, clock = FakeKubernetes(), Clock()
+    writer = make_writer(kubernetes)
+    writer._now = clock
+    await writer.phase("Queued", ConditionReason.QUEUED)
+    clock.advance(60)
+    for conditions in (None, [{**OTHERS, "type": "Ready", "lastTransitionTime": "2020-01-01T00:00:00Z"}, OTHERS]):
+        writer.observe({"metadata": {"generation": 2}, "status": {"conditions": conditions}})
+    await writer.snapshot(make_snapshot(phase="Running", ended=False))
+    *own, last = kubernetes.statuses[1]["conditions"]
+    assert (last, {one["lastTransitionTime"] for one in own}) == (OTHERS, {"2026-11-22T12:00:00Z"})
+
+
 async def test_a_change_after_the_end_is_acknowledged() -> None:
     """The generation is observed; the conditions stay as they are now, not as an older view had them."""
     ended = of_snapshot(make_snapshot([make_artifact()]), 1, {}, NOW)
