@@ -12,10 +12,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.mutation.mutants import difference, make_mutants, sample
-from tests.mutation.tries import MeasuredTest, Outcome, attempt, fail_anyway, measure
+from tests.mutation.tries import MeasuredTest, Outcome, Server, attempt, fail_anyway, measure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(folder: Path, chosen: Sequence[str], tests: Sequence[MeasuredTest], jobs: int) -> float:
     """Try each chosen mutant, print those that are not noticed, and return the share of the others in percent."""
-    with ThreadPoolExecutor(jobs) as pool:
+    idle: SimpleQueue[Server] = SimpleQueue()
+    with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
+        for _ in range(jobs):
+            idle.put(stack.enter_context(closing(Server(folder))))
+
+        def tried(mutant: str) -> Outcome:
+            server = idle.get()
+            try:
+                return attempt(folder, mutant, tests, server)
+            finally:
+                idle.put(server)
+
         outcomes = []
-        for one in pool.map(lambda mutant: attempt(folder, mutant, tests), chosen):
+        for one in pool.map(tried, chosen):
             outcomes.append(one)
             if one.noticed_by is None:
                 _show(folder, one)

@@ -1,7 +1,8 @@
 """Runs the unit tests on mutants: each mutant in a process of its own, with the tests that call its function.
 
 mutmut's own runner forks one process that has run the whole suite, event loops and threads included; that loses mutants, and
-one test that fails without any mutant ends it. Here such tests are named and left out.
+one test that fails without any mutant ends it. Here such tests are named and left out, and the process that forks has only
+collected the tests (`server`).
 """
 
 import contextlib
@@ -29,6 +30,7 @@ NOT_RUN = (  # minutes of searching, of killing and of memory: too slow to repea
     "test_linear_patterns.py",
     "test_session_life.py",
 )
+_COMMAND = (sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-p", "no:cacheprovider")
 MOST_SECONDS = 30.0  # of tests for one mutant, as measured; what is left out can only lower the share
 
 
@@ -58,11 +60,8 @@ class Outcome:
 
 def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
     """Run every unit test once, and say what it calls. Those that fail run again without the notes, which take time."""
-    modules = sorted(
-        (file for file in (folder / "mutants" / "tests" / "unit").glob("test_*.py") if file.name not in NOT_RUN),
-        key=lambda file: file.stat().st_size,
-    )
-    piles = [[f"tests/unit/{file.name}" for file in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
+    modules = _modules(folder)
+    piles = [[f"tests/unit/{name}" for name in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
     with ThreadPoolExecutor(jobs) as pool:
         runs = pool.map(lambda pile: _pytest(folder, pile, mutant=None, seconds=3600)[1], [pile for pile in piles if pile])
         found = [test for run in runs for test in run]
@@ -70,7 +69,7 @@ def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
     return [replace(test, failed=test.test in failing) for test in found]
 
 
-def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome:
+def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest], server: "Server") -> Outcome:
     """Run the tests that call the mutant's function until one fails.
 
     A function that is called in other processes only is tried with the tests that call others of its module; one that is called
@@ -79,7 +78,8 @@ def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome
     function = function_of(mutant)
     usable = [test for test in tests if not test.failed]
     reaching = [test for test in usable if function in test.functions]
-    if any(function in test.at_import for test in usable):
+    at_import = any(function in test.at_import for test in usable)
+    if at_import:
         reaching = usable
     elif not reaching:
         module = function.rpartition(".")[0] + "."
@@ -90,17 +90,70 @@ def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest]) -> Outcome
     noticed_by = None
     if chosen:
         limit = 30 + 5 * sum(test.seconds for test in chosen)
-        code, run = _pytest(folder, [test.test for test in chosen], mutant=mutant, seconds=limit)
-        failed = [test.test for test in run if test.failed]
-        if failed or (code != 0 and (run or _can_begin(folder, chosen))):
-            noticed_by = failed[0] if failed else f"pytest's end ({code})"
+        noticed_by = (_in_new_process(folder, mutant, chosen, limit) if at_import else None) or server.run(
+            mutant, chosen, limit
+        )
     return Outcome(mutant, noticed_by, len(chosen), len(reaching))
+
+
+def _in_new_process(folder: Path, mutant: str, tests: Sequence[MeasuredTest], seconds: float) -> str | None:
+    """Run tests in a process that imports them with the mutant, and return what noticed it."""
+    code, run = _pytest(folder, [test.test for test in tests], mutant=mutant, seconds=seconds)
+    failed = [test.test for test in run if test.failed]
+    if failed or (code != 0 and (run or _can_begin(folder, tests))):
+        return failed[0] if failed else f"pytest's end ({code})"
+    return None
+
+
+class Server:
+    """A process that has collected all tests, and forks for each request. Close it at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        run = folder / "mutants"
+        answers, writing = os.pipe()
+        self._folder = tempfile.TemporaryDirectory(dir=folder, prefix="run-")
+        listed = Path(self._folder.name, "tests")
+        listed.write_text("\n".join(f"tests/unit/{name}" for name in _modules(folder)))
+        self._process = subprocess.Popen(
+            [*_COMMAND, "-s", f"--basetemp={self._folder.name}/tmp", "-p", "tests.mutation.server", f"@{listed}"],
+            cwd=run,
+            env={**_environment(run), "MUTATION_ANSWERS": str(writing), "TMPDIR": self._folder.name},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[writing],
+            start_new_session=True,
+            text=True,
+        )
+        os.close(writing)
+        self._answers = os.fdopen(answers)
+
+    def run(self, mutant: str, tests: Sequence[MeasuredTest], seconds: float) -> str | None:
+        """Run tests with the mutant until one fails, and return what noticed it; None if nothing did."""
+        assert self._process.stdin is not None
+        request = {"mutant": mutant, "tests": [test.test for test in tests], "seconds": seconds}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        noticed_by: str | None = json.loads(self._answers.readline())
+        return noticed_by
+
+    def close(self) -> None:
+        """End the process."""
+        _kill(self._process)
+        self._answers.close()
+        self._folder.cleanup()
 
 
 def fail_anyway(folder: Path, tests: Iterable[str]) -> set[str]:
     """Those of `tests` that fail without any mutant in a second run."""
     some = sorted(set(tests))
     return {test.test for test in _pytest(folder, some, mutant="", seconds=3600)[1] if test.failed} if some else set()
+
+
+def _modules(folder: Path) -> list[str]:
+    """Return the names of the test modules that are run, small files first."""
+    files = [file for file in (folder / "mutants" / "tests" / "unit").glob("test_*.py") if file.name not in NOT_RUN]
+    return [file.name for file in sorted(files, key=lambda file: file.stat().st_size)]
 
 
 def _can_begin(folder: Path, tests: Sequence[MeasuredTest]) -> bool:
@@ -130,16 +183,14 @@ def _pytest(
         record, listed = Path(own, "record"), Path(own, "tests")
         record.touch()
         listed.write_text("\n".join(tests))
-        command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", f"--basetemp={own}/tmp", "-p", "no:cacheprovider"]
         first = ["-x"] if mutant else []
         environment = {
-            **os.environ,
-            "PYTHONPATH": f"{run / 'src'}:{run}",
+            **_environment(run),
             "MUTATION_RECORD": str(record),
             **({} if mutant is None else {"MUTANT_UNDER_TEST": mutant}),
         }
         process = subprocess.Popen(
-            [*command, *first, *more, "-p", "tests.mutation.record", f"@{listed}"],
+            [*_COMMAND, f"--basetemp={own}/tmp", *first, *more, "-p", "tests.mutation.record", f"@{listed}"],
             cwd=run,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -156,7 +207,11 @@ def _pytest(
         return code, [MeasuredTest(**line) for line in map(json.loads, record.read_text().splitlines())]
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _environment(run: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{run / 'src'}:{run}"}
+
+
+def _kill(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """End what a run left behind, itself included."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
