@@ -35,6 +35,18 @@ def _no_port(value: bytes) -> bool:
     return _prosaic(value) and compiled(r"^[\d.]*:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$").search(value) is None
 
 
+def _no_test(value: bytes) -> bool:
+    return _prosaic(value) and compiled(r"(?i)^test|/.*\.\w{1,4}$").search(value) is None
+
+
+def _no_address(value: bytes) -> bool:
+    return _password(value) and compiled(r"(?i)^[0-9a-f]{2}(?::[0-9a-f]{2})*$").search(value) is None
+
+
+def _coded_no_port(value: bytes) -> bool:
+    return _coded(value) and _no_port(value)
+
+
 def _mixed(value: bytes) -> bool:
     return _coded(value) and any(48 <= byte <= 57 for byte in value) and compiled("[A-Za-z]").search(value) is not None
 
@@ -61,6 +73,16 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         r"(?i)(?::|%3a)(?:(?:\\*/|%2f){2})(?P<secret>[^\s/:@\"'<>`\\]{16,})@",
         _long,
     ),
+    ("redis-url", r"(?i)\brediss?://(?P<secret>[^\s:@/\"'<>`]+)@", _coded),
+    ("config-key", r"(?i)\b(?:jwt|auth|authentication|tokens?|encryption|signing|api|secret|security|hmac|aes)"
+                   r"(?:settings|options|config)?:key[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;]{8,})", _coded),
+    ("leader", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|passphrase|secret|token))\.{4,}\s*[\"']?(?P<secret>[^\s\"'.][^\s\"']*)",
+     _password),
+    ("user-info", r"(?i)(?:basic[._-]?auth[\w.-]*|user[._-]?info|user_?pwd)\\*[\"']?\s*(?:=>|[:=])\s*\\*[\"']?[\w.@+-]+:"
+                  r"(?P<secret>[^\s\"'\\]+)", _password),
+    ("azure-account-key", r"(?i)account[._]key[\w.-]*\s*[=:]\s*[\"']?(?P<secret>[\w+/-]{40,}={0,2})", _any),
+    ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
+                        r"(?P<secret>[0-9a-f]{32}|R[0-9A-Z]{31})\b", _any),
     ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", _password),
     ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|imp(?:dp)?\s+"
                         r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", _password),
@@ -82,9 +104,16 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         _coded,
     ),
     ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", _coded),
-    ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account)[ _-]?key"
-                    r"|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*)[\"'`]?(?P<secret>[\w.~+-]{20,}={0,2})(?:[^\w=/]|$)", _mixed),
+    ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account"
+                    r"|enrol?lment|join|bootstrap|activation)[ _-]?key|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*)[\"'`]?"
+                    r"(?:(?P<secret>[\w.~+-]{20,}={0,2})(?:[^\w=/]|$)|(?P<secret2>[A-Za-z0-9+/]{40,}={0,2})(?:[^\w=/]|$))",
+     _mixed),
     ("signature", r"(?i)\bSignature=(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", _any),
+    ("secret-id", r"(?i)\bsecret[-_ ]?id\b\\*[\"']?(?:\s*[:=]\s*|\s+)\\*[\"']?"
+                  r"(?P<secret>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", _any),
+    ("php-serialized", r"""s:\d+:\\*"(?P<name>[\w.-]+)\\*";s:\d+:\\*"(?P<secret>[^"\\]+)""", _secret),
+    ("password-set", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,40}\b(?:set|changed|reset|updated|initiali[sz]ed"
+                     r"|now)\s+(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", _coded),
     ("flag", r"", _any),  # find_flags
     (
         "user-password",
@@ -94,7 +123,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         _not_ids,
     ),
     ("mysql-password", rf"{_LINE}(?:mysql\w*|mariadb[\w-]*|mycli|xtrabackup|innobackupex"
-                       rf"|percona\S*)\b.*?\s[\"']?-p(?P<secret>[^\s\"',]+)", _any),
+                       rf"|percona\S*)\b.*?\s[\"']?-p[\"']?(?P<secret>[^\s\"',]+)", _any),
     (
         "program-password",
         rf"{_LINE}(?:redis-cli|keydb-cli|valkey-cli|sshpass|mongo\w*|ldap\w+|docker|podman|skopeo|buildah|nerdctl|helm"
@@ -105,10 +134,15 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         rf"|/p:){_ARG}?{_WORD}",
         _no_port,
     ),
+    ("user-flag", r"(?:^|\s)(?:-u|-U|-l|--user|--username|--login)[\s=][\"']?[\w.@\\-]+[\"']?\s+-[pPw]\s+[\"']?"
+                  r"(?P<secret>[^\s\"']+)", _coded_no_port),
+    ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"']+)", _coded),
+    ("lftp", r"\blftp\b.*?\s-u\s+[^\s,]+,(?P<secret>\S+)", _any),
+    ("snmp-privacy", r"\bsnmp\w+\b.*\s-X\s+[\"']?(?P<secret>[^\s\"']+)", _any),
     ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
     ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
-                   r"|net\s+user\s+\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
+                   r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
                    r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|:?identify"
                    r"|convertto-securestring(?:\s+-string)?)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)", _prosaic),
     ("call", r"""(?i)(?:->__construct|\bnew\s+\w+|mysqli?_p?connect|\bgetConnection)\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
@@ -123,6 +157,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", _prosaic),
     ("announced", r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|token|key|secret"
                   r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", _prosaic),
+    ("password-for", r"(?i)\bpassword\s+for\s+[^:]{1,100}:\s+(?P<secret>\S+)\s*$", _coded),
     ("generated", r"(?i)\b(?:generated|temporary|initial|new|random|one-time)\b[^:]{0,40}\bpassword\b[^:]{0,60}"
                   r":\s*(?P<secret>\S+)\s*$"
                   r"|\bpassword\b[^:]{0,30}\b(?:generated|created|set)\b[^:]{0,40}:\s*(?P<secret2>\S+)\s*$", _prosaic),
@@ -132,7 +167,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                   r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", _prosaic),
     ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", _any),
     ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>[^\s(]\S*)\s*$", _prosaic),
-    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$", _password),
+    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$", _no_address),
     ("sql-password", r"""(?i)\b(?:identified\s+(?:\w+\s+){0,3}(?:by|as)(?:\s+password)?|(?:encrypted\s+)?password"""
         r"""|passwd|with\s+password\s*=?|old_password|password\(|sha2\(|md5\(|crypt\()\s*\(?\s*\\*"""
         r"""'(?P<secret>[^'\s]+)\\*'""", _password),
@@ -142,18 +177,25 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ("redis-auth", r"""(?:^|[\s"'\]>*])(?:AUTH|auth)["']?\s+(?:["'](?P<user>[\w.-]+)["']\s+)?["']"""
         r"""(?P<secret>[^"']+)["']""", _password),
     ("protocol-password", r"(?:^|[\s>:\]\"'])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", _prosaic),
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", _no_test),
     ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+\"?(?P<secret>[^\s\"]+)\"?\s*(?:$|\\r|\r)", _coded),
-    ("config-password", r"(?i)\b(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass"
+    ("config-password", r"(?i)\b(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass|auth-pass\s+\S+"
                         r"|neighbor\s+\S+\s+password|snmp-server\s+community|enable\s+secret\s+\d?"
-                        r"|username\s+\S+\s+password\s+\d?|user\s+\S+\s+on\s+)\s+[\"'>]?(?P<secret>[^\s\"']+)", _prosaic),
-    ("redis-acl", r"(?i)\bACL\"?\s+\"?SETUSER\b.*?[\s\"]>(?P<secret>[^\s\"]+)", _any),
+                        r"|username\s+\S+\s+password\s+\d?)\s+[\"'>]?(?P<secret>[^\s\"']+)", _prosaic),
+    ("redis-acl", r"(?i)\b(?:ACL\"?\s+\"?SETUSER\b|user\s+\S+\s+on\b).*?[\s\"]>(?P<secret>[^\s\"]+)", _any),
     ("dockerfile", r"(?i)(?:^|\s)(?:ENV|ARG|setenv)\s+(?P<name>[\w.-]*(?:passw(?:or)?d|secret|token|api_?key|_pass|_pwd"
                    r"|_key))\s+(?P<secret>[^\s\"'=]+)\s*$", _secret),
+    ("property", r"(?i)(?:^|\s)(?P<name>[a-z][\w-]*(?:\.[\w-]+)*\.[\w-]*(?:passw(?:or)?d|passphrase|secret|secret[._-]?key"
+                 r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", _coded),
     ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", _any),
     ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_.]?key"""
             r"""|[-_.]?(?:access|private|secret|account)[-_.]?key|authorization"""
             r"""|pwd))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
+    ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+                    r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", _secret),
+    ("plist", r"""(?i)<key>(?P<name>[\w .-]+)</key>\s*<string>(?P<secret>[^<>]+)<""", _secret),
+    ("form-part", r"""(?i)\bname=\\*["'](?P<name>[\w.-]*(?:passw(?:or)?d|token|secret|pwd))\\*["'](?:(?:\\r)?\\n){2}"""
+                  r"""(?P<secret>[^\s\\]+)""", _secret),
     (
         "pair",
         r"""(?i)\b\\*["'`]?(?:name|key|parameterkey|id|variable|field|param|header|property|env_?var|k|option)\\*["'`]?\s*(?:[:=]"""
@@ -182,7 +224,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ("shadow", r"(?:^|\s)[a-z_][\w-]*:(?P<secret>\$?[./A-Za-z0-9$=,]{13,}):\d{4,6}:\d*:\d*:", _any),
     ("var-dump", r"""(?i)\[\\*["']?(?P<name>[\w.-]+)\\*["']?(?::\\*["']?\w+\\*["']?)?\]"""
         r"""\s*=>\s*(?:string\(\d+\)\s*)?\\*["']?(?P<secret>[^"'\s\\\])]+)""", _secret),
-    ("ssh-config", r"(?i)\b(?:psk|wpa_passphrase|preshared-key|PresharedKey|PrivateKey)"
+    ("ssh-config", r"(?i)\b(?:psk|wpa_passphrase|preshared-key|PresharedKey|PrivateKey|private-key)"
         r"\s*=?\s*[\"']?(?P<secret>[A-Za-z0-9+/]{40,44}=?)", _any),
 )  # fmt: skip
 
@@ -271,27 +313,3 @@ def find_urls(line: bytes) -> Iterator[Span]:
             end = run.rfind(b"@")
         if colon.end() < end and b"/" not in run[: colon.start()] and _any(run[colon.end() : end]):
             yield start + colon.end(), start + end
-
-
-JWK = r"""\\*["']kty\\*["']\s*:"""
-
-
-def find_jwk(line: bytes) -> Iterator[Span]:
-    """Yield the private parameters of JSON Web Keys."""
-    for member in compiled(r"""\\*["'](?:d|p|q|dp|dq|qi|k)\\*["']\s*:\s*\\*["'](?P<secret>[\w-]{16,})""").finditer(line):
-        yield span(member, "secret")
-
-
-KUBERNETES_KIND = r"""(?i)\\*["']?kind\\*["']?\s*:\s*\\*["']?Secret\b"""
-
-
-def find_secret_data(line: bytes) -> Iterator[Span]:
-    """Yield the values of a Kubernetes Secret's `data` and `stringData` on one line of JSON, or of Go's `%v`."""
-    for block in compiled(
-        r"""\\*["']?(?:data|stringData|Data|StringData)\\*["']?\s*:\s*(?:map\[(?:string\]\S{0,10}\{)?|\{)(?P<body>[^{}]*)"""
-    ).finditer(line):
-        for pair in compiled(r"""\\*["']?[\w.-]+\\*["']?\s*:\s*(?P<quote>\\*["'])(?P<secret>(?:[^"'\\]|\\[^"'])*)""").finditer(
-            block.group(b"body")
-        ):
-            if _any(pair.group(b"secret")):
-                yield span(block, "body")[0] + span(pair, "secret")[0], span(block, "body")[0] + span(pair, "secret")[1]

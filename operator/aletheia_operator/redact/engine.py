@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache, partial
 from typing import Any
 
-from aletheia_operator.redact import contexts, forms, multiline, named, personal
+from aletheia_operator.redact import contexts, forms, multiline, named, one_line, personal
 from aletheia_operator.redact.custom import Rule
 from aletheia_operator.redact.patterns import PatternSet, compiled, new_pattern, span
 from aletheia_operator.redact.values import TOKEN
@@ -104,8 +104,9 @@ def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str,
     yield "named", SECRET, named.CANDIDATE, named.find_named
     yield "flag", SECRET, contexts.FLAG, contexts.find_flags
     yield "url-password", SECRET, contexts.URL, contexts.find_urls
-    yield "kubernetes-secret", SECRET, contexts.KUBERNETES_KIND, contexts.find_secret_data
-    yield "jwk", "private-key", contexts.JWK, contexts.find_jwk
+    yield "kubernetes-secret", SECRET, one_line.KUBERNETES_KIND, one_line.find_secret_data
+    yield "credentials", SECRET, one_line.CREDENTIALS, one_line.find_credentials
+    yield "jwk", "private-key", one_line.JWK, one_line.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
     for name, pattern, check in contexts.RULES:
         if pattern:

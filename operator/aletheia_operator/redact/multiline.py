@@ -28,7 +28,10 @@ _PREFIX = (
     r"|\[[\w./-]{1,100}\]\s)?(?P<indent>\s*)(?P<item>-\s+)?"
 )
 _STAMP = r"^\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?"
-_SPLIT_NAME = rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)\s*(?P<block>[|>][-+]?\d?)?\s*$"""
+_SPLIT_NAME = (
+    rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)"""
+    r"""\s*(?:(?P<block>[|>][-+]?\d?)|(?:Some|Secret|SecretString|Just|Optional)\()?\s*$"""
+)
 _ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
@@ -37,12 +40,18 @@ _SCALAR = (
     r"""^(?:string\(\d+\)\s*)?["'`](?P<value>[^"'`]+)["'`]?,?\s*$|^(?P<bare>[^\s"'`{}\[\]:#-][^:{}\[\]]*?)\s*$"""
     r"""|^(?P<word>\S+)\s*$"""
 )
+_LAST = r"(?P<value>[A-Za-z0-9+/]{4,}={0,2})\s*$"
 _MEMBER = r"""^["']?[\w.-]{1,253}["']?\s*:\s*(?:["'](?P<quoted>[^"']*)["'],?|(?P<plain>\S.*?))?\s*$"""
 _BODY = (
     r"(?P<secret>[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Key-Format|Encryption|Public-Lines|Private-Lines"
     r"|Private-MAC)\s*:.*)\s*$"
 )
+_CHALLENGE = r"\b334 UGFzc3dvcmQ6\s*$"  # SMTP's "Password:": the client's next line is the password
+_QUOTED_BODY = r"""["'`](?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\\+[nr])*\\*["'`]"""
+_ANNOUNCED = r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|passphrase|token|key|secret|credentials?)\b[^:]{0,60}:\s*$"
 STARTS = [
+    _ANNOUNCED,
+    _CHALLENGE,
     PEM,
     _SPLIT_NAME,
     _ENTRY.replace(r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw)[\w./-]*"),
@@ -66,7 +75,7 @@ class State:
     """Kind of the value that is expected on the next line: a value of `Kind`; empty: no value is expected."""
     how: str = ""
     """Where the value is expected. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
-    the next line."""
+    the next line; `last`: the last word of the next line."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
@@ -106,7 +115,11 @@ def after(state: State, line: bytes) -> State:
         return replace(state.closed(), key_lines=1, prefix=_shape(line[: begins[-1].start()]))
     if kind := compiled(_KIND).search(line):
         return State(kind=kind.group(b"what").decode())
+    if compiled(_CHALLENGE).search(line):
+        return replace(state.closed(), awaited=Kind.PASSWORD.value, how="last")
     indent = _indent(line)
+    if compiled(_ANNOUNCED).search(line):
+        return replace(state.closed(), awaited=Kind.PASSWORD.value, how="next", indent=indent)
     if data := compiled(_DATA).search(line):
         certain = data.group(b"data") == b"stringData" or state.kind == "Secret"
         return replace(state.closed(), data="Secret" if certain else "unknown", indent=indent)
@@ -136,7 +149,7 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None if is_placeholder(text.rstrip()) else (offset, offset + len(text.rstrip())), replace(
             state, lines=state.lines + 1
         )
-    found = compiled(_VALUE if state.how == "entry" else _SCALAR).search(text)
+    found = compiled({"entry": _VALUE, "last": _LAST}.get(state.how, _SCALAR)).search(text)
     if found is None:
         return None, state.closed()
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
@@ -164,11 +177,16 @@ def body_of_key(line: bytes, prefix: str | None = None) -> Span | None:
     """
     found = compiled(rf"(?:^|[\s|:>\]]){_BODY}").search(line)
     if found is None:
-        return None
+        quoted = list(compiled(_QUOTED_BODY).finditer(line))
+        if not quoted:
+            return None
+        found = max(quoted, key=lambda match: len(match.group(b"secret")))
     start, end = span(found, "secret")
+    text = line[start:end]
     alone = (
         end - start >= 40
-        or b":" in line[start:end]
+        or b":" in text
+        or (end - start >= 16 and compiled(r"[0-9+/=]").search(text) is not None)
         or (not line[:start].strip() if prefix is None else _shape(line[:start]) == prefix)
     )
     return (start, end) if alone else None

@@ -15,7 +15,7 @@ from aletheia_operator.redact.values import is_coded, is_secret, quoted_end, unq
 Span = tuple[int, int]
 
 _LONG = (
-    r"passw(?:or)?ds?|passwrd|passphrases?|passcode|passwort|kennwort|pswd|psw|secrets?|tokens?|credentials?|creds?"
+    r"passw(?:or)?ds?|passwrd|passphrases?|passcode|authtok|passwort|kennwort|pswd|psw|secrets?|tokens?|credentials?|creds?"
     r"|authorization"
     r"|set-cookie2?|cookies?|requirepass|masterauth|mnemonic|seed[-_. ]?phrase|security[-_.]?code|verification[-_.]?code"
     r"|auth[-_.]?code"
@@ -26,7 +26,7 @@ _LONG = (
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
     r"|shared[-_.]?access"
 )
-_SHORT = r"pass|pwd|pw|psk|auth|jwt|otp|totp|pin|cvv2?|cvc|salt|pepper|sas|xsrf|csrf|bearer|[a-z0-9]+[-_.]?keys?|hash"
+_SHORT = r"pass|pwd|pw|psk|pat|auth|jwt|otp|totp|pin|cvv2?|cvc|salt|pepper|sas|xsrf|csrf|bearer|[a-z0-9]+[-_.]?keys?|hash"
 _ENDS = (
     r"value|val|plain|plaintext|plain_?text|clear|base64|b64|raw|text|txt|str|string|old|new|prev|previous|current|cur"
     r"|secondary"
@@ -75,7 +75,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         start, end = match.span()
         at = start + len(name)
         kind = _kind(name)
-        if kind is None:
+        if kind is None or _means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
         if found.before == b":" and join == b":" and not close:
@@ -83,6 +83,18 @@ def find_named(line: bytes) -> Iterator[Span]:
         for begin, stop in _values(found):
             at = max(at, stop)
             yield begin, stop
+
+
+def _means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
+    """Return whether a name has another meaning here: a shell's directory, a test that passed, or the name of a field."""
+    if name.lower() in (b"pwd", b"oldpwd"):
+        return compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
+    if name == b"PASS":
+        passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
+        return passed or line[max(start - 4, 0) : start] == b"--- "
+    if name[-5:].lower() in (b"field", b"param", b"input"):
+        return compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
+    return False
 
 
 @lru_cache(8192)
@@ -182,6 +194,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
     end = unquoted_end(line, start)
+    if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
+        return  # a part of a key: `"token:count"`
     if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
         return  # `this.password = password;`
     if prose and is_first(line, name.start):

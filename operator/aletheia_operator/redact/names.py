@@ -29,17 +29,17 @@ MAX_NAME = 200  # only the last characters of a longer name are read
 
 _KEYS = words(
     """
-    access account acct admin aes age api app application auth authentication backup cipher client consumer cookie crypt
-    crypto customer data decrypt decryption deploy deployment des developer device dkim ecdsa ed25519 encrypt encryption
-    enc exchange fernet function functions git github gitlab gpg grafana hash hmac host idp ingest ingestion insert
-    instrumentation integration jwt kms launch license licence live lock login mac master merchant mgmt node oauth
-    openai openssl operator owner paseto pass payment pem personal pgp pki preshared private prod project provisioning
-    query read recovery registration restricted root rsa sandbox sas sealing secret secure security sdk sealed sendgrid
-    server service session shared sign signature signing skip snowflake ssh ssl storage stripe subscription superuser
-    symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa write x509 anthropic
-    datadog dd fastly cf consul nomad linode vultr hetzner azure aws gcp
-    mailgun twilio algolia maps mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm
-    apns sonar bugsnag cohere mistral groq deepseek gemini telegram
+    access account acct admin aes age api app application auth authentication backup cert certificate cipher client
+    consumer cookie crypt crypto customer data decrypt decryption deploy deployment des developer device dkim ecdsa
+    ed25519 encrypt encryption enc exchange fernet function functions git github gitlab gpg grafana hash hmac host idp
+    ingest ingestion insert instrumentation integration jwt kms launch license licence live lock login mac master merchant
+    mgmt node oauth openai openssl operator owner paseto pass payment pem personal pgp pki preshared private prod project
+    provisioning query read recovery registration restricted root rsa sandbox sas sealing secret secure security sdk
+    sealed sendgrid server service session shared sign signature signing skip snowflake ssh ssl storage stripe
+    subscription superuser symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa
+    write x509 anthropic datadog dd fastly cf consul nomad linode vultr hetzner azure aws gcp mailgun twilio algolia maps
+    mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm apns sonar bugsnag cohere mistral groq
+    deepseek gemini telegram
     """
 )
 """Words before `key` that make its value a secret. Public, primary, partition, cache and routing keys are no secrets."""
@@ -47,7 +47,7 @@ _NO_KEYS = words("public pub publishable")
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
     "contraseña", "contrasena", "senha", "wachtwoord", "motdepasse", "пароль", "密码", "密碼", "パスワード", "비밀번호",
-    "requirepass", "masterauth", "parola", "şifre", "sifre", "hasło", "haslo", "passphrases", "salasana",
+    "requirepass", "masterauth", "parola", "şifre", "sifre", "hasło", "haslo", "passphrases", "salasana", "authtok",
 )  # fmt: skip
 _SECRETS = (
     "secret", "secrets", "token", "tokens", "apikey", "apikeys", "credential", "credentials", "creds", "accesskey", "secretkey",
@@ -59,7 +59,8 @@ _WORDS = {
     "pass": Kind.PASSWORD, "pwd": Kind.PASSWORD, "pw": Kind.PASSWORD, "pswd": Kind.PASSWORD, "psw": Kind.PASSWORD,
     "psk": Kind.PASSWORD, "userpass": Kind.PASSWORD, "passw": Kind.PASSWORD, "passkey": Kind.SECRET, "pws": Kind.PASSWORD,
     "mnemonic": Kind.PASSWORD, "seedphrase": Kind.PASSWORD, "salt": Kind.SECRET, "pepper": Kind.SECRET, "jwt": Kind.SECRET,
-    "bearer": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "dsn": Kind.WEAK, "otp": Kind.CODE,
+    "bearer": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "pat": Kind.WEAK,
+    "dsn": Kind.WEAK, "otp": Kind.CODE,
     "totp": Kind.CODE, "pin": Kind.CODE, "cvv": Kind.CODE, "cvc": Kind.CODE, "cvv2": Kind.CODE,
     "authorization": Kind.AUTHORIZATION,
     "cookie": Kind.COOKIE, "cookies": Kind.COOKIE, "jsessionid": Kind.WEAK, "phpsessid": Kind.WEAK, "sessid": Kind.WEAK,
@@ -138,9 +139,12 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         return Kind.SECRET
     if last in ("token", "tokens") and before in _COUNTED:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
-    if last in _OBJECTS and (before in ("", "pull", "tls", "image", "the", "k8s", "kube", "kubernetes", "ca", "cert")):
+    if last in _OBJECTS and (
+        before
+        in ("", "pull", "tls", "image", "the", "existing", "external", "target", "k8s", "kube", "kubernetes", "ca", "cert")
+    ):
         return Kind.OBJECT
-    if last.endswith(_SECRETS):
+    if last.endswith(_SECRETS) or last == "passwordsalt":
         return Kind.SECRET
     if last in ("key", "keys") and before in _KEYS and not _NO_KEYS & set(parts):
         return Kind.SECRET

@@ -24,13 +24,14 @@ _WORDS = byte_words(
     parameter value values key keys username user users name email header headers available unavailable present absent
     exist exists existing specified supplied ignored skipped skipping malformed reset read write rpc dial get post put
     http https tls x509 tcp exit service account grant given got expected bad broken open couldn't can't didn't doesn't
-    isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
+    include same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     """
 )
 """Words that describe or replace secrets."""
 _PLACEHOLDER = (
     r"(?is)^(?:"
-    r"[*.#?_\s-]+|x{2,}[\sx-]*|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, perhaps except for its ends
+    r"[|>][-+]?\d?|[\w.@+-]{1,40}:[*]{3,}|[*.#?_\s-]+|x{2,}[\sx-]*"
+    r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, perhaps except for its ends
     r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}\}?|\$\([^()]{0,200}\)|\{\{[^{}]{0,200}\}\}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
     r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
     r"|\$env:\w{1,80}"
@@ -51,7 +52,7 @@ _REFERENCE = (
     r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
     r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|os\.(?:environ|getenv).*"
     r"|System\.getenv.*|@\.?/.*|sha\d+:.*"
-    r"|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
+    r"|/|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
     r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
     r"|bin|lib|ssl|tls)"
     r"(?:/[^\s]*)?|(?:/[\w.-]+)+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|env|token|secret|pwd|passwd)"
@@ -96,7 +97,8 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
         return False  # a header's name
     match kind:
         case Kind.PASSWORD:
-            return small.partition(b" ")[0].rstrip(b",:;") not in _WORDS or not prose
+            first = small.partition(b" ")[0].rstrip(b",:;")
+            return not prose or not (first in _WORDS or first in (b"password", b"passwd"))
         case Kind.PASS:
             return not (value.isdigit() and len(value) < 6) and is_secret(Kind.PASSWORD, value, prose)
         case Kind.CODE:

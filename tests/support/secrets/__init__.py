@@ -1,6 +1,10 @@
 """Makes the corpus of tests/data/secrets: secrets and look-alikes in lines of logs. All are random; none was ever valid."""
 
-from tests.support.secrets import first, harmless, second, third
+from tests.support.secrets import first, fourth, harmless, second, third
 
-HALVES = {"first": first.cases, "second": second.cases, "third": third.cases}
-LOOKALIKES = {"lookalikes": harmless.lookalikes, "lookalikes-third": third.lookalikes}
+HALVES = {"first": first.cases, "second": second.cases, "third": third.cases, "fourth": fourth.cases}
+LOOKALIKES = {
+    "lookalikes": harmless.lookalikes,
+    "lookalikes-third": third.lookalikes,
+    "lookalikes-fourth": fourth.lookalikes,
+}
