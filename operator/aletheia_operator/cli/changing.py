@@ -1,6 +1,5 @@
 """kubectl investigation cancel, delete, hold, release: changes an Investigation in its cluster."""
 
-import sys
 from typing import Any
 
 import click
@@ -8,14 +7,12 @@ import click
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, explained, find, investigation_argument
-from aletheia_operator.cli.options import Options, cluster_options
+from aletheia_operator.cli.options import Options, cluster_options, reason_option
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import confirmed
 from aletheia_operator.cli.program import called
 from aletheia_operator.session.retention_record import LEGAL_HOLD
-from aletheia_operator.text.display import for_terminal, one_line
-
-MAX_REASON = 1000
+from aletheia_operator.text.display import for_terminal
 
 
 def cancel(options: Options) -> int:
@@ -42,7 +39,7 @@ def delete(options: Options) -> int:
                 )
         names = ", ".join(investigation.reference for investigation in found)
         what = "but keep the evidence on the volume" if options.keep_session else "with the evidence"
-        if not options.yes and not _confirmed(f"Delete {names}, {what}?"):
+        if not options.yes and not confirmed(f"Delete {names}, {what}?"):
             raise Refused("nothing was deleted; --yes deletes without asking")
         for investigation in found:
             if options.keep_session:
@@ -88,20 +85,6 @@ def _patched(cluster: Cluster, investigation: Investigation, change: dict[str, A
         raise explained(e, investigation.namespace) from e
 
 
-def _confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    say(f"{question} [y/N]")
-    return input().strip().lower() in ("y", "yes")
-
-
-def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    reason = one_line(text, MAX_REASON)
-    if not reason:
-        raise click.BadParameter("a reason in words is needed")
-    return reason
-
-
 cancel_command = option_command(
     "cancel",
     cancel,
@@ -125,13 +108,7 @@ hold_command = option_command(
     hold,
     "keep an Investigation and its evidence from removal, until it is released",
     investigation_argument(),
-    click.Option(
-        ["--reason"],
-        required=True,
-        metavar="WORDS",
-        callback=_reason,
-        help="Why it is kept, and who decides on that, for example a case number.",
-    ),
+    reason_option(),
     *cluster_options(),
     notes=INVESTIGATION_HELP,
 )

@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from aletheia_operator.text.display import one_line
+
+MAX_REASON = 1000  # characters
 DEFAULT_ROOT = Path("/var/lib/aletheia")
 SESSION_HELP = "SESSION: id, for example INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME."
 
@@ -104,6 +107,19 @@ def session_argument(required: bool = True) -> click.Argument:
 def reading_options() -> list[click.Parameter]:
     """What a command takes that reads one session, from the cluster or a folder: see `reference.open_session`."""
     return [session_argument(), *cluster_options(), root_option(default=False), *key_options()]
+
+
+def reason_option() -> click.Option:
+    """The option for the reason of a hold, which must contain words."""
+
+    def checked(context: click.Context, parameter: click.Parameter, text: str) -> str:
+        reason = one_line(text, MAX_REASON)
+        if not reason:
+            raise click.BadParameter("a reason in words is needed")
+        return reason
+
+    about = "Why it is kept, and who decides on that, for example a case number."
+    return click.Option(["--reason"], required=True, metavar="WORDS", callback=checked, help=about)
 
 
 def kubectl_flags(options: Options) -> list[str]:

@@ -48,5 +48,13 @@ def say(message: str) -> None:
     print(for_terminal(message, 1000), file=sys.stderr)
 
 
+def confirmed(question: str) -> bool:
+    """Ask on the terminal. False if the answer is not yes, or if there is no terminal."""
+    if not sys.stdin.isatty():
+        return False
+    say(f"{question} [y/N]")
+    return input().strip().lower() in ("y", "yes")
+
+
 def readable_time(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%SZ}"

@@ -1,6 +1,5 @@
 """aletheia session delete | hold | release: deletes a session, or protects it from removal."""
 
-import sys
 from contextlib import suppress
 
 import click
@@ -8,7 +7,8 @@ import click
 from aletheia_operator.cli.command import folder_command, report, session_id
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.investigation import legal_hold_in_cluster
-from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
+from aletheia_operator.cli.options import SESSION_HELP, Options, reason_option, session_argument
+from aletheia_operator.cli.output import confirmed
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.manifest_file import Unreadable, read_manifest
 from aletheia_operator.session.retention import remove
@@ -18,16 +18,13 @@ from aletheia_operator.session.retention_record import (
     update_retention_record,
 )
 from aletheia_operator.session.staging import remove_leftovers
-from aletheia_operator.text.display import one_line
-
-MAX_REASON = 1000
 
 
 def delete(options: Options) -> int:
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     _require_no_hold(options, layout, id)
-    if not options.yes and not _confirmed(f"Delete {id} and its evidence?"):
+    if not options.yes and not confirmed(f"Delete {id} and its evidence?"):
         raise Refused("nothing was deleted; --yes deletes without asking")
     remove(layout, id, by_hand=True)
     remove_leftovers(layout)
@@ -89,17 +86,6 @@ def _annotation_remedy(layout: SessionLayout, id: str) -> str:
     return f"take it off with `kubectl annotate investigation -n {owner.namespace} {owner.name} {LEGAL_HOLD}-`"
 
 
-def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    reason = one_line(text, MAX_REASON)
-    if not reason:
-        raise click.BadParameter("a reason in words is needed")
-    return reason
-
-
-def _confirmed(question: str) -> bool:
-    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
 delete_command = folder_command(
     "delete",
     delete,
@@ -116,13 +102,7 @@ hold_command = folder_command(
     hold,
     "keep a session's data from expiry, caps and deletion until it is released",
     session_argument(),
-    click.Option(
-        ["--reason"],
-        required=True,
-        metavar="WORDS",
-        callback=_reason,
-        help="Why it is kept, and who decides on that, for example a case number.",
-    ),
+    reason_option(),
     notes=SESSION_HELP,
 )
 release_command = folder_command(
