@@ -1,6 +1,7 @@
 """Levels of lines in the forms of many programs, from tests/data/log_forms, and of lines that have none."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 from aletheia_operator.logs.forms import recognise
 
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
-TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv")
+TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv")
+OPENS = re.compile(r"(?i)(?:error|warn|warning|info|debug|fatal|critical|alert|trace|notice|panic|severe|verbose|emergency)\b")
+"""A sentence's first word that is a level behind a time."""
 LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
 
@@ -25,7 +28,7 @@ def rows(name: str, columns: int) -> Iterator[list[str]]:
 @pytest.mark.parametrize("name", TABLES)
 def test_levels_are_right_in_the_forms_of_many_programs(name: str) -> None:
     """At least 98 of 100 lines of each table have their level, and no line has another one."""
-    table = list(rows(name, 3))
+    table = [(form, None if level == "-" else level, line) for form, level, line in rows(name, 3)]
     wrong = [(form, found, level, line) for form, level, line in table if (found := recognise(line).level) != level]
     assert [row for row in wrong if row[1] is not None] == []
     assert len(wrong) / len(table) <= 0.02, wrong
@@ -34,7 +37,7 @@ def test_levels_are_right_in_the_forms_of_many_programs(name: str) -> None:
 def test_the_tables_have_many_forms_and_every_level() -> None:
     """At least 400 lines in 150 forms."""
     table = [row for name in TABLES for row in rows(name, 3)]
-    assert {level for _, level, _ in table} == LEVELS
+    assert {level for _, level, _ in table} == LEVELS | {"-"}
     assert len(table) >= 400
     assert len({form for form, _, _ in table}) >= 150
 
@@ -43,6 +46,23 @@ def test_the_tables_have_many_forms_and_every_level() -> None:
 def test_prose_settings_and_tables_have_no_level(kind: str, line: str) -> None:
     """A word in a sentence, a setting, a table, a request or a grade is no level."""
     assert recognise(line).level is None, kind
+
+
+TIMES = (
+    "", "2026-05-11T10:30:02.123Z ", "[2026-05-11 10:30:02] ", "2026/05/11 10:30:02 ", "10:30:02.123 ",
+    "May 11 10:30:02 host app[12]: ", "2026-05-11 10:30:02,123 [main] ", "app-1  | ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_a_sentence_has_no_level_behind_any_time(time: str) -> None:
+    """Words of levels inside a sentence do not count, with or without a time before it."""
+    sentences = (DATA / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    if time:
+        sentences = [
+            text for text in sentences if text[:1].isalpha() and " " in text and "|" not in text and not OPENS.match(text)
+        ]
+    assert [text for text in sentences if recognise(time + text).level is not None] == []
 
 
 def test_a_colour_takes_no_level_away() -> None:

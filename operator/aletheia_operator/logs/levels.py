@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 from aletheia_operator.text.display import one_line
 
@@ -22,6 +23,23 @@ LEVELS = {
     "audit": "INFO", "shout": "FATAL", "fatal error": "FATAL",
 }  # fmt: skip
 """By a word in small letters."""
+_KEYS_OF_LEVELS = (
+    "level", "lvl", "severity", "sev", "log level", "log lvl", "log severity", "level name", "level str", "level string",
+    "level text", "level label", "level value", "level no", "log level name", "severity name", "severity label",
+    "severity text", "severity string", "severity number", "severity level", "error severity",
+)  # fmt: skip
+
+
+def _spellings(words: list[str]) -> Iterator[str]:
+    """Yield the names of fields that libraries make of these words."""
+    for between in ("", "_", "-", "."):
+        joined = between.join(words)
+        yield from (joined, joined.upper(), joined.capitalize(), between.join(map(str.capitalize, words)), f"@{joined}")
+    yield words[0] + "".join(map(str.capitalize, words[1:]))
+
+
+LEVEL_KEYS = frozenset(spelling for key in _KEYS_OF_LEVELS for spelling in _spellings(key.split())) | {"PRIORITY", "L", "@l"}
+"""Keys of levels in JSON and logfmt, in the usual spellings."""
 LETTERS = {
     "V": "TRACE", "T": "TRACE", "D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR", "F": "FATAL", "C": "FATAL", "A": "FATAL",
 }  # fmt: skip

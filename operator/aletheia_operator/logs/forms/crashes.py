@@ -48,7 +48,14 @@ _BEGINNINGS = {
 _OOM_KILLER = re.compile(r"[\w./:-]{1,60} invoked oom-killer: ")
 _JOB = re.compile(r"\[\d{1,4}\][+-]? {1,8}(?:\d{1,10} )?(?:[Kk]illed|[Ss]egmentation fault|[Aa]borted|[Aa]bort|[Bb]us error)\b")
 _LUA = re.compile(r"lua(?:jit|\d(?:\.\d)?)?: [^\s:]{1,300}:\d{1,9}: ")
-_WHOLE = {"Killed": "FATAL", "Aborted": "FATAL", "Terminated": None, "Trace/breakpoint trap": "FATAL", "Out of memory": "FATAL"}
+_WHOLE = {
+    "Killed": "FATAL",
+    "Aborted": "FATAL",
+    "Terminated": None,
+    "Trace/breakpoint trap": "FATAL",
+    "Out of memory": "FATAL",
+    "Fatal error:": "FATAL",
+}
 _BY_KEY = by_key(_BEGINNINGS)
 
 _MUST_END = frozenset({"Segmentation fault", "Bus error", "Illegal instruction", "Floating point exception"})  # or in brackets

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from aletheia_operator.logs.forms import access, heads, layouts, letters, programs, syslog
+from aletheia_operator.logs.forms import access, anywhere, heads, layouts, letters, programs, syslog
 from aletheia_operator.logs.forms.crashes import read_crash
 from aletheia_operator.logs.forms.json_lines import read_json
 from aletheia_operator.logs.forms.logfmt import read_logfmt
@@ -13,6 +13,14 @@ Form = Callable[[str], Recognised | None]
 
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
 _SENTENCE = re.compile(r"(?![Ff]atal )[A-Za-z][a-z]{1,30} [a-z]{2}")  # two words that no head begins with
+_PLAIN_WORD = (
+    r"(?!(?i:trace|trac|debug|dbg|info|notice|note|warn|err|fatal|crit|severe|alert|emerg|panic|verbose|audit|fail|fine|system"
+    r"|success|main|log|pid|cluster|fluent|at|wsrep)(?![a-z]{3}))[a-z]{2,20}"
+)
+_TIMED_SENTENCE = re.compile(  # the same behind a time
+    r"[\[(]?+\d[\d:./-]++(?:[T ]\d[\d:.,]++)?+(?:Z| ?[+-]\d\d:?\d\d)?+[\])]?+:?+ "
+    rf"(?:[A-Z](?=[a-z]))?{_PLAIN_WORD} {_PLAIN_WORD}(?:[ ,.]|$)"
+)
 _OPENS_TIME = frozenset("[0123456789")
 _SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # before messages of command line tools
 _BEFORE_JSON = re.compile(r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80} {0,20}\|\s++){1,4}+(?=\{\")")
@@ -50,15 +58,19 @@ def _rest(line: str, first: str) -> Recognised:
         return found
     if found := programs.read_program(line) or read_crash(line):
         return found
-    if first in _OPENS_TIME and (found := programs.read_named_level(line)):
-        return found
+    timed = first in _OPENS_TIME
+    if timed:
+        if _TIMED_SENTENCE.match(line):
+            return NOTHING
+        if found := programs.read_named_level(line):
+            return found
     if found := layouts.read_layout(line):
         return found
     if not first.isascii() and (symbol := _SYMBOL.match(line)):
         return heads.read_head(line[symbol.end() :]) or NOTHING
     if '{"' in line[:HEAD_LENGTH] and line[-1:] == "}" and (before := _BEFORE_JSON.match(line, 0, HEAD_LENGTH)):
         return read_json(line[before.end() :])
-    return NOTHING
+    return ((timed or (":" in line and anywhere.may_have_time(line))) and anywhere.read_anywhere(line)) or NOTHING
 
 
 def _syslog(line: str) -> Recognised | None:
@@ -111,7 +123,7 @@ _OF_INNER: dict[str, tuple[Form, ...]] = {
     "(": (letters.read_after_bracketed_date, letters.read_letter_time, letters.read_sssd, syslog.read_xorg),
     "N": (programs.read_php_fpm, letters.read_letter_bracketed_date),
     "d": (letters.read_ceph,),
-    " ": (_indented,),
+    " ": (_indented, anywhere.read_badge),
     "\t": (_indented,),
 }
 """Forms by a line's first character. To add a form, add its function for as few characters as possible."""

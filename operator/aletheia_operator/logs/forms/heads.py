@@ -62,7 +62,7 @@ _PIECE = r"""
     | [A-Za-z_/](?=[\w.$@/\\:\#%-]{0,100}?(?:[\d_.$@/\\\#-]|:\w))[\w.$@/\\:\#%()-]*+(?:\[\d{1,20}\]:?)?[|,\]]?
     | main(?=\s) | at\s\w{1,60}\(\):(?=\s(?:LEVEL):\s) | NCCL(?=\s) | pid(?=\s\d) | cluster(?=\s[\d\[]) | \#{1,4}(?=<)
     | LiteLLM\s(?:Proxy|Router):(?=(?:LEVEL):) | log(?=\s{1,4}\[(?:\d|ERR|WRN|INF|DBG|SEC))
-    | [A-Z]{3,20}(?=\s\d{4})
+    | [A-Z]{3,20}(?=\s\d{4}|\s(?:ERROR|WARNING):\s) | ={1,2}>(?=\s)
     | [A-Z][A-Z_]{1,40}+(?:\s{1,8}+(?!LEVEL\s)[A-Z][A-Z_]{1,40}+){1,8}+(?=\s)
     )"""
 _PIECE = _PIECE.replace("LEVEL", f"(?:{UPPER})").replace("DELIMITED", _DELIMITED.replace(" ", r"\s")).replace("ANY", _ANY)
@@ -101,6 +101,7 @@ _OPENING = re.compile(
 _AROUND = re.compile(
     r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n (?:\d\d)?\d\d[-:/]"
 )
+_SENTENCE_GOES_ON = re.compile(r" (?:and|or|is|are|was|were) ")
 _BOXED = re.compile(r" {1,8}\| \d{4}-\d\d-")  # a time in the next column
 _PROSODY_NAME = 20  # characters of a module's name with the blanks after it
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
@@ -156,7 +157,13 @@ def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
         return len(decorated) > 1 and (line[match.start(2) - 1] != "(" or line[at : at + 1] == ":")
     if delimited:
         return line[at : at + 1] == ":" or before[-1:] == ":" or (line[at : at + 1] == "\t" and len(match[1]) == _PROSODY_NAME)
-    if in_thread or " - " in before or before[-1:] in "-|▶" or before.endswith("NCCL"):
+    if (
+        in_thread
+        or (before.isupper() and line[at : at + 1] == ":")
+        or " - " in before
+        or before[-1:] in "-|▶"
+        or before.endswith("NCCL")
+    ):
         return True
     return (line[at : at + 1] == ":" and before[-1:] in ":)]>") or _AROUND.match(f"{before}\n{line[at : at + 8]}") is not None
 
@@ -173,6 +180,8 @@ def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
         return False
     following = line[at : at + 1]
     if upper:
+        if following == " " and _SENTENCE_GOES_ON.match(line, at):
+            return False
         if (following and following not in " \t:|[") or line[match.start(4) - 1 : match.start(4)] == ".":
             return False
         if word not in _STRONG and following == " " and line[at + 1 : at + 2] != " ":
@@ -190,6 +199,8 @@ def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
         return False
     if opening == "<":  # XML
         return rest[:1] in (" ", ":") and "</" not in rest
+    if opening == "(" and word.islower() and rest[:1] == " " and rest[1:2].islower():
+        return False
     return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # or the section of a file of settings
 
 

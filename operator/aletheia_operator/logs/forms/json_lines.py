@@ -1,7 +1,7 @@
 """Lines that are a JSON object: zap, bunyan, pino, slog, Serilog, Elastic, OpenTelemetry, MongoDB, Monolog, GELF and others.
 
-To add a library, add its level's key to `_LEVEL_KEYS`, its message's key to `_MESSAGE_KEYS`, and a scale to `_of_number` if its
-levels are numbers.
+To add a library, add its level's key to `logs/levels.py`, its message's key to `_MESSAGE_KEYS`, and a scale to `_of_number` if
+its levels are numbers.
 """
 
 import json
@@ -11,18 +11,23 @@ from typing import Any
 import orjson
 
 from aletheia_operator.logs.forms.recognised import MAX_PARSED, NOTHING, Fields, Recognised
-from aletheia_operator.logs.levels import LETTERS, LEVELS, SYSLOG, level_of_word
+from aletheia_operator.logs.levels import LETTERS, LEVEL_KEYS, LEVELS, SYSLOG, level_of_word
 
-_LEVEL_KEYS = (
-    "level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level", "logLevel",
-    "LogLevel", "Level", "LEVEL", "SeverityText", "severityText", "severity_text", "Severity", "SEVERITY", "levelName",
-    "log_severity", "severity_number", "SeverityNumber", "severityNumber", "severityLevel", "severity_name", "levelno",
-    "PRIORITY", "L", "sev", "error_severity",
-)  # fmt: skip
+_FIRST_KEYS = ("level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level")
+"""Keys that take precedence, in this order, if a line has several."""
 _MESSAGE_KEYS = (
     "msg", "message", "@m", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "M", "body", "Body", "event",
     "text", "log", "error",
 )  # fmt: skip
+_OF_LOGBACK = {5000: "TRACE", 10000: "DEBUG", 20000: "INFO", 30000: "WARN", 40000: "ERROR", 50000: "FATAL"}
+_STATUS_WORDS = frozenset({"info", "warn", "warning", "error", "critical", "debug", "emergency", "alert"})
+_MESSAGES = frozenset(_MESSAGE_KEYS)
+_DATADOG = frozenset({"service", "ddsource", "dd", "ddtags"})
+# Elastic Common Schema, Loguru, OpenTelemetry, and others
+_INNER = frozenset({
+    "log", "record", "attributes", "meta", "metadata", "context", "header", "fields", "extra", "logger", "labels", "properties",
+})  # fmt: skip
+_BETWEEN_WORDS = str.maketrans("", "", "_-.@")
 _OF_A_LOG = frozenset({"msg", "message", "time", "timestamp", "ts", "pid", "v", "hostname", "@timestamp", "err"})
 _OPEN_TELEMETRY = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # severity numbers, four of each
 _FROM_DEBUG = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -76,9 +81,13 @@ def _parse_leniently(line: str) -> Any:
 
 def _level(fields: Fields) -> tuple[str, str | None]:
     """Return the key of the level at the top ('' if it is nested), and the level."""
-    for key in _LEVEL_KEYS:
-        if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
-            return key, level
+    if not LEVEL_KEYS.isdisjoint(fields):
+        for key in _FIRST_KEYS:
+            if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
+                return key, level
+        for key in LEVEL_KEYS.intersection(fields).difference(_FIRST_KEYS):
+            if (level := _level_of(key, fields[key], fields)) is not None:
+                return key, level
     return "", _nested_level(fields)
 
 
@@ -90,14 +99,14 @@ def _level_of(key: str, value: Any, fields: Fields) -> str | None:
             return _of_text(value, fields)
         value = int(value) if len(value) < 4 else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return _of_number(key.lower().replace("_", ""), value, fields)
+        return _of_number(key.lower().translate(_BETWEEN_WORDS), value, fields)
     if isinstance(value, dict):  # Loguru
         return level_of_word(str(value.get("name") or value.get("value") or ""))
     return None
 
 
 def _of_text(value: str, fields: Fields) -> str | None:
-    word = _STEP.sub("", _SGR.sub("", value[:100]).strip()).rpartition(".")[2]
+    word = _STEP.sub("", _SGR.sub("", value[:100]).strip()).rpartition(".")[2].rpartition(":")[2]
     if len(word) == 1:  # a grade, unless all else is a log's
         return LETTERS.get(word) if word in "DIWEF" and len(_OF_A_LOG.intersection(fields)) > 1 else None
     return level_of_word(word)
@@ -115,6 +124,8 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
         return _LAGER.get(number)
     if "reqId" in fields and "app" in fields:  # Nextcloud
         return _FROM_DEBUG[number] if 0 <= number < len(_FROM_DEBUG) else None
+    if key == "levelvalue":
+        return _OF_LOGBACK.get(number)
     if 0 <= number <= 7:
         syslog = key in ("priority", "severity") or "short_message" in fields or "host" in fields
         return SYSLOG[number] if syslog else None
@@ -126,15 +137,35 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
 
 
 def _nested_level(fields: Fields) -> str | None:
-    for name in ("log", "record", "attributes"):  # Elastic Common Schema, Loguru, OpenTelemetry
-        if isinstance(inner := fields.get(name), dict) and (level := _level_of("level", inner.get("level"), inner)):
+    for name in _INNER.intersection(fields) if not _MESSAGES.isdisjoint(fields) else ():
+        if isinstance(inner := fields[name], dict) and (level := _level_of_inner(inner, fields)):
             return level
+    if isinstance(batch := fields.get("resourceLogs"), list):
+        return _level_of_batch(batch)
     if isinstance(short := fields.get("s"), str) and "c" in fields and "msg" in fields:  # MongoDB
         return LETTERS.get(short[:1]) if short[:1] in "DIWEF" else None
     if isinstance(priority := fields.get("priority"), str) and ("output" in fields or "rule" in fields):  # Falco
         return level_of_word(priority)
     if isinstance(tags := fields.get("tags"), list) and fields.get("type") == "log" and "message" in fields:  # Kibana 7
         return next((level for tag in tags[:4] if isinstance(tag, str) and (level := level_of_word(tag))), None)
+    if isinstance(status := fields.get("status"), str) and status.lower() in _STATUS_WORDS and not _DATADOG.isdisjoint(fields):
+        return level_of_word(status) if "message" in fields else None
     if "ts" in fields and "caller" in fields and "msg" in fields:  # Kubernetes: errors have no verbosity
         return "INFO" if "v" in fields else "ERROR" if "err" in fields else None
     return "INFO" if "@t" in fields and ("@mt" in fields or "@m" in fields) else None  # Serilog leaves Information out
+
+
+def _level_of_inner(inner: Fields, fields: Fields) -> str | None:
+    for key, value in inner.items():
+        if key in LEVEL_KEYS and (level := _level_of(key, value, fields if isinstance(value, int) else inner)):
+            return level
+    return None
+
+
+def _level_of_batch(batch: list[Any]) -> str | None:
+    """Return the level of the first record of an export of OpenTelemetry, in OTLP's JSON encoding."""
+    record: Any = {"resourceLogs": batch}
+    for name in ("resourceLogs", "scopeLogs", "logRecords"):
+        inner = record.get(name) if isinstance(record, dict) else None
+        record = inner[0] if isinstance(inner, list) and inner else None
+    return _level(record)[1] if isinstance(record, dict) else None

@@ -24,12 +24,9 @@ def _joined(*patterns: str) -> "re.Pattern[str]":
 
 
 _BEHIND_TIME = (
-    rf" \([^()\n]{{1,100}}\) \[(?P<level>{_CAPITALS}) - [\w.$]{{1,100}}\(",  # Flume
-    r"(?:/[\d.]{1,20})? [^<\n]{1,60}<(?P<level>Info|Warning|Error|Internal|D\d)> \(thread=",  # Coherence
     r"Z [A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ",  # IBM's message ids
     rf" [+-]\d{{4}} [A-Z_]{{2,30}} \((?P<level>{_WORDS})\) ",  # Qpid Dispatch, Skupper
     r" \[(?P<level>[1-5]0)\] \[[a-z][\w.]{1,60}(?: \d{1,9})?\] ",  # Checkmk: numbers of Python's levels
-    rf" - [A-Z][A-Z0-9_]{{1,30}} (?P<level>{_CAPITALS}): ",  # Cacti
     r" (?P<level>(?:emergenc(?=ies)|alert(?=s)|error(?=s)|warning(?=s)|notification(?=s)|informational|debugging))"
     r"(?:ies|s)?: [A-Z]{2,20}: ",  # Quagga
     r"(?: [+-]\d\d)? - \[(?P<level>Error|Warning|Information|Verbose|Profiling|Retry)-[A-Z]\w{1,60}\.",  # Duplicati
@@ -49,16 +46,11 @@ _OF_PATHS = (
     r"[\w./-]{1,200}:\d{1,6} (?:DL|SC)\d{4} (?P<level>error|warning|info|style): ",  # hadolint
 )
 _OF_NAMES = (
-    rf"(?:[\w.$-]{{1,80}} )?{_LEVEL_BEFORE_TIME}",  # Galaxy
-    rf"[\w.-]{{1,40}} #\d{{1,6}} {_CLOCK} (?P<level>{_CAPITALS}) {{1,3}}[A-Z]",  # Sitecore
     r"(?P<level>Error|Warning|Info|SysError|Fatal|Break) in <[\w:~ ]{1,100}>: ",  # ROOT
-    rf"(?P<level>info|warn|error|debug) {{1,2}}{_TIME} \w{{1,40}} {{1,20}}[\w.]{{1,80}}:\d{{1,9}} ",  # nodeos
     r"guix(?: [a-z-]{1,20})?: (?P<level>error|warning): ",
     rf"[a-z][\w ]{{1,20}}:(?P<level>{_CAPITALS}|MESSAGE):\d{{4}}-\d\d-\d\d \d\dh\d\d\.\d\d ",  # OpenVAS
-    rf"[A-Z][a-z]{{2}} {{1,2}}\d{{1,2}} {_CLOCK} pid:\d{{1,10}} (?P<level>{_CAPITALS}): ",  # iRODS
 )
 _OF_BRACKETS = (
-    rf"\[(?P<level>(?i:{_WORDS}))(?:: ?| {{1,4}}){_TIME}[^\]\n]{{0,200}}\]",  # Geode, Rhasspy
     r"\[(?P<level>[DIWE])\]\t\S{1,100}\t\d{4}-\d\d-\d\d ",  # LeoFS
     r"\[(?P<level>Error|Warning|Information|Verbose|Profiling|Retry)-[A-Z]\w{1,60}\.[\w.-]{1,200}\]: ",  # Duplicati
     rf"\[{_TIME}: (?P<level>[DIWEF]) \S{{1,200}}:\d{{1,9}}\] ",  # Horovod
@@ -66,9 +58,7 @@ _OF_BRACKETS = (
     rf"\[ ?(?P<level>{_CAPITALS}):\d{{1,4}}(?:@[\d.]{{1,20}})?\] ",  # OpenCV
     r"\[[0-9a-f]{16}\] (?:\w{1,40} ){1,6}(?P<level>error|warning|debug): ",  # VLC
     rf"\[[\w.-]{{1,100}}:[\w.]{{1,100}}:(?P<level>[A-Z][a-z]{{3,8}}):\d{{1,20}}\] \[{_TIME}",  # Cardano
-    r"\[[^\]\[\n]{0,40}\d\d:\d\d:\d\d[.,]\d{3},(?P<level>VRB|DBG|INF|WRN|ERR|FTL)\] ",  # EventStoreDB
     rf"\[\d{{1,10}}\]\{{-?\d{{1,10}}\}}\[[-/\d]{{1,30}}\] {_TIME} (?P<level>[diwef]) ",  # SAP HANA
-    rf"\[{_TIME}\] [A-Z]\w{{1,30}} {{1,20}}(?P<level>{_CAPITALS}) {{1,4}}[A-Z]",  # Jena Fuseki
 )
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LAYOUTS = {

@@ -5,10 +5,9 @@ import re
 import orjson
 
 from aletheia_operator.logs.forms.recognised import LONG_HEAD, MAX_PARSED, Fields, Recognised
-from aletheia_operator.logs.levels import level_of_word
+from aletheia_operator.logs.levels import LEVEL_KEYS, level_of_word
 
-_LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "prio", "at")
-_WRITTEN_LARGE = frozenset({"Level", "LEVEL", "Severity", "SEVERITY", "LogLevel", "LOGLEVEL"})
+_FIRST_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "levelname", "log.level", "prio", "at")
 _MESSAGE_KEYS = ("msg", "message", "event", "Msg", "MSG", "Message", "MESSAGE")
 _TIME_KEYS = ("time", "ts", "t", "timestamp")
 _PAIR = re.compile(
@@ -47,16 +46,18 @@ def read_logfmt(line: str) -> Recognised | None:
 
 def _level_key(pairs: Fields) -> str | None:
     """The key of the level: the first with a level's word, else the first that usually holds one, else None."""
-    present = [key for key in _LEVEL_KEYS if key in pairs]
+    present = [key for key in _FIRST_KEYS if key in pairs]
     if len(present) > 1 and (key_with_level := next((key for key in present if level_of_word(pairs[key][:40])), None)):
         return key_with_level
-    return present[0] if present else next((key for key in pairs if key in _WRITTEN_LARGE), None)
+    if present:
+        return present[0]
+    return next((key for key in pairs if key in LEVEL_KEYS and key != "L" and not ("_" in key and key.isupper())), None)
 
 
 def _read_long(line: str, at: int) -> Recognised | None:
     """Return only the level of a line that is too long to parse; None if its head has no level."""
     pairs, _ = read_pairs(line[:LONG_HEAD], at)
-    level = next((level_of_word(_STEP.sub("", pairs[key][:40])) for key in _LEVEL_KEYS if key in pairs), None)
+    level = next((level_of_word(_STEP.sub("", pairs[key][:40])) for key in _FIRST_KEYS if key in pairs), None)
     return Recognised(level, formed=True) if level else None
 
 

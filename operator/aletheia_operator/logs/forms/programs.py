@@ -5,6 +5,7 @@ To add one, add its beginning to `_BEGINNINGS`, or a pattern to `_PATTERNS` with
 
 import re
 
+from aletheia_operator.logs.forms.anywhere import LOCALIZED
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, LONG_HEAD, Recognised, by_key, named
 from aletheia_operator.logs.levels import LETTERS, level_of_word
 
@@ -35,7 +36,7 @@ _BEGINNINGS = {
     "dpkg: error ": "ERROR",
     "lerna info ": "INFO", "lerna notice ": "INFO",
 }  # fmt: skip
-_BY_KEY = by_key(_BEGINNINGS)
+_BY_KEY = by_key(_BEGINNINGS | {f"{word}: ": level for word, level in LOCALIZED.items() if word not in ("ATTENTION", "AVISO")})
 
 _WORDS = "emergency|emerg|alert|critical|error|warning|notice|informational|info|debug"
 _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
@@ -50,7 +51,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "e": (
         re.compile(r"(?P<level>e): (?:file://|/|[A-Z]:\\)"),  # Kotlin's compiler
         re.compile(r"(?P<level>error)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),  # rustc, Zig
-        re.compile(r"(?P<level>error)  ?- "),  # Next.js
+        re.compile(r"(?P<level>error)(?:  ?- | ?--- )"),  # Next.js, Verdaccio
         re.compile(
             r"exec(?:: \"| )[^\n]{1,300}(?P<level>: (?:exec format error|no such file or directory|permission denied))$"
         ),
@@ -59,10 +60,10 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "w": (
         re.compile(r"(?P<level>w): (?:file://|/|[A-Z]:\\)"),
         re.compile(r"(?P<level>warning)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),
-        re.compile(r"(?P<level>warn)  - "),
+        re.compile(r"(?P<level>warn)(?:  - | ?--- )"),
         re.compile(r"(?P<level>warning) (?:[\w@/.-]{1,80} > |\")"),  # yarn
     ),
-    "i": (re.compile(r"(?P<level>info)(?:\(\w{1,60}\): |  - )"),),
+    "i": (re.compile(r"(?P<level>info)(?:\(\w{1,60}\): |  - | ?--- )"),),
     "O": (re.compile(r"OpenJDK [\w-]{1,20} (?:\w{1,20} )?VM (?P<level>warning|error): "),),
     "J": (re.compile(r"Java HotSpot\(TM\) [\w-]{1,20} (?:\w{1,20} )?VM (?P<level>warning|error): "),),
     "m": (re.compile(r"(?:make|gmake|ninja)(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
@@ -83,7 +84,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     ),
     "[": (
         re.compile(  # Chromium
-            r"\[(?:\d{1,9}:\d{1,9}:)?\d{4}/\d{6}\.\d{1,9}:(?P<level>VERBOSE|INFO|WARNING|ERROR|FATAL)\d{0,2}"
+            r"\[(?:\d{1,9}:){0,2}\d{4}/\d{6}\.\d{1,9}:(?P<level>VERBOSE|INFO|WARNING|ERROR|FATAL)\d{0,2}"
             r":[\w.]{1,80}\(\d{1,6}\)\] "
         ),
         re.compile(  # Python's multiprocessing, Celery
@@ -103,19 +104,12 @@ _NAMED_LEVEL = re.compile(
     # Thumbor, Stellar, NFS-Ganesha, Odyssey, Nuclio, rippled
     r"\[?(?:[A-Z][a-z]{2} {1,2})?\d[\d:.,/TZ+ -]{3,40}+\]? {0,2}(?:"
     r"\*(TRACE|DEBUG|INFO|WARN|ERROR)\* \["
-    r"|fluent\.(trace|debug|info|warn|error|fatal): "
     r"|(?<=\d\] )[\w.-]{1,80}/(DEBUG|INFO|WARNING|ERROR|CRITICAL)/[\w.]{1,80}: "
-    r"|KRAKEND (DEBUG|INFO|WARNING|ERROR|CRITICAL): "
     r"|(?:traffic_\w{1,20}|\{0x[0-9a-f]{1,16}\}|\[ET_\w{1,20} \d{1,4}\]) (NOTE): "
     r"|(?<=Z )([ACEDIW]) (?:(?:[a-z]\w{0,3}\.){1,12}[A-Z]\w{1,80}|server-main) "
     r"|\[\d{1,10}\] [\w./:-]{1,100} ([FECWIVD])> "
-    r"|(?<=:\d\d\d )(SEVER|WARNI) "
-    r"|(?<=:\d\d )(WAR|DEB) \["
     r"|thumbor:(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
-    r"|(?<=\d\] )([WE]DIAG) {1,2}\["
-    r"|(?:[A-Z0-9]{5}|<startup>) \[[A-Za-z]{1,30} (TRACE|DEBUG|INFO|WARNING|ERROR|FATAL)\] "
-    r"|epoch [0-9a-f]{8} : \S{1,100} : [^\s\[]{1,100}\[\S{1,60}\] \w{1,80} :[A-Z][A-Z0-9_ ]{1,30}+:([A-Z_]{3,6}) :"
-    r"|[A-Z][a-z]{2} \d\d:\d\d:\d\d\.\d{3} (error|warning|info|debug|fatal) \[\w{1,40} \w{1,40}\] \()"
+    r"|(?<=\d\] )([WE]DIAG) {1,2}\[)"
     r"|\d\d\.\d\d\.\d\d \d\d:\d\d:\d\d\.\d{3} {1,30}+[\w.-]{1,60} \(([DIWE])\) "
     r"|\d{4}-[A-Z][a-z]{2}-\d\d [\d:.]{8,18} UTC [\w.]{1,60}:(TRC|DBG|NFO|WRN|ERR|FTL) "
 )
