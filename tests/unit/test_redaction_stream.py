@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -98,6 +99,21 @@ def test_the_command_keeps_lines_and_counts() -> None:
     assert done.stderr.startswith(b"1 secrets redacted: named 1")
     assert b"10.1.2.3" not in command(b"10.1.2.3 last", "--level", "strict").stdout
     assert command(b"password=%s" % secret, "--level", "off").stdout == b"password=%s" % secret
+
+
+def test_many_hits_take_time_in_proportion() -> None:
+    """A block that is sixteen times as long takes about as many times as long: no hit searches the rest of its block."""
+    line = b"2026-11-29T03:02:01.000000001Z login of user 7 with password=hunter7x done\n"
+    redactor = Redactor(b"key")
+    redactor.lines().feed(line)  # compiles
+    short, long = (min(_seconds(redactor, line * number) for _ in range(3)) for number in (250, 4_000))
+    assert long < 32 * short
+
+
+def _seconds(redactor: Redactor, block: bytes) -> float:
+    began = time.process_time()
+    redactor.lines().feed(block)
+    return time.process_time() - began
 
 
 def test_a_line_without_an_end_is_cut_and_said() -> None:

@@ -301,14 +301,10 @@ def find_urls(line: bytes) -> Iterator[Span]:
         colon = compiled(r"(?i):|%3a").search(run)
         if colon is None:
             continue
-        authority = compiled(r"^[^/?#]*").search(run).group()
+        authority = run.partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
         end = authority.rfind(b"@")
-        if end < 0:
-            end = (
-                compiled(r"(?i)%40").search(authority).start()
-                if compiled(r"(?i)%40").search(authority) and colon.group() != b":"
-                else -1
-            )
+        if end < 0 and colon.group() != b":":
+            end = authority.find(b"%40")
         if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
             end = run.rfind(b"@")
         if colon.end() < end and b"/" not in run[: colon.start()] and _any(run[colon.end() : end]):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from aletheia_operator.redact import contexts, forms, multiline, named, one_line, personal
 from aletheia_operator.redact.custom import Rule
-from aletheia_operator.redact.patterns import PatternSet, compiled, new_pattern, span
+from aletheia_operator.redact.patterns import Pattern, PatternSet, compiled, new_pattern, span, ungrouped
 from aletheia_operator.redact.values import TOKEN
 
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
@@ -24,8 +24,7 @@ class Level(StrEnum):
     """Secrets, e-mail addresses, IP addresses and phone numbers."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A secret in a line. `rule`: the rule that found it. `label`: the word in the token that replaces it."""
 
     start: int
@@ -53,13 +52,13 @@ class Engine:
             self._rules.append(_Compiled(name, label, find))
             patterns.append(pattern)
         self._set = PatternSet(patterns)
-        alternatives = "|".join(f"(?:{_ungrouped(pattern)})" for pattern in patterns + multiline.STARTS)
+        alternatives = "|".join(f"(?:{ungrouped(pattern)})" for pattern in patterns + multiline.STARTS)
         self._gate = new_pattern(f"(?m){alternatives}")
         self._own = compiled(TOKEN)
 
-    def next_line(self, block: bytes, start: int) -> int:
-        """Return where the first match of any rule at or after `start` begins; -1 if there is none."""
-        found = self._gate.search(block, start)
+    def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
+        """Return where the first match of any rule between `start` and `end` begins; -1 if there is none."""
+        found = self._gate.search(block, start, end)
         return found.start() if found else -1
 
     def find(self, line: bytes) -> list[Finding]:
@@ -80,6 +79,8 @@ def _masked(token: Any) -> bytes:
 
 def _merged(found: list[Finding]) -> list[Finding]:
     """Join overlapping secrets. The label of a form is kept if the form is the whole secret."""
+    if len(found) < 2:
+        return found
     merged: list[Finding] = []
     for entry in sorted(found, key=lambda entry: (entry.start, -entry.end, entry.label == SECRET)):
         last = merged[-1] if merged else None
@@ -90,10 +91,6 @@ def _merged(found: list[Finding]) -> list[Finding]:
         elif entry.end > last.end:
             merged[-1] = Finding(last.start, entry.end, last.rule, SECRET)
     return merged
-
-
-def _ungrouped(pattern: str) -> str:
-    return str(compiled(r"\(\?P<\w+>").sub(b"(?:", pattern.encode()).decode())
 
 
 def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str, Find]]:
@@ -134,7 +131,7 @@ def _find_checked(pattern: str, check: Callable[[bytes], bool], line: bytes) -> 
             yield span(match, "secret")
 
 
-def _find_custom(expression: Any, line: bytes) -> Iterator[tuple[int, int]]:
+def _find_custom(expression: Pattern, line: bytes) -> Iterator[tuple[int, int]]:
     group = expression.groupindex.get(b"secret", 0)
     for match in expression.finditer(line):
         if match.group(group):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from aletheia_operator.redact.named import NAME
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.patterns import compiled, span, ungrouped
 from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
 
 Span = tuple[int, int]
@@ -59,6 +59,7 @@ STARTS = [
     _KIND,
 ]
 """Patterns of lines after which the next lines must be checked."""
+_ANY_START = "|".join(f"(?:{ungrouped(pattern)})" for pattern in (*STARTS, _ENTRY))
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def find_pem(line: bytes) -> Iterator[Span]:
 
 def after(state: State, line: bytes) -> State:
     """Return the state after a line outside of any secret."""
+    if compiled(_ANY_START).search(line) is None:
+        return state
     begins = list(compiled(BEGIN).finditer(line))
     if begins and compiled(END).search(line, begins[-1].end()) is None:
         return replace(state.closed(), key_lines=1, prefix=_shape(line[: begins[-1].start()]))

@@ -4,8 +4,8 @@ One pattern finds a name and the separator after it, in any syntax. Code for eac
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from aletheia_operator.redact.headers import HEADERS, header_end, header_values
 from aletheia_operator.redact.names import Kind, kind_of
@@ -47,8 +47,7 @@ _WRAPPED = (
 _QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
 
 
-@dataclass(frozen=True)
-class _Name:
+class _Name(NamedTuple):
     """The name of a secret in a line, and the separator after it. `value_at`: where the value begins."""
 
     line: bytes
@@ -109,13 +108,14 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _spaced_value(name, name.spaced)
         return
     start = name.value_at
-    wrapped = compiled(_WRAPPED).match(line, start)
-    start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
+    if (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
+        start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
-        if compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None:  # doubled in CSV: `""x""`
-            opener = compiled('""').match(line, start)
-        yield from judged(line, opener.end(), _end_of_quoted(line, opener.end(), opener.group()), name.kind, False)
+        doubled = compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None  # in CSV: `""x""`
+        quote = b'""' if doubled else opener.group()
+        begin = start + len(quote)
+        yield from judged(line, begin, _end_of_quoted(line, begin, quote), name.kind, False)
         return
     first = line[start : start + 1]
     if compiled(r"=?\s*$").match(line, start) is not None:

@@ -86,23 +86,21 @@ class Redactor:
         """Return a filter for one stream of lines. `state`: of an earlier filter of this stream; None: a new stream."""
         return Lines(self, state or State())
 
-    def next_line(self, block: bytes, start: int) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none."""
-        return self._engine.next_line(block, start) if self._engine is not None else -1
+    def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: of a line."""
+        return self._engine.next_line(block, start, end) if self._engine is not None else -1
 
     def line(self, line: bytes) -> bytes:
         """Return a line without the secrets that begin and end within it. Use `lines` for secrets of several lines."""
         if self._engine is None:
             return line
-        return self._replace(
-            line, [(secret.start, secret.end, secret.rule, secret.label) for secret in self._engine.find(line)]
-        )
+        return self._replace(line, self._engine.find(line))
 
     def replace(self, line: bytes, start: int, end: int, rule: str, label: str = SECRET) -> bytes:
         """Return a line with the bytes from `start` to `end` replaced by a token. `label`: the word in the token."""
         return self._replace(line, [(start, end, rule, label)])
 
-    def _replace(self, line: bytes, found: list[tuple[int, int, str, str]]) -> bytes:
+    def _replace(self, line: bytes, found: Sequence[tuple[int, int, str, str]]) -> bytes:
         if not found:
             return line
         parts = []
@@ -124,7 +122,7 @@ def plain(secret: bytes, rule: str) -> bytes:
     """Return a secret without quoting and encoding, so that it is equal in JSON, in a URL and in a Basic header."""
     if b"\\" in secret:
         secret = compiled(r"""\\+(["'/\\])""").sub(rb"\1", secret)
-    if compiled("%[0-9A-Fa-f]{2}").search(secret) is not None:
+    if b"%" in secret and compiled("%[0-9A-Fa-f]{2}").search(secret) is not None:
         secret = unquote_to_bytes(secret)
     if rule in _ENCODED and len(secret) % 4 == 0:
         try:

@@ -7,13 +7,15 @@ from aletheia_operator.redact.patterns import compiled
 
 MAX_LOOK_BACK = 100  # lines before the end of a private key that has no beginning in this stream
 KEY = "private-key"
+AFTER_HIT_BYTES = 256
+"""Bytes that are searched at once after a hit: hits come together, and RE2 may look far behind a match for a longer one."""
 
 
 class LineRedactor(Protocol):
     """Redacts single lines: a `Redactor`."""
 
-    def next_line(self, block: bytes, start: int) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none."""
+    def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: of a line."""
         ...
 
     def line(self, line: bytes) -> bytes:
@@ -37,11 +39,18 @@ class Lines:
         """Return a block without secrets; the same object if it has none. `block`: lines; the last may lack its end."""
         parts: list[bytes] = []
         at, size = 0, len(block)
+        window = size
         while at < size:
             if not self.state.is_open:
-                hit = self._redactor.next_line(block, at)
-                if hit < 0:
+                stop = block.find(b"\n", at + window) + 1 or size
+                hit = self._redactor.next_line(block, at, stop)
+                if hit < 0 and stop == size:
                     break
+                if hit < 0:
+                    parts.append(block[at:stop])
+                    at, window = stop, window * 4
+                    continue
+                window = AFTER_HIT_BYTES
                 begin = max(block.rfind(b"\n", at, hit) + 1, at)
                 if begin > at:
                     parts.append(block[at:begin])

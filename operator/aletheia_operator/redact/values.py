@@ -31,7 +31,7 @@ _WORDS = byte_words(
 _PLACEHOLDER = (
     r"(?is)^(?:"
     r"[|>][-+]?\d?|[\w.@+-]{1,40}:[*]{3,}|[*.#?_\s-]+|x{2,}[\sx-]*"
-    r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|(.{0,4})[*]{3,}(.{0,4})"  # masked, perhaps except for its ends
+    r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
     r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}\}?|\$\([^()]{0,200}\)|\{\{[^{}]{0,200}\}\}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
     r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
     r"|\$env:\w{1,80}"
@@ -76,8 +76,12 @@ def is_placeholder(value: bytes) -> bool:
     return (
         compiled(_PLACEHOLDER).search(value) is not None
         or compiled(_REFERENCE).search(value) is not None
-        or not compiled(TOKEN).sub(b"", value).strip(b" ,;:\"'&")
+        or not _without_tokens(value).strip(b" ,;:\"'&")
     )
+
+
+def _without_tokens(value: bytes) -> bytes:
+    return compiled(TOKEN).sub(b"", value) if b"[redacted" in value else value
 
 
 def is_coded(value: bytes) -> bool:
@@ -128,7 +132,7 @@ def unquoted_end(line: bytes, start: int) -> int:
     if found is None:
         return start
     end = int(found.end())
-    masked = compiled(TOKEN).match(line, start)
+    masked = compiled(TOKEN).match(line, start) if line.startswith(b"[redacted", start) else None
     at = masked.end() if masked else start
     for stop in compiled(_STOPS).finditer(line, at, end):
         if stop.start() > start and _ends_here(line, stop.start(), end, start):
