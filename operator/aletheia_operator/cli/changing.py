@@ -7,6 +7,7 @@ import click
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, explained, find, investigation_argument
+from aletheia_operator.cli.names import investigation_names
 from aletheia_operator.cli.options import Options, cluster_options, reason_option
 from aletheia_operator.cli.options import command as option_command
 from aletheia_operator.cli.output import confirmed
@@ -97,7 +98,7 @@ delete_command = option_command(
     "delete",
     delete,
     "delete Investigations with their evidence",
-    click.Argument(["investigations"], metavar="INVESTIGATION...", nargs=-1, required=True),
+    click.Argument(["investigations"], metavar="INVESTIGATION...", nargs=-1, required=True, shell_complete=investigation_names),
     click.Option(["-y", "--yes"], is_flag=True, help="Delete without asking."),
     click.Option(["--keep-session"], is_flag=True, help="Keep the evidence on the session volume."),
     *cluster_options(),

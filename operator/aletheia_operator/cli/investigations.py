@@ -16,6 +16,7 @@ from aletheia_operator.api.paths import API, INVESTIGATIONS
 from aletheia_operator.api.paths import investigation as path_of
 from aletheia_operator.cli.cluster import ApiError, Cluster
 from aletheia_operator.cli.errors import ExitCode, Refused
+from aletheia_operator.cli.names import investigation_names
 from aletheia_operator.cli.reference import Reference, parsed
 from aletheia_operator.text.display import for_terminal
 
@@ -85,7 +86,7 @@ class Investigation:
 
 
 def investigation_argument() -> click.Argument:
-    return click.Argument(["investigation"], metavar="INVESTIGATION")
+    return click.Argument(["investigation"], metavar="INVESTIGATION", shell_complete=investigation_names)
 
 
 def print_option(*formats: str) -> click.Option:

@@ -100,8 +100,14 @@ def key_options() -> list[click.Parameter]:
     ]
 
 
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    from aletheia_operator.cli.names import investigation_names
+
+    return investigation_names(context, parameter, incomplete)
+
+
 def session_argument(required: bool = True) -> click.Argument:
-    return click.Argument(["session"], metavar="SESSION", required=required)
+    return click.Argument(["session"], metavar="SESSION", required=required, shell_complete=_names)
 
 
 def reading_options() -> list[click.Parameter]:

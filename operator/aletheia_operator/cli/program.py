@@ -95,6 +95,13 @@ COMMANDS = {
     ),
     "release": Entry("changing", "release_command", "lift the hold of an Investigation", INVESTIGATE),
     **EVIDENCE_COMMANDS,
+    "open": Entry("opening", "open_command", "open the report of a session in the browser", READ),
+    "report": Entry(
+        "opening",
+        "report_command",
+        "write the report of a session: what broke, how that is known, and what is missing",
+        READ,
+    ),
     "fetch": Entry(**{**vars(SESSION_COMMANDS["fetch"]), "section": KEEP}),
     "verify": Entry(**{**vars(SESSION_COMMANDS["verify"]), "section": KEEP}),
     "export": Entry(**{**vars(SESSION_COMMANDS["export"]), "section": KEEP}),
@@ -102,6 +109,8 @@ COMMANDS = {
     "decrypt": Entry(**{**vars(SESSION_COMMANDS["decrypt"]), "section": KEEP}),
     "reseal": Entry(**{**vars(SESSION_COMMANDS["reseal"]), "section": KEEP}),
     "session": Entry("program", "session", "sessions on the volume or in a folder", KEEP),
+    "doctor": Entry("doctor", "command", "say what would fail here, and the command that mends it", SET_UP),
+    "completion": Entry("completing", "command", "print the script that completes commands and names in your shell", SET_UP),
     "redact": Entry(
         "redact", "command", "take secrets out of standard input, line for line; a summary goes to standard error", SET_UP
     ),

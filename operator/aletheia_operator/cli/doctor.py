@@ -1,0 +1,50 @@
+"""kubectl investigation doctor: what would fail for this user in this cluster, and the command that mends it."""
+
+import sys
+
+import click
+
+from aletheia_operator.cli.cluster import connected
+from aletheia_operator.cli.diagnosis import Check, Diagnosis
+from aletheia_operator.cli.errors import ExitCode
+from aletheia_operator.cli.options import Options, cluster_options
+from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.output import print_json
+
+STYLES = {"ok": "green", "note": "yellow", "fails": "bold red"}
+ANY_PATH = "^/"
+
+
+def doctor(options: Options) -> int:
+    """Run the checks, and print each as its result is known. Returns 1 if one fails."""
+    found: list[Check] = []
+    with connected(options, ANY_PATH) as cluster:
+        for check in Diagnosis(cluster, options.service_account).checks():
+            found.append(check)
+            if options.output is None:
+                _print(check)
+    if options.output == "json":
+        print_json([vars(check) for check in found])
+    return ExitCode.ERROR if any(check.state == "fails" for check in found) else ExitCode.OK
+
+
+def _print(check: Check) -> None:
+    from aletheia_operator.cli.printing import console, inert
+
+    line = inert(f"{check.state:6}", STYLES[check.state])
+    line.append(" ").append_text(inert(f"{check.name}: ", "bold")).append(" ").append_text(inert(check.message))
+    out = console()
+    out.print(line)
+    if check.remedy:
+        out.print(inert(f"       {check.remedy}"), soft_wrap=True)
+    sys.stdout.flush()
+
+
+command = option_command(
+    "doctor",
+    doctor,
+    "say what would fail here, and the command that mends it",
+    click.Option(["--service-account"], metavar="NAME", help="Also check this ServiceAccount of the namespace."),
+    click.Option(["-o", "--output"], type=click.Choice(["json"]), help="json: for programs."),
+    *cluster_options(),
+)

@@ -1,0 +1,28 @@
+"""Suggests names of Investigations and ids of sessions, for the completion of arguments."""
+
+import subprocess
+from typing import Any
+
+import click
+
+COMPLETION_SECONDS = 3
+_FIELDS = "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{.status.session.id}{'\\n'}{end}"
+
+
+def investigation_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """Return names and session ids in the namespace that the words so far name; [] if kubectl does not answer soon."""
+    inherited = context.find_root().params
+    flags = []
+    for name, flag in (("namespace", "namespace"), ("context", "context"), ("kubeconfig", "kubeconfig"), ("as_user", "as")):
+        value = context.params.get(name) or inherited.get(name)
+        if value:
+            flags.append(f"--{flag}={value}")
+    prefix, slash, rest = incomplete.rpartition("/")
+    where = [f"--namespace={prefix}"] if slash else []
+    command = ["kubectl", *flags, *where, "get", "investigations.aletheia.dev", f"--output={_FIELDS}", "--request-timeout=2s"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMPLETION_SECONDS, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = [line for line in done.stdout.splitlines() if line.isascii() and line.isprintable() and line.startswith(rest)]
+    return [f"{prefix}{slash}{name}" for name in dict.fromkeys(found) if name]

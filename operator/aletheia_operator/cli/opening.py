@@ -1,0 +1,119 @@
+"""kubectl investigation open, report: a session's report for people, in the browser or as a file."""
+
+import os
+import sys
+import tempfile
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aletheia_operator.cli.errors import ExitCode, Refused
+from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, reading_options
+from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.output import say
+from aletheia_operator.cli.reader import SessionReader
+from aletheia_operator.cli.reference import open_session
+from aletheia_operator.session.files import replace
+from aletheia_operator.session.layout import REPORT
+from aletheia_operator.text.sizes import readable_size
+
+if TYPE_CHECKING:
+    from aletheia_operator.report import Source
+
+FORMATS = ("html", "markdown")
+MAX_REPORT_BYTES = 64 * 1024 * 1024
+READ_SECONDS = 60.0
+"""Processor time for reading each part of a session that is far away."""
+
+
+def open_report(options: Options) -> int:
+    """Write the report into a file that only this user can read, and show it in the browser."""
+    with open_session(options) as reader:
+        content, session_id = html(reader), reader.session_id
+    path = _private_file(session_id)
+    replace(path, content, 0o600)
+    if options.browser and _has_display() and webbrowser.open(path.as_uri()):
+        say(f"the report of {session_id} is open in the browser; the file is {path}")
+    else:
+        print(path)
+    return ExitCode.OK
+
+
+def report(options: Options) -> int:
+    """Write the report to standard output or into a file."""
+    with open_session(options) as reader:
+        content = html(reader) if options.format == "html" else markdown(reader)
+        session_id = reader.session_id
+    if options.file is None:
+        sys.stdout.flush()
+        with os.fdopen(os.dup(1), "wb") as out:
+            out.write(content)
+        return ExitCode.OK
+    replace(options.file, content, 0o600)
+    print(f"the report of {session_id} ({readable_size(len(content))}) is in {options.file}")
+    return ExitCode.OK
+
+
+def html(reader: SessionReader) -> bytes:
+    """Return the report that the session has, or make it if it has none. Raises Refused."""
+    artifact = reader.artifact(REPORT)
+    if artifact is not None:
+        with reader.open(REPORT) as file:
+            return file.read(MAX_REPORT_BYTES)
+    from aletheia_operator.report import html_report
+
+    return html_report(_source(reader))
+
+
+def markdown(reader: SessionReader) -> bytes:
+    """Make the report as Markdown. Raises Refused."""
+    from aletheia_operator.report import markdown_report
+
+    return markdown_report(_source(reader)).encode("utf-8", "replace")
+
+
+def _source(reader: SessionReader) -> "Source":
+    from aletheia_operator.report import Source
+    from aletheia_operator.report.session import SECONDS
+
+    if not reader.manifest.finished:
+        raise Refused(f"{reader.session_id} has no report: its capture has not ended")
+    return Source(reader.manifest, reader, seconds=dict.fromkeys(SECONDS, READ_SECONDS))
+
+
+def _private_file(session_id: str) -> Path:
+    """Return the path of the report in a folder of this user alone. One of an earlier call is replaced."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aletheia"
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(cache, 0o700)
+    except OSError:
+        cache = Path(tempfile.mkdtemp(prefix="aletheia-"))
+    return cache / f"{session_id}.html"
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+open_command = option_command(
+    "open",
+    open_report,
+    "open the report of a session in the browser",
+    *reading_options(),
+    click.Option(["--browser/--no-browser"], default=True, help="Without a browser: print where the file is."),
+    notes=SESSION_HELP,
+)
+report_command = option_command(
+    "report",
+    report,
+    "write the report of a session: what broke, how that is known, and what is missing",
+    *reading_options(),
+    click.Option(
+        ["--format"], type=click.Choice(FORMATS), default="html", help="html: one file, with pictures; markdown: for a chat."
+    ),
+    click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
+    notes=SESSION_HELP,
+)

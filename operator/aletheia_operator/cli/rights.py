@@ -1,0 +1,62 @@
+"""Asks the API server about rights, and says by which command an admin gives them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aletheia_operator.cli.cluster import ApiError, Cluster
+from aletheia_operator.text.display import for_terminal
+
+REVIEWS = "/apis/authorization.k8s.io/v1"
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Rights in the namespace of the cluster's user."""
+
+    cluster: Cluster
+
+    def allowed(self, verb: str, group: str, resource: str, name: str = "", user: str = "") -> bool:
+        """Return whether this user may, or a service account: `user`, by its full name. Raises ApiError."""
+        kind, _, subresource = resource.partition("/")
+        attributes = {"namespace": self.cluster.namespace, "verb": verb, "group": group, "resource": kind}
+        attributes |= {key: value for key, value in (("subresource", subresource), ("name", name)) if value}
+        what = "subjectaccessreviews" if user else "selfsubjectaccessreviews"
+        spec: dict[str, Any] = {"resourceAttributes": attributes}
+        if user:
+            _, _, namespace, _ = user.split(":")
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+            spec |= {"user": user, "groups": groups}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+        if user:
+            body["kind"] = "SubjectAccessReview"
+        return bool((self.cluster.create(f"{REVIEWS}/{what}", body).get("status") or {}).get("allowed"))
+
+    def binding(self, role: str) -> str:
+        """Return the command by which an admin gives this user a role of the chart."""
+        namespace = self.cluster.namespace
+        return (
+            f"kubectl create rolebinding aletheia-{role} -n {namespace} --clusterrole={self._role(role)} --user={self._user()}"
+        )
+
+    def impersonation(self, account: str) -> str:
+        """Return the command by which an admin lets this user name a ServiceAccount."""
+        rule = f"kubectl create role use-{account} -n {self.cluster.namespace} --verb=impersonate"
+        return f"{rule} --resource=serviceaccounts --resource-name={account}, and bind it to {self._user()}"
+
+    def _role(self, role: str) -> str:
+        try:
+            found = self.cluster.items(
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles", labelSelector="app.kubernetes.io/part-of=aletheia"
+            )
+        except ApiError:
+            found = []
+        names = [str(each["metadata"]["name"]) for each in found if f"-{role}." in str(each["metadata"]["name"])]
+        return names[0] if names else f"RELEASE-aletheia-operator-{role}.NAMESPACE"
+
+    def _user(self) -> str:
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            found = self.cluster.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
+        except ApiError:
+            return "USER"
+        return for_terminal(str(((found.get("status") or {}).get("userInfo") or {}).get("username") or "USER"), 200)
