@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_VENV := .venv-build
 export PYTHONPATH := operator:.
 
-.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image sbom bench mutation clean
+.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image sbom dist bench mutation clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 
 lock: venv ## requirements/*.txt from requirements/*.in
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@for name in runtime build dev; do $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
+	@for name in cli runtime build dist dev; do $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
 	  requirements/$$name.in -o requirements/$$name.txt; done
 
@@ -82,6 +82,16 @@ $(BUILD_VENV)/runtime: requirements/runtime.txt $(BUILD_VENV)/ready
 	@$(PYTHON) -m venv --clear --without-pip $@
 	@$(BUILD_VENV)/bin/pip --python $@/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
 
+DIST_VENV := .venv-dist
+
+$(DIST_VENV)/ready: requirements/dist.txt
+	@$(PYTHON) -m venv $(DIST_VENV)
+	@$(DIST_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dist.txt
+	@touch $@
+
+dist: $(DIST_VENV)/ready ## dist/: the wheel, the command line as a single file, and krew's manifest
+	@$(DIST_VENV)/bin/python -m tests.dist
+
 bench: venv ## memory when idle, time of a small Investigation, of a large session's export and import
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sessions
@@ -90,4 +100,4 @@ mutation: venv ## how many faults, made on purpose in a sample of the code, the 
 	@$(BIN)/python -m tests.mutation $(MODULES)
 
 clean: ## the virtual environment and caches of this directory
-	@rm -rf $(VENV) $(BUILD_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(BUILD_VENV) $(DIST_VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

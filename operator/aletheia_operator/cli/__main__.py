@@ -22,5 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.ERROR
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """Run as a program: end the process with the exit code."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -19,6 +19,10 @@ class ExitCode(IntEnum):
     TIMEOUT = 5
 
 
+EXTRAS = {"cryptography": "sealing", "kubernetes": "operator", "aiohttp": "operator"}
+"""The extra of this package that brings a module which the command line alone does not need."""
+
+
 class Refused(Exception):
     """The command cannot be executed. The message says why, and what to do."""
 
@@ -33,6 +37,9 @@ def explained(error: BaseException) -> str:
         return "the program that reads the output has ended"
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted"
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] in EXTRAS:
+        extra = EXTRAS[error.name.split(".")[0]]
+        return f"this takes the package {error.name}: install it by `pipx install 'aletheia-operator[{extra}]' --force`"
     if isinstance(error, PermissionError):
         return str(error) if error.errno is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and not _is_of_sessions(error):
