@@ -15,7 +15,7 @@ import click
 from aletheia_operator.cli.options import cluster_options
 
 PLUGINS = {"kubectl-investigation": "kubectl investigation", "kubectl-inv": "kubectl inv"}
-"""How a person calls the program, by the name of its file. Others: `aletheia`."""
+"""How a person calls the program, by the beginning of its file's name. Others: `aletheia`."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class LazyGroup(click.Group):
 
 def called() -> str:
     """Return how the person called the program."""
-    name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix(".pyz")
-    return PLUGINS.get(name, "aletheia")
+    name = Path(sys.argv[0]).name
+    return next((words for file, words in PLUGINS.items() if name.startswith(file)), "aletheia")
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
