@@ -110,7 +110,8 @@ def for_csv(text: str) -> str:
 
 def for_json(text: str) -> str:
     """Return JSON with the same meaning in printable ASCII: every other character becomes its escape. Newlines stay."""
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_json_escape, text)
+    is_plain = text.isascii() and text.replace("\n", "").isprintable()
+    return text if is_plain else _UNPRINTABLE.sub(_json_escape, text)
 
 
 def _json_escape(match: re.Match[str]) -> str:
