@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import shutil
 import tarfile
@@ -10,18 +11,21 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
+from aletheia_operator.serve import app
 from aletheia_operator.serve.__main__ import JsonFormatter, PlainFormatter
 from aletheia_operator.serve.addresses import Address, NoSuchAddress, parse
 from aletheia_operator.serve.catalog import Catalog
-from aletheia_operator.serve.content import BLOCK_BYTES, FilePart
+from aletheia_operator.serve.content import BLOCK_BYTES, Content, FilePart
 from aletheia_operator.session import SessionLayout, create_session
 from aletheia_operator.session.archive import export_session
 from aletheia_operator.session.retention import expire
@@ -73,6 +77,7 @@ async def test_ranges_make_up_the_whole(api: Api) -> None:
         assert (await api.get(address, {"Range": "bytes=-7"}))[1] == whole[-7:]
         assert (await api.get(address, {"Range": f"bytes=0-{len(whole) * 2}"}))[1] == whole
         assert (await api.get(address, {"Range": f"bytes={len(whole)}-"}))[0] == 416
+        assert (await api.get(address, {"Range": "bytes=-0"}))[0] == 416
         assert (await api.get(address, {"Range": "bytes=0-1,4-5"}))[:2] == (200, whole)
 
 
@@ -303,13 +308,63 @@ async def test_new_certificates_are_taken_up(api: Api) -> None:
             pass
 
 
-async def test_downloads_beyond_the_limit_are_told_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer is 429 with Retry-After; lists are answered all the same."""
+async def test_one_caller_cannot_keep_the_others_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all downloads taken, further ones get 429 with Retry-After, but anybody's first one; lists are always answered."""
     await session_of(api)
-    monkeypatch.setattr("aletheia_operator.serve.app.MAX_DOWNLOADS", 0)
-    status, _, headers = await api.get(f"{sessions()}/payments/archive")
-    assert (status, headers["Retry-After"]) == (429, "1")
-    assert (await api.get(sessions()))[0] == 200
+    address, bob, released = f"{sessions()}/payments/archive", {"X-Remote-User": "bob"}, asyncio.Event()
+    real, running = app.send, asyncio.Semaphore(0)
+
+    async def slow(request: web.Request, content: Content, note: Any) -> web.StreamResponse:
+        running.release()
+        await released.wait()
+        return await real(request, content, note)
+
+    monkeypatch.setattr(app, "send", slow)
+    monkeypatch.setattr(app, "MAX_DOWNLOADS", 2)
+    monkeypatch.setattr(app, "MAX_WITH_FIRST_DOWNLOADS", 3)
+    async with asyncio.TaskGroup() as tasks:
+        held = [tasks.create_task(api.get(address)) for _ in range(2)]
+        for _ in held:
+            await running.acquire()
+        status, _, headers = await api.get(address)
+        assert (status, headers["Retry-After"]) == (429, "1")
+        first = tasks.create_task(api.get(address, user=bob))
+        await running.acquire()
+        assert (await api.get(address, user=bob))[0] == 429
+        assert (await api.get(address, user={"X-Remote-User": "carol"}))[0] == 429
+        assert (await api.get(sessions()))[0] == 200
+        released.set()
+    assert [task.result()[0] for task in (*held, first)] == [200] * 3
+    assert (await api.get(address))[0] == 200
+
+
+async def test_a_caller_who_does_not_read_is_disconnected(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The download does not wait for him, and is logged as incomplete."""
+    await session_of(api)
+    ended = asyncio.Event()
+    handler = logging.Handler()
+    handler.emit = lambda record: ended.set()  # type: ignore[method-assign]
+    real = web.StreamResponse.write
+
+    async def stalled(response: web.StreamResponse, data: bytes) -> None:
+        await real(response, data)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(app, "STALLED_SECONDS", 0.05)
+    monkeypatch.setattr(web.StreamResponse, "write", stalled)
+    caplog.set_level(logging.INFO, "aletheia_operator.access")
+    logger = logging.getLogger("aletheia_operator.access")
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(aiohttp.ClientError):
+            await api.get(f"{sessions()}/payments/archive")
+        async with asyncio.timeout(10):
+            await ended.wait()
+    finally:
+        logger.removeHandler(handler)
+    assert caplog.records[-1].fields["complete"] is False  # type: ignore[attr-defined]
 
 
 async def test_headlines_are_left_out(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import asyncio
 import http.client
 import os
+import shutil
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -228,6 +231,70 @@ async def test_servers_that_lie_or_fail(tmp_path: Path, status: int, body: bytes
     with pytest.raises(Refused, match=words):
         await fetched(lying(status, body), tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_server_is_waited_for(api: Api, tmp_path: Path, status: int) -> None:
+    """Until it has a place, and while its pod is replaced."""
+    session, root, slept = await session_of(api), tmp_path / "mine", list[float]()
+    get, failures = getter(api), iter(range(30 if status == 429 else 8))
+
+    @contextmanager
+    def busy(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        opened = lying(status, b"{}") if "/files/" in path and next(failures, None) is not None else get
+        with opened(path, headers) as answer:
+            yield answer
+
+    remote = Remote(busy, "shop", "payments", slept.append)
+    imported = await asyncio.to_thread(fetch_session, remote, SessionLayout(root))
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+    assert len(slept) == (30 if status == 429 else 8)
+
+
+async def test_a_server_that_stays_busy(tmp_path: Path) -> None:
+    """Is given up after some minutes."""
+    slept: list[float] = []
+    with pytest.raises(Refused, match=r"429.*run the command again"):
+        await asyncio.to_thread(Remote(lying(429, b"{}"), "shop", "payments", slept.append).manifest)
+    assert 500 < sum(slept) < 700
+
+
+async def test_many_fetch_at_once(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More downloads than the server runs at the same time: all end whole."""
+    monkeypatch.setattr("aletheia_operator.serve.app.MAX_DOWNLOADS", 3)
+    session, get = await session_of(api), getter(api)
+    pauses = threading.Event()
+
+    def fetch(number: int) -> dict[str, bytes]:
+        remote = Remote(get, "shop", "payments", lambda seconds: (pauses.wait(0.02), None)[1])
+        layout = SessionLayout(tmp_path / str(number))
+        return contents(layout.session(fetch_session(remote, layout).session_id))
+
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(10) as threads:
+        found = await asyncio.gather(*(loop.run_in_executor(threads, fetch, number) for number in range(10)))
+    assert found == [contents(session)] * 10
+
+
+async def test_a_full_disk(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is said before the first byte if the session cannot fit, and with what to do if it fills meanwhile; then it goes on."""
+    session, root = await session_of(api), tmp_path / "mine"
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(Refused, match="are free: make room"):
+        await fetched(getter(api), root)
+    monkeypatch.undo()
+
+    def full(descriptor: int, block: bytes) -> None:
+        os.write(descriptor, block[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("aletheia_operator.cli.downloading.write_all", full)
+    with pytest.raises(Refused, match=r"No space left on device\. What was fetched is kept: make room"):
+        await fetched(getter(api), root)
+    monkeypatch.undo()
+    imported = await fetched(getter(api), root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
 
 
 async def test_a_server_that_sends_more(api: Api, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +24,14 @@ from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadab
 
 PARALLEL_FILES = 4
 BLOCK_BYTES = 1024 * 1024
-DELAYS_SECONDS = (0.5, 1, 2, 4, 8)
-"""Delays after attempts that received no byte. After an attempt that received some, the next follows at once."""
+DELAYS_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 30)
+"""Delays after attempts that received no byte: the operator's pod may be replaced meanwhile.
+
+After an attempt that received some, the next follows at once.
+"""
+BUSY_SECONDS = 600.0
+"""How long a server may answer that too many downloads run."""
+MAX_BUSY_DELAY_SECONDS = 10.0
 
 
 class Answer(Protocol):
@@ -50,6 +57,14 @@ class NoApi(Refused):
 
 class _Cut(Exception):
     """The response ended early, or another attempt may succeed. The message says why."""
+
+
+class _Busy(_Cut):
+    """Too many downloads run. `delay`: seconds after which the server wants to be asked again."""
+
+    def __init__(self, message: str, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
 
 
 class _Unavailable(_Cut):
@@ -109,7 +124,7 @@ class Remote:
             for block in self.blocks(artifact, there):
                 if stopped.is_set():
                     return
-                write_all(file.fileno(), block)  # a plain write may take a part only
+                _write(file.fileno(), block, path)
                 report(len(block))
 
     def blocks(self, artifact: Artifact, start: int = 0) -> Iterator[bytes]:
@@ -122,7 +137,7 @@ class Remote:
 
         `artifact`: None for the manifest. Raises Refused.
         """
-        at, failures = start, iter(self.delays)
+        at, failures, busy = start, iter(self.delays), 0.0
         size = None if artifact is None else artifact.size_bytes
         while True:
             before = at
@@ -135,11 +150,16 @@ class Remote:
                 if size is None or at == size:
                     return
                 raise _Cut("the answer ended early")
+            except _Busy as e:
+                busy += e.delay
+                if busy > BUSY_SECONDS:
+                    raise Refused(f"{part}: {e}. What was fetched is kept: run the command again to go on") from e
+                self.sleep(e.delay)
             except (_Cut, OSError, http.client.HTTPException) as e:
                 if size is None and at:
                     raise Refused(f"{part}: the answer was cut: {e}") from e
                 if at > before:
-                    failures = iter(self.delays)
+                    failures, busy = iter(self.delays), 0.0
                     continue
                 delay = next(failures, None)
                 if delay is None:
@@ -168,10 +188,29 @@ class Remote:
             message = str(orjson.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
             message = text.strip()[:500]
-        if answer.status in (429, 500, 502, 503, 504):
+        if answer.status == 429:
+            raise _Busy(f"the server answers 429: {message}", _retry_after(answer))
+        if answer.status in (500, 502, 503, 504):
             raise _Unavailable(f"the server answers {answer.status}: {message}")
         if answer.status == 404 and "the server could not find the requested resource" in text:
             raise NoApi("this cluster has no artifacts API: its chart value is artifactsApi.enabled")
         if answer.status == 404:
             raise NoSession(f"{self.namespace}/{self.name}: {message}")
         raise Refused(f"{self.namespace}/{self.name}: {message or answer.status}")
+
+
+def _write(descriptor: int, block: bytes, path: Path) -> None:
+    """Write a block whole. Raises Refused, for example if the disk is full."""
+    try:
+        write_all(descriptor, block)
+    except OSError as e:
+        raise Refused(f"{path}: {e.strerror}. What was fetched is kept: make room, then run the command again to go on") from e
+
+
+def _retry_after(answer: Answer) -> float:
+    """Return the delay that a server asks for, within bounds, and a random part: others wait as well."""
+    try:
+        seconds = float(answer.getheader("Retry-After") or 1)
+    except ValueError:
+        seconds = 1.0
+    return min(max(seconds, 0.5), MAX_BUSY_DELAY_SECONDS) * random.uniform(1, 2)  # noqa: S311 - no secret depends on it

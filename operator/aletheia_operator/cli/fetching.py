@@ -1,6 +1,7 @@
 """aletheia session fetch: downloads a session of a cluster with one's own rights, completely or not at all."""
 
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -52,6 +53,7 @@ def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
         layout.root.mkdir(mode=0o700, parents=True)
     directory = layout.root / f".fetch-{manifest.session_id}"
     _prepare(directory, content)
+    _require_room(directory, manifest)
     remote.download(directory, manifest, _Progress(manifest))
     imported = move_directory(layout, directory)
     discard_tree(directory)
@@ -68,6 +70,17 @@ def _prepare(directory: Path, manifest: bytes) -> None:
     make_directory(directory)
     os.chmod(directory, 0o700)
     replace(known, manifest)
+
+
+def _require_room(directory: Path, manifest: Manifest) -> None:
+    """Raise Refused if the disk has no room for what is still to be fetched."""
+    there = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    needed, free = manifest.size_bytes - there, shutil.disk_usage(directory).free
+    if needed > free:
+        raise Refused(
+            f"{directory.parent}: {readable_size(needed)} are still to be fetched, and {readable_size(free)} are free:"
+            " make room, or name another folder with --root"
+        )
 
 
 class _Progress:

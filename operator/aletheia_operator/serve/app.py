@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +33,11 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("aletheia_operator.access")
 
 MAX_DOWNLOADS = 64
-"""Maximum number of concurrent downloads; further callers get 429 with Retry-After."""
+"""Maximum number of concurrent downloads; further ones get 429 with Retry-After, but a caller's first one runs."""
+MAX_WITH_FIRST_DOWNLOADS = 128
+"""Maximum number of concurrent downloads that no caller's first one exceeds: each takes less than 1 MiB."""
+STALLED_SECONDS = 75.0
+"""A caller that reads no block for so long is disconnected. The API server ends each answer after 60 s."""
 REPORTS = ("report.html", "report.html.age")
 _Headers = Mapping[str, str]
 
@@ -51,7 +57,8 @@ class ArtifactsApi:
         self._catalog = catalog
         self._front_proxy = front_proxy
         self._documents = documents(__version__)
-        self._downloads = 0
+        self._downloads: Counter[str] = Counter()
+        """Running downloads by caller."""
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -105,13 +112,22 @@ class ArtifactsApi:
         if not address.subresource:
             return _object(summary, request)
         content = await asyncio.to_thread(self._content, summary, address)
-        if self._downloads >= MAX_DOWNLOADS:
-            raise ApiError(429, "TooManyRequests", f"{MAX_DOWNLOADS} downloads are running: try again", {"Retry-After": "1"})
-        self._downloads += 1
-        try:
+        with self._download(note.caller):
             return await send(request, content, note)
+
+    @contextmanager
+    def _download(self, caller: str) -> Iterator[None]:
+        """Count a download while it runs. Raises ApiError (429) if too many run: one caller cannot keep the others out."""
+        running = self._downloads.total()
+        if running >= MAX_WITH_FIRST_DOWNLOADS or (running >= MAX_DOWNLOADS and self._downloads[caller]):
+            raise ApiError(429, "TooManyRequests", f"{running} downloads are running: try again", {"Retry-After": "1"})
+        self._downloads[caller] += 1
+        try:
+            yield
         finally:
-            self._downloads -= 1
+            self._downloads[caller] -= 1
+            if not self._downloads[caller]:
+                del self._downloads[caller]
 
     def _list(self, namespace: str | None, query: Mapping[str, str], accept: str) -> web.Response:
         if query.get("watch", "").lower() in ("1", "true"):
@@ -198,7 +214,8 @@ async def _send_rest(
     at, end = bounds
     try:
         while True:
-            await response.write(block)
+            async with asyncio.timeout(STALLED_SECONDS):
+                await response.write(block)
             at += len(block)
             note.sent += len(block)
             if at >= end:
@@ -209,8 +226,10 @@ async def _send_rest(
         log.warning("a download was interrupted: %s", e)
         if request.transport is not None:
             request.transport.abort()
-    except ConnectionError:  # the caller closed the connection
+    except (ConnectionError, TimeoutError):  # the caller closed the connection, or does not read
         note.broken = True
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int] | None:
@@ -220,7 +239,8 @@ def _range(request: web.Request, size: int) -> tuple[int, int] | None:
     except ValueError:
         return None  # several ranges, or another unit: RFC 9110 lets a server ignore them
     start, stop, _ = slice(asked.start, asked.stop).indices(size)
-    if start >= stop:
+    is_empty_suffix = request.headers["Range"].strip().endswith("=-0")  # aiohttp takes the last 0 bytes for all
+    if start >= stop or is_empty_suffix:
         headers = {"Content-Range": f"bytes */{size}"}
         raise ApiError(416, "Invalid", f"the range begins after the end: the body has {size} bytes", headers)
     return start, stop
