@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.session import age
+from aletheia_operator.session import Manifest, age
+from aletheia_operator.session.aletheia_archive import _collected, export_for_aletheia
 from aletheia_operator.session.fernet_stream import FernetStream
-from tests.support.captures import Memory, capture
+from aletheia_operator.session.tar_stream import ArchiveError
+from tests.support.captures import Memory, capture, unfinished
 
 PASSWORD = "correct horse battery staple"
 ANSWERS = {"first": [[{"line": "evidence"}]], "last": [[{"line": "the end"}]]}
@@ -77,6 +79,35 @@ def test_aletheia_opens_it(sealed: bool, password_file: Path, tmp_path: Path) ->
     collected = [json.loads((session / one["path"]).read_bytes()) for one in sections["DATA_COLLECTED"].values()]
     assert [document["data"] for document in collected] == [[{"line": "evidence"}], [{"line": "the end"}]]
     assert {path.name for path in (session / "data").iterdir()} >= {"logs", "metrics", "traces"}
+
+
+def test_artifacts_are_named_by_their_source() -> None:
+    """With a number for a further one; the report, which is no JSON, is left out."""
+    names = ("data/logs/kubernetes_a.json", "data/logs/kubernetes_b.json.age", "data/logs/kubernetes_c_d.json")
+    paths = (*names, "data/metrics/prometheus_up.json", "data/timeline.json", "data/findings.json.age", "report.html")
+    found = {"fetcher": "F", "target": "t", "summary": "s", "timeRange": ["a", "b"], "sizeBytes": 1, "sha256": "0" * 64}
+    artifacts = [{**found, "path": path, "count": count, "complete": True} for count, path in enumerate(paths)]
+    manifest = Manifest.model_validate({**unfinished().to_json(), "artifacts": artifacts})
+    collected = _collected(manifest)
+    assert list(collected) == ["kubernetes", "kubernetes-2", "kubernetes-3", "prometheus", "timeline", "findings"]
+    assert [one["path"] for one in collected.values()] == [path.removesuffix(".age") for path in paths[:-1]]
+    assert [(one["summary"], one["count"]) for one in collected.values()] == [("s", count) for count in range(6)]
+
+
+@pytest.mark.parametrize(("spare", "taken"), [(0, True), (-1, False)])
+def test_an_archive_that_aletheia_could_not_read_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, taken: bool
+) -> None:
+    """The limit itself is allowed."""
+    snapshot = capture(tmp_path, Memory(ANSWERS))
+    monkeypatch.setattr("aletheia_operator.session.aletheia_archive.MAX_BYTES", snapshot.manifest.size_bytes + spare)
+    written: list[Any] = []
+    if taken:
+        export_for_aletheia(Path(snapshot.path), PASSWORD, None, written.append)
+    else:
+        with pytest.raises(ArchiveError, match="larger than the"):
+            export_for_aletheia(Path(snapshot.path), PASSWORD, None, written.append)
+    assert bool(written) is taken
 
 
 def test_only_the_password_opens_it(password_file: Path, tmp_path: Path) -> None:

@@ -163,6 +163,12 @@ def test_a_newer_version_may_name_its_investigation_otherwise(session: Path, own
     assert refused.value.uid == ""
 
 
+def test_words_of_a_manifest_may_be_those_of_numbers(session: Path) -> None:
+    """NaN and Infinity in a text are no values."""
+    content = changed(session, lambda m: m.update(spec={"a": "NaN", "Infinity": "-Infinity"}))
+    assert parse_manifest(content).spec == {"a": "NaN", "Infinity": "-Infinity"}
+
+
 def test_a_manifest_is_for_people_too(session: Path) -> None:
     """A line for each field, and a line end at the end."""
     lines = (session / "manifest.json").read_text().split("\n")

@@ -17,7 +17,7 @@ from aletheia_operator.session import SessionBusy, SessionLayout, age, seal
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire
-from aletheia_operator.session.unseal import decrypt_session, replace_encryption
+from aletheia_operator.session.unseal import decrypt_artifact, decrypt_session, replace_encryption
 from aletheia_operator.session.verify import verify
 from tests.cluster import programs
 from tests.support.captures import NOW, Memory, capture
@@ -245,6 +245,19 @@ def test_a_decryption_that_was_broken_off_is_not_overwritten(tmp_path: Path) -> 
         decrypt_session(tmp_path, capture(tmp_path, Memory(ANSWERS)).manifest, "", tmp_path / "plain")
     assert (caught.value.errno, caught.value.filename) == (errno.EEXIST, str(tmp_path / "plain.part"))
     assert list((tmp_path / "plain.part").iterdir()) == []
+
+
+def test_a_link_in_place_of_a_sealed_file_is_not_followed(key: tuple[Path, str], tmp_path: Path) -> None:
+    """Nor is anything written."""
+    snapshot = capture(tmp_path, Memory({"small": [[{"line": CANARY}]]}), to_recipients(key[1]))
+    artifact = snapshot.manifest.artifacts[0]
+    file = Path(snapshot.path) / artifact.path
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    written: list[bytes] = []
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        decrypt_artifact(Path(snapshot.path), artifact, "", written.append)
+    assert (caught.value.errno, written) == (errno.ELOOP, [])
 
 
 def test_a_damaged_file_leaves_no_plain_text(key: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

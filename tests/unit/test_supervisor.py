@@ -510,6 +510,28 @@ async def test_a_last_status_that_could_not_be_written_is_written_later(
     assert len(rig.kubernetes.patches) == patches
 
 
+async def test_a_slot_that_comes_too_late_is_given_back(tmp_path: Path) -> None:
+    """The Investigation that waits for it is deleted just as it becomes free."""
+    go_on = asyncio.Event()
+    rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}), max_investigations=1)
+    rig.observe(make_body("first"))
+    await rig.until(lambda: rig.fetcher.asked)
+    acquire = rig.supervisor.shared.slots.acquire
+
+    async def gone_meanwhile(namespace: str) -> Any:
+        release = await acquire(namespace)
+        asyncio.get_running_loop().call_soon(rig.supervisor.forget, "second")
+        return release
+
+    rig.supervisor.shared.slots.acquire = gone_meanwhile  # type: ignore[method-assign]
+    rig.observe(make_body("second"))
+    await rig.until(lambda: "Queued" in rig.phases)
+    go_on.set()
+    await rig.settled()
+    assert rig.fetcher.asked == ["a"]
+    assert not rig.supervisor.shared.slots.full("shop")
+
+
 async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:
     """Also if its deletion comes just as its task has ended, with a change that was seen meanwhile."""
     rig.observe(make_body(suspend=True))

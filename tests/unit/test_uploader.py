@@ -11,6 +11,7 @@ import pytest
 
 from aletheia_operator.clients.s3 import Bucket
 from aletheia_operator.investigate import uploader
+from aletheia_operator.investigate.uploader import Content
 from tests.support.captures import Memory, capture
 from tests.unit.uploads import ANSWERS, LARGE, PART, Archive, archive, folder_of, md5, the_gap, the_session
 
@@ -40,6 +41,16 @@ def test_the_progress_counts_the_files(archive: Archive) -> None:
     begin = told.index(0)
     assert set(told[:begin]) == {None}
     assert told[begin:] == list(range(len(snapshot.manifest.artifacts) + 1))
+
+
+def test_a_file_is_read_in_pieces_and_through_no_link(tmp_path: Path) -> None:
+    """As what is in memory."""
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for content in (Content(10, "", tmp_path / "file"), Content(10, "", memory=b"0123456789")):
+        assert [content.read(offset, 4) for offset in (0, 4, 8, 12)] == [b"0123", b"4567", b"89", b""]
+    with pytest.raises(OSError, match="symbolic links"):
+        Content(10, "", tmp_path / "link").read(0, 4)
 
 
 def test_without_a_request_nothing_is_uploaded(archive: Archive) -> None:

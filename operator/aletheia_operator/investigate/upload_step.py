@@ -87,4 +87,4 @@ class _Limit:
         if self.order.cancelled.is_set():
             raise GivenUp("the Investigation was cancelled before the session was uploaded", GapReason.CANCELLED)
         if left <= seconds:
-            raise GivenUp(f"the upload's timeout of {self.spec.timeout} ran out", GapReason.TIMED_OUT)
+            raise GivenUp(f"the upload's timeout of {self.spec.timeout} ran out")

@@ -49,7 +49,7 @@ class Content:
         """Read at most `length` bytes. Raises OSError."""
         if self.path is None:
             return self.memory[offset : offset + length]
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             file.seek(offset)
             return file.read(length) or b""

@@ -188,7 +188,7 @@ def _taken(session_id: str, holder: str) -> ArchiveError:
 
 def write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
     """Write a file of a session unchanged. Raises OSError, and ArchiveError if it differs from the manifest."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != artifact.size_bytes:
             raise ArchiveError(f"{artifact.path} was altered: its size is not the manifest's")
@@ -228,7 +228,7 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Place |
 
 def _copy(path: Path, artifact: Artifact, made: Place | None) -> None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as e:
         raise ArchiveError(f"{artifact.path} is missing") from e
     with os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -241,7 +241,7 @@ def _copy(path: Path, artifact: Artifact, made: Place | None) -> None:
 def _move(directory: Path, artifact: Artifact, made: Place) -> None:
     """Sync a listed file and move it below `made`."""
     target = made.path / artifact.path
-    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(descriptor)
         made.make_folder(target.parent)

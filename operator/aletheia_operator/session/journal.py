@@ -139,7 +139,7 @@ def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
 
     Without `sync` a line survives a crash of the process, but perhaps not of the machine. The first line is always synced.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o640)
     try:
         before = os.fstat(descriptor).st_size
         try:

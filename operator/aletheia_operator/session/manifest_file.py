@@ -64,7 +64,7 @@ def read_session(directory: Path) -> tuple[Manifest, bytes]:
 def read_copy(directory: Path) -> tuple[Manifest, bytes]:
     """Read the manifest, and its bytes, in a directory of any name. Raises Unreadable."""
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         with os.fdopen(os.open(directory / "manifest.json", flags), "rb") as file:
             content = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as e:

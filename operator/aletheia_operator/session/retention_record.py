@@ -63,7 +63,7 @@ class RetentionRecord(Model):
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:
     """Read the record. One that cannot be read counts as a hold: a session is better kept too long than lost."""
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         with os.fdopen(os.open(layout.retention_record(session_id), flags), "rb") as file:
             return RetentionRecord.model_validate_json(file.read(MAX_RECORD_BYTES + 1))
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def retention_record_bytes(record: RetentionRecord) -> bytes:
 @contextmanager
 def retention_lock(layout: SessionLayout) -> Iterator[None]:
     """Lock all retention records of the volume within the context. Raises SessionBusy after 10 s, OSError."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     descriptor = os.open(layout.root / ".retention.lock", flags, 0o640)
     deadline = time.monotonic() + _LOCK_SECONDS
     try:

@@ -32,7 +32,7 @@ def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Calla
 
     If it fails, what was written before is genuine but incomplete.
     """
-    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
         try:
             age.decrypt(file, write, age.parse_identities(key))
