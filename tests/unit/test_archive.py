@@ -16,7 +16,16 @@ from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.retention import expire
-from aletheia_operator.session.tar_stream import ArchiveError
+from aletheia_operator.session.tar_stream import (
+    END,
+    ArchiveError,
+    file_header,
+    folder_header,
+    next_file,
+    padding,
+    read_exactly,
+    require_end,
+)
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture
 
@@ -375,3 +384,68 @@ def test_hostile_folders(
     assert message in said
     assert said.count("\n") == 1
     assert list(root.glob("sessions/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "kind", "mode", "size"),
+    [
+        (file_header("a/b.json", 513, NOW), tarfile.REGTYPE, 0o640, 513),
+        (folder_header("a/b.json", NOW), tarfile.DIRTYPE, 0o750, 0),
+    ],
+)
+def test_what_a_header_says(header: bytes, kind: bytes, mode: int, size: int) -> None:
+    """One block for a short name; nobody but owner and group reads what is unpacked."""
+    info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    assert (info.name, info.type, info.mode, info.size) == ("a/b.json", kind, mode, size)
+    assert (info.mtime, len(header)) == (int(NOW.timestamp()), 512)
+
+
+@pytest.mark.parametrize(("size", "zeros"), [(0, 0), (1, 511), (511, 1), (512, 0), (513, 511)])
+def test_files_end_with_a_block(size: int, zeros: int) -> None:
+    """Filled with zeros."""
+    assert padding(size) == bytes(zeros)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("a" * 99, 8), ("d/" * 100 + "ü.json", 9), ("x" * 300, 2**33), ("short", 8**11), ("short", 8**11 - 1)]
+)
+def test_long_names_and_large_sizes_come_back(name: str, size: int) -> None:
+    """They need an extended header, or a size that is no octal number."""
+    stream = io.BytesIO(file_header(name, size, NOW) + END)
+    assert next_file(stream) == (name, size)
+    assert next_file(stream) is None
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        (b"", None),
+        (bytes(9 * 1024), None),
+        (bytes(1024 * 1024), None),
+        (b"\1", "follows its end"),
+        (bytes(2**20 + 1), "follows"),
+    ],
+)
+def test_what_may_follow_the_end(rest: bytes, message: str | None) -> None:
+    """Zeros, up to a bound: tar programs fill their last record with them."""
+    stream = io.BytesIO(END[:512] + rest)
+    if message is None:
+        require_end(stream)
+    else:
+        with pytest.raises(ArchiveError, match=message):
+            require_end(stream)
+
+
+class Dripping(io.BytesIO):
+    """A stream that gives a few bytes at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(3, size or 0))
+
+
+def test_a_stream_that_comes_in_pieces_is_read_whole() -> None:
+    """As from a pipe."""
+    assert read_exactly(Dripping(b"0123456789"), 8) == b"01234567"
+    assert read_exactly(Dripping(b""), 0) == b""
+    with pytest.raises(ArchiveError, match="it is cut off"):
+        read_exactly(Dripping(b"0123456789"), 11)

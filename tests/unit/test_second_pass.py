@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aletheia_operator.session.second_pass import redact_session
 from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
 from aletheia_operator.settings import Redaction
-from tests.support.captures import Memory, capture
+from tests.support.captures import NOW, Memory, capture
 from tests.unit.capturing import watched_writes
 
 PASSWORD = "Xq9vLm3Zw8"
@@ -138,6 +139,110 @@ def test_what_cannot_be_redacted(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="was altered"):
         redact_session(layout, old.session_id, Redactor(b"k"), None)
     assert [path.name for path in layout.sessions.iterdir()] == [old.session_id]
+
+
+def rewritten(root: Path, path: str, content: bytes, **changes: Any) -> Manifest:
+    """A session whose one artifact has this path and content."""
+    layout, old = SessionLayout(root), a_session(root)
+    file = layout.session(old.session_id) / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    found = {"path": path, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest = old.model_copy(update={"artifacts": [log_of(old).model_copy(update=found)], **changes})
+    layout.manifest(old.session_id).write_bytes(manifest_bytes(manifest))
+    return manifest
+
+
+def test_a_large_file_is_copied_whole(tmp_path: Path) -> None:
+    """However it is cut into chunks and batches."""
+    entries = [{"container": "a", "line": f"{number:06} password={PASSWORD} " + "x" * 2000} for number in range(1300)]
+    old = capture(tmp_path, Memory({"web": [entries]}), redaction=Redaction(level="off")).manifest
+    assert log_of(old).size_bytes > 2.5 * 2**20
+    new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+    found = entries_of(tmp_path, new)
+    assert [one["line"][:7] for one in found] == [f"{number:06} " for number in range(1300)]
+    assert {one["line"][-2000:] for one in found} == {"x" * 2000}
+    assert PASSWORD not in json.dumps(found)
+    assert (log_of(new).count, sum(log_of(new).redactions.values())) == (1300, 1300)
+    assert verify(SessionLayout(tmp_path).session(new.session_id)).intact
+    assert not list(SessionLayout(tmp_path).sessions.glob(".*"))
+
+
+HEAD = b'{"source": "kubernetes",\n"metadata": {"pod": "web", "token": "%s"},\n"data": [\n' % PASSWORD.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"{}\n", HEAD[:20], HEAD.removesuffix(b'"data": [\n'), HEAD[:-1], HEAD + b"1\n]}", HEAD + b"1"],
+    ids=len,
+)
+def test_what_is_no_artifact_is_not_redacted(tmp_path: Path, content: bytes) -> None:
+    """Nothing of it is understood in part."""
+    old = rewritten(tmp_path, "data/logs/a.json", content)
+    with pytest.raises(ArchiveError, match=r"data/logs/a\.json has a form that this version cannot read"):
+        redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+    assert [path.name for path in SessionLayout(tmp_path).sessions.iterdir()] == [old.session_id]
+
+
+@pytest.mark.parametrize(("folder", "spec"), [("objects", True), ("events", False)])
+def test_words_of_a_command_are_those_of_objects(tmp_path: Path, folder: str, spec: bool) -> None:
+    """A flag says what the next word is; elsewhere two words of a list have nothing to do with each other."""
+    entry = {"command": ["app", "--password", "abcdefg1"], "password": PASSWORD}
+    old = rewritten(tmp_path, f"data/{folder}/a.json", HEAD + json.dumps(entry).encode() + b"\n]}\n")
+    new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+    (artifact,) = new.artifacts
+    document = json.loads((SessionLayout(tmp_path).session(new.session_id) / artifact.path).read_bytes())
+    assert PASSWORD not in json.dumps(document)
+    assert (document["source"], document["metadata"]["pod"]) == ("kubernetes", "web")
+    assert document["metadata"]["redactions"] == artifact.redactions
+    assert ("abcdefg1" in json.dumps(document)) is not spec
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"completion_time": None, "phase": "Running"},
+        {"expiration_time": NOW},
+        {"completion_time": None, "phase": "Running", "expiration_time": NOW},
+    ],
+)
+def test_what_has_not_ended_or_has_expired_is_not_redacted(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """There is nothing to copy, or not all of it."""
+    old = rewritten(tmp_path, "data/logs/a.json", HEAD + b"]}\n", **changes)
+    with pytest.raises(ArchiveError, match="its capture has not ended, or its data has expired"):
+        redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+
+
+@pytest.mark.parametrize(
+    ("line", "exact", "before", "after"),
+    [
+        ("ERROR login: password=Xq9vLm3Zw8", False, {"message": "m"}, ["message"]),
+        ("ERROR login: password=Xq9vLm3Zw8", False, {}, []),
+        (
+            '{"level":"error","msg":"m","password":"Xq9vLm3Zw8"}',
+            False,
+            {"message": "m", "fields": {"a": 1}},
+            ["message", "fields"],
+        ),
+        ("password=Xq9vLm3Zw8", False, {"message": "m", "fields": {"a": 1}}, []),
+        ("ERROR login: password=Xq9vLm3Zw8", True, {}, ["line_base64"]),
+        ("ERROR login: nothing", True, {"message": "m", "fields": {"a": 1}}, ["line_base64", "message", "fields"]),
+    ],
+)
+def test_what_is_told_of_a_line_follows_from_it(
+    tmp_path: Path, line: str, exact: bool, before: dict[str, Any], after: list[str]
+) -> None:
+    """Of a line that changed; what was not told before is not told then either. Other lines keep what is told of them."""
+    entry = {"container": "a", "line": line, **before, **({"line_base64": b64encode(line.encode()).decode()} if exact else {})}
+    old = capture(tmp_path, Memory({"web": [[entry]]}), redaction=Redaction(level="off")).manifest
+    new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
+    (found,) = entries_of(tmp_path, new)
+    assert PASSWORD not in json.dumps(found)
+    assert sorted(set(found) - {"container", "line"}) == sorted(after)
+    if exact:
+        assert b64decode(found["line_base64"]).decode() == found["line"]
+    if PASSWORD not in line:
+        assert found == entry
 
 
 def test_each_pass_makes_one_more(tmp_path: Path) -> None:
