@@ -11,15 +11,19 @@ import pytest
 
 from aletheia_operator.api import InvestigationStatus
 from aletheia_operator.api.reasons import ConditionReason, GapReason
-from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
+from aletheia_operator.api.status import TERMINAL_PHASES, FindingObject, FindingStatus, UploadStatus
 from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
 from aletheia_operator.handlers import status_writer as module
 from aletheia_operator.handlers.progress import following
 from aletheia_operator.handlers.status import (
     MAX_ARTIFACTS,
+    MAX_FINDING,
     MAX_GAPS,
+    MAX_HEADLINE,
     MAX_MESSAGE,
     MAX_SUMMARY,
+    SHORTENED,
+    condition,
     describe,
     minimal,
     of_phase,
@@ -160,6 +164,118 @@ def test_a_snapshot_becomes_a_status_that_the_schema_knows() -> None:
     assert (status["startTime"], status["completionTime"]) == ("2026-11-22T12:00:00Z", "2026-11-22T12:00:05Z")
     assert status["artifacts"] == [make_artifact().to_status()]
     assert status["gaps"] == [make_gap().to_json()]
+
+
+FINDINGS = [
+    FindingStatus(
+        rule="CrashLoop",
+        severity="critical",
+        confidence="certain",
+        object=FindingObject(kind="Pod", name="web-0"),
+        message=message,
+        first_seen=None,
+    )
+    for message in ("\x1b[2Jit broke", "w" * 400)
+]
+
+
+def test_all_that_a_status_has_of_an_uploaded_capture() -> None:
+    """The headline, the findings and where the copy is; texts are inert and short, and notes are not counted as gaps."""
+    made = make_snapshot([make_artifact(redactions={"password": 2})], [make_gap(), make_gap(severity="note", target="x" * 900)])
+    manifest = made.manifest.model_copy(
+        update={
+            "headline": "h" * 200,
+            "findings": FINDINGS,
+            "upload": UploadStatus(data_source="archive", url="s3://incidents/a/"),
+        }
+    )
+    status = of_snapshot(replace(made, manifest=manifest), 7, {}, NOW)
+    assert status["window"] == list(manifest.window)
+    assert (status["session"]["redactions"], status["session"]["uploaded"]) == (
+        2,
+        manifest.upload and manifest.upload.to_json(),
+    )
+    assert (status["gapCount"], len(status["gaps"]), len(status["gaps"][1]["target"])) == (1, 2, 120)
+    assert (len(status["headline"]), len(status["findings"][1]["message"])) == (MAX_HEADLINE, MAX_FINDING)
+    assert status["findings"][0] == FINDINGS[0].to_json() | {"message": status["findings"][0]["message"]}
+    assert status["findings"][0]["message"].isprintable()
+    assert status["findings"][0]["message"].endswith("it broke")
+    assert status["conditions"][0]["message"].endswith("(Unavailable): see status.gaps; uploaded to s3://incidents/a/")
+    assert {one["observedGeneration"] for one in status["conditions"]} == {status["observedGeneration"]} == {7}
+
+
+@pytest.mark.parametrize(
+    ("total", "ended", "progress"),
+    [
+        (0, False, None),
+        (2, False, {"done": 0, "total": 2, "text": "0/2"}),
+        (0, True, {"done": 0, "total": 0, "text": "0/0"}),
+    ],
+)
+def test_when_there_is_progress(total: int, ended: bool, progress: Any) -> None:
+    """Once there is a plan, and at the end in any case."""
+    made = replace(make_snapshot(ended=ended), done=0, total=total)
+    assert of_snapshot(made, 1, {}, NOW).get("progress") == progress
+
+
+def test_the_reason_of_a_phase() -> None:
+    """The phase itself, unless another one is given; messages are bounded, and times have whole seconds."""
+    now = NOW.replace(microsecond=5)
+    status = of_phase("Running", "x" * 9000, 3, {"conditions": None}, now)
+    assert {one["reason"] for one in status["conditions"]} == {"Running"}
+    assert {len(one["message"]) for one in status["conditions"]} == {4000}
+    assert {one["lastTransitionTime"] for one in status["conditions"]} == {"2026-11-22T12:00:00Z"}
+    status = of_phase("Pending", "m", 3, {}, now, ConditionReason.SUSPENDED)
+    assert {one["reason"] for one in status["conditions"]} == {"Suspended"}
+
+
+def test_a_condition_that_is_of_another_status_is_no_earlier_one() -> None:
+    """Its transition is now; that of another type of the same status does not matter either."""
+    before = [
+        {"type": "Ready", "status": "False", "lastTransitionTime": "a"},
+        {"type": "Stalled", "status": "True", "lastTransitionTime": "b"},
+        {"type": "Ready", "status": "True", "lastTransitionTime": "c"},
+        {"status": "True"},
+    ]
+    found = condition("Ready", True, "Why", "m", 2, before, NOW)
+    assert found == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Why",
+        "message": "m",
+        "observedGeneration": 2,
+        "lastTransitionTime": "c",
+    }
+    assert condition("Ready", None, "Why", "m", 2, before, NOW)["status"] == "Unknown"
+    assert condition("Succeeded", True, "Why", "m", 2, before, NOW)["lastTransitionTime"] == "2026-11-22T12:00:00Z"
+
+
+def test_what_a_smaller_status_keeps() -> None:
+    """First few of each list, with short texts; at last phase and conditions alone, and what was written before is removed."""
+    made = make_snapshot([make_artifact(summary="s" * 500)] * 5, [make_gap(message="m" * 500)] * 5)
+    made = replace(made, manifest=made.manifest.model_copy(update={"findings": [FINDINGS[1]] * 5}))
+    whole = of_snapshot(made, 1, {}, NOW) | {"operator": "me"}
+    small = shortened(whole)
+    assert {name: value for name, value in small.items() if name not in ("artifacts", "gaps", "findings")} == {
+        name: value for name, value in whole.items() if name not in ("artifacts", "gaps", "findings")
+    }
+    for name, text in (("artifacts", "summary"), ("gaps", "message"), ("findings", "message")):
+        assert [len(one[text]) for one in small[name]] == [120] * 3
+        assert [{**one, text: ""} for one in small[name]] == [{**one, text: ""} for one in whole[name][:3]]
+    smallest = minimal(whole)
+    assert {len(one["message"]) for one in smallest["conditions"]} == {len(whole["conditions"][0]["message"]) + len(SHORTENED)}
+    assert {one["message"][-len(SHORTENED) :] for one in smallest["conditions"]} == {SHORTENED}
+    assert [{**one, "message": ""} for one in smallest["conditions"]] == [{**one, "message": ""} for one in whole["conditions"]]
+    assert {name: value for name, value in smallest.items() if name != "conditions"} == {
+        "observedGeneration": 1,
+        "phase": "Completed",
+        "operator": "me",
+        "completionTime": "2026-11-22T12:00:05Z",
+        "session": {"id": "INC-7F3A", "path": "/sessions/INC-7F3A", "manifestSha256": "c0ffee", "uploaded": None},
+        **dict.fromkeys(("artifacts", "gaps", "findings", "window", "progress")),
+    }
+    assert "session" not in minimal(of_phase("Failed", "m", 1, {}, NOW))
+    assert shortened({"phase": "Failed", "gaps": [], "artifacts": None}) == {"phase": "Failed", "gaps": [], "artifacts": None}
 
 
 def test_while_a_capture_runs_it_has_no_end() -> None:
