@@ -45,6 +45,8 @@ class Rig:
             paths.CRD: {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}},
         }
         self.events: list[str] = []
+        self.said: list[tuple[str, str, str]] = []
+        """Investigation, type and message of each Event."""
         self.sweeper = Sweeper(self.layout, self.kubernetes.real(), self._emit, self.clock, **settings)
         self.ids = {}
         for name in names:
@@ -58,6 +60,7 @@ class Rig:
 
     def _emit(self, body: Any, kind: str, reason: str, message: str) -> None:
         self.events.append(reason)
+        self.said.append((body["metadata"]["name"], kind, message))
 
     def sweep(self, listed: list[Any] | None = None) -> None:
         bodies = list(self.bodies.values()) if listed is None else listed
@@ -116,6 +119,11 @@ def test_data_expires_and_the_resource_stays(tmp_path: Path) -> None:
         ("ArtifactsExpired", "True", "ArtifactsExpired")
     ]
     assert rig.events == ["ArtifactsExpired"]
+    (condition,) = status["conditions"]
+    at = f"{rig.clock():%Y-%m-%dT%H:%M:%SZ}"
+    assert condition["message"] == f"the data of session {rig.ids['old']} was removed at {at}"
+    assert (condition["lastTransitionTime"], condition["observedGeneration"]) == (at, 1)
+    assert rig.said == [("old", "Normal", condition["message"])]
     rig.bodies["old"]["status"]["conditions"] = status["conditions"]
     rig.sweep()
     assert len(rig.kubernetes.statuses) == 1

@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.api import paths
+from aletheia_operator.api import InvestigationSpec, paths
+from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import Unavailable, error_of
 from aletheia_operator.handlers import progress, supervisor
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
+from aletheia_operator.handlers.run import limited
+from aletheia_operator.handlers.status_writer import Claim, StatusWriter
 from aletheia_operator.investigate.uploader import Uploader
-from aletheia_operator.session import Manifest, find_session
+from aletheia_operator.session import Manifest, age, find_session
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
+_, PUBLIC = age.new_identity()
 __all__ = ["no_delays"]
 
 
@@ -300,7 +304,9 @@ async def test_a_volume_that_stays_away_fails_the_investigation_in_the_end(tmp_p
     await rig.settled()
     assert rig.last["phase"] == "Failed"
     assert rig.last["conditions"][0]["reason"] == "SessionUnavailable"
-    assert "the session volume cannot be used" in rig.last["conditions"][0]["message"]
+    message = rig.last["conditions"][0]["message"]
+    assert "the session volume cannot be used" in message
+    assert rig.events[-1] == ("Warning", "SessionUnavailable", message)
 
 
 async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Path) -> None:
@@ -313,6 +319,8 @@ async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Pa
     try:
         await asyncio.wait(list(rig.supervisor._tasks.values()), timeout=0.5)
         assert not rig.supervisor._tasks
+        message = "the session volume cannot be used: Not a directory; nothing was captured"
+        assert rig.events[-1] == ("Normal", "Cancelled", message)
     finally:
         await rig.supervisor.close()
 
@@ -329,6 +337,7 @@ async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: 
     await rig.settled()
     assert rig.last["phase"] == "Failed"
     assert "canary-3e8" not in str(rig.kubernetes.statuses) + str(rig.events)
+    assert rig.events[-1] == ("Warning", "InternalError", ConditionReason.INTERNAL_ERROR.text)
 
 
 async def test_a_damaged_manifest_is_left_as_it_is(rig: Rig) -> None:
@@ -472,7 +481,8 @@ async def test_a_status_that_is_refused_holds_no_place(tmp_path: Path) -> None:
     await rig.settled()
     assert rig.phases[-1] == "Completed"
     assert rig.fetcher.asked == ["a"]
-    assert sum(reason == "StatusRefused" for _, reason, _ in rig.events) == 20
+    refused = [event for event in rig.events if event[1] == "StatusRefused"]
+    assert refused == [("Warning", "StatusRefused", ConditionReason.STATUS_REFUSED.text)] * 20
     rig.show()
     rig.clock.advance(10**6)
     asked = len(rig.kubernetes.asked)
@@ -630,6 +640,54 @@ async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path, monkeypa
     rig.kubernetes.refusals.clear()
     await rig.settled()
     assert rig.phases[-1] == "Completed"
+
+
+async def test_the_waits_for_an_api_server_grow_to_a_bound(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They begin with ten seconds, and are at most five minutes."""
+    slept: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds >= 1:
+            slept.append(seconds)
+        await real(0)
+
+    async def away(self: StatusWriter, *_: Any) -> Any:
+        return Claim.UNAVAILABLE if len(slept) < 8 else Claim.GONE
+
+    monkeypatch.setattr(module, "RETRY_SECONDS", 10.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(StatusWriter, "claim", away)
+    rig.supervisor.observe(make_body())
+    await rig.settled()
+    assert slept == [10, 20, 40, 80, 160, 300, 300, 300]
+    assert not rig.supervisor.shared.slots.full("shop")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "upload", "limited_timeout", "limited_upload"),
+    [
+        ("59m", None, "59m", None),
+        ("1h", "1h", "1h", "1h"),
+        ("3601s", None, "3600s", None),
+        ("3601s", "5m", "3600s", "5m"),
+        ("5m", "2h", "5m", "3600s"),
+        ("2h", "2h", "3600s", "3600s"),
+    ],
+)
+def test_which_timeouts_are_cut(timeout: str, upload: str | None, limited_timeout: str, limited_upload: str | None) -> None:
+    """Those over the admin's limit; nothing else of the spec changes."""
+    session = {"upload": {"timeout": upload}, "encryption": {"recipients": [PUBLIC]}} if upload else None
+    spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "timeout": timeout, "session": session})
+    found = limited(spec, 3600)
+    assert (found.timeout, found.session and found.session.upload and found.session.upload.timeout) == (
+        limited_timeout,
+        limited_upload,
+    )
+    assert (found.targets, found.session and found.session.encryption) == (
+        spec.targets,
+        spec.session and spec.session.encryption,
+    )
 
 
 async def test_an_admin_may_keep_words_of_logs_out_of_status_and_events(tmp_path: Path) -> None:
