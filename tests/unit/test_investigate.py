@@ -18,6 +18,8 @@ import pytest
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
+from aletheia_operator.clients.kubelet import Kubelets
+from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, deadline
@@ -246,6 +248,76 @@ async def test_gaps_of_all_plans_are_told_once_each(tmp_path: Path) -> None:
     planners = [Planner({}, name, missing=missing) for name, missing in (("A", (one,)), ("B", (one, two)), ("C", (two,)))]
     snapshot = await run(make_order(), make_tools(tmp_path, *planners))
     assert [(gap.fetcher, gap.target) for gap in snapshot.manifest.gaps] == [("A", "pods app=x"), ("B", "pods app=y")]
+
+
+@pytest.mark.parametrize(
+    ("named", "default", "used"),
+    [(None, None, None), (None, "locked-down", "locked-down"), ("reader", "locked-down", "reader"), ("reader", None, "reader")],
+)
+async def test_what_a_fetcher_may_use(tmp_path: Path, named: str | None, default: str | None, used: str | None) -> None:
+    """The tools of the process, the Investigation's window and namespace, and the rights of its service account."""
+    given: list[Sources] = []
+
+    class Keeper(FakeFetcher):
+        async def plan(self, spec: Any, sources: Any) -> Plan:
+            given.append(sources)
+            return await super().plan(spec, sources)
+
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            given.append(sources)
+            first, second = sources.scratch(), (sources.memo_scratch or sources.scratch)()
+            assert first.directory == second.directory
+            assert first.directory.parent == tmp_path / "sessions"
+            async for document in super().fetch(question, sources):
+                yield document
+
+    accounts: dict[str, Any] = {f"/api/v1/namespaces/shop/serviceaccounts/{name}": {} for name in ("reader", "locked-down")}
+    tools = make_tools(
+        tmp_path,
+        Keeper({"a": [[1]]}),
+        kubernetes=FakeKubernetes(accounts),
+        default_service_account=default,
+        operator_namespace="aletheia-system",
+        ca_bundle=tmp_path / "ca.pem",
+        kubelets=Kubelets(FakeKubernetes().real()),
+    )
+    snapshot = await run(make_order(**({"serviceAccountName": named} if named else {})), tools)
+    assert snapshot.manifest.phase == "Completed"
+    plan, fetch = given
+    for sources in (plan, fetch):
+        assert sources.namespace == "shop"
+        assert sources.window.as_texts() == snapshot.manifest.window
+        assert (sources.http, sources.parsers, sources.kubelets) == (tools.http, tools.parsers, tools.kubelets)
+        assert sources.data_sources == KubernetesDataSources(tools.kubernetes, "shop", "aletheia-system", tmp_path / "ca.pem")
+        assert (sources.now, sources.interrupted(), sources.redactor.level) == (tools.now, False, "secrets")
+        user = (await sources.kubernetes()).user
+        assert user == (used and f"system:serviceaccount:shop:{used}")
+    assert plan.memo is fetch.memo
+
+
+async def test_an_early_end_is_known_to_fetchers(tmp_path: Path) -> None:
+    """Then a cancelled fetch still yields what it has."""
+    seen: list[bool] = []
+
+    class Asking(FakeFetcher):
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            seen.append(sources.interrupted())
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                seen.append(sources.interrupted())
+                raise
+            async for document in super().fetch(question, sources):
+                yield document
+
+    order = make_order()
+    task = asyncio.create_task(run(order, make_tools(tmp_path, Asking({"a": [[1]]}))))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while not seen:  # noqa: ASYNC110 (a fake has no event to wait for)
+            await asyncio.sleep(0.001)
+        order.cancelled.set()
+        await task
+    assert seen == [False, True]
 
 
 async def test_metadata_and_names_are_redacted(tmp_path: Path) -> None:

@@ -93,6 +93,18 @@ async def test_a_part_of_a_file_is_asked_for(loopback: Loopback, part: tuple[int
     assert loopback.requests == [LOG]
 
 
+async def test_how_kubelets_are_connected_to() -> None:
+    """Large pieces, no environment, time limits between two pieces but none for the whole; one session for all."""
+    async with kubelets() as client:
+        session = client._client()
+        assert client._client() is session
+        assert (session.timeout.total, session.timeout.sock_connect, session.timeout.sock_read) == (None, 5, 30)
+        assert (session.trust_env, session.auto_decompress, session._read_bufsize) == (False, False, 2**18)
+        assert session.connector is not None
+        assert session.connector.limit == 100
+    assert session.closed
+
+
 async def test_an_operator_without_a_token_sends_none(loopback: Loopback) -> None:
     """One that a client certificate identifies to the API server."""
     loopback.answers = [reply(200, b"lines")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.aio.client.configuration import Configuration
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes, kubernetes_bodies, kubernetes_pages
@@ -74,6 +75,29 @@ async def test_an_object_is_read_as_the_operator(loopback: Loopback, tmp_path: P
     (headers,) = loopback.headers
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     assert "Impersonate-User" not in headers
+
+
+async def test_in_a_pod_its_own_service_account_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kubeconfig is looked for."""
+
+    def loaded(client_configuration: Configuration) -> None:
+        client_configuration.host = "https://10.0.0.1"
+
+    monkeypatch.setattr(kubernetes, "load_incluster_config", loaded)
+    connected = await kubernetes.connect()
+    assert connected.client.configuration.host == "https://10.0.0.1"
+    assert connected.user is None
+    await connected.close()
+
+
+async def test_how_a_client_is_set_up(loopback: Loopback, tmp_path: Path) -> None:
+    """The library repeats nothing, reads no environment, and reads in large pieces."""
+    async with client(loopback, tmp_path) as api:
+        configuration = api.client.configuration
+        assert (configuration.retries, configuration.connection_pool_maxsize) == (None, kubernetes.MAX_CONNECTIONS)
+        settings = dict(configuration.client_session_kwargs)
+        assert len(settings.pop("trace_configs")) == 1
+        assert settings == {"trust_env": False, "read_bufsize": 2**18}
 
 
 async def test_a_service_account_is_impersonated(loopback: Loopback, tmp_path: Path) -> None:
