@@ -207,6 +207,31 @@ async def test_the_operators_bundle_is_trusted_besides_public_cas(authority: Aut
         assert context.cert_store_stats()["x509_ca"] > 50
 
 
+@pytest.mark.parametrize(
+    ("scheme", "ca", "bundle", "cas"),
+    [
+        ("http", False, False, None),
+        ("https", False, False, None),
+        ("http", False, True, None),
+        ("https", False, True, "public and more"),
+        ("https", True, False, "one"),
+        ("https", True, True, "one"),
+        ("http", True, True, "one"),
+    ],
+)
+def test_which_cas_are_trusted(
+    authority: Authority, tmp_path: Path, scheme: str, ca: bool, bundle: bool, cas: str | None
+) -> None:
+    """The library's by default; a DataSource's own alone; an operator's bundle besides the public ones, for https."""
+    (tmp_path / "bundle.pem").write_text(new_authority().pem)
+    credentials = Credentials(ca_pem=authority.pem if ca else None)
+    endpoint = Endpoint("main", f"{scheme}://127.0.0.1:1", 5, 2**20, credentials=credentials)
+    context = _context(replace(endpoint, ca_bundle=tmp_path / "bundle.pem" if bundle else None))
+    found = None if context is None else context.cert_store_stats()["x509_ca"]
+    assert found == {None: None, "one": 1}.get(cas, found)
+    assert cas != "public and more" or (found or 0) > 50
+
+
 @pytest.mark.parametrize("content", [None, "no certificate", ""], ids=["missing", "not PEM", "empty"])
 async def test_a_bundle_that_cannot_be_used(loopback: Loopback, tmp_path: Path, content: str | None) -> None:
     """Stops what needs it, https, and says which flag is wrong; plain http goes on."""

@@ -40,7 +40,8 @@ async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
     await rig.settled()
     assert rig.phases[-1] == "Completed"
     assert rig.last["artifactCount"] == 2
-    assert [(kind, reason) for kind, reason, _ in rig.events] == [("Normal", "Started"), ("Normal", "Completed")]
+    message = rig.last["conditions"][0]["message"]
+    assert rig.events == [("Normal", "Started", "capturing evidence"), ("Normal", "Completed", message)]
 
 
 async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
