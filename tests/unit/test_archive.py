@@ -233,7 +233,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("compressed", gzip.compress, "not a tar archive"),
     ("a damaged header", lambda archive: archive[:100] + b"\xff" + archive[101:], "a header in it is damaged"),
     ("cut in the manifest", lambda archive: archive[:700], "it is cut off"),
-    ("cut in a file", lambda archive: archive[: archive.index(b"evidence") + 4], "cut off within 'data/logs/"),
+    ("cut in a file", lambda archive: archive[: archive.index(b'"line":"evidence"') + 4], "cut off within 'data/logs/"),
     ("cut in a header", lambda archive: archive[: len(archive) - 1024 - 600], "cut off"),
     ("without its end", lambda archive: archive[:-1024], "it is cut off"),
     ("something after its end", lambda archive: archive + b"more", "something follows its end"),
