@@ -120,13 +120,13 @@ class Scratch:
         self._holders += 1
 
     def close(self) -> None:
-        """Remove one holder. The last one closes the file for good."""
+        """Remove one holder. The last one closes the file."""
         self._holders -= 1
         if self._holders == 0:
             self.discard()
 
     def discard(self) -> None:
-        """Close the file for good, even if there are other holders."""
+        """Close the file, even if there are other holders."""
         with self._lock:
             self._closed = True
         self.release()
@@ -224,7 +224,7 @@ class Scratches:
                 self._size_bytes -= scratch.size_bytes
 
     def close(self) -> None:
-        """Close every scratch for good, and make no more."""
+        """Close every scratch; further calls raise OSError."""
         with self._lock:
             self._closed = True
             left = list(self._open.values())

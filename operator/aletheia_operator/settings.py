@@ -20,7 +20,7 @@ class Scope:
     """Which Investigations are handled, and with which access."""
 
     namespaces: tuple[str, ...] = ()
-    """Namespaces whose Investigations are handled. Empty: the whole cluster."""
+    """Namespaces in which Investigations are handled. Empty: the whole cluster."""
     kubeconfig: Path | None = None
     """File that says how to reach the API server. None: the pod's own service account."""
     operator_namespace: str | None = None
@@ -102,7 +102,7 @@ class Retention:
     grace_seconds: int = 3600
     """Seconds after the end of a capture during which caps do not expire it."""
     orphan_grace_seconds: int = 3600
-    """Seconds until a session is removed whose Investigation is gone, if its deletion was not seen."""
+    """Seconds until a session without an Investigation is removed, if the deletion was not observed."""
     sweep_seconds: int = 60
     """Seconds between two passes over all sessions."""
 

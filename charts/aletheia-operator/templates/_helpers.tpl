@@ -118,7 +118,7 @@ OWN is a dict, which wins. */}}
 {{- /* What all pods of the chart have in common: identity, placement, names. */}}
 {{- define "aletheia.pod" -}}
 serviceAccountName: {{ include "aletheia.serviceAccountName" . }}
-automountServiceAccountToken: false # `aletheia.token` mounts one that lives shorter
+automountServiceAccountToken: false # `aletheia.token` mounts a token with a shorter lifetime
 enableServiceLinks: false
 {{- with concat .Values.global.imagePullSecrets .Values.image.pullSecrets | uniq }}
 imagePullSecrets:
@@ -157,8 +157,8 @@ affinity:
 {{- end }}
 {{- end }}
 
-{{- /* The ServiceAccount's token, where clients look for it. The kubelet replaces it before it expires. Unlike the one that
-Kubernetes mounts by itself (3607 s), the API server does not extend its life to a year. */}}
+{{- /* The ServiceAccount's token, in the folder that clients read. The kubelet replaces it before it expires. The API server does not
+extend its lifetime to a year, as it does for tokens that Kubernetes mounts by itself (3607 s). */}}
 {{- define "aletheia.token" -}}
 - name: token
   projected:

@@ -120,7 +120,7 @@ def investigation_crd() -> dict[str, Any]:
     spec = without_inner_defaults(model_schema(InvestigationSpec))
     spec[RULES] = [*spec[RULES], *immutability_rules(spec)]
     status = model_schema(InvestigationStatus)
-    status["default"] = {"observedGeneration": -1}  # so that kstatus reads a resource no one has looked at yet as in progress
+    status["default"] = {"observedGeneration": -1}  # so that kstatus reads a resource without a status as in progress
     return _crd(
         "Investigation",
         "investigations",

@@ -210,7 +210,7 @@ class DataSourceSpec(_WithOptions):
 def _is_refused(host: str) -> bool:
     try:
         return is_refused(host)
-    except ValueError:  # a name: where it leads is checked when it is connected to
+    except ValueError:  # a name: its address is checked for each connection
         return False
 
 

@@ -1,7 +1,7 @@
-"""Compiles tenants' regular expressions. RE2 takes time linear in the text, whatever the expression.
+"""Compiles tenants' regular expressions. RE2 takes time linear in the text, for any expression.
 
 Compiling also takes time: 21 expressions of 256 characters with Unicode classes took 0.6 s. So expressions are ASCII. An
-expression whose program needs more than its memory is refused: with 1 MiB, 4 KiB of text can take a second.
+expression that needs more memory than its limit is refused: with 1 MiB, 4 KiB of text can take a second.
 """
 
 import re

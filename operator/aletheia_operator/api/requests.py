@@ -167,7 +167,7 @@ class MetricsRequest(Model):
 
 
 class FromLogs(Model):
-    """Traces whose ids occur in the logs that this Investigation captures."""
+    """Traces with ids that occur in the logs that this Investigation captures."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = Field(
         20, description="Most traces to capture: first those in ERROR and FATAL lines, then in the order of the lines."

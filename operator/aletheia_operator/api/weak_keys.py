@@ -45,7 +45,7 @@ MESSAGE = "a recipient is a public key that protects nothing: anybody could open
 
 
 def protects(recipient: str) -> bool:
-    """Return False for a public key to which anybody has the private one."""
+    """Return False for a public key if its private key is publicly known."""
     after_exponent = recipient.removeprefix(_SSH_RSA_EXPONENT_OF_ONE_BYTE)
     return not (
         recipient in _AGE

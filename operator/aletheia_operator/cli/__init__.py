@@ -1,1 +1,1 @@
-"""The `aletheia` command: sessions on the volume in the pod, or in a folder of a laptop."""
+"""The command line: `kubectl investigation`, also `aletheia`."""

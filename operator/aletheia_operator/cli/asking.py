@@ -1,4 +1,4 @@
-"""Makes an Investigation from the words of a command. Pure."""
+"""Makes an Investigation from the options of `start`. Pure."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ def investigation_of(options: Options, now: datetime) -> dict[str, Any]:
 
 
 def checked(resource: dict[str, Any]) -> dict[str, Any]:
-    """Return the resource if its spec is valid. Raises Refused with what the API server would say."""
+    """Return the resource if its spec is valid. Raises Refused, with the API server's message."""
     from pydantic import ValidationError
 
     from aletheia_operator.api.investigation import InvestigationSpec
@@ -149,7 +149,7 @@ def window_of(options: Options) -> dict[str, Any]:
 
 
 def name_of(options: Options, now: datetime) -> str:
-    """Return a name that says what is investigated, and when."""
+    """Return a name made of the target and the time."""
     named = [*options.targets, *options.trace_service, *options.metric]
     first = named[0].rpartition("/")[2] if named else "investigation"
     word = re.sub(r"[^a-z0-9]+", "-", first.lower()).strip("-") or "investigation"
@@ -158,7 +158,7 @@ def name_of(options: Options, now: datetime) -> str:
 
 
 def _logs(options: Options) -> dict[str, Any]:
-    """Return the request for logs; {} if the spec need not say it."""
+    """Return the request for logs; {} for the default."""
     request = {} if options.container is None else {"container": options.container}
     return {"logs": request} if options.logs or request else {}
 

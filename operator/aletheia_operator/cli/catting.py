@@ -1,4 +1,4 @@
-"""aletheia session cat: writes one file of a session to standard output, as it lies. For `kubectl exec`."""
+"""aletheia session cat: writes one file of a session to standard output, unchanged. For `kubectl exec`."""
 
 import os
 import sys

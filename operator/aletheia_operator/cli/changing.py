@@ -78,7 +78,7 @@ def release(options: Options) -> int:
 
 
 def _patched(cluster: Cluster, investigation: Investigation, change: dict[str, Any]) -> None:
-    """Apply a change to this Investigation, not to another one that got its name meanwhile. Raises Refused."""
+    """Apply a change to this Investigation, not to a new one of the same name. Raises Refused."""
     metadata = {**change.get("metadata", {}), "uid": investigation.uid}
     try:
         cluster.patch(investigation.path, {**change, "metadata": metadata})

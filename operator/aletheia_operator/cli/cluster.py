@@ -1,4 +1,4 @@
-"""Requests to the Kubernetes API through kubectl's proxy, as the user that kubectl is."""
+"""Sends requests to the Kubernetes API through kubectl's proxy, with the user's rights."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 class ApiError(Refused):
-    """The API server refuses a request. `status`: of HTTP; `reason`: CamelCase, empty if it gave none."""
+    """The API server refuses a request. `status`: of HTTP; `reason`: CamelCase, '' if there is none."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -27,13 +27,13 @@ class ApiError(Refused):
 
     @property
     def names_object(self) -> bool:
-        """Whether it speaks of one object, and not of a whole resource that the server does not have."""
+        """Whether one object is missing, and not the whole resource."""
         return "the server could not find the requested resource" not in str(self) and "page not found" not in str(self)
 
 
 @dataclass
 class Cluster:
-    """A cluster, as the user of kubectl sees it. `flags`: kubectl's own, for example `--context`."""
+    """A cluster, with the rights of kubectl's user. `flags`: kubectl's own, for example `--context`."""
 
     proxy: Proxy
     flags: Sequence[str]
@@ -43,7 +43,7 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """The namespace that the user means if he names none."""
+        """The namespace that is used if the user names none."""
         if not self._namespace:
             self._namespace.append(self.named_namespace or current_namespace(self.flags))
         return self._namespace[0]
@@ -71,7 +71,7 @@ class Cluster:
         return self._send("PATCH", path, body, {"Content-Type": "application/merge-patch+json", "Accept": "application/json"})
 
     def delete(self, path: str, uid: str | None = None) -> dict[str, Any]:
-        """Delete an object. `uid`: only if it still is this one. Raises ApiError, Refused."""
+        """Delete an object, if it still has this `uid`. Raises ApiError, Refused."""
         return self._send("DELETE", path, {"preconditions": {"uid": uid}} if uid else None)
 
     def watch(self, path: str, seconds: int, **query: str) -> Iterator[dict[str, Any]]:
@@ -113,7 +113,7 @@ def connected(options: Options, accept: str = OURS) -> Iterator[Cluster]:
 
 
 def _error(status: int, text: bytes) -> ApiError:
-    """Return the error that an answer says, without a word more than the API server's own."""
+    """Return the error for a response, with the API server's message only."""
     try:
         answer = json.loads(text)
         return ApiError(status, str(answer.get("reason") or ""), str(answer["message"]))

@@ -1,4 +1,4 @@
-"""kubectl investigation describe: what broke, why that is known, what is missing and how to get it, and the artifacts."""
+"""kubectl investigation describe: prints what broke with its evidence, what is missing and the remedy, and the artifacts."""
 
 import sys
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ def describe(options: Options) -> int:
 
 
 def contents_of(cluster: Cluster, investigation: Investigation) -> Contents:
-    """Return what the manifest says, which has all; if it cannot be read, what the status says, which has the first."""
+    """Return all parts from the manifest; if that cannot be read, the first parts from the status."""
     status = investigation.status
     counted = {"artifacts": status.get("artifactCount"), "gaps": status.get("gapCount")}
     cut = [name for name, count in counted.items() if count and count > len(status.get(name) or [])]

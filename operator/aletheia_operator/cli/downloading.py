@@ -68,7 +68,7 @@ class _Busy(_Cut):
 
 
 class _Unavailable(_Cut):
-    """The server answers that it cannot, for now."""
+    """The server is temporarily unable to answer."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Remote:
                 report(len(block))
 
     def blocks(self, artifact: Artifact, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of an artifact's file from `start`, through cuts. Raises Refused."""
+        """Yield the bytes of an artifact's file from `start`, and resume after interruptions. Raises Refused."""
         if start < artifact.size_bytes:
             yield from self._blocks("files/" + quote(artifact.path), start, artifact)
 

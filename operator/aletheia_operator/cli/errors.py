@@ -9,7 +9,7 @@ import click
 
 
 class ExitCode(IntEnum):
-    """What a command ends with. FAILED to TIMEOUT speak of an Investigation, ERROR of the command itself."""
+    """Exit codes. FAILED to TIMEOUT are results of an Investigation, ERROR of the command itself."""
 
     OK = 0
     ERROR = 1
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def explained(error: BaseException) -> str:
-    """Return the line that explains an error to a person. Raises the error again if it is none that is expected."""
+    """Return the line that explains an error to a person. Raises an unexpected error again."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, BrokenPipeError):

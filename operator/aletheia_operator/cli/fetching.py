@@ -1,4 +1,4 @@
-"""aletheia session fetch: downloads a session of a cluster with one's own rights, completely or not at all."""
+"""aletheia session fetch: downloads a session from a cluster with the caller's rights, completely or not at all."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
 
 
 def _prepare(directory: Path, manifest: bytes) -> None:
-    """Make the folder for a download. One of another manifest, or with a link in it, is removed."""
+    """Make the folder for a download. Remove a folder with another manifest, or with a link in it."""
     known = directory / "manifest.json"
     linked = directory.is_symlink() or any(path.is_symlink() for path in directory.rglob("*"))
     if not linked and known.is_file() and known.read_bytes() == manifest:
@@ -84,7 +84,7 @@ def _require_room(directory: Path, manifest: Manifest) -> None:
 
 
 class _Progress:
-    """Says on a terminal how far a download is."""
+    """Shows the progress of a download on a terminal."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._total, self._done, self._said = manifest.size_bytes, 0, -1

@@ -31,7 +31,7 @@ from aletheia_operator.text.display import for_terminal
 WATCH_SECONDS = 50
 """Length of one watch: shorter than the 60 seconds after which proxies give up."""
 UNSEEN_SECONDS = 15
-"""After this time an Investigation that no operator has seen is told."""
+"""If no operator has seen an Investigation after this time, that is reported."""
 FAILED_SECONDS = 1.0
 
 
@@ -42,7 +42,7 @@ def wait(options: Options) -> int:
 
 
 def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) -> int:
-    """Show the progress of an Investigation until it ends. `timeout`: a duration; None: wait as long as it takes."""
+    """Show the progress of an Investigation until it ends. `timeout`: a duration; None: no limit."""
     progress = Progress(investigation)
     deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
     try:
@@ -109,7 +109,7 @@ def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
 
 @dataclass
 class Progress:
-    """Shows how far an Investigation is: one line that changes on a terminal, else one line for each change."""
+    """Shows the progress of an Investigation: on a terminal one line that changes, else one line for each change."""
 
     investigation: Investigation
     began: float = field(default_factory=time.monotonic)
@@ -173,7 +173,7 @@ def _print_end(investigation: Investigation) -> None:
 
 
 def _reason(investigation: Investigation) -> str:
-    """Return why it did not end well, as its condition Succeeded says it."""
+    """Return why it failed: the message of its condition Succeeded."""
     conditions = investigation.status.get("conditions") or []
     found: dict[str, Any] = next((each for each in conditions if each.get("type") == "Succeeded"), {})
     return for_terminal(f"{found.get('reason', '')}: {found.get('message', '')}".strip(": "))

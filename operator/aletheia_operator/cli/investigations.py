@@ -1,4 +1,4 @@
-"""Finds Investigations by the names that people have for them, and prints them in kubectl's own formats."""
+"""Finds Investigations by name, and prints them in kubectl's own formats."""
 
 import json
 import re
@@ -112,7 +112,7 @@ def listed(cluster: Cluster, namespace: str | None) -> list[Investigation]:
 
 
 def find(cluster: Cluster, text: str) -> Investigation:
-    """Return the Investigation that a person names. Raises Refused, with the nearest names if there is none."""
+    """Return the Investigation with this name. Raises Refused, with the nearest names if there is none."""
     reference = parsed(text)
     namespace = reference.namespace or cluster.namespace
     if not reference.is_id:
@@ -145,7 +145,7 @@ def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigat
 
 
 def explained(error: ApiError, namespace: str | None) -> Refused:
-    """Return what a person can do about an answer of the API server."""
+    """Return the error with its remedy, for an answer of the API server."""
     if error.status == 404 and not error.names_object:
         return Refused("this cluster has no Investigations: install the operator's chart; `doctor` says what is missing")
     if error.status == 403:

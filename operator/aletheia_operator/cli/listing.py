@@ -64,7 +64,7 @@ def show(options: Options) -> int:
 
 
 def _redacted(manifest: Manifest) -> str:
-    """Say how many secrets were removed at which level, and of which rules most."""
+    """Return how many secrets were removed at which level, with the most frequent rules."""
     record = manifest.redaction
     if record is None:
         return "not known"

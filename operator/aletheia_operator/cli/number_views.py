@@ -64,7 +64,7 @@ def _is_limited(options: Options) -> bool:
 
 
 def _traces(session: CapturedSession, options: Options) -> Any:
-    """Return the traces that are looked for: artifact, number of the entry, and entry. Raises NotShown."""
+    """Return the matching traces: artifact, number of the entry, and entry. Raises NotShown."""
     from aletheia_operator.show.traces import id_of, spans, start_of
 
     since, until = bounds(options, session)

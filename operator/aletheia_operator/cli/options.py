@@ -57,7 +57,7 @@ def command(name: str, run: Run, about: str, *parameters: click.Parameter, notes
 
 
 def cluster_options() -> list[click.Parameter]:
-    """The options that say which cluster, which namespace and as whom; kubectl's own."""
+    """The options for cluster, namespace and user; kubectl's own."""
     return [
         click.Option(["-n", "--namespace"], metavar="NAMESPACE", help="Namespace; default: that of kubectl's context."),
         click.Option(["--context"], metavar="NAME", help="kubectl's --context."),
@@ -111,7 +111,7 @@ def session_argument(required: bool = True) -> click.Argument:
 
 
 def reading_options() -> list[click.Parameter]:
-    """What a command takes that reads one session, from the cluster or a folder: see `reference.open_session`."""
+    """The parameters of commands that read one session, from the cluster or a folder: see `reference.open_session`."""
     return [session_argument(), *cluster_options(), root_option(default=False), *key_options()]
 
 

@@ -1,4 +1,4 @@
-"""Reads sessions by `kubectl exec` in the operator's pod: for an admin, where the artifacts API is switched off or down."""
+"""Reads sessions by `kubectl exec` in the operator's pod: for an admin, if the artifacts API is switched off or down."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ class OperatorPod:
     name: str
 
     def run(self, *arguments: str) -> bytes:
-        """Run the command line in the pod, and return what it prints. Raises Refused with what it says."""
+        """Run the command line in the pod, and return its output. Raises Refused, with its error message."""
         with tempfile.TemporaryFile() as errors:
             try:
                 done = subprocess.run(  # noqa: S603 - the flags are the user's own
@@ -41,7 +41,7 @@ class OperatorPod:
             return done.stdout
 
     def stream(self, *arguments: str) -> Iterator[bytes]:
-        """Run the command line in the pod, and yield what it prints as it comes. Raises Refused."""
+        """Run the command line in the pod, and yield its output as it comes. Raises Refused."""
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(self._command(arguments), stdout=subprocess.PIPE, stderr=errors)  # noqa: S603
             try:
@@ -98,7 +98,7 @@ def session_of(pod: OperatorPod, name: str) -> PodSession:
 
 
 def _said(errors: bytes) -> str:
-    """Return the line that says what is wrong."""
+    """Return the line with the error."""
     lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
     wrong = [line for line in lines if line.lower().startswith("error")] or lines[:1] or ["kubectl exec failed"]
     return wrong[0].removeprefix("error: ")

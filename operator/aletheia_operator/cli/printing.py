@@ -1,4 +1,4 @@
-"""Prints for people: colours where the terminal has them ($NO_COLOR switches them off), and long output through a pager.
+"""Prints for people: colours if the terminal has them ($NO_COLOR switches them off), and long output through a pager.
 
 Text of a cluster goes through `inert` before it gets here: rich passes on what steers a terminal.
 """
@@ -20,7 +20,7 @@ from aletheia_operator.text.display import for_terminal
 LESS = {"LESS": "FRX", "LESSSECURE": "1", "LESSCHARSET": "utf-8"}
 """less ends at once if one screen is enough, passes colours on, and runs no commands."""
 WIDE = 100_000
-"""Columns where the output is no terminal: nothing is cut."""
+"""Columns if the output is no terminal: nothing is cut."""
 
 
 def inert(text: str, style: str = "", limit: int | None = None) -> Text:

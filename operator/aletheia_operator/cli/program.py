@@ -118,7 +118,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group that imports a command when it is used."""
 
     def __init__(self, *arguments: Any, entries: Mapping[str, Entry], **named: Any) -> None:
         super().__init__(*arguments, **named)

@@ -1,4 +1,4 @@
-"""Reads one session, wherever it lies: commands that show evidence know nothing of the transport.
+"""Reads one session from any place: commands that show evidence do not depend on the transport.
 
 folder          FolderFiles
 artifacts API   StreamedFiles over `downloading.Remote`

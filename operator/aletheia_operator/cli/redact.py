@@ -1,4 +1,4 @@
-"""`aletheia redact`: takes secrets out of a stream of lines, for example `kubectl logs web-0 | aletheia redact`."""
+"""`aletheia redact`: removes secrets from a stream of lines, for example `kubectl logs web-0 | aletheia redact`."""
 
 import secrets
 import sys
@@ -27,7 +27,7 @@ def _run(options: Options) -> int:
 
 
 def summary(counts: Counter[str]) -> str:
-    """Say how many secrets were redacted, and by which rules, the most frequent first."""
+    """Return how many secrets were redacted, and by which rules, the most frequent first."""
     if not counts:
         return "nothing redacted"
     rules = ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
@@ -35,7 +35,7 @@ def summary(counts: Counter[str]) -> str:
 
 
 def redact_stream(redactor: Redactor, source: Any, target: BinaryIO) -> int:
-    """Redact lines as they come. Returns how many were cut because they are longer than MAX_LINE_BYTES."""
+    """Redact lines as they come. Returns the number of lines that were cut at MAX_LINE_BYTES."""
     lines = redactor.lines()
     rest, cut, dropping = b"", 0, False
     while chunk := source.read1(CHUNK_BYTES):

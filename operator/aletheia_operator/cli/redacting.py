@@ -1,4 +1,4 @@
-"""aletheia session redact: a second pass over a session, for a stricter level or a rule that came later."""
+"""aletheia session redact: makes a copy of a session, redacted with a stricter level or further rules."""
 
 import secrets
 

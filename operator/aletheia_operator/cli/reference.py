@@ -1,4 +1,4 @@
-"""Finds the session that a person names: by id, by the Investigation's NAME or NAMESPACE/NAME, or by its folder.
+"""Finds the session that the user names: by id, by the Investigation's NAME or NAMESPACE/NAME, or by its folder.
 
 `open_session` is what commands call that read evidence. They get a `SessionReader`, and need not know where the session lies.
 """
@@ -33,7 +33,7 @@ READING_DELAYS = (0.5, 1.0)
 
 @dataclass(frozen=True)
 class Reference:
-    """What a person wrote. `namespace` empty: that of the options or of kubectl's context."""
+    """A reference as the user wrote it. `namespace`: '' for that of the options or of kubectl's context."""
 
     namespace: str
     name: str
@@ -124,7 +124,7 @@ def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
 
 
 def _missing(cluster: Cluster, namespace: str, name: str) -> str:
-    """Say why there is no session of this name, and what the person may have meant."""
+    """Return why there is no session of this name, with the nearest names."""
     from aletheia_operator.text.nearest import hint
 
     try:

@@ -1,4 +1,4 @@
-"""aletheia session report: prints what a session says, for people, as HTML or Markdown."""
+"""aletheia session report: prints a report of a session, as HTML or Markdown."""
 
 import os
 import tempfile

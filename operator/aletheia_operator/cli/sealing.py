@@ -1,4 +1,4 @@
-"""aletheia session reseal | decrypt: changes what opens a sealed session, or writes its files decrypted."""
+"""aletheia session reseal | decrypt: changes the key of a sealed session, or writes its files decrypted."""
 
 import click
 

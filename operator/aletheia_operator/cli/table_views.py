@@ -1,4 +1,4 @@
-"""aletheia timeline | findings | events | objects: what happened, what it means, and the objects it happened to."""
+"""aletheia timeline | findings | events | objects: prints the timeline, findings, events or objects of a session."""
 
 import sys
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def timeline(options: Options) -> int:
 
 
 def _lasts_into(entry: dict[str, object], since: str | None, until: str | None) -> bool:
-    """Return whether what began before --since goes on after it."""
+    """Return whether something that began before --since continues after it."""
     begun, end = str(entry.get("timestamp") or ""), str(entry.get("end") or "")
     return bool(end) and is_within(begun, None, until) and is_within(end, since, None)
 

@@ -1,4 +1,4 @@
-"""aletheia session verify: prints one line for each session, and what is wrong with it."""
+"""aletheia session verify: prints one line for each session, and its faults."""
 
 from typing import Any
 

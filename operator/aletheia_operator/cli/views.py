@@ -23,7 +23,7 @@ from aletheia_operator.text.display import for_json
 
 WRITTEN_BYTES = 64 * 1024
 WRITTEN_SECONDS = 0.2
-"""Lines are written together: those of so many bytes, or of so much time."""
+"""Lines are written in blocks of this many bytes, or after this time."""
 
 
 def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
@@ -32,7 +32,7 @@ def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, 
 
 
 def quietly(run: Run) -> Run:
-    """Return a command that ends without a word when the program that reads its output has ended, as with `head`."""
+    """Return a command that ends without an error when the program that reads its output has ended, as with `head`."""
 
     def running(options: Options) -> int:
         try:
@@ -70,7 +70,7 @@ def grep_options(what: str) -> list[click.Parameter]:
 
 @contextmanager
 def captured(options: Options, name: str | None = None) -> Iterator[CapturedSession]:
-    """Open the session that the options name. What the user should know besides is told at the end."""
+    """Open the session that the options name. Notes for the user are printed at the end."""
     with open_session(options, name) as reader:
         session = CapturedSession(reader.manifest, reader)
         yield session
@@ -112,7 +112,7 @@ def show_blocks(session: CapturedSession, blocks: Any) -> int:
 
 
 def _titled(session: CapturedSession, page: Page) -> Iterator[Block]:
-    """Yield which session it is, on a terminal."""
+    """Yield a line that names the session, on a terminal."""
     from aletheia_operator.report.axis import Axis
     from aletheia_operator.show.layout import text
 

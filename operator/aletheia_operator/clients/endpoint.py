@@ -128,7 +128,7 @@ class Endpoint:
         return Unavailable(f"DataSource {self.name}: the answer is not JSON", GapReason.INVALID_RESPONSE)
 
     def too_deep(self) -> Unavailable:
-        """Return the error for an answer whose JSON has too many levels."""
+        """Return the error for an answer with too many levels of JSON."""
         return Unavailable(f"DataSource {self.name}: the answer's JSON is nested too deep", GapReason.INVALID_RESPONSE)
 
     def not_of(self, api: str) -> Unavailable:

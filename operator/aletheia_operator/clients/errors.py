@@ -59,7 +59,7 @@ STATUSES: dict[int, tuple[type[SourceError], GapReason]] = {
     505: (Rejected, GapReason.REJECTED),
     504: (Unavailable, GapReason.TIMED_OUT),
 }
-"""Statuses whose meaning differs from the rest of their class (3xx, 4xx, 5xx)."""
+"""Statuses with another meaning than the rest of their class (3xx, 4xx, 5xx)."""
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Transient statuses: the request is repeated at once."""

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer whose body is JSON."""
+    """An HTTP answer with a JSON body."""
 
     status: int
     body: Any

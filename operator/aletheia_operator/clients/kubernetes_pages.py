@@ -11,7 +11,7 @@ from aletheia_operator.clients.errors import SourceError
 
 PAGE_SIZE = 250
 MAX_RESTARTS = 5
-"""Restarts of a list whose continue token expired."""
+"""Restarts of a list after its continue token expired."""
 
 
 class Pages:

@@ -118,8 +118,8 @@ class Question:
     """One question to a source, as plain values. It is stored in the session: a resumed capture asks the same.
 
     `key` is unique in an Investigation. `target` is shown in status. `arguments` is plain JSON for `fetch`. `gives_logs`: its
-    entries are log lines. `after_logs`: ask it when all questions that give logs are done. `node`: name of the node whose
-    kubelet is asked; None for other sources.
+    entries are log lines. `after_logs`: ask it when all questions that give logs are done. `node`: name of the node if
+    its kubelet is asked; else None.
     """
 
     fetcher: str
@@ -218,7 +218,7 @@ class Fetcher(Protocol):
 
 @runtime_checkable
 class RemoteFetcher(Fetcher, Protocol):
-    """A fetcher whose source is a DataSource."""
+    """A fetcher that asks a DataSource."""
 
     source_type: str
     """`spec.type` of its DataSources."""

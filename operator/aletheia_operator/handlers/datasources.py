@@ -36,7 +36,7 @@ Item = Mapping[str, Any]
 
 
 async def watch(tools: Tools) -> None:
-    """Check DataSources that are due, for ever."""
+    """Check DataSources that are due, until cancelled."""
     while True:
         try:
             await look(tools)

@@ -92,7 +92,7 @@ class Session:
 def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
     """Decide what happens to a session.
 
-    `doubt`: why a missing Investigation may not have been deleted by anybody; None if there is no reason to think so.
+    `doubt`: why a missing Investigation may not have been deleted on purpose; None if there is no reason to assume that.
     """
     manifest, record = session.manifest, session.record
     if record.imported:

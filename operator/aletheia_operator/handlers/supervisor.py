@@ -150,7 +150,7 @@ class Supervisor:
                 await self._take_over(uid, namespace, name)
 
     async def _take_over(self, uid: str, namespace: str, name: str) -> None:
-        """Read and observe an Investigation whose operator's heartbeat stopped: the watch may have missed one."""
+        """Read and observe an Investigation after its operator's heartbeat stopped: the watch may have missed one."""
         try:
             body = await self.shared.tools.kubernetes.get(paths.investigation(namespace, name))
         except SourceError as e:

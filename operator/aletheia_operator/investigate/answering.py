@@ -100,7 +100,7 @@ class Answering:
     async def _counted(self, question: Question, suspect: bool) -> AsyncIterator[None]:
         """Record that the question is asked, so that a death of the process counts against it.
 
-        After a death each question that was under way is a suspect. Suspects of all captures are asked one at a time, so
+        After a death, each question that was being asked is a suspect. Suspects of all captures are asked one at a time, so
         that a second death counts against the one that caused it, and no other tenant's. A suspect that waited too long
         is asked without being counted: evidence must not wait for the slow source of another capture.
         """

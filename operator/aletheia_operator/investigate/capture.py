@@ -132,7 +132,7 @@ async def _account(order: Order, tools: Tools, session: Session) -> AsyncIterato
 
 
 def _finished_before(session: Session) -> Snapshot:
-    """Return the final snapshot of a finished capture whose last status was not written."""
+    """Return the final snapshot of a capture that finished before its last status was written."""
     manifest = session.manifest
     return Snapshot(manifest, str(session.path), manifest.questions, manifest.questions, session.manifest_sha256())
 

@@ -40,7 +40,7 @@ class DerivedStep:
         return True
 
     def origins(self, reads: Callable[[Origin], bool]) -> dict[str, Origin]:
-        """Return the saved artifacts whose origin `reads` accepts, by path."""
+        """Return the saved artifacts with an origin that `reads` accepts, by path."""
         found: dict[str, Origin] = {}
         for done in self.session.done.values():
             kept = {artifact.path for artifact in done.artifacts}

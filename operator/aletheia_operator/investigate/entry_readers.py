@@ -47,7 +47,7 @@ class EntryReaders:
     not_in_findings: set[str] = field(default_factory=set)
     """Targets that the findings are without, because of a fault."""
     not_searched: set[str] = field(default_factory=set)
-    """Targets whose logs were not searched for trace ids to their end, because of a fault."""
+    """Targets of logs that were not searched for trace ids to their end, because of a fault."""
 
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 

@@ -17,9 +17,9 @@ INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
 def gap_of(fetcher: str, missing: Missing, redactor: Redactor | None = None) -> Gap:
-    """Make a gap whose text is safe to show. `fetcher`: name of a fetcher, or of a step of the capture.
+    """Make a gap with text that is safe to show. `fetcher`: name of a fetcher, or of a step of the capture.
 
-    `redactor`: of the capture. None: secrets are removed, but not told apart.
+    `redactor`: the capture's. None: the tokens do not show which secrets are equal.
     """
     redactor = (redactor or _UNKEYED).another()
     return Gap(

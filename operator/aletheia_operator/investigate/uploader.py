@@ -169,7 +169,7 @@ class Uploader:
         try:
             await self._in_thread(bucket.complete, key, upload_id, stored)
         except Rejected as e:
-            if e.reason is GapReason.NOT_FOUND:  # completed by a try whose answer was lost: the caller checks
+            if e.reason is GapReason.NOT_FOUND:  # completed by an attempt that lost its answer: the caller checks
                 return
             await self._abort(bucket, key, upload_id)
             raise

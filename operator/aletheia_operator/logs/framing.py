@@ -76,7 +76,7 @@ class Framing:
         return self._join(key, match[1], part, match[2], partial=match[3][0] == "P")
 
     def unfinished(self) -> Iterator[Line]:
-        """Remove and yield the lines whose last part is missing."""
+        """Remove and yield the lines without their last part."""
         parts, self.parts = self.parts, {}
         for stream, partial in sorted(parts.items(), key=lambda item: item[1].key):
             yield Line(partial.key, partial.raw, *decode(b"".join(partial.texts)), stream)

@@ -89,7 +89,7 @@ class LevelCount:
             self._examples.setdefault(form, example)
 
     def counts(self) -> str:
-        """Summarise without a word of the lines, for example: 200 logs (47 ERROR)."""
+        """Summarise without text of the lines, for example: 200 logs (47 ERROR)."""
         serious = [f"{self.levels[level]} {level}" for level in ("FATAL", "ERROR", "WARN") if self.levels[level]]
         return f"{self.lines} logs" + (f" ({', '.join(serious)})" if serious else "")
 

@@ -40,8 +40,8 @@ class Position(NamedTuple):
 class Progress:
     """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second.
 
-    A clock that was set back brings lines that a read from the last seconds on does not have. Where it may have been, a
-    further read starts from the beginning, and skips lines by their number.
+    After a clock was set back, a read from the last seconds on lacks lines. If that may have happened, a further read starts
+    from the beginning, and skips lines by their number.
     """
 
     last: str = ""
@@ -72,10 +72,10 @@ class Progress:
         """Return the second from which a further read starts; '' for the beginning."""
         return "" if self._went_back else min(self._seen, default="")
 
-    def read_again(self, *, anew: bool = False) -> None:
-        """Begin a further read, from `since` on, or `anew` from the beginning. Lines that were read before are skipped."""
+    def read_again(self, *, from_beginning: bool = False) -> None:
+        """Begin a further read, from `since` on, or from the beginning. Lines that were read before are skipped."""
         self.note()
-        self._by_number = anew or not self.since
+        self._by_number = from_beginning or not self.since
         self.skip = self.lines - self._lost if self._by_number else sum(self._seen.values())
         self.partial = not self._by_number
         self._joined, self.detached, self.set_back, self.look_has_lines = self.skip == 0, "", False, False

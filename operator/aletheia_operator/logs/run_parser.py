@@ -61,7 +61,7 @@ class RunParser:
 
     def read_anew(self) -> None:
         """Begin a further read, from the window's start on: lines that were parsed before are skipped."""
-        self._progress.read_again(anew=True)
+        self._progress.read_again(from_beginning=True)
 
     def accept(self) -> None:
         """Let the next read begin behind all lines that were read: lines between are lost."""
@@ -205,7 +205,7 @@ class RunParser:
         """Handle a line of no known form.
 
         A line of a file is kept in its place. The API gives each line a time, with two exceptions: an answer may begin with the
-        rest of a line whose first part is older than `since`; and a node may send an error message in place of a log.
+        rest of a line that began before `since`; and a node may send an error message in place of a log.
         """
         progress = self._progress
         if self._form == "file":

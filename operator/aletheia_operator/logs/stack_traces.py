@@ -83,7 +83,7 @@ class Heads:
 
 
 def _language_of(line: str) -> str:
-    """Return the language whose trace begins with this line, if its traces contain free text; else ''."""
+    """Return the language of the trace that begins with this line, if its traces contain free text; else ''."""
     if line.startswith(("goroutine ", "runtime stack:")):
         return "go"
     if line.startswith("Traceback"):

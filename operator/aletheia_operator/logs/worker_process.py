@@ -175,7 +175,7 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return this process' environment with a PYTHONPATH that finds this package wherever it was loaded from."""
+    """Return this process' environment with a PYTHONPATH to the place from which this package was loaded."""
     path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 

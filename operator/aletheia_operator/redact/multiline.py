@@ -75,7 +75,7 @@ class State:
     awaited: str = ""
     """Kind of the value that is expected on the next line: a value of `Kind`; empty: no value is expected."""
     how: str = ""
-    """Where the value is expected. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
+    """Place of the expected value. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
     the next line; `last`: the last word of the next line."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""

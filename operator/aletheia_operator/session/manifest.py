@@ -25,7 +25,7 @@ class Artifact(ArtifactStatus):
     """One file of evidence, with what only the manifest says of it."""
 
     counts: str = ""
-    """`summary` without a word of the content, if the summary may quote it; empty: it quotes none."""
+    """`summary` without text of the content, if the summary may quote it; empty: it quotes nothing."""
 
     redactions: dict[str, int] = Field(default_factory=dict)
     """How many secrets were removed, by rule."""
@@ -34,7 +34,7 @@ class Artifact(ArtifactStatus):
 
     @property
     def wordless(self) -> str:
-        """The summary without a word of the content."""
+        """The summary without text of the content."""
         return self.counts or self.summary
 
     def to_status(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Manifest(Model):
     operator_version: str
     encryption: Encryption | None = None
     upload: Upload | None = None
-    """Where a copy of the session was uploaded to, before this manifest was written. None: it was not."""
+    """The copy of the session that was uploaded before this manifest was written. None: there is no copy."""
     redaction: RedactionRecord | None = None
     """How its files were redacted. None: by an operator that did not record it."""
     questions: int = 0

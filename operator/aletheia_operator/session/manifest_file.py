@@ -173,7 +173,7 @@ def _fault_of_json(content: bytes) -> str:
 
 
 def _fault(manifest: Manifest) -> str:
-    """Say what is wrong with a manifest whose types are right; '' if nothing."""
+    """Return what is wrong with the values of a manifest; '' if nothing is. The types are checked already."""
     owner = manifest.investigation
     for name, value in (("namespace", owner.namespace), ("name", owner.name), ("uid", owner.uid)):
         if not _OWNER.fullmatch(value):

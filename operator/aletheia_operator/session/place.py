@@ -47,7 +47,7 @@ class Place:
             unlock(descriptor)
 
     def require(self) -> None:
-        """Raise OSError if the directory was closed, or if its name leads to something else by now."""
+        """Raise OSError if the directory was closed, or if its name now leads to something else."""
         try:
             is_there = self.is_open and os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
         except FileNotFoundError:

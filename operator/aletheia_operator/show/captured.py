@@ -29,7 +29,7 @@ class NotShown(Exception):
 
 @dataclass
 class CapturedSession:
-    """A session that is looked at. `files` opens its artifacts as plain text. `notes`: what the user should know besides."""
+    """A session to show. `files` opens its artifacts as plain text. `notes`: remarks for the user."""
 
     manifest: Manifest
     files: Files
@@ -72,7 +72,7 @@ class CapturedSession:
                 raise NotShown(f"{artifact.path}: entry {number} is damaged: `session verify` says what else is") from e
 
     def pieces(self, artifacts: Iterable[Artifact]) -> Iterator[bytes]:
-        """Yield all entries as they are, one on a line, in pieces of at most 1 MiB. Raises NotShown."""
+        """Yield all entries unchanged, one on a line, in pieces of at most 1 MiB. Raises NotShown."""
         for artifact in artifacts:
             with self._opened(artifact) as file:
                 read_metadata(file)
@@ -94,7 +94,7 @@ class CapturedSession:
             raise NotShown(f"{artifact.path} cannot be read: {why}") from e
 
     def _why_not(self, category: str) -> str:
-        """Say why a category has no artifact: what is missing, or that it was not asked for."""
+        """Return why a category has no artifact: what is missing, or that it was not requested."""
         fetchers = {"logs": ("KubernetesLogs", "Loki"), "events": ("KubernetesEvents",), "objects": ("KubernetesObjects",)}
         fetchers |= {"metrics": ("Prometheus",), "traces": ("Jaeger",)}
         gaps = [gap for gap in self.manifest.gaps if gap.fetcher in fetchers.get(category, ())]

@@ -1,4 +1,4 @@
-"""What differs: two sessions, or the window of one from its baseline. New and gone errors, changed settings, moved metrics."""
+"""Compares two sessions, or the window of one with its baseline. New and gone errors, changed settings, moved metrics."""
 
 import statistics
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Moved:
-    """One series whose level differs."""
+    """One series with a different level."""
 
     metric: str
     labels: Mapping[str, str]
@@ -49,7 +49,7 @@ class Moved:
 
 @dataclass
 class Difference:
-    """All that differs. `new` and `gone`: templates of errors; `more`: those of both, with their counts."""
+    """All differences. `new` and `gone`: templates of errors; `more`: those of both, with their counts."""
 
     new: list[Mapping[str, Any]] = field(default_factory=list)
     gone: list[Mapping[str, Any]] = field(default_factory=list)
@@ -133,7 +133,7 @@ def _of(session: CapturedSession, category: str) -> list[Any]:
 
 
 def _objects(session: CapturedSession) -> dict[str, Object]:
-    """Return the objects whose settings are compared, by kind/name."""
+    """Return the objects to compare, by kind/name."""
     found: dict[str, Object] = {}
     for artifact in _of(session, "objects"):
         for _, entry in session.entries(artifact):

@@ -34,7 +34,7 @@ def all_errors(session: CapturedSession) -> Errors:
 
 
 def counted_errors(session: CapturedSession, query: LogQuery) -> Errors:
-    """Count the templates of the lines that are looked for. Reads the logs; memory is bounded. Raises NotShown."""
+    """Count the templates of the matching lines. Reads the logs; memory is bounded. Raises NotShown."""
     facts = LogFacts()
     window = session.manifest.window
     start = datetime.fromisoformat(window[0])

@@ -1,4 +1,4 @@
-"""Findings: what the evidence says, with the entries that prove it and what to do."""
+"""Formats findings, with their evidence and remedies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -78,7 +78,7 @@ def text(words: str, style: str = "", indent: int = 0, hanging: int = 0) -> Para
 
 @dataclass(frozen=True)
 class Page:
-    """Where it is shown. `width`: columns of the terminal; None: no terminal."""
+    """The output. `width`: columns of the terminal; None: no terminal."""
 
     width: int | None = None
     has_colours: bool = False

@@ -1,4 +1,4 @@
-"""Lines of logs that are looked for: by pod, container, run, level, text and time, with lines around them. Streams.
+"""Searches lines of logs: by pod, container, run, level, text and time, with lines around them. Streams.
 
 A pod's lines are read in their order; those of several pods are merged by time. Only lines that may match are decoded.
 """
@@ -48,7 +48,7 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines are looked for. Empty and None do not restrict. `level`: the lowest; `grep`: RE2."""
+    """A search for lines. Empty fields and None do not restrict it. `level`: the lowest; `grep`: RE2."""
 
     pods: Sequence[str] = ()
     containers: Sequence[str] = ()
@@ -63,7 +63,7 @@ class LogQuery:
 
     @property
     def has_hits(self) -> bool:
-        """Whether lines are looked for by what they say."""
+        """Whether the text of lines is searched."""
         return bool(self.level or self.grep)
 
     @cached_property
@@ -87,12 +87,12 @@ class LogQuery:
 
     @cached_property
     def encoded_levels(self) -> tuple[bytes, ...]:
-        """What the JSON of a line of one of these levels has in it; also that of a line that continues another."""
+        """A text in the JSON of every line of one of these levels; also of lines that continue another."""
         return (*(level.encode() for level in self.levels), b'"head"') if self.level else ()
 
     @cached_property
     def literal(self) -> bytes | None:
-        """What the JSON of every line that matches has in it; None: not known."""
+        """A text in the JSON of every matching line; None: not known."""
         is_plain = bool(self.grep) and not self.ignore_case and _LITERAL.fullmatch(self.grep)
         return self.grep.encode() if is_plain else None
 
@@ -130,14 +130,14 @@ def _name(artifact: Artifact) -> str:
 
 
 def _is_pod(name: str, wanted: str) -> bool:
-    """Return whether a pod is meant: by its name, the name of its workload, or a pattern with `*`."""
+    """Return whether a pod matches: by its name, the name of its workload, or a pattern with `*`."""
     wanted = wanted.rpartition("/")[2]
     return name == wanted or name.startswith(f"{wanted}-") or fnmatchcase(name, wanted)
 
 
 @dataclass
 class _Search:
-    """Looks for lines. `captured`: pods whose logs were captured themselves; lines of Loki about them are left out."""
+    """Searches lines. `captured`: pods with captured logs; lines of Loki about them are left out."""
 
     session: CapturedSession
     query: LogQuery
@@ -192,7 +192,7 @@ class _Search:
             yield group
 
     def _may_be(self, raw: bytes, has_context: bool) -> bool:
-        """Return False for a line that is not looked for, without decoding it."""
+        """Return False if a line cannot match. Does not decode it."""
         query = self.query
         if (query.since is not None or query.until is not None) and raw.startswith(_STAMP):
             end = raw.find(b'"', len(_STAMP))
@@ -229,7 +229,7 @@ class _Search:
         return self._marked(line, entry)
 
     def _marked(self, line: LogLine, entry: Mapping[str, Any]) -> LogLine:
-        """Give a line that continues another the level of that one, if it is one that is looked for."""
+        """Give a line that continues another its level, if that level is searched."""
         if not self.query.level:
             return line
         run = line.pod, line.container, line.run

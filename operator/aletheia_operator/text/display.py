@@ -1,4 +1,4 @@
-"""Makes untrusted text inert for the place where it is shown. Pure: the one mechanism for all such places.
+"""Makes untrusted text inert for the place that shows it. Pure: all such places use this module.
 
     terminal  for_terminal   one line; control characters shown as escapes; `log_line` keeps the blanks of a log's line
     status    for_status     the same, at most `limit` characters; also for Kubernetes Events and messages of gaps

@@ -103,7 +103,7 @@ class Timeline:
     def entries(self) -> list[dict[str, Any]]:
         """Return the entries by time; at the same time the more important first.
 
-        {"timestamp", "kind", "object", "message", "artifact"} and, where there are: "end" and "count" (of what repeated),
+        {"timestamp", "kind", "object", "message", "artifact"} and, if known: "end" and "count" (of what repeated),
         "container", "entry" (index of the artifact's entry).
         """
         return [moment.to_json() for moment in sorted(_weightiest(self._kept), key=_by_time)]

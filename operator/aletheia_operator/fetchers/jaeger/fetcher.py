@@ -101,7 +101,7 @@ async def _search(searches: Searches, limit: int) -> tuple[list[Trace], dict[str
 async def _from_logs(
     searches: Searches, limit: int, sources: Sources
 ) -> tuple[list[Trace], dict[str, Any], list[tuple[GapReason, str]]]:
-    """Return the traces whose ids the captured logs mention, the metadata (with ids without a trace), and gaps."""
+    """Return the traces that the captured logs mention by id, the metadata (with ids without a trace), and gaps."""
     ids, more = sources.trace_ids(limit)
     traces: list[Trace] = []
     unknown: list[str] = []

@@ -84,7 +84,7 @@ class ContainerLogs:
         await self.read_by_api(state)
 
     async def read_by_api(self, state: ContainerState) -> None:
-        """Read the runs whose logs the API has. A run is read again if another run's log may have taken its place."""
+        """Read the runs with logs in the API. A run is read again if another run's log may have taken its place."""
         self.update(state)
         wanted = wanted_runs(state.by_api, self.window, previous=self.previous, first_number=self.first_number)
         for number in await drop_logs_of_other_runs(self.logs, state, self._source):
@@ -170,7 +170,7 @@ class ContainerLogs:
         await self.guarded(self._parsed(run_log, read), run_log)
 
     async def _restarted(self, run_log: RunLog, run: Run) -> bool:
-        """Return whether the API shows a run no longer where it did; also if the pod is gone or replaced."""
+        """Return whether the API no longer shows a run in its place; also True if the pod is gone or replaced."""
         moved = await is_moved(run_log, run, self._source)
         if moved is not None:
             return moved or await self.fresh_state() is None

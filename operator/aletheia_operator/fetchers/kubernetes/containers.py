@@ -89,7 +89,7 @@ class ContainerState:
 
     @property
     def by_api(self) -> list[Run]:
-        """Return the runs whose logs the API has, as far as the status shows."""
+        """Return the runs with logs in the API, according to the status."""
         return [run for run in self.runs if not (self.waits and run is self.before)]
 
     def same_runs(self, other: "ContainerState") -> bool:

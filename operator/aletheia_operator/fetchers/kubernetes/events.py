@@ -41,7 +41,7 @@ class KubernetesEventsFetcher:
     name = "KubernetesEvents"
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
-        """Return one question for all targets. If only logs are requested, it only finds pods whose logs are gone."""
+        """Return one question for all targets. If only logs are requested, it only finds pods that lost their logs."""
         keep = spec.of_targets("events")
         follows = any(target.pod is None for target in spec.targets or [])
         if not keep and not (follows and spec.of_targets("logs")):

@@ -87,8 +87,8 @@ def _starts_of(container: Mapping[str, Any]) -> Iterable[datetime]:
 def expired(events: Events, expected: Sequence[ExpectedEvent], now: datetime) -> list[Missing]:
     """Return a gap if events of the window are known to be lost, a note if some may be lost; [] if the window is recent enough.
 
-    Known to be lost: a target's status reports something whose event is gone. May be lost: the window begins before the oldest
-    event that is left.
+    Known to be lost: a target's status reports something, and the event for it is gone. May be lost: the window begins before
+    the oldest event that is left.
     """
     start = events.window.start
     if start >= now - DEFAULT_TTL - TTL_SLACK or (events.oldest is not None and events.oldest <= start):

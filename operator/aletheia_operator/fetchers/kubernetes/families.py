@@ -167,7 +167,7 @@ class Families:
         return self.of_pods(uid for uid in self._labels if selects(selector, self._labels_of(uid)))
 
     def related(self, service: str) -> set[str]:
-        """Return the families that have the name of a Service, as a whole or as its beginning, or whose pods name it."""
+        """Return the families that are named like a Service, begin with its name, or have pods that mention it."""
         return {
             root
             for root, family in self._families.items()

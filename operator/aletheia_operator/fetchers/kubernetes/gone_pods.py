@@ -88,14 +88,14 @@ class GonePod:
 
 
 class FollowedControllers:
-    """Controllers whose pods are all targets, their display names, and their known pods."""
+    """Controllers of which all pods are targets, with their display names and known pods."""
 
     def __init__(self) -> None:
         self._display_names: dict[Subject, str] = {}
         self._names: set[str] = set()
         self._generating: dict[str, list[Subject]] = {}  # by the beginning of the names that they generate
         self._long_jobs: list[Subject] = []
-        self._makers: dict[str, Subject] = {}  # pod → the controller whose events say that it made or deleted it
+        self._makers: dict[str, Subject] = {}  # pod → the controller that made or deleted it, according to events
         self._naming_events: dict[str, list[Event]] = {}  # pod → these events
 
     def add(self, subject: Subject, display_name: str) -> bool:
@@ -124,7 +124,7 @@ class FollowedControllers:
         return len(name) == MAX_PREFIX + _RANDOM and bool(self.owner(name))
 
     def learn(self, events: Events) -> set[Subject]:
-        """Read from controllers' events what they created, which may be gone by now. Returns the new controllers."""
+        """Read from controllers' events what they created, which may be gone. Returns the new controllers."""
         new = set()
         for kind, made in _MADE.items():
             for event in events.of_kind(kind):

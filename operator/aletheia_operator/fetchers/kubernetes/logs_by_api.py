@@ -123,7 +123,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
         if step is NextStep.WAIT:
             await asyncio.sleep(waits.pop(0))
         await log.call_parser("read_anew" if step is NextStep.READ_ALL_AGAIN else "read_again")
-        since = _since(log, anew=step is NextStep.READ_ALL_AGAIN)
+        since = _since(log, from_beginning=step is NextStep.READ_ALL_AGAIN)
     await log.feed_fragment()
     if error is not None:
         last = log.position.last
@@ -133,9 +133,9 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
     log.complete = True
 
 
-def _since(log: RunLog, *, anew: bool = False) -> str:
+def _since(log: RunLog, *, from_beginning: bool = False) -> str:
     """Return the second from which a read starts."""
-    return (not anew and log.position.since) or log.since
+    return (not from_beginning and log.position.since) or log.since
 
 
 async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
@@ -185,7 +185,7 @@ def _add_gap_of_skipped_lines(log: RunLog) -> None:
 async def _check_node_message(log: RunLog, source: LogSource) -> None:
     """Drop what looks like an error message of the node if the log has lines: it is the rest of a line from before the window.
 
-    A known message of kubelets is not checked: the API may show another run by now.
+    A known message of kubelets is not checked: the API may show another run now.
     """
     if log.position.node_message is not None and not log.position.node_message.startswith(_KUBELET_MESSAGES):
         try:

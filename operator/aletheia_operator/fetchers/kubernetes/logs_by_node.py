@@ -25,7 +25,7 @@ from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, p
 
 MAX_LISTING_BYTES = 256 * 1024
 MAX_ROUNDS = 20  # while the kubelet rotates
-SETTLED_ROUNDS = 5  # after so many, a run whose files are all rotated ones has no other
+SETTLED_ROUNDS = 5  # listings after which a run with only rotated files has no other file
 ROTATION_SECONDS = 0.1  # a runtime needs less to open the next file after a rotation
 WRITING = "~"  # sorts behind every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning

@@ -107,7 +107,7 @@ class _Walk:
     pods: list[list[Member] | SourceError] = field(default_factory=list)  # of each target
     missing: list[Missing] = field(default_factory=list)
     uids_above: dict[str, dict[str, str]] = field(default_factory=dict)  # kind → uid → name: owners to be read
-    complete: set[str] = field(default_factory=set)  # uids of workloads whose children were read
+    complete: set[str] = field(default_factory=set)  # uids of workloads after their children were read
     parents: dict[str, Object] = field(default_factory=dict)  # uid → reduced workload, to read its revisions
     size_bytes: int = 0
     reduced: int = 0

@@ -1,4 +1,4 @@
-"""Collects the objects whose events are wanted: the targets, what belongs to them, and what they run on. Pure."""
+"""Collects the objects to read events of: the targets, the objects that belong to them, and their nodes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ CLUSTER_KINDS = ("Node", "PersistentVolume")  # their events lie in namespace de
 
 
 class Subjects:
-    """The objects whose events are wanted, as they become known."""
+    """The objects to read events of, as they become known."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = targets

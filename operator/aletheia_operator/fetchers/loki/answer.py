@@ -78,7 +78,7 @@ class StreamRedaction:
 
     redactor: Redactor
     _states: dict[bytes, State] = field(default_factory=dict)
-    """Where the lines of each stream ended, by its labels, if they ended within a secret."""
+    """State of each stream's lines, by its labels, if they ended within a secret."""
 
     def lines(self, labels: Mapping[str, Any]) -> Lines:
         """Return the filter for the next lines of a stream. `labels` empty: they are not known yet."""

@@ -86,7 +86,7 @@ class _Tokens:
         self._query = query
         self._at = 0
         self.behind = 0
-        """Where the last token ended, before the space behind it."""
+        """End of the last token, before the space after it."""
 
     def skip_space(self) -> None:
         match = _SELECTOR.match(self._query, self._at)

@@ -1,7 +1,7 @@
 """Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 
 prometheus-api-client makes the requests of /query, /query_range, /labels and /label/NAME/values. It would read a whole answer
-into memory and drop its warnings, so our session gives it answers whose `json()` is a stream. It does not have
+into memory and drop its warnings, so our session gives it answers with a `json()` that streams. It does not have
 /query_exemplars and /status/buildinfo: these are requested directly.
 """
 
@@ -122,7 +122,7 @@ class PrometheusClient:
 
 
 class _StreamingSession(SafeSession):
-    """A session whose answers stream: `json()` is `read_as(...)` of the pieces. `read_as` None: the parsed JSON, if small."""
+    """A session with streaming answers: `json()` is `read_as(...)` of the pieces. `read_as` None: the parsed JSON, if small."""
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         super().__init__(endpoint)

@@ -54,7 +54,7 @@ class SeriesStore:
         self._scratch = scratch
         self._closed = False
         self._parts: dict[bytes, array[int]] = {}  # of each part: its number in the scratch file, and its kind
-        self._pending: list[tuple[str, bytes]] = []  # parts of a series whose labels are not known yet
+        self._pending: list[tuple[str, bytes]] = []  # parts of a series before its labels are known
         self._written = array("Q")  # earlier parts of the same series, in the scratch file
         self._overflows = False  # whether this series has more parts than there is room for
         self._pending_samples = 0

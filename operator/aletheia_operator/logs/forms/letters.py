@@ -183,7 +183,7 @@ _SSSD_LEVELS = {"001": "FATAL", "002": "FATAL", "004": "ERROR", "008": "WARN", "
 
 
 def read_sssd(line: str) -> Recognised | None:
-    """Read SSSD, whose level is one bit of a number."""
+    """Read SSSD: its level is one bit of a number."""
     if match := _SSSD.match(line, 0, HEAD_LENGTH):
         level = _SSSD_LEVELS.get(match[4] + match[5] + match[6], "TRACE" if match[4] >= "4" else "DEBUG")
         return named(level, line[match.end() :], time=match[1], logger=match[2])
@@ -203,7 +203,7 @@ def read_redis(line: str) -> Recognised | None:
 
 
 def read_ceph(line: str) -> Recognised | None:
-    """Read Ceph in a container, whose lines begin with `debug`, which is not a level."""
+    """Read Ceph in a container: its lines begin with `debug`, which is not a level."""
     if match := _CEPH.match(line):
         found = read_after_date(line[match.end() : match.end() + LONG_HEAD])
         return found and named(found.level, line[match.end() :], **(found.fields or {}))

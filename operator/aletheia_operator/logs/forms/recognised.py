@@ -7,7 +7,7 @@ Fields = dict[str, Any]
 HEAD_LENGTH = 512
 """Characters of a line's head that a pattern may try. This bounds the cost of a line, however long it is."""
 LONG_HEAD = 4096
-"""The same for forms whose head holds addresses, paths and structured data."""
+"""The same for forms with addresses, paths and structured data in the head."""
 
 MAX_PARSED = 64 * 1024
 """Characters of a line that is parsed as a whole, as JSON or pairs. Of a longer one only the head is looked at."""

@@ -17,7 +17,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(line: str) -> Shape | None:
-    """Return the shape of all lines that begin like this one: equal up to the first ": " but for digits, then a letter.
+    """Return the shape of all lines that begin like this one: equal up to the first ": " except for digits, then a letter.
 
     None if the beginning does not determine the shape. The patterns of the usual head treat all digits alike, and do not read
     beyond the ": " if a letter follows.
