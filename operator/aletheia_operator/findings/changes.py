@@ -7,6 +7,7 @@ from typing import Any
 from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object, Workload
+from aletheia_operator.findings.releases import release_near
 from aletheia_operator.findings.revisions import CHANGE_CAUSE, Change, changes_between, version_of
 from aletheia_operator.text.display import one_line
 
@@ -43,6 +44,7 @@ class Rollout:
         ]
         more = f" and {len(shown) - SHOWN_CHANGES} more" if len(shown) > SHOWN_CHANGES else ""
         version = f"; version {self.version['version']}" if "version" in self.version else ""
+        version += f"; {self.version['release']}" if "release" in self.version else ""
         if not shown:
             return self.summary.partition(": ")[2] + version
         return ", ".join(shown[:SHOWN_CHANGES]) + more + version
@@ -65,6 +67,7 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
     before: tuple[Fact, Object] | None = None
     for number, rollout in enumerate(sorted(workload.rollouts, key=lambda rollout: int(rollout["revision"]))):
         now = facts.get(str(rollout["name"]))
+        release = release_near(case, workload.subject, str(rollout["created"])) if rollout["in_window"] and number else None
         yield Rollout(
             workload=workload.subject,
             number=int(rollout["revision"]),
@@ -74,7 +77,7 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
             first=number == 0,
             summary=str(rollout["summary"]),
             changes=changes_between(before[1], now[1]) if before and now else (),
-            version=version_of(now[1]) if now else {},
+            version=(version_of(now[1]) if now else {}) | ({"release": str(release)} if release else {}),
             version_before=version_of(before[1]) if before else {},
             link=now[0].link if now else None,
         )

@@ -116,5 +116,5 @@ def looked_at_of(evidence: Evidence) -> str:
 
 def changes_of(findings: Sequence[Finding], namespace: str) -> list[dict[str, Any]]:
     """Return the changes within the window, in order of time."""
-    changed = [finding for finding in findings if finding.rule in ("Rollout", "Scaled", "ConfigChanged")]
+    changed = [finding for finding in findings if finding.rule in ("Rollout", "Applied", "Scaled", "ConfigChanged")]
     return [change.to_json(namespace) for change in sorted(changed, key=lambda change: change.first_seen or "")[:MAX_CHANGES]]

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from aletheia_operator.fetchers.base import Window
+from aletheia_operator.fetchers.kubernetes.deployers import Deployer, deployer_of
 from aletheia_operator.fetchers.kubernetes.members import Member
 from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
@@ -23,7 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ORDER = (
     "Deployment", "CronJob", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision",
     "Pod", "Service", "EndpointSlice", "HorizontalPodAutoscaler", "PodDisruptionBudget", "PersistentVolumeClaim", "ConfigMap",
-    "Secret", "ResourceQuota", "Node",
+    "Secret", "Kustomization", "HelmRelease", "Application", "ResourceQuota", "Node",
 )  # fmt: skip
 
 
@@ -95,6 +96,8 @@ class Families:
     def __init__(self, members: Sequence[Member]) -> None:
         self.nodes: set[str] = set()
         """Names of the nodes that pods run on."""
+        self.deployers: dict[Deployer, set[str]] = {}
+        """What deployed the families' workloads, with the families."""
         self.left_out = 0
         """References of pods to objects that there was no room for."""
         self._members = {member.uid: member for member in members}
@@ -115,6 +118,10 @@ class Families:
         family.entries.append(Entry(member.kind, member.name, member.content, member.redactions))
         if member.revision is not None and member.controller is not None and member.controller in self._members:
             family.revisions.setdefault(member.controller, []).append(member.revision)
+        if member is root and member.kind != "Pod":
+            with member.item() as workload:
+                if (deployer := deployer_of(workload)) is not None:
+                    self.deployers.setdefault(deployer, set()).add(root.uid)
         if member.kind == "Pod":
             with member.item() as pod:
                 family.count(pod)

@@ -1,8 +1,8 @@
 """The Kubernetes objects fetcher: one document for each workload with all that belongs to it, one for what they share.
 
 Speaks GET on pods and their owners (see members), services, endpointslices, horizontalpodautoscalers, poddisruptionbudgets,
-persistentvolumeclaims, configmaps, resourcequotas and nodes. Secrets are not read: only their names are known, from pods that
-refer to them.
+persistentvolumeclaims, configmaps, resourcequotas and nodes, and on what deployed the workloads (see deployers). Secrets are
+not read: only their names are known, from pods that refer to them.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
+from aletheia_operator.fetchers.kubernetes.deployers import read_deployer
 from aletheia_operator.fetchers.kubernetes.families import ORDER, Entry, Families
 from aletheia_operator.fetchers.kubernetes.members import ABSENT, members_of
 from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims_of
@@ -36,6 +37,7 @@ OBJECTS_PER_BATCH = 100
 BATCH_BYTES = 1024 * 1024
 MAX_BYTES = 16 * 1024 * 1024  # of all objects around the members
 MEMORY_BYTES = 1024 * 1024  # of these; the others are on the session volume
+MAX_DEPLOYERS = 20  # that are read: a release deploys many workloads
 MAX_NAMED = 500  # objects of a kind that are read one by one
 FEW_SERVICES = 100  # endpoint slices of so many services are listed by name; of more, all are listed and filtered
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -165,6 +167,7 @@ class _Collection:
         await asyncio.to_thread(self._keep_claims, claims, whole=not missing)
         await self._read_config_maps()
         await asyncio.to_thread(self._mark_secrets)
+        await self._read_deployers()
         await self._gather("ResourceQuota", self._read_all("ResourceQuota", self._share))
         if nodes:
             await self._read_nodes()
@@ -207,6 +210,17 @@ class _Collection:
             "ConfigMap", read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), add, may_list=False)
         ):
             await asyncio.to_thread(self._mark_absent, "ConfigMap", absent)
+
+    async def _read_deployers(self) -> None:
+        """Read the revisions of what deployed the workloads, where the Investigation's identity may."""
+        for deployer in sorted(self.families.deployers)[:MAX_DEPLOYERS]:
+            try:
+                item = await read_deployer(self.kubernetes, self.namespace, deployer)
+            except SourceError as e:
+                self.missing.append(Missing(f"{deployer.kind} {deployer.name}", e.reason, e.message, "note"))
+                continue
+            if item is not None:
+                await asyncio.to_thread(self._keep, self.families.deployers[deployer], item)
 
     def _mark_secrets(self) -> None:
         """Keep the names of the Secrets that pods refer to: no more is read of them."""

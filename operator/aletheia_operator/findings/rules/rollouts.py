@@ -7,6 +7,7 @@ from aletheia_operator.findings.case import Case, clock, condition_of
 from aletheia_operator.findings.changes import Rollout, rollouts_of
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object, Workload
+from aletheia_operator.findings.releases import releases_of
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 140
@@ -80,6 +81,10 @@ def changes(case: Case) -> Iterator[Finding]:
             yield _change(
                 case.workload(event.subject), "Scaled", f"{event.subject.name}: {event.message}", event.first, event.link
             )
+    for release in releases_of(case):
+        if release.at and case.in_window(release.at):
+            message = f"{release.workload.name}: applied by {release}"
+            yield _change(release.workload, "Applied", message, release.at, release.link)
     for fact, item in case.objects("ConfigMap"):
         changed = item.get("changedAt") or item["metadata"].get("creationTimestamp")
         if item.get("exists") is not False and changed and case.in_window(changed) and fact.name != "kube-root-ca.crt":
