@@ -9,6 +9,7 @@ from aletheia_operator.findings.finding import Subject
 from aletheia_operator.findings.objects import Object
 
 MAX_VALUE = 500  # characters of an environment variable that are read
+_WORDS = re.compile(r"[a-z0-9-]{3,63}")
 _NAMES = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -78,6 +79,9 @@ def calls_of(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
         for place in template.places.values():
             for peer in place.peers:
                 add(case.workload_of_pod(place.pod), callees.service(peer))
+            if template.level in ("ERROR", "FATAL"):
+                for name in services.intersection(_WORDS.findall(template.example.lower())):
+                    add(case.workload_of_pod(place.pod), name)
     for caller_name, callee_name in case.evidence.traces.edges:
         for caller in callees.workloads(caller_name) or {Subject("Service", caller_name)}:
             add(caller, callee_name)

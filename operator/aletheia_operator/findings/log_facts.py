@@ -4,11 +4,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from aletheia_operator.findings.finding import Link
+from aletheia_operator.findings.telling import is_farewell, tells_why
 from aletheia_operator.findings.templates import Templates
 
 MAX_RUNS = 2_000
-LAST_LINES = 6
-LAST_ERRORS = 3
+LAST_LINES = 16
+LAST_ERRORS = 6
 MAX_WORDS = 400  # characters of a line that are kept
 TRACEBACK = "Traceback (most recent call last)"
 _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
@@ -52,6 +53,8 @@ class RunFacts:
         words of `findings.words`; else the last line.
         """
         line = self._last_words()
+        if line is None or line.level in _WELL or is_farewell(line.text):
+            line = self._better_than(line) or line
         if (
             line is None
             or self.cause is None
@@ -66,6 +69,30 @@ class RunFacts:
         """Whether the last words explain the end: they are no message of normal operation."""
         line = self.last_words()
         return line is not None and line.level not in _WELL
+
+    def _better_than(self, farewell: Line | None) -> Line | None:
+        """Return the line that tells why, where the last one only tells that the program ends; None if none does.
+
+        An error with a reason, or the first line after an announcement; else the last line of any level that names a trouble.
+        """
+        known = (line for line in (*self.lines, *self.errors, self.telling) if line is not None)
+        lines = {line.link.entry: line for line in known if not line.text.startswith(_OF_KUBELET)}
+        ordered = [lines[entry] for entry in sorted(lines)]
+        if farewell is not None and farewell.text.rstrip().endswith(":"):
+            after = (line for line in ordered if line.link.entry > farewell.link.entry and not line.level)
+            if (first := next((line for line in after if tells_why(line.text)), None)) is not None:
+                return first
+        telling = [line for line in ordered if tells_why(line.text)]
+        serious = [line for line in telling if line.level in ("ERROR", "FATAL")]
+        return (serious or telling or [None])[-1]
+
+    def add_error(self, line: Line) -> None:
+        """Note an error. One that only tells that the program ends does not displace those that tell why."""
+        if self.errors and is_farewell(line.text) and not is_farewell(self.errors[-1].text):
+            return
+        self.errors.append(line)
+        if line.level == "FATAL":
+            self.fatal = line
 
     def _last_words(self) -> Line | None:
         printed = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]

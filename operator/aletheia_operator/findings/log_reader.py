@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, TRACEBACK, Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
 from aletheia_operator.findings.own_rules import Matches, OwnRules
+from aletheia_operator.findings.stack_reasons import repeats, with_reason
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import CAUSED_BY, any_word, words_of
 from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
@@ -47,6 +48,7 @@ class LogReader:
         self._errors = 0
         self._count = 0
         self._decoded = 0
+        self._last_error = ""
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
         """Read the metadata that is known before the first entry: the pod, and its runs."""
@@ -63,7 +65,8 @@ class LogReader:
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
         found = dict(entries.serious) | {number: entries.entry(number) for number in telling}
         for number in sorted(found):
-            self._read_entry(_with_next_line(found[number], number, entries), self._count + number)
+            entry, at = with_reason(found[number], number, entries)
+            self._read_entry(entry, self._count + at)
         self._remember_last(entries)
         self._apply_own_rules(entries)
         self._count += entries.count
@@ -112,11 +115,12 @@ class LogReader:
         container, run = str(entry["container"]), entry.get("run")
         if level in SERIOUS:
             self._errors += 1
+            self._last_error = text
             if (facts := self._run_of(container, run)) is not None:
-                line = Line(text[:MAX_WORDS], level, stamp, link)
-                facts.errors.append(line)
-                if level == "FATAL":
-                    facts.fatal = line
+                facts.add_error(Line(text[:MAX_WORDS], level, stamp, link))
+        elif "head" in entry and self._last_error and repeats(entry, self._last_error):
+            level = "ERROR"
+            self._errors += 1
         elif "head" in entry:
             self._see_cause(container, run, Line(text.strip()[:MAX_WORDS], level, stamp, link, continues=True))
             return  # a line of a stack trace: its head counts
@@ -165,16 +169,6 @@ class LogReader:
             self._second = second
             self._bucket = min(BUCKETS - 1, max(0, int((moment - self._start).total_seconds() // self._bucket_seconds)))
         return self._bucket
-
-
-def _with_next_line(entry: Mapping[str, Any], number: int, entries: Encoded) -> Mapping[str, Any]:
-    """Return a fatal entry; if it ends with a colon, with the next line of its stack trace, which says what happened."""
-    text = words_of(entry)
-    if entry.get("level") != "FATAL" or not text.endswith(":") or text.startswith(TRACEBACK) or number + 1 >= entries.count:
-        return entry
-    after = entries.entry(number + 1)
-    same = (after["container"], after.get("run")) == (entry["container"], entry.get("run"))
-    return {**entry, "message": f"{text} {words_of(after).strip()}"} if same and "head" in after else entry
 
 
 def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:

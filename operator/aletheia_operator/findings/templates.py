@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from aletheia_operator.findings.finding import Link
-from aletheia_operator.findings.words import CALLS, category_of, peer_of
+from aletheia_operator.findings.words import CALLS, MAX_TEXT, category_of, peer_of
 
 MAX_TEMPLATES = 1_000
 MAX_PLACES = 200  # containers of a template that are counted separately
@@ -98,7 +98,7 @@ class Templates:
             if len(self.by_shape) >= MAX_TEMPLATES:
                 self.left_out += 1
                 return None
-            template = self.by_shape[shape, level] = Template(shape, level, category_of(text), text[:MAX_SHAPE])
+            template = self.by_shape[shape, level] = Template(shape, level, category_of(text), text[:MAX_TEXT])
         found = template.places.get(place)
         if found is None:
             if len(template.places) >= MAX_PLACES:

@@ -31,11 +31,16 @@ WORDS = {
     "connections": r"too many connections|remaining connection slots|pool exhausted|QueuePool limit|Connection is not available"
     r"|too many clients|connection pool (?:is )?(?:full|timeout)|max_connections",
     "locks": r"deadlock detected|Deadlock found|Lock wait timeout|could not obtain lock|database is locked",
+    "processes": r"unable to create (?:new )?native thread|OutOfMemoryError: unable to create|can't fork|pthread_create failed"
+    r"|fork: (?:retry|Resource)|fork/exec \S{1,100}: resource temporarily unavailable|can't start new thread|BlockingIOError",
     "memory": r"OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
     r"|memory allocation of \d+ bytes failed",
-    "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error",
+    "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error"
+    r"|space exceeded|ENOSPACE|NOSPACE|volume is full|disk quota|flood[- ]stage|low on disk|out of disk",
+    "readonly": r"read[- ]only (?:option|mode|transaction|replica|database|instance|connection)|READONLY You can't write",
     "files": r"too many open files|EMFILE",
-    "permission": r"permission denied|EACCES|Operation not permitted|EPERM|is forbidden: User",
+    "permission": r"permission denied|EACCES|Operation not permitted|EPERM|is forbidden: User"
+    r"|is not authorized to|AccessDenied|not authorized on|permission_denied",
     "address": r"address already in use|EADDRINUSE|Only one usage of each socket address",
     "missing": r"no such file or directory|ENOENT|FileNotFoundError|Cannot find module|ModuleNotFoundError"
     r"|ClassNotFoundException|NoClassDefFoundError|exec format error|executable file not found"
@@ -56,6 +61,7 @@ CALLS = frozenset({"dns", "refused", "timeout", "unreachable"})
 
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
+    r"UnknownHostException: " + _HOST,
     r"(?:bad address|can't find) '?" + _HOST,
     r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
     r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
@@ -64,7 +70,6 @@ _PEERS = (
     r"(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|EHOSTUNREACH)[: ]+" + _HOST,
     r"host(?:name)?[=:]? ?['\"]?" + _HOST,
     r"resolve (?:host(?:name)?:? )?['\"]?" + _HOST,
-    r"UnknownHostException: " + _HOST,
     r"(?:connect(?:ing|ion)?|connected) (?:to|with) (?:server (?:at|on) )?['\"(]?(?:[A-Za-z]+/)?" + _HOST,
     r"\b([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
     r"\b((?:\d{1,3}\.){3}\d{1,3}):\d{2,5}\b",
@@ -151,6 +156,12 @@ def category_of(text: str) -> str:
     """Return the category of a line; '' for a line without such words."""
     match = _by_category().search(text[:MAX_TEXT])
     return match.lastgroup or "" if match else ""
+
+
+def category_span(text: str) -> tuple[int, int] | None:
+    """Return where the words of a line's category stand; None for a line without such words."""
+    match = _by_category().search(text[:MAX_TEXT])
+    return match.span() if match else None
 
 
 def peer_of(text: str) -> str:

@@ -8,6 +8,7 @@ from aletheia_operator.findings.case import Case, clock, condition_of, container
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.findings.telling import excerpt
 from aletheia_operator.findings.words import runtime_words
 from aletheia_operator.text.display import one_line
 
@@ -186,7 +187,7 @@ def _words(end: _End) -> tuple[str, Link | None]:
     line: Line | None = end.run.last_words() if end.run is not None else None
     if line is not None:
         level = "FATAL " if line.level == "FATAL" and "fatal" not in line.text.lower() else ""
-        return one_line(f"{level}{line.text}", MAX_WORDS), line.link
+        return f"{level}{excerpt(line.text, MAX_WORDS)}", line.link
     if message := str(end.state.get("message") or ""):
         lines = [line for line in message.splitlines() if line.strip()]
         return one_line(lines[-1] if lines else "", MAX_WORDS), end.fact.link

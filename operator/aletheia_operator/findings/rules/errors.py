@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.findings.telling import excerpt
 from aletheia_operator.findings.templates import BUCKETS, Place, Template, grouped
-from aletheia_operator.text.display import one_line
 
-MAX_WORDS = 110
+MAX_WORDS = 170
 FEW = 5  # errors that alone are no problem
 BURST_ERRORS = 10
 BURST_TIMES = 3.0  # times the mean of the window
@@ -34,7 +34,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     pods = {place.pod for _, place in places}
     histogram = [sum(counts) for counts in zip(*(template.histogram for template in group), strict=True)]
     burst = is_burst(histogram)
-    text = one_line(group[0].example, MAX_WORDS)
+    text = excerpt(group[0].example, MAX_WORDS)
     where = f", in {len(pods)} pods" if len(pods) > 1 else ""
     more = f"; {kinds - 1} other kinds" if kinds > 1 else ""
     return Finding(

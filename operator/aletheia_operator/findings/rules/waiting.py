@@ -70,6 +70,9 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
             if event.reason in ("Failed", "ErrImageNeverPull", "InspectFailed") and "mage" in event.message
         ]
         rule, what, remedy = "ImagePull", _image(container, reason, waiting, failures), "correct the image, or the pull secret"
+        if secrets := [one for one in events if one.reason == "FailedToRetrieveImagePullSecret"]:
+            failures.append(secrets[-1])
+            what += f"; {_pull_secret(secrets[-1].message)}"
     elif reason in CONFIG:
         failures = [event for event in events if event.reason == "Failed"]
         message = one_line(str(waiting.get("message") or (failures[-1].message if failures else "")), MAX_WORDS)
@@ -92,11 +95,17 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
         message=f"{title}: {what} (since {clock(first)})",
         depth=10,
         first_seen=first,
-        links=(fact.link, *(event.link for event in failures[:1])),
+        links=(fact.link, *(event.link for event in [*failures[:1], *failures[1:][-1:]])),
         remedy=remedy,
         pods=frozenset([fact.name]),
         details={"container": container["name"], "reason": reason},
     )
+
+
+def _pull_secret(message: str) -> str:
+    """Return which pull secrets do not exist, by a kubelet's event."""
+    names = message.partition("(")[2].partition(")")[0]
+    return f"pull secret {one_line(names, 80)} does not exist" if names else one_line(message, 80)
 
 
 def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any], failures: list[Event]) -> str:

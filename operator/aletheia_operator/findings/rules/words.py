@@ -7,22 +7,27 @@ from dataclasses import dataclass, field
 from aletheia_operator.findings.calls import Callees
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
+from aletheia_operator.findings.telling import excerpt, tells_why
 from aletheia_operator.findings.templates import Place, Template
 from aletheia_operator.findings.words import CALLS
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.nearest import nearest
 
-MAX_WORDS = 90
+MAX_WORDS = 150
 FEW = 3
+PERSISTENT = 10
+"""Lines without a level that name an error, or warnings, that are trouble if they go on."""
 OVER_SECONDS = 300.0
 """Complaints that stopped this long before the end of the window are over."""
 
 _COMPLAINTS: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
     "certificate": ("CertificateInvalid", "a certificate is not accepted", "error", 12),
     "credentials": ("CredentialsRefused", "credentials are refused or expired", "error", 13),
-    "connections": ("ConnectionsExhausted", "connections are used up", "error", 28),
-    "locks": ("Locked", "waits for locks", "warning", 35),
+    "connections": ("ConnectionsExhausted", "connections are used up", "error", 24),
+    "locks": ("Locked", "waits for locks", "warning", 25),
     "memory": ("OutOfMemory", "is out of memory", "error", 16),
+    "processes": ("TooManyProcesses", "can start no more processes or threads", "error", 15),
+    "readonly": ("ReadOnly", "writes to what can only be read", "error", 14),
     "disk": ("DiskFull", "a disk is full or not writable", "error", 8),
     "files": ("TooManyOpenFiles", "has too many open files", "error", 16),
     "permission": ("PermissionDenied", "lacks a permission", "warning", 16),
@@ -54,11 +59,22 @@ class _Complaint:
 
     @property
     def example(self) -> str:
-        return max(self.places, key=lambda place: place[1].count)[0].example
+        return max(self.places, key=lambda place: (place[0].level in SERIOUS, place[1].count))[0].example
 
     @property
     def serious(self) -> bool:
-        return any(template.level in ("ERROR", "FATAL") for template, _ in self.places)
+        return any(template.level in SERIOUS for template, _ in self.places)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether many lines without a level name an error, or many warnings a trouble that is no call."""
+        loud = (
+            place.count
+            for template, place in self.places
+            if (not template.level and tells_why(template.example))
+            or (template.level == "WARN" and template.category not in CALLS)
+        )
+        return sum(loud) >= PERSISTENT
 
     def add(self, template: Template, place: Place) -> None:
         self.count += place.count
@@ -96,6 +112,8 @@ def _severity(case: Case, subject: Subject, complaint: _Complaint, severity: Sev
         return "info"
     if not complaint.serious and complaint.count >= FEW and not over and not case.is_healthy(subject):
         return "warning"  # programs that wait may log it without a level
+    if not over and not complaint.serious and complaint.persistent:
+        return "warning"
     if not complaint.serious or complaint.count < FEW:
         return "warning" if subject in case.crashed or (complaint.serious and not case.is_healthy(subject)) else "info"
     return severity
@@ -108,7 +126,7 @@ def _of_clients(case: Case, subject: Subject, name: str, category: str) -> Sever
 
 def _of_words(case: Case, subject: Subject, category: str, complaint: _Complaint) -> Finding:
     rule, title, severity, depth = _COMPLAINTS[category]
-    first, example = complaint.first, one_line(complaint.example, MAX_WORDS)
+    first, example = complaint.first, excerpt(complaint.example, MAX_WORDS)
     return Finding(
         rule=rule,
         severity=_severity(case, subject, complaint, severity),
@@ -133,7 +151,7 @@ def _of_calls(
     category = "dns" if "dns" in kinds else max(kinds, key=lambda kind: kinds[kind].count)
     complaint = kinds[category]
     first = earlier(all_calls.first.first)
-    example = one_line(complaint.example, MAX_WORDS)
+    example = excerpt(complaint.example, MAX_WORDS)
     behind = callees.workloads(name) if name else set()
     confidence: Confidence = "likely" if name else "possible"
     if category == "dns":

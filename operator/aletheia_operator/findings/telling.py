@@ -1,0 +1,110 @@
+"""Judges how much a line of a log tells: why a program ended, or only that it ends; and shortens lines around what tells. Pure.
+
+All patterns are RE2's: their time is linear in the text, whatever it says.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from aletheia_operator.findings.words import MAX_TEXT, category_of, category_span
+from aletheia_operator.text.display import one_line
+
+_FAREWELLS = (
+    r"core dumped|crash dump|\bexit(?:ed|ing|s)?\b.{0,30}\b(?:code|status)\b|did not exit normally|check the logs?\b"
+    r"|\bshut(?:ting)?[ -]?down|\bshutdown\b"
+    r"|^\W*(?:stopping|stopped|closed|closing|goodbye|good bye|bye|done|terminated|aborted?)\b"
+    r"|failed to boot|terminated by signal|aborting (?:startup|due)|worker exiting|process (?:has )?(?:exited|died|terminated)"
+    r"|a complete log of this run|npm (?:ERR!|error) (?:code|errno|path|command|signal|syscall|cwd)|ELIFECYCLE"
+    r"|kernel pid terminated|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?|cleaning up|cleanup"
+    r"|exit status \d+|lost connection to the main process|process completed|for more (?:information|details)"
+)
+"""Lines that tell that a program ends, or announce what follows, and not why."""
+_REASONS = (
+    r"\w(?:Error|Exception|Failure)\b|\b(?:error|fatal|panic|failed|fails|failure|cannot|can't|couldn't|unable|aborted|invalid"
+    r"|illegal|unknown|unsupported|unexpected|refused|denied|rejected|expired|forbidden|required|missing|mismatch\w*|corrupt\w*"
+    r"|incompatible|violat\w+|conflicts?|exceed\w*|unreachable|unavailable|unresolved|undefined|insufficient|exhausted|overflow)\b"
+    r"|\bcould not\b|\bnot (?:found|set|defined|supported|valid|available|allowed|permitted|readable|writable|exist|configured"
+    r"|specified|accessible|enough|recogni[sz]ed)\b|\bno (?:such|space|valid|suitable|longer)\b|\bmust (?:be|have|not|match)\b"
+    r"|\btoo (?:low|large|small|big|many|few|long|short|old|new|high|deep)\b|\bdoes ?n[o']t\b|\bis not a\b"
+)
+_EXCEPTION = (
+    r"^\s*(?:Caused by: |\*\* \((?:EXIT|\w+Error)\) |Unhandled exception\. )?(?:[A-Za-z_$][\w$]*[.:]+){0,20}"
+    r"[A-Z][\w$]*(?:Error|Exception|Failure|Interrupt|Exit|NotFound|Timeout|Refused)\b"
+    r"|^\s*what\(\):|^\s*Caused by: \S|^\s*\*\* \(\w+Error\) "
+)
+_BOILERPLATE = (
+    r"^(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+|\[[^\]]{1,60}\]\s*(?:\d+#\d+: )?"
+    r"|[\w./@-]{1,120}\.(?:go|py|rs|java|rb|js|ts|cc|cpp|c):\d+[:\]]?\s+"
+    r"|Exception in thread \"[^\"]{1,80}\" |Unhandled Error: |Unhandled exception\. |Uncaught (?:exception: )?|\w+: error: "
+    r"|(?:ERROR|Error|error|FATAL|fatal)[:!] |[A-Za-z_][\w.]{0,40}: ERROR: )"
+)
+
+
+def _options(case_sensitive: bool = False) -> Any:
+    import re2  # not at start: it takes memory, and an idle operator needs none of it
+
+    options = re2.Options()
+    options.case_sensitive = case_sensitive
+    options.log_errors = False
+    return options
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[Any, Any]:
+    import re2
+
+    return re2.compile(_FAREWELLS, _options()), re2.compile(_REASONS, _options())
+
+
+@lru_cache(maxsize=1)
+def _exception() -> Any:
+    import re2
+
+    return re2.compile(_EXCEPTION, _options(case_sensitive=True))
+
+
+@lru_cache(maxsize=1)
+def _boilerplate() -> Any:
+    import re2
+
+    return re2.compile(_BOILERPLATE, _options(case_sensitive=True))
+
+
+def is_farewell(text: str) -> bool:
+    """Return whether a line tells only that a program ends, or announces what follows."""
+    farewell, _ = _patterns()
+    text = text[:MAX_TEXT]
+    return farewell.search(text) is not None and not category_of(text)
+
+
+def tells_why(text: str) -> bool:
+    """Return whether a line names something that is wrong, and is no farewell."""
+    _, reasons = _patterns()
+    return reasons.search(text[:MAX_TEXT]) is not None and not is_farewell(text)
+
+
+def is_exception(text: str) -> bool:
+    """Return whether a line is that of an exception: its class, and mostly its message."""
+    return _exception().search(text[:MAX_TEXT]) is not None
+
+
+def excerpt(text: str, most: int) -> str:
+    """Return a line in at most so many characters: without what precedes the message, and with the words that tell.
+
+    Chains of errors tell the cause last, so of a long line the end is kept, and its beginning.
+    """
+    text = one_line(text, 2 * MAX_TEXT)
+    for _ in range(4):
+        if len(text) <= most or (match := _boilerplate().match(text)) is None or match.end() >= len(text) - 20:
+            break
+        text = text[match.end() :]
+    if len(text) <= most:
+        return text
+    head = most // 4
+    start, end = category_span(text) or (0, 0)
+    if end and end <= most - 40:
+        return one_line(text, most)
+    if end and end < len(text) - (most - head - 2):
+        begin = max(head + 1, min(start - 30, len(text)))
+        return one_line(f"{text[:head]}… {text[begin:]}", most)
+    return f"{text[:head].rstrip()}… {text[len(text) - (most - head - 2) :].lstrip()}"
