@@ -123,6 +123,16 @@ class Case:
         return found
 
     @cached_property
+    def ready_since(self) -> Mapping[str, str]:
+        """Return since when each pod that is ready is so, by name."""
+        ready = ((fact.name, condition_of(pod, "Ready")) for fact, pod in self.pods())
+        return {
+            name: condition["lastTransitionTime"]
+            for name, condition in ready
+            if condition.get("status") == "True" and condition.get("lastTransitionTime")
+        }
+
+    @cached_property
     def leaving(self) -> set[str]:
         """Return the names of the pods that are being deleted."""
         return {fact.name for fact, pod in self.pods() if pod["metadata"].get("deletionTimestamp")}

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aletheia_operator.findings.finding import Link
 from aletheia_operator.findings.telling import is_farewell, tells_why
@@ -16,6 +17,7 @@ _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
 _OF_KUBELET = "unable to retrieve container logs for "
 """Beginning of a kubelet's message in place of a log that no longer exists."""
 _WELL = ("INFO", "DEBUG", "TRACE")
+BURST_SECONDS = 5.0
 NEAR_END = 60
 """Maximum number of lines after the line that states the cause, for example usage text after a wrong option."""
 
@@ -65,6 +67,11 @@ class RunFacts:
         return self.cause
 
     @property
+    def is_gone(self) -> bool:
+        """Whether a kubelet answered that the log is gone, and nothing else is there."""
+        return any(line.text.startswith(_OF_KUBELET) for line in self.lines) and self.last_words() is None
+
+    @property
     def says_why(self) -> bool:
         """Whether the last words explain the end: they are no message of normal operation."""
         line = self.last_words()
@@ -84,7 +91,9 @@ class RunFacts:
                 return first
         telling = [line for line in ordered if tells_why(line.text)]
         serious = [line for line in telling if line.level in ("ERROR", "FATAL")]
-        return (serious or telling or [None])[-1]
+        if serious:
+            return _first_of_burst(serious)
+        return telling[-1] if telling else None
 
     def add_error(self, line: Line) -> None:
         """Note an error. One that only tells that the program ends does not displace those that tell why."""
@@ -115,6 +124,20 @@ class RunFacts:
         if self.telling is not None and last is not None and last.link.entry - self.telling.link.entry <= NEAR_END:
             return self.telling
         return last
+
+
+def _first_of_burst(errors: list[Line]) -> Line:
+    """Return the first of the errors that follow each other closely up to the last one: the others are its consequences."""
+    first = errors[-1]
+    for line in reversed(errors):
+        if not line.stamp or not first.stamp or _second(first.stamp) - _second(line.stamp) > BURST_SECONDS:
+            break
+        first = line
+    return first
+
+
+def _second(stamp: str) -> float:
+    return datetime.fromisoformat(stamp[:19]).timestamp()
 
 
 @dataclass

@@ -1,15 +1,15 @@
 """Adds to an error what the lines of its stack trace say: the exception, and the cause that it names last. Bounded, pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aletheia_operator.findings.log_facts import MAX_WORDS, TRACEBACK
-from aletheia_operator.findings.telling import is_exception
+from aletheia_operator.findings.telling import is_exception, tells_why
 from aletheia_operator.findings.words import CAUSED_BY, words_of
-from aletheia_operator.text.batches import SERIOUS, Encoded
+from aletheia_operator.text.batches import KEY, SERIOUS, Encoded
 
 MAX_FRAMES = 60  # lines of a stack trace in which the exception is looked for
-_HEAD = b'"head":'
+_HEAD = b'"head":"'
 _EMPTY = b'"line":""}'
 _HEAD_WITHIN = 300  # bytes of an entry in which this member stands
 
@@ -22,7 +22,7 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
     if entry.get("level") not in SERIOUS or "head" in entry:
         return entry, number
     text = words_of(entry)
-    reason, at = _reason_after(number, entries, announced=entry.get("level") == "FATAL" and text.endswith(":"))
+    reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
     if not reason or reason in text:
         return entry, number
     if text.startswith(TRACEBACK):
@@ -30,37 +30,47 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
     return {**entry, "message": f"{text[:MAX_WORDS]}{'' if text.endswith(':') else ':'} {reason}"}, number
 
 
-def _reason_after(number: int, entries: Encoded, *, announced: bool) -> tuple[str, int]:
-    """Return the exception that the lines after an error tell, and its line; '' if they tell none.
+def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> tuple[str, int]:
+    """Return what the lines after an error tell, and which of them does; '' if they tell nothing.
 
-    `announced`: the error ends with a colon, so its next line tells what happened.
+    `text`: of the error. If it ends with a colon, they explain it: of a crash the next line does, of another error the
+    exception, or else the last line that names a trouble.
     """
-    found, at = "", number
-    caused = False
-    said = {_class_of(words_of(entries.entry(number)))}
+    announced = text.endswith(":")
+    found, told = ("", number), ("", number)
+    seen = {_class_of(text)}
+    for after in _continuations(number, entries):
+        if announced and fatal:
+            return words_of(entries.entry(after)).strip()[:MAX_WORDS], after
+        if not announced and not _may_tell(entries.lines[after]):
+            continue
+        line = words_of(entries.entry(after))
+        if line.startswith(CAUSED_BY):
+            found = line.removeprefix(CAUSED_BY), after
+            seen.add("")  # from here on only a deeper cause counts
+        elif is_exception(line):
+            outermost = not line[:1].isspace()
+            if outermost and _class_of(line) in seen:
+                break  # the same again: an error of its own
+            if outermost:
+                seen.add(_class_of(line))
+            if "" not in seen and (outermost or not found[0]):
+                found = line.strip(), after
+        elif announced and tells_why(line):
+            told = line.strip(" |\t"), after
+    reason, at = found if found[0] else told
+    return reason[:MAX_WORDS], at
+
+
+def _continuations(number: int, entries: Encoded) -> Iterator[int]:
+    """Yield the lines that continue an error, at most MAX_FRAMES."""
+    head = _HEAD + entries.lines[number][KEY]
     for after in range(number + 1, min(number + 1 + MAX_FRAMES, entries.count)):
         line = entries.lines[after]
-        if _HEAD not in line[:_HEAD_WITHIN]:
-            if after == number + 1 and line.removesuffix(b",").endswith(_EMPTY):
-                continue  # an empty line between a message and its exception
-            break
-        if announced and after == number + 1:
-            found, at = words_of(entries.entry(after)).strip(), after
-            continue
-        if not _may_tell(line):
-            continue
-        text = words_of(entries.entry(after))
-        if text.startswith(CAUSED_BY):
-            found, at, caused = text.removeprefix(CAUSED_BY), after, True
-        elif is_exception(text) and not text[:1].isspace():
-            if (name := _class_of(text)) in said:
-                break  # the same again: an error of its own
-            said.add(name)
-            if not caused and not announced:
-                found, at = text.strip(), after
-        elif not found and not announced and is_exception(text):
-            found, at = text.strip(), after
-    return found[:MAX_WORDS], at
+        if head in line[:_HEAD_WITHIN]:
+            yield after
+        elif after > number + 1 or not line.removesuffix(b",").endswith(_EMPTY):  # it may stand before the exception
+            return
 
 
 def _class_of(text: str) -> str:

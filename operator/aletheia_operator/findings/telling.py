@@ -12,7 +12,8 @@ from aletheia_operator.text.display import one_line
 _FAREWELLS = (
     r"core dumped|crash dump|\bexit(?:ed|ing|s)?\b.{0,30}\b(?:code|status)\b|did not exit normally|check the logs?\b"
     r"|\bshut(?:ting)?[ -]?down|\bshutdown\b"
-    r"|^\W*(?:stopping|stopped|closed|closing|goodbye|good bye|bye|done|terminated|aborted?)\b"
+    r"|(?:^|\])\W*(?:stopping|stopped|closed|closing|goodbye|good bye|bye|done|terminated|abort(?:ed|ing)?)\b"
+    r"|initiali[sz]ation failed|failed to (?:initiali[sz]e|start)\b[\w ]{0,40}$|startup failed"
     r"|failed to boot|terminated by signal|aborting (?:startup|due)|worker exiting|process (?:has )?(?:exited|died|terminated)"
     r"|a complete log of this run|npm (?:ERR!|error) (?:code|errno|path|command|signal|syscall|cwd)|ELIFECYCLE"
     r"|kernel pid terminated|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?|cleaning up|cleanup"
@@ -70,6 +71,21 @@ def _boilerplate() -> Any:
     return re2.compile(_BOILERPLATE, _options(case_sensitive=True))
 
 
+@lru_cache(maxsize=1)
+def _long_path() -> Any:
+    import re2
+
+    return re2.compile(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", _options())
+
+
+def _without_long_paths(text: str) -> str:
+    parts, last = [], 0
+    for match in _long_path().finditer(text):
+        parts += [text[last : match.start()], "…"]
+        last = match.start(1)
+    return "".join([*parts, text[last:]])
+
+
 def is_farewell(text: str) -> bool:
     """Return whether a line tells only that a program ends, or announces what follows."""
     farewell, _ = _patterns()
@@ -91,20 +107,22 @@ def is_exception(text: str) -> bool:
 def excerpt(text: str, most: int) -> str:
     """Return a line in at most so many characters: without what precedes the message, and with the words that tell.
 
-    Chains of errors tell the cause last, so of a long line the end is kept, and its beginning.
+    Chains of errors (`a: b: c`) tell the cause last, so a long one begins with the link that has the words of its category,
+    or else with the first link from which on all is shown.
     """
     text = one_line(text, 2 * MAX_TEXT)
-    for _ in range(4):
-        if len(text) <= most or (match := _boilerplate().match(text)) is None or match.end() >= len(text) - 20:
-            break
+    while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:
         text = text[match.end() :]
+    if len(text) > most:
+        text = _without_long_paths(text)
     if len(text) <= most:
         return text
-    head = most // 4
-    start, end = category_span(text) or (0, 0)
-    if end and end <= most - 40:
+    start, _ = category_span(text) or (len(text), 0)
+    if start <= most // 2:
         return one_line(text, most)
-    if end and end < len(text) - (most - head - 2):
-        begin = max(head + 1, min(start - 30, len(text)))
-        return one_line(f"{text[:head]}… {text[begin:]}", most)
+    latest = min(start, len(text) - 4 * most // 5)
+    links = [at + 2 for at in range(latest) if text.startswith(": ", at) and at + 2 <= latest]
+    if links:
+        return one_line(f"…{text[links[-1] :]}", most)
+    head = most // 4
     return f"{text[:head].rstrip()}… {text[len(text) - (most - head - 2) :].lstrip()}"

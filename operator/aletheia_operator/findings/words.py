@@ -49,7 +49,9 @@ WORDS = {
     r"(?:not set|missing|required|invalid)|missing required|is required but|must be set"
     r"|(?:unrecognized|unknown|invalid|illegal|unexpected) (?:option|argument|flag|command)"
     r"|flag provided but not defined|requires an argument|KeyError: '[A-Z_]+'|unknown flag|invalid config"
-    r"|failed to (?:load|parse) config|relation \S+ does not exist|no such table|Unknown column|column \S+ does not exist",
+    r"|failed to (?:load|parse) config|unbound variable",
+    "schema": r"relation \S+ does not exist|no such table|Unknown column|column \S+ does not exist|Undefined(?:Table|Column)"
+    r"|Table '\S+' doesn't exist|Dirty database version|migration checksum mismatch|pending migrations?",
     "clock": r"clock skew|clock (?:has )?(?:jumped|stepped|moved|went)|time (?:has )?(?:jumped|went|moved) (?:back|forward)"
     r"|Clock drift|RequestTimeTooSkewed|token used before issued|not yet valid|skew too great",
     "limited": r"Too Many Requests|rate limit|ThrottlingException|Throttled|RESOURCE_EXHAUSTED|quota exceeded",

@@ -156,8 +156,8 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
     if reason == "OOMKilled":
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
         return "OOMKilled", f"out of memory: killed at {limit}{quote}", "raise the memory limit, or find what grows"
-    if reason in NOT_STARTED or code == 128:
-        what = one_line(runtime_words(str(end.state.get("message") or "")) or words, MAX_WORDS)
+    if reason in NOT_STARTED or (code == 128 and not words):
+        what = excerpt(runtime_words(str(end.state.get("message") or "")) or words, MAX_WORDS)
         return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
     if code in (126, 127):
         return "CommandNotFound", f"its command cannot be run{quote}", "correct the command, or the image"
@@ -173,7 +173,14 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
             f"ends by itself without an error, and is started again{quote}",
             "run it as a Job, or keep it running",
         )
-    return "CrashLoop", words or "ends with an error, and says nothing", ""
+    return "CrashLoop", words or _silence(end), ""
+
+
+def _silence(end: _End) -> str:
+    """Say that a container ended without words, or that its log is not there."""
+    if end.run is None or end.run.is_gone:
+        return "ends with an error, and its log could not be read"
+    return "ends with an error, and says nothing"
 
 
 def _confidence(end: _End, rule: str) -> Confidence:

@@ -1,11 +1,11 @@
 """Rules for failing probes: which probe, since when, and the answer of the endpoint."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
+from aletheia_operator.findings.case import Case, clock, containers_of, earlier
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Severity, Subject
-from aletheia_operator.findings.objects import Object
 from aletheia_operator.text.display import one_line
 
 KINDS = ("Liveness", "Readiness", "Startup")
@@ -68,7 +68,10 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
         return "critical"
     if len(healthy) == len(pods):
         late = [event for event in events if not _before_ready(case, event)]
-        worst = max(sum(event.count for event in late if event.subject.name == pod) for pod in pods)
+        times = Counter[str]()
+        for event in late:
+            times[event.subject.name] += event.count
+        worst = max(times.values(), default=0)
         return "warning" if worst >= FLAPPING and any(map(case.lasts, late)) else "info"
     if known and len(known) > len(healthy):
         ready, of = case.healthy_pods(subject)
@@ -81,15 +84,8 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
 
 def _before_ready(case: Case, event: Event) -> bool:
     """Return whether a ready pod failed its probe only during its start."""
-    since = next(
-        (moment for fact, pod in case.pods() if fact.name == event.subject.name for moment in [_ready_since(pod)]), None
-    )
+    since = case.ready_since.get(event.subject.name)
     return since is not None and event.last[:19] <= since[:19]
-
-
-def _ready_since(pod: Object) -> str | None:
-    ready = condition_of(pod, "Ready")
-    return ready.get("lastTransitionTime") if ready.get("status") == "True" else None
 
 
 def answer_of(message: str) -> str:

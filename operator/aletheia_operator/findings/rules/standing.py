@@ -33,7 +33,7 @@ def init_containers(case: Case) -> Iterator[Finding]:
 
 def _last_words(case: Case, pod: str, container: str) -> tuple[str, Link | None]:
     runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
-    lines = [line for run in runs for line in run.lines if line.text.strip()]
+    lines = [line for run in runs if (line := run.last_words()) is not None]
     if not lines:
         return "", None
     last = max(lines, key=lambda line: line.link.entry)

@@ -7,6 +7,7 @@ from aletheia_operator.findings.case import Case, clock, containers_of, earlier
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
+from aletheia_operator.findings.telling import excerpt
 from aletheia_operator.findings.words import runtime_words
 from aletheia_operator.text.display import one_line
 
@@ -80,7 +81,7 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
         remedy = "create what is missing, or correct its name or key"
     elif reason in CREATE:
         failures = [event for event in events if event.reason == "Failed"]
-        message = one_line(runtime_words(str(waiting.get("message") or (failures[-1].message if failures else ""))), MAX_WORDS)
+        message = excerpt(runtime_words(str(waiting.get("message") or (failures[-1].message if failures else ""))), MAX_WORDS)
         rule, what, remedy = "ContainerCannotStart", f"cannot be started: {message}", "correct the command or the mounts"
     else:
         return None

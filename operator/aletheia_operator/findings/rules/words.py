@@ -34,6 +34,7 @@ _COMPLAINTS: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, sever
     "address": ("AddressInUse", "its address is in use", "error", 16),
     "missing": ("FileMissing", "a file is missing", "warning", 18),
     "settings": ("SettingInvalid", "a setting is missing or not valid", "error", 16),
+    "schema": ("SchemaDiffers", "its database has not the tables or columns that it needs", "error", 14),
     "clock": ("ClockSkew", "clocks differ", "warning", 9),
     "limited": ("Throttled", "is limited by what it calls", "warning", 44),
 }
