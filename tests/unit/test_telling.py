@@ -241,3 +241,34 @@ def test_categories_that_share_words(text: str, category: str) -> None:
 def test_the_host_after_an_exceptions_class() -> None:
     """Not the word `exception` before it."""
     assert peer_of("cannot resolve exception: java.net.UnknownHostException: zk-1.zk-headless") == "zk-1.zk-headless"
+
+
+@pytest.mark.parametrize(("minute", "code", "told"), [(30, 0, True), (59.8, 0, False), (30, 1, False)])
+def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: float, code: int, told: bool) -> None:
+    """The program has done its work a while ago, and a proxy goes on."""
+    owners = [{"kind": "Job", "name": "report", "uid": "j", "controller": True}]
+    states = {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(code, minute=minute)}}
+    one = pod("report-x", states, metadata={"ownerReferences": owners})
+    one["spec"]["containers"].append({"name": "proxy", "image": "a"})
+    one["status"]["containerStatuses"].append(running() | {"name": "proxy"})
+    incident = Incident().add(one, of=("Job", "report"))
+    assert ("JobSidecar" in rules_of(incident)) is told
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"), [("ERROR no such item: 9 (404)", "info"), ("ERROR cannot parse order 9", "warning")]
+)
+def test_errors_of_clients_are_no_trouble_of_a_healthy_pod(line: str, severity: str) -> None:
+    """The HTTP status tells whose they are."""
+    finding = next(one for one in burst(line).judged().findings if one.rule in ("Errors", "ErrorBurst"))
+    assert finding.severity == severity
+
+
+@pytest.mark.parametrize(("updated", "severity"), [(0, "critical"), (1, "info")])
+def test_a_refusal_that_stops_a_rollout_is_trouble(updated: int, severity: str) -> None:
+    """The old pods go on, and the new ones are not made."""
+    web = item("Deployment", "web", {"replicas": 1})
+    web["status"] = {"availableReplicas": 1, "updatedReplicas": updated}
+    words = "exceeded quota: memory, requested: pods=1, used: pods=1, limited: pods=1"
+    incident = Incident().add(web, pod("web-1-a", running())).add_event(event("FailedCreate", words, "web-2", "ReplicaSet"))
+    assert found(incident, "QuotaExceeded").severity == severity

@@ -17,7 +17,7 @@ from aletheia_operator.findings.rules.rollouts import changes, stuck
 from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
 from aletheia_operator.findings.rules.scheduling import unschedulable
 from aletheia_operator.findings.rules.services import scaled_to_zero, services
-from aletheia_operator.findings.rules.standing import agents, init_containers, readiness_gates
+from aletheia_operator.findings.rules.standing import agents, init_containers, job_sidecars, readiness_gates
 from aletheia_operator.findings.rules.traced import failing_services
 from aletheia_operator.findings.rules.volumes import claims, mounts
 from aletheia_operator.findings.rules.waiting import cannot_start
@@ -27,6 +27,6 @@ Rule = Callable[[Case], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
     nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, deletions, crashes, probes, init_containers,
-    readiness_gates, agents, jobs, missed, services,
+    readiness_gates, job_sidecars, agents, jobs, missed, services,
     scaled_to_zero, autoscalers, disruption_budgets, stuck, words, failing_services, errors, numbers, baselines, own, changes,
 )  # fmt: skip

@@ -60,7 +60,9 @@ def _is_short(case: Case, subject: Subject) -> bool:
                 return int(status.get("numberAvailable") or 0) < int(status.get("desiredNumberScheduled") or 0)
             if subject.kind in ("Job", "CronJob"):
                 return not any(condition.get("type") == "Complete" for condition in status.get("conditions") or [])
-            return int(status.get("availableReplicas") or 0) < int(spec.get("replicas", 1))
+            wanted = int(spec.get("replicas", 1))
+            rolled_out = int(status.get("updatedReplicas") or 0) if subject.kind == "Deployment" else wanted
+            return int(status.get("availableReplicas") or 0) < wanted or rolled_out < wanted
     return True
 
 

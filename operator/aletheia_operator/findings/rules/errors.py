@@ -1,15 +1,17 @@
 """Rules for errors in logs that no other rule explains, and for their bursts."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.finding import Finding, Severity, Subject
 from aletheia_operator.findings.telling import excerpt
-from aletheia_operator.findings.templates import BUCKETS, Place, Template, grouped
+from aletheia_operator.findings.templates import BUCKETS, MAX_SHAPE, Place, Template, grouped
 
 MAX_WORDS = 170
 FEW = 5  # errors that alone are no problem
+_CLIENT_ERROR = re.compile(r"(?:^|[\s(=:\"])(?:400|404|405|409|410|422)(?=$|[\s):,.\"])")
 BURST_ERRORS = 10
 BURST_TIMES = 3.0  # times the mean of the window
 
@@ -33,13 +35,15 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     first = min((place for _, place in places), key=lambda place: place.first)
     pods = {place.pod for _, place in places}
     histogram = [sum(counts) for counts in zip(*(template.histogram for template in group), strict=True)]
-    burst = is_burst(histogram)
+    burst = is_burst(histogram) and not (_of_clients(group) and case.is_healthy(subject))
     text = excerpt(group[0].example, MAX_WORDS)
     where = f", in {len(pods)} pods" if len(pods) > 1 else ""
     more = f"; {kinds - 1} other kinds" if kinds > 1 else ""
     return Finding(
         rule="ErrorBurst" if burst else "Errors",
-        severity=_severity(case, subject, count, burst, histogram),
+        severity="info"
+        if not burst and case.is_healthy(subject) and _of_clients(group)
+        else _severity(case, subject, count, burst, histogram),
         confidence="likely" if burst else "possible",
         subject=subject,
         message=f"{subject.name}: {text} ({count}x since {clock(first.first)}{where}{more})",
@@ -56,6 +60,11 @@ def is_burst(histogram: list[int]) -> bool:
     most = max(histogram)
     mean = sum(histogram) / BUCKETS
     return most >= BURST_ERRORS and most >= BURST_TIMES * mean and most > 2 * max(histogram[:2])
+
+
+def _of_clients(group: list[Template]) -> bool:
+    """Return whether these are errors of clients, by the HTTP status that they name."""
+    return all(_CLIENT_ERROR.search(template.example[:MAX_SHAPE]) for template in group)
 
 
 def _severity(case: Case, subject: Subject, count: int, burst: bool, histogram: list[int]) -> Severity:

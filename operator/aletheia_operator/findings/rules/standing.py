@@ -1,4 +1,4 @@
-"""Pods that stand still without an error: init containers that do not end, readiness gates, agents that no node takes."""
+"""Pods that stand still without an error: init containers and Jobs that do not end, readiness gates, agents without a node."""
 
 from collections.abc import Iterator
 
@@ -29,6 +29,27 @@ def init_containers(case: Case) -> Iterator[Finding]:
             yield _finding(
                 fact, subject, "InitContainerRuns", f"init container {container['name']} has not ended{words}", since, link
             )
+
+
+def job_sidecars(case: Case) -> Iterator[Finding]:
+    """Say which Jobs do not end, because a container goes on beside one that has done its work."""
+    for fact, pod in case.pods():
+        if not any(owner.get("kind") == "Job" for owner in pod["metadata"].get("ownerReferences") or []):
+            continue
+        states = {
+            container["name"]: status.get("state") or {} for container, status, is_init in containers_of(pod) if not is_init
+        }
+        done = {name: state["terminated"] for name, state in states.items() if "terminated" in state}
+        running = sorted(name for name, state in states.items() if "running" in state)
+        if not running or not done or any(ended.get("exitCode") for ended in done.values()):
+            continue
+        since = max(str(ended.get("finishedAt") or "") for ended in done.values())
+        if (seconds_between(since, case.end) or 0.0) < INIT_SECONDS:
+            continue
+        what = f"the Job does not end: {', '.join(done)} has done its work, and {', '.join(running)} still runs"
+        finding = _finding(fact, fact.workload.subject or Subject("Pod", fact.name), "JobSidecar", what, since, None)
+        finding.remedy = "make it a sidecar: an init container with restartPolicy Always"
+        yield finding
 
 
 def _last_words(case: Case, pod: str, container: str) -> tuple[str, Link | None]:

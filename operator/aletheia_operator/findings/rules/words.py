@@ -38,6 +38,8 @@ _COMPLAINTS: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, sever
     "clock": ("ClockSkew", "clocks differ", "warning", 9),
     "limited": ("Throttled", "is limited by what it calls", "warning", 44),
 }
+_OWN = frozenset({"connections", "memory", "processes", "disk", "files", "clock", "readonly"})
+"""Categories that are never the fault of a program's clients."""
 _CALLED = {
     "refused": "refuses connections", "timeout": "does not answer in time", "unreachable": "cannot be reached, or resets",
 }  # fmt: skip
@@ -68,12 +70,11 @@ class _Complaint:
 
     @property
     def persistent(self) -> bool:
-        """Whether many lines without a level name an error, or many warnings a trouble that is no call."""
+        """Whether many lines without a level name an error, or many warnings name a resource that the program lacks."""
         loud = (
             place.count
             for template, place in self.places
-            if (not template.level and tells_why(template.example))
-            or (template.level == "WARN" and template.category not in CALLS)
+            if (not template.level and tells_why(template.example)) or (template.level == "WARN" and template.category in _OWN)
         )
         return sum(loud) >= PERSISTENT
 
