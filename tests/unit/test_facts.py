@@ -11,7 +11,7 @@ from aletheia_operator.findings import log_reader
 from aletheia_operator.findings import templates as templates_module
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.finding import Artifact, Link, Subject
-from aletheia_operator.findings.log_facts import Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_facts import LAST_LINES, Line, LogFacts, RunFacts
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
 from aletheia_operator.findings.words import any_word
@@ -62,10 +62,10 @@ def test_what_is_counted_of_a_log() -> None:
 
 
 def test_the_last_lines_of_each_run() -> None:
-    """Six of each, in order, whatever their level and however the entries came."""
+    """Some of each, in order, whatever their level and however the entries came."""
     lines = [f"{number} INFO a: line {number}" for number in range(20)]
     facts = read(("app", 0, lines), ("app", 1, lines[:2]), ("other", 0, []))
-    assert [line.text for line in the_run(facts).lines] == [f"line {number}" for number in range(14, 20)]
+    assert [line.text for line in the_run(facts).lines] == [f"line {number}" for number in range(20 - LAST_LINES, 20)]
     assert [line.stamp[:19] for line in the_run(facts, run=1).lines] == [at(0)[:19], at(1)[:19]]
     assert list(the_run(facts, "other").lines) == []
 

@@ -10,7 +10,7 @@ from aletheia_operator.findings.templates import Templates
 
 MAX_RUNS = 2_000
 LAST_LINES = 16
-LAST_ERRORS = 6
+LAST_ERRORS = 12
 MAX_WORDS = 400  # characters of a line that are kept
 TRACEBACK = "Traceback (most recent call last)"
 _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
@@ -96,9 +96,6 @@ class RunFacts:
         return telling[-1] if telling else None
 
     def add_error(self, line: Line) -> None:
-        """Note an error. One that only tells that the program ends does not displace those that tell why."""
-        if self.errors and is_farewell(line.text) and not is_farewell(self.errors[-1].text):
-            return
         self.errors.append(line)
         if line.level == "FATAL":
             self.fatal = line

@@ -19,7 +19,7 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
 
     Of a bare `Traceback` the exception alone is returned. `number`: of the error in `entries`.
     """
-    if entry.get("level") not in SERIOUS or "head" in entry:
+    if entry.get("level") not in SERIOUS or "head" in entry or not _has_continuation(number, entries):
         return entry, number
     text = words_of(entry)
     reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
@@ -60,6 +60,14 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
             told = line.strip(" |\t"), after
     reason, at = found if found[0] else told
     return reason[:MAX_WORDS], at
+
+
+def _has_continuation(number: int, entries: Encoded) -> bool:
+    """Return whether a stack trace may follow an error: the next line continues one, or is empty."""
+    if number + 1 >= entries.count:
+        return False
+    line = entries.lines[number + 1]
+    return _HEAD in line[:_HEAD_WITHIN] or line.removesuffix(b",").endswith(_EMPTY)
 
 
 def _continuations(number: int, entries: Encoded) -> Iterator[int]:
