@@ -11,7 +11,7 @@ from aletheia_operator.findings import log_reader
 from aletheia_operator.findings import templates as templates_module
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.finding import Artifact, Link, Subject
-from aletheia_operator.findings.log_facts import LAST_LINES, Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_facts import LAST_ERRORS, LAST_LINES, Line, LogFacts, RunFacts
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
 from aletheia_operator.findings.words import any_word
@@ -78,10 +78,10 @@ def test_runs_that_were_not_announced_have_errors_alone() -> None:
 
 
 def test_errors_of_a_run_are_bounded() -> None:
-    """The last three."""
-    facts = read(("app", 0, [f"{number} ERROR a: e{number}" for number in range(9)]))
-    assert [line.text for line in the_run(facts).errors] == ["e6", "e7", "e8"]
-    assert facts.errors_of["web-0"] == 9
+    """The last ones."""
+    facts = read(("app", 0, [f"{number} ERROR a: e{number}" for number in range(20)]))
+    assert [line.text for line in the_run(facts).errors] == [f"e{number}" for number in range(20 - LAST_ERRORS, 20)]
+    assert facts.errors_of["web-0"] == 20
 
 
 def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +113,12 @@ def test_which_lines_are_grouped(line: str, counts: bool) -> None:
 
 
 def test_lines_of_a_stack_trace_count_with_their_head() -> None:
-    """Whatever words are in them."""
+    """The exception is told with it."""
     lines = ["1 ERROR a: boom", "1 java.net.ConnectException: Connection refused", "1 \tat a.B.run(B.java:7)"]
     facts = read(("app", 0, lines))
-    assert [(one.shape, one.count) for one in facts.templates.by_shape.values()] == [("boom", 1)]
+    assert [(one.shape, one.count) for one in facts.templates.by_shape.values()] == [
+        ("boom: java.net.ConnectException: Connection refused", 1)
+    ]
 
 
 def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,17 +154,17 @@ def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
     facts, levels = LogFacts(), dict[str, int]()
     reader = LogReader(facts, threading.Lock(), START, END)
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}, {"container": "app", "run": 1}]})
-    batches = [parsed("app", number % 3 % 2, [f"{number} INFO a: line {number}"], levels) for number in range(30)]
+    batches = [parsed("app", number % 3 % 2, [f"{number} INFO a: line {number}"], levels) for number in range(60)]
     if order == "one block":
         batches = [Encoded(SEPARATOR.join(one.block for one in batches), b"".join(one.codes for one in batches))]
     for batch in batches:
         reader.read(batch)
     reader.close(PATH, {"levels": levels})
-    for run, least in ((0, 21), (1, 13)):
+    for run in (0, 1):
         found = [(line.text, line.link.entry) for line in the_run(facts, run=run).lines]
-        wanted = [number for number in range(30) if number % 3 % 2 == run and number >= least]
+        wanted = [number for number in range(60) if number % 3 % 2 == run][-LAST_LINES:]
         assert found == [(f"line {number}", number) for number in wanted]
-        assert len(found) == 6
+        assert len(found) == LAST_LINES
 
 
 def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def test_a_mount_that_fails(status: Object, severity: str) -> None:
 @pytest.mark.parametrize(("available", "severity"), [(1, "critical"), (2, "info")])
 def test_why_pods_are_refused(refusal: str, rule: str, words: str, available: int, severity: str) -> None:
     """It is over once the workload has all the pods that it wants."""
-    deployment = item("Deployment", "web", {"replicas": 2}, {"availableReplicas": available})
+    deployment = item("Deployment", "web", {"replicas": 2}, {"availableReplicas": available, "updatedReplicas": 2})
     incident = Incident().add(deployment, item("ReplicaSet", "web-1"), pod("web-1-a", running()))
     incident.add_event(event("FailedCreate", refusal, name="web-1", kind="ReplicaSet", count=9, until=58))
     finding = found(incident, rule)
