@@ -29,7 +29,7 @@ PARTS = (
 
 
 def run(part: Part) -> tuple[int, str]:
-    """Exit status and output, which is also shown as it comes."""
+    """Return exit status and output, which is also shown at once."""
     print(f"\n=== {part.name}", flush=True)
     process = subprocess.Popen(part.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     assert process.stdout is not None
@@ -41,7 +41,7 @@ def run(part: Part) -> tuple[int, str]:
 
 
 def count(output: str, word: str) -> int:
-    """How many tests pytest's closing line says `word` of."""
+    """Return how many tests pytest's last line counts as `word`."""
     closing = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed|skipped|error)", line)]
     found = re.search(rf"(\d+) {word}", closing[-1]) if closing else None
     return int(found[1]) if found else 0

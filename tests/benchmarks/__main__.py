@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def measure(kubectl: Kubectl, prometheus: str, jaeger: str, directory: Path) -> tuple[float, float]:
-    """Median seconds of an Investigation and of asking by hand, taken in turns; the first round only warms up."""
+    """Return the median seconds of an Investigation and of asking by hand, in turns; the first round warms up."""
     _, promtool = programs.prometheus()
     now = int(time.time())
     commands: list[list[str]] = [
@@ -90,7 +90,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """VmRSS of a process, in MB of 10^6 bytes."""
+    """Return the VmRSS of a process in MB of 10^6 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6

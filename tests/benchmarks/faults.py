@@ -66,7 +66,7 @@ class Watches:
                 self.changed.notify_all()
 
     def wait(self, fault: Fault, condition: Condition) -> bool:
-        """Whether the condition held in time."""
+        """Return whether the condition held in time."""
         if condition.log:
             return self._wait_for_log(fault, condition)
         pattern, seen = re.compile(condition.matches), 0
@@ -104,7 +104,7 @@ class Watches:
 
 @dataclass(frozen=True)
 class Row:
-    """What an Investigation said of a fault. `place`: of the right finding."""
+    """The findings of an Investigation of a fault. `place`: of the right finding."""
 
     fault: Fault
     place: int | None
@@ -113,13 +113,13 @@ class Row:
     first: Mapping[str, Any]
 
     def text(self) -> str:
-        said = f"{self.first.get('rule', '-')} {self.first.get('confidence', '')}".strip()
-        return f"{self.fault.name:22} {self.place or '-'!s:>2} {'' if self.there else 'NOT THERE '}{said}: {self.headline}"
+        verdict = f"{self.first.get('rule', '-')} {self.first.get('confidence', '')}".strip()
+        return f"{self.fault.name:22} {self.place or '-'!s:>2} {'' if self.there else 'NOT THERE '}{verdict}: {self.headline}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Makes faults and looks at them."""
+    """Makes faults and investigates them."""
 
     cluster: Cluster
     root: Path
@@ -128,7 +128,7 @@ class Table:
     busy: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
     def row(self, fault: Fault) -> Row:
-        """Make a fault, wait for its state, and look at it."""
+        """Make a fault, wait for its state, and investigate it."""
         kubectl = Kubectl(self.cluster, fault.namespace)
         with self.busy:
             body = {
@@ -138,10 +138,10 @@ class Table:
             }
             kubectl("create", "-f", "-", stdin=json.dumps(body))
             kubectl("apply", "-f", str(MANIFESTS / f"{fault.name}.yaml"))
-        there = all(self.watches.wait(fault, one) for one in fault.then)
+        there = all(self.watches.wait(fault, wanted) for wanted in fault.then)
         if fault.then:
             kubectl("apply", "-f", str(MANIFESTS / f"{fault.name}.then.yaml"))
-        there = there and all(self.watches.wait(fault, one) for one in fault.until)
+        there = there and all(self.watches.wait(fault, wanted) for wanted in fault.until)
         with self.busy:
             resource = kubectl.investigate("look", **fault.spec)
         session = session_of(resource)
@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write the sessions to tests/data/faults")
     parser.add_argument("names", nargs="*", help="the faults to make; default: all")
     options = parser.parse_args()
-    chosen = [one for one in faults() if not options.names or one.name in options.names]
+    chosen = [fault for fault in faults() if not options.names or fault.name in options.names]
     began = time.monotonic()
     rows = run(chosen, options.record)
     for row in rows:

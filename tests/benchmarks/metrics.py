@@ -51,13 +51,13 @@ CASES = (Case("50 hours at 15 s", 12_000, 12), Case("30 days at 15 s", 172_800, 
 
 
 def main(arguments: Sequence[str]) -> int:
-    if arguments:  # a process of its own, whose peak is measured
+    if arguments:  # a separate process, of which the peak is measured
         return _capture_large(arguments[0])
     good = True
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         first = END - max(case.points for case in CASES) * STEP
-        lines = [f'level{{series="{one}"}} {moment % 977} {moment}' for one in "ab" for moment in range(first, END + 1, STEP)]
+        lines = [f'level{{series="{name}"}} {moment % 977} {moment}' for name in "ab" for moment in range(first, END + 1, STEP)]
         text = "\n".join(["# TYPE level gauge", *lines, "# EOF", ""])
         with servers.prometheus(directory / "prometheus", openmetrics=text) as server:
             for case in CASES:

@@ -84,7 +84,7 @@ def main() -> int:
         megabytes = sum(map(len, blocks)) / 1e6
         redaction, parser = seconds(redact, blocks), seconds(parse, blocks)
         both = seconds(partial(parse, level=Level.SECRETS), blocks)
-        speeds = " ".join(f"{megabytes / one:7.0f} MB/s" for one in (redaction, parser, both))
+        speeds = " ".join(f"{megabytes / seconds:7.0f} MB/s" for seconds in (redaction, parser, both))
         print(f"{shape:14} {speeds} {both / parser - 1:7.1%}", flush=True)
         if shape != "with secrets":
             good = good and megabytes / redaction >= MIN_MB_PER_SECOND and redaction <= MAX_SHARE * parser

@@ -66,7 +66,7 @@ def measure(folder: Path, megabytes: int) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one command: wall time, CPU time of all its processes, peak RSS of the largest in MB of 10^6 bytes."""
+    """The cost of one command: wall time, CPU time of all its processes, peak RSS of the largest in MB of 10^6 bytes."""
 
     seconds: float
     cpu_seconds: float

@@ -1,4 +1,4 @@
-"""What the benchmarks that need a cluster share."""
+"""Shared parts of the benchmarks that need a cluster."""
 
 import subprocess
 import tempfile
@@ -13,7 +13,7 @@ from tests.support.operator import Kubectl, until
 
 
 def setting(stack: ExitStack, kubeconfig: Path | None, namespace: str) -> tuple[Kubectl, Path]:
-    """A namespace of a cluster (by default of one that is started for it) and a directory; gone when the stack is closed."""
+    """A namespace of a cluster (by default a new one) and a directory; removed when the stack is closed."""
     cluster = provider.start("test", kubeconfig)
     if kubeconfig is None:
         stack.callback(cluster.stop)
@@ -37,7 +37,7 @@ def at_once(commands: Sequence[Sequence[str]], paths: Sequence[Path], timeout_se
 
 
 def timed(work: Callable[[], None]) -> float:
-    """Seconds that it takes."""
+    """Return the seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -83,12 +83,12 @@ def docker_answers() -> bool:
 
 class Builder(Protocol):
     def python_image(self) -> str:
-        """The identity of the base image, made where it cannot be pulled; empty for the Dockerfile's default."""
+        """Return the identity of the base image, made here if it cannot be pulled; '' for the Dockerfile's default."""
 
     def build(self, image: Image, context: Path, label: str) -> None: ...
 
     def label(self, tag: str) -> str | None:
-        """The image's INPUTS_LABEL; None where there is no such image."""
+        """Return the image's INPUTS_LABEL; None if the image does not exist."""
 
     def id(self, tag: str) -> str: ...
 
@@ -177,7 +177,7 @@ SOURCES_LIST, APT_CONF, PIP_CONF = "/etc/apt/sources.list", "/etc/apt/apt.conf.d
 
 @contextmanager
 def _machine_settings() -> Iterator[Mapping[str, Path]]:
-    """Where pip and apt find packages on this machine: path in a container → file here."""
+    """Configuration of pip and apt on this machine: path in a container → file here."""
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         mounts = {target: Path(folder) / target.rsplit("/", 1)[-1] for target in (SOURCES_LIST, APT_CONF, PIP_CONF)}
         mounts[SOURCES_LIST].write_text(_debian_sources())

@@ -84,7 +84,7 @@ def clients() -> None:
 
 
 def debian(commands: dict[str, str]) -> None:
-    """Install the packages whose commands are missing."""
+    """Install the packages of missing commands."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     missing = sorted({package for command, package in commands.items() if not shutil.which(command, path=path)})
     if not missing:

@@ -79,10 +79,10 @@ def start(
 ) -> Cluster:
     """The cluster of this kubeconfig, or else the running or newly started cluster of this name.
 
-    `log_max_size`: from which size on the node without Docker rotates a container's log. `restart_period`: the longest
-    time that it waits before it restarts a container, such as `2s`.
+    `log_max_size`: size at which the node without Docker rotates a container's log. `restart_period`: longest delay before it
+    restarts a container, for example `2s`. None: the kubelet's defaults.
 
-    Raises RigError, naming what is missing, where no cluster can be had.
+    Raises RigError, with what is missing, if no cluster can be started.
     """
     if kubeconfig is not None:
         if not kubeconfig.is_file():
@@ -99,7 +99,7 @@ def start(
 
 
 def missing() -> str:
-    """Why no cluster can be started on this machine; empty where one can be."""
+    """Return why no cluster can be started on this machine; '' if one can be."""
     if images.docker_answers():
         return ""
     release = Path("/etc/os-release")
@@ -119,7 +119,7 @@ def missing() -> str:
 
 
 def stop(name: str) -> None:
-    """End the cluster of this name, if it runs."""
+    """End the processes that `start` started; a named cluster is left alone."""
     if images.docker_answers():
         if (kubeconfig := _kind_kubeconfig(name)).exists():
             programs.build(programs.KIND)

@@ -1,4 +1,4 @@
-"""Where the rig keeps its files, how it runs commands, and what it says meanwhile."""
+"""The rig's folders, how it runs commands, and what it prints."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ _START = time.monotonic()
 
 
 class RigError(Exception):
-    """The rig cannot do what was asked; the message names what is missing or what failed."""
+    """The rig cannot do what was requested; the message names what is missing or what failed."""
 
 
 def cache_dir() -> Path:
@@ -29,7 +29,7 @@ def bin_dir() -> Path:
 
 
 def say(line: str) -> None:
-    """One line of progress, with the seconds since the start."""
+    """Print one line of progress, with the seconds since the start."""
     print(f"[{time.monotonic() - _START:6.1f} s] {line}", file=sys.stderr, flush=True)
 
 
@@ -58,7 +58,7 @@ def run(
     stdin: str | None = None,
     timeout_seconds: float = 900,
 ) -> str:
-    """The command's output. `env` is added to this process's environment. Raises RigError with the end of what it said."""
+    """Return the command's output. `env` is added to this process's environment. Raises RigError with the end of its output."""
     name = " ".join(str(word) for word in command[:3])
     try:
         done = subprocess.run(

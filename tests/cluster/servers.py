@@ -122,14 +122,14 @@ class HotRod:
     log: Path
 
     def get(self, path: str) -> None:
-        """One request of a customer. Raises URLError where it is refused."""
+        """Send one request of a customer. Raises URLError if it is refused."""
         with _direct.open(f"{self.url}{path}", timeout=30):
             pass
 
 
 @contextmanager
 def hotrod(directory: Path, jaeger: Jaeger, *, address: str = "127.0.0.1") -> Iterator[HotRod]:
-    """Run HotROD, whose spans go to this Jaeger. It listens on all addresses."""
+    """Run HotROD, which sends its spans to this Jaeger. It listens on all addresses."""
     programs.build(programs.HOTROD)
     directory.mkdir(parents=True, exist_ok=True)
     services = ("frontend", "customer", "driver", "route")
@@ -254,13 +254,13 @@ def free_ports(address: str, count: int) -> Iterator[list[int]]:
     """So many ports that nobody listens on; they are held until the context ends, so they are all different."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((address, 0))
-        yield [one.getsockname()[1] for one in sockets]
+        for listening in sockets:
+            listening.bind((address, 0))
+        yield [listening.getsockname()[1] for listening in sockets]
 
 
 def answers(url: str, tls: ssl.SSLContext | None = None) -> bool:
-    """Whether the server answers this GET with success."""
+    """Return whether the server answers this GET with success."""
     try:
         with (build_opener(ProxyHandler({}), HTTPSHandler(context=tls)) if tls else _direct).open(url, timeout=2):
             return True

@@ -1,4 +1,4 @@
-"""`down`: remove what `up` made, and nothing else."""
+"""`down`: removes what `up` made, and nothing else."""
 
 from pathlib import Path
 

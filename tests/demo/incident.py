@@ -1,4 +1,4 @@
-"""Whether the shop really misbehaves: asked of Kubernetes, Prometheus and Jaeger, as a person would."""
+"""Checks whether the shop really misbehaves: asks Kubernetes, Prometheus and Jaeger."""
 
 import time
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def _pod(cluster: Cluster, workload: str) -> dict[str, Any]:
 
 
 def ledger_restarted(cluster: Cluster) -> str:
-    """Says how the ledger crashed, once it runs again and so has logs of this run and of the one before."""
+    """Return how the ledger crashed, once it runs again and so has logs of this run and of the previous one."""
     states = _pod(cluster, "ledger")["status"].get("containerStatuses") or []
     if not states:
         raise NotYet("the ledger's container has not started")
@@ -35,7 +35,7 @@ def ledger_restarted(cluster: Cluster) -> str:
 
 
 def payments_fail(cluster: Cluster) -> str:
-    """Says how many of payments' answers were 5xx, once there are enough."""
+    """Return how many of payments' answers were 5xx, once there are enough."""
     failed = _count(cluster, 'http_requests_total{service="payments",status=~"5.."}')
     if failed < ENOUGH_FAILURES:
         raise NotYet(f"Prometheus has seen {failed:.0f} answers of payments with status 5xx")
@@ -53,7 +53,7 @@ def _count(cluster: Cluster, series: str) -> float:
 
 
 def traces_fail(cluster: Cluster) -> str:
-    """Says how many traces of this incident hold a failed span, once there are enough."""
+    """Return how many traces of this incident have a failed span, once there are enough."""
     started = datetime.fromisoformat(_pod(cluster, "checkout")["metadata"]["creationTimestamp"])
     search: dict[str, str | int] = {
         "service": "checkout",

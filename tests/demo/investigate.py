@@ -1,4 +1,4 @@
-"""The main job: ask with an Investigation, follow it to its end, look at what it brought."""
+"""Creates the Investigation, follows it to its end, and shows its evidence."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ EVIDENCE = ("moments", "lines", "events", "objects", "samples", "spans")
 
 
 def ask(cluster: Cluster, steps: Steps, root: Path) -> dict[str, Any]:
-    """Apply the example and follow it to its end; its status. Raises DemoError when it does not end in time."""
+    """Apply the example and follow it to its end. Returns its status. Raises DemoError if it does not end in time."""
     earlier = cluster.get(RESOURCE, NAME, f"--namespace={NAMESPACE}")
     if earlier:
         # an Investigation asks once; a new capture is a new resource
@@ -54,8 +54,8 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
         steps.say(line.rstrip())
     steps.say()
     for condition in status.get("conditions") or []:
-        said = f"{condition['type']:12} {condition['status']:6} {condition['reason']}: {condition.get('message', '')}"
-        steps.say(f"  {said.rstrip(': ')}")
+        shown = f"{condition['type']:12} {condition['status']:6} {condition['reason']}: {condition.get('message', '')}"
+        steps.say(f"  {shown.rstrip(': ')}")
     for gap in status.get("gaps") or []:
         steps.say(f"  gap: {gap['target']}: {gap['reason']}: {gap['message']}")
 
@@ -64,7 +64,7 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
     if not artifacts or not session:
         return False
     looks = read(cluster, session, artifacts)
-    intact = all(one["intact"] for one in looks)
+    intact = all(look["intact"] for look in looks)
     size = (status.get("session") or {}).get("size", "")
     steps.heading(f"The evidence: {len(artifacts)} files, {size}, in {session} on the session volume")
     for artifact in artifacts:
@@ -80,13 +80,13 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
 
 
 def is_complete(status: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the phase is Completed, every file is intact, and there is some of each kind of evidence."""
-    found = all(sum(one.get(unit, 0) for one in looks) for unit in EVIDENCE)
-    return status.get("phase") == "Completed" and found and all(one["intact"] for one in looks)
+    """Return whether the phase is Completed, every file is intact, and each kind of evidence is there."""
+    found = all(sum(look.get(unit, 0) for look in looks) for unit in EVIDENCE)
+    return status.get("phase") == "Completed" and found and all(look["intact"] for look in looks)
 
 
 def read(cluster: Cluster, session: str, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What peek.py sees in the operator's pod."""
+    """Return the output of peek.py in the operator's pod."""
     program = Path(peek.__file__).read_text(encoding="utf-8")
     pod = operator_pod(cluster)
     command = ["exec", "--stdin", f"--namespace={OPERATOR_NAMESPACE}", pod, "--", "python3", "-c", program, session]

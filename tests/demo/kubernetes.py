@@ -1,4 +1,4 @@
-"""One cluster, reached with kubectl and helm through one context of one kubeconfig, and never any other."""
+"""One cluster, accessed with kubectl and helm through one context of one kubeconfig, and never any other."""
 
 import json
 import os
@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 class CommandFailed(DemoError):
-    """kubectl or helm said no."""
+    """kubectl or helm failed."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cluster:
     def create(self, *objects: Mapping[str, Any]) -> None:
         """`kubectl create` of these objects, if any."""
         if objects:
-            self.kubectl("create", "--filename=-", stdin="\n".join(json.dumps(one) for one in objects))
+            self.kubectl("create", "--filename=-", stdin="\n".join(json.dumps(object) for object in objects))
 
     def _run(self, program: str, arguments: Sequence[str], stdin: str | None = None, timeout: float = TIMEOUT_SECONDS) -> str:
         path = os.pathsep.join([*map(str, self.programs), self.environment.get("PATH", os.defpath)])

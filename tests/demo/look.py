@@ -1,4 +1,4 @@
-"""The first look at the evidence, as lines of text. Pure: from what peek.py found to what a person reads."""
+"""A first look at the evidence, as lines of text. Pure: from the output of peek.py."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ def cut(text: str, width: int) -> str:
 
 def _findings(look: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"{one['severity']:9} {one['object']['kind'].lower()}/{one['object']['name']}: {one['message']}"
-        for one in look["shown"]
+        f"{moment['severity']:9} {moment['object']['kind'].lower()}/{moment['object']['name']}: {moment['message']}"
+        for moment in look["shown"]
     ]
     return ["", f"  what it means: {_count(look['findings'])}, the most important first", *(f"    {row}" for row in rows)]
 
@@ -34,9 +34,9 @@ def _count(findings: int) -> str:
 
 def _timeline(look: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"{one['timestamp'][11:19]}  {one['kind']:13} {_where(one)}: {one['message']}"
-        + (f" ({one['count']}x)" if "count" in one else "")
-        for one in look["shown"]
+        f"{span['timestamp'][11:19]}  {span['kind']:13} {_where(span)}: {span['message']}"
+        + (f" ({span['count']}x)" if "count" in span else "")
+        for span in look["shown"]
     ]
     return ["", f"  what happened: the most telling of {look['moments']} moments (UTC)", *(f"    {row}" for row in rows)]
 
@@ -56,7 +56,7 @@ def _run(entry: Mapping[str, Any]) -> str:
 
 def _metrics(look: Mapping[str, Any]) -> list[str]:
     shown = look["shown"]
-    moments = sorted({moment for one in shown for moment, _ in one["samples"]})
+    moments = sorted({moment for item in shown for moment, _ in item["samples"]})
     if len(moments) > COLUMNS:
         moments = moments[::-2][:COLUMNS][::-1]
     title = f"  {look['target']}: {look['samples']} samples of {look['series']} series, the latest (UTC)"
@@ -64,21 +64,21 @@ def _metrics(look: Mapping[str, Any]) -> list[str]:
         return ["", title]
     head = " " * LABEL_WIDTH + "".join(f"{_clock(moment):>10}" for moment in moments)
     rows = []
-    for label, one in zip(labels([one["labels"] for one in shown]), shown, strict=True):
-        values = dict(one["samples"])
+    for label, item in zip(labels([item["labels"] for item in shown]), shown, strict=True):
+        values = dict(item["samples"])
         cells = [f"{float(values[moment]):.3g}" if moment in values else "-" for moment in moments]
         rows.append(f"{cut(label, LABEL_WIDTH):{LABEL_WIDTH}}" + "".join(f"{cell:>10}" for cell in cells))
     return ["", title, f"    {head}", *(f"    {row}" for row in rows)]
 
 
 def labels(series: Sequence[Mapping[str, str]]) -> list[str]:
-    """What tells the series apart; for a single one all its labels."""
-    names = sorted({name for one in series for name in one} - {"__name__"})
-    telling = [name for name in names if len({one.get(name) for one in series}) > 1]
+    """Return the labels that distinguish the series; for a single series all its labels."""
+    names = sorted({name for labels_of in series for name in labels_of} - {"__name__"})
+    telling = [name for name in names if len({labels_of.get(name) for labels_of in series}) > 1]
     # one label that differs everywhere is enough
-    unique = [name for name in telling if len({one.get(name) for one in series}) == len(series)]
+    unique = [name for name in telling if len({labels_of.get(name) for labels_of in series}) == len(series)]
     chosen = sorted(unique, key=len)[:1] or telling or names
-    return [", ".join(f"{name}={one[name]}" for name in chosen if name in one) for one in series]
+    return [", ".join(f"{name}={labels_of[name]}" for name in chosen if name in labels_of) for labels_of in series]
 
 
 def _clock(unix_seconds: float) -> str:

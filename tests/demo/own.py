@@ -1,4 +1,4 @@
-"""Where the demo takes place: a cluster of its own, or a named one. The rig starts the former; both get kubectl and helm."""
+"""The cluster of the demo: started by the rig, or a named one. Both get kubectl and helm."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def stop() -> None:
 
 
 def load(rig: provider.Cluster, image: images.Image) -> str:
-    """Build the image where it is not built yet, and put it into the demo's own cluster; its name. Raises RigError."""
+    """Build the image if it does not exist, and load it into the demo's own cluster. Returns its name. Raises RigError."""
     rig.load_image(images.build(image))
     return image.tag
 

@@ -29,8 +29,8 @@ def error_of(span: dict[str, Any]) -> str:
     """What the span says went wrong; empty for one that went well."""
     if not failed(span):
         return ""
-    said = [tag["value"] for tag in span["tags"] if tag["key"] == "otel.status_description"]
-    return str(said[0]) if said else "error"
+    messages = [tag["value"] for tag in span["tags"] if tag["key"] == "otel.status_description"]
+    return str(messages[0]) if messages else "error"
 
 
 def span_ids(trace: dict[str, Any]) -> set[str]:
@@ -51,9 +51,9 @@ def of_logs(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def of_metrics(series: list[dict[str, Any]]) -> dict[str, Any]:
     """The latest samples of the series that go on the longest."""
-    lasting = sorted(series, key=lambda one: -float(one["values"][-1][0]))
-    shown = [{"labels": one["metric"], "samples": one["values"][-SAMPLES:]} for one in lasting[:SERIES]]
-    return {"samples": sum(len(one["values"]) for one in series), "series": len(series), "shown": shown}
+    lasting = sorted(series, key=lambda item: -float(item["values"][-1][0]))
+    shown = [{"labels": item["metric"], "samples": item["values"][-SAMPLES:]} for item in lasting[:SERIES]]
+    return {"samples": sum(len(item["values"]) for item in series), "series": len(series), "shown": shown}
 
 
 def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
 
 def of_timeline(moments: list[dict[str, Any]]) -> dict[str, Any]:
     """The most telling moments, in their order."""
-    ranked = sorted(moments, key=lambda one: TELLING.index(one["kind"]) if one["kind"] in TELLING else len(TELLING))
-    return {"moments": len(moments), "shown": [one for one in moments if one in ranked[:MOMENTS]]}
+    ranked = sorted(moments, key=lambda moment: TELLING.index(moment["kind"]) if moment["kind"] in TELLING else len(TELLING))
+    return {"moments": len(moments), "shown": [moment for moment in moments if moment in ranked[:MOMENTS]]}
 
 
 def of_findings(findings: list[dict[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class NotYet(Exception):
 
 
 def inert(text: str) -> str:
-    """Text without control characters and changes of direction: anybody may have written what is in logs."""
+    """Return text without control characters and changes of direction: logs may come from attackers."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

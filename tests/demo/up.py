@@ -81,7 +81,7 @@ def claim_namespaces(cluster: Cluster) -> None:
         raise DemoError(f"namespace {', '.join(taken)} exists and is not the demo's: use a cluster without it")
     metadata = [{"name": name, "labels": MINE | RESTRICTED} for name, namespace in existing.items() if not namespace]
     # created, not applied: a later apply of the shop's own Namespace would take the demo's label away
-    cluster.create(*({"apiVersion": "v1", "kind": "Namespace", "metadata": one} for one in metadata))
+    cluster.create(*({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace} for namespace in metadata))
 
 
 def is_labelled(resource: Mapping[str, Any]) -> bool:
@@ -91,7 +91,7 @@ def is_labelled(resource: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def explained(cluster: Cluster, namespace: str) -> Iterator[None]:
-    """A block whose failure is told with the state of the namespace's pods."""
+    """A block of steps. If it fails, the message has the state of the namespace's pods."""
     try:
         yield
     except CommandFailed as e:
@@ -130,7 +130,7 @@ def install_operator(cluster: Cluster, image: str) -> None:
 
 
 def chart_values(image: str, sources: list[dict[str, Any]], install_crds: bool) -> dict[str, Any]:
-    """The chart's values for this image, such as localhost/name:tag or host:5000/name@sha256:digest."""
+    """Return the chart's values for this image, for example localhost/name:tag or host:5000/name@sha256:digest."""
     name, _, digest = image.partition("@")
     repository, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:  # that colon was a registry's port
@@ -148,7 +148,7 @@ def chart_values(image: str, sources: list[dict[str, Any]], install_crds: bool) 
 def data_sources() -> list[dict[str, Any]]:
     """The examples' DataSources, as the chart takes them."""
     text = (ROOT / "examples/datasources.yaml").read_text(encoding="utf-8")
-    return [{"name": one["metadata"]["name"], **one["spec"]} for one in yaml.safe_load_all(text)]
+    return [{"name": document["metadata"]["name"], **document["spec"]} for document in yaml.safe_load_all(text)]
 
 
 def is_mine(resource: Mapping[str, Any]) -> bool:
@@ -174,7 +174,7 @@ def start_observability(cluster: Cluster, image: str) -> None:
 
 
 def start_shop(cluster: Cluster, image: str) -> None:
-    """Open the shop, again where it is open already, so that the incident begins inside the Investigation's window."""
+    """Open the shop, again if it is open already, so that the incident begins inside the Investigation's window."""
     reopened = cluster.get("deployment", "ledger", f"--namespace={NAMESPACE}") is not None
     if reopened:  # nothing of the last time is left: its pods that are gone would be gaps of this time's Investigation
         everything = ("--cascade=foreground", "--ignore-not-found", "--timeout=60s")

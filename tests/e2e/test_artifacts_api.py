@@ -143,7 +143,7 @@ def test_no_spelling_of_a_path_leads_elsewhere(cluster: Cluster, evidence: Evide
 
 
 def test_ranges_through_the_api_server(cluster: Cluster, evidence: Evidence) -> None:
-    """A download that was cut goes on where it ended, as long as the file is the same."""
+    """An interrupted download is resumed, as long as the file is the same."""
     alice, address = Caller(cluster, "alice"), f"{of('e2e-shop')}/till/archive"
     whole = alice.get(address)
     etag = whole.headers["ETag"]

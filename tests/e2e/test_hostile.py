@@ -104,7 +104,7 @@ def hostile(installation: Installation) -> Iterator[Kubectl]:
 def restarts(installation: Installation) -> dict[str, int]:
     """How often each container of the operator's pods was restarted, by pod."""
     pods = installation.system.get("pods", "-l", "app.kubernetes.io/component=operator")["items"]
-    return {one["metadata"]["name"]: sum(c["restartCount"] for c in one["status"]["containerStatuses"]) for one in pods}
+    return {pod["metadata"]["name"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"]) for pod in pods}
 
 
 def test_hostile_tenants_do_not_keep_others_waiting(installation: Installation, shop: Kubectl, hostile: Kubectl) -> None:
@@ -125,7 +125,7 @@ def test_hostile_tenants_do_not_keep_others_waiting(installation: Installation, 
         if kind not in refused:
             rest = [investigation(f"{kind}-{number}", **spec) for number, spec in enumerate(specs)][1:]
             hostile("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rest}))
-            made += [one["metadata"]["name"] for one in rest]
+            made += [item["metadata"]["name"] for item in rest]
     held = investigation("held", targets=[{"pod": "hostile-lines"}])
     held["metadata"]["finalizers"] = ["example.com/never"]
     hostile.apply(held)
@@ -139,7 +139,7 @@ def test_hostile_tenants_do_not_keep_others_waiting(installation: Installation, 
         assert ended["status"]["phase"] == "Completed", ended["status"]
     print(f"honest Investigations took {took} s; refused by the API server: {refused}")
     assert max(took) <= SMALL_SECONDS, took
-    for name in [one for one in made if one.startswith("endless")]:
+    for name in [candidate for candidate in made if candidate.startswith("endless")]:
         hostile("patch", "investigation", name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
     until(lambda: not unended(hostile, made), 420, "every hostile Investigation has ended")
     hostile("patch", "investigation", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
@@ -148,5 +148,5 @@ def test_hostile_tenants_do_not_keep_others_waiting(installation: Installation, 
 
 def unended(kubectl: Kubectl, names: list[str]) -> list[str]:
     items = kubectl.get("investigations")["items"]
-    ended = {one["metadata"]["name"] for one in items if (one.get("status") or {}).get("completionTime")}
+    ended = {item["metadata"]["name"] for item in items if (item.get("status") or {}).get("completionTime")}
     return sorted(set(names) - ended)

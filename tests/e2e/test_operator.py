@@ -27,7 +27,7 @@ def speaker(shop: Kubectl) -> str:
 
 
 def trace(service: str) -> dict[str, Any]:
-    """An OTLP document with one failing span of now."""
+    """An OTLP document with one failing span of the current time."""
     now = time.time_ns()
     span = {
         "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -66,7 +66,7 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
     assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
         path: sha256 for path, (_, sha256) in files.items()
     }
-    assert [one["path"] for one in manifest["artifacts"][:2]] == ["data/findings.json", "data/timeline.json"]
+    assert [artifact["path"] for artifact in manifest["artifacts"][:2]] == ["data/findings.json", "data/timeline.json"]
     assert files.pop("report.html")[0].startswith("<!doctype html>")
     found = {path.split("/")[1]: document for path, (document, _) in files.items() if "_namespace_" not in path}
     logs, metrics, traces = (found[category] for category in ("logs", "metrics", "traces"))
@@ -121,7 +121,7 @@ print(json.dumps([listed["bomFormat"], listed["metadata"]["component"]["name"], 
 """
     document, name, differences = json.loads(installation.python(code))
     assert (document, name) == ("CycloneDX", "aletheia-operator")
-    assert [one.partition(" ")[0] for one in differences] == ["aletheia-operator"], "it is the document's subject"
+    assert [difference.partition(" ")[0] for difference in differences] == ["aletheia-operator"], "it is the document's subject"
 
 
 def test_helm_test_captures_and_verifies(installation: Installation) -> None:
@@ -214,9 +214,9 @@ def test_the_chart_passes_lint_and_a_server_side_dry_run(cluster: Cluster, insta
     arguments = ("template", "dry-run", str(CHART), "--namespace=e2e-system", "--no-hooks", "--values=-")
     rendered = helm(cluster, *arguments, stdin=yaml.safe_dump(VALUES | {"dataSources": []}))
     assert RESTRICTED["pod-security.kubernetes.io/enforce"] == "restricted"
-    said = cluster.run_kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
-    assert "deployment.apps/dry-run-aletheia-operator created (server dry run)" in said
-    assert "warning" not in said.lower()
+    output = cluster.run_kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
+    assert "deployment.apps/dry-run-aletheia-operator created (server dry run)" in output
+    assert "warning" not in output.lower()
 
 
 def upgrade(installation: Installation, **values: Any) -> None:
@@ -242,7 +242,9 @@ def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
     def look(name: str, via: str) -> tuple[dict[str, str], list[str]]:
         """Which way was taken, and the gaps; either way every line is there."""
         resource = shop.investigate(name, window={"lookback": "30m"}, targets=[{"pod": speaker}], logs={"via": via})
-        (document,) = [one for path, (one, _) in installation.session(resource).items() if path.startswith("data/logs/")]
+        (document,) = [
+            content for path, (content, _) in installation.session(resource).items() if path.startswith("data/logs/")
+        ]
         assert [entry["line"] for entry in document["data"]] == lines
         return document["metadata"]["via"], [f"{gap['reason']}: {gap['message']}" for gap in resource["status"].get("gaps", [])]
 

@@ -57,18 +57,18 @@ class Admin:
         """What `aletheia session list` says of each session, by id. Every file is held against its digest first."""
         self.installation.system("exec", self.installation.deployment, "--", "aletheia", "session", "verify")
         command = ("exec", self.installation.deployment, "--", "aletheia", "session", "list", "-o", "json")
-        return {one["session"]: one for one in json.loads(self.installation.system(*command))}
+        return {entry["session"]: entry for entry in json.loads(self.installation.system(*command))}
 
     def investigations(self) -> dict[str, Any]:
         """Spec and status of each Investigation, by namespace and name; status.kopf apart, which is kopf's own."""
         listed = json.loads(self.installation.cluster.run_kubectl("get", "investigations", "-A", "-o", "json"))["items"]
         return {
-            f"{one['metadata']['namespace']}/{one['metadata']['name']}": {
-                "spec": one["spec"],
-                "status": {key: value for key, value in one["status"].items() if key != "kopf"},
-                "hold": (one["metadata"].get("annotations") or {}).get("aletheia.dev/legal-hold"),
+            f"{item['metadata']['namespace']}/{item['metadata']['name']}": {
+                "spec": item["spec"],
+                "status": {key: value for key, value in item["status"].items() if key != "kopf"},
+                "hold": (item["metadata"].get("annotations") or {}).get("aletheia.dev/legal-hold"),
             }
-            for one in listed
+            for item in listed
         }
 
 
@@ -127,12 +127,12 @@ def test_nothing_is_lost(admin: Admin) -> None:
 def holds(sessions: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Legal holds by the names of their Investigations."""
     return {
-        one["investigation"]["name"]: one["custody"]["legalHold"]
-        for one in sessions.values()
-        if one["custody"].get("legalHold")
+        session["investigation"]["name"]: session["custody"]["legalHold"]
+        for session in sessions.values()
+        if session["custody"].get("legalHold")
     }
 
 
 def without_custody(sessions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Summaries without the retention record, which says after a restore that the Investigation is another."""
-    return {name: {key: value for key, value in one.items() if key != "custody"} for name, one in sessions.items()}
+    return {name: {key: value for key, value in session.items() if key != "custody"} for name, session in sessions.items()}

@@ -175,8 +175,8 @@ def test_who_ends_a_suspension_is_asked_too(attacked: Attacked) -> None:
     assert attacked.create("bob", "waits", {"targets": TARGETS, "suspend": True}) == ""
     for patch in ('{"spec": {"suspend": false}}', '{"spec": {"suspend": null}}'):
         for flags in ((), ("--dry-run=server",)):
-            said = attacked.refusal("alice", "patch", "investigation", "waits", "--type=merge", f"-p={patch}", *flags)
-            assert "may not get pods/log" in said
+            refusal = attacked.refusal("alice", "patch", "investigation", "waits", "--type=merge", f"-p={patch}", *flags)
+            assert "may not get pods/log" in refusal
     body = json.dumps(investigation("waits", targets=TARGETS, suspend=False))
     for way in (("replace",), ("apply", "--server-side", "--force-conflicts")):
         assert "may not get pods/log" in attacked.refusal("alice", *way, "-f", "-", stdin=body)
@@ -195,7 +195,7 @@ def test_what_is_older_than_the_policy_is_not_captured(attacked: Attacked) -> No
 
 
 def test_other_namespaces_are_out_of_reach(attacked: Attacked) -> None:
-    """Names, labels and workloads of another namespace are looked for in one's own; its bytes are nowhere on the volume."""
+    """Names and labels of another namespace are only searched in the Investigation's own; its bytes are not on the volume."""
     for name, spec in FOREIGN_TARGETS.items():
         assert attacked.create("bob", name, spec) == ""
     assert attacked.create("bob", "own", {"targets": TARGETS}) == ""
@@ -255,7 +255,7 @@ def test_data_of_other_namespaces_in_shared_sources_is_out_of_reach(attacked: At
         for name in [*names, *([None] if field != "traces" else [])]:
             reference = {"dataSourceRef": {"name": name}} if name else {}
             made.append((f"{field}-{name or 'by-default'}", f"{name}".rpartition("-by-")[2] in ("label", "tenant")))
-            assert attacked.create("bob", made[-1][0], {field: [{**one, **kind, **reference} for one in asked]}) == ""
+            assert attacked.create("bob", made[-1][0], {field: [{**entry, **kind, **reference} for entry in asked]}) == ""
     for name, is_confined in made:
         status = attacked.shop.ended(name)["status"]
         reasons = {gap["reason"] for gap in status["gaps"]}
@@ -281,8 +281,10 @@ def test_a_forged_status_is_not_taken(attacked: Attacked) -> None:
     assert attacked.refusal("bob", "create", "-f", "-", stdin=json.dumps(forged)) == ""
     assert attacked.refusal("bob", "replace", "-f", "-", stdin=json.dumps(forged)) == ""
     status = json.dumps({"status": forged["status"]})
-    said = attacked.refusal("bob", "patch", "investigation", "forged", "--subresource=status", "--type=merge", f"-p={status}")
-    assert "forbidden" in said.lower()
+    refusal = attacked.refusal(
+        "bob", "patch", "investigation", "forged", "--subresource=status", "--type=merge", f"-p={status}"
+    )
+    assert "forbidden" in refusal.lower()
     path = f"/apis/aletheia.dev/v1alpha1/namespaces/{SHOP}/investigations/forged"
     for below in ("status", "scale", "ephemeralcontainers", "log", "proxy"):
         assert attacked.refusal("bob", "replace", "--raw", f"{path}/{below}", "-f", "-", stdin=json.dumps(forged)) != "", below

@@ -43,14 +43,14 @@ class Release:
         """The DataSources after an upgrade, by name."""
         self.helm("upgrade", "flight", str(CHART), sources=sources)
         listed = json.loads(self.cluster.run_kubectl("get", "datasources", "-o", "json"))["items"]
-        return {one["metadata"]["name"]: one for one in listed if one["metadata"]["name"].startswith("it-upgrade-")}
+        return {item["metadata"]["name"]: item for item in listed if item["metadata"]["name"].startswith("it-upgrade-")}
 
 
 def install_first(release: Release, directory: Path) -> None:
     """Install FIRST as the first install does: by hooks. The definitions are there already, so the hooks are rendered apart."""
     rendered = release.helm("template", "flight", str(CHART), sources=[FIRST])
-    hooks = [one for one in yaml.safe_load_all(rendered) if one and one["kind"] == "DataSource"]
-    assert all("helm.sh/hook" in one["metadata"]["annotations"] for one in hooks)
+    hooks = [document for document in yaml.safe_load_all(rendered) if document and document["kind"] == "DataSource"]
+    assert all("helm.sh/hook" in hook["metadata"]["annotations"] for hook in hooks)
     (directory / "templates").mkdir()
     (directory / "Chart.yaml").write_text("apiVersion: v2\nname: aletheia-operator\nversion: 0.0.1\n")
     (directory / "templates" / "hooks.yaml").write_text(yaml.safe_dump_all(hooks))
@@ -59,7 +59,7 @@ def install_first(release: Release, directory: Path) -> None:
 
 @pytest.fixture
 def release(prepared: Cluster, tmp_path: Path) -> Iterator[Release]:
-    """A release whose DataSource the hook of a first install made."""
+    """A release with a DataSource that the hook of its first install made."""
     release = Release(prepared, f"it-upgrade-{secrets.token_hex(3)}")
     prepared.run_kubectl("create", "namespace", release.namespace)
     install_first(release, tmp_path)
@@ -69,7 +69,7 @@ def release(prepared: Cluster, tmp_path: Path) -> Iterator[Release]:
 
 
 def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {name: one["metadata"]["uid"] for name, one in found.items()}
+    return {name: item["metadata"]["uid"] for name, item in found.items()}
 
 
 def test_data_sources_stay_the_same_objects_over_upgrades(release: Release) -> None:
@@ -85,8 +85,8 @@ def test_data_sources_stay_the_same_objects_over_upgrades(release: Release) -> N
     assert both["it-upgrade-a"]["spec"]["timeout"] == "30s"
     assert uids(release.upgrade(FIRST, SECOND)) == uids(both)
 
-    one = release.upgrade(SECOND)
-    assert uids(one) == {"it-upgrade-b": both["it-upgrade-b"]["metadata"]["uid"]}
+    output = release.upgrade(SECOND)
+    assert uids(output) == {"it-upgrade-b": both["it-upgrade-b"]["metadata"]["uid"]}
 
     release.helm("uninstall", "flight")
     assert "it-upgrade-" not in release.cluster.run_kubectl("get", "datasources", "-o", "name")

@@ -52,7 +52,7 @@ def end_of_second(resource: dict[str, dict[str, str]]) -> str:
 
 
 def conditions_of(resource: dict[str, dict[str, list[dict[str, str]]]]) -> dict[str, tuple[str, str]]:
-    return {one["type"]: (one["status"], one["reason"]) for one in resource["status"]["conditions"]}
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in resource["status"]["conditions"]}
 
 
 def test_conditions_and_progress_while_it_runs(kubectl: Kubectl, operator: Operator, speaker: str, hanging: str) -> None:

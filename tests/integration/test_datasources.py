@@ -35,7 +35,7 @@ def reachable(kubectl: Kubectl, name: str, reason: str) -> Any:
 
     def status() -> Any:
         found = kubectl.get("datasource", name).get("status") or {}
-        reasons = {one["type"]: one["reason"] for one in found.get("conditions", [])}
+        reasons = {condition["type"]: condition["reason"] for condition in found.get("conditions", [])}
         return found if reasons.get("Reachable") == reason else None
 
     return until(status, 30, f"{name} is {reason}")
@@ -50,7 +50,7 @@ AUTH = {
 
 @pytest.mark.parametrize("kind", AUTH)
 def test_what_the_endpoint_is_shown(kubectl: Kubectl, operator: Operator, serve: Serve, kind: str) -> None:
-    """Each kind of credential and the tenant header reach the endpoint, whose version is in the status."""
+    """The endpoint gets each kind of credential and the tenant header; the status has its version."""
     auth, header, expected = AUTH[kind]
     asked: list[tuple[str | None, str | None]] = []
 

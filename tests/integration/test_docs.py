@@ -73,7 +73,9 @@ def production(prepared: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
     rendered = subprocess.run(chart, check=True, capture_output=True, text=True).stdout
     reader = {"kind": "ClusterRole", "name": "aletheia-aletheia-operator-reader.aletheia-system"}
     roles = [
-        one for one in yaml.safe_load_all(rendered) if one and {"kind": one["kind"], "name": one["metadata"]["name"]} == reader
+        document
+        for document in yaml.safe_load_all(rendered)
+        if document and {"kind": document["kind"], "name": document["metadata"]["name"]} == reader
     ]
     assert len(roles) == 1
     kubectl.apply(*roles, a_deployment("payments", "echo ERROR 500: the ledger does not answer; sleep 3600 & wait"))
@@ -99,7 +101,7 @@ def test_the_first_example_of_the_readme(production: Kubectl, tmp_path: Path) ->
     printed = ""
     for (program, *arguments), expected in console(typed):
         assert program == "kubectl"
-        printed = production.cluster.run_kubectl(*(str(file) if one == file.name else one for one in arguments))
+        printed = production.cluster.run_kubectl(*(str(file) if argument == file.name else argument for argument in arguments))
         assert without_chance(printed) == without_chance(expected), printed
     resource = production.get("investigation", "payments-500s")
     assert [(gap["severity"], gap["reason"]) for gap in resource["status"]["gaps"]] == [("note", "Forbidden")] * 2
@@ -118,9 +120,9 @@ def read_the_evidence(kubectl: Kubectl, resource: Any) -> None:
 
     for line in status.splitlines():
         assert run_line(line.partition("|")[2], json.dumps(resource))
-    present = [f"data/{one}/" for one in ("logs", "events", "objects")] + ["data/timeline.json", "data/findings.json"]
+    present = [f"data/{name}/" for name in ("logs", "events", "objects")] + ["data/timeline.json", "data/findings.json"]
     for line in files.replace("\\\n", " ").splitlines():
-        if line.startswith("jq") and any(one in line for one in present):
+        if line.startswith("jq") and any(folder in line for folder in present):
             run_line(line)
 
 
@@ -143,7 +145,7 @@ def run(kubectl: Kubectl, page: str, url: str) -> Any:
 
         def reachable() -> bool:
             status = kubectl.get("datasource", name).get("status") or {}
-            found = {one["type"]: one["status"] for one in status.get("conditions", [])}
+            found = {condition["type"]: condition["status"] for condition in status.get("conditions", [])}
             return found.get("Reachable") == "True"
 
         until(reachable, 30, f"DataSource {name} is reachable")
@@ -170,11 +172,11 @@ def openmetrics(namespace: str) -> str:
         ("kube_pod_status_phase", "gauge", f'{common},pod="checkout-1",phase="Running"', 1.0),
     ]
     lines = []
-    for name in dict.fromkeys(one[0] for one in series):
+    for name in dict.fromkeys(sample[0] for sample in series):
         bucket = name.endswith("_bucket")
-        kind = next(one[1] for one in series if one[0] == name)
+        kind = next(sample[1] for sample in series if sample[0] == name)
         lines.append(f"# TYPE {name.removesuffix('_bucket')} {'histogram' if bucket else kind}")
-        for _, _, labels, number in (one for one in series if one[0] == name):
+        for _, _, labels, number in (sample for sample in series if sample[0] == name):
             suffix = "_total" if kind == "counter" and not bucket else ""
             for moment in moments:
                 value = number if kind == "gauge" else (moment - moments[0]) * number
@@ -220,10 +222,12 @@ def test_the_example_of_jaeger(kubectl: Kubectl, operator: Operator, tmp_path: P
     """The search finds the slow payments that fail, and the traces by id and of the logs are there."""
     with servers.jaeger(tmp_path) as server:
         for trace_id, milliseconds in ((TRACE_ID, 250), (IN_LOGS, 20)):
-            one = span(trace_id, "POST /pay", time.time_ns() - 10**9, milliseconds, failing=True)
-            one["attributes"] = [{"key": "http.status_code", "value": {"intValue": "500"}}]
+            failing_span = span(trace_id, "POST /pay", time.time_ns() - 10**9, milliseconds, failing=True)
+            failing_span["attributes"] = [{"key": "http.status_code", "value": {"intValue": "500"}}]
             attributes = [{"key": "service.name", "value": {"stringValue": "checkout"}}]
-            server.send({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}]})
+            server.send(
+                {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [failing_span]}]}]}
+            )
         until(lambda: servers.answers(f"{server.url}/api/traces/{IN_LOGS}"), 30, "Jaeger has the traces")
         resource = run(kubectl, "jaeger.md", server.url)
     assert resource["status"]["phase"] == "Completed", resource["status"]

@@ -79,7 +79,7 @@ def investigate(kubectl: Kubectl, name: str, *targets: Any, **spec: Any) -> Any:
 
 
 def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
-    """What was rolled out is told with its images; each pod that the rollout replaced is a gap with its revision."""
+    """Rollouts are listed with their images; each pod that the rollout replaced is a gap with its revision."""
     place.apply(deployment("web", "sleep 3600", 2))
     place("rollout", "status", "deployment/web", "--timeout=60s")
     before = {item["metadata"]["name"] for item in place.get("pods", "-l", "app=web")["items"]}
@@ -95,8 +95,8 @@ def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
         assert (gap["fetcher"], gap["reason"]) == ("KubernetesEvents", "PodGone")
         assert f"revision 1 (app {BUSYBOX})" in gap["message"]
         assert "Killing" in gap["message"]
-    family = next(one for one in documents(resource, "objects") if one["metadata"].get("name") == "web")
-    assert [one["revision"] for one in family["metadata"]["rollouts"]] == [1, 2]
+    family = next(document for document in documents(resource, "objects") if document["metadata"].get("name") == "web")
+    assert [rollout["revision"] for rollout in family["metadata"]["rollouts"]] == [1, 2]
     assert family["metadata"]["rollouts"][1]["changed"] == [
         {"container": "app", "field": "image", "from": BUSYBOX, "to": SAME_IMAGE}
     ]
@@ -156,15 +156,15 @@ def test_a_failing_probe_and_an_image_that_is_not_there(place: Kubectl) -> None:
     assert probes["count"] > 1
     assert probes["end"] > probes["timestamp"]
     assert probes["container"] == "app"
-    entry = next(one for one in documents(resource, "events")[0]["data"] if one["reason"] == "Unhealthy")
+    entry = next(entry for entry in documents(resource, "events")[0]["data"] if entry["reason"] == "Unhealthy")
     assert entry["raw"][0]["involvedObject"] == entry["object"]
     assert "managedFields" not in entry["raw"][0]["metadata"]
-    summary = next(one["summary"] for one in evidence_of(resource) if one["target"] == "deployment/unpulled")
+    summary = next(evidence["summary"] for evidence in evidence_of(resource) if evidence["target"] == "deployment/unpulled")
     assert summary.startswith("1 pod (1 not ready)")
 
 
 def test_scaling_and_eviction(place: Kubectl) -> None:
-    """Scaling is told, and an evicted pod is gone and said."""
+    """Scaling is reported, and the evicted pod is a gap."""
     place.apply(deployment("scaled", "sleep 3600"))
     place("rollout", "status", "deployment/scaled", "--timeout=60s")
     place("scale", "deployment/scaled", "--replicas=2")
@@ -199,13 +199,13 @@ def test_a_node_with_trouble(place: Kubectl) -> None:
     place.wait("pod/settled", "condition=Ready")
     node = place.get("pod", "settled")["spec"]["nodeName"]
 
-    def told() -> bool:
+    def reported() -> bool:
         selector = f"--field-selector=involvedObject.kind=Node,involvedObject.name={node},reason=NodeNotSchedulable"
         return bool(place.cluster.run_kubectl("-n", "default", "get", "events", selector, "-o", "name"))
 
     place("cordon", node)
     try:
-        until(told, 60, "the kubelet has said that its node takes no pods")
+        until(reported, 60, "the kubelet has said that its node takes no pods")
     finally:
         place("uncordon", node)
     resource = investigate(place, "node", {"pod": "settled"})
@@ -279,7 +279,7 @@ def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
     everything = b"".join(file.read_bytes() for file in session_of(resource).rglob("*.json"))
     for absent in (CANARY.encode(), b'managedFields":', b'last-applied-configuration":'):
         assert absent not in everything
-    env = {one["name"]: one.get("value") for one in family["data"][2]["spec"]["containers"][0]["env"]}
+    env = {variable["name"]: variable.get("value") for variable in family["data"][2]["spec"]["containers"][0]["env"]}
     token = env["DB_PASSWORD"]
     assert re.fullmatch(r"\[redacted:secret:[0-9a-f]{4}\]", token)
     assert env == {
@@ -361,7 +361,7 @@ def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
     gaps = {gap["target"]: gap["reason"] for gap in resource["status"]["gaps"]}
     assert gaps == {f"pod/{gone['metadata']['name']}": "PodGone", f"deployment/{name}": "NoPods"}
     (events,) = documents(resource, "events")
-    assert [one["node"] for one in events["metadata"]["pods_gone"]] == [node]
+    assert [pod["node"] for pod in events["metadata"]["pods_gone"]] == [node]
     assert ("Node", node) in {(entry["object"]["kind"], entry["object"]["name"]) for entry in events["data"]}
 
 
@@ -381,7 +381,7 @@ def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
 
 
 def rolled_out_twice(place: Kubectl, kind: str) -> Any:
-    """A workload of this kind whose image was changed, investigated."""
+    """A workload of this kind with a changed image, investigated."""
     name = f"rolled-{kind.lower()}"
     for image in (BUSYBOX, SAME_IMAGE):
         workload = deployment(name, "sleep 3600", image=image) | {"kind": kind}
@@ -398,9 +398,9 @@ def rolled_out_twice(place: Kubectl, kind: str) -> Any:
 def test_a_rollout_of_a_stateful_or_daemon_set(place: Kubectl, kind: str) -> None:
     """Its ControllerRevisions say which image became which, within the window."""
     resource = rolled_out_twice(place, kind)
-    (family,) = [one for one in documents(resource, "objects") if one["metadata"].get("kind") == kind]
+    (family,) = [document for document in documents(resource, "objects") if document["metadata"].get("kind") == kind]
     rollouts = family["metadata"]["rollouts"]
-    assert [(one["revision"], one["in_window"]) for one in rollouts] == [(1, True), (2, True)]
+    assert [(rollout["revision"], rollout["in_window"]) for rollout in rollouts] == [(1, True), (2, True)]
     assert rollouts[1]["changed"] == [{"container": "app", "field": "image", "from": BUSYBOX, "to": SAME_IMAGE}]
     assert [item["kind"] for item in family["data"]][:3] == [kind, "ControllerRevision", "ControllerRevision"]
     rolled = [entry["message"] for entry in timeline(resource) if entry["kind"] == "Rollout"]
@@ -440,14 +440,14 @@ def test_what_befalls_a_volume(place: Kubectl) -> None:
         place("delete", "pod/mounted", "pvc/recycled", "--now", "--ignore-not-found")
         place("delete", "pv", name)
     (events,) = documents(resource, "events")
-    told = [entry for entry in events["data"] if entry["object"]["kind"] == "PersistentVolume"]
-    assert [(entry["object"]["name"], entry["reason"]) for entry in told] == [(name, "VolumeFailedDelete")]
+    reported = [entry for entry in events["data"] if entry["object"]["kind"] == "PersistentVolume"]
+    assert [(entry["object"]["name"], entry["reason"]) for entry in reported] == [(name, "VolumeFailedDelete")]
     family = documents(resource, "objects")[0]
     assert [item["metadata"]["name"] for item in family["data"] if item["kind"] == "PersistentVolumeClaim"] == ["recycled"]
 
 
 def test_a_quota_that_is_spent_and_an_autoscaler_that_cannot_scale(place: Kubectl) -> None:
-    """What keeps pods from being made is told by the ReplicaSet, what keeps them from being scaled by the autoscaler."""
+    """The ReplicaSet's events say why no pods are created, the autoscaler's say why it cannot scale."""
     scaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

@@ -93,7 +93,7 @@ def test_exemplars_equal_the_apis(prometheus: servers.Prometheus, asked: dict[st
     assert fetched.missing == []
     entries = fetched.entries[-1]
     assert entries == exemplars(prometheus, "http_request_duration_seconds_bucket")
-    found = {one["labels"]["trace_id"]: one["value"] for series in entries for one in series["exemplars"]}
+    found = {exemplar["labels"]["trace_id"]: exemplar["value"] for series in entries for exemplar in series["exemplars"]}
     assert found == {TRACE_ID: "0.43", TRACE_ID[::-1]: "7.5"}
     assert fetched.documents[-1].name[-1] == "exemplars"
     assert fetched.documents[-1].outcome.summary.endswith("exemplars of 2 series")
@@ -111,7 +111,7 @@ def test_exemplars_of_another_namespace_are_not_read(prometheus: servers.Prometh
 
 
 def test_a_server_without_exemplars(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where the storage of exemplars is off, the server says that there are none, and so does the document."""
+    """If exemplars are not stored, the server returns none, and the document has none."""
     with servers.prometheus(tmp_path_factory.mktemp("none")) as server:
         metrics = [{"query": "up or vector(1)", "exemplars": True}]
         fetched = fetch(PrometheusFetcher(), endpoint(server.url), window(time.time() - 60, time.time()), metrics=metrics)

@@ -1,4 +1,4 @@
-"""What cannot be had is named, once, and everything else is on disk."""
+"""Data that cannot be captured is one gap each, and everything else is on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> 
 
 
 def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
-    """A Jaeger whose answer is no JSON, and one whose JSON is another's, are one gap each: InvalidResponse."""
+    """A Jaeger that sends no JSON, and one that sends another server's JSON, are one gap each: InvalidResponse."""
 
     async def rubbish(request: web.Request) -> web.Response:
         return web.Response(text="<html>welcome</html>", content_type="text/html")

@@ -120,7 +120,7 @@ def test_a_flood_that_never_ends(kubelet: FakeKubelet, operator: Operator) -> No
     assert dropped["INFO"] > 50_000
     assert kept["ERROR"] > 50
     assert "ERROR" not in dropped
-    (artifact,) = [one for one in resource["status"]["artifacts"] if one["target"] == "pod/flood"]
+    (artifact,) = [artifact for artifact in resource["status"]["artifacts"] if artifact["target"] == "pod/flood"]
     assert artifact["sizeBytes"] < 3 * 2**20
 
 
@@ -201,7 +201,7 @@ def cutting(lines: list[bytes], size_bytes: int, times: int) -> Log:
 @pytest.mark.parametrize("number", [50, 5000], ids=["of a short log", "of a busy log"])
 def test_a_stream_that_is_cut(kubelet: FakeKubelet, operator: Operator, number: int) -> None:
     """A log that is cut within a line, twice, is read on: every line once, and no gap."""
-    texts = [b"line %d" % one for one in range(number)]
+    texts = [b"line %d" % index for index in range(number)]
     lines = stamped(texts, BEGUN)
     size = sum(map(len, lines)) // 2
     resource, document, _ = look(kubelet, operator, f"cut-{number}", cutting(lines, size, times=2))
@@ -210,7 +210,7 @@ def test_a_stream_that_is_cut(kubelet: FakeKubelet, operator: Operator, number: 
 
 
 def stuck(lines: list[bytes], number: int) -> Log:
-    """Every answer ends within this line at the latest, whatever is asked for, but for that for the last line."""
+    """Every answer ends within this line at the latest, except the answer with the last line."""
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
         if "tailLines" in request.query:
@@ -224,8 +224,8 @@ def stuck(lines: list[bytes], number: int) -> Log:
 
 @pytest.mark.parametrize("number", [50, 5000], ids=["of a short log", "of a busy log"])
 def test_a_stream_that_is_cut_for_ever(kubelet: FakeKubelet, operator: Operator, number: int) -> None:
-    """Where no further look brings anything new, though there is more, the log is reported to be incomplete."""
-    texts = [b"line %d" % one for one in range(number)]
+    """If further reads bring nothing new although there is more, the log is reported as incomplete."""
+    texts = [b"line %d" % index for index in range(number)]
     name = f"cut-for-ever-{number}"
     _, document, gaps = look(kubelet, operator, name, stuck(stamped(texts, BEGUN), number // 2))
     assert gaps == {(f"pod/{name} container/hostile (run 0)", "LogIncomplete")}

@@ -77,7 +77,7 @@ SHAPES = {
 
 @contextmanager
 def serving(kind: str) -> Iterator[str]:
-    """A server whose answers are LARGE_BYTES long."""
+    """A server with answers of LARGE_BYTES."""
     head, begin, part, end, tail = SHAPES[kind]
     times = max(1, LARGE_BYTES // ELEMENTS // len(part))
 

@@ -89,7 +89,7 @@ PODS_OF = {"Deployment": 2, "StatefulSet": 2, "DaemonSet": 1, "ReplicaSet": 2, "
 
 
 def workload(kind: str) -> dict[str, Any]:
-    """A workload of this kind whose pods say its name and go on."""
+    """A workload of this kind with pods that print their name and keep running."""
     name = f"of-{kind.lower()}"
     labels = {"app": name}
     metadata = {"name": name}

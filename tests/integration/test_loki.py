@@ -110,7 +110,7 @@ def test_the_limit_is_said(loki: servers.Loki, start: int) -> None:
     ],
 )
 def test_a_limit_that_is_just_reached(loki: servers.Loki, start: int, query: str, lines: int) -> None:
-    """Exactly as many lines as the limit are no gap, wherever a page ends; one line more is."""
+    """Exactly `limit` lines are no gap, also at the end of a page; one more line is a gap."""
     fetched = ask(loki, start, query=query, limit=lines)
     assert (len(fetched.entries[0]), fetched.missing) == (lines, [])
     fetched = ask(loki, start, query=query, limit=lines - 1)

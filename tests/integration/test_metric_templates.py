@@ -136,10 +136,10 @@ ROWS = [
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
     """A real Prometheus with each convention in a namespace of its own."""
     lines = []
-    for name, kind in dict.fromkeys(one.family for one in SERIES):
-        members = [one for one in SERIES if one.family == (name, kind)]
-        members.sort(key=lambda one: (one.namespace, one.labels.split(",le=")[0]))
-        lines += [f"# TYPE {name} {kind}", *(line for one in members for line in one.lines())]
+    for name, kind in dict.fromkeys(item.family for item in SERIES):
+        members = [item for item in SERIES if item.family == (name, kind)]
+        members.sort(key=lambda member: (member.namespace, member.labels.split(",le=")[0]))
+        lines += [f"# TYPE {name} {kind}", *(line for member in members for line in member.lines())]
     text = "\n".join([*lines, "# EOF", ""])
     with servers.prometheus(tmp_path_factory.mktemp("templates"), openmetrics=text) as server:
         yield server

@@ -77,7 +77,7 @@ def test_extremes_of_a_window_equal_prometheus(prometheus: servers.Prometheus, d
     for kind, choose in (("max", max), ("min", min)):
         inner = f"{query}[{seconds}s]" if query == "level" else f"({query})[{seconds}s:15s]"
         asked = promtool(prometheus, "instant", "--format=json", f"--time={END}", prometheus.url, f"{kind}_over_time({inner})")
-        theirs = {one["metric"]["series"]: float(one["value"][1]) for one in asked}
+        theirs = {answer["metric"]["series"]: float(answer["value"][1]) for answer in asked}
         ours: dict[str, list[float]] = {}
         for entry in fetched.entries[0]:
             ours.setdefault(entry["metric"]["series"], []).extend(float(number) for _, number in entry["values"])
@@ -142,7 +142,7 @@ def test_a_baseline_beside_the_window(prometheus: servers.Prometheus) -> None:
 
 
 def test_a_template_that_nothing_answers(prometheus: servers.Prometheus) -> None:
-    """Where no convention has series, the gap names those that were tried."""
+    """If no convention has series, the gap names all that were tried."""
     fetched = fetch(
         PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=[{"template": "memory_limit"}]
     )

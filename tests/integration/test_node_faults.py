@@ -48,7 +48,7 @@ def kubelet(kubectl: Kubectl, operator: Operator, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def seen_through(kubelet: FakeKubelet) -> Iterator[FakeKubelet]:
-    """The kubelet, whose `listing` is the test's."""
+    """A kubelet with a `listing` that the test sets."""
     yield kubelet
     kubelet.listing = lambda directory: None
 
@@ -206,7 +206,7 @@ def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
 
 
 def test_auto_falls_back_without_a_word(kubelet: FakeKubelet) -> None:
-    """Where nobody asked for the node, its failure is no gap."""
+    """If the node was not requested, its failure is no gap."""
     resource, document = look(kubelet, "auto", {"0.log": cut_in_the_midst}, logs={"via": "auto"})
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
@@ -241,7 +241,7 @@ def test_a_log_that_is_rotated_while_it_is_read(seen_through: FakeKubelet) -> No
 
 
 def test_a_file_that_is_compressed_before_it_is_read(kubelet: FakeKubelet) -> None:
-    """A file that was listed and has another name by now is read under that."""
+    """A file that was renamed after it was listed is read under its new name."""
     files: Files = {"0.log": in_file(LINES[4000:])}
 
     async def compressed_meanwhile(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -258,7 +258,7 @@ def test_a_file_that_is_compressed_before_it_is_read(kubelet: FakeKubelet) -> No
 
 
 def test_a_log_that_is_rotated_again_and_again(seen_through: FakeKubelet) -> None:
-    """Where no two listings agree the API is asked."""
+    """If no two listings agree, the API is asked."""
     files: Files = {"0.log": in_file(LINES)}
     listings = []
 
@@ -296,7 +296,7 @@ def bomb(size_bytes: int) -> bytes:
 def test_files_without_an_end(
     kubelet: FakeKubelet, operator: Operator, name: str, spec: Mapping[str, Any], reasons: set[str]
 ) -> None:
-    """A compressed line of 500 MB, and a file that goes on for ever: memory has a bound, deadline and budget hold."""
+    """A compressed line of 500 MB, and an endless file: memory is bounded, deadline and budget hold."""
     content = in_file(LINES)
 
     async def endless(request: web.Request) -> AsyncGenerator[bytes, None]:

@@ -1,4 +1,4 @@
-"""Rules of one's own for findings, with a real API server: they are checked there, and found in a real pod's log."""
+"""Rules for findings of an Investigation, with a real API server that checks them, over a real pod's log."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def test_a_rule_of_an_investigation_leads(operator: Operator, kubectl: Kubectl, 
     """A line that no built-in rule reads becomes the headline, with a link to its entry."""
     resource = kubectl.investigate("own-rule", targets=TARGETS, findings={"rules": [RULE]})
     assert resource["status"]["headline"].startswith("speaker: the pod spoke of evidence (1 line since ")
-    (finding,) = [one for one in resource["status"]["findings"] if one["rule"] == "EvidenceSpoken"]
+    (finding,) = [finding for finding in resource["status"]["findings"] if finding["rule"] == "EvidenceSpoken"]
     assert finding["severity"] == "critical"
     assert finding["evidence"][0]["artifact"].startswith("data/logs/")
 

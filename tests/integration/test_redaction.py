@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 
 PASSWORD = "Xq9vLm3Z" + "-w8Tk2"
 TEXTS = {kind: (text, secrets) for kind, text, secrets in stored.read("first") if "\n" not in text}
-CANARIES = [one for _, secrets in TEXTS.values() for one in secrets if len(one) >= 8]
+CANARIES = [secret for _, secrets in TEXTS.values() for secret in secrets if len(secret) >= 8]
 
 
 def test_no_secret_is_captured(kubectl: Kubectl, operator: Operator) -> None:
@@ -35,7 +35,7 @@ def test_no_secret_is_captured(kubectl: Kubectl, operator: Operator) -> None:
     places |= {str(path): path.read_text() for path in Path(session).rglob("*") if path.is_file()}
     assert "example.com/api-token" in "".join(places.values())
     for where, text in places.items():
-        assert not [one for one in (*CANARIES, PASSWORD) if one in text or json.dumps(one)[1:-1] in text], where
+        assert not [canary for canary in (*CANARIES, PASSWORD) if canary in text or json.dumps(canary)[1:-1] in text], where
     assert resource["status"]["session"]["redactions"] > len(CANARIES)
-    assert sum(sum(one.get("redactions", {}).values()) for one in manifest["artifacts"]) > len(CANARIES)
+    assert sum(sum(artifact.get("redactions", {}).values()) for artifact in manifest["artifacts"]) > len(CANARIES)
     assert manifest["redaction"] == {"level": "secrets", "rules": []}

@@ -109,7 +109,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             moments = read_document(resource, TIMELINE)["data"]
             logs = {target for fetcher, target in asked if fetcher == "KubernetesLogs"}
             assert {moment["object"] for moment in moments} == logs
-        # asked again is only what a kill took away before it was saved: at most what was under way, 5 x 2 a kill
+        # only questions that were not saved before a kill are asked again: at most 5 x 2 a kill
         assert sum(answered.values()) <= INVESTIGATIONS * 5 + KILLS * 10
 
         sealed = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -123,7 +123,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
 
 
 def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) -> None:
-    """A capture whose last status was lost gets it from the manifest, without being captured again."""
+    """If the last status was lost, it is written from the manifest, without a second capture."""
     kubectl = own_namespace
     kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
     kubectl.wait("pod/speaker", "condition=Ready")

@@ -117,7 +117,7 @@ def format_query(server: servers.Prometheus, query: str) -> str | None:
 
 
 def test_what_prometheus_parses_is_confined_and_nothing_else_changed(prometheus: servers.Prometheus) -> None:
-    """Of queries in any form: valid ones are never refused, and Prometheus reads the same in both but for the matcher."""
+    """Valid queries of any form are accepted, and Prometheus parses both alike except for the matcher."""
     valid = 0
     for seed in range(600):
         query = Writer(seed).query()

@@ -33,9 +33,9 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 trace, "GET /slow" if number == 7 else "GET /", start, 3000 if number == 7 else 20, failing=number % 3 == 0
             )
             child = span(trace, "SELECT", start + 1_000_000, 5, parent=root["spanId"])
-            for service, one in (("shop", root), ("database", child)):
+            for service, made in (("shop", root), ("database", child)):
                 attributes = [{"key": "service.name", "value": {"stringValue": service}}]
-                spans = {"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}
+                spans = {"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [made]}]}
                 server.send({"resourceSpans": [spans]})
         until(lambda: len(ask(server, service="shop", limit="100", lookback="1h")) == TRACES, 30, "Jaeger has every trace")
         kubectl.apply(data_source("it-jaeger", "jaeger", server.url, default=True))
@@ -45,7 +45,7 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
     """A search, a search with every condition, and a trace by id hold what Jaeger's API returns for the same question."""
-    one = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
+    trace_id = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
     traces: list[dict[str, Any]] = [
         {"service": "shop", "limit": 100},
         {
@@ -56,7 +56,7 @@ def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, 
             "tags": {"user": "björn 日本 \x07"},
         },
         {"service": "shop", "tags": {"error": "true"}, "limit": 100},
-        {"traceID": one},
+        {"traceID": trace_id},
         {"service": "nobody"},
     ]
     resource = kubectl.investigate("traces", window={"lookback": "30m"}, traces=traces)
@@ -89,7 +89,7 @@ def test_what_is_kept_when_the_limit_bites(kubectl: Kubectl, operator: Operator,
     """Every failing trace, then the slowest, then a sample that is spread over the window."""
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
     failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
-    slow = {trace["traceID"] for trace in everything if any(one["duration"] > 1_000_000 for one in trace["spans"])}
+    slow = {trace["traceID"] for trace in everything if any(span["duration"] > 1_000_000 for span in trace["spans"])}
     assert len(failing) == TRACES // 3 and slow - failing
     traces = [{"service": "shop", "limit": TRACES // 3 + 4}, {"service": "shop", "limit": 3}]
     resource = kubectl.investigate("limited", window={"lookback": "30m"}, traces=traces)
@@ -100,7 +100,7 @@ def test_what_is_kept_when_the_limit_bites(kubectl: Kubectl, operator: Operator,
     assert failing | slow <= ids
     assert kept["metadata"]["kept"] == {"failing": TRACES // 3, "slowest": 2, "sample": 2}
     assert kept["metadata"]["limit_reached"] is True
-    begun = {trace["traceID"]: max(one["startTime"] for one in trace["spans"]) for trace in everything}
+    begun = {trace["traceID"]: max(span["startTime"] for span in trace["spans"]) for trace in everything}
     assert [trace["traceID"] for trace in few["data"]] == sorted(failing, key=begun.__getitem__, reverse=True)[:3]
 
 
@@ -117,9 +117,11 @@ SEARCHES: list[dict[str, Any]] = [
 def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
     """Service and span of each span, by trace id."""
     found: dict[str, list[Any]] = {}
-    for one in resource_spans:
-        (service,) = [item["value"]["stringValue"] for item in one["resource"]["attributes"] if item["key"] == "service.name"]
-        for found_span in (each for scope in one["scopeSpans"] for each in scope["spans"]):
+    for resource in resource_spans:
+        (service,) = [
+            item["value"]["stringValue"] for item in resource["resource"]["attributes"] if item["key"] == "service.name"
+        ]
+        for found_span in (each for scope in resource["scopeSpans"] for each in scope["spans"]):
             found.setdefault(found_span["traceId"], []).append([service, found_span])
     return {key: sorted(spans, key=str) for key, spans in found.items()}
 
@@ -127,8 +129,8 @@ def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
 def test_both_apis_give_the_same_traces(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
     """Each search and a trace by id find the same traces over v1 and v3; what v3 stores is what its API returns."""
     kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, jaeger={"api": "v3"}))
-    one = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
-    asked = [*SEARCHES[:-1], {"traceID": one}]  # the last search finds nothing, and is a gap
+    trace_id = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
+    asked = [*SEARCHES[:-1], {"traceID": trace_id}]  # the last search finds nothing, and is a gap
     traces = [*asked, *({**search, "dataSourceRef": {"name": "it-jaeger-v3"}} for search in asked)]
     resource = kubectl.investigate("both-apis", window={"lookback": "30m"}, traces=traces)
     assert resource["status"]["phase"] == "Completed", resource["status"]
@@ -153,7 +155,7 @@ def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: O
     kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, jaeger={"api": "v3"}))
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
     failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
-    slow = {trace["traceID"] for trace in everything if any(one["duration"] > 1_000_000 for one in trace["spans"])}
+    slow = {trace["traceID"] for trace in everything if any(span["duration"] > 1_000_000 for span in trace["spans"])}
     traces = [{"service": "shop", "limit": TRACES // 3 + 4, "dataSourceRef": {"name": "it-jaeger-v3"}}]
     resource = kubectl.investigate("limited-v3", window={"lookback": "30m"}, traces=traces)
     assert resource["status"]["phase"] == "Completed", resource["status"]
@@ -167,7 +169,7 @@ def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: O
 @pytest.mark.parametrize("api", ["v1", "v3"])
 @pytest.mark.parametrize("fault", ["full", "too large"])
 def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch, api: str, fault: str) -> None:
-    """Where one answer cannot hold them, they are found in parts of the window, all of them and nothing else."""
+    """If one answer cannot hold them, they are found in parts of the window: all of them and nothing else."""
     settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
     if fault == "full":
         monkeypatch.setattr(searches, "MAX_POOL", 4)
@@ -183,7 +185,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
 
 
 def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where failing spans were not looked for in every service, that is reported; those of one's own service are there."""
+    """If failing spans were not searched in every service, that is reported; those of the requested service are there."""
     monkeypatch.setattr(searches, "MAX_SERVICES", 1)
     now = time.time()
     span = window(now - 900, now)

@@ -1,4 +1,4 @@
-"""Traces whose ids are in the logs of real pods, fetched from a real Jaeger."""
+"""Traces with ids from the logs of real pods, fetched from a real Jaeger."""
 
 import json
 import time
@@ -45,10 +45,14 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A real Jaeger with the four traces, the default DataSource."""
     with servers.jaeger(tmp_path_factory.mktemp("jaeger")) as server:
         for number, trace in enumerate(KNOWN):
-            one = span(trace, f"GET /{number}", time.time_ns() - 10**9, 20, failing=number == 2)
+            made = span(trace, f"GET /{number}", time.time_ns() - 10**9, 20, failing=number == 2)
             attributes = [{"key": "service.name", "value": {"stringValue": "shop"}}]
-            server.send({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [one]}]}]})
-        until(lambda: all(servers.answers(f"{server.url}/api/traces/{one}") for one in KNOWN), 30, "Jaeger has every trace")
+            server.send({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [made]}]}]})
+        until(
+            lambda: all(servers.answers(f"{server.url}/api/traces/{trace_id}") for trace_id in KNOWN),
+            30,
+            "Jaeger has every trace",
+        )
         kubectl.apply(data_source("it-from-logs", "jaeger", server.url, default=True))
         yield server
         kubectl("delete", "datasource", "it-from-logs")
@@ -76,7 +80,7 @@ def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, log
     order = [KNOWN[2], UNKNOWN, KNOWN[0], KNOWN[1], KNOWN[3]]
     assert document["metadata"]["mentioned"] == order
     assert document["metadata"]["unknown"] == [UNKNOWN]
-    assert [trace["traceID"] for trace in document["data"]] == [one for one in order if one != UNKNOWN]
+    assert [trace["traceID"] for trace in document["data"]] == [trace_id for trace_id in order if trace_id != UNKNOWN]
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("NotFound", "traces/from logs")
     assert "1 of the 5 traces" in gap["message"]
@@ -91,13 +95,13 @@ def test_the_limit_is_said(kubectl: Kubectl, operator: Operator, logging_pod: st
 
 
 def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
-    """Where the operator cannot read back what it wrote, the traces are there all the same, and nothing plain is left."""
+    """Also if the operator cannot read back what it wrote, the traces are captured, and nothing is on disk in plain text."""
     resource = investigate(kubectl, "from-logs-sealed", logging_pod, 10, session={"encryption": {"recipients": [RECIPIENT]}})
-    (artifact,) = [one for one in resource["status"]["artifacts"] if one["fetcher"] == "Jaeger"]
+    (artifact,) = [artifact for artifact in resource["status"]["artifacts"] if artifact["fetcher"] == "Jaeger"]
     assert artifact["count"] == 4
     assert artifact["path"].endswith(".json.age")
     everything = b"".join(file.read_bytes() for file in session_of(resource).rglob("*") if file.is_file())
-    assert not any(one.encode() in everything + json.dumps(resource["status"]).encode() for one in [*KNOWN, UNKNOWN])
+    assert not any(trace_id.encode() in everything + json.dumps(resource["status"]).encode() for trace_id in [*KNOWN, UNKNOWN])
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
@@ -140,7 +144,7 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
     finally:
         operator.stop()
         kubectl("delete", "datasource", "it-hangs")
-    counts = {one["fetcher"]: one["count"] for one in evidence_of(resource)}
+    counts = {evidence["fetcher"]: evidence["count"] for evidence in evidence_of(resource)}
     assert counts == {"KubernetesLogs": len(LINES), "Jaeger": 0 if sealed else 4}
     gap = next(gap for gap in resource["status"]["gaps"] if gap["target"] == "traces/from logs")
     assert gap["reason"] == ("Unavailable" if sealed else "NotFound")

@@ -92,7 +92,7 @@ def test_failing_traces_are_all_there_when_the_limit_bites(
 
 
 def test_the_traces_that_its_log_names(kubectl: Kubectl, operator: Operator, jaeger: tuple[servers.Jaeger, Path]) -> None:
-    """Those of the log's error lines come first: the rides, whose redis timed out."""
+    """Traces of error lines come first: the rides with a Redis timeout."""
     server, log = jaeger
     lines = [line for line in log.read_text().splitlines() if "trace_id" in line]
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hotrod-log"}, "data": {"log": "\n".join(lines)}}

@@ -118,7 +118,7 @@ class Archive:
 
 
 def copy_of(snapshot: Snapshot, bucket: Path) -> Path:
-    """Where the server keeps the uploaded session."""
+    """URL of the uploaded session."""
     assert snapshot.manifest.upload is not None, snapshot.manifest.gaps
     return bucket.parent / snapshot.manifest.upload.url.removeprefix("s3://")
 
@@ -128,7 +128,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def the_gap(snapshot: Snapshot) -> tuple[str, str]:
-    """Reason and message of the one gap of an upload that failed; the session is whole all the same."""
+    """Reason and message of the single gap of a failed upload; the session is complete."""
     manifest = snapshot.manifest
     assert (manifest.phase, manifest.upload) == ("PartiallyCompleted", None)
     assert verify(Path(snapshot.path)).intact
@@ -348,7 +348,7 @@ def test_what_differs_there_is_sent_again(server: servers.S3, bucket: Path, tmp_
 
 
 def test_a_server_without_checksums_is_read_back(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """Where the server attests no SHA-256, every byte is read again."""
+    """If the server reports no SHA-256, every byte is read back."""
     seen: list[str] = []
 
     async def change(request: web.Request, body: bytes) -> Any:
@@ -397,7 +397,7 @@ def passing(seconds_each: float) -> Callable[[], datetime]:
 
 
 def test_a_server_that_is_away_in_the_middle(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """Connections that are cut within a part, and errors of the server: it goes on where it was."""
+    """Connections that are cut within a part, and errors of the server: the upload resumes."""
     numbers = count()
 
     async def change(request: web.Request, body: bytes) -> Any:
@@ -525,8 +525,10 @@ def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_pat
     archive = Archive(server, bucket.name)
     owners = [("shop", same), ("shop", uid), ("bank", same)]
     copies = [
-        archive.capture(tmp_path / str(number), owner=InvestigationReference(namespace=namespace, name="x", uid=one)).manifest
-        for number, (namespace, one) in enumerate(owners)
+        archive.capture(
+            tmp_path / str(number), owner=InvestigationReference(namespace=namespace, name="x", uid=reference)
+        ).manifest
+        for number, (namespace, reference) in enumerate(owners)
     ]
     assert len({manifest.session_id for manifest in copies}) == 1
     urls = [manifest.upload.url for manifest in copies if manifest.upload]
@@ -538,7 +540,7 @@ def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_pat
 
 
 def test_an_answer_that_is_lost(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """The server made the object of its parts, but no one heard of it: asked again, most servers know the upload no more."""
+    """The server has completed the object, but its answer was lost. Asked again, most servers no longer know the upload."""
     lost: list[str] = []
     unknown = "<Error><Code>NoSuchUpload</Code><Message>The upload does not exist.</Message></Error>"
 

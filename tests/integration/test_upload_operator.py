@@ -97,7 +97,7 @@ def events_of(kubectl: Kubectl, name: str) -> dict[str, str]:
 
 
 def test_uploaded(kubectl: Kubectl, operator: Operator, server: servers.S3) -> None:
-    """The copy is the session, byte for byte, and the status says where it lies; the bucket's status says that it answers."""
+    """The copy equals the session byte for byte, and the status has its URL; the bucket's status is Reachable."""
     kubectl.apply(archive("i6-archive", server.url, allowedNamespaces=[NAMESPACE]))
     resource = investigate(kubectl, "uploaded", "i6-archive")
     status = resource["status"]
@@ -180,4 +180,4 @@ def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: serv
     assert copy_of(resource, server) == own_files(resource)
     assert {path: path.stat().st_mtime_ns for path in collected} == collected
     assert len(set(puts)) == 5
-    assert len(puts) == 6  # the file whose request hung was sent again, the one before it was not
+    assert len(puts) == 6  # the file with the hanging request was sent again, the one before it was not

@@ -81,22 +81,22 @@ def restarted_crowd(kubectl: Kubectl) -> bool:
 
 @pytest.mark.parametrize("via", ["api", "node"])
 def test_every_container_and_its_previous_run(kubectl: Kubectl, operator: Operator, crowd: str, via: str) -> None:
-    """Each of them equals `kubectl logs`, with and without --previous, and all stand in one order of time.
+    """Each run equals `kubectl logs`, with and without --previous, and all are in one order of time.
 
-    But for an init container's first run, which the kubelet removes, file and all, before the second: that is a gap.
+    An init container's first run is a gap: the kubelet removes its file before the second run.
     """
     window: dict[str, Any] = {"lookback": "30m"}
     resource = kubectl.investigate(f"crowd-{via}", window=window, targets=[{"pod": crowd}], logs={"via": via})
     entries = artifact_of(resource)["data"]
     for name, previous in (("prepare", False), ("sidecar", True), ("sidecar", False), ("app", True), ("app", False)):
-        mine = [one for one in entries if one["container"] == name and bool(one.get("previous")) is previous]
+        mine = [entry for entry in entries if entry["container"] == name and bool(entry.get("previous")) is previous]
         flags = ["--previous"] if previous else []
         assert as_kubectl_prints(mine) == kubectl_logs(kubectl, crowd, "-c", name, *flags)
-        assert [one["line"] for one in mine] == [f"{'first' if previous else 'second'} run of {name}"]
+        assert [entry["line"] for entry in mine] == [f"{'first' if previous else 'second'} run of {name}"]
     run = "run 0, previous" if via == "api" else "run 0"
     assert gaps_of(resource) == [(f"pod/crowd container/prepare ({run})", "LogUnavailable")]
-    assert [one["line"] for one in entries if one["container"] == "debugger"] == ["looking around"]
-    stamps = [one["timestamp"] for one in entries]
+    assert [entry["line"] for entry in entries if entry["container"] == "debugger"] == ["looking around"]
+    stamps = [entry["timestamp"] for entry in entries]
     assert stamps == sorted(stamps)
     window = dict(zip(("start", "end"), resource["status"]["window"], strict=True))
     again = kubectl.investigate(f"crowd-{via}-again", window=window, targets=[{"pod": crowd}], logs={"via": via})
@@ -177,7 +177,7 @@ def test_a_previous_run_whose_log_is_gone(kubectl: Kubectl, operator: Operator, 
 
 
 def test_an_evicted_pod(kubectl: Kubectl, operator: Operator) -> None:
-    """A pod that the kubelet evicts: why is told; its log, which the node no longer has, is a gap."""
+    """A pod that the kubelet evicts: its reason is captured; its log, which the node no longer has, is a gap."""
     kubectl.wait("pod/evicted", "jsonpath={.status.reason}=Evicted", 120)
 
     def removed() -> bool:

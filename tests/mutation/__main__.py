@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count, chosen = sample(folder, options.sample, options.seed)
         print(f"{count} mutants, of which {len(chosen)} are tried with seed {options.seed}", flush=True)
         tests = measure(folder, options.jobs)
-        for test in (one.test for one in tests if one.failed):
+        for test in (test.test for test in tests if test.failed):
             print(f"left out, for it fails without a mutant: {test}", flush=True)
         share = report(folder, chosen, tests, options.jobs)
     return int(share < options.at_least)
@@ -56,15 +56,17 @@ def report(folder: Path, chosen: Sequence[str], tests: Sequence[MeasuredTest], j
                 idle.put(server)
 
         outcomes = []
-        for one in pool.map(tried, chosen):
-            outcomes.append(one)
-            if one.noticed_by is None:
-                _show(folder, one)
-    doubtful = fail_anyway(folder, [one.noticed_by for one in outcomes if one.noticed_by and "::" in one.noticed_by])
-    missed = [one for one in outcomes if one.noticed_by is None or one.noticed_by in doubtful]
-    for one in missed:
-        if one.noticed_by:
-            _show(folder, one)
+        for outcome in pool.map(tried, chosen):
+            outcomes.append(outcome)
+            if outcome.noticed_by is None:
+                _show(folder, outcome)
+    doubtful = fail_anyway(
+        folder, [outcome.noticed_by for outcome in outcomes if outcome.noticed_by and "::" in outcome.noticed_by]
+    )
+    missed = [outcome for outcome in outcomes if outcome.noticed_by is None or outcome.noticed_by in doubtful]
+    for outcome in missed:
+        if outcome.noticed_by:
+            _show(folder, outcome)
     share = 100 * (len(chosen) - len(missed)) / max(len(chosen), 1)
     print(f"\n{len(chosen) - len(missed)} of {len(chosen)} mutants noticed: {share:.1f} %", flush=True)
     return share

@@ -52,7 +52,7 @@ def make_mutants(folder: Path, modules: Sequence[str], jobs: int) -> None:
         elif (ROOT / name).exists():
             shutil.copy2(ROOT / name, run / name)
     (run / "operator").symlink_to("src")  # where tests look for the code that they run in other processes
-    patterns = json.dumps([f"src/aletheia_operator/{one}" for one in modules])
+    patterns = json.dumps([f"src/aletheia_operator/{module}" for module in modules])
     for place in (folder, run):
         (place / "pyproject.toml").write_text(SETTINGS.format(modules=patterns))
     subprocess.run([sys.executable, "-c", MAKE.format(jobs=jobs)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -102,14 +102,14 @@ def difference(folder: Path, mutant: str) -> str:
 
 
 class _Essence(ast.NodeTransformer):
-    """Leaves out what is only words, and arguments that say what holds without them.
+    """Removes texts and redundant arguments, so that mutants of these are recognised.
 
-    Words: what strings say, an option's help, a thread's name, what is said to the log, and what an AssertionError says, which
-    is only raised where no path leads. The same without them: a false `strict` of zip, and the byte order "big" of to_bytes.
+    Texts: strings, an option's help, a thread's name, log messages, and messages of AssertionErrors on unreachable paths.
+    Redundant: a false `strict` of zip, and the byte order "big" of to_bytes.
     """
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [one for one in node.keywords if one.arg not in WORDS]
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in WORDS]
         match node:
             case ast.Call(ast.Name("zip"), _, [ast.keyword("strict", ast.Constant(strict))]) if not strict:
                 node.keywords = []

@@ -83,7 +83,7 @@ def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest], server: "S
         reaching = usable
     elif not reaching:
         module = function.rpartition(".")[0] + "."
-        reaching = [test for test in usable if any(one.startswith(module) for one in test.functions)]
+        reaching = [test for test in usable if any(function.startswith(module) for function in test.functions)]
     chosen = _within(
         MOST_SECONDS, sorted(reaching, key=lambda test: (function not in test.functions, test.seconds * len(test.functions)))
     )

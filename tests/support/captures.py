@@ -28,7 +28,7 @@ OWNER = InvestigationReference(namespace="production", name="payments-500s", uid
 
 
 class NoWorkers(Parsers):
-    """Starts no process ahead: a worker is the process' own, and its descriptors outlive a capture."""
+    """Starts no worker processes: their descriptors would outlive a capture."""
 
     def warm(self) -> None:
         pass
@@ -36,9 +36,9 @@ class NoWorkers(Parsers):
 
 @dataclass
 class Memory:
-    """A fetcher whose answers are given: name of a question → batches of entries. `asked` counts what was asked.
+    """A fetcher with given answers: name of a question → batches of entries.
 
-    Of a `source` named `kubernetes` a timeline is made.
+    `asked` counts the questions. A `source` named `kubernetes` gets a timeline.
     """
 
     answers: Mapping[str, Sequence[Entries]]
@@ -93,7 +93,7 @@ def capture(
 
 
 async def _no_sleep(seconds: float) -> None:
-    """The window's last second is over at once."""
+    """Do not wait for the end of the window."""
 
 
 def unfinished(owner: InvestigationReference = OWNER) -> Manifest:
@@ -157,7 +157,7 @@ def _merged(old: Any, new: Any) -> Any:
 
 
 def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
-    """What an operator does when it starts and finds the resource, until nothing is left to do."""
+    """Do what an operator does when it starts and finds the resource, until nothing is left to do."""
     tools = Tools(
         SessionLayout(root),
         cast("Any", resource),

@@ -31,12 +31,12 @@ exec awk -v id="$POD_UID $NAME $run" -v truth=${base}_$run.truth -v seconds=%d -
 
 def writer(name: str, seconds: int, rate: int) -> dict[str, Any]:
     """A container that writes so many lines a second, and exits after so many seconds."""
-    one = container(name, WRITER % (seconds, rate))
+    made = container(name, WRITER % (seconds, rate))
     fields = {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
-    one["env"] = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in fields.items()]
-    one["env"].append({"name": "NAME", "value": name})
-    one["volumeMounts"] = [{"name": "truth", "mountPath": "/truth"}]
-    return one
+    made["env"] = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in fields.items()]
+    made["env"].append({"name": "NAME", "value": name})
+    made["volumeMounts"] = [{"name": "truth", "mountPath": "/truth"}]
+    return made
 
 
 def workload(kind: str, name: str, replicas: int, *containers: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def reader() -> dict[str, Any]:
 
 
 def run_chaos(kubectl: Kubectl, operator: Operator, seconds: float, seed: int = 7) -> Outcome:
-    """Let everything go wrong for so long, then hold each Investigation against the truth."""
+    """Let everything go wrong for this long, then compare each Investigation with the truth."""
     outcome = Outcome()
     chance = random.Random(seed)
     kubectl.apply(reader())

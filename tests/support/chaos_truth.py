@@ -1,4 +1,4 @@
-"""Holds the Investigations of a chaos run against what its containers really wrote, and tells what belongs to each loss."""
+"""Compares the Investigations of a chaos run with what its containers really wrote, and explains each loss."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _MOST_TOLD = 5
 
 
 class Writer(NamedTuple):
-    """A run of a container, as the truth knows it."""
+    """A run of a container, as recorded."""
 
     uid: str
     pod: str
@@ -42,7 +42,7 @@ class Moment(NamedTuple):
 
 @dataclass
 class Truth:
-    """What happened. `lines` of each run: their numbers, and the second in which each was written."""
+    """All recorded events. `lines` of each run: their numbers, and the second in which each was written."""
 
     lines: dict[Writer, list[tuple[int, int]]]
     rotations: dict[str, list[Moment]]
@@ -51,18 +51,18 @@ class Truth:
     def around(self, writer: Writer, start: float, end: float, moments: Iterable[Moment]) -> list[Moment]:
         """Return what happened to this container from `start` to `end`, in order: restarts and rotations too."""
         runs = [
-            Moment(lines[edge][1], f"run {one.run} of {one.pod} writes its {'first' if edge == 0 else 'last'} line")
-            for one, lines in self.lines.items()
+            Moment(lines[edge][1], f"run {name.run} of {name.pod} writes its {'first' if edge == 0 else 'last'} line")
+            for name, lines in self.lines.items()
             for edge in (0, -1)
-            if lines and (one.uid == writer.uid or one.pod == writer.pod) and one.container == writer.container
+            if lines and (name.uid == writer.uid or name.pod == writer.pod) and name.container == writer.container
         ]
         rotations = self.rotations.get(f"{writer.uid} {writer.container} {writer.run}", [])
-        return sorted(one for one in (*moments, *runs, *rotations) if start <= one.second <= end)
+        return sorted(moment for moment in (*moments, *runs, *rotations) if start <= moment.second <= end)
 
 
 @dataclass
 class Outcome:
-    """What became of all lines of all windows."""
+    """The result for all lines of all windows."""
 
     captured: int = 0
     explained: int = 0
@@ -98,7 +98,7 @@ class Outcome:
 
 
 def hold_against_the_truth(outcome: Outcome, kubectl: Kubectl, resources: Sequence[Any]) -> None:
-    """Hold each Investigation against the truth, and complete `outcome`."""
+    """Compare each Investigation with the truth, and complete `outcome`."""
     truth = _truth(kubectl)
     outcome.runs = len(truth.lines)
     for resource in resources:
@@ -139,7 +139,7 @@ class _Held:
 
     def __post_init__(self) -> None:
         self.name = self.resource["metadata"]["name"]
-        self.start, self.end = (datetime.fromisoformat(one).timestamp() for one in self.resource["status"]["window"])
+        self.start, self.end = (datetime.fromisoformat(moment).timestamp() for moment in self.resource["status"]["window"])
         self.session = session_of(self.resource)
         self.gaps = json.loads((self.session / "manifest.json").read_bytes())["gaps"]
 
@@ -195,18 +195,18 @@ class _Held:
         mine = self.had.get((writer.uid, writer.container, writer.run), set())
         written = dict(self.truth.lines.get(writer, []))
         has = {number: second for number, second in written.items() if number in mine}
-        told = [
+        report = [
             f"{self.name}: {writer}: {what}",
             f"  has {_ranges(has)} of {_ranges(written)}; window {_clock(self.start)} to {_clock(self.end)},"
             f" completed {_clock(completed)}, {self.session.name}",
             f"  read: {[self.resource['spec']['logs'].get('via'), *self._via(writer)]}",
         ]
-        told += [
+        report += [
             f"  gap: {gap['target']}: {gap['reason']}: {gap['message']}" for gap in self.gaps if writer.pod in gap["target"]
         ]
         around = self.truth.around(writer, self.start - 30, completed + 1, self.outcome.moments)
-        told += [f"  {_clock(one.second)} {one.what}" for one in around]
-        self.outcome.details.append("\n".join(told))
+        report += [f"  {_clock(report.second)} {report.what}" for report in around]
+        self.outcome.details.append("\n".join(report))
 
     def _via(self, writer: Writer) -> Iterator[str]:
         for path in (self.session / "data" / "logs").glob("*.json"):

@@ -22,7 +22,7 @@ HEALTHY = "healthy"
 
 @dataclass(frozen=True)
 class Condition:
-    """What is waited for: an object whose JSON matches, or a log with so many matching lines."""
+    """A condition to wait for: an object with matching JSON, or a log with a number of matching lines."""
 
     matches: str
     watch: str = ""
@@ -74,29 +74,29 @@ def faults() -> list[Fault]:
 def read_fault(file: Path) -> Fault:
     lines = file.read_text().splitlines()
     head = "\n".join(line.removeprefix("# ") for line in lines[: lines.index("---")])
-    said = yaml.safe_load(head)
+    header = yaml.safe_load(head)
     return Fault(
         name=file.stem,
-        about=said.get("fault") or said[HEALTHY],
-        objects=tuple(one.strip() for one in said.get("object", "").split("|") if one.strip()),
-        cause=said.get("cause", ""),
-        targets=tuple((one.partition("/")[0], one.partition("/")[2]) for one in said["targets"]),
-        until=_conditions(said["until"]),
-        then=_conditions(said.get("then", ())),
-        labels=said.get("labels", {}),
-        part=said.get("part", 1),
+        about=header.get("fault") or header[HEALTHY],
+        objects=tuple(part.strip() for part in header.get("object", "").split("|") if part.strip()),
+        cause=header.get("cause", ""),
+        targets=tuple((target.partition("/")[0], target.partition("/")[2]) for target in header["targets"]),
+        until=_conditions(header["until"]),
+        then=_conditions(header.get("then", ())),
+        labels=header.get("labels", {}),
+        part=header.get("part", 1),
     )
 
 
-def _conditions(said: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
-    return tuple(Condition(**one) for one in said)
+def _conditions(headers: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    return tuple(Condition(**header) for header in headers)
 
 
 def record(fault: Fault, session: Path, target: Path) -> None:
     """Write a session's evidence, without what no rule reads, as one compressed file."""
     manifest = json.loads((session / "manifest.json").read_bytes())
-    evidence = [one for one in manifest["artifacts"] if one["fetcher"] not in ("Findings", "Timeline", "Report")]
-    artifacts = {one["path"]: _trimmed(json.loads((session / one["path"]).read_bytes())) for one in evidence}
+    evidence = [artifact for artifact in manifest["artifacts"] if artifact["fetcher"] not in ("Findings", "Timeline", "Report")]
+    artifacts = {artifact["path"]: _trimmed(json.loads((session / artifact["path"]).read_bytes())) for artifact in evidence}
     gaps = sum(gap.get("severity", "gap") == "gap" for gap in manifest["gaps"])
     recorded = {"window": manifest["window"], "namespace": fault.namespace, "gaps": gaps, "artifacts": artifacts}
     text = json.dumps(recorded, separators=(",", ":"), sort_keys=False)

@@ -41,13 +41,13 @@ class Fault:
             for module, names in STEPS.items()
             for name in names
         ]
-        for one in patches:
-            one.start()
+        for replacement in patches:
+            replacement.start()
         try:
             yield self
         finally:
-            for one in patches:
-                one.stop()
+            for replacement in patches:
+                replacement.stop()
 
     def passes(self, name: str) -> None:
         """A step that is no system call: the process dies here, if it is the one."""
@@ -75,7 +75,10 @@ class Fault:
 
 
 def in_child(work: Callable[[], Any]) -> int | None:
-    """Run in a forked process; the signal that ended it, None where it ended by itself. Raises where the work raised."""
+    """Run in a forked process.
+
+    Returns the signal that ended it, None if it ended by itself. Raises an error if the work raised one.
+    """
     pid = os.fork()
     if pid == 0:
         status = 1

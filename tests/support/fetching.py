@@ -23,7 +23,7 @@ from aletheia_operator.session.artifact import encoded
 
 @dataclass(frozen=True)
 class OneEndpoint:
-    """Every DataSource is this one."""
+    """Returns this endpoint for every DataSource."""
 
     endpoint: Endpoint
 
@@ -33,7 +33,7 @@ class OneEndpoint:
 
 @dataclass
 class Fetched:
-    """What became of a spec."""
+    """The result of a spec."""
 
     documents: list[Document] = field(default_factory=list)
     entries: list[list[Any]] = field(default_factory=list)
@@ -49,7 +49,7 @@ def window(start: float, end: float) -> Window:
 
 
 def fetch(fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str = "shop", **spec: Any) -> Fetched:
-    """Plan and ask; entries as they are written, gaps as they would be said."""
+    """Plan and ask; entries as they are written, gaps as they are reported."""
     return asyncio.run(_fetch(fetcher, source, span, namespace, spec))
 
 
@@ -86,4 +86,4 @@ async def _fetch(
 
 
 def reasons(missing: Sequence[Missing]) -> list[str]:
-    return [one.reason.value for one in missing]
+    return [gap.reason.value for gap in missing]

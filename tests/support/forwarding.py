@@ -12,7 +12,7 @@ Change = Callable[[web.Request, bytes], Awaitable["bytes | web.StreamResponse | 
 
 
 class Answer:
-    """What becomes of the server's answer: headers that are left out, and an edit of its body."""
+    """Changes of the server's answer: headers to leave out, and an edit of its body."""
 
     def __init__(self, without: str = "", edit: Edit = lambda body: body) -> None:
         self.without = without
@@ -37,13 +37,13 @@ def forward(url: str, change: Change) -> Handler:
         skipped = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
         async with (
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=skipped) as session,
-            session.request(request.method, url + request.raw_path, data=body, headers=headers) as said,
+            session.request(request.method, url + request.raw_path, data=body, headers=headers) as response,
         ):
-            content = answer.edit(await said.read())
+            content = answer.edit(await response.read())
             left_out = {"transfer-encoding", answer.without.lower()}
             if request.method != "HEAD":
                 left_out.add("content-length")
-            kept = {name: value for name, value in said.headers.items() if name.lower() not in left_out}
-            return web.Response(status=said.status, headers=kept, body=content)
+            kept = {name: value for name, value in response.headers.items() if name.lower() not in left_out}
+            return web.Response(status=response.status, headers=kept, body=content)
 
     return handler

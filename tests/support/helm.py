@@ -1,4 +1,4 @@
-"""Where the helm program is."""
+"""Finds the helm program."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""HTTP servers that misbehave on purpose, in a thread of their own."""
+"""HTTP servers that misbehave on purpose, in separate threads."""
 
 import asyncio
 import ssl

@@ -56,7 +56,7 @@ def since(lines: Sequence[bytes], request: web.Request) -> bytes:
 
 
 def whole(lines: Sequence[bytes]) -> Log:
-    """A log that is served as a kubelet does."""
+    """A log as a kubelet serves it."""
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
         yield since(lines, request)
@@ -87,13 +87,13 @@ class FakeKubelet:
         common = {"image": "none", "imageID": "none", "ready": True, "restartCount": 0, "state": running}
         resources, statuses = [], []
         for name, logs in pods.items():
-            self.logs |= {f"{name}/{one}": log for one, log in logs.items()}
-            containers = [container(one, "") for one in logs]
+            self.logs |= {f"{name}/{path}": log for path, log in logs.items()}
+            containers = [container(app, "") for app in logs]
             resources.append(pod(name, "", labels, nodeName=self.node, tolerations=tolerations, containers=containers))
-            ids = {one: f"none://{name}/{one}" for one in logs}
+            ids = {app: f"none://{name}/{app}" for app in logs}
             status = {
                 "phase": "Running",
-                "containerStatuses": [{"name": one, "containerID": ids[one], **common} for one in logs],
+                "containerStatuses": [{"name": app, "containerID": ids[app], **common} for app in logs],
             }
             metadata = {"name": name, "namespace": self.kubectl.namespace}
             statuses.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
@@ -103,7 +103,7 @@ class FakeKubelet:
         self.kubectl("apply", *of_status, stdin=items, timeout_seconds=300)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Any request that the API server, or the operator, makes."""
+        """Answer any request of the API server, or of the operator."""
         self.asked.append(request.path)
         kind, *rest = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
         if kind == "containerLogs":
@@ -181,9 +181,9 @@ def _address_towards(cluster: Cluster) -> str:
     """This machine's address as the API server sees it."""
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").rpartition(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.connect((host, int(port)))
-        return str(one.getsockname()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, int(port)))
+        return str(probe.getsockname()[0])
 
 
 def _serving_certificate(cluster: Cluster, address: str, directory: Path) -> ssl.SSLContext:

@@ -20,7 +20,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 def main(kind: str, url: str, directory: str) -> None:
     source_type, _, api = kind.partition("-")
-    (fetcher,) = [one for one in FETCHERS if isinstance(one, RemoteFetcher) and one.source_type == source_type]
+    (fetcher,) = [fetcher for fetcher in FETCHERS if isinstance(fetcher, RemoteFetcher) and fetcher.source_type == source_type]
     asked = endpoint(url, timeout_seconds=300, options=JaegerOptions.from_json({"api": api}) if api else None)
     fetched = capture(fetcher, asked, window(END - 60, END), Path(directory), **SPECS[kind])
     assert reasons(fetched.missing) == [], fetched.missing

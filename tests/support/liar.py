@@ -48,7 +48,7 @@ def large_matrix() -> list[bytes]:
     values = ",".join(f'[{end - 15 * number},"{number}.25"]' for number in range(SAMPLES, 0, -1))
     series = [f'{{"metric":{{"series":"{number}"}},"values":[{values}]}}' for number in range(LARGE_SERIES)]
     head, tail = b'{"status":"success","data":{"resultType":"matrix","result":[', b"]}}"
-    return [head, *(f"{',' if number else ''}{one}".encode() for number, one in enumerate(series)), tail]
+    return [head, *(f"{',' if number else ''}{item}".encode() for number, item in enumerate(series)), tail]
 
 
 def large_trace(trace_id: str) -> list[bytes]:

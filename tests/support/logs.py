@@ -1,4 +1,4 @@
-"""What tests of logs share: strange lines, what kubectl prints of them, and how a kubelet is verified."""
+"""Shared parts of tests of logs: strange lines, kubectl's output for them, and verification of kubelets."""
 
 import base64
 import ssl
@@ -46,7 +46,7 @@ def kubectl_logs(kubectl: Kubectl, *arguments: str) -> bytes:
 
 
 def verification(kubectl: Kubectl, directory: Path) -> list[str]:
-    """The cluster's CA where it signs the kubelet's certificate, as it does on the rig's own node."""
+    """The cluster's CA if it signs the kubelet's certificate, as on the rig's own node; else None."""
     config = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())
     authority = directory / "ca.crt"
     authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))

@@ -26,7 +26,7 @@ _PAUSE = re.compile(r"the event loop paused .*\(([0-9.]+) s of its own processor
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true value of `condition`, asked again and again until the deadline."""
+    """Return the first true value of `condition`, which is called repeatedly until the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         if value := condition():
@@ -37,9 +37,9 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Operator:
     namespaces: Sequence[str]
     options: Sequence[str] = ()
     wrapper: Sequence[str] = ()
-    """A command that starts the process, such as one that gives it namespaces of its own."""
+    """A command that starts the process, for example in separate namespaces."""
     environment: Mapping[str, str] = field(default_factory=dict)
     trusts_creators: bool = True
     """Whether no admission policy is needed: most tests have none, and are admins."""
@@ -99,11 +99,11 @@ class Operator:
             return False
 
     def kill(self) -> None:
-        """SIGKILL: nothing is cleaned up."""
+        """Send SIGKILL: nothing is cleaned up."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM, as the kubelet does."""
+        """Send SIGTERM, as the kubelet does."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -120,7 +120,7 @@ class Operator:
         self.check_pauses()
 
     def check_pauses(self) -> None:
-        """Fail where the event loop was kept from its work for too long by work of its own."""
+        """Fail if the event loop was blocked for too long by its own work."""
         for line in self.log_path.read_text(errors="replace").splitlines():
             if (found := _PAUSE.search(line)) and float(found[1]) >= LONG_SECONDS:
                 raise AssertionError(f"the event loop was blocked: {line}")
@@ -147,7 +147,7 @@ class Kubectl:
         self("wait", what, f"--for={condition}", f"--timeout={seconds}s", timeout_seconds=seconds + 30)
 
     def investigate(self, name: str, **spec: Any) -> Any:
-        """Apply an Investigation and wait until it has ended; the resource as it is then."""
+        """Apply an Investigation and wait until it has ended. Returns the resource."""
         second = int(time.time())  # the window ends with the whole second of the creation: what was just written lies before it
         until(lambda: int(time.time()) > second, 5, "the second is over")
         self.apply(investigation(name, **spec))
@@ -206,7 +206,7 @@ def session_of(resource: Any, root: Path | None = None) -> Path:
 
 
 def evidence_of(resource: Any) -> list[Any]:
-    """The status' artifacts but the findings, the timeline and the report, which are made of them."""
+    """Return the status' artifacts except findings, timeline and report, which are derived from them."""
     derived = ("Findings", "Timeline", "Report")
     return [artifact for artifact in resource["status"]["artifacts"] if artifact["fetcher"] not in derived]
 
@@ -220,7 +220,7 @@ def read_document(resource: Any, path: str) -> Any:
 
 
 def check_session(session: Path) -> dict[str, Any]:
-    """Its manifest, after every file was held against it: all there, all whole, none besides."""
+    """Compare every file with the manifest, and return the manifest: none missing, none altered, none extra."""
     manifest: dict[str, Any] = json.loads((session / "manifest.json").read_bytes())
     listed = {"manifest.json", *(artifact["path"] for artifact in manifest["artifacts"])}
     present = {str(path.relative_to(session)) for path in session.rglob("*") if not path.is_dir()}

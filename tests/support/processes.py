@@ -1,4 +1,4 @@
-"""What processes of this machine take, as /proc says."""
+"""Memory and processor time of processes of this machine, from /proc."""
 
 import os
 import threading
@@ -51,7 +51,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_worker(pid: int) -> bool:
-    """Whether a child already is what it becomes: until then its memory is its parent's."""
+    """Return whether a child has started its program: until then its memory is its parent's."""
     try:
         return b"logs.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

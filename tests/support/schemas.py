@@ -44,7 +44,7 @@ def _file(directory: Path, group: str, version: str, kind: str) -> Path:
 def _closed(node: Any) -> Any:
     """The schema, which refuses unknown fields and takes a number or a string where Kubernetes does."""
     if isinstance(node, list):
-        return [_closed(one) for one in node]
+        return [_closed(child) for child in node]
     if not isinstance(node, dict):
         return node
     made = {key: _closed(value) for key, value in node.items()}

@@ -8,20 +8,20 @@ SECONDS = 60
 
 
 def on_a_terminal(command: list[str], password: str) -> bytes:
-    """The output of a program that asks for a password on its terminal, as often as it does."""
+    """Return the output of a program that asks for a password on its terminal one or more times."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(command[0], command)
-    said, asked = b"", 0
+    output, asked = b"", 0
     while select.select([terminal], [], [], SECONDS)[0]:
         try:
             part = os.read(terminal, 65536)
         except OSError:  # it has ended
             break
-        said += part
-        while said.count(b"passphrase") > asked and said.rstrip().endswith(b":"):
-            asked = said.count(b"passphrase")
+        output += part
+        while output.count(b"passphrase") > asked and output.rstrip().endswith(b":"):
+            asked = output.count(b"passphrase")
             os.write(terminal, password.encode() + b"\n")
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, said
-    return said
+    assert os.waitstatus_to_exitcode(status) == 0, output
+    return output

@@ -1,4 +1,4 @@
-"""What tests of traces share: spans to send, and traces as Jaeger's own API returns them."""
+"""Shared parts of tests of traces: spans to send, and traces as Jaeger's own API returns them."""
 
 import json
 import secrets
@@ -32,10 +32,10 @@ def ask(server: servers.Jaeger, path: str = "", **query: str) -> list[Any]:
 def in_order(traces: list[Any]) -> list[Any]:
     """Jaeger's answers differ in order from one to the next; traces and spans are sets."""
     for trace in traces:
-        trace["spans"].sort(key=lambda one: one["spanID"])
+        trace["spans"].sort(key=lambda span: span["spanID"])
         processes = {key: trace["processes"][key] for key in sorted(trace["processes"])}
         names = {key: f"p-{process['serviceName']}" for key, process in processes.items()}
         trace["processes"] = {names[key]: process for key, process in processes.items()}
-        for one in trace["spans"]:
-            one["processID"] = names[one["processID"]]
+        for span in trace["spans"]:
+            span["processID"] = names[span["processID"]]
     return sorted(traces, key=lambda trace: str(trace["traceID"]))

@@ -38,7 +38,7 @@ class Api:
     async def client(
         self, name: str | None = "front-proxy", authority: Authority | None = None
     ) -> AsyncIterator[aiohttp.ClientSession]:
-        """A client with a certificate of that name; None: with none."""
+        """A client with a certificate of this name; None: without a certificate."""
         context = ssl.create_default_context(cadata=self.serving.pem)
         if name is not None:
             context.load_cert_chain((authority or self.front_proxy).server(self.directory, name))
@@ -49,7 +49,7 @@ class Api:
     async def get(
         self, path: str, headers: dict[str, str] | None = None, user: dict[str, str] = ALICE
     ) -> tuple[int, bytes, Any]:
-        """Status, body and headers of an answer to the front proxy. The path is sent as it is."""
+        """Return status, body and headers of an answer to the front proxy. The path is sent unchanged."""
         async with self.client() as client, client.get(URL(path, encoded=True), headers={**user, **(headers or {})}) as answer:
             return answer.status, await answer.read(), answer.headers
 
@@ -92,5 +92,5 @@ def sessions(namespace: str = "shop") -> str:
 
 
 def listed(session: Path) -> dict[str, dict[str, Any]]:
-    """What the manifest lists, by path."""
+    """Return the files that the manifest lists, by path."""
     return {artifact["path"]: artifact for artifact in orjson.loads((session / "manifest.json").read_bytes())["artifacts"]}

@@ -1,4 +1,4 @@
-"""What several tests of captures share: running one to its end or to an interruption, and reading what it left."""
+"""Shared parts of tests of captures: run one to its end or to an interruption, and read what it left."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ from tests.unit.fakes import LONGEST_TEST_SECONDS, forever
 
 
 async def run(order: Order, tools: Tools, report: Callable[[Snapshot], None] = lambda _: None) -> Snapshot:
-    """The capture, which never takes long."""
+    """Run a capture, with a short time limit."""
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         return await investigate(order, tools, report)
 
@@ -55,7 +55,7 @@ def files(snapshot: Snapshot) -> set[str]:
 
 
 def cancel(order: Order) -> Callable[[], Any]:
-    """A step that cancels the order, and never ends."""
+    """A step that cancels the order, and never returns."""
 
     async def step() -> None:
         order.cancelled.set()
@@ -82,7 +82,7 @@ async def interrupted(order: Order, tools: Tools, after: str) -> None:
 
 @contextmanager
 def watched_writes() -> Iterator[list[bytes]]:
-    """Collect all that this process writes by `os.write`."""
+    """Collect everything that this process writes by `os.write`."""
     written: list[bytes] = []
     real = os.write
 

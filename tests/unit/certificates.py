@@ -1,4 +1,4 @@
-"""Certificates for servers on the loopback interface: a CA, and what it or nobody signs."""
+"""Certificates for servers on the loopback interface: of a CA, or of nobody that clients trust."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

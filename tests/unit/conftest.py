@@ -24,7 +24,7 @@ settings.load_profile("unit")
 
 @pytest.fixture
 def loopback() -> Iterator[Loopback]:
-    """A real HTTP server on the loopback interface, told by the test what to answer."""
+    """A real HTTP server on the loopback interface, with answers from the test."""
     with Loopback() as server:
         yield server
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Return the test with a limit of time: one that waits for what never comes fails."""
+    """Return the test with a time limit: a test that waits forever fails."""
 
     @functools.wraps(test)
     async def run(*arguments: Any, **named: Any) -> None:
@@ -50,7 +50,7 @@ def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
 
 @pytest.fixture
 async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Fail a test during which its event loop was busy for too long at once; `blocks_the_loop` marks a test that means to."""
+    """Fail a test that blocks its event loop for too long; `blocks_the_loop` marks tests that do so on purpose."""
     pauses: list[Pause] = []
     gc.freeze()  # or the garbage collector looks through what thousands of tests before left, and that is a pause
     watch = LoopWatch(pauses.append).start()
@@ -62,7 +62,7 @@ async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that logs an error it does not declare: `@pytest.mark.logs_errors("part of the message", ...)`."""
+    """Fail a test that logs an error without declaring it: `@pytest.mark.logs_errors("part of the message", ...)`."""
     marker = request.node.get_closest_marker("logs_errors")
     declared: tuple[str, ...] = marker.args if marker else ()
     seen = _Errors()
@@ -80,13 +80,13 @@ def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def gaps_without_words(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail a test in which a gap names no target or has no message, or a summary is no text."""
+    """Fail a test in which a gap has no target or no message, or a summary is no text."""
     wordless: list[object] = []
     make_missing, make_outcome = Missing.__init__, Outcome.__init__
 
     def missing(self: Missing, *arguments: Any, **named: Any) -> None:
         make_missing(self, *arguments, **named)
-        if not all(isinstance(one, str) and one.strip() for one in (self.target, self.message)):
+        if not all(isinstance(text, str) and text.strip() for text in (self.target, self.message)):
             wordless.append(self)
 
     def outcome(self: Outcome, *arguments: Any, **named: Any) -> None:

@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 
 def at(minute: float) -> str:
-    """A time of the window, so many minutes after its start."""
+    """Return the time this many minutes after the window's start."""
     return f"2026-11-22T14:{int(minute):02}:{int(minute % 1 * 60):02}Z"
 
 
@@ -53,7 +53,7 @@ class Incident:
         return self
 
     def log(self, pod: str, *lines: str, container: str = "app", run: int = 0) -> "Incident":
-        """Add lines `TIME TEXT` of one run, each time so many minutes after the window's start."""
+        """Add lines `TIME TEXT` of one run. TIME: minutes after the window's start."""
         self.logs.setdefault(pod, []).append((container, run, lines))
         return self
 
@@ -81,7 +81,7 @@ class Incident:
         return judge(self.evidence(), NAMESPACE, self.missing)
 
     def left(self, path: str, entries: list[Any]) -> list[Any]:
-        """The entries of an artifact that are read."""
+        """Return the entries of an artifact that are read."""
         return entries
 
     def left_lines(self, path: str, first: int, number: int) -> list[int]:
@@ -126,14 +126,14 @@ class Without(Incident):
     cited: Mapping[str, set[int]] = field(default_factory=dict)
 
     def __init__(self, incident: Incident, cited: Mapping[str, set[int]]) -> None:
-        super().__init__(**{one.name: getattr(incident, one.name) for one in fields(Incident) if one.name != "files"})
+        super().__init__(**{field.name: getattr(incident, field.name) for field in fields(Incident) if field.name != "files"})
         self.cited = cited
 
     def left(self, path: str, entries: list[Any]) -> list[Any]:
         return [entry for number, entry in enumerate(entries) if number not in self.cited.get(path, ())]
 
     def left_lines(self, path: str, first: int, number: int) -> list[int]:
-        return [one for one in range(number) if first + one not in self.cited.get(path, ())]
+        return [index for index in range(number) if first + index not in self.cited.get(path, ())]
 
 
 def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int]) -> Encoded:
@@ -147,8 +147,8 @@ def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int
     found = [parser.feed(text.encode()), parser.end_run()] if text else []
     for level, count in parser.count.levels.items():
         levels[level] = levels.get(level, 0) + count
-    blocks = [one for one in found if one.marks]
-    return Encoded(SEPARATOR.join(one.block for one in blocks), b"".join(codes_of(one.marks) for one in blocks))
+    blocks = [item for item in found if item.marks]
+    return Encoded(SEPARATOR.join(block.block for block in blocks), b"".join(codes_of(block.marks) for block in blocks))
 
 
 def event(reason: str, message: str, name: str = "web-1-a", kind: str = "Pod", **more: Any) -> Object:
@@ -172,11 +172,13 @@ def event(reason: str, message: str, name: str = "web-1-a", kind: str = "Pod", *
 
 def pod(name: str = "web-1-a", *statuses: Object, of: str = "web-1", kind: str = "ReplicaSet", **more: Any) -> Object:
     """A pod with one container for each status; ready if all of these are. `spec`, `status`, `labels` are added."""
-    ready = all(one.get("ready", True) for one in statuses)
+    ready = all(status.get("ready", True) for status in statuses)
     condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": at(20)}
     if not ready:
         condition |= {"reason": "ContainersNotReady", "message": "containers with unready status: [app]"}
-    containers = [{"name": one["name"], "image": f"shop/{one['name']}:2", **one.pop("spec", {})} for one in statuses]
+    containers = [
+        {"name": status["name"], "image": f"shop/{status['name']}:2", **status.pop("spec", {})} for status in statuses
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -193,14 +195,14 @@ def pod(name: str = "web-1-a", *statuses: Object, of: str = "web-1", kind: str =
         "status": {
             "phase": "Running",
             "conditions": [condition],
-            "containerStatuses": [dict(one) for one in statuses],
+            "containerStatuses": [dict(status) for status in statuses],
             **more.pop("status", {}),
         },
     }
 
 
 def running(name: str = "app", restarts: int = 0, last: Object | None = None, ready: bool = True, **more: Any) -> Object:
-    """The status of a container that runs. `last`: how its run before ended."""
+    """The status of a container that runs. `last`: the end of its previous run."""
     found = {
         "name": name,
         "ready": ready,
@@ -226,22 +228,22 @@ def ended(code: int, reason: str = "Error", minute: float = 28, **more: Any) -> 
 
 
 def found(incident: Incident, rule: str) -> Finding:
-    """The one finding of a rule."""
+    """Return the only finding of a rule."""
     verdict = incident.judged()
     assert verdict.failed == []
-    (one,) = [finding for finding in verdict.findings if finding.rule == rule]
-    return one
+    (only,) = [finding for finding in verdict.findings if finding.rule == rule]
+    return only
 
 
 def rules_of(incident: Incident) -> list[str]:
-    """The rules that found something."""
+    """Return the rules with findings."""
     verdict = incident.judged()
     assert verdict.failed == []
     return [finding.rule for finding in verdict.findings]
 
 
 def conditions(**states: Any) -> list[Object]:
-    """Conditions by type: a status, or what else they say."""
+    """Return conditions by type: a status, or a dict of their fields."""
     made = []
     for kind, state in states.items():
         fields = state if isinstance(state, dict) else {"status": state}

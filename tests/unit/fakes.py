@@ -132,7 +132,7 @@ class FakeKubernetes:
         return list(self._tail) if "tailLines" in query else self.logs.pop(0)
 
     def real(self) -> Kubernetes:
-        """This fake as the type it stands for."""
+        """Return this fake, typed as the class that it replaces."""
         return cast("Kubernetes", self)
 
 
@@ -144,7 +144,7 @@ class FakeInvestigations(FakeKubernetes):
     """The objects by path."""
 
     def put(self, body: Mapping[str, Any]) -> None:
-        """Store an object, as `kubectl apply` does: its status stays."""
+        """Store an object, as `kubectl apply` does: its status is kept."""
         metadata = body["metadata"]
         path = paths.investigation(metadata["namespace"], metadata["name"])
         before = self.stored.get(path, {"metadata": {}})
@@ -175,7 +175,7 @@ class FakeInvestigations(FakeKubernetes):
 
 @dataclass
 class FakeKubelet(FakeKubernetes):
-    """Answers logs as the kubelet does: each line whose time is not before sinceTime."""
+    """Answers logs as the kubelet does: all lines with a time of at least sinceTime."""
 
     lines: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     """The log of each container."""
@@ -240,7 +240,7 @@ Step = Sequence[Any] | Exception | Callable[[], Any]
 
 @dataclass
 class FakeFetcher:
-    """Asks one question for each key of `answers`; the steps of each are what its document yields."""
+    """Asks one question for each key of `answers`; its document yields the steps of each."""
 
     answers: Mapping[str, Iterable[Step]]
     name: str = "Fake"
@@ -276,12 +276,12 @@ class FakeFetcher:
 
 
 async def forever() -> None:
-    """Never over, unless cancelled."""
+    """Wait until cancelled."""
     await asyncio.Event().wait()
 
 
 async def no_sleep(seconds: float) -> None:
-    """The time is over at once."""
+    """Return at once."""
 
 
 def make_tools(root: Path, *fetchers: Any, **changes: Any) -> Tools:
@@ -312,7 +312,7 @@ async def entries_of(document: Document) -> list[Any]:
 
 
 class InlineRun:
-    """A run that is parsed in this process, as a worker would; `faults` raise instead, one for each call of `feed`."""
+    """A run that is parsed in this process instead of a worker. `faults`: exceptions to raise, one for each call of `feed`."""
 
     def __init__(self, order: RunOrder, faults: list[Exception]) -> None:
         self.capture = RunCapture(order)
@@ -341,7 +341,7 @@ class InlineRun:
 
 @dataclass
 class InlineParsers(Parsers):
-    """Parsers without processes; `opened` says for each run whether it was to be alone, and plain."""
+    """Parsers without processes. `opened`: for each run, whether it was opened alone, and plain."""
 
     faults: list[Exception] = field(default_factory=list)
     opened: list[tuple[bool, bool]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The Kubernetes API's reads, served from tables over HTTP: with pages, selectors and metadata alone, as a real one."""
+"""The Kubernetes API's reads, served from tables over HTTP: with pages, selectors and metadata-only answers."""
 
 import json
 import re
@@ -105,7 +105,7 @@ def owner(kind: str, name: str, version: str = "apps/v1") -> Object:
 
 
 def replica_set(name: str, revision: int, image: str, deployment: str = "web") -> Object:
-    """A revision of a Deployment whose pods have the label app=web."""
+    """A revision of a Deployment of pods with the label app=web."""
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": image}]}}
     found = thing(name, owner("Deployment", deployment))
     found["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": str(revision)}

@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback interface whose answers, also the faulty ones, are written by the test."""
+"""A real HTTP server on the loopback interface; the test writes its answers, also faulty ones."""
 
 import gzip
 import json
@@ -53,7 +53,7 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pause(self, seconds: float = LONGEST_WAIT_SECONDS) -> bool:
-        """Wait; whether the test is over."""
+        """Wait. Returns whether the test is over."""
         return self.server.loopback.over.wait(seconds)
 
 
@@ -119,7 +119,7 @@ class Loopback:
 
 @contextmanager
 def deaf() -> Iterator[int]:
-    """Yield a port whose connections are neither accepted nor refused, as behind a firewall that drops packets."""
+    """Yield a port that neither accepts nor refuses connections, like a firewall that drops packets."""
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -139,7 +139,7 @@ def reply_json(value: Any, status: int = 200) -> Answer:
 
 
 def cut(body: bytes) -> Answer:
-    """An answer that promises more than it sends."""
+    """An answer that announces more bytes than it sends."""
 
     def answer(request: Request) -> None:
         request.head(200, Content_Length=str(len(body) + 1000))
@@ -149,12 +149,12 @@ def cut(body: bytes) -> Answer:
 
 
 def hang(request: Request) -> None:
-    """No answer at all."""
+    """Never answer."""
     request.pause()
 
 
 def hang_up(request: Request) -> None:
-    """The connection closed without an answer."""
+    """Close the connection without an answer."""
     request.connection.close()
 
 
@@ -166,7 +166,7 @@ def drip_body(request: Request) -> None:
 
 
 def drip_head(request: Request) -> None:
-    """A header that goes on for three seconds, a byte at a time, then an answer."""
+    """Send a header for three seconds, byte by byte, then an answer."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     for _ in range(30):
         if request.pause(0.1):

@@ -29,8 +29,11 @@ class Recording:
     def without(self, cited: Mapping[str, set[int]]) -> "Recording":
         """The same without these entries, by the artifact's path."""
         left = {
-            path: {**one, "data": [entry for number, entry in enumerate(one["data"]) if number not in cited.get(path, ())]}
-            for path, one in self.artifacts.items()
+            path: {
+                **artifact,
+                "data": [entry for number, entry in enumerate(artifact["data"]) if number not in cited.get(path, ())],
+            }
+            for path, artifact in self.artifacts.items()
         }
         return Recording(self.start, self.end, self.namespace, self.gaps, left)
 
@@ -69,7 +72,9 @@ class Recording:
             reader.begin(metadata)
             for first in range(0, len(entries), 500):
                 some = entries[first : first + 500]
-                codes = bytes(LEVEL_CODES.index(one.get("level")) if one.get("level") in LEVEL_CODES else 0 for one in some)
+                codes = bytes(
+                    LEVEL_CODES.index(entry.get("level")) if entry.get("level") in LEVEL_CODES else 0 for entry in some
+                )
                 reader.read(Encoded(SEPARATOR.join(map(orjson.dumps, some)), codes))
             reader.close(path, metadata)
             evidence.count(category, len(entries))
@@ -82,19 +87,19 @@ class Recording:
 
     def findings(self) -> list[dict[str, Any]]:
         """The findings as they are saved, in order."""
-        return [one.to_json(self.namespace) for one in self.judged().findings]
+        return [finding.to_json(self.namespace) for finding in self.judged().findings]
 
 
 @cache
 def recording(name: str) -> Recording:
     """A fault's recorded session."""
-    said = json.loads(gzip.decompress((RECORDINGS / f"{name}.json.gz").read_bytes()))
-    start, end = map(datetime.fromisoformat, said["window"])
-    return Recording(start, end, said["namespace"], said["gaps"], said["artifacts"])
+    session = json.loads(gzip.decompress((RECORDINGS / f"{name}.json.gz").read_bytes()))
+    start, end = map(datetime.fromisoformat, session["window"])
+    return Recording(start, end, session["namespace"], session["gaps"], session["artifacts"])
 
 
 def calm_pod(number: int, start: datetime) -> dict[str, Any]:
-    """A healthy pod that has nothing to do with any fault."""
+    """A healthy pod that is not related to any fault."""
     name = f"calm-1-{number}"
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": format_time(start)}
     status = {"name": "app", "ready": True, "restartCount": 0, "state": {"running": {}}}

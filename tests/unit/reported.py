@@ -84,7 +84,7 @@ class Recording:
             **self.changed,
         }
         return {
-            "data/findings.json": (judged, [one.to_json(NAMESPACE) for one in verdict.findings]),
+            "data/findings.json": (judged, [finding.to_json(NAMESPACE) for finding in verdict.findings]),
             "data/timeline.json": (timeline.metadata(), timeline.entries()),
             **{path: (metadata.get(path, {"of": path}), entries) for path, entries in self.incident.files.items()},
         }
@@ -108,7 +108,7 @@ class Recording:
 
 
 def _write(directory: Path, path: str, metadata: Object, entries: list[Any]) -> Artifact:
-    lines = ",\n".join(json.dumps(one) for one in entries) + ("\n" if entries else "")
+    lines = ",\n".join(json.dumps(entry) for entry in entries) + ("\n" if entries else "")
     content = f'{{"source": "test",\n"metadata": {json.dumps(metadata)},\n"data": [\n{lines}]}}\n'.encode()
     (directory / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / path).write_bytes(content)

@@ -73,7 +73,9 @@ class S3:
     def _list_uploads(self, request: Request) -> None:
         if self.refused is not None:
             return self._xml(request, "<Error><Code>Refused</Code><Message>no</Message></Error>", self.refused)
-        uploads = (f"<Upload><Key>{key}</Key><UploadId>{one}</UploadId></Upload>" for one, (key, _) in self.uploads.items())
+        uploads = (
+            f"<Upload><Key>{key}</Key><UploadId>{upload}</UploadId></Upload>" for upload, (key, _) in self.uploads.items()
+        )
         return self._xml(request, f"<ListMultipartUploadsResult>{''.join(uploads)}</ListMultipartUploadsResult>")
 
     def _part(self, request: Request, key: str, query: dict[str, str], body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What tests of the supervisor share: a supervisor with fakes around it, and resources to show it."""
+"""Shared parts of tests of the supervisor: a supervisor with fakes, and resources to show it."""
 
 import asyncio
 import copy
@@ -66,12 +66,12 @@ class Rig:
         self.supervisor = Supervisor(shared)
 
     def observe(self, body: dict[str, Any]) -> None:
-        """The resource is applied, and the watch shows it."""
+        """Apply the resource, and show it on the watch."""
         self.kubernetes.put(body)
         self.supervisor.observe(body)
 
     def show(self, name: str = "incident", uid: str = UID) -> dict[str, Any]:
-        """The watch shows a resource as the API server has it; returns it."""
+        """Show the resource on the watch, as the API server has it. Returns the resource."""
         body = copy.deepcopy(self.kubernetes.stored[paths.investigation("shop", name)])
         assert body["metadata"]["uid"] == uid
         self.supervisor.observe(body)
@@ -107,7 +107,7 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is tried at once, and progress is written as it comes."""
+    """Retry without delays, and write progress at once."""
     monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.001)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
     for place in (status_module, module):

@@ -1,4 +1,4 @@
-"""A capture that nobody goes on with gets its end: no manifest says `Running` for ever."""
+"""An abandoned capture is ended: no manifest says `Running` forever."""
 
 import asyncio
 import errno
@@ -42,7 +42,7 @@ def the_session(layout: SessionLayout) -> str:
 
 
 async def unsaved(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> Manifest:
-    """A capture whose manifest cannot be saved, with what its status says."""
+    """A capture with a manifest that cannot be saved; returns its status."""
 
     def full(*_: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -66,18 +66,18 @@ async def test_a_manifest_that_could_not_be_saved_is_written_later(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the journal, with the phase that the status has; the session can be verified, exported and expired then."""
-    told = await unsaved(layout, monkeypatch)
+    status = await unsaved(layout, monkeypatch)
     assert read_manifest(layout, the_session(layout)).phase == "Running"
-    manifest = end_abandoned(layout, the_session(layout), LATER, told.phase)
-    assert (manifest.phase, manifest.completion_time, manifest.questions) == (told.phase, LATER, 2)
-    assert manifest.artifacts == told.artifacts
+    manifest = end_abandoned(layout, the_session(layout), LATER, status.phase)
+    assert (manifest.phase, manifest.completion_time, manifest.questions) == (status.phase, LATER, 2)
+    assert manifest.artifacts == status.artifacts
     assert gaps_of(manifest) == [("manifest.json", "SaveFailed")]
     assert verify(layout.session(manifest.session_id)).intact
     assert end_abandoned(layout, manifest.session_id, NOW, "Failed") == manifest
 
 
 async def test_what_the_journal_does_not_know_is_a_gap(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the volume took no journal either, nothing looks as if it were complete."""
+    """If the journal could not be written either, the session does not look complete."""
     with monkeypatch.context() as patch:
         patch.setattr(Session, "record", lambda self, done: self.done.update({done.key: done}))
         await unsaved(layout, monkeypatch)
@@ -91,7 +91,7 @@ async def test_what_the_journal_does_not_know_is_a_gap(layout: SessionLayout, mo
 
 
 async def test_a_capture_whose_investigation_is_gone_is_cancelled(layout: SessionLayout) -> None:
-    """What is whole is kept, the rest is reported."""
+    """Complete artifacts are kept, and the rest is reported."""
     await stopped(layout)
     manifest = end_abandoned(layout, the_session(layout), LATER)
     assert (manifest.phase, [artifact.target for artifact in manifest.artifacts]) == ("Cancelled", ["thing/a"])
@@ -101,7 +101,7 @@ async def test_a_capture_whose_investigation_is_gone_is_cancelled(layout: Sessio
 
 
 async def test_a_capture_that_had_no_plan_says_so(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session in which nothing was done at all is not complete."""
+    """A session without any finished question does not look complete."""
     begun = asyncio.Event()
 
     class Planner(FakeFetcher):
@@ -121,7 +121,7 @@ async def test_a_capture_that_had_no_plan_says_so(layout: SessionLayout, monkeyp
 
 
 async def test_an_upload_that_never_was_is_a_gap(layout: SessionLayout) -> None:
-    """Who looks into the bucket must not wait for it."""
+    """People who look into the bucket must not wait for it."""
     upload: dict[str, Any] = {"session": {"upload": {"dataSourceRef": {"name": "bucket"}}}}
     await interrupted(make_order(**upload), make_tools(layout.root, FakeFetcher({"a": [[1]], "b": [forever]})), after="a")
     assert ("session.upload", "UploadFailed") in gaps_of(end_abandoned(layout, the_session(layout), LATER))
@@ -141,14 +141,14 @@ def body(phase: str) -> dict[str, Any]:
 async def test_the_sweep_ends_what_the_status_has_ended(
     layout: SessionLayout, phase: str, ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A capture that still is to go on is left alone."""
+    """A capture that will be resumed is left alone."""
     await unsaved(layout, monkeypatch)
     await sweeper(layout, body(phase)).sweep()
     assert read_manifest(layout, the_session(layout)).finished is ended
 
 
 async def test_the_sweep_ends_what_is_kept_of_a_deleted_investigation(layout: SessionLayout) -> None:
-    """It stays for ever, so it must be readable."""
+    """It is kept permanently, so it must be readable."""
     await stopped(layout)
     update_retention_record(layout, the_session(layout), keep=True)
     await sweeper(layout).sweep()
@@ -170,7 +170,7 @@ ANSWERS = {"first": [[{"line": "evidence"}]], "second": [[{"line": "more"}]], "l
 
 @pytest.mark.parametrize("at", range(1, 121, 7))
 def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
-    """The session verifies, and names all that it has and all that it is without."""
+    """The session verifies, and lists what it has and what is missing."""
 
     def killed() -> None:
         with Fault("kill", at).injected():
@@ -185,7 +185,9 @@ def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
     assert found.intact
     assert found.manifest == manifest
     if not finished_before:
-        named = {one.target for one in manifest.artifacts} | {gap.target for gap in manifest.gaps if gap.reason == "Cancelled"}
+        named = {artifact.target for artifact in manifest.artifacts} | {
+            gap.target for gap in manifest.gaps if gap.reason == "Cancelled"
+        }
         assert named in ({"the plan"}, {f"pod/{name}" for name in ANSWERS})
 
 
@@ -198,11 +200,11 @@ def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
     ],
 )
 def test_a_plan_of_another_version_says_what_it_can(layout: SessionLayout, plan: str, targets: list[str] | None) -> None:
-    """The session ends all the same, and the gaps name what is known of the questions."""
+    """The session is ended, and the gaps name what is known of the questions."""
     session_id = create_session(layout, unfinished()).session_id
     layout.journal(session_id).write_text(f'{{"plan": {plan}}}\n')
     expected = ["question 0", "pod/web-0"] if targets is None else targets
-    assert gaps_of(end_abandoned(layout, session_id, LATER)) == [(one, "Cancelled") for one in expected or ["the plan"]]
+    assert gaps_of(end_abandoned(layout, session_id, LATER)) == [(target, "Cancelled") for target in expected or ["the plan"]]
 
 
 @pytest.mark.parametrize("recorded", ["", '{"plan": []}\n', '{"plan": {"version": "x", "questions": []}}\n'])
@@ -217,7 +219,7 @@ def test_a_plan_that_was_lost_with_the_manifest(layout: SessionLayout, recorded:
 
 
 @pytest.mark.parametrize(
-    ("interruption", "told", "phase"),
+    ("interruption", "status_phase", "phase"),
     [
         ("TimedOut", None, "TimedOut"),
         ("Cancelled", None, "Cancelled"),
@@ -226,16 +228,16 @@ def test_a_plan_that_was_lost_with_the_manifest(layout: SessionLayout, recorded:
     ],
 )
 def test_why_the_capture_had_ended_early_is_its_phase(
-    layout: SessionLayout, interruption: str | None, told: str | None, phase: str
+    layout: SessionLayout, interruption: str | None, status_phase: str | None, phase: str
 ) -> None:
     """As the journal has it, unless the status says the phase."""
     session_id = create_session(layout, unfinished()).session_id
     layout.journal(session_id).write_text(f'{{"interrupted": "{interruption}"}}\n' if interruption else "")
-    assert end_abandoned(layout, session_id, LATER, told).phase == phase
+    assert end_abandoned(layout, session_id, LATER, status_phase).phase == phase
 
 
 async def test_what_another_operator_took_over_has_an_end_of_its_own(layout: SessionLayout) -> None:
-    """The other capture's phase is not that of this session, and what is missing here is reported."""
+    """This session does not get the other capture's phase, and its missing data is reported."""
     await stopped(layout)
     manifest = end_abandoned(layout, the_session(layout), LATER, taken_over=True)
     assert manifest.phase == "Cancelled"

@@ -1,4 +1,4 @@
-"""docs/fetchers.md is right: with its code a copy of the operator has one more source, and nothing else is changed."""
+"""docs/fetchers.md is correct: with its code, a copy of the operator has one more source, and nothing else changes."""
 
 import json
 import os
@@ -91,7 +91,7 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Captured:
-    """What became of the page's Investigation at one server."""
+    """The result of the page's Investigation at one server."""
 
     result: dict[str, Any]
     queries: list[dict[str, str]]
@@ -140,7 +140,7 @@ def test_what_the_added_source_captures(captured: dict[str, Captured]) -> None:
     [("too many", "BudgetExceeded", [100]), ("refused", "NotFound", []), ("another server", "InvalidResponse", [])],
 )
 def test_what_the_added_source_cannot_have(captured: dict[str, Captured], name: str, reason: str, kept: list[int]) -> None:
-    """Each is a gap with its reason, and what came is kept."""
+    """Each fault is a gap with its reason, and received data is kept."""
     result = captured[name].result
     assert result["gaps"] == [["rollback", reason]]
     assert [len(document["data"]) for document in result["artifacts"].values()] == kept
@@ -164,19 +164,22 @@ def test_the_definitions_have_the_type_and_its_options(copy: Path) -> None:
 
 
 def test_the_table_has_the_type(copy: Path) -> None:
-    """With who uses it, and its options."""
+    """With its field in the spec, and its options."""
     row = "| [notes](notes.md) | `spec.queries` | `notes.channel`: Channel to search. Unset: all channels. |\n"
     assert row in (copy / "docs" / "datasources" / "README.md").read_text()
 
 
 @pytest.mark.skipif(HELM is None, reason="no helm: set ALETHEIA_HELM, or build the test cluster's")
 def test_the_chart_takes_the_type_and_its_options(copy: Path) -> None:
-    """And refuses what is no option of it."""
+    """And refuses unknown options."""
     spec = yaml.safe_load(RESOURCES.partition("---")[0])["spec"]
     command = [str(HELM), "template", "flight", "charts/aletheia-operator", "--kube-version", "1.34.0", "--values", "-"]
     values = {"dataSources": [{"name": "notes", **spec}]}
-    rendered = [one for one in yaml.safe_load_all(output(copy, *command, stdin=json.dumps(values))) if one]
-    assert [one["spec"] for one in rendered if one["kind"] == "DataSource"] == [spec, spec]  # hooks of before and after
+    rendered = [document for document in yaml.safe_load_all(output(copy, *command, stdin=json.dumps(values))) if document]
+    assert [document["spec"] for document in rendered if document["kind"] == "DataSource"] == [
+        spec,
+        spec,
+    ]  # hooks of before and after
     values["dataSources"][0]["notes"] = {"chanel": "payments"}
     refused = run(copy, *command, stdin=json.dumps(values))
     assert refused.returncode != 0 and "/dataSources/0/notes" in refused.stderr

@@ -23,22 +23,24 @@ def rfc6052(prefix: int, length: int, address: str) -> str:
 NAT64 = int(IPv6Address("64:ff9b::"))
 LOCAL_NAT64 = int(IPv6Address("64:ff9b:1::"))
 FORMS: dict[str, Callable[[str], str]] = {
-    "as it is": lambda one: one,
-    "mapped": lambda one: f"::ffff:{one}",
-    "compatible": lambda one: f"::{one}",
-    "translated": lambda one: f"::ffff:0:{one}",
-    "NAT64": lambda one: rfc6052(NAT64, 96, one),
-    "local NAT64 of 48 bits": lambda one: rfc6052(LOCAL_NAT64, 48, one),
-    "local NAT64 of 56 bits": lambda one: rfc6052(LOCAL_NAT64, 56, one),
-    "local NAT64 of 64 bits": lambda one: rfc6052(LOCAL_NAT64, 64, one),
-    "local NAT64 of 96 bits": lambda one: rfc6052(LOCAL_NAT64, 96, one),
-    "6to4": lambda one: str(IPv6Address((0x2002 << 112) | int(IPv4Address(one)) << 80)),
-    "Teredo, the server": lambda one: str(IPv6Address((0x20010000 << 96) | int(IPv4Address(one)) << 64)),
-    "Teredo, the client": lambda one: str(
-        IPv6Address((0x20010000 << 96) | int(IPv4Address("8.8.8.8")) << 64 | int(IPv4Address(one)) ^ 0xFFFFFFFF)
+    "as it is": lambda address: address,
+    "mapped": lambda address: f"::ffff:{address}",
+    "compatible": lambda address: f"::{address}",
+    "translated": lambda address: f"::ffff:0:{address}",
+    "NAT64": lambda address: rfc6052(NAT64, 96, address),
+    "local NAT64 of 48 bits": lambda address: rfc6052(LOCAL_NAT64, 48, address),
+    "local NAT64 of 56 bits": lambda address: rfc6052(LOCAL_NAT64, 56, address),
+    "local NAT64 of 64 bits": lambda address: rfc6052(LOCAL_NAT64, 64, address),
+    "local NAT64 of 96 bits": lambda address: rfc6052(LOCAL_NAT64, 96, address),
+    "6to4": lambda address: str(IPv6Address((0x2002 << 112) | int(IPv4Address(address)) << 80)),
+    "Teredo, the server": lambda address: str(IPv6Address((0x20010000 << 96) | int(IPv4Address(address)) << 64)),
+    "Teredo, the client": lambda address: str(
+        IPv6Address((0x20010000 << 96) | int(IPv4Address("8.8.8.8")) << 64 | int(IPv4Address(address)) ^ 0xFFFFFFFF)
     ),
-    "ISATAP": lambda one: str(IPv6Address(int(IPv6Address("2001:db8::5efe:0:0")) | int(IPv4Address(one)))),
-    "ISATAP, a global id": lambda one: str(IPv6Address(int(IPv6Address("2001:db8::200:5efe:0:0")) | int(IPv4Address(one)))),
+    "ISATAP": lambda address: str(IPv6Address(int(IPv6Address("2001:db8::5efe:0:0")) | int(IPv4Address(address)))),
+    "ISATAP, a global id": lambda address: str(
+        IPv6Address(int(IPv6Address("2001:db8::200:5efe:0:0")) | int(IPv4Address(address)))
+    ),
 }
 
 
@@ -50,9 +52,9 @@ def test_a_refused_ipv4_address_is_refused_in_every_form(form: str, address: str
 
 
 @pytest.mark.parametrize("address", ALLOWED_IPV4)
-@pytest.mark.parametrize("form", [one for one in FORMS if not one.startswith("local NAT64 of")])
+@pytest.mark.parametrize("form", [form for form in FORMS if not form.startswith("local NAT64 of")])
 def test_another_ipv4_address_is_not(form: str, address: str) -> None:
-    """Private networks and loopback are where DataSources are."""
+    """DataSources may be in private networks and on loopback."""
     assert not is_refused(FORMS[form](address))
 
 
@@ -90,6 +92,6 @@ def test_addresses_of_ipv6(address: str, refused: bool) -> None:
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "::g"])
 def test_what_is_not_an_address(text: str) -> None:
-    """A name is for the resolver."""
+    """Names are resolved later."""
     with pytest.raises(ValueError, match="address"):
         is_refused(text)

@@ -1,4 +1,4 @@
-"""The age format: the public test vectors, the real `age` program both ways, and what attackers would try."""
+"""The age format: the public test vectors, the real `age` program in both directions, and attacks."""
 
 import base64
 import hashlib
@@ -45,7 +45,7 @@ def opened(cipher: bytes, key: str) -> bytes:
 
 @dataclass(frozen=True)
 class Vector:
-    """One of the C2SP/CCTV vectors (https://c2sp.org/CCTV/age): what is to be opened with what, and what is expected."""
+    """One of the C2SP/CCTV vectors (https://c2sp.org/CCTV/age): the file, its keys, and the expected result."""
 
     name: str
     fields: dict[str, list[str]]
@@ -68,7 +68,7 @@ def vectors() -> Iterator[Vector]:
 
 
 def outcome(vector: Vector) -> tuple[str, bytes]:
-    """What our reader makes of a vector: `opened` or `refused`, and the bytes that it let out."""
+    """Return our reader's result for a vector, `opened` or `refused`, and the bytes that it returned before."""
     plain = bytearray()
     try:
         if "passphrase" in vector.fields:
@@ -83,13 +83,13 @@ def outcome(vector: Vector) -> tuple[str, bytes]:
     return "opened", bytes(plain)
 
 
-# the library takes a stanza without the short line that must end it; the header is authenticated all the same
+# the library accepts a stanza without its final short line; the header is authenticated in any case
 LENIENT = frozenset({"stanza_missing_body", "stanza_missing_final_line"})
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="the vectors are a Go module")
 def test_public_vectors() -> None:
-    """Every vector with X25519 keys or passwords is opened or refused as expected, and what is opened is what was sealed."""
+    """Every vector with X25519 keys or passwords is opened or refused as expected, and its content equals the original."""
     judged, wrong = 0, []
     for vector in vectors():
         if any(not key.startswith("AGE-SECRET-KEY-1") for key in vector.fields.get("identity", [])):
@@ -202,7 +202,7 @@ SPOILED = (
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_spoiled_files_are_refused(how: str) -> None:
-    """Each is Damaged, and what was let out before is genuine from its beginning."""
+    """Each is Damaged, and the bytes returned before that are genuine."""
     secret, public = age.new_identity()
     plain = bytearray()
     with pytest.raises(age.Damaged):
@@ -223,7 +223,7 @@ def test_a_flipped_bit_anywhere_is_refused() -> None:
 
 
 def test_wrong_keys_and_passwords_are_refused() -> None:
-    """Another key, another password, and a key where a password is needed."""
+    """Another key, another password, and a key instead of a password."""
     secret, public = age.new_identity()
     with pytest.raises(age.WrongKey):
         opened(sealed([public]), age.new_identity()[0])
@@ -307,7 +307,7 @@ WEAK_RSA = [
 
 @pytest.mark.parametrize("key", [*LOW_X25519, *LOW_ED25519, *WEAK_RSA], ids=lambda key: key[:60])
 def test_public_keys_that_protect_nothing(key: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each is refused before the library sees it: it would panic, with a BaseException, or seal so that anybody opens it."""
+    """Each is refused before the library reads it: the library would panic, or seal so that everybody can decrypt it."""
     with pytest.raises(ValueError, match="is not an age public key"):
         age.check_recipient(key)
     with pytest.raises(ValueError, match="is not an age public key"):
@@ -323,7 +323,7 @@ PanicException.__module__ = "pyo3_runtime"
 
 
 def test_a_panic_of_the_library_is_an_error_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever makes it break down ends as an error of ours: a BaseException would leave a capture `Running` for ever."""
+    """Any failure of the library becomes one of our errors: a BaseException would leave a capture `Running`."""
 
     def panic(*arguments: object) -> None:
         raise PanicException("index out of bounds")
@@ -341,7 +341,7 @@ def test_a_panic_of_the_library_is_an_error_like_others(monkeypatch: pytest.Monk
 
 
 def test_what_ends_a_program_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while the library works is no fault of a file."""
+    """Ctrl-C during a call of the library is not reported as a damaged file."""
 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt

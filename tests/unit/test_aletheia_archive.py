@@ -32,7 +32,7 @@ def fernet(password: str, salt: bytes) -> Fernet:
 
 
 def unpacked(archive: bytes, password: str, folder: Path) -> Path:
-    """What Aletheia's import does: decrypt, unpack, take the first member for the session."""
+    """Import as Aletheia does: decrypt, unpack, and take the first member for the session."""
     with tarfile.open(fileobj=io.BytesIO(fernet(password, b"aletheia-archive").decrypt(archive)), mode="r:gz") as tar:
         first = tar.getmembers()[0]
         assert first.isdir()
@@ -64,7 +64,7 @@ def password_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_aletheia_opens_it(sealed: bool, password_file: Path, tmp_path: Path) -> None:
-    """Metadata, scratchpad and plain data files, whose paths the scratchpad names; from a sealed session, too."""
+    """Metadata, scratchpad and plain data files, with their paths in the scratchpad; also from a sealed session."""
     secret, public = age.new_identity()
     (tmp_path / "key").write_text(secret)
     spec = {"session": {"encryption": {"recipients": [public]}}} if sealed else {}
@@ -76,7 +76,7 @@ def test_aletheia_opens_it(sealed: bool, password_file: Path, tmp_path: Path) ->
     session = unpacked(file.read_bytes(), PASSWORD, tmp_path / "imported")
     metadata, sections = resumed(session, PASSWORD)
     assert (session.name, metadata["id"], metadata["status"]) == (session_id, session_id, "completed")
-    collected = [json.loads((session / one["path"]).read_bytes()) for one in sections["DATA_COLLECTED"].values()]
+    collected = [json.loads((session / section["path"]).read_bytes()) for section in sections["DATA_COLLECTED"].values()]
     assert [document["data"] for document in collected] == [[{"line": "evidence"}], [{"line": "the end"}]]
     assert {path.name for path in (session / "data").iterdir()} >= {"logs", "metrics", "traces"}
 
@@ -146,7 +146,7 @@ sys.exit(status)
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_memory_is_flat(sealed: bool, password_file: Path, tmp_path: Path) -> None:
-    """57 MiB of evidence are exported within 96 MiB: the command runs beside the operator, in its memory limit."""
+    """57 MiB of evidence are exported within 96 MiB: the command shares the memory limit of the operator's pod."""
     secret, public = age.new_identity()
     (tmp_path / "key").write_text(secret)
     noise = [[{"line": base64.b64encode(os.urandom(48 * 1024)).decode()} for _ in range(32)] for _ in range(28)]
@@ -164,7 +164,7 @@ def test_memory_is_flat(sealed: bool, password_file: Path, tmp_path: Path) -> No
 
 
 def test_what_cannot_be_exported(password_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a password, and where a file was altered, nothing is left of the archive."""
+    """Without a password, or with an altered file, no archive is left."""
     session = Path(capture(tmp_path, Memory(ANSWERS)).path)
     file = tmp_path / "archive"
     command = ["session", "export", f"--root={tmp_path}", session.name, "--format=aletheia", f"--file={file}"]

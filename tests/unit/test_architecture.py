@@ -33,13 +33,13 @@ def rooms() -> Iterator[str]:
 
 @pytest.mark.parametrize("room", list(rooms()))
 def test_the_page_has_every_room(room: str) -> None:
-    """Each line of the page's tree begins with the room's name."""
+    """The page's tree has a line for each package and module."""
     tree = PAGE.read_text().split("```")[1]
     assert re.search(rf"^ +{re.escape(room)} ", tree, re.MULTILINE), f"docs/architecture.md has no line for {room}"
 
 
 def test_the_page_has_no_room_that_is_gone() -> None:
-    """A room in the page's tree, and a module that a walk passes, exist."""
+    """Every package in the page's tree, and every module in a walk, exists."""
     text = PAGE.read_text()
     named = set(re.findall(r"^ {4}([a-z_]+(?:/|\.py)) ", text.split("```")[1], re.MULTILINE))
     assert named <= set(rooms())
@@ -49,7 +49,7 @@ def test_the_page_has_no_room_that_is_gone() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_has_a_docstring_and_a_readable_length(path: Path) -> None:
-    """Its classes and functions are short, too; a longer one says in its docstring what it is long because of."""
+    """Its classes and functions are short too; the docstring of a longer one gives the reason."""
     text = path.read_text()
     module = ast.parse(text)
     if text.strip():
@@ -65,13 +65,13 @@ def test_a_module_has_a_docstring_and_a_readable_length(path: Path) -> None:
 
 
 def test_most_modules_are_short() -> None:
-    """Half of them fit on two screens."""
+    """The median fits on two screens."""
     assert statistics.median(len(path.read_text().splitlines()) for path in MODULES) <= MEDIAN_LINES
 
 
 @pytest.mark.parametrize("kind", ["unit", "integration", "e2e"])
 def test_test_modules_do_not_import_each_other(kind: str) -> None:
-    """What several of them need is in tests/support, or in a module that is no test."""
+    """Shared code is in tests/support, or in a module that is no test."""
     for path in (ROOT / "tests" / kind).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:

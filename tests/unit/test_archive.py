@@ -69,7 +69,7 @@ def test_restored_byte_for_byte(session: Path, archive: bytes, tmp_path: Path) -
 def test_imported_twice_is_there_once(
     archive: bytes, session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The second import of the same succeeds, says that it is there, and changes nothing; archive and folder alike."""
+    """The second import of the same session succeeds, reports that, and changes nothing; archive and folder alike."""
     file, root = tmp_path / "archive.tar", tmp_path / "volume"
     file.write_bytes(archive)
     assert main(["session", "import", f"--root={root}", str(file)]) == 0
@@ -85,7 +85,7 @@ def test_imported_twice_is_there_once(
 
 @pytest.mark.parametrize("spoil", [lambda a: a[:-1024], lambda a: a.replace(b"evidence", b"EVIDENCE"), lambda a: a + b"x"])
 def test_a_damaged_archive_of_what_is_there_is_refused(spoil: Callable[[bytes], bytes], archive: bytes, tmp_path: Path) -> None:
-    """Nobody shall believe that an archive is good because its session is."""
+    """A damaged archive is refused although the session is there, so that nobody trusts the archive."""
     layout = SessionLayout(tmp_path)
     import_session(layout, io.BytesIO(archive))
     before = files_of(tmp_path)
@@ -129,7 +129,7 @@ TAKEN: list[tuple[str, Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize(("change", "holder"), [row[1:] for row in TAKEN], ids=[row[0] for row in TAKEN])
 def test_what_holds_the_id(change: Callable[[Path], object], holder: str, archive: bytes, tmp_path: Path) -> None:
-    """Anything else under the id is left as it is, and the refusal says what it is and what to do."""
+    """Anything else with this id is not changed, and the refusal names it and the remedy."""
     layout = SessionLayout(tmp_path)
     path = layout.session(import_session(layout, io.BytesIO(archive)).session_id)
     layout.retention_record(path.name).unlink()
@@ -143,7 +143,7 @@ def test_what_holds_the_id(change: Callable[[Path], object], holder: str, archiv
 
 
 def test_an_export_of_an_altered_file_cannot_be_imported(archive: bytes, tmp_path: Path) -> None:
-    """Where a file no longer is what the manifest says, the export breaks off and names it, and its output is refused."""
+    """If a file differs from the manifest, the export ends with its name, and its output is refused."""
     layout = SessionLayout(tmp_path)
     path = layout.session(import_session(layout, io.BytesIO(archive)).session_id)
     victim = next((path / "data").rglob("*first*"))
@@ -297,18 +297,18 @@ def test_hostile_archives(
     root = tmp_path / "volume"
     outside = set(os.listdir("/"))
     assert main(["session", "import", f"--root={root}", str(file)]) == 1
-    said = capsys.readouterr()
-    assert message in said.err
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert [path for path in tmp_path.rglob("*") if not path.is_dir() and path != file] == []
     assert list(root.glob("sessions/*")) == []
     assert set(os.listdir("/")) == outside
 
 
 def test_a_limit_of_bytes(archive: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An archive that holds more than --max-bytes is refused before any of it is written."""
+    """An archive with more than --max-bytes is refused before anything is written."""
     file = tmp_path / "large.tar"
     file.write_bytes(archive)
     assert main(["session", "import", f"--root={tmp_path / 'volume'}", "--max-bytes=100", str(file)]) == 1
@@ -380,9 +380,9 @@ def test_hostile_folders(
     shutil.copytree(session, copy)
     spoil(copy / name)
     assert main(["session", "import", f"--root={root}", str(copy)]) == 1
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert list(root.glob("sessions/*")) == []
 
 

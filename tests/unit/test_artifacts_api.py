@@ -1,4 +1,4 @@
-"""The artifacts API over real TLS: who gets in, which bytes they get, and that only listed files are ever read."""
+"""The artifacts API over real TLS: which clients are admitted, which bytes they get, and that only listed files are read."""
 
 import asyncio
 import io
@@ -49,7 +49,7 @@ def archived(session: Path) -> bytes:
 
 
 async def test_every_byte_equals_the_volumes(api: Api) -> None:
-    """Manifest, each file and the archive come as they lie on the volume, by session id and by the Investigation's name."""
+    """Manifest, each file and the archive equal those on the volume, by session id and by the Investigation's name."""
     session = await session_of(api)
     for name in (session.name, "payments"):
         assert (await api.get(f"{sessions()}/{name}/manifest"))[1] == (session / "manifest.json").read_bytes()
@@ -61,7 +61,7 @@ async def test_every_byte_equals_the_volumes(api: Api) -> None:
 
 
 async def test_ranges_make_up_the_whole(api: Api) -> None:
-    """Any two neighbouring ranges of file and archive are the whole; a suffix, an end beyond it and one byte work."""
+    """Any two adjacent ranges of file and archive make the whole; a suffix, an end beyond the size and one byte work."""
     session = await session_of(api)
     path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
     for part, whole in ((f"files/{path}", (session / path).read_bytes()), ("archive", archived(session))):
@@ -82,7 +82,7 @@ async def test_ranges_make_up_the_whole(api: Api) -> None:
 
 
 async def test_conditions(api: Api) -> None:
-    """A range of what has changed since is answered with the whole; what the caller has is not sent again."""
+    """A range of a file that has changed is answered with the whole file; an unchanged file is not sent again."""
     await session_of(api)
     address = f"{sessions()}/payments/manifest"
     _, whole, headers = await api.get(address)
@@ -176,7 +176,7 @@ async def test_an_altered_file_is_no_success(api: Api) -> None:
 
 
 async def test_a_file_that_is_cut_while_it_is_sent_breaks_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No caller takes a part for the whole."""
+    """No caller takes a part for the whole file."""
     session = await session_of(api)
     path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
     read = FilePart.read
@@ -213,10 +213,10 @@ async def test_pages_and_selectors(api: Api) -> None:
         if not token:
             break
     assert found == sorted(ids)
-    one = found[2]
-    chosen = orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name%3D{one}"))[1])
-    assert [item["metadata"]["name"] for item in chosen["items"]] == [one]
-    assert len(orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name!%3D{one}"))[1])["items"]) == 4
+    third = found[2]
+    chosen = orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name%3D{third}"))[1])
+    assert [item["metadata"]["name"] for item in chosen["items"]] == [third]
+    assert len(orjson.loads((await api.get(f"{sessions()}?fieldSelector=metadata.name!%3D{third}"))[1])["items"]) == 4
     for query in ("fieldSelector=phase%3DFailed", "labelSelector=a%3Db", "limit=x", "continue=%25"):
         status, body, _ = await api.get(f"{sessions()}?{query}")
         assert status == 400, body
@@ -224,7 +224,7 @@ async def test_pages_and_selectors(api: Api) -> None:
 
 
 async def test_states_of_a_session(api: Api) -> None:
-    """A running capture, expired data and a removed session each say what they are."""
+    """A running capture, expired data and a removed session have different answers."""
     layout = SessionLayout(api.root)
     running = await asyncio.to_thread(create_session, layout, unfinished())
     of_running = sessions(running.investigation.namespace)
@@ -260,7 +260,9 @@ async def test_nothing_is_written(api: Api) -> None:
 async def test_discovery(api: Api) -> None:
     """kubectl finds the resource, its subresources and its OpenAPI schema."""
     resources = orjson.loads((await api.get(ROOT))[1])["resources"]
-    assert {"sessions", "sessions/files", "sessions/archive", "sessions/manifest"} <= {one["name"] for one in resources}
+    assert {"sessions", "sessions/files", "sessions/archive", "sessions/manifest"} <= {
+        resource["name"] for resource in resources
+    }
     paths = orjson.loads((await api.get("/openapi/v3"))[1])["paths"]
     (path,) = paths.values()
     document = orjson.loads((await api.get(path["serverRelativeURL"]))[1])
@@ -270,7 +272,7 @@ async def test_discovery(api: Api) -> None:
 
 
 async def test_who_read_what_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the caller, the session, the part and the bytes, also of what was refused; a name cannot forge a line."""
+    """The log has the caller, the session, the part and the bytes, also of refused requests; a name cannot forge a line."""
     caplog.set_level("INFO")
     session = await session_of(api)
     path = next(iter(listed(session)))
@@ -290,7 +292,7 @@ async def test_who_read_what_is_logged(api: Api, caplog: pytest.LogCaptureFixtur
 
 
 async def test_new_certificates_are_taken_up(api: Api) -> None:
-    """After a rotation of the front proxy's authority only the new one gets in; broken files change nothing."""
+    """After a rotation of the front proxy's authority only the new one is accepted; broken files change nothing."""
     await session_of(api)
     certificates = api.directory / "certificates"
     (certificates / "tls.crt").write_text("broken")
@@ -309,7 +311,7 @@ async def test_new_certificates_are_taken_up(api: Api) -> None:
 
 
 async def test_one_caller_cannot_keep_the_others_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all downloads taken, further ones get 429 with Retry-After, but anybody's first one; lists are always answered."""
+    """With all downloads taken, further ones get 429 with Retry-After, except each caller's first; lists are answered."""
     await session_of(api)
     address, bob, released = f"{sessions()}/payments/archive", {"X-Remote-User": "bob"}, asyncio.Event()
     real, running = app.send, asyncio.Semaphore(0)
@@ -368,7 +370,7 @@ async def test_a_caller_who_does_not_read_is_disconnected(
 
 
 async def test_headlines_are_left_out(tmp_path: Path) -> None:
-    """Where an admin allows no log text in the status, the list quotes none either; other namespaces are not shown."""
+    """If an admin allows no log text in the status, the list quotes none; other namespaces are not shown."""
     await asyncio.to_thread(made, tmp_path)
     layout = SessionLayout(tmp_path)
     assert [summary.headline for summary in Catalog(layout, with_headlines=False).list(None)] == [None]

@@ -52,7 +52,7 @@ OWN = ("volume.json", "redaction.key")
 
 
 def outside_of(directory: Path, root: Path) -> list[Path]:
-    """Everything below `root` that is neither in `directory` nor above it, but for the volume's own files."""
+    """Everything below `root` that is neither in `directory` nor above it, except the volume's own files."""
     return [
         path
         for path in root.rglob("*")
@@ -89,7 +89,7 @@ def test_no_name_of_a_session_leads_out_of_the_volume(tmp_path: Path, name: str,
 
 
 def swap(directory: Path, outside: Path) -> None:
-    """Put a link to `outside` in the place of a directory, as somebody with the volume at hand can at any time."""
+    """Replace a directory by a link to `outside`, as other users of the volume can at any time."""
     directory.rename(directory.with_name("moved"))
     directory.symlink_to(outside)
 
@@ -103,7 +103,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A directory where no evidence may appear, with a file that must stay."""
+    """A directory in which no evidence may appear, with a file that must not change."""
     made = tmp_path / "outside"
     (made / "logs").mkdir(parents=True)
     (made / "precious").write_text("precious")

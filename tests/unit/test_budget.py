@@ -20,7 +20,7 @@ ANSWERS = {"first": [BATCH] * 5, "second": [BATCH] * 5}
 
 
 def test_a_session_stops_at_its_quota(tmp_path: Path) -> None:
-    """What fits is kept whole and verifies; the artifact that crosses the quota is cut and the next one is not asked for."""
+    """Artifacts that fit are complete and verify; the artifact that exceeds the quota is cut, and the next is not requested."""
     snapshot = capture(tmp_path, Memory(ANSWERS), budget=Budget(max_session_bytes=3000))
     assert [(artifact.target, artifact.count, artifact.complete) for artifact in snapshot.manifest.artifacts] == [
         ("pod/first", 3, False)
@@ -43,7 +43,7 @@ def test_all_artifacts_of_a_session_count_for_its_quota(tmp_path: Path) -> None:
 
 
 def test_a_namespace_stops_at_its_quota(tmp_path: Path) -> None:
-    """A namespace that is full gets nothing more; another namespace does."""
+    """A full namespace captures nothing more; another namespace does."""
     budget = Budget(max_namespace_bytes=10_000)
     assert capture(tmp_path, Memory(ANSWERS), budget=budget).manifest.phase == "PartiallyCompleted"
     same = InvestigationReference(namespace=OWNER.namespace, name="again", uid="2")
@@ -66,9 +66,9 @@ def test_a_namespace_has_a_share_of_the_volume(tmp_path: Path) -> None:
     """It ends there, with what an admin can change; with a larger volume it goes on."""
     budget = Budget(namespace_share=25, volume_bytes=80_000)
     assert quota_gaps(tmp_path, "first", budget) == []
-    said = quota_gaps(tmp_path, "second", budget)
-    assert "reached their quota of 20000 bytes (25 % of the volume): delete Investigations" in said[-1]
-    assert "volume.namespaceShare" in said[-1]
+    messages = quota_gaps(tmp_path, "second", budget)
+    assert "reached their quota of 20000 bytes (25 % of the volume): delete Investigations" in messages[-1]
+    assert "volume.namespaceShare" in messages[-1]
     budget.volume_bytes = 200_000
     assert quota_gaps(tmp_path, "third", budget) == []
 
@@ -76,15 +76,15 @@ def test_a_namespace_has_a_share_of_the_volume(tmp_path: Path) -> None:
 def test_the_file_system_bounds_the_size_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim may promise more than there is; a file system that tells no size leaves the claim's."""
     layout = SessionLayout(tmp_path)
-    for blocks, told, size in ((10, None, 10_240), (10, 99_999, 10_240), (10, 99, 99), (0, 99, 99), (0, None, None)):
+    for blocks, limit, size in ((10, None, 10_240), (10, 99_999, 10_240), (10, 99, 99), (0, 99, 99), (0, None, None)):
         found = SimpleNamespace(f_blocks=blocks, f_frsize=1024)
         monkeypatch.setattr("aletheia_operator.session.volume.os.statvfs", lambda root, found=found: found)
-        assert usable_bytes(layout, told) == size
+        assert usable_bytes(layout, limit) == size
 
 
 @pytest.mark.parametrize("protected", [{"keep": True}, {"hold": "case 4711"}, {"legal_hold": "case 4711"}])
 def test_what_is_kept_or_on_hold_counts_for_the_quota(tmp_path: Path, protected: dict[str, Any]) -> None:
-    """Nobody fills the volume by keeping what they captured; what has expired counts no more."""
+    """Kept data fills the quota; expired data does not count."""
     budget = Budget(namespace_share=25, volume_bytes=80_000)
     owner = InvestigationReference(namespace=OWNER.namespace, name="first", uid="first")
     manifest = capture(tmp_path, Memory(ANSWERS), owner=owner, budget=budget).manifest
@@ -131,7 +131,7 @@ def open_accounts(tmp_path: Path, budget: Budget, *namespaces: str) -> list[Acco
 def test_the_quota_of_a_namespace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: Budget, size: int, quota: int | None
 ) -> None:
-    """An admin's number, else a share of the volume, of which one byte is the least; none where no size is known."""
+    """An admin's number, else a share of the volume, at least one byte; no quota if the size is not known."""
     found = SimpleNamespace(f_blocks=size, f_frsize=1)
     monkeypatch.setattr("aletheia_operator.session.volume.os.statvfs", lambda root: found)
     (account,) = open_accounts(tmp_path, budget, "shop")
@@ -139,7 +139,7 @@ def test_the_quota_of_a_namespace(
 
 
 def test_what_lies_on_the_volume_counts_for_its_namespace(tmp_path: Path) -> None:
-    """Data that has expired does not, nor the session itself, nor one whose manifest cannot be read."""
+    """Data that has expired does not count, nor the session itself, nor a session without a readable manifest."""
     layout = SessionLayout(tmp_path)
     size = capture(tmp_path, Memory({"a": [BATCH]}), owner=OWNER).manifest.size_bytes
     shop = OWNER.model_copy(update={"namespace": "shop"})
@@ -170,12 +170,12 @@ def test_what_lies_on_the_volume_counts_for_its_namespace(tmp_path: Path) -> Non
 def test_which_quota_is_reached(
     tmp_path: Path, session: int | None, namespace: int | None, kept: int, more: int, quota: str | None
 ) -> None:
-    """Exactly the quota's bytes are too many to go on with, and just enough to be kept."""
+    """At exactly the quota's size, data is kept and nothing more is captured."""
     (account,) = open_accounts(tmp_path, Budget(session, namespace), "shop")
     account.kept_bytes = kept
-    said = account.exceeded(more)
-    assert (said or "").startswith(quota or "")
-    assert (said is None) is (quota is None)
+    message = account.exceeded(more)
+    assert (message or "").startswith(quota or "")
+    assert (message is None) is (quota is None)
     account.require_room(more)
     if quota is not None:
         with pytest.raises(QuotaExceeded, match=quota):

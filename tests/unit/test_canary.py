@@ -1,4 +1,4 @@
-"""A secret of each kind, wherever a source may say one: none is in anything that a capture leaves behind.
+"""Secrets of each kind, in every place of every source: none is in anything that a capture leaves behind.
 
 The capture is whole: fetchers, the parser, timeline, findings, manifest, status, report, export and upload. Sources answer on
 the loopback interface, Kubernetes from tables.
@@ -44,7 +44,7 @@ def corpus() -> list[tuple[str, list[str]]]:
 
 
 TEXTS = [text for text, _ in corpus()]
-CANARIES = [one for _, secrets in corpus() for one in secrets if len(one) >= SHORTEST]
+CANARIES = [secret for _, secrets in corpus() for secret in secrets if len(secret) >= SHORTEST]
 LINES = [line for text in TEXTS for line in text.split("\n")]
 
 
@@ -111,7 +111,7 @@ class Sources:
         if path.startswith("/prometheus"):
             values = [[START // 10**9, "1"]]
             labels = [{"__name__": "up", "password": BY_NAME, "text": text} for text in TEXTS]
-            result: list[Any] = [{"metric": one, "values": values} for one in labels]
+            result: list[Any] = [{"metric": label, "values": values} for label in labels]
             answer = {"status": "success", "data": {"resultType": "matrix", "result": result}, "warnings": TEXTS[:5]}
             return reply_json(answer)(request)
         if path.endswith("/services"):
@@ -135,7 +135,7 @@ SPEC: dict[str, Any] = {
 
 
 def left_behind(snapshot: Snapshot, s3: S3, written: list[bytes], logged: str) -> dict[str, bytes]:
-    """All that a capture leaves, by where it is."""
+    """All that a capture leaves, by place."""
     session = Path(snapshot.path)
     left = {str(path.relative_to(session)): path.read_bytes() for path in session.rglob("*") if path.is_file()}
     archive = BytesIO()

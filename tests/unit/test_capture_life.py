@@ -1,4 +1,4 @@
-"""A capture from its beginning to its end, over restarts: when it asks, what it owns, and how it goes on."""
+"""A capture from beginning to end, over restarts: when it asks, which resources it holds, and how it is resumed."""
 
 import asyncio
 import errno
@@ -71,7 +71,7 @@ async def test_the_wait_for_the_windows_end_can_be_cancelled(tmp_path: Path) -> 
 
 @dataclass
 class Slow:
-    """Stands for a function: says that it was called, and goes on when it is told to."""
+    """Replaces a function: reports that it was called, and waits until the test lets it continue."""
 
     real: Any
     called: threading.Event = field(default_factory=threading.Event)
@@ -152,9 +152,9 @@ class Death:
         await forever()
 
     async def comes(self, tools: Tools, times: int, in_good_order: bool = False) -> None:
-        """Run so many processes until they die here: their last words are that a question has begun.
+        """Run this many processes until they die here: last, each records that a question has begun.
 
-        `in_good_order`: they are stopped, and say so.
+        `in_good_order`: they are stopped, and record that.
         """
         for _ in range(times):
             self.reached.clear()
@@ -209,7 +209,7 @@ class Hang:
 
 
 async def die_together(tools: Tools, source: Hang, under_way: int) -> None:
-    """Run a capture for each of UIDS, until so many questions and no more are under way; then the process dies."""
+    """Run a capture for each of UIDS until this many questions are being asked; then the process dies."""
     tasks = [asyncio.create_task(investigate(make_order(uid), tools, lambda _: None)) for uid in UIDS]
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         for _ in range(under_way):
@@ -226,24 +226,24 @@ async def die_together(tools: Tools, source: Hang, under_way: int) -> None:
 
 
 async def test_only_one_capture_pays_for_a_second_death(tmp_path: Path) -> None:
-    """Questions of several captures were under way when the process died: they are asked one at a time, so one is to blame."""
+    """When the process died, several captures were asking: their questions are repeated one at a time, to find the cause."""
     source = Hang()
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, 1)
     tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
     snapshots = [await run(make_order(uid), tools) for uid in UIDS]
-    assert sorted([gap.message for gap in one.manifest.gaps] for one in snapshots) == [[], [], [GIVEN_UP]]
+    assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
 
 
 async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked beside it after a while; a death then is not held against it."""
+    """After a while it is asked concurrently; a death then does not count against it."""
     source = Hang()
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
     monkeypatch.setattr(answering, "SUSPECT_WAIT_SECONDS", 0.01)
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
     tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
     snapshots = [await run(make_order(uid), tools) for uid in UIDS]
-    assert sorted([gap.message for gap in one.manifest.gaps] for one in snapshots) == [[], [], [GIVEN_UP]]
+    assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
 
 
 async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> No
 
 
 async def test_a_process_that_stops_in_good_order_counts_for_nothing(tmp_path: Path) -> None:
-    """An operator that is restarted often gives nothing up."""
+    """An operator that is restarted often gives no question up."""
     death = Death()
     await death.comes(make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [death]})), times=4, in_good_order=True)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]], "b": [[2]]})))
@@ -307,7 +307,7 @@ def scratch_files(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("quota", [None, 1], ids=["within the quota", "over quota"])
 async def test_scratch_files_are_closed_with_their_question(tmp_path: Path, quota: int | None) -> None:
-    """Also where the fetcher forgot them, and where the quota is spent before a document is read."""
+    """Also if the fetcher forgets them, or the quota is used up before a document is read."""
     open_files: list[int] = []
 
     async def look() -> None:
@@ -350,13 +350,13 @@ async def test_what_waits_in_scratch_files_does_not_count_twice(tmp_path: Path) 
                 yield document
 
     entries = ["x" * 2_998] * 10
-    tools = make_tools(tmp_path, Gathering({"a": [[one] for one in entries]}), budget=Budget(max_session_bytes=35_000))
+    tools = make_tools(tmp_path, Gathering({"a": [[entry] for entry in entries]}), budget=Budget(max_session_bytes=35_000))
     snapshot = await run(make_order(), tools)
     assert (snapshot.manifest.phase, counts(snapshot)) == ("Completed", {"thing/a": 10})
 
 
 async def test_saving_does_not_wait_for_sources_that_hang(tmp_path: Path) -> None:
-    """Threads that wait for a source are others than those that save."""
+    """Separate threads wait for sources and save."""
     go_on = threading.Event()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     hanging = asyncio.create_task(asyncio.to_thread(go_on.wait, LONGEST_TEST_SECONDS))
@@ -371,7 +371,7 @@ async def test_saving_does_not_wait_for_sources_that_hang(tmp_path: Path) -> Non
 
 @dataclass
 class WithSomething(FakeFetcher):
-    """Gives what it has when its Investigation is over, as fetchers of logs do; nothing where the process stops."""
+    """Yields what it has when its Investigation is over, as fetchers of logs do; nothing if the process stops."""
 
     sources: Sources | None = None
 
@@ -391,14 +391,14 @@ class WithSomething(FakeFetcher):
 
 
 async def test_what_a_source_has_at_the_end_is_kept(tmp_path: Path) -> None:
-    """A fetcher is told that the Investigation is over, and the process is not."""
+    """A fetcher can see that the Investigation is over while the process continues."""
     order = make_order()
     snapshot = await run(order, make_tools(tmp_path, WithSomething({"a": [cancel(order)]})))
     assert (snapshot.manifest.phase, counts(snapshot)) == ("Cancelled", {"thing/a": 1})
 
 
 async def test_no_more_is_written_at_once_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each write takes the volume and a processor: more at once are no faster."""
+    """Writes are limited by the volume and the processor: more at once are not faster."""
     running, most, guard, write = 0, 0, threading.Lock(), Session.write
     two = threading.Barrier(2)
 
@@ -449,7 +449,7 @@ async def test_a_capture_that_is_killed_after_its_end_keeps_its_phase(
 
 
 async def test_a_manifest_that_cannot_be_saved_at_once_is_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A passing fault of the volume is no gap."""
+    """A temporary fault of the volume is no gap."""
     tries, finish = list[bool](), Session.finish
 
     def fails_once(self: Session, manifest: Any) -> str:

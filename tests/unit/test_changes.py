@@ -1,4 +1,4 @@
-"""What changed before a trouble: rollouts with values before and after, versions, ConfigMaps; and words of logs as written."""
+"""What changed before a problem: rollouts with values before and after, versions, ConfigMaps; and text of logs."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def revision(number: int, created: float = 20, labels: Object | None = None, **c
 
 
 def rolled_out(number: int, minute: float) -> Object:
-    """What the objects' metadata say of a revision."""
+    """The metadata of objects for a revision."""
     return {
         "revision": number,
         "name": f"web-{number}",
@@ -53,17 +53,17 @@ def rolled_out(number: int, minute: float) -> Object:
 )
 def test_what_two_revisions_differ_in(before: Object, after: Object, words: list[str]) -> None:
     """Each value that differs, with both values."""
-    said = [str(one) for one in changes_between(revision(1, **before), revision(2, **after))]
-    assert len(said) == len(words)
-    assert all(one.startswith(start) for one, start in zip(said, words, strict=True)), said
+    texts = [str(texts) for texts in changes_between(revision(1, **before), revision(2, **after))]
+    assert len(texts) == len(words)
+    assert all(text.startswith(start) for text, start in zip(texts, words, strict=True)), texts
 
 
 def test_containers_that_were_added_or_removed() -> None:
-    """They are told by their image."""
+    """Their image names them."""
     more = revision(2)
     more["spec"]["template"]["spec"]["containers"].append({"name": "proxy", "image": "envoy:1"})
-    assert [str(one) for one in changes_between(revision(1), more)] == ["proxy container envoy:1 added"]
-    assert [str(one) for one in changes_between(more, revision(1))] == ["proxy container envoy:1 removed"]
+    assert [str(change) for change in changes_between(revision(1), more)] == ["proxy container envoy:1 added"]
+    assert [str(change) for change in changes_between(more, revision(1))] == ["proxy container envoy:1 removed"]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_containers_that_were_added_or_removed() -> None:
 )
 def test_the_version_that_a_revision_tells(labels: Object, annotations: Object, version: Object) -> None:
     """By its labels and annotations, and by those of its template."""
-    one = revision(1, labels=labels)
-    one["metadata"]["annotations"] = annotations
-    assert version_of(one) == version
+    labelled = revision(1, labels=labels)
+    labelled["metadata"]["annotations"] = annotations
+    assert version_of(labelled) == version
 
 
 def broken_rollout(pod_of: str = "2", minute: float = 28) -> Incident:
@@ -102,12 +102,12 @@ def test_a_crash_of_pods_of_a_new_revision_says_what_the_revision_changed() -> N
 
 @pytest.mark.parametrize("incident", [broken_rollout("1"), broken_rollout(minute=10), broken_rollout(minute=45)])
 def test_a_crash_that_has_nothing_to_do_with_the_rollout(incident: Incident) -> None:
-    """Pods of an older revision, a crash before it, or long after it: nothing is reported about the rollout."""
+    """Pods of an older revision, a crash before it, or long after it: the finding does not mention the rollout."""
     assert "revision" not in found(incident, "CrashLoop").message
 
 
 def test_a_crash_after_a_config_map_changed_says_so() -> None:
-    """One that was only made within the window has not changed."""
+    """A ConfigMap that was created within the window has not changed."""
     crashed = pod("web-1-a", waiting("CrashLoopBackOff", restarts=2, last=ended(1)))
     routes = item("ConfigMap", "routes", creationTimestamp=at(1)) | {"changedAt": at(26)}
     made = item("ConfigMap", "made", creationTimestamp=at(26)) | {"changedAt": at(26)}
@@ -119,7 +119,7 @@ def test_a_crash_after_a_config_map_changed_says_so() -> None:
 def test_what_changed_is_saved_with_its_values() -> None:
     """In data/findings.json, in order of time."""
     changes = broken_rollout().judged().changes
-    assert [one["details"]["revision"] for one in changes] == [1, 2]
+    assert [change["details"]["revision"] for change in changes] == [1, 2]
     assert changes[1]["details"]["version"] == {"version": "9"}
     assert changes[1]["message"] == "web: revision 2 rolled out: app env REGION eu-1 → eu-9; version 9 (at 14:25)"
 
@@ -141,7 +141,7 @@ def test_what_changed_is_saved_with_its_values() -> None:
     ],
 )
 def test_the_words_of_a_line_are_as_written(entry: Object, words: str) -> None:
-    """With the head of a crash, and the error that a structured line tells in a field of its own."""
+    """With the head of a crash, and the error in a separate field of a structured line."""
     assert words_of(entry) == words
 
 
@@ -168,7 +168,7 @@ USAGE = ("27 srv: unrecognized option --listn", *("27 Usage: srv [-d] [-p]" for 
     ],
 )
 def test_the_last_words_tell_why(lines: tuple[str, ...], words: str) -> None:
-    """A usage, a line of the other stream and a long stack trace do not hide the line that tells."""
+    """Usage text, a line of the other stream and a long stack trace do not hide the cause."""
     status = waiting("CrashLoopBackOff", restarts=1, last=ended(1))
     incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *lines, run=1)
     assert words in found(incident, "CrashLoop").message
@@ -199,7 +199,7 @@ def test_a_pod_that_does_not_go(metadata: Object, containers: Object, words: str
 
 
 def test_a_pod_that_is_just_going() -> None:
-    """Nothing is reported within its time."""
+    """Nothing is reported within its grace period."""
     going = pod("web-1-a", running(), metadata={"deletionTimestamp": at(59.5)})
     assert "DeletionStuck" not in rules_of(Incident().add(going))
 
@@ -253,7 +253,7 @@ def test_pods_that_their_node_refuses_are_one_finding() -> None:
 
 
 def test_a_hook_that_fails_explains_the_kill() -> None:
-    """Exit 137 alone would say nothing."""
+    """Exit code 137 alone would not explain it."""
     incident = Incident().add(pod("web-1-a", waiting("CrashLoopBackOff", restarts=2, last=ended(137))))
     incident.add_event(event("FailedPostStartHook", "PostStartHook failed", container="app"))
     assert found(incident, "HookFailed").message.startswith("web: its hook fails, so it is stopped: PostStartHook failed")
@@ -270,7 +270,7 @@ def test_a_hook_that_fails_explains_the_kill() -> None:
     ],
 )
 def test_a_long_message_keeps_its_end_in_the_headline(message: str, headline: str) -> None:
-    """How it ended and since when stay; the words between are cut."""
-    said = shortened(message)
-    assert len(said) <= 160
-    assert said.endswith(headline)
+    """The middle is cut; exit code and time stay."""
+    short = shortened(message)
+    assert len(short) <= 160
+    assert short.endswith(headline)

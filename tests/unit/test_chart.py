@@ -52,7 +52,7 @@ def rendered(values: Values | None = None, *flags: str, namespace: str = "alethe
 
 
 def refusal(values: Values) -> str:
-    """What helm says about values that it refuses."""
+    """Return helm's message about values that it refuses."""
     result = helm("template", "flight", str(CHART), values=values)
     assert result.returncode != 0, "these values were accepted"
     return result.stderr
@@ -187,7 +187,7 @@ def test_every_object_is_labelled_and_unique(values: Values) -> None:
 
 
 def test_two_releases_share_no_object() -> None:
-    """The same release name in another namespace clashes with nothing, not even in a namespace that both serve."""
+    """The same release name in another namespace conflicts with nothing, also in a namespace that both handle."""
     values = {"crds": {"install": False}, "namespaces": ["shop"]}
     identities = [
         {
@@ -282,11 +282,11 @@ def test_common_labels_and_annotations_reach_every_object() -> None:
     metadata = [item["metadata"] for item in objects]
     metadata += [item["spec"]["template"]["metadata"] for item in of_kind(objects, "Deployment", "Job")]
     assert len({item["kind"] for item in objects}) == 14
-    for one in metadata:
-        assert one["labels"]["team"] == "sre"
-        assert one["labels"]["app.kubernetes.io/name"] == "aletheia-operator"
-        assert one["labels"]["helm.sh/chart"].startswith("aletheia-operator-")
-        assert one["annotations"]["common"] == "x"
+    for item in metadata:
+        assert item["labels"]["team"] == "sre"
+        assert item["labels"]["app.kubernetes.io/name"] == "aletheia-operator"
+        assert item["labels"]["helm.sh/chart"].startswith("aletheia-operator-")
+        assert item["annotations"]["common"] == "x"
     kept = of_kind(render({"commonAnnotations": notes, "dataSources": [PROMETHEUS]}), "PersistentVolumeClaim", "DataSource")
     for item in kept:
         annotations = item["metadata"]["annotations"]
@@ -305,7 +305,7 @@ def test_objects_of_ones_own() -> None:
 
 
 def test_additions_to_the_pod() -> None:
-    """Each is where Kubernetes looks for it."""
+    """Each is in the field that Kubernetes reads."""
     pod = operator_pod(VALUE_SETS["everything about the pod"])
     (container,) = pod["containers"]
     assert container["args"][-1] == "--sweep-seconds=30"
@@ -335,11 +335,11 @@ def test_helm_test_has_an_identity_of_its_own() -> None:
     assert account != the(render(), "ServiceAccount")["metadata"]["name"]
     assert pod["serviceAccountName"] == account
     bindings = of_kind(objects, "RoleBinding", "ClusterRoleBinding")
-    assert [[subject["name"] for subject in one["subjects"]] for one in bindings] == [[account], [account]]
+    assert [[subject["name"] for subject in binding["subjects"]] for binding in bindings] == [[account], [account]]
     assert the(objects, "ClusterRole")["rules"] == [
         {"apiGroups": ["aletheia.dev"], "resources": ["datasources"], "verbs": ["get", "list"]}
     ]
-    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "sessions"]
+    (mount,) = [mounted for mounted in pod["containers"][0]["volumeMounts"] if mounted["name"] == "sessions"]
     assert mount["readOnly"] is True
     term = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]
     labels = the(render(), "Deployment")["spec"]["template"]["metadata"]["labels"]
@@ -366,7 +366,7 @@ def test_helm_test_follows_the_values(values: Values, kinds: set[str], mounted: 
     assert bool(objects) is bool(kinds)
     for pod in of_kind(objects, "Pod"):
         assert any(volume["name"] == "sessions" for volume in pod["spec"]["volumes"]) is mounted
-        (sessions,) = [one["value"] for one in pod["spec"]["containers"][0]["env"] if one["name"] == "SESSIONS"]
+        (sessions,) = [variable["value"] for variable in pod["spec"]["containers"][0]["env"] if variable["name"] == "SESSIONS"]
         assert bool(sessions) is mounted
 
 
@@ -540,10 +540,10 @@ def test_the_token_is_short_lived_and_only_in_pods_of_the_chart() -> None:
     for owner in owners:
         pod = owner["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
-        (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "token"]
+        (mount,) = [mounted for mounted in pod["containers"][0]["volumeMounts"] if mounted["name"] == "token"]
         assert mount == {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True}
-        (volume,) = [one for one in pod["volumes"] if one["name"] == "token"]
-        sources = {key: one[key] for one in volume["projected"]["sources"] for key in one}
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "token"]
+        sources = {key: source[key] for source in volume["projected"]["sources"] for key in source}
         assert sources["serviceAccountToken"] == {"path": "token", "expirationSeconds": 600}
         paths = [item["path"] for name in ("configMap", "downwardAPI") for item in sources[name]["items"]]
         assert paths == ["ca.crt", "namespace"]
@@ -555,7 +555,7 @@ def sessions_volume(values: Values) -> Object:
 
 
 def test_evidence_survives_uninstall() -> None:
-    """The claim is kept when the release goes, also with annotations of one's own, unless told otherwise."""
+    """The claim is kept after uninstall, also with additional annotations, unless the values say otherwise."""
     kept = the(render({"persistence": {"annotations": {"team": "sre"}}}), "PersistentVolumeClaim")
     assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep", "team": "sre"}
     assert "annotations" not in the(render({"persistence": {"keep": False}}), "PersistentVolumeClaim")["metadata"]
@@ -571,7 +571,7 @@ def test_evidence_survives_uninstall() -> None:
     ids=["a claim", "an existing claim", "an emptyDir"],
 )
 def test_session_volume(persistence: Values, volume: Object, claims: int) -> None:
-    """Sessions lie on the claim that the values ask for."""
+    """Sessions are on the volume that the values configure."""
     values = {"persistence": persistence}
     assert sessions_volume(values) == volume
     assert len(of_kind(render(values), "PersistentVolumeClaim")) == claims
@@ -661,7 +661,7 @@ def test_templates_of_ones_own_reach_the_operator(tmp_path: Path) -> None:
     (config,) = of_kind(objects, "ConfigMap")
     file = tmp_path / "templates.yaml"
     file.write_text(config["data"]["metric-templates.yaml"])
-    own = next(one for one in with_templates(file) if isinstance(one, PrometheusFetcher)).templates
+    own = next(fetcher for fetcher in with_templates(file) if isinstance(fetcher, PrometheusFetcher)).templates
     asked = expressions("queue_depth", {"queue": "a'\"b"}, own, "namespace", "shop")
     assert asked[0].promql == r"""sum by (queue) (rabbitmq_queue_messages{namespace="shop",queue="a\x27\"b"})"""
     pod = the(objects, "Deployment")["spec"]["template"]["spec"]
@@ -671,7 +671,7 @@ def test_templates_of_ones_own_reach_the_operator(tmp_path: Path) -> None:
 def test_rules_for_findings_are_a_file_of_the_operator() -> None:
     """In a ConfigMap of their own, mounted where the flag says; the operator's own reader accepts them."""
     objects = render({"findings": {"rules": [FINDING_RULE]}})
-    (config,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"].endswith("-finding-rules")]
+    (config,) = [item for item in of_kind(objects, "ConfigMap") if item["metadata"]["name"].endswith("-finding-rules")]
     (rule,) = yaml.safe_load(config["data"]["finding-rules.yaml"])
     assert FindingRule.from_json(rule).name == "Torn"
     pod = the(objects, "Deployment")["spec"]["template"]["spec"]
@@ -723,7 +723,7 @@ def test_the_reader_reads_what_the_operator_reads() -> None:
 )
 @pytest.mark.parametrize("namespaces", [[], ["shop"]], ids=["cluster", "namespace"])
 def test_operator_without_reads(values: Values, namespaces: list[str]) -> None:
-    """The operator's own reads can be taken away, and are when a default ServiceAccount makes them useless."""
+    """The operator's own reads can be switched off, and are if a default ServiceAccount makes them useless."""
     objects = render({**values, "namespaces": namespaces})
     everything = rights(objects) | rights(objects, "shop")
     assert everything == DUTIES | CLUSTER | POLICY | IMPERSONATION
@@ -905,7 +905,7 @@ def test_admission_policies_fail_closed(name: str, operations: list[str]) -> Non
 
 
 def test_the_policy_of_legal_holds_is_an_option() -> None:
-    """Each can be had alone."""
+    """Each can be enabled alone."""
     assert set(policies({"admissionPolicy": {"legalHold": False}})) == {"creators"}
     assert set(policies({"admissionPolicy": {"enabled": False}})) == {"legal-hold"}
 
@@ -938,7 +938,7 @@ def test_the_operator_looks_for_the_policy_that_is_there() -> None:
 def test_creators_must_have_every_right_that_objects_need() -> None:
     """What the reader's role reads is asked of the creator, within the API server's cost limit: 28 checks of 350,000."""
     policy, _ = policies()["creators"]
-    text = " ".join(one["expression"] for one in policy["spec"]["validations"])
+    text = " ".join(validation["expression"] for validation in policy["spec"]["validations"])
     for right in READS:
         verb, _, resource = right.partition(" ")
         group, _, name = resource.partition("/")
@@ -946,10 +946,10 @@ def test_creators_must_have_every_right_that_objects_need() -> None:
         below = f".subresource('{subresource}')" if subresource else ""
         check = f"authorizer.group('{group}').resource('{name}'){below}.namespace(request.namespace)"
         verbs = {"list"} if f"list {resource}" in READS else {verb}  # who may list sees as much
-        assert any(f"{check}.check('{one}').allowed()" in text for one in verbs), right
-    everything = [one["expression"] for one in policy["spec"]["validations"] + policy["spec"]["variables"]]
-    assert all(one.count(".check(") <= 2 for one in everything)
-    assert sum(one.count(".check(") for one in everything) <= 28
+        assert any(f"{check}.check('{verb}').allowed()" in text for verb in verbs), right
+    everything = [rule["expression"] for rule in policy["spec"]["validations"] + policy["spec"]["variables"]]
+    assert all(rule.count(".check(") <= 2 for rule in everything)
+    assert sum(rule.count(".check(") for rule in everything) <= 28
 
 
 @pytest.mark.parametrize("values", [{"impersonation": {"trustCreators": True}}, {"admissionPolicy": {"enabled": False}}])
@@ -989,7 +989,7 @@ def test_data_sources_are_hooks_of_the_first_install() -> None:
 
 
 def test_data_sources_are_resources_of_the_release_afterwards() -> None:
-    """Where the API server knows the kind nothing is a hook, so that an upgrade patches and never recreates them."""
+    """If the API server knows the kind, nothing is a hook, so that an upgrade patches and never recreates them."""
     objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]}, *DATA_SOURCES_ARE_KNOWN)
     found = {item["metadata"]["name"]: item for item in of_kind(objects, "DataSource")}
     assert len(of_kind(objects, "DataSource")) == len(found) == 3
@@ -1023,16 +1023,16 @@ def test_a_label_that_confines_outlives_an_old_definition(flags: tuple[str, ...]
     ids=["ConfigMap", "Secret"],
 )
 def test_the_kubelets_ca_is_mounted(reference: Values, volume: Object) -> None:
-    """Where the operator is told to look for it; without the option there is neither."""
+    """It is mounted at the path of the flag; without the option there is neither."""
     values = {"nodeLogs": {"enabled": True, "certificateAuthorityFrom": reference}}
     pod = operator_pod(values)
-    (flag,) = [one for one in operator_arguments(values) if one.startswith("--kubelet-certificate-authority=")]
-    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "kubelet-ca"]
+    (flag,) = [argument for argument in operator_arguments(values) if argument.startswith("--kubelet-certificate-authority=")]
+    (mount,) = [mounted for mounted in pod["containers"][0]["volumeMounts"] if mounted["name"] == "kubelet-ca"]
     assert flag.removeprefix("--kubelet-certificate-authority=") == mount["mountPath"] + "/ca.crt"
     assert {"name": "kubelet-ca", **volume} in pod["volumes"]
     for other in ({"nodeLogs": {"enabled": True}}, {"nodeLogs": {"certificateAuthorityFrom": reference}}):
-        assert not any(one["name"] == "kubelet-ca" for one in operator_pod(other)["volumes"])
-        assert not any("certificate-authority" in one for one in operator_arguments(other))
+        assert not any(volume["name"] == "kubelet-ca" for volume in operator_pod(other)["volumes"])
+        assert not any("certificate-authority" in argument for argument in operator_arguments(other))
 
 
 def test_data_sources_have_the_crds_fields() -> None:
@@ -1155,19 +1155,19 @@ def test_the_notes_warn_of_secrets_that_the_operator_may_not_get() -> None:
         },
         {**S3, "auth": {"accessKey": {"name": "login"}}},
     ]
-    said = notes({"dataSources": sources, "dataSourceSecrets": ["known"]})
-    named = re.findall(r"WARNING: DataSource (\S+) needs Secret (\S+),", said)
+    output = notes({"dataSources": sources, "dataSourceSecrets": ["known"]})
+    named = re.findall(r"WARNING: DataSource (\S+) needs Secret (\S+),", output)
     assert named == [("prometheus", "basic"), ("prometheus", "ca"), ("c", "header"), ("c", "client"), ("archive", "login")]
 
 
 def test_the_notes_warn_of_what_is_open() -> None:
     """A policy that is off, and egress that DataSources outside of the values lack; the defaults need neither word."""
-    for said, values in (
+    for expected, values in (
         ("admissionPolicy.enabled is false", {"admissionPolicy": {"enabled": False}}),
         ("need rules in networkPolicy.egress", {"networkPolicy": {"enabled": True}}),
     ):
-        assert said in notes(values)
-        assert said not in notes({})
+        assert expected in notes(values)
+        assert expected not in notes({})
 
 
 REFUSED: list[tuple[str, Values, str]] = [

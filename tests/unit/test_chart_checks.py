@@ -103,7 +103,11 @@ def kubeconform(manifests: str, schemas: str) -> list[str]:
     done = subprocess.run(command, input=manifests, capture_output=True, text=True, timeout=60, check=False)
     resources = json.loads(done.stdout)["resources"]
     assert resources
-    return [f"{one['kind']} {one['name']}: {one['msg']}" for one in resources if one["status"] != "statusValid"]
+    return [
+        f"{resource['kind']} {resource['name']}: {resource['msg']}"
+        for resource in resources
+        if resource["status"] != "statusValid"
+    ]
 
 
 def findings(values: dict[str, Any]) -> set[tuple[str, str]]:
@@ -111,11 +115,11 @@ def findings(values: dict[str, Any]) -> set[tuple[str, str]]:
     command = [str(bin_dir() / "kube-score"), "score", "--kubernetes-version=v1.34", "--output-format=json", "-"]
     done = subprocess.run(command, input=render(values), capture_output=True, text=True, timeout=60, check=False)
     scored = json.loads(done.stdout)
-    assert {"Deployment"} <= {one["type_meta"]["kind"] for one in scored}, done.stderr
+    assert {"Deployment"} <= {resource["type_meta"]["kind"] for resource in scored}, done.stderr
     return {
-        (check["check"]["id"], one["object_name"])
-        for one in scored
-        for check in one["checks"]
+        (check["check"]["id"], resource["object_name"])
+        for resource in scored
+        for check in resource["checks"]
         if not check["skipped"] and check["grade"] <= CRITICAL
     }
 

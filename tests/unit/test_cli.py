@@ -1,4 +1,4 @@
-"""The `aletheia` command: what a person and a program get, on a folder of sessions."""
+"""The `aletheia` command: its output for people and programs, on a folder of sessions."""
 
 import json
 import os
@@ -40,10 +40,10 @@ class Aletheia:
         self.capsys = capsys
 
     def __call__(self, command: str, *arguments: str, code: int = 0) -> str:
-        """Its output; errors where it fails."""
+        """Run a command; returns its output, or its errors if it fails."""
         assert main(["session", command, f"--root={self.root}", *arguments]) == code
-        said = self.capsys.readouterr()
-        return said.out if code == 0 else said.out + said.err
+        output = self.capsys.readouterr()
+        return output.out if code == 0 else output.out + output.err
 
     def json(self, command: str, *arguments: str, code: int = 0) -> Any:
         return json.loads(self(command, *arguments, "-o", "json", code=code))
@@ -65,12 +65,12 @@ def test_list_and_show(aletheia: Aletheia, session: Path) -> None:
 
 
 def test_an_empty_folder_has_no_sessions(aletheia: Aletheia) -> None:
-    """Where there are no sessions the list is empty, not an error."""
+    """Without sessions the list is empty; that is no error."""
     assert aletheia.json("list") == []
 
 
 def test_verify_names_what_is_wrong(aletheia: Aletheia, session: Path) -> None:
-    """What is missing, there besides, or altered is named; the exit code says it, too."""
+    """Missing, extra and altered files are listed; the exit code is 1."""
     assert "intact" in aletheia("verify", session.name)
     first, last = sorted(session.glob("data/logs/*"))
     first.write_bytes(first.read_bytes().replace(b"evidence", b"EVIDENCE"))
@@ -80,9 +80,9 @@ def test_verify_names_what_is_wrong(aletheia: Aletheia, session: Path) -> None:
     assert result["altered"] == [f"data/logs/{first.name}"]
     assert result["missing"] == [f"data/logs/{last.name}"]
     assert result["extra"] == ["data/logs/elsewhere.json", "link"]
-    said = aletheia("verify", code=1)
-    assert "NOT intact" in said
-    assert f"  altered: data/logs/{first.name}" in said
+    output = aletheia("verify", code=1)
+    assert "NOT intact" in output
+    assert f"  altered: data/logs/{first.name}" in output
 
 
 def test_a_session_travels(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_session_travels(aletheia: Aletheia, session: Path, tmp_path: Path) ->
 
 
 def test_every_command_speaks_json(aletheia: Aletheia, tmp_path: Path) -> None:
-    """What a script gets of the commands that change something; the session is sealed, so that all of them apply."""
+    """JSON output of the commands that change something; the session is sealed, so that all of them apply."""
     secret, public = age.new_identity()
     key, archive, plain = tmp_path / "key.txt", tmp_path / "session.tar", tmp_path / "plain"
     key.write_text(secret)
@@ -117,7 +117,7 @@ def test_every_command_speaks_json(aletheia: Aletheia, tmp_path: Path) -> None:
 
 
 def test_through_a_pipe(session: Path, tmp_path: Path) -> None:
-    """`export | import` as two processes: what `kubectl exec` and a laptop do."""
+    """`export | import` as two processes, as with `kubectl exec` and a laptop."""
     command = [sys.executable, "-m", "aletheia_operator.cli", "session"]
     export = subprocess.run([*command, "export", f"--root={tmp_path}", session.name], capture_output=True, check=True)
     taken = [*command, "import", f"--root={tmp_path / 'laptop'}", "-"]
@@ -140,9 +140,9 @@ def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: P
     with locked(session):
         assert "in use by another process" in aletheia("delete", session.name, "--yes", code=1)
     update_retention_record(SessionLayout(tmp_path), session.name, legal_hold="case 4711")
-    said = aletheia("delete", session.name, "--yes", code=1)
-    assert "under legal hold (case 4711)" in said
-    assert "kubectl annotate investigation -n production payments-500s aletheia.dev/legal-hold-" in said
+    output = aletheia("delete", session.name, "--yes", code=1)
+    assert "under legal hold (case 4711)" in output
+    assert "kubectl annotate investigation -n production payments-500s aletheia.dev/legal-hold-" in output
     assert session.exists()
 
 
@@ -151,8 +151,8 @@ def test_hold_and_release(aletheia: Aletheia, session: Path) -> None:
     for _ in range(2):
         assert "is on hold (case \\x1b 4711)" in aletheia("hold", session.name, "--reason", "case \x1b\n4711")
     assert "legal hold (case \\x1b 4711)" in aletheia("list")
-    said = aletheia("delete", session.name, "--yes", code=1)
-    assert f"is under legal hold (case \\x1b 4711): `aletheia session release {session.name}` lifts it" in said
+    output = aletheia("delete", session.name, "--yes", code=1)
+    assert f"is under legal hold (case \\x1b 4711): `aletheia session release {session.name}` lifts it" in output
     assert aletheia.json("release", session.name) == {"session": session.name, "released": True}
     assert aletheia.json("release", session.name) == {"session": session.name, "released": False}
     aletheia("delete", session.name, "--yes")
@@ -163,8 +163,8 @@ def test_a_hold_of_an_investigation_that_is_gone_is_lifted(aletheia: Aletheia, s
     """With the annotation's resource nobody could take it off; while that is there it is taken off there."""
     layout = SessionLayout(aletheia.root)
     update_retention_record(layout, session.name, legal_hold="case 4711", hold="mine")
-    said = aletheia("release", session.name, code=1)
-    assert "aletheia.dev/legal-hold-`, or release it with --gone" in said
+    output = aletheia("release", session.name, code=1)
+    assert "aletheia.dev/legal-hold-`, or release it with --gone" in output
     assert read_retention_record(layout, session.name).hold == "mine"
     update_retention_record(layout, session.name, orphaned_since=NOW, hold=None)
     assert "its Investigation is gone" in aletheia("delete", session.name, "--yes", code=1)
@@ -219,7 +219,7 @@ def test_a_hold_counts_from_the_moment_it_is_set(
 def test_a_pod_without_a_token_deletes_nothing_unasked(
     aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the client cannot even be made the deletion is refused with the way out."""
+    """If the client cannot be made, the deletion is refused, and the message says how to proceed."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.delenv("KUBERNETES_SERVICE_PORT", raising=False)
     assert "cannot be asked" in aletheia("delete", session.name, "--yes", code=1)
@@ -236,9 +236,9 @@ def three(tmp_path: Path) -> dict[str, str]:
     uids = sorted("abcdefgh", key=lambda uid: session_id(uid, 4), reverse=True)[:3]
     owners = [owner("shop", "checkout", uids[0]), owner("bank", "checkout", uids[1]), owner("bank", "ledger", uids[2])]
     found = {}
-    for minute, one in enumerate(owners):
-        snapshot = capture(tmp_path, Memory(ANSWERS), owner=one, now=Clock(NOW + timedelta(minutes=minute)))
-        found[f"{one.namespace}/{one.name}"] = snapshot.manifest.session_id
+    for minute, name in enumerate(owners):
+        snapshot = capture(tmp_path, Memory(ANSWERS), owner=name, now=Clock(NOW + timedelta(minutes=minute)))
+        found[f"{name.namespace}/{name.name}"] = snapshot.manifest.session_id
     (tmp_path / "sessions/INC-0000").mkdir()
     (tmp_path / "sessions/INC-0000/manifest.json").write_text("{")
     return found
@@ -250,9 +250,9 @@ def test_sessions_by_name(aletheia: Aletheia, three: dict[str, str], tmp_path: P
         for given in (name, id, id.lower()):
             assert aletheia.json("show", given)["sessionId"] == id
     assert aletheia.json("show", "ledger")["sessionId"] == three["bank/ledger"]
-    said = aletheia("show", "checkout", code=1)
-    assert "checkout names 2 sessions" in said
-    assert said.index(three["bank/checkout"]) < said.index(three["shop/checkout"])
+    output = aletheia("show", "checkout", code=1)
+    assert "checkout names 2 sessions" in output
+    assert output.index(three["bank/checkout"]) < output.index(three["shop/checkout"])
     assert "there is no session shop/ledger" in aletheia("show", "shop/ledger", code=1)
     aletheia("hold", "ledger", "--reason", "case")
     aletheia("release", "bank/ledger")
@@ -292,10 +292,10 @@ def test_verify_of_all_goes_on(aletheia: Aletheia, three: dict[str, str], tmp_pa
             running: "running",
             broken_off: "interrupted",
         }
-        said = aletheia("verify", code=1)
-        assert "INC-0000: NOT readable" in said
-        assert f"{three['shop/checkout']}: expired: its data was removed at 2026-11-22T12:00:00Z" in said
-        assert f"{running}: its capture has not ended" in said
+        output = aletheia("verify", code=1)
+        assert "INC-0000: NOT readable" in output
+        assert f"{three['shop/checkout']}: expired: its data was removed at 2026-11-22T12:00:00Z" in output
+        assert f"{running}: its capture has not ended" in output
         (layout.session("INC-0000") / "manifest.json").unlink()
         layout.session("INC-0000").rmdir()
         aletheia("verify")
@@ -309,9 +309,9 @@ def test_what_is_left_of_an_expired_session_is_no_expiry(aletheia: Aletheia, ses
     expire(SessionLayout(aletheia.root), session.name, NOW)
     (session / "data/logs").mkdir(parents=True)
     (session / "data/logs/left.json").touch()
-    said = aletheia("verify", code=1)
-    assert "NOT intact, and expired at" in said
-    assert "extra: data/logs/left.json" in said
+    output = aletheia("verify", code=1)
+    assert "NOT intact, and expired at" in output
+    assert "extra: data/logs/left.json" in output
 
 
 def test_verify_with_a_key_looks_at_every_session(aletheia: Aletheia, session: Path, tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def default(parameter: click.Parameter) -> Any:
 def test_what_a_command_takes(name: str) -> None:
     """Nothing else, and nothing else must be named."""
     command, _ = ALL[f"session {name}"]
-    takes = {" ".join(one.opts) if isinstance(one, click.Option) else one.name: default(one) for one in command.params}
+    takes = {
+        " ".join(param.opts) if isinstance(param, click.Option) else param.name: default(param) for param in command.params
+    }
     assert takes == FOLDER | OF_SESSION[name]
 
 
@@ -79,19 +81,21 @@ def test_every_argument_says_what_it_means(path: str) -> None:
     command, about = ALL[path]
     assert command.help
     assert command.short_help == about
-    for one in command.params:
-        if isinstance(one, click.Option):
-            assert (one.help or "").strip(), one.name
-        assert (one.type == click.Path(path_type=Path) or isinstance(one.type, click.Path)) == (one.name in PATHS), one.name
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert (param.help or "").strip(), param.name
+        assert (param.type == click.Path(path_type=Path) or isinstance(param.type, click.Path)) == (param.name in PATHS), (
+            param.name
+        )
 
 
 def test_a_list_of_commands_says_what_each_does(capsys: pytest.CaptureFixture[str]) -> None:
     """As `--help` shows it; both groups."""
     for arguments, entries in ((["--help"], COMMANDS), (["session", "--help"], SESSION_COMMANDS)):
         assert main(arguments) == 0
-        said = " ".join(capsys.readouterr().out.split())
+        output = " ".join(capsys.readouterr().out.split())
         for name, entry in entries.items():
-            assert not entry.section or f" {name} {entry.about}" in said, name
+            assert not entry.section or f" {name} {entry.about}" in output, name
 
 
 WRONG = [

@@ -64,7 +64,7 @@ def state_of(container: dict[str, Any] | None) -> ContainerState:
     ],
 )
 def test_every_run_of_the_window_is_read_or_lost(container: dict[str, Any] | None, by_api: list[int], lost: list[int]) -> None:
-    """What the API has, and the numbers of what is known to have been beside it."""
+    """The runs that the API has, and the numbers of other known runs."""
     state = state_of(container)
     wanted = wanted_runs(state.by_api, WINDOW, previous=True, first_number=0)
     assert [run.number for run in wanted] == by_api
@@ -93,7 +93,7 @@ def test_when_runs_began_and_ended(container: dict[str, Any], times: dict[int, t
 
 
 def test_without_previous_only_the_latest_run_is_read() -> None:
-    """`logs.previous: false`: nothing before it is missed; what the container restarts to meanwhile comes too."""
+    """`logs.previous: false`: earlier runs are no gap; a run after a restart during the read is read too."""
     state = state_of(status(3, (WITHIN, LATER), **running(LATER)))
     assert [run.number for run in wanted_runs(state.by_api, WINDOW, previous=False, first_number=3)] == [3]
     assert lost_runs(4, state.runs, state.runs, WINDOW, first_number=3) == []
@@ -104,7 +104,7 @@ def test_without_previous_only_the_latest_run_is_read() -> None:
 
 
 def test_a_run_between_two_that_were_read_is_lost() -> None:
-    """Such as one that came and went while the others were read."""
+    """For example a run that began and ended while the others were read."""
     had = [Run("app", 1), Run("app", 3)]
     assert lost_runs(5, had, [], WINDOW) == [0, 2, 4]
 
@@ -118,7 +118,7 @@ def test_a_run_between_two_that_were_read_is_lost() -> None:
 )
 def test_containers_come_in_the_pods_order(state: dict[str, Any], containers: list[str]) -> None:
     """Init, then plain, then ephemeral containers."""
-    assert [one.container for one in requested_containers(make_pod(**state), None, LogsRequest())] == containers
+    assert [container.container for container in requested_containers(make_pod(**state), None, LogsRequest())] == containers
 
 
 def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
@@ -140,7 +140,7 @@ def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
 def test_kinds_of_containers_can_be_left_out(request_: LogsRequest, containers: list[str]) -> None:
     """By kind, name and state."""
     pod = make_pod(init_db=RUNNING, app=RUNNING, sidecar=PULLING)
-    assert [one.container for one in requested_containers(pod, None, request_)] == containers
+    assert [container.container for container in requested_containers(pod, None, request_)] == containers
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_pod_without_container_statuses_says_why(pod_status: dict[str, str], w
 
 
 def test_a_container_that_never_started_says_why() -> None:
-    """Its own reason and message go before the pod's."""
+    """Its own reason and message precede the pod's."""
     pod = make_pod(app=PULLING, proxy={"state": {"waiting": {"reason": "PodInitializing"}}})
     pod["status"] |= {"reason": "Other", "message": "of the pod"}
     app, proxy = requested_containers(pod, None, LogsRequest())

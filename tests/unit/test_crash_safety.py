@@ -1,4 +1,4 @@
-"""A capture that dies, or whose disk fails, at each system call in turn: evidence is never lost, doubled or half there."""
+"""A capture that dies, or has a failing disk, at each system call in turn: no evidence is lost, doubled or incomplete."""
 
 import io
 import json
@@ -70,7 +70,7 @@ def interrupted(root: Path, fault: Fault) -> None:
 
 @pytest.mark.parametrize("kind", ["kill", "torn"])
 def test_killed_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """SIGKILL at each step in turn: the next process ends with the same bytes, and asks for nothing that had its name."""
+    """SIGKILL at each step in turn: the next process ends with the same bytes, and asks for nothing that was saved."""
     for fault in faults(kind):
         root = tmp_path / str(fault.at)
         if in_child(partial(interrupted, root, fault)) is None:
@@ -86,9 +86,9 @@ def test_killed_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path
 
 
 def test_killed_while_it_recovers(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """Killed in the middle, then killed again at each step of taking it up: still the same bytes.
+    """Killed in the middle, then killed again at each step of its recovery: still the same bytes.
 
-    But for a question, or the timeline, that both processes were busy with when they died: it is given up, with a gap.
+    Exception: a question, or the timeline, that both processes were working on when they died is given up, with a gap.
     """
     counting = Fault("none", 0)
     interrupted(tmp_path / "counting", counting)
@@ -115,7 +115,7 @@ def test_killed_while_it_recovers(undisturbed: dict[str, bytes], tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC"])
 def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """A call that fails at each step in turn: a session that verifies, where all that is missing is a gap SaveFailed."""
+    """A failing call at each step in turn: the session verifies, and all missing data is a gap SaveFailed."""
     for at in count(1):
         root = tmp_path / str(at)
         fault = Fault(kind, at)
@@ -143,7 +143,7 @@ def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], 
 
 
 def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
-    """No call of the store changes files past the enumeration: what Python's audit hooks see is what was counted."""
+    """No call of the store writes outside of the enumeration: Python's audit hooks see the counted calls only."""
     seen: list[str] = []
     active = [True]
 
@@ -249,8 +249,8 @@ def archive(tmp_path: Path) -> bytes:
 def whole_sessions(root: Path) -> list[str]:
     """The ids of a volume's sessions, every one of which verifies."""
     found = list(sessions(SessionLayout(root)))
-    assert all(verify(one.path).intact for one in found), found
-    return [one.session_id for one in found]
+    assert all(verify(session.path).intact for session in found), found
+    return [session.session_id for session in found]
 
 
 @pytest.mark.parametrize("kind", ["kill", "torn", "EIO", "ENOSPC"])
@@ -300,9 +300,11 @@ def killed_at_every_step(
 
 
 def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
-    """The manifest says it before any data goes; the next pass removes the rest."""
+    """The manifest is expired before any data is removed; the next pass removes the rest."""
     steps = 0
-    for layout, session_id, fault in killed_at_every_step(archive, tmp_path, lambda layout, one: expire(layout, one, NOW)):
+    for layout, session_id, fault in killed_at_every_step(
+        archive, tmp_path, lambda layout, killed_id: expire(layout, killed_id, NOW)
+    ):
         steps = fault.at
         session = layout.session(session_id)
         assert verify(session).intact or read_session(session)[0].expiration_time == NOW, fault
@@ -313,7 +315,7 @@ def test_expiry_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
 
 
 def test_removal_killed_at_every_step(archive: bytes, tmp_path: Path) -> None:
-    """No one meets half of a session; what is left of it goes with the next pass."""
+    """Nobody sees half of a session; the next pass removes what is left of it."""
     steps = 0
     for layout, session_id, fault in killed_at_every_step(archive, tmp_path, remove):
         steps = fault.at

@@ -43,7 +43,7 @@ def definition(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_every_property_is_described(definition: dict[str, Any]) -> None:
-    """`kubectl explain` has words for every field."""
+    """`kubectl explain` has a text for every field."""
     bare = [
         f"{path}.{name}"
         for path, node in nodes(schema_of(definition))
@@ -71,7 +71,7 @@ def test_integers_hold_64_bits(definition: dict[str, Any]) -> None:
 
 
 def test_texts_and_lists_of_a_spec_are_bounded(definition: dict[str, Any]) -> None:
-    """The API server can bound the cost of each rule, and nobody fills etcd."""
+    """The API server can bound the cost of each rule, and no spec can fill etcd."""
     for path, node in nodes(schema_of(definition)["properties"]["spec"]):
         if node["type"] == "array":
             assert "maxItems" in node, path
@@ -94,7 +94,7 @@ def test_no_default_turns_an_empty_object_into_another(definition: dict[str, Any
 
 
 def test_a_default_that_the_schema_leaves_out_is_said_in_words() -> None:
-    """And it is the model's."""
+    """And it is the model's default."""
     events = schema_of(crd.investigation_crd())["properties"]["spec"]["properties"]["events"]["properties"]
     assert events["nodes"]["description"].endswith(" Default: true.")
     logs = schema_of(crd.investigation_crd())["properties"]["spec"]["properties"]["logs"]["properties"]
@@ -102,7 +102,7 @@ def test_a_default_that_the_schema_leaves_out_is_said_in_words() -> None:
 
 
 def test_every_rule_says_in_words_what_it_wants(definition: dict[str, Any]) -> None:
-    """No person has to read CEL."""
+    """Nobody has to read CEL."""
     for path, node in nodes(schema_of(definition)):
         for rule in node.get(crd.RULES, []):
             assert rule["rule"] and rule["message"], path
@@ -148,7 +148,7 @@ class Union(Model):
 
 
 class Odd(Model):
-    """Forms that must be translated."""
+    """Forms of JSON Schema that must be translated."""
 
     word: Literal["one"] = Field("one", description="A constant.")
     maybe: int | None = Field(None, description="Nothing or a number.")

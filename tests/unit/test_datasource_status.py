@@ -37,13 +37,13 @@ OLD = (NOW - CHECK_INTERVAL).isoformat()
     ],
 )
 def test_when_it_is_looked_at(item: dict[str, Any], due: bool) -> None:
-    """When it is new or changed, and then on a slow timer."""
+    """When it is new or changed, and then every few minutes."""
     assert is_due(item, NOW) is due
 
 
 @dataclass
 class Probed(LokiFetcher):
-    """Answers the trivial question without a server."""
+    """Answers the check without a server."""
 
     version: str | None = "3.7.8"
     error: SourceError | None = None
@@ -64,7 +64,7 @@ async def status_of(tmp_path: Path, fetcher: Probed, item: dict[str, Any]) -> di
 
 
 async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
-    """Its version, no error, and how long it may take, whatever its own timeout is."""
+    """Its version, no error, and a time limit independent of its own timeout."""
     fetcher = Probed()
     status = await status_of(tmp_path, fetcher, source())
     condition, _ = status["conditions"]
@@ -74,7 +74,7 @@ async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
 
 
 async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
-    """The reason and the words, inert; the condition's time moves only when it changes."""
+    """The reason and the message, inert; the condition's time changes only with its status."""
     fetcher = Probed(error=Unavailable("no route\x1b[2J", GapReason.TIMED_OUT))
     status = await status_of(tmp_path, fetcher, source())
     condition, _ = status["conditions"]
@@ -91,7 +91,7 @@ async def test_a_spec_that_is_invalid(tmp_path: Path) -> None:
     item = source()
     item["spec"]["endpoint"] = "file:///etc/passwd"
     status = await status_of(tmp_path, fetcher, item)
-    assert [one["reason"] for one in status["conditions"]] == ["NoDataSource"]
+    assert [condition["reason"] for condition in status["conditions"]] == ["NoDataSource"]
     assert fetcher.asked == []
 
 

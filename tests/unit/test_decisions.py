@@ -1,4 +1,4 @@
-"""What follows from what: the window from the spec, the phase from the evidence."""
+"""Pure decisions: the window from the spec, the phase from the evidence."""
 
 from datetime import UTC, datetime
 
@@ -52,7 +52,7 @@ def test_a_window_is_fixed_once_from_the_creation(spec: dict[str, str], start: s
 
 
 def test_a_start_in_the_future_alone_is_said() -> None:
-    """Nothing can be there yet: that is no complete answer."""
+    """Nothing can be there yet: the answer is not complete."""
     window, missing = fix_window(WindowSpec.model_validate({"start": "2026-11-22T13:00:00Z"}), CREATED)
     assert missing is not None
     assert window.end == datetime.fromisoformat(f"2026-11-22T{LAST}+00:00")
@@ -125,6 +125,6 @@ def test_the_phase_follows_from_the_evidence(
 
 
 def test_a_window_begins_with_the_years_that_sources_count() -> None:
-    """However far it looks back, it can be asked for and written down."""
+    """Any lookback can be requested and written."""
     window, missing = fix_window(WindowSpec.model_validate({"lookback": "9999w9999w9999w9999w9999w"}), CREATED)
     assert (window.as_texts()[0], missing) == ("1970-01-01T00:00:00Z", None)

@@ -29,7 +29,7 @@ def test_few_large_values_are_decoded_at_a_time() -> None:
         small = threads.submit(use, b"[]")
         assert begun.acquire(timeout=10)
         may_end.set()
-        assert [one.result(10) for one in [*large, small]] == [1, 1, 1, 1, 0]
+        assert [future.result(10) for future in [*large, small]] == [1, 1, 1, 1, 0]
 
 
 def test_a_place_is_free_again_after_a_fault() -> None:

@@ -1,4 +1,4 @@
-"""JSON that is nested very deep, anywhere in an answer: of each source it is left out or said, never a fault of our own."""
+"""Deeply nested JSON anywhere in an answer: of each source it is left out or reported, and never an internal error."""
 
 import gc
 import json
@@ -165,7 +165,7 @@ def no_garbage_of_other_tests() -> None:
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_deep_value_anywhere_in_an_answer(name: str, loopback: Loopback) -> None:
-    """Is an answer that was not understood, also where it takes the place of something that is not looked at."""
+    """It is an answer of an unknown form, also in a place that is not read."""
     server = Server(name)
     for number, value in enumerate(with_a_hole(ANSWERS[name])):
         for depth in (985, 1_010, OTHER_DEPTHS[number % len(OTHER_DEPTHS)]):
@@ -176,7 +176,7 @@ def test_a_deep_value_anywhere_in_an_answer(name: str, loopback: Loopback) -> No
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("key", ["error", "errors", "message"])
 def test_a_deep_refusal(name: str, key: str, loopback: Loopback) -> None:
-    """Is quoted as it is, or not at all."""
+    """It is quoted unchanged, or not at all."""
     for depth in (250, 960, 985, 1_010):
         for brackets in "[{":
             body = json.dumps({"status": "error", key: HOLE}).replace(f'"{HOLE}"', nested(depth, brackets))
@@ -195,7 +195,7 @@ async def test_deep_kubernetes_objects(depth: int) -> None:
             with pytest.raises(Unavailable) if depth > 200 else nullcontext() as caught:
                 await Kubernetes(client).get("/api/v1/namespaces/shop/pods/a")
             with pytest.raises(Unavailable) if depth > 200 else nullcontext():
-                assert [one["metadata"]["name"] async for one in Kubernetes(client).list("/api/v1/pods")] == ["a"]
+                assert [item["metadata"]["name"] async for item in Kubernetes(client).list("/api/v1/pods")] == ["a"]
         finally:
             await client.close()
     assert caught is None or caught.value.reason is GapReason.INVALID_RESPONSE
@@ -222,11 +222,11 @@ def test_a_deep_copy_in_an_annotation(depth: int) -> None:
     st.integers(0, 400),
 )
 def test_levels_are_counted_exactly(value: Any, depth: int) -> None:
-    """Whatever brackets there are in strings."""
+    """Brackets within strings do not count."""
     for _ in range(depth):
         value = [value]
     levels, inner = 0, [value]
-    while inner := [one for one in inner if isinstance(one, dict | list)]:
+    while inner := [value for value in inner if isinstance(value, dict | list)]:
         levels += 1
-        inner = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
+        inner = [each for value in inner for each in (value.values() if isinstance(value, dict) else value)]
     assert is_too_deep(json.dumps(value), value) == (levels > MAX_NESTING)

@@ -120,7 +120,7 @@ def test_the_first_look_runs_as_a_program_and_reads_whole_artifacts(tmp_path: Pa
     command = [sys.executable, "-I", "-c", program, str(tmp_path)]
     done = subprocess.run(command, input=json.dumps(artifacts), capture_output=True, text=True, check=True)
     looks = json.loads(done.stdout)
-    assert [one["intact"] for one in looks] == [False, True, True]
+    assert [look["intact"] for look in looks] == [False, True, True]
     assert [looks[0]["lines"], looks[1]["samples"], looks[2]["spans"]] == [3, 2, 2]
     text = "\n".join(look.lines(looks, width=100))
     assert "previous run: \x1b[31mbroken" in text
@@ -144,13 +144,13 @@ KUBERNETES = ({"moments": 1}, {"lines": 1}, {"events": 1}, {"objects": 1})
 )
 def test_the_demo_fails_unless_all_evidence_is_there(phase: str, looks: list[dict[str, Any]], complete: bool) -> None:
     """A demo that exits 0 without evidence would prove nothing."""
-    assert investigate.is_complete({"phase": phase}, [{"intact": True, **one} for one in looks]) is complete
+    assert investigate.is_complete({"phase": phase}, [{"intact": True, **look} for look in looks]) is complete
 
 
 def test_logs_show_the_first_error_and_the_line_before_it() -> None:
     """Later errors are usually echoes of the first."""
     entries = [entry("1"), entry("2"), entry("3", "FATAL"), entry("4"), entry("5"), entry("6", "ERROR")]
-    assert [one["line"] for one in peek.of_logs(entries)["shown"]] == ["2", "3", "4", "5"]
+    assert [log["line"] for log in peek.of_logs(entries)["shown"]] == ["2", "3", "4", "5"]
 
 
 def test_the_timeline_shows_what_tells_most_in_order() -> None:
@@ -189,7 +189,7 @@ def test_every_category_of_artifacts_has_a_look() -> None:
 
 def test_logs_without_errors_show_their_end() -> None:
     """There is nothing to look for, but the look is not empty."""
-    assert [one["line"] for one in peek.of_logs([entry(str(i)) for i in range(9)])["shown"]] == ["5", "6", "7", "8"]
+    assert [log["line"] for log in peek.of_logs([entry(str(i)) for i in range(9)])["shown"]] == ["5", "6", "7", "8"]
     assert peek.of_logs([]) == {"lines": 0, "shown": []}
 
 

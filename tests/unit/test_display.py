@@ -1,4 +1,4 @@
-"""Untrusted text is inert wherever it is shown: terminal, status, HTML, Markdown, CSV."""
+"""Untrusted text is inert in every place that shows it: terminal, status, HTML, Markdown, CSV."""
 
 import csv
 import html
@@ -51,7 +51,7 @@ SINKS: tuple[Callable[[str], str], ...] = (for_terminal, for_status, for_html, f
     ],
 )
 def test_hidden_characters_are_shown_as_such(text: str, shown: str) -> None:
-    """Nothing that a terminal or a screen would obey is left, and a reader sees that it was there."""
+    """No character that a terminal or a screen interprets is left, and readers see that it was there."""
     assert one_line(text) == for_terminal(text) == for_status(text) == shown
 
 
@@ -65,7 +65,7 @@ def test_one_line_is_short_and_printable(text: str, limit: int) -> None:
 
 
 def test_a_cut_text_shows_that_it_was_cut() -> None:
-    """An ellipsis stands for the rest."""
+    """An ellipsis replaces the rest."""
     assert one_line("a" * 200, 10) == "a" * 9 + "…"
 
 

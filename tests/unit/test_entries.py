@@ -1,4 +1,4 @@
-"""Entries of single lines: where a line is cut, what its head is, and when a shape that is known is not one."""
+"""Entries of single lines: where a line is cut, its head, and when a known shape does not apply."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
 def entries_of(*lines: bytes, form: Form = "api", max_line_bytes: int = 2**20, run: int | None = 0) -> list[dict[str, Any]]:
     parser = RunParser(RunSettings("app", run, False, START, END, max_line_bytes, form))
     parsed = [parser.feed(b"".join(line + b"\n" for line in lines)), parser.end_run()]
-    return [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+    return [entry for batch in parsed if batch.block for entry in json.loads(b"[" + batch.block + b"]")]
 
 
 def at(second: int, text: str | bytes) -> bytes:
@@ -85,7 +85,7 @@ def test_a_line_of_a_known_shape_heads_its_stack_trace(level: str, form: Form) -
     ],
 )
 def test_a_line_of_a_known_shape_has_a_valid_time(second: str, known: bool) -> None:
-    """A date that there is not is no time, whatever lines were alike before; such a line is words of the node."""
+    """A date that does not exist is no time, also after similar lines; such a line is a message of the node."""
     lines = [at(number % 2, f"INFO app: line {number}") for number in range(1, 50)]
     entries = entries_of(*lines, f"{second}.000000000Z INFO app: odd".encode())
     assert len(entries) == 50
@@ -134,7 +134,7 @@ def heads(*lines: tuple[float, str, str | None]) -> list[bool]:
 )
 def test_which_lines_continue_an_error(texts: list[str], continues: list[int]) -> None:
     """By the language of the trace, until a line that does not belong to it."""
-    assert heads(*((number, text, None) for number, text in enumerate(texts))) == [bool(one) for one in continues]
+    assert heads(*((number, text, None) for number, text in enumerate(texts))) == [bool(flag) for flag in continues]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_which_lines_continue_an_error(texts: list[str], continues: list[int]) -
     [([10], [1]), ([11], [1]), ([59], [1]), ([69, 70], [0, 0]), ([55, 64], [1, 1]), ([55, 66], [1, 0]), ([60], [0])],
 )
 def test_a_trace_is_written_at_once(seconds: list[int], continues: list[int]) -> None:
-    """Within the minute of the line before, or ten seconds after it."""
-    assert heads(*((second, "  x", None) for second in seconds)) == [bool(one) for one in continues]
+    """Within a minute of the line before, or within ten seconds."""
+    assert heads(*((second, "  x", None) for second in seconds)) == [bool(flag) for flag in continues]
 
 
 def test_a_crash_after_an_error_belongs_to_it_and_one_after_another_line_does_not() -> None:

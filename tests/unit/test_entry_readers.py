@@ -1,4 +1,4 @@
-"""What a capture learns from entries as it saves them: the timeline and trace ids, over restarts, sealed, and with faults."""
+"""What a capture reads from entries while it saves them: timeline and trace ids, over restarts, sealed, and with faults."""
 
 import asyncio
 import json
@@ -96,7 +96,7 @@ async def stopped(root: Path, fetcher: Pods, **spec: Any) -> bytes:
 
 def moments(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Kind and object of each moment of the timeline, whatever sealed it."""
-    (artifact,) = (one for one in snapshot.manifest.artifacts if one.fetcher == "Timeline")
+    (artifact,) = (artifact for artifact in snapshot.manifest.artifacts if artifact.fetcher == "Timeline")
     content = bytearray((Path(snapshot.path) / artifact.path).read_bytes())
     if snapshot.manifest.encryption is not None:
         content = bytearray()
@@ -109,7 +109,7 @@ BOTH = [(kind, f"pod/{pod}") for kind in ("ErrorBurst", "FirstError") for pod in
 
 @pytest.mark.parametrize("spec", [{}, SEALED], ids=["plain", "sealed"])
 async def test_a_timeline_is_made_of_what_is_saved(tmp_path: Path, spec: Mapping[str, Any]) -> None:
-    """Also in a sealed session, whose files nobody here can read back."""
+    """Also in a sealed session, which the operator cannot read back."""
     snapshot = await run(make_order(**spec), make_tools(tmp_path, Pods()))
     assert moments(snapshot) == BOTH
     assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", [])
@@ -118,7 +118,7 @@ async def test_a_timeline_is_made_of_what_is_saved(tmp_path: Path, spec: Mapping
 
 @pytest.mark.parametrize("step", ["timeline", "findings"])
 async def test_a_document_that_killed_the_process_twice_is_given_up(tmp_path: Path, step: str) -> None:
-    """The capture ends all the same, with its evidence, and says which document it could not make."""
+    """The capture ends with its evidence, and reports which document it could not make."""
     await stopped(tmp_path, Pods(hangs=["web-1"]))
     (journal,) = tmp_path.rglob("journal.ndjson")  # noqa: ASYNC240
     with journal.open("a") as file:
@@ -144,7 +144,7 @@ async def test_nothing_of_a_sealed_session_touches_the_disk_in_plain(tmp_path: P
 
 
 async def test_a_plain_session_keeps_trace_ids_for_a_later_process(tmp_path: Path) -> None:
-    """They are not searched for again."""
+    """Logs are not searched again."""
     assert IDS["web-0"].encode() in await stopped(tmp_path, Pods(hangs=["web-1"]), **FROM_LOGS)
     after = Pods()
     snapshot = await run(make_order(**FROM_LOGS), make_tools(tmp_path, after))
@@ -153,7 +153,7 @@ async def test_a_plain_session_keeps_trace_ids_for_a_later_process(tmp_path: Pat
 
 
 async def test_a_sealed_session_says_that_it_does_not_know_trace_ids_any_more(tmp_path: Path) -> None:
-    """Those of later logs are found; that there may be others is a gap."""
+    """Ids of later logs are found; a gap says that there may be others."""
     await stopped(tmp_path, Pods(hangs=["web-1"]), **SEALED, **FROM_LOGS)
     after = Pods()
     snapshot = await run(make_order(**SEALED, **FROM_LOGS), make_tools(tmp_path, after))
@@ -176,7 +176,7 @@ class KilledError(Exception):
 
 
 async def test_a_timeline_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ends between the timeline and the manifest leaves it to the next one as it is."""
+    """If the process ends between timeline and manifest, the next process keeps the timeline."""
 
     def killed(*_: Any) -> Any:
         raise KilledError
@@ -194,7 +194,7 @@ async def test_a_timeline_without_what_cannot_be_read_again_says_so(tmp_path: Pa
     """The rest is there, and the gap names the file."""
     await stopped(tmp_path, Pods(hangs=["web-1"]), **SEALED)
     snapshot = await run(make_order(**SEALED), make_tools(tmp_path, Pods()))
-    assert moments(snapshot) == [one for one in BOTH if one[1] == "pod/web-1"]
+    assert moments(snapshot) == [moment for moment in BOTH if moment[1] == "pod/web-1"]
     ((target, reason),) = gaps(snapshot)
     assert (target.startswith("data/logs/kubernetes_web-0_shop_"), reason) == (True, "Unavailable")
 
@@ -213,7 +213,7 @@ async def test_a_timeline_that_fails_costs_no_evidence(
 
     monkeypatch.setattr(ErrorWatch, "add", fails)
     snapshot = await run(make_order(), make_tools(tmp_path, Pods()))
-    counts = {one.target: (one.count, one.complete) for one in evidence(snapshot)}
+    counts = {artifact.target: (artifact.count, artifact.complete) for artifact in evidence(snapshot)}
     assert counts == {"pod/web-0": (20, True), "pod/web-1": (20, True), "traces": (0, True), "findings": (2, True)}
     assert gaps(snapshot) == [("pod/web-0", "InternalError"), ("pod/web-1", "InternalError")]
     assert {gap.fetcher for gap in snapshot.manifest.gaps} == {"Timeline"}
@@ -335,7 +335,7 @@ def test_whose_logs_are_searched_for_trace_ids(question: Question, most: int, ta
 @pytest.mark.parametrize("fails_at", ["begin", "read", "close"])
 @pytest.mark.parametrize("which", ["timeline", "facts"])
 def test_a_reader_that_fails_is_not_asked_again(which: str, fails_at: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The other one goes on, and its target is named once for each kind."""
+    """The other reader continues, and each kind of reader names the target once."""
     if (which, fails_at) == ("timeline", "begin"):
         fails_at = "read"
     broken, whole = Recorder(fails_at), Recorder()
@@ -393,6 +393,6 @@ def test_files_of_an_earlier_process_are_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("timeline", "facts", "reads"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, True)])
 def test_what_nobody_reads_is_not_read_again(timeline: int, facts: int, reads: bool) -> None:
-    """One reader is enough."""
+    """One reader is sufficient."""
     found, _ = readers(Recorder() if timeline else None, Recorder() if facts else None)
     assert found.reads(Origin("s", "c")) is reads

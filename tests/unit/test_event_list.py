@@ -1,4 +1,4 @@
-"""The events of a window: which touch it, which are nearest to it, which are one, and in what order they are written."""
+"""The events of a window: which are in it, which are nearest to it, which are equal, and their order in the file."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,7 +57,7 @@ def test_of_the_events_around_the_window_the_nearest_are_remembered() -> None:
 
 
 def test_pods_of_one_name_are_told_apart() -> None:
-    """A StatefulSet recreates pods under the same name: one that ended before the window did not live in it."""
+    """A StatefulSet recreates pods with the same name: a pod that ended before the window was not in it."""
     old, new = an_event("db-0", "Killing", uid="old", at="10:10:00"), an_event("db-0", "Started", uid="new", at="12:30:00")
     assert seen_around(old, new) == []
 
@@ -69,7 +69,7 @@ def test_a_pod_that_may_still_have_been_ending(at: str, ending: bool) -> None:
 
 
 def test_an_event_behind_the_window_alone_shows_nothing() -> None:
-    """The pod may have been made after it."""
+    """The pod may have been created after the window."""
     assert seen_around(an_event("web-0", "Scheduled", at="12:00:01")) == []
 
 
@@ -80,7 +80,7 @@ def test_only_pods_are_remembered_around_the_window() -> None:
 
 
 def test_the_pods_around_the_window_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first so many on each side; those are brought up to date all the same."""
+    """The first events up to a limit on each side; those are still updated."""
     monkeypatch.setattr(event_list, "MAX_AROUND", 2)
     events = [an_event(f"web-{number}", "Pulled", at=at) for at in ("10:30:00", "10:40:00", "12:30:00") for number in range(4)]
     assert [(name, first) for name, _, first in seen_around(*events)] == [
@@ -182,7 +182,7 @@ def test_the_oldest_event_of_the_server_is_remembered() -> None:
 
 
 def test_what_concerns_nobody_is_dropped() -> None:
-    """An event stays for its object or for its related one; what is dropped gives its room back."""
+    """An event is kept for its object or its related object; dropped events free their memory."""
     events = Events(WINDOW)
     for event in (
         an_event("web-0", "Killing"),
@@ -211,7 +211,7 @@ async def test_entries_come_in_order_and_in_batches(monkeypatch: pytest.MonkeyPa
 
 
 async def test_events_of_one_moment_are_ordered_by_name() -> None:
-    """So that two captures of the same events are the same."""
+    """So two captures of the same events are equal."""
     for names in (["b", "a", "c"], ["c", "b", "a"]):
         events = Events(WINDOW)
         for name in names:

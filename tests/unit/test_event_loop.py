@@ -39,7 +39,7 @@ async def test_work_on_the_loop_is_a_pause_with_its_place() -> None:
 
 
 async def test_waiting_is_no_work_of_the_loops_own() -> None:
-    """A thread that computes beside the loop does not count as the loop's own time, so a slow machine is told from a fault."""
+    """Work of another thread does not count as the loop's own time, so a slow machine is distinguished from a fault."""
     pauses: list[Pause] = []
     watch = LoopWatch(pauses.append).start()
     try:

@@ -14,7 +14,7 @@ BODY = {"metadata": {"namespace": "shop", "name": "incident", "uid": UID}}
 
 
 async def test_an_event_names_its_resource_and_who_says_it() -> None:
-    """As kubectl describe and field selectors look for it; what it quotes is inert and short."""
+    """With the fields that kubectl describe and field selectors use; quoted text is inert and short."""
     kubernetes = FakeKubernetes()
     events = Events(kubernetes.real(), Clock())
     events.emit(BODY, "Warning", "Unavailable", "\x1b[2J" + "x" * 5000)
@@ -67,7 +67,7 @@ async def test_a_refused_event_costs_no_other() -> None:
 
 
 async def test_an_api_server_that_hangs_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit is dropped, and the end does not wait for it."""
+    """Events that do not fit into the queue are dropped, and the end does not wait for it."""
 
     class Hanging(FakeKubernetes):
         async def create(self, path: str, body: Any) -> Any:

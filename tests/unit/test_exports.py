@@ -22,7 +22,7 @@ from tests.support.captures import Memory, capture
     ids=["one that runs", "an expired one"],
 )
 def test_what_is_not_exported(tmp_path: Path, changed: Callable[[Manifest], Manifest], words: str) -> None:
-    """Its archive could not be imported, or would be without evidence: nothing at all is written."""
+    """The archive could not be imported, or would have no evidence: nothing is written."""
     directory = Path(capture(tmp_path, Memory({"first": [[{"line": "x"}]]})).path)
     manifest, _ = read_session(directory)
     (directory / "manifest.json").write_bytes(manifest_bytes(changed(manifest)))

@@ -1,4 +1,4 @@
-"""What tests of uploads share: a DataSource that leads to a small S3, captures that go there, and what is expected there."""
+"""Shared parts of tests of uploads: a DataSource for a small S3, captures that are uploaded to it, and the expected objects."""
 
 import base64
 import hashlib
@@ -84,7 +84,7 @@ def the_session(snapshot: Snapshot, prefix: str = "") -> dict[str, bytes]:
 
 
 def the_gap(snapshot: Snapshot) -> tuple[str, str]:
-    """Reason and message of the one gap; the session is whole all the same."""
+    """Reason and message of the single gap; the session is complete."""
     assert (snapshot.manifest.phase, snapshot.manifest.upload) == ("PartiallyCompleted", None)
     assert verify(Path(snapshot.path)).intact
     (gap,) = snapshot.manifest.gaps

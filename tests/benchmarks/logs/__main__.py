@@ -112,7 +112,7 @@ def small_pods(kubectl: Kubectl, operator: Operator, directory: Path, options: a
 
 @dataclass
 class Measured:
-    """Of one way: seconds of each round, processor time of its own (seconds), and peak memory (bytes) where it is known."""
+    """One way: seconds of each round, its own processor time (seconds), and peak memory (bytes; None if unknown)."""
 
     seconds: list[float] = field(default_factory=list)
     spent: float = 0.0
@@ -120,23 +120,23 @@ class Measured:
 
 
 def measure(ways: Ways, operator: Operator, options: argparse.Namespace) -> dict[str, Measured]:
-    """Each way in turn, round by round."""
+    """Run each way in turn, round by round."""
     memory = Memory(operator.pid)
     measured = {way: Measured() for way in ways if not options.only or way in options.only}
     for number in range(options.rounds):
-        for way, one in measured.items():
+        for way, result in measured.items():
             others = children_seconds()
             with memory.watched():
-                one.seconds.append(timed(partial(ways[way], number)))
+                result.seconds.append(timed(partial(ways[way], number)))
             is_ours = way in ("api", "node")
-            one.spent = memory.spent if is_ours else children_seconds() - others
-            one.peak = max(one.peak, memory.peak) if is_ours else 0
-            print(f"round {number + 1}: {way:8} {one.seconds[-1]:7.1f} s", flush=True)
+            result.spent = memory.spent if is_ours else children_seconds() - others
+            result.peak = max(result.peak, memory.peak) if is_ours else 0
+            print(f"round {number + 1}: {way:8} {result.seconds[-1]:7.1f} s", flush=True)
     return measured
 
 
 def fill(kubectl: Kubectl, names: list[str], lines: int, app: str) -> int:
-    """Pods that have written so many lines; the size of all as kubectl prints them, in bytes."""
+    """Make pods that have written this many lines. Returns the size of all as kubectl prints them, in bytes."""
     kubectl.apply(*(pod(name, WRITER % lines, labels={"app": app}) for name in names))
     last = f"order {lines - 1} of"
     for name in names:
@@ -180,16 +180,16 @@ def children_seconds() -> float:
 
 
 def report(what: str, names: dict[str, str], measured: dict[str, Measured], rounds: int) -> str:
-    seconds = {way: statistics.median(one.seconds) for way, one in measured.items()}
+    seconds = {way: statistics.median(result.seconds) for way, result in measured.items()}
     rows = [
         f"{what}, {os.cpu_count()} cores, median of {rounds}:\n",
         "| way | seconds | of kubectl's time | of stern's time | processor time of its own, s | peak memory, MB |",
         "|---|---|---|---|---|---|",
     ]
-    for way, one in measured.items():
+    for way, result in measured.items():
         ratios = [f"{seconds[way] / seconds[peer]:.2f}" if peer in seconds else "" for peer in ("kubectl", "stern")]
-        memory = f"{one.peak / 1e6:.0f}" if one.peak else ""
-        rows.append(f"| {names[way]} | {seconds[way]:.1f} | {ratios[0]} | {ratios[1]} | {one.spent:.1f} | {memory} |")
+        memory = f"{result.peak / 1e6:.0f}" if result.peak else ""
+        rows.append(f"| {names[way]} | {seconds[way]:.1f} | {ratios[0]} | {ratios[1]} | {result.spent:.1f} | {memory} |")
     return "\n".join(rows) + "\n"
 
 

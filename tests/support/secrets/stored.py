@@ -20,7 +20,11 @@ def write(path: Path, cases: Iterable[Case]) -> None:
     """Write cases, one JSON document a line."""
     with path.open("w", encoding="utf-8") as file:
         for kind, text, secrets in cases:
-            document = {"kind": kind, "text": broken(text, secrets), "secrets": [broken(one, [one]) for one in secrets]}
+            document = {
+                "kind": kind,
+                "text": broken(text, secrets),
+                "secrets": [broken(secret, [secret]) for secret in secrets],
+            }
             file.write(json.dumps(document, ensure_ascii=False) + "\n")
 
 
