@@ -34,9 +34,9 @@ class Release:
 def releases_of(case: Case) -> Iterator[Release]:
     """Yield the latest release of each workload, by each object that deploys it."""
     for fact, item in case.objects(*DEPLOYERS):
-        if fact.workload.subject is None or not (told := _latest(fact, item)):
+        if fact.workload.subject is None or not (latest := _latest(fact, item)):
             continue
-        revision, before, at = told
+        revision, before, at = latest
         by = f"{fact.kind} {one_line(fact.name, 60)}"
         yield Release(fact.workload.subject, by, revision, before if before != revision else "", at, fact.link)
 

@@ -37,7 +37,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
     exception, or else the last line that names a trouble.
     """
     announced = text.endswith(":")
-    found, told = ("", number), ("", number)
+    found, reported = ("", number), ("", number)
     seen = {_class_of(text)}
     for after in _continuations(number, entries):
         if announced and fatal:
@@ -57,8 +57,8 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
             if "" not in seen and (outermost or not found[0]):
                 found = line.strip(), after
         elif announced and tells_why(line):
-            told = line.strip(" |\t"), after
-    reason, at = found if found[0] else told
+            reported = line.strip(" |\t"), after
+    reason, at = found if found[0] else reported
     return reason[:MAX_WORDS], at
 
 

@@ -84,8 +84,12 @@ def _reduced(deployer: Deployer, item: Mapping[str, Any]) -> Object:
         kept["sync"] = {"revision": revision, "status": sync.get("status")}
     if isinstance(history := status.get("history"), list):
         latest = history[-MAX_HISTORY:] if deployer.kind == "Application" else history[:MAX_HISTORY]
-        kept["history"] = [_entry(one) for one in latest if isinstance(one, Mapping)]
-    conditions = [one for one in status.get("conditions") or [] if isinstance(one, Mapping) and one.get("type") == "Ready"]
+        kept["history"] = [_entry(entry) for entry in latest if isinstance(entry, Mapping)]
+    conditions = [
+        condition
+        for condition in status.get("conditions") or []
+        if isinstance(condition, Mapping) and condition.get("type") == "Ready"
+    ]
     if conditions:
         kept["conditions"] = conditions
     return {

@@ -71,7 +71,7 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
             if event.reason in ("Failed", "ErrImageNeverPull", "InspectFailed") and "mage" in event.message
         ]
         rule, what, remedy = "ImagePull", _image(container, reason, waiting, failures), "correct the image, or the pull secret"
-        if secrets := [one for one in events if one.reason == "FailedToRetrieveImagePullSecret"]:
+        if secrets := [event for event in events if event.reason == "FailedToRetrieveImagePullSecret"]:
             failures.append(secrets[-1])
             what += f"; {_pull_secret(secrets[-1].message)}"
     elif reason in CONFIG:
