@@ -1,0 +1,101 @@
+"""The end of a capture: what is stopped, when, in which order, and how it is told."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.investigate import deadline as module
+from aletheia_operator.investigate.deadline import Deadline
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, forever
+
+
+class Told:
+    """A deadline, and what happens in order."""
+
+    def __init__(self, left_seconds: float = 60, interruption: GapReason | None = None) -> None:
+        self.happened: list[str] = []
+        self.cancelled = asyncio.Event()
+        end = NOW + timedelta(seconds=left_seconds)
+        self.deadline = Deadline(end, "60s", self.cancelled, Clock(), self.note, interruption)
+
+    async def note(self, reason: GapReason) -> None:
+        assert self.deadline.interruption is None
+        await asyncio.sleep(0)
+        self.happened.append(reason.value)
+
+    async def work(self, name: str, ignored: int = 0) -> None:
+        while True:
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                self.happened.append(name)
+                if not ignored:
+                    raise
+                ignored -= 1
+
+    async def done(self) -> None:
+        self.happened.append("done")
+
+    async def run(self, *work: object) -> None:
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
+            await self.deadline.run(list(work))  # type: ignore[arg-type]
+
+
+async def test_work_that_ends_in_time_is_not_interrupted() -> None:
+    """Nothing is told, and what is called without work returns."""
+    told = Told()
+    await told.run()
+    await told.run(told.done(), told.done())
+    assert (told.happened, told.deadline.interruption) == (["done", "done"], None)
+
+
+@pytest.mark.parametrize("left_seconds", [0.01, 0, -5])
+async def test_at_the_end_of_the_time_all_work_is_stopped(left_seconds: float) -> None:
+    """After the reason was recorded; also if the time was over before."""
+    told = Told(left_seconds)
+    await told.run(told.done(), told.work("a"), told.work("b"))
+    assert (told.happened[0], sorted(told.happened[1:])) == ("done", ["TimedOut", "a", "b"])
+    assert told.happened.index("TimedOut") == 1
+    assert told.deadline.interruption is GapReason.TIMED_OUT
+
+
+async def test_a_cancellation_stops_all_work() -> None:
+    """Whatever time is left."""
+    told = Told(10**6)
+    asyncio.get_running_loop().call_soon(told.cancelled.set)
+    await told.run(told.work("a"))
+    assert (told.happened, told.deadline.interruption) == (["Cancelled", "a"], GapReason.CANCELLED)
+    told.happened.clear()
+    await told.run(told.work("b"))
+    assert told.happened == ["b"], "later work is stopped at once, and the reason is recorded once"
+
+
+@pytest.mark.parametrize("reason", [GapReason.TIMED_OUT, GapReason.CANCELLED])
+async def test_what_was_interrupted_before_a_restart_is_stopped_at_once(reason: GapReason) -> None:
+    """For the same reason, which is recorded already."""
+    told = Told(10**6, reason)
+    await told.run(told.work("a"))
+    assert (told.happened, told.deadline.interruption) == (["a"], reason)
+
+
+async def test_work_that_goes_on_is_stopped_again_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as it needs; what has ended is left alone."""
+    monkeypatch.setattr(module, "INTERRUPTION_GRACE_SECONDS", 0.01)
+    told = Told(0)
+    await told.run(told.work("a", ignored=2), told.work("b"))
+    assert sorted(told.happened) == ["TimedOut", "a", "a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("interruption", "reason", "message"),
+    [
+        (GapReason.CANCELLED, GapReason.CANCELLED, "the Investigation was cancelled before this was captured"),
+        (GapReason.TIMED_OUT, GapReason.TIMED_OUT, "the Investigation's timeout of 60s ran out before this was captured"),
+    ],
+)
+async def test_the_gap_says_why(interruption: GapReason, reason: GapReason, message: str) -> None:
+    """With the timeout that ran out."""
+    missing = Told(interruption=interruption).deadline.missing("pod/a")
+    assert (missing.target, missing.reason, missing.message, missing.severity) == ("pod/a", reason, message, "gap")
