@@ -1,24 +1,28 @@
 """Attacks of tenants on a shared cluster, tried by users of their own: refused or confined, with zero foreign bytes.
 
 Namespace `attack-shop` is theirs, `attack-bank` is not. alice may write Investigations and nothing else, bob may also view his
-namespace, dave may also become the ServiceAccount `investigator`, carol holds the evidence. The policies are the chart's.
+namespace, dave may also become the ServiceAccount `investigator`, carol holds the evidence, erin edits and victor views the
+namespace by the roles of Kubernetes, `tenant` is a ServiceAccount, mallory owns the bank's namespace alone. The policies are
+the chart's. docs/threat-model.md has the whole attack table, with the rows that other modules try.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT, RigError, run
 from tests.integration.conftest import make_namespace
 from tests.support import shared_sources
 from tests.support.http import serving
-from tests.support.operator import Kubectl, Operator, data_source, investigation, pod, until
+from tests.support.operator import Kubectl, Operator, check_session, data_source, investigation, pod, until
 
 pytestmark = pytest.mark.cluster
 
@@ -126,7 +130,12 @@ def attacked(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         shop("create", "serviceaccount", account)
     for user in ("alice", "bob", "dave", "podlister"):
         shop("create", "rolebinding", f"{user}-writes", f"--clusterrole={PREFIX}-investigator.{RELEASE}", f"--user={user}")
-    shop("create", "rolebinding", "bob-views", "--clusterrole=view", "--user=bob")
+    shop("create", "serviceaccount", "tenant")
+    writes = f"--clusterrole={PREFIX}-investigator.{RELEASE}"
+    shop("create", "rolebinding", "tenant-writes", writes, f"--serviceaccount={SHOP}:tenant")
+    shop("create", "rolebinding", "erin-edits", "--clusterrole=edit", "--user=erin")
+    shop("create", "rolebinding", "views", "--clusterrole=view", "--user=bob", "--user=victor")
+    bank("create", "rolebinding", "mallory-owns", "--clusterrole=admin", "--user=mallory")
     shop("create", "rolebinding", "carol-holds", f"--clusterrole={PREFIX}-custodian.{RELEASE}", "--user=carol")
     shop("create", "role", "become", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=investigator",
          "--resource-name=idle")  # fmt: skip
@@ -151,7 +160,7 @@ def attacked(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def chart(cluster: Cluster) -> str:
     """The chart's policies and roles for namespace SHOP."""
     templates = [f"--show-only=templates/{name}.yaml" for name in ("admissionpolicy", "rbac-users")]
-    values = f"namespaces={{{SHOP}}},nameOverride={RELEASE}"
+    values = f"namespaces={{{SHOP}}},nameOverride={RELEASE},rbac.aggregateToEdit=true,rbac.aggregateToView=true"
     path = ROOT / "charts" / "aletheia-operator"
     return run([cluster.helm, "template", "it", path, f"--namespace={RELEASE}", f"--set={values}", *templates])
 
@@ -292,6 +301,168 @@ def test_a_forged_status_is_not_taken(attacked: Attacked) -> None:
     assert found.get("phase") in (None, "Pending")
     assert "session" not in found
     assert found.get("operator") != "mine"
+
+
+WRITERS = ("alice", "erin", f"system:serviceaccount:{SHOP}:tenant")
+OTHERS = ("victor", "mallory", f"system:serviceaccount:{BANK}:default")
+FORGED: dict[str, Any] = {
+    "metadata": {"annotations": {"kopf.zalando.org/last-handled-configuration": "{}", "aletheia.dev/created-by": "admin"}},
+    "status": {"phase": "Pending", "session": {"id": "INC-0000", "path": "/etc"}, "operator": "mine", "kopf": {"base": "{}"}},
+}
+
+
+@pytest.mark.parametrize("user", [*WRITERS, *OTHERS])
+def test_nobody_forges_the_status_of_what_has_ended(attacked: Attacked, ended: Any, user: str) -> None:
+    """Of a finished Investigation, by any kind of user and way: nothing changes, and nothing is captured again."""
+    before = {path: path.stat().st_mtime_ns for path in attacked.operator.root.rglob("*") if path.is_file()}
+    status = json.dumps({"status": FORGED["status"]})
+    said = attacked.refusal(user, "patch", "investigation", "ended", "--subresource=status", "--type=merge", f"-p={status}")
+    assert 'resource "investigations/status" in API group' in said
+    path = f"/apis/aletheia.dev/v1alpha1/namespaces/{SHOP}/investigations/ended/status"
+    whole = json.dumps({**ended, **FORGED, "metadata": ended["metadata"]})
+    assert "cannot update resource" in attacked.refusal(user, "replace", "--raw", path, "-f", "-", stdin=whole)
+    said = attacked.refusal(user, "patch", "investigation", "ended", "--type=merge", f"-p={json.dumps(FORGED)}")
+    assert ("is forbidden" in said) == (user in OTHERS)
+    found = attacked.shop.get("investigation", "ended")["status"]
+    assert found == ended["status"]
+    assert {path: path.stat().st_mtime_ns for path in attacked.operator.root.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def ended(attacked: Attacked) -> Any:
+    """A finished Investigation of bob's."""
+    may = ("auth", "can-i", "create", "investigations", "--as=erin")
+    until(lambda: attacked.refusal("admin", *may) == "", 30, "the roles are aggregated")
+    assert attacked.create("bob", "ended", {"targets": TARGETS}) == ""
+    return attacked.shop.ended("ended")
+
+
+def test_accounts_that_may_not_read_give_nothing(attacked: Attacked) -> None:
+    """Whoever may become any account: a missing one, one without rights, and the operator's own name read no byte."""
+    expected = {
+        "missing": "ServiceAccountMissing",
+        PREFIX: "ServiceAccountMissing",
+        "idle": "Forbidden",
+        "default": "Forbidden",
+    }
+    made = [
+        investigation(f"by-{name}", targets=TARGETS, logs={}, events={}, objects={}, serviceAccountName=name)
+        for name in expected
+    ]
+    attacked.shop.apply(*made)
+    for name, reason in expected.items():
+        status = attacked.shop.ended(f"by-{name}")["status"]
+        assert {gap["reason"] for gap in status["gaps"]} == {reason}, status["gaps"]
+        assert status["phase"] != "Completed"
+        session = Path(status["session"]["path"])
+        assert OWN.encode() not in b"".join(path.read_bytes() for path in session.rglob("*") if path.is_file())
+    for name in ("system:admin", f"system:serviceaccount:{RELEASE}:{PREFIX}", "system:masters"):
+        spec = {"targets": TARGETS, "serviceAccountName": name}
+        assert "serviceAccountName" in attacked.create("admin", "attack", spec, "--dry-run=server")
+
+
+PATHS = ("../../attack-bank/pods/vault", "%2e%2e%2fvault", "/etc/passwd", "till?namespace=attack-bank")
+
+
+def test_no_name_is_a_path(attacked: Attacked, shared: None) -> None:
+    """Of a target, a source, a template, a trace or a service: refused, or not found, and nothing lies outside of a session."""
+    fields: list[dict[str, Any]] = [
+        {"targets": [{"pod": "NAME"}]},
+        {"targets": [{"workload": {"kind": "Deployment", "name": "NAME"}}]},
+        {"metrics": [{"query": "up", "dataSourceRef": {"name": "NAME"}}]},
+    ]
+    taken = []
+    for number, (field, name) in enumerate(product(fields, PATHS)):
+        spec = json.loads(json.dumps(field).replace("NAME", name))
+        if number % len(PATHS) < 2 or attacked.create("bob", "path", spec, "--dry-run=server") == "":
+            taken += [f"path-{number}"] if attacked.create("bob", f"path-{number}", spec) == "" else []
+    asked = {
+        "metrics": [*({"query": f'{{__name__="{name}"}}', **LABELLED} for name in PATHS)],
+        "traces": [{"service": name, "dataSourceRef": {"name": "traces-by-tenant"}} for name in PATHS],
+    }
+    assert attacked.create("bob", "path-of-queries", asked) == ""
+    for name in (*taken, "path-of-queries"):
+        status = attacked.shop.ended(name)["status"]
+        assert "InternalError" not in {gap["reason"] for gap in status["gaps"]}, status["gaps"]
+        assert check_session(Path(status["session"]["path"]))
+    assert FOREIGN.encode() not in attacked.stored()
+    present = {path.name for path in attacked.operator.root.iterdir()}
+    assert present <= {"sessions", "volume.json", "redaction.key", ".retention.lock"}
+
+
+LABELLED = {"dataSourceRef": {"name": "series-by-label"}}
+METADATA = (
+    "http://169.254.169.254", "http://2852039166", "http://0xa9fea9fe", "http://0251.0376.0251.0376", "http://169.254.43518",
+    "http://[::ffff:169.254.169.254]", "http://[::ffff:a9fe:a9fe]", "http://[::a9fe:a9fe]", "http://[64:ff9b::a9fe:a9fe]",
+    "http://[2002:a9fe:a9fe::1]", "http://[fd00:ec2::254]", "http://[fe80::1]", "http://100.100.100.200", "http://0.0.0.0",
+)  # fmt: skip
+
+
+def test_no_data_source_leads_to_where_it_must_not(attacked: Attacked) -> None:
+    """To services of metadata in any form, and by a redirect to another server: refused, without a request there."""
+    requests: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        requests.append(request.path)
+        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": [FOREIGN]}})
+
+    with serving() as serve:
+        target = serve(elsewhere)
+
+        async def redirecting(request: web.Request) -> web.Response:
+            raise web.HTTPTemporaryRedirect(f"{target}{request.path}")
+
+        names = [f"ssrf-{number}" for number in range(len(METADATA))]
+        refused = {
+            name: attacked.refusal("admin", "create", "-f", "-", stdin=json.dumps(data_source(name, "prometheus", url)))
+            for name, url in zip(names, METADATA, strict=True)
+        }
+        attacked.shop.apply(data_source("ssrf-redirect", "prometheus", serve(redirecting)))
+        reached = [name for name in names if not refused[name]]
+        metrics = [{"query": "up", "dataSourceRef": {"name": name}} for name in [*reached, "ssrf-redirect"]]
+        assert attacked.create("bob", "ssrf", {"metrics": metrics}) == ""
+        status = attacked.shop.ended("ssrf")["status"]
+        attacked.shop("delete", "datasources", *reached, "ssrf-redirect")
+    assert len(status["gaps"]) == len(metrics), status["gaps"]
+    assert {gap["reason"] for gap in status["gaps"]} <= {"Rejected", "InvalidResponse", "NoDataSource"}, status["gaps"]
+    assert all("link-local" in text or "host" in text for text in refused.values() if text), refused
+    assert requests == []
+
+
+def test_hostile_queries_and_patterns_end(attacked: Attacked, shared: None) -> None:
+    """Queries that are costly to parse, and patterns that are costly to match: refused or done, within the time."""
+    regex = "(" * 40 + "a" + "+)" * 40
+    queries = [
+        f'up{{a=~"{"(a|b?)*" * 60}"}}', "up" + " or up" * 1_200, "-" * 3_000 + "up", "(" * 3_000 + "up", f'up{{a=~"{regex}"}}',
+        "sum(" * 900 + "up" + ")" * 900,
+    ]  # fmt: skip
+    lines = [f'{{a="b"}} |~ "{regex}"', '{a="b"}' + ' |= "x"' * 500, '{a="b"' + "}" * 900]
+    spec: dict[str, Any] = {
+        "targets": TARGETS,
+        "metrics": [{"query": query, **LABELLED} for query in queries],
+        "queries": [{"type": "loki", "query": query, "dataSourceRef": {"name": "lines-by-label"}} for query in lines],
+        "findings": {"rules": [{"name": "Slow", "message": "m", "severity": "info", "log": {"pattern": regex}}]},
+        "redaction": {"rules": [{"name": "slow", "pattern": "x(a|aa)+$"}]},
+        "timeout": "60s",
+    }
+    said = attacked.create("bob", "hostile", spec)
+    assert said == "", said
+    status = attacked.shop.ended("hostile", 30)["status"]
+    assert {gap["reason"] for gap in status["gaps"]} <= {
+        "Rejected",
+        "Empty",
+        "NotFound",
+        "InvalidResponse",
+        "BudgetExceeded",
+    }, status["gaps"]
+    assert attacked.operator.healthy()
+    for field, rule in (("findings", spec["findings"]["rules"][0]), ("redaction", spec["redaction"]["rules"][0])):
+        for number, pattern in enumerate(("(?=a)b", "(a{1000}){1000}")):
+            worse = {**rule, "log": {"pattern": pattern}} if field == "findings" else {**rule, "pattern": pattern}
+            name = f"hostile-{field}-{number}"
+            if attacked.create("bob", name, {"targets": TARGETS, field: {"rules": [worse]}}) == "":
+                status = attacked.shop.ended(name, 30)["status"]
+                assert {gap["reason"] for gap in status["gaps"]} == {"Rejected"}, (pattern, status)
 
 
 HOLD = "aletheia.dev/legal-hold"

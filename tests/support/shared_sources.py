@@ -18,12 +18,13 @@ def answers(own: str, words: Mapping[str, str], traces: Mapping[str, str]) -> Ha
     """
 
     async def answer(request: web.Request) -> web.Response:
-        query = request.query.get("query", "")
+        asked: dict[str, Any] = {**request.query, **await request.post()}  # long queries come in a form
+        query = asked.get("query", "")
         confined = request.headers.get("X-Scope-OrgID", request.headers.get("x-tenant")) == own or f'="{own}"' in query
         seen = [own] if confined else list(words)
         for end, make in PATHS.items():
             if end in request.path:
-                return web.json_response(make(request, {name: (words[name], traces[name]) for name in seen}))
+                return web.json_response(make(asked, {name: (words[name], traces[name]) for name in seen}))
         return web.json_response({"status": "success", "data": {"version": "1"}})
 
     return answer
@@ -32,19 +33,19 @@ def answers(own: str, words: Mapping[str, str], traces: Mapping[str, str]) -> Ha
 Data = Mapping[str, tuple[str, str]]
 
 
-def _series(request: web.Request, data: Data) -> Any:
-    values = [[float(request.query["start"]), "1"]]
+def _series(asked: Mapping[str, Any], data: Data) -> Any:
+    values = [[float(asked["start"]), "1"]]
     found = [{"metric": {"namespace": name, "word": word}, "values": values} for name, (word, _) in data.items()]
     return {"status": "success", "data": {"resultType": "matrix", "result": found}}
 
 
-def _lines(request: web.Request, data: Data) -> Any:
-    start = request.query["start"]
+def _lines(asked: Mapping[str, Any], data: Data) -> Any:
+    start = asked["start"]
     found = [{"stream": {"namespace": name}, "values": [[start, word]]} for name, (word, _) in data.items()]
     return {"status": "success", "data": {"resultType": "streams", "result": found}}
 
 
-def _traces(request: web.Request, data: Data) -> Any:
+def _traces(asked: Mapping[str, Any], data: Data) -> Any:
     found = []
     for word, trace_id in data.values():
         span: dict[str, Any] = {
@@ -54,12 +55,12 @@ def _traces(request: web.Request, data: Data) -> Any:
             "operationName": word,
             "references": [],
         }
-        span |= {"startTime": int(request.query.get("start", "1")), "duration": 1, "tags": [], "logs": []}
+        span |= {"startTime": int(asked.get("start", "1")), "duration": 1, "tags": [], "logs": []}
         found.append({"traceID": trace_id, "spans": [span], "processes": {"p1": {"serviceName": word, "tags": []}}})
     return {"data": found}
 
 
-PATHS: Mapping[str, Callable[[web.Request, Data], Any]] = {
+PATHS: Mapping[str, Callable[[Mapping[str, Any], Data], Any]] = {
     "/loki/api/v1/query_range": _lines,
     "/api/v1/query_range": _series,
     "/api/traces": _traces,

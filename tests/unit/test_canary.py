@@ -5,6 +5,8 @@ the loopback interface, Kubernetes from tables.
 """
 
 import asyncio
+import contextlib
+import io
 import json
 import logging
 from io import BytesIO
@@ -15,9 +17,14 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
+from aletheia_operator.cli.__main__ import main
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.handlers import status
 from aletheia_operator.investigate import Snapshot
+from aletheia_operator.report import PlainFiles, Source, markdown_report
+from aletheia_operator.serve import resource
+from aletheia_operator.serve.catalog import Catalog
+from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session
 from aletheia_operator.text.timestamps import to_nanoseconds
 from tests.invalid_specs import RECIPIENT
@@ -143,6 +150,13 @@ def left_behind(snapshot: Snapshot, s3: S3, written: list[bytes], logged: str) -
     left |= {f"s3: {key}": content for key, content in s3.objects.items()}
     left["archive"] = archive.getvalue()
     left["written: journal, scratch, artifacts"] = b"\n".join(written)
+    root, page = SessionLayout(session.parent.parent), io.StringIO()
+    left["tables of the artifacts API"] = orjson.dumps(resource.table(Catalog(root).list(None), "", NOW, "Object"))
+    if snapshot.manifest.encryption is None:
+        left["Markdown"] = markdown_report(Source(snapshot.manifest, PlainFiles(session))).encode()
+    with contextlib.redirect_stdout(page):
+        assert main(["session", "show", snapshot.manifest.session_id, f"--root={root.root}"]) == 0
+    left["the command line"] = page.getvalue().encode()
     left["status"] = orjson.dumps(status.of_snapshot(snapshot, 1, {}, NOW))
     left["the operator's log"] = logged.encode()
     return left
@@ -179,7 +193,7 @@ async def test_no_secret_of_the_spec_is_left_behind(
     traces = [{"service": "shop", "tags": {"password": BY_NAME}, "dataSourceRef": {"name": "jaeger"}}]
     upload = {"upload": {"dataSourceRef": {"name": "s3"}}}
     snapshot = await run(make_order(metrics=metrics, queries=lines, traces=traces, session=upload), tools)
-    left = left_behind(snapshot, sources.s3, [], caplog.text)
+    left = await asyncio.to_thread(left_behind, snapshot, sources.s3, [], caplog.text)
     left["names"] = "\n".join(left).encode()
     assert await asyncio.to_thread(all_found, left) == {}
     assert snapshot.manifest.spec["metrics"][0]["query"].startswith("up{")
@@ -190,7 +204,7 @@ async def test_no_secret_of_the_spec_is_left_behind(
 async def test_no_secret_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, sealed: bool
 ) -> None:
-    """In artifacts, scratch files, the journal, manifest, status, the operator's log, the archive and the upload."""
+    """In artifacts, scratch files, the journal, manifest, reports, status, the log, archive, upload, API and commands."""
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
     caplog.set_level(logging.DEBUG)
     sources = Sources()
@@ -199,7 +213,7 @@ async def test_no_secret_is_left_behind(
     encryption = {"encryption": {"recipients": [RECIPIENT]}} if sealed else {}
     with watched_writes() as written:
         snapshot = await run(make_order(**{**SPEC, "session": {**SPEC["session"], **encryption}}), tools)
-    left = left_behind(snapshot, sources.s3, written, caplog.text)
+    left = await asyncio.to_thread(left_behind, snapshot, sources.s3, written, caplog.text)
     assert await asyncio.to_thread(all_found, left) == {}
     kinds = {artifact.path.split("/")[-2:][0] for artifact in snapshot.manifest.artifacts}
     assert {"logs", "events", "objects", "metrics", "traces"} <= kinds, [gap.message for gap in snapshot.manifest.gaps]

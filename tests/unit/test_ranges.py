@@ -71,12 +71,12 @@ HALF = 11_000 * 15
         ),
         pytest.param("up", Grid(60, 90, 15), 60, [("max_over_time(up[15s])", Grid(75, 90, 15))], id="between samples"),
         pytest.param(
-            "sum(up) @ end()",
+            "up @ end() - up @ start()",
             Grid(60, 90, 15),
             50,
             [
-                ("max_over_time((sum(up) @ 90\n)[10001ms:15s])", Grid(60, 60, 15)),
-                ("max_over_time((sum(up) @ 90\n)[15s:15s])", Grid(75, 90, 15)),
+                ("max_over_time((up @ 90 - up @ 60\n)[10001ms:15s])", Grid(60, 60, 15)),
+                ("max_over_time((up @ 90 - up @ 60\n)[15s:15s])", Grid(75, 90, 15)),
             ],
             id="no selector: evaluated in between",
         ),

@@ -22,10 +22,11 @@ from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire, remove
 from aletheia_operator.session.retention_record import RetentionRecord, read_retention_record, update_retention_record
+from aletheia_operator.session.store import create_session
 from aletheia_operator.session.verify import verify
 from aletheia_operator.session.volume import open_volume, record_operator
 from aletheia_operator.settings import Retention, VolumeShares
-from tests.support.captures import NOW, Memory, capture
+from tests.support.captures import NOW, Memory, capture, unfinished
 from tests.unit.fakes import Clock, FakeKubernetes
 
 LISTED = "/apis/aletheia.dev/v1alpha1/investigations"
@@ -523,6 +524,23 @@ def test_many_that_vanish_at_once_keep_their_sessions(tmp_path: Path) -> None:
     assert rig.record("inv-1").spared is None
     rig.delete("inv-1")
     assert rig.there() == set(names) - {"inv-1"}
+
+
+@pytest.mark.parametrize(("there", "imported", "spared"), [(10, 0, False), (9, 0, True), (9, 5, True), (10, 5, False)])
+def test_what_is_suspicious_is_more_than_half(tmp_path: Path, there: int, imported: int, spared: bool) -> None:
+    """Of the sessions that follow an Investigation; those that were imported do not count."""
+    rig = Rig(tmp_path, retention=Retention(orphan_grace_seconds=0))
+    for kind, number in (("gone", 10), ("there", there), ("imported", imported)):
+        for name in (f"{kind}-{n}" for n in range(number)):
+            owner = InvestigationReference(namespace="shop", name=name, uid=f"uid-{name}")
+            ended = unfinished(owner).model_copy(update={"phase": "Completed", "completion_time": NOW})
+            session_id = create_session(rig.layout, ended).session_id
+            if kind == "there":
+                rig.bodies[name] = rig._body(name)
+            if kind == "imported":
+                update_retention_record(rig.layout, session_id, imported=True)
+    rig.sweep()
+    assert len(list(rig.layout.sessions.glob("INC-*"))) == there + imported + (10 if spared else 0)
 
 
 def test_many_that_are_seen_to_be_deleted_go(tmp_path: Path) -> None:

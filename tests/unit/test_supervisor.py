@@ -543,6 +543,29 @@ async def test_a_slot_that_comes_too_late_is_given_back(tmp_path: Path) -> None:
     assert not rig.supervisor.shared.slots.full("shop")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        make_body(),
+        make_body(suspend=True),
+        make_body(timeout="soon"),
+        make_body(status={"phase": "Running", "operator": "another"}),
+        make_body(generation=2, status={"phase": "Completed", "observedGeneration": 1}),
+    ],
+    ids=["captured", "suspended", "refused", "another operator's", "acknowledged"],
+)
+async def test_one_task_at_a_time_works_on_an_investigation(rig: Rig, body: dict[str, Any]) -> None:
+    """However often it is shown meanwhile."""
+    rig.observe(body)
+    (task,) = rig.supervisor._tasks.values()
+    for _ in range(3):
+        rig.observe(body)
+        assert rig.supervisor._tasks == {UID: task}
+    await rig.settled()
+    said = [reason for _, reason, _ in rig.events]
+    assert len(set(said)) == len(said)
+
+
 async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:
     """Also if its deletion comes just as its task has ended, with a change that was seen meanwhile."""
     rig.observe(make_body(suspend=True))

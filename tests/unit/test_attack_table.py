@@ -1,0 +1,31 @@
+"""The attack table in docs/threat-model.md: each test that it names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "threat-model.md").read_text()
+ROWS = [line for line in PAGE.split("## The attack table")[1].split("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+
+
+def test_the_table_has_rows() -> None:
+    """As many as there are kinds of attacks, each with a test at least."""
+    assert len(ROWS) >= 25
+    assert not [row for row in ROWS if "::test_" not in row]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2:40])
+def test_each_attack_is_tried(row: str) -> None:
+    """By the tests that its row names."""
+    for module, test in re.findall(r"`([\w/]+[.]py)::(\w+)`", row):
+        text = (ROOT / "tests" / module).read_text()
+        assert re.search(rf"^(async )?def {test}\(", text, re.MULTILINE), f"{module} has no {test}"
+
+
+def test_each_test_of_the_attacks_module_is_named() -> None:
+    """What is tried with a real API server is told, apart from what shows that others may."""
+    text = (ROOT / "tests" / "integration" / "test_attacks.py").read_text()
+    missing = [name for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE) if f"::{name}`" not in PAGE]
+    assert missing == ["test_who_may_read_it_may_ask_for_it"]
