@@ -79,7 +79,7 @@ class S3:
         return self._xml(request, f"<ListMultipartUploadsResult>{''.join(uploads)}</ListMultipartUploadsResult>")
 
     def _part(self, request: Request, key: str, query: dict[str, str], body: bytes) -> None:
-        if query["uploadId"] not in self.uploads:
+        if self.uploads.get(query["uploadId"], ("", {}))[0] != key:
             return self._xml(request, "<Error><Code>NoSuchUpload</Code><Message>none</Message></Error>", 404)
         parts = self.uploads[query["uploadId"]][1]
         if request.command == "PUT":

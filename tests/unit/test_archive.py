@@ -14,7 +14,8 @@ import pytest
 
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.archive import export_session, import_session
+from aletheia_operator.session.archive import export_session, import_session, write_checked
+from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.retention import expire
 from aletheia_operator.session.tar_stream import (
     END,
@@ -140,6 +141,16 @@ def test_what_holds_the_id(change: Callable[[Path], object], holder: str, archiv
     assert f"{path.name} is taken by {holder}" in str(refused.value)
     assert "delete that session first, or import into another root" in str(refused.value)
     assert files_of(tmp_path) == before
+
+
+def test_a_link_in_place_of_a_file_is_not_exported(session: Path, tmp_path: Path) -> None:
+    """Wherever it leads, also to the same content."""
+    artifact = read_session(session)[0].artifacts[0]
+    (tmp_path / "link").symlink_to(session / artifact.path)
+    written: list[Any] = []
+    with pytest.raises(OSError, match="symbolic links"):
+        write_checked(tmp_path / "link", artifact, written.append)
+    assert written == []
 
 
 def test_an_export_of_an_altered_file_cannot_be_imported(archive: bytes, tmp_path: Path) -> None:

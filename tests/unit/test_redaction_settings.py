@@ -85,9 +85,14 @@ def test_rules_of_an_admin_are_checked_at_the_start(rules: Any) -> None:
 async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) -> None:
     """Evidence without the redaction that was asked for would stay on the volume."""
     order = make_order(redaction={"rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
-    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), redaction=Redaction(rules=(("badge", "x"),)))
+    fetcher = FakeFetcher({"a": [[1]]})
+    tools = make_tools(tmp_path, fetcher, redaction=Redaction(level="strict", rules=(("badge", "x"),)))
     snapshot = await run(order, tools)
-    assert gaps(snapshot) == [("spec.redaction", "Rejected")]
+    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Failed", [("spec.redaction", "Rejected")])
+    assert (fetcher.planned, fetcher.asked) == (0, [])
+    record = snapshot.manifest.redaction
+    assert record is not None
+    assert (record.level, record.rules) == ("strict", ["badge"]), "those of the admin alone"
     assert not [artifact for artifact in snapshot.manifest.artifacts if artifact.path.startswith("data/")]
 
 

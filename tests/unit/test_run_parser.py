@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.logs import known_shapes
-from aletheia_operator.logs.entry_writer import RunSettings
-from aletheia_operator.logs.framing import Form
+from aletheia_operator.logs.entry_writer import EntryWriter, RunSettings
+from aletheia_operator.logs.framing import Form, Line
 from aletheia_operator.logs.marks import CONTEXT
 from aletheia_operator.logs.run_parser import RunParser
 
@@ -257,6 +257,65 @@ def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], dig
         expected = [alone.feed(block), alone.end_run()]
     assert [learning.feed(block), learning.end_run()] == expected, "entries and marks"
     assert (learning.position, learning.count.summary()) == (alone.position, alone.count.summary())
+
+
+def at(number: int) -> str:
+    return stamp(number % 3_600_000)
+
+
+INFO, ERROR = (f"2026-11-22 11:30:00,001 {level} [main] org.example.App: order" for level in ("INFO", "ERROR"))
+NO_DAY = "2026-02-31T11:30:00.020000000Z"
+ORDERLY = [(at(number), INFO) for number in range(40)]
+SHAPED: dict[str, list[tuple[str, str]]] = {
+    "one after the other": ORDERLY,
+    "over many seconds": [(at(number * 400), INFO) for number in range(40)],
+    "all at once": [(at(7), INFO)] * 40,
+    "errors alone": [(at(number), ERROR) for number in range(40)],
+    "an error now and then": [(at(number * 90), ERROR if number % 13 == 5 else INFO) for number in range(60)],
+    "back in time": [*ORDERLY, *((at(number), INFO) for number in range(20, 60))],
+    "back by seconds": [*((at(9000 + number), INFO) for number in range(20)), *ORDERLY],
+    "before the window": [*(("2026-11-22T10:59:59.999000000Z", INFO) for _ in range(5)), *ORDERLY],
+    "after the window": [*ORDERLY, *(("2026-11-22T12:00:00.000000001Z", INFO) for _ in range(5)), (at(50), INFO)],
+    "the window's edges": [(START, INFO)] * 3 + [(END, INFO)] * 3 + [("2026-11-22T12:00:01.000000000Z", INFO)] * 3,
+    "a character that JSON escapes": [*ORDERLY[:20], (at(20), INFO + ' "x"'), *ORDERLY[21:]],
+    "a very long line": [*ORDERLY[:20], (at(20), INFO + "x" * 30_000), *ORDERLY[21:]],
+    "a digit for the message": [*ORDERLY[:20], (at(20), INFO.replace("order", "7")), *ORDERLY[21:]],
+    "no such day": [*ORDERLY[:20], (NO_DAY, INFO), *ORDERLY[21:]],
+    "a percent sign": [(time, f"{line} 100 %s") for time, line in ORDERLY],
+    "a trace": [(at(0), ERROR), (at(1), "\tat org.example.App.run(App.java:7)"), *((at(n), INFO) for n in range(2, 20))],
+}
+
+
+@pytest.mark.parametrize("form", ["api", "file"])
+@pytest.mark.parametrize("lines", SHAPED.values(), ids=SHAPED)
+def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what each is alone, in one block or in several, in a first and in a further read; few are looked at closely."""
+    between = " " if form == "api" else " stderr F "
+    block = "".join(f"{time}{between}{line} {number}\n" for number, (time, line) in enumerate(lines)).encode()
+    half = block.index(b"\n", len(block) // 2) + 1
+    closely: list[str] = []
+    real = EntryWriter.add_line
+
+    def add_line(self: EntryWriter, line: Line, ended: bool) -> None:
+        closely.append(line.text)
+        real(self, line, ended)
+
+    for blocks in ([block], [block[:half], block[half:]], [block, b"again", block]):
+        found: list[Any] = []
+        for most in (1000, 0):
+            monkeypatch.setattr(known_shapes, "MAX_SHAPES", most)
+            monkeypatch.setattr(EntryWriter, "add_line", add_line if most else real)
+            parser = make_parser(form, max_line_bytes=2**16)
+            parsed = []
+            for one in blocks:
+                parser.read_again() if one == b"again" else parsed.append(parser.feed(one))
+            parsed.append(parser.end_run())
+            found.append((parsed, parser.position, parser.count.summary()))
+        assert found[0] == found[1]
+    kept = [line for time, line in lines if START <= time <= END or time == NO_DAY]
+    entries = entries_of(make_parser(form), block)
+    assert all(entry["line"].rpartition(" ")[0].endswith(line) for entry, line in zip(entries, kept, strict=True))
+    assert len(closely) < len(lines)
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
