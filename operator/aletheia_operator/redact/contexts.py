@@ -47,6 +47,14 @@ def _coded_no_port(value: bytes) -> bool:
     return _coded(value) and _no_port(value)
 
 
+def _no_parameter(value: bytes) -> bool:
+    return _coded(value) and compiled(r"^[a-z_]+=$").search(value) is None
+
+
+def _no_number(value: bytes) -> bool:
+    return _password(value) and not value.isdigit()
+
+
 def _mixed(value: bytes) -> bool:
     return _coded(value) and any(48 <= byte <= 57 for byte in value) and compiled("[A-Za-z]").search(value) is not None
 
@@ -79,7 +87,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ("leader", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|passphrase|secret|token))\.{4,}\s*[\"']?(?P<secret>[^\s\"'.][^\s\"']*)",
      _password),
     ("user-info", r"(?i)(?:basic[._-]?auth[\w.-]*|user[._-]?info|user_?pwd)\\*[\"']?\s*(?:=>|[:=])\s*\\*[\"']?[\w.@+-]+:"
-                  r"(?P<secret>[^\s\"'\\]+)", _password),
+                  r"(?P<secret>[^\s\"'\\]+)", _no_number),
     ("azure-account-key", r"(?i)account[._]key[\w.-]*\s*[=:]\s*[\"']?(?P<secret>[\w+/-]{40,}={0,2})", _any),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                         r"(?P<secret>[0-9a-f]{32}|R[0-9A-Z]{31})\b", _any),
@@ -101,7 +109,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
         "scheme",
         r"(?i)\b(?:bearer|basic|digest|negotiate|ntlm|apikey|splunk|geniekey)(?:\s+|%20"
         r"|\+)(?P<secret>[\w.~+/-]{8,}={0,2})(?:[^\w=]|$)",
-        _coded,
+        _no_parameter,
     ),
     ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", _coded),
     ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account"
@@ -113,7 +121,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                   r"(?P<secret>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", _any),
     ("php-serialized", r"""s:\d+:\\*"(?P<name>[\w.-]+)\\*";s:\d+:\\*"(?P<secret>[^"\\]+)""", _secret),
     ("password-set", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,40}\b(?:set|changed|reset|updated|initiali[sz]ed"
-                     r"|now)\s+(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", _coded),
+                     r"|now)\s+(?:from\s+\S+\s+)?(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", _coded),
     ("flag", r"", _any),  # find_flags
     (
         "user-password",
@@ -136,9 +144,18 @@ RULES: tuple[tuple[str, str, Check], ...] = (
     ),
     ("user-flag", r"(?:^|\s)(?:-u|-U|-l|--user|--username|--login)[\s=][\"']?[\w.@\\-]+[\"']?\s+-[pPw]\s+[\"']?"
                   r"(?P<secret>[^\s\"']+)", _coded_no_port),
-    ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"']+)", _coded),
+    ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"'-]{6,})(?:[\s\"']|$)", _coded),
     ("lftp", r"\blftp\b.*?\s-u\s+[^\s,]+,(?P<secret>\S+)", _any),
     ("snmp-privacy", r"\bsnmp\w+\b.*\s-X\s+[\"']?(?P<secret>[^\s\"']+)", _any),
+    ("vault-login", r"\b(?:vault|bao)\s+login\s+(?:-\S+\s+)*[\"']?(?P<secret>[^\s\"'=]{8,})", _coded),
+    ("ssh-keygen", r"\bssh-keygen\b.*?\s-[NP]\s+[\"']?(?P<secret>[^\s\"']+)", _any),
+    ("openssl-key", r"\bopenssl\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", _prosaic),
+    ("password-word", r"(?i)\bpass(?:word|phrase|code)\s+[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.-]{7,64})[\"'`)]?"
+                      r"(?:[\s,;]|\.?$)", _mixed),
+    ("cookie-word", r"(?i)\bcookie\s+[\w.-]+=(?P<secret>[^\s;\"']{16,})", _coded),
+    ("password-from", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,30}\b(?:changed|updated|reset|rotated|set)\s+from\s+"
+                      r"[\"'`]?(?P<secret>[^\s\"'`]+)[\"'`]?\s+to\s", _coded),
+    ("credentials-pair", r"(?i)\bcredentials?\s*:\s*[\"']?[\w.@-]+\s*/\s*(?P<secret>[^\s\"']+)", _coded),
     ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
     ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
@@ -147,7 +164,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                    r"|convertto-securestring(?:\s+-string)?)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)", _prosaic),
     ("call", r"""(?i)(?:->__construct|\bnew\s+\w+|mysqli?_p?connect|\bgetConnection)\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
              r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
-    ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|PasswordAuthentication(?:Token)?)\(\s*"""
+    ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|\.userpassword|PasswordAuthentication(?:Token)?)\(\s*"""
                   r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
     ("openssl-password", r"\b(?:pass|-passin|-passout|-k)(?::|\s+pass:)(?P<secret>[^\s\"'`,]+)", _password),
     ("piped-password", r"""\becho\s+(?:-n\s+)?["']?(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
@@ -276,6 +293,8 @@ def find_flags(line: bytes) -> Iterator[Span]:
         else:
             found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
             end = found.start() if found else len(line.rstrip(b"\r\n"))
+            if match.group(b"name").upper().endswith(line[start:end]):
+                continue  # the usage of a command: `--token TOKEN`
         kind = kind if kind in _JUDGED else Kind.SECRET
         prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET
         if is_secret(

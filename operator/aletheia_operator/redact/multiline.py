@@ -49,7 +49,10 @@ _BODY = (
 _CHALLENGE = r"\b334 UGFzc3dvcmQ6\s*$"  # SMTP's "Password:": the client's next line is the password
 _QUOTED_BODY = r"""["'`](?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\\+[nr])*\\*["'`]"""
 _ANNOUNCED = r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|passphrase|token|key|secret|credentials?)\b[^:]{0,60}:\s*$"
+_RESET = r"(?i)\bpassword\b[^:=]{0,60}\b(?:reset|changed|updated|generated)\.?\s*$"
+_LABELLED = r"(?i)^(?:new\s+)?(?:value|password)\s*:\s+(?P<value>\S{6,})\s*$"
 STARTS = [
+    _RESET,
     _ANNOUNCED,
     _CHALLENGE,
     PEM,
@@ -121,6 +124,8 @@ def after(state: State, line: bytes) -> State:
     if compiled(_CHALLENGE).search(line):
         return replace(state.closed(), awaited=Kind.PASSWORD.value, how="last")
     indent = _indent(line)
+    if compiled(_RESET).search(line):
+        return replace(state.closed(), awaited=Kind.WEAK.value, how="labelled", indent=indent)
     if compiled(_ANNOUNCED).search(line):
         return replace(state.closed(), awaited=Kind.PASSWORD.value, how="next", indent=indent)
     if data := compiled(_DATA).search(line):
@@ -152,7 +157,7 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None if is_placeholder(text.rstrip()) else (offset, offset + len(text.rstrip())), replace(
             state, lines=state.lines + 1
         )
-    found = compiled({"entry": _VALUE, "last": _LAST}.get(state.how, _SCALAR)).search(text)
+    found = compiled({"entry": _VALUE, "last": _LAST, "labelled": _LABELLED}.get(state.how, _SCALAR)).search(text)
     if found is None:
         return None, state.closed()
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()

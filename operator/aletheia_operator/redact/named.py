@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aletheia_operator.redact.headers import HEADERS, header_end, header_values
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled
-from aletheia_operator.redact.values import is_coded, is_secret, quoted_end, unquoted_end
+from aletheia_operator.redact.values import is_coded, is_message, is_secret, quoted_end, unquoted_end
 
 Span = tuple[int, int]
 
@@ -77,8 +77,8 @@ def find_named(line: bytes) -> Iterator[Span]:
         if kind is None or _means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
-        if found.before == b":" and join == b":" and not close:
-            continue  # a part of an ARN or of a key with colons
+        if join == b":" and not close and (found.before == b":" or b"/" in name):
+            continue  # a part of an ARN or of a key with colons; or the tag of an image
         for begin, stop in _values(found):
             at = max(at, stop)
             yield begin, stop
@@ -150,7 +150,9 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
 def _is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
     """Return whether a quoted name and a quoted value stand alone in brackets: `('password', 'hunter2')`."""
     before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(line[max(name_at - 8, 0) : name_at])
-    return before is not None and compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is not None
+    if before is None or compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is None:
+        return False
+    return before.group()[:1] != b"[" or compiled(r"""["'`][a-z]+(?:_[a-z]+)*$""").search(line[:value_end]) is None
 
 
 def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
@@ -194,8 +196,14 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
     end = unquoted_end(line, start)
+    if colon and name.closed and line[start:end].isalpha() and line[end : end + 1] == b" ":
+        return  # words about what is quoted: `secret \"db-token\": secrets \"db-token\" not found`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
         return  # a part of a key: `"token:count"`
+    if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]").match(line, start) is not None:
+        return  # a structure, whose fields have names of their own
+    if name.join[:1] == b" " and compiled(_CODE).match(line, start) is not None:
+        return  # a line of a program: `token = get_token(user)`
     if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
         return  # `this.password = password;`
     if prose and is_first(line, name.start):
@@ -221,6 +229,9 @@ def is_first(line: bytes, name_at: int) -> bool:
     return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
 
 
+_CODE = r"""(?:await\s|new\s|[A-Za-z_][\w.]*\((?:\)|[\w.]+[,)]|["']))"""
+
+
 def _struct_value_end(line: bytes, start: int, end: int) -> int:
     """Return where an unquoted value of Go's `%+v` ends: before the next `Name:` or the closing brace."""
     found = compiled(r"^([^{}\"]{0,80}?)(?:\s[A-Z]\w*:|\})").search(line[start : start + 120])
@@ -231,5 +242,5 @@ def judged(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterat
     """Yield the secret parts of a value. `kind`: of its name; `prose`: see `is_secret`."""
     if kind in HEADERS:
         yield from header_values(line, start, end, kind, prose)
-    elif start < end and is_secret(kind, line[start:end], prose):
+    elif start < end and is_secret(kind, line[start:end], prose) and not is_message(line[start:end]):
         yield start, end

@@ -11,20 +11,21 @@ _WORDS = byte_words(
     true false yes no on off none null nil undefined nan empty unset set blank missing required optional invalid valid
     incorrect wrong expired expires expiring revoked rotated changed updated created deleted removed generated loaded
     found not failed failure error errors denied rejected accepted ok okay success successful successfully mismatch
-    mismatched unknown unauthorized forbidden unsupported disabled enabled is was were are has had have must should
-    cannot can could will would may does did do if in for from of to at by with without and or but the a an this that it
-    its your you we please enter type provide provided use used using string str text bytes int integer number object
-    bool boolean varchar char any array list map dict secretstr password_field basic bearer digest oidc ldap oauth
-    oauth2 jwt saml scram-sha-256 scram-sha-512 scram-sha-1 sha256 cram-md5 digest-md5 oauth2.0 openid kerberos
-    negotiate ntlm file env default hidden masked redacted filtered omitted obfuscated obscured protected sensitive
-    confidential sanitized scrubbed n/a na tbd todo fixme example placeholder dummy changeme change-me change_me
-    changeit replaceme replace-me replace_me yourpassword eof timeout timeouts unexpected signature refresh refreshed
-    refreshing request requested requests response issued issuing validation verification verified verifying validated
-    context connection connect permission access resource too already no-such pods pod secrets secret(s) field fields
-    parameter value values key keys username user users name email header headers available unavailable present absent
-    exist exists existing specified supplied ignored skipped skipping malformed reset read write rpc dial get post put
-    http https tls x509 tcp exit service account grant given got expected bad broken open couldn't can't didn't doesn't
-    include same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
+    mismatched unknown unauthorized forbidden unsupported disabled enabled is was were are has had have must should cannot
+    can could will would may does did do if in for from of to at by with without and or but the a an this that it its your
+    you we please enter type provide provided use used using string str text bytes int integer number object bool boolean
+    varchar char any array list map dict secretstr password_field basic bearer digest oidc ldap oauth oauth2 jwt saml
+    scram-sha-256 scram-sha-512 scram-sha-1 sha256 cram-md5 digest-md5 oauth2.0 openid kerberos negotiate ntlm file env
+    default hidden masked redacted filtered omitted obfuscated obscured protected sensitive confidential sanitized
+    scrubbed n/a na tbd todo fixme example placeholder dummy changeme change-me change_me changeit replaceme replace-me
+    replace_me yourpassword eof timeout timeouts unexpected signature refresh refreshed refreshing request requested
+    requests response issued issuing validation verification verified verifying validated context connection connect
+    permission access resource too already no-such pods pod secrets secret(s) field fields parameter value values key keys
+    username user users name email header headers available unavailable present absent exist exists existing specified
+    supplied ignored skipped skipping malformed reset read write rpc dial get post put http https tls x509 tcp exit
+    service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
+    same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
+    amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all
     """
 )
 """Words that describe or replace secrets."""
@@ -82,6 +83,13 @@ def is_placeholder(value: bytes) -> bool:
 
 def _without_tokens(value: bytes) -> bytes:
     return compiled(TOKEN).sub(b"", value) if b"[redacted" in value else value
+
+
+def is_message(value: bytes) -> bool:
+    """Return whether a value is a sentence about a secret: `This field is required.`, `must be at least 8 characters`."""
+    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][A-Za-z' ,-]*[ \w]*[.!]?$").search(value) is None:
+        return False
+    return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS
 
 
 def is_coded(value: bytes) -> bool:
