@@ -32,7 +32,7 @@ def _not_ids(value: bytes) -> bool:
 
 
 def _no_port(value: bytes) -> bool:
-    return _prosaic(value) and compiled(r"^[\d.]*:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$").search(value) is None
+    return _prosaic(value) and value[:1] != b"/" and compiled(r"^[\d.]*:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$").search(value) is None
 
 
 def _no_test(value: bytes) -> bool:
@@ -160,7 +160,7 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
     ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
                    r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
-                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|:?identify"
+                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|nickserv\s+:?identify|:identify"
                    r"|convertto-securestring(?:\s+-string)?)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)", _prosaic),
     ("call", r"""(?i)(?:->__construct|\bnew\s+\w+|mysqli?_p?connect|\bgetConnection)\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
              r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
@@ -287,6 +287,8 @@ def find_flags(line: bytes) -> Iterator[Span]:
         start = span(match, "first")[0]
         if kind is None or match.group(b"first") in b"-|><=:;,":
             continue
+        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and kind is not Kind.PASSWORD:
+            continue  # a path, `/token`, and no flag of Windows
         quote = match.group(b"quote")
         if quote:
             end = quoted_end(line, start, quote)

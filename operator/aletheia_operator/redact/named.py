@@ -200,7 +200,7 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # words about what is quoted: `secret \"db-token\": secrets \"db-token\" not found`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
         return  # a part of a key: `"token:count"`
-    if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]").match(line, start) is not None:
+    if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{").match(line, start) is not None:
         return  # a structure, whose fields have names of their own
     if name.join[:1] == b" " and compiled(_CODE).match(line, start) is not None:
         return  # a line of a program: `token = get_token(user)`

@@ -25,7 +25,7 @@ _WORDS = byte_words(
     supplied ignored skipped skipping malformed reset read write rpc dial get post put http https tls x509 tcp exit
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
-    amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all
+    amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
     """
 )
 """Words that describe or replace secrets."""
@@ -119,7 +119,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
             return compiled(_CRYPT).search(value) is not None
         case Kind.WEAK:
             mixed = is_coded(value) or compiled(_DIGITS_AND_LETTERS).search(value) is not None
-            return mixed and len(value) >= 6 and not compiled(r"^(?:https?|tcp|\w+)://").search(value)
+            return mixed and len(value) >= 6 and not compiled(r"^\w+://|^v?\d+(?:\.\d+)+$").search(value)
         case Kind.OBJECT if compiled(_OBJECT_NAME).search(value):
             return False
     if value.isdigit() and len(value) < 6:
