@@ -338,7 +338,7 @@ def ended(attacked: Attacked) -> Any:
 
 
 def test_accounts_that_may_not_read_give_nothing(attacked: Attacked) -> None:
-    """Whoever may become any account: a missing one, one without rights, and the operator's own name read no byte."""
+    """A user who may become any account: a missing one, one without rights, and the operator's own name read no byte."""
     expected = {
         "missing": "ServiceAccountMissing",
         PREFIX: "ServiceAccountMissing",
