@@ -14,6 +14,7 @@ from aletheia_operator.handlers.operator import run
 from aletheia_operator.settings import (
     ArtifactsApi,
     Limits,
+    Metrics,
     NodeLogs,
     Privacy,
     Process,
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _add_volume(made.add_argument_group("shares of the session volume"))
     _add_node_logs(made.add_argument_group("logs from nodes"))
     _add_artifacts_api(made.add_argument_group("artifacts API"))
+    _add_metrics(made.add_argument_group("metrics of the operator"))
     process = made.add_argument_group("process")
     process.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
     add_log_options(process)
@@ -178,6 +180,16 @@ def _add_artifacts_api(group: Any) -> None:
     group.add_argument("--artifacts-secret", dest="secret", help=keeps)
 
 
+def _add_metrics(group: Any) -> None:
+    group.add_argument("--metrics-listen", dest="address", metavar="HOST:PORT", help="address of /metrics; without it none")
+    for flag, field, meaning in (
+        ("--metrics-certificate", "certificate", "PEM with the server's certificate; without it plain HTTP"),
+        ("--metrics-key", "key", "PEM with the certificate's key"),
+        ("--metrics-client-authority", "client_authority", "PEM with CAs of scrapers; without it everyone may scrape"),
+    ):
+        group.add_argument(flag, dest=field, type=Path, metavar="FILE", help=meaning)
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings for parsed flags."""
     given = vars(options)
@@ -201,6 +213,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         volume=group(VolumeShares),
         node_logs=group(NodeLogs),
         artifacts_api=group(ArtifactsApi),
+        metrics=group(Metrics),
         process=group(Process),
     )
 

@@ -154,6 +154,25 @@ class ArtifactsProcess:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """The operator's own metrics, for Prometheus."""
+
+    address: str | None = None
+    """HOST:PORT of /metrics. None: it is not served."""
+    certificate: Path | None = None
+    """PEM file with the server's certificate chain. None: plain HTTP."""
+    key: Path | None = None
+    """PEM file with the key of `certificate`."""
+    client_authority: Path | None = None
+    """PEM file with the CAs that sign scrapers' certificates. None: everyone who reaches the port may scrape."""
+
+    @property
+    def tls(self) -> tuple[Path | None, Path | None, Path | None]:
+        """Certificate, key and clients' CAs."""
+        return self.certificate, self.key, self.client_authority
+
+
+@dataclass(frozen=True)
 class Process:
     """The operator's process."""
 
@@ -202,5 +221,7 @@ class Settings:
     """Log files from nodes."""
     artifacts_api: ArtifactsApi = field(default_factory=ArtifactsApi)
     """How people reach sessions."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """The operator's own metrics."""
     process: Process = field(default_factory=Process)
     """The process itself."""

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
 from tests.support.logs import verification
-from tests.support.operator import Kubectl, Operator, pod, until
+from tests.support.operator import Kubectl, Operator, free_port, pod, until
 
 NAMESPACE = "aletheia-integration"
 
@@ -68,9 +68,15 @@ def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
-def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    option = f"--operator-namespace={kubectl.namespace}"
-    with running_operator(kubectl, tmp_path_factory.mktemp("volume"), option) as operator:
+def metrics_port() -> int:
+    """The port of /metrics of `operator`."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[Operator]:
+    options = f"--operator-namespace={kubectl.namespace}", f"--metrics-listen=127.0.0.1:{metrics_port}"
+    with running_operator(kubectl, tmp_path_factory.mktemp("volume"), *options) as operator:
         yield operator
 
 

@@ -1,12 +1,16 @@
 """How an Investigation is steered and read: progress, waiting, cancelling, suspending, applying again, deleting."""
 
 import json
+import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
+from tests.cluster import programs
 from tests.cluster.rig import RigError
 from tests.support.http import OVER, serving
 from tests.support.operator import (
@@ -250,3 +254,24 @@ def test_events_tell_start_and_end(kubectl: Kubectl, speaker: str) -> None:
         return {event["reason"] for event in events["items"]}
 
     until(lambda: {"Started", "Completed"} <= reasons(), 15, "both events")
+
+
+def test_captures_are_counted(kubectl: Kubectl, operator: Operator, speaker: str, metrics_port: int) -> None:
+    """The operator's own metrics tell of captures, gaps, questions and requests; they are what promtool expects of metrics."""
+    kubectl.investigate("counted", targets=[{"pod": speaker}, {"pod": "gone"}], logs={})
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+        scraped = answer.read()
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(scraped.decode())
+        for sample in family.samples
+    }
+    assert samples["aletheia_captures_total", "PartiallyCompleted"] >= 1
+    assert samples["aletheia_gaps_total", "NotFound"] >= 1
+    assert samples["aletheia_fetch_duration_seconds_count", "KubernetesLogs"] >= 1
+    assert samples["aletheia_captured_bytes_total", "KubernetesLogs"] > 0
+    assert samples["aletheia_requests_total", "kubernetes", "2xx"] > 0
+    assert samples["aletheia_queue_wait_seconds_count",] >= 1
+    assert samples["aletheia_volume_free_bytes",] > 0
+    _, promtool = programs.prometheus()
+    subprocess.run([promtool, "check", "metrics"], input=scraped, check=True, timeout=60)

@@ -806,6 +806,36 @@ def test_roles_for_people() -> None:
     assert not any("aggregate-to" in label for role in roles.values() for label in role["metadata"]["labels"])
 
 
+def test_the_operators_metrics() -> None:
+    """All monitoring is off by default; if it is on, each object leads to the port that the operator listens on."""
+    kinds = {item["kind"] for item in render()}
+    assert not kinds & {"Service", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    on = {"enabled": True, "labels": {"release": "kube-prometheus-stack"}}
+    values = {"enabled": True, "tls": {"secret": "metrics", "clientCertificates": True}, "dashboard": {"enabled": True}}
+    objects = render({"metrics": values | dict.fromkeys(("serviceMonitor", "podMonitor", "prometheusRule"), on)})
+    (deployment,) = of_kind(objects, "Deployment")
+    pod = deployment["spec"]["template"]
+    (operator,) = pod["spec"]["containers"]
+    settings = command_line.settings_of(command_line.parser().parse_args(operator["args"])).metrics
+    assert settings.address == "0.0.0.0:9090"
+    directory = Path("/etc/aletheia-metrics")
+    assert settings.tls == (directory / "tls.crt", directory / "tls.key", directory / "ca.crt")
+    assert {"name": "metrics", "containerPort": 9090, "protocol": "TCP"} in operator["ports"]
+    (service,) = of_kind(objects, "Service")
+    (service_monitor,) = of_kind(objects, "ServiceMonitor")
+    (pod_monitor,) = of_kind(objects, "PodMonitor")
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert service_monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert pod_monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    for monitor, endpoints in ((service_monitor, "endpoints"), (pod_monitor, "podMetricsEndpoints")):
+        assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+        assert (monitor["spec"][endpoints][0]["port"], monitor["spec"][endpoints][0]["scheme"]) == ("metrics", "https")
+    (rules,) = of_kind(objects, "PrometheusRule")
+    assert rules["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    (board,) = of_kind(objects, "ConfigMap")
+    assert json.loads(board["data"]["aletheia-operator.json"]) == json.loads((CHART / "files" / "dashboard.json").read_text())
+
+
 def test_the_artifacts_api() -> None:
     """The container that serves reads the volume alone, without a token; what it needs of the cluster the operator does."""
     objects = render({"artifactsApi": {"enabled": True}, "namespaces": ["shop"], "statusLogText": False})

@@ -49,6 +49,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
         "rbac": {"aggregateToEdit": True, "aggregateToView": True},
         "artifactsApi": {"enabled": True},
+        "metrics": {"enabled": True, "tls": {"secret": "metrics"}, "dashboard": {"enabled": True}},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
         "extraEnvFrom": [{"configMapRef": {"name": "more"}}],

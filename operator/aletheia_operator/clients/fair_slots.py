@@ -20,6 +20,14 @@ class FairSlots:
         self._taken: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
 
+    def taken(self) -> dict[str, int]:
+        """Return how many slots each namespace has. May be called from another thread."""
+        return dict(self._taken.copy())
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many callers of each namespace wait. May be called from another thread."""
+        return {namespace: len(queue) for namespace, queue in self._waiting.copy().items()}
+
     def full(self, namespace: str) -> bool:
         """Return whether one more caller of this namespace has to wait."""
         return bool(self._waiting.get(namespace)) or not self._free(namespace)

@@ -21,6 +21,7 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError as Urllib3Error
 
+from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
 from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
@@ -204,9 +205,12 @@ class SafeSession(requests.Session):
     def _try(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
         """Return the first answer that is not a transient failure, else the last one."""
         for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1:
+                metrics.RETRIES.labels(metrics.DATA_SOURCE).inc()
             try:
-                with self._faults(), self._watch():
+                with metrics.request(metrics.DATA_SOURCE) as outcome, self._faults(), self._watch():
                     response = self._attempt(request, kwargs)
+                    outcome.code = response.status_code
             except Unavailable as e:
                 lasts = e.reason is GapReason.TIMED_OUT or isinstance(e.__cause__, requests.exceptions.SSLError)
                 if lasts or attempt == ATTEMPTS or not self._wait(BACKOFF_SECONDS * 2**attempt):

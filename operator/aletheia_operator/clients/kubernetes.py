@@ -23,6 +23,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.incluster_config import load_incluster_config
 from kubernetes.aio.config.kube_config import load_kube_config
 
+from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
 from aletheia_operator.clients.fair_slots import FairSlots, Release
@@ -214,10 +215,14 @@ class Kubernetes:
     async def _open(self, request: "_Request") -> aiohttp.ClientResponse:
         """Return the first successful answer. Transient failures are retried, as Retry-After says, while there is time."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for delay in (*RETRY_DELAYS_SECONDS, None):
+        for number, delay in enumerate((*RETRY_DELAYS_SECONDS, None)):
+            if number:
+                metrics.RETRIES.labels(metrics.KUBERNETES).inc()
             try:
                 with connection_errors("the Kubernetes API"):
-                    response = await self._send(request)
+                    with metrics.request(metrics.KUBERNETES) as outcome:
+                        response = await self._send(request)
+                        outcome.code = response.status
                     if response.status < 300:
                         return response
                     asked_to_wait = retry_after(response.headers.get("Retry-After"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from aletheia_operator import metrics
 from aletheia_operator.api import DataSourceSpec, paths
 from aletheia_operator.api.datasource import ALL_NAMESPACES
 from aletheia_operator.api.reasons import ConditionReason, Reason
@@ -50,6 +51,7 @@ async def watch(tools: Tools) -> None:
 async def look(tools: Tools) -> None:
     """Check all DataSources that are due once, concurrently. A fault of one check is logged, and does not affect others."""
     found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
+    metrics.forget_other_data_sources({item["metadata"]["name"] for item in found})
     async with asyncio.TaskGroup() as group:
         for item in found:
             if is_due(item, tools.now()):
@@ -87,6 +89,7 @@ async def check(item: Item, tools: Tools) -> None:
         version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:
         reason, error = e.reason, for_status(e.message, MAX_ERROR)
+    metrics.REACHABLE.labels(name).set(error is None)
     now = tools.now().replace(microsecond=0)
     before = (item.get("status") or {}).get("conditions") or []
     generation = item["metadata"]["generation"]

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from aletheia_operator import metrics
+
 INTERVAL_SECONDS = 0.05
 LONG_SECONDS = 0.25
 """A pause of this length is reported."""
@@ -83,6 +85,7 @@ class LoopWatch:
             if self.longest is None or pause.seconds > self.longest.seconds:
                 self.longest = pause
             if pause.seconds >= LONG_SECONDS:
+                metrics.LOOP_PAUSES.inc()
                 self._report(pause)
 
     def _log(self, pause: Pause) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import kopf
@@ -23,12 +24,14 @@ from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper
 from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.events import Events
 from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.metrics import MetricsServer, State, serve
 from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.investigate import Budget, Tools
 from aletheia_operator.investigate.redaction import check_settings
+from aletheia_operator.metrics import SWEEPS
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
 from aletheia_operator.text.log_records import make_inert
@@ -106,6 +109,7 @@ class _Handlers:
         self._watching: list[asyncio.Task[None]] = []
         self._loop_watch = LoopWatch()
         self._kubelets: Kubelets | None = None
+        self._metrics: MetricsServer | None = None
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -149,12 +153,21 @@ class _Handlers:
             self.settings.retention,
             self.settings.volume,
         )
+        self._serve_metrics(tools.layout)
         loops = [self._look(), self._beat(), self._sweep(), datasources.watch(tools)]
         if self.settings.artifacts_api.certificates is not None:
             namespace = self.settings.scope.operator_namespace
             keeper = ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now)
             loops.append(keeper.watch())
         self._watching = [asyncio.create_task(loop) for loop in loops]
+
+    def _serve_metrics(self, layout: SessionLayout) -> None:
+        """Serve /metrics if asked. Raises PermanentError if its address or files cannot be used."""
+        if self.settings.metrics.address is None:
+            return
+        slots, volume_bytes = self.supervisor.shared.slots, self.settings.volume.volume_bytes
+        state = State(slots, self._loop_watch, layout, volume_bytes, lambda: len(self.supervisor.unnoticed))
+        self._metrics = _read("--metrics-listen", partial(serve, state=state), self.settings.metrics)
 
     def _budget(self) -> Budget:
         limits, volume = self.settings.limits, self.settings.volume
@@ -188,6 +201,8 @@ class _Handlers:
 
     async def stop(self, **_: Any) -> None:
         self._loop_watch.stop()
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
         if self._watching:
             for task in self._watching:
                 task.cancel()
@@ -223,14 +238,17 @@ class _Handlers:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self.settings.retention.sweep_seconds)
+            swept = False
             try:
                 await self.sweeper.sweep()
+                swept = True
             except SourceError as e:
                 log.warning("no session is swept: Investigations cannot be listed: %s", e.message)
             except OSError as e:
                 log.warning("no session is swept: %s", e)
             except Exception:
                 log.exception("a sweep failed")
+            SWEEPS.labels("done" if swept else "failed").inc()
 
     async def _beat(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from aletheia_operator import metrics
 from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, retry_delays
@@ -83,12 +84,14 @@ class Run:
         """
         retry_seconds = RETRY_SECONDS
         while True:
-            release = await self._place()
+            with metrics.QUEUE_SECONDS.time():
+                release = await self._place()
             if release is None:
                 await self.writer.phase("Pending", ConditionReason.SUSPENDED)
                 return None
             try:
-                outcome = await self._capture(release)
+                with metrics.CAPTURE_SECONDS.time():
+                    outcome = await self._capture(release)
             finally:
                 release()
             if isinstance(outcome, Snapshot):
@@ -96,6 +99,7 @@ class Run:
                 written = await self.writer.snapshot(outcome)
                 log.info("%s: %s, %s", self._title, outcome.manifest.phase, describe(outcome))
                 self._announce(outcome)
+                count(outcome)
                 return self._report(written)
             if isinstance(outcome, Ending):
                 return self._report(await self._end(outcome))
@@ -212,6 +216,7 @@ class Run:
 
     async def _end(self, ending: "Ending") -> Written:
         written = await self.writer.phase(ending.phase, ending.reason, ending.message)
+        metrics.CAPTURES.labels(ending.phase).inc()
         kind = "Normal" if ending.phase == "Cancelled" else "Warning"
         self._shared.emit(self._body, kind, ending.reason.value, ending.message or ending.reason.text)
         return written
@@ -225,6 +230,14 @@ class Run:
             self._shared.emit(self._body, "Warning", reason, f"{kind[0].fetcher} {kind[0].target}: {kind[0].message}{more}")
         phase = snapshot.manifest.phase
         self._shared.emit(self._body, "Normal" if phase == "Completed" else "Warning", phase, describe(snapshot))
+
+
+def count(snapshot: Snapshot) -> None:
+    """Count the end of a capture, and its gaps."""
+    metrics.CAPTURES.labels(snapshot.manifest.phase).inc()
+    for gap in snapshot.manifest.gaps:
+        if gap.severity == "gap":
+            metrics.GAPS.labels(gap.reason).inc()
 
 
 async def stand_back(body: Body, writer: StatusWriter, emit: Emit) -> None:

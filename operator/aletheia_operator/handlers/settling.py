@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from aletheia_operator import metrics
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
@@ -140,6 +141,7 @@ class Settler:
         if not due and (not for_a_cap or record.outlives_investigation):
             return
         expired = await asyncio.to_thread(expire, self.layout, manifest.session_id, self.now())
+        metrics.EXPIRED.inc()
         if body is None or resource is None or EXPIRED in resource.condition_types:
             return
         message = f"the data of session {manifest.session_id} was removed at {expired.expiration_time:%Y-%m-%dT%H:%M:%SZ}"

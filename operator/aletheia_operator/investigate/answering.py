@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
+from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources
@@ -126,7 +127,7 @@ class Answering:
         fetcher = self._fetchers[question.fetcher]
         scratches = self.session.scratches(self.account.require_room)
         try:
-            with self.account.using(Usage(scratches)) as usage:
+            with self.account.using(Usage(scratches)) as usage, metrics.FETCH_SECONDS.labels(question.fetcher).time():
                 sources = replace(self.sources, scratch=scratches, trace_ids=self._first_trace_ids)
                 documents = cast("AsyncGenerator[Document, None]", fetcher.fetch(question, sources))
                 async with aclosing(documents):
@@ -138,6 +139,8 @@ class Answering:
             await in_thread(self.tools.saving, self.session.close_scratches, scratches)
 
     async def _done(self, question: Question, answer: Answer) -> None:
+        written = sum(artifact.size_bytes for artifact in answer.artifacts)
+        metrics.CAPTURED_BYTES.labels(question.fetcher).inc(written)
         await self.journal.record_done(answer.done(question, self.readers.trace_ids.get(question.key), self.sources.redactor))
         self.report()
 

@@ -49,6 +49,12 @@ def record_operator(layout: SessionLayout, identity: str) -> Volume:
     return volume if volume.operators[-1:] == (identity,) else _change(layout, operator=identity)
 
 
+def free_bytes(layout: SessionLayout) -> int:
+    """Return what unprivileged processes may still write to the volume's file system. Raises OSError."""
+    found = os.statvfs(layout.root)
+    return found.f_bavail * found.f_frsize
+
+
 def usable_bytes(layout: SessionLayout, at_most: int | None) -> int | None:
     """Return the size of the session volume: of its file system, or `at_most` if that is less. Raises OSError.
 
