@@ -144,7 +144,7 @@ def test_every_section_is_there(tmp_path: Path) -> None:
         *(artifact.sha256 for artifact in manifest.artifacts),
     ):
         assert words in page.text, words
-    sections = {"gaps", "findings", "timeline", "errors", "metrics", "traces", "changes", "asked", "artifacts"}
+    sections = {"gaps", "findings", "timeline", "errors", "metrics", "traces", "changes", "request", "artifacts"}
     assert sections <= set(page.values("id"))
     assert {"polyline", "rect", "circle"} <= set(page.tags)
 

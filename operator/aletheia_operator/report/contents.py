@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.report.asked import Asked, asked
 from aletheia_operator.report.axis import Axis, clock, duration
 from aletheia_operator.report.charts import charts
 from aletheia_operator.report.lanes import picture, tone_of
 from aletheia_operator.report.model import Card, Change, Contents, File, Hole, Limits, Moment, TopError
 from aletheia_operator.report.quotes import Quote
+from aletheia_operator.report.request import Request, request_of
 from aletheia_operator.report.session import Link, LoadedDocument, Source
 from aletheia_operator.report.waterfalls import waterfalls
 from aletheia_operator.session import Artifact, Gap
@@ -56,7 +56,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     moments: Sequence[Mapping[str, Any]] = timeline.entries
     found = _head(source, findings)
     window = Axis.of(source.manifest.window)
-    found.asked = part("what was asked", lambda: asked(source.manifest.spec), Asked())
+    found.request = part("the request", lambda: request_of(source.manifest.spec), Request())
     found.findings = part("the findings", lambda: [*_cards(findings, quotes, limits)], found.findings)
     found.findings_left_out = max(0, len(findings.entries) - limits.findings)
     found.picture = part("the picture of the timeline", lambda: picture(moments, window), None)

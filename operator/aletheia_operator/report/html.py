@@ -68,7 +68,7 @@ def _sections(it: Contents) -> list[tuple[str, str, int | None]]:
         ("metrics", "Metrics", len(it.charts), bool(it.charts or it.without_chart)),
         ("traces", "Traces", len(it.waterfalls), bool(it.waterfalls)),
         ("changes", "Changes", len(it.changes), bool(it.changes)),
-        ("asked", "Asked", None, True),
+        ("request", "Request", None, True),
         ("artifacts", "Artifacts", len(it.files) + it.files_left_out, True),
     ]
     return [(id, title, count) for id, title, count, is_shown in every if is_shown]

@@ -28,7 +28,7 @@ def render(it: Contents) -> str:
         *_section("Timeline", [*_moments(it)]),
         *_section("Top errors", [*_errors(it)]),
         *_section("What changed", [f"- {for_markdown(change.when)} {code_span(change.message)}" for change in it.changes]),
-        *_section("What was asked", [f"- {for_markdown(name)}: {code_span(text)}" for name, text in it.asked.lines]),
+        *_section("What was requested", [f"- {for_markdown(name)}: {code_span(text)}" for name, text in it.request.lines]),
         *_section("Artifacts", [*_files(it)]),
     ]
     if it.left_out:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from aletheia_operator.report.asked import Asked
 from aletheia_operator.report.charts import Chart
 from aletheia_operator.report.lanes import Picture
 from aletheia_operator.report.quotes import Quote
+from aletheia_operator.report.request import Request
 from aletheia_operator.report.session import Link
 from aletheia_operator.report.waterfalls import Waterfall
 
@@ -130,7 +130,7 @@ class Contents:
     took: str
     version: str
     size: str
-    asked: Asked = field(default_factory=Asked)
+    request: Request = field(default_factory=Request)
     findings: list[Card] = field(default_factory=list)
     findings_left_out: int = 0
     gaps: list[Hole] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Describes what an Investigation asked for: a few lines for people, and its whole spec as YAML. Pure."""
+"""Describes what an Investigation requests: a few lines for people, and its whole spec as YAML. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ MAX_SPEC = 6_000
 
 
 @dataclass(frozen=True)
-class Asked:
-    """`lines`: pairs of a name and what was asked for; `spec`: the spec as YAML, at most MAX_SPEC characters."""
+class Request:
+    """`lines`: pairs of a name and a text; `spec`: the spec as YAML, at most MAX_SPEC characters."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     spec: str = ""
 
 
-def asked(spec: Mapping[str, Any]) -> Asked:
-    """Return what a spec asks for. `spec`: as in the Investigation; fields that are unset are left out."""
+def request_of(spec: Mapping[str, Any]) -> Request:
+    """Return the description of a spec. `spec`: as in the Investigation; fields that are unset are left out."""
     lines = [(name, one_line(text, 300)) for name, text in _lines(spec)]
-    return Asked(lines[:MAX_LINES], _yaml(spec))
+    return Request(lines[:MAX_LINES], _yaml(spec))
 
 
 def _lines(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
