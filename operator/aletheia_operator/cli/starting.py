@@ -8,10 +8,10 @@ from urllib.parse import quote
 import click
 
 from aletheia_operator.api.paths import API, INVESTIGATIONS
-from aletheia_operator.cli.asking import checked, investigation_of
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.following import follow
+from aletheia_operator.cli.investigation_manifest import checked, investigation_of
 from aletheia_operator.cli.investigations import PRINTED, Investigation, explained, printed
 from aletheia_operator.cli.options import Options, cluster_options
 from aletheia_operator.cli.options import command as option_command
