@@ -9,7 +9,7 @@ from aletheia_operator.findings.telling import excerpt
 from aletheia_operator.text.display import one_line
 
 INIT_SECONDS = 30.0
-"""An init container that runs for so long is told."""
+"""An init container that runs longer than this is reported."""
 MAX_WORDS = 110
 
 
