@@ -31,13 +31,14 @@ lint: venv ## ruff, mypy, import contracts
 	@$(BIN)/lint-imports --no-logo
 
 GENERATED := crds charts/aletheia-operator/files/crds charts/aletheia-operator/values.schema.json docs/reasons.md \
-  docs/datasources/README.md charts/aletheia-operator/README.md
+  docs/datasources/README.md docs/commands.md charts/aletheia-operator/README.md
 
-generate: venv ## crds/, their copy and schema in the chart, docs/reasons.md, the tables of DataSources and of the chart's values
+generate: venv ## crds/, their copy and schema in the chart, docs/reasons.md, docs/commands.md, the tables of DataSources and of the chart's values
 	@mkdir -p crds charts/aletheia-operator/files/crds docs
 	@$(BIN)/python -m aletheia_operator.api.crd crds charts/aletheia-operator/files/crds
 	@$(BIN)/python -m aletheia_operator.api.reasons docs/reasons.md
 	@$(BIN)/python -m aletheia_operator.api.derived charts/aletheia-operator/values.schema.json docs/datasources/README.md
+	@$(BIN)/python -m aletheia_operator.cli.manual docs/commands.md
 	@$(BIN)/python -m tests.cluster.chart_readme
 
 verify: generate ## fail where generated files differ from what is committed

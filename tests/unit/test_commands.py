@@ -8,17 +8,27 @@ import click
 import pytest
 
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.cli.options import DEFAULT_ROOT
+from aletheia_operator.cli.manual import manual
+from aletheia_operator.cli.options import default_root
 from aletheia_operator.cli.program import COMMANDS, SESSION_COMMANDS, LazyGroup, root
+from tests.cluster.rig import ROOT
 
-FOLDER = {"--root": DEFAULT_ROOT, "-o --output": "text"}
+FOLDER = {"--root": default_root, "-o --output": "text"}
 KEYS = {"-i --identity": None, "--password-file": None}
 SESSION = {"session": ...}
 OF_SESSION: dict[str, dict[str, Any]] = {
     "list": {},
     "show": SESSION,
     "report": {**SESSION, **KEYS, "--format": "html", "-f --file": None},
-    "fetch": {**SESSION, "-n --namespace": None, "--context": None, "--kubeconfig": None, "--as": None},
+    "fetch": {
+        **SESSION,
+        **KEYS,
+        "-n --namespace": None,
+        "--context": None,
+        "--kubeconfig": None,
+        "--as": None,
+        "--unseal": None,
+    },
     "cat": {**SESSION, "path": ..., "--offset": 0},
     "verify": {"session": None, **KEYS},
     "export": {**SESSION, **KEYS, "-f --file": None, "--format": "tar", "--archive-password-file": None},
@@ -31,7 +41,7 @@ OF_SESSION: dict[str, dict[str, Any]] = {
     "redact": {**SESSION, **KEYS, "--level": "secrets", "--rule": None},
 }
 """By command of `aletheia session`: the options with their defaults. `...`: it must be named."""
-PATHS = {"root", "identity", "password_file", "archive_password_file", "new_password_file", "to", "file"}
+PATHS = {"root", "identity", "password_file", "archive_password_file", "new_password_file", "to", "file", "unseal"}
 
 
 def all_commands(group: LazyGroup = root, path: str = "") -> Iterator[tuple[str, click.Command, str]]:
@@ -142,7 +152,18 @@ def test_an_archive_may_hold_a_single_byte() -> None:
 
 def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """$ALETHEIA_ROOT where --root is not named; an empty one counts for nothing."""
-    for value, folder in (("/volume", "/volume"), ("", "/var/lib/aletheia")):
+    for value, folder in (("/volume", "/volume"), ("", "/mine/aletheia")):
+        monkeypatch.setenv("XDG_DATA_HOME", "/mine")
         monkeypatch.setenv("ALETHEIA_ROOT", value)
         assert values("list")["root"] == Path(folder)
         assert values("list --root=/other")["root"] == Path("/other")
+
+
+def test_the_reference_is_the_commands_own() -> None:
+    """docs/commands.md is what `make generate` writes, and names every option."""
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert page == manual()
+    for path, (command, _) in ALL.items():
+        assert f"`{path}`" in page or path == "session"
+        for one in command.params:
+            assert not isinstance(one, click.Option) or one.opts[-1] in page

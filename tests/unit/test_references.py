@@ -1,16 +1,22 @@
 """Sessions by whatever name a person has for them, read from where they lie, through a real artifacts API and a real folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from aletheia_operator.cli import cluster as cluster_module
+from aletheia_operator.cli.__main__ import main
 from aletheia_operator.cli.cluster import Cluster
 from aletheia_operator.cli.downloading import NoApi, NoSession
 from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.kubectl import Proxy
 from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.reader import SessionReader
 from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
@@ -134,3 +140,71 @@ def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="there is no session"), open_session(options(root=tmp_path, session="INC-0000")):
         pass
     assert not SessionLayout(tmp_path).sessions.exists()
+
+
+@pytest.fixture
+def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
+    """Lets commands reach a proxy instead of a kubectl's."""
+
+    def connect(proxy: Proxy) -> None:
+        @contextmanager
+        def running(flags: Any, accept: str = "") -> Iterator[Proxy]:
+            yield proxy
+
+        monkeypatch.setattr(cluster_module, "kubectl_proxy", running)
+
+    return connect
+
+
+async def test_fetch_by_each_name(
+    api: Api, tmp_path: Path, connected_to: Callable[[Proxy], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id is enough for a session of any namespace; the folder of this user is the default."""
+    session = await asyncio.to_thread(made, api.root, "bank", "till", "uid-2")
+    connected_to(ApiProxy(api))
+    for name in (session.name, "bank/till"):
+        assert await asyncio.to_thread(main, ["-n", "shop", "fetch", name, f"--root={tmp_path / 'mine'}"]) == 0
+    assert "is there already" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, ["-n", "shop", "fetch", "till", f"--root={tmp_path / 'mine'}"]) == 1
+    assert "no session till in namespace shop" in capsys.readouterr().err
+
+
+EXEC = """#!{python}
+import os, sys
+words = sys.argv[1:]
+if "get" in words:
+    print('{{"items": [{{"metadata": {{"namespace": "system", "name": "pod-1"}}, "status": {{"phase": "Running"}}}}]}}')
+else:
+    assert words[words.index("exec") + 1 : words.index("--")] == ["-n", "system", "pod-1", "-c", "operator"], words
+    program = words[words.index("--") + 2 :]
+    os.execv(sys.executable, [sys.executable, *program, "--root={root}"])
+"""
+
+
+def test_an_admin_without_the_api(
+    tmp_path: Path,
+    connected_to: Callable[[Proxy], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Reads and fetches by `kubectl exec`, byte for byte, and is told so."""
+    session, mine = made(tmp_path / "volume"), tmp_path / "mine"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(EXEC.format(python=sys.executable, root=tmp_path / "volume"))
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    connected_to(lying(404, b"the server could not find the requested resource"))
+    with (
+        open_session(options(session="payments", namespace="shop")) as reader,
+        open_session(options(session=str(session))) as here,
+    ):
+        assert reader.origin == "kubectl exec in system/pod-1"
+        path = reader.artifacts("logs")[0].path
+        with reader.open(path) as file, here.open(path) as same:
+            assert file.read() == same.read()
+    assert "Reading by kubectl exec in system/pod-1" in capsys.readouterr().err
+    assert main(["-n", "shop", "fetch", "payments", f"--root={mine}"]) == 0
+    assert (SessionLayout(mine).session(session.name) / path).read_bytes() == (session / path).read_bytes()
+    assert main(["-n", "shop", "fetch", "nothing", f"--root={mine}"]) == 1
+    assert "not by kubectl exec either: there is no session" in capsys.readouterr().err

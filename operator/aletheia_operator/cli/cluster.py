@@ -119,6 +119,8 @@ def _error(status: int, text: bytes) -> ApiError:
         return ApiError(status, str(answer.get("reason") or ""), str(answer["message"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         words = text[:500].decode(errors="replace").strip()
+        if status >= 500 and "dial tcp" in words:
+            return ApiError(status, "", f"kubectl does not reach the cluster: {words}")
         return ApiError(status, "", f"the server answers {status}: {words}" if words else f"the server answers {status}")
 
 

@@ -1,40 +1,65 @@
 """aletheia session fetch: downloads a session from a cluster with the caller's rights, completely or not at all."""
 
+import dataclasses
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
+import click
+
+from aletheia_operator.cli.cluster import Cluster, connected
 from aletheia_operator.cli.command import folder_command, report
-from aletheia_operator.cli.downloading import Remote
+from aletheia_operator.cli.downloading import DELAYS_SECONDS, NoApi, Remote
 from aletheia_operator.cli.errors import Refused
-from aletheia_operator.cli.kubectl import current_namespace, kubectl_proxy
-from aletheia_operator.cli.options import DEFAULT_ROOT, SESSION_HELP, Options, cluster_options, kubectl_flags, session_argument
+from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, cluster_options, key_options, session_argument
 from aletheia_operator.cli.output import say
+from aletheia_operator.cli.reference import Reference, parsed, remote_session, session_by_exec
 from aletheia_operator.session import Manifest, SessionLayout
-from aletheia_operator.session.archive import Imported, move_directory
+from aletheia_operator.session.archive import Imported, import_session, move_directory
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.staging import discard_tree
+from aletheia_operator.session.unseal import decrypt_session
 from aletheia_operator.text.sizes import readable_size
 
 
 def fetch(options: Options) -> int:
-    if options.root == DEFAULT_ROOT and not DEFAULT_ROOT.is_dir():
-        raise Refused("name the folder to keep sessions in, with --root or $ALETHEIA_ROOT")
-    flags = kubectl_flags(options)
-    namespace, _, name = options.session.rpartition("/")
-    namespace = namespace or options.namespace or current_namespace(flags)
-    with kubectl_proxy(flags) as proxy:
-        imported = fetch_session(Remote(proxy.get, namespace, name), SessionLayout(options.root))
-    path = SessionLayout(options.root).session(imported.session_id)
-    size = imported.manifest.size_bytes
+    """Download a session, and write it decrypted into another folder only with --unseal."""
+    layout = SessionLayout(options.root)
+    reference = parsed(options.session)
+    with connected(options) as cluster:
+        try:
+            remote, _ = remote_session(cluster, reference)
+            imported = fetch_session(dataclasses.replace(remote, delays=DELAYS_SECONDS), layout)
+        except NoApi as e:
+            imported = _fetch_by_exec(cluster, reference, layout, e)
+    path, size = layout.session(imported.session_id), imported.manifest.size_bytes
     done = (
         "is there already, whole and the same, in" if imported.was_there else f"({readable_size(size)}) fetched and verified to"
     )
     answer = {"session": imported.session_id, "path": str(path), "sizeBytes": size, "wasThere": imported.was_there}
-    return report(options, f"{imported.session_id} {done} {path}", answer)
+    if options.unseal is None:
+        return report(options, f"{imported.session_id} {done} {path}", answer)
+    if options.unseal.exists():
+        raise Refused(f"{imported.session_id} is in {path}; {options.unseal} exists: name a folder that does not")
+    decrypt_session(path, imported.manifest, session_key(imported.manifest, options), options.unseal)
+    answer["unsealed"] = str(options.unseal)
+    return report(options, f"{imported.session_id} {done} {path}, and decrypted to {options.unseal}", answer)
+
+
+def _fetch_by_exec(cluster: Cluster, reference: Reference, layout: SessionLayout, why: NoApi) -> Imported:
+    """Download a session as an archive from the operator's pod. Raises Refused, ArchiveError, OSError."""
+    found = session_by_exec(cluster, reference, why)
+    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=layout.root) as file:
+        for block in found.pod.stream("export", found.manifest.session_id):
+            file.write(block)
+        file.seek(0)
+        return import_session(layout, file, None)
 
 
 def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
@@ -106,5 +131,7 @@ command = folder_command(
     "download a session from a cluster with your own rights; goes on where it ended",
     session_argument(),
     *cluster_options(),
+    click.Option(["--unseal"], type=FILE, metavar="FOLDER", help="Also decrypt it into this new folder."),
+    *key_options(),
     notes=SESSION_HELP,
 )

@@ -3,6 +3,7 @@
 The options of the cluster are those of kubectl. They may be named before a command or after it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from aletheia_operator.text.display import one_line
 
 MAX_REASON = 1000  # characters
 DEFAULT_ROOT = Path("/var/lib/aletheia")
+HOME_ROOT = "~/.local/share/aletheia"
 SESSION_HELP = "SESSION: id, for example INC-7F3A, or the Investigation's NAME or NAMESPACE/NAME."
 
 Options = SimpleNamespace
@@ -70,13 +72,21 @@ def all_namespaces_option() -> click.Option:
     return click.Option(["-A", "--all-namespaces"], is_flag=True, help="All namespaces.")
 
 
+def default_root() -> Path:
+    """Return the session volume if this is the operator's pod, else a folder of this user."""
+    if DEFAULT_ROOT.is_dir():
+        return DEFAULT_ROOT
+    data = os.environ.get("XDG_DATA_HOME")
+    return Path(data) / "aletheia" if data else Path(HOME_ROOT).expanduser()
+
+
 def root_option(default: bool = True) -> click.Option:
     """The folder of sessions. `default` False: None if it is not named."""
     if not default:
         return click.Option(["--root"], type=FILE, metavar="FOLDER", help="Read the session from this folder, not a cluster.")
-    about = f"Folder that holds sessions/; default: $ALETHEIA_ROOT, or {DEFAULT_ROOT}."
+    about = f"Folder that holds sessions/; default: $ALETHEIA_ROOT, {DEFAULT_ROOT} in the pod, or {HOME_ROOT}."
     return click.Option(
-        ["--root"], type=FILE, default=DEFAULT_ROOT, envvar="ALETHEIA_ROOT", show_envvar=False, metavar="FOLDER", help=about
+        ["--root"], type=FILE, default=default_root, envvar="ALETHEIA_ROOT", show_envvar=False, metavar="FOLDER", help=about
     )
 
 

@@ -28,6 +28,11 @@ class Entry:
     section: str = "Commands"
     """Title in the list of commands; empty: not listed."""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where the command is; the same for all its names."""
+        return self.module, self.attribute
+
 
 INVESTIGATE = "Investigate"
 READ = "Read the evidence"

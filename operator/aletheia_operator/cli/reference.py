@@ -20,7 +20,7 @@ from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
 from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.output import say
-from aletheia_operator.cli.pod import operator_pod, session_of
+from aletheia_operator.cli.pod import PodSession, operator_pod, session_of
 from aletheia_operator.cli.reader import FolderFiles, RawFiles, SessionReader, StreamedFiles
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.manifest_file import parse_manifest, read_manifest
@@ -103,15 +103,21 @@ def _reader(manifest: Manifest, origin: str, raw: RawFiles, options: Options) ->
 
 
 def _by_exec(cluster: Cluster, reference: Reference, options: Options, why: NoApi) -> SessionReader:
+    found = session_by_exec(cluster, reference, why)
+    origin = f"kubectl exec in {found.pod.namespace}/{found.pod.name}"
+    return _reader(found.manifest, origin, StreamedFiles(found.blocks), options)
+
+
+def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSession:
+    """Find a session by `kubectl exec` in the operator's pod, and say so. Raises Refused with both reasons."""
     try:
         pod = operator_pod(cluster.flags)
-        namespace = reference.namespace or ("" if reference.is_id else cluster.namespace)
-        found = session_of(pod, f"{namespace}/{reference.name}" if namespace and not reference.is_id else reference.name)
+        namespace = reference.namespace or cluster.namespace
+        found = session_of(pod, reference.name if reference.is_id else f"{namespace}/{reference.name}")
     except Refused as e:
         raise Refused(f"{why}; and not by kubectl exec either: {e}") from e
-    origin = f"kubectl exec in {pod.namespace}/{pod.name}"
-    say(f"{why}. Reading by {origin}")
-    return _reader(found.manifest, origin, StreamedFiles(found.blocks), options)
+    say(f"{why}. Reading by kubectl exec in {pod.namespace}/{pod.name}")
+    return found
 
 
 def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
