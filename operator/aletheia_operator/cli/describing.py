@@ -102,14 +102,15 @@ def _head(out: Console, investigation: Investigation) -> None:
     progress = (status.get("progress") or {}).get("text")
     phase = f"{investigation.phase} {progress}" if progress and not investigation.ended else investigation.phase
     conditions = {str(each.get("type")): each for each in status.get("conditions") or []}
-    why = (conditions.get("Succeeded") or conditions.get("Stalled") or {}).get("message") or ""
+    why = str((conditions.get("Succeeded") or conditions.get("Stalled") or {}).get("message") or "")
+    why = why.removeprefix(str(headline)).removeprefix("; ") if headline else why
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
     rows: Iterable[tuple[str, Text | str]] = (
         ("Investigation", inert(investigation.reference)),
         ("Phase", inert(phase, PHASE_STYLES.get(investigation.phase, ""))),
-        ("Because", inert(str(why)) if investigation.phase != "Completed" else ""),
+        ("Because", inert(why) if investigation.phase != "Completed" else ""),
         ("Window", inert(" to ".join(map(str, status.get("window") or [])))),
         ("Session", inert(f"{session['id']}, {session.get('size') or 'empty'}{took}") if session.get("id") else ""),
         ("Redacted", f"{session['redactions']} secrets" if session.get("redactions") else ""),
@@ -131,8 +132,8 @@ def _findings(out: Console, findings: list[dict[str, Any]]) -> None:
         severity = str(finding.get("severity") or "")
         subject = finding.get("object") or {}
         since = f", since {finding['firstSeen']}" if finding.get("firstSeen") else ""
-        line = inert(f"{number}. {severity}", SEVERITY_STYLES.get(severity, ""))
-        line.append_text(inert(f" {subject.get('kind', '')}/{subject.get('name', '')}: ", "bold"))
+        line = inert(f"{number}. {severity}", SEVERITY_STYLES.get(severity, "")).append(" ")
+        line.append_text(inert(f"{subject.get('kind', '')}/{subject.get('name', '')}:", "bold"))
         line.append(" ").append_text(inert(str(finding.get("message") or "")))
         out.print(line)
         out.print(Padding(inert(f"{finding.get('rule', '')}, {finding.get('confidence', '')}{since}", "dim"), INDENT))

@@ -107,8 +107,8 @@ class Diagnosis:
             return Check(
                 "operator", "fails", f"{namespace}/{name} is not ready: {why}", f"kubectl describe pod -n {namespace} {name}"
             )
-        mine = __version__.split("+")[0]
-        if version and not mine.startswith("0+") and version != mine:
+        mine = __version__
+        if version and "unknown" not in mine and version != mine:
             return Check(
                 "operator",
                 "note",

@@ -13,6 +13,7 @@ from aletheia_operator.cli.output import print_json
 
 STYLES = {"ok": "green", "note": "yellow", "fails": "bold red"}
 ANY_PATH = "^/"
+STATE_COLUMNS = 5
 
 
 def doctor(options: Options) -> int:
@@ -29,14 +30,19 @@ def doctor(options: Options) -> int:
 
 
 def _print(check: Check) -> None:
-    from aletheia_operator.cli.printing import console, inert
+    from rich.table import Table
+    from rich.text import Text
 
-    line = inert(f"{check.state:6}", STYLES[check.state])
-    line.append(" ").append_text(inert(f"{check.name}: ", "bold")).append(" ").append_text(inert(check.message))
+    from aletheia_operator.cli.printing import console
+
     out = console()
-    out.print(line)
-    if check.remedy:
-        out.print(inert(f"       {check.remedy}"), soft_wrap=True)
+    row = Table.grid(padding=(0, 1))
+    row.add_column(style=STYLES[check.state], width=STATE_COLUMNS, no_wrap=True)
+    row.add_column()
+    row.add_row(check.state, Text(f"{check.name}: ", "bold").append_text(Text(check.message, "not bold")))
+    out.print(row)
+    if check.remedy:  # uncut, and on one line: it is to be copied
+        out.print(Text(" " * (STATE_COLUMNS + 1) + check.remedy), soft_wrap=True)
     sys.stdout.flush()
 
 

@@ -1,13 +1,17 @@
 """kubectl investigation list: the Investigations of a namespace, or of all, the newest last."""
 
+from rich.cells import cell_len
+
 from aletheia_operator.cli.cluster import connected
 from aletheia_operator.cli.errors import ExitCode
 from aletheia_operator.cli.investigations import Investigation, age, listed, print_objects, print_option
 from aletheia_operator.cli.options import Options, all_namespaces_option, cluster_options
 from aletheia_operator.cli.options import command as option_command
 from aletheia_operator.cli.output import say
+from aletheia_operator.text.display import for_terminal
 
-HEADLINE_LEAST = 20
+HEADLINE_LEAST = 50
+"""Columns that a headline needs beside the others."""
 PHASE_STYLES = {
     "Completed": "green",
     "PartiallyCompleted": "yellow",
@@ -34,37 +38,52 @@ def list_investigations(options: Options) -> int:
 
 
 def _print(found: list[Investigation], with_namespace: bool, wide: bool) -> None:
-    from rich.table import Table
+    """Print one line each. On a narrow terminal the headline has a line of its own below, since names must stay whole."""
     from rich.text import Text
 
     from aletheia_operator.cli.printing import console, inert
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in (*(("NAMESPACE",) if with_namespace else ()), "NAME", "PHASE", "GAPS", "SESSION", "AGE"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if name == "GAPS" else "left")
-    for name in ("ARTIFACTS", "SIZE") if wide else ():
-        table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("HEADLINE", no_wrap=not wide, overflow="ellipsis" if not wide else "fold", min_width=HEADLINE_LEAST)
-    for each in found:
-        status = each.status
-        cells: list[Text | str] = [
-            *([inert(each.namespace)] if with_namespace else []),
-            inert(each.name),
-            inert(_phase(each), PHASE_STYLES.get(each.phase, "")),
-            str(status.get("gapCount") or ""),
-            inert(each.session_id),
-            age(each.resource["metadata"]["creationTimestamp"]),
-        ]
-        if wide:
-            size = (status.get("session") or {}).get("size") or ""
-            cells += [str(status.get("artifactCount") or ""), inert(str(size))]
-        table.add_row(*cells, inert(str(status.get("headline") or "")))
-    console().print(table)
+    out = console()
+    header = [*(["NAMESPACE"] if with_namespace else []), "NAME", "PHASE", "GAPS", "SESSION", "AGE"]
+    header += ["ARTIFACTS", "SIZE"] if wide else []
+    rows = [_cells(each, with_namespace, wide) for each in found]
+    widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    left = out.width - sum(widths) - 2 * len(widths)
+    below = left < HEADLINE_LEAST
+    out.print(Text(_padded(header, widths) + ("" if below else "HEADLINE"), "bold"), overflow="ellipsis", no_wrap=True)
+    for each, row in zip(found, rows, strict=True):
+        line = Text(_padded(row, widths))
+        line.highlight_words([_phase(each)], PHASE_STYLES.get(each.phase, ""))
+        headline = inert(str(each.status.get("headline") or ""))
+        if not below:
+            line.append_text(headline)
+        out.print(line, overflow="ellipsis", no_wrap=True)
+        if below and headline:
+            out.print(Text("  ").append_text(headline), overflow="ellipsis", no_wrap=True)
+
+
+def _cells(investigation: Investigation, with_namespace: bool, wide: bool) -> list[str]:
+    status = investigation.status
+    cells = [
+        *([investigation.namespace] if with_namespace else []),
+        investigation.name,
+        _phase(investigation),
+        status.get("gapCount") or "",
+        investigation.session_id,
+        age(investigation.resource["metadata"]["creationTimestamp"]),
+    ]
+    cells += [status.get("artifactCount") or "", (status.get("session") or {}).get("size") or ""] if wide else []
+    return [for_terminal(str(cell)) for cell in cells]
+
+
+def _padded(cells: list[str], widths: list[int]) -> str:
+    return "".join(cell + " " * (width - cell_len(cell) + 2) for cell, width in zip(cells, widths, strict=True))
 
 
 def _phase(investigation: Investigation) -> str:
     progress = (investigation.status.get("progress") or {}).get("text")
-    return f"{investigation.phase} {progress}" if progress and investigation.phase == "Running" else investigation.phase
+    phase = f"{investigation.phase} {progress}" if progress and investigation.phase == "Running" else investigation.phase
+    return for_terminal(phase)
 
 
 command = option_command(

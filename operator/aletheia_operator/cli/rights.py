@@ -7,6 +7,8 @@ from aletheia_operator.cli.cluster import ApiError, Cluster
 from aletheia_operator.text.display import for_terminal
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
+FIND_ROLE = "$(kubectl get clusterroles -l app.kubernetes.io/part-of=aletheia -o name | grep -- -{role} | cut -d/ -f2)"
+"""Finds a role of the chart, in the shell of an admin."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Rights:
         except ApiError:
             found = []
         names = [str(each["metadata"]["name"]) for each in found if f"-{role}." in str(each["metadata"]["name"])]
-        return names[0] if names else f"RELEASE-aletheia-operator-{role}.NAMESPACE"
+        return names[0] if names else FIND_ROLE.format(role=role)
 
     def _user(self) -> str:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
