@@ -183,6 +183,7 @@ def test_wait_gives_up(run: Callable[..., str], api: FakeApi, monkeypatch: pytes
     api.objects[f"{SHOP}/hunt"] = investigation("hunt", "Running")
     times = iter(range(0, 1000, 4))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(times)))
+    monkeypatch.setattr(following, "PAUSE_SECONDS", 0)
     api.events = [[] for _ in range(9)]
     assert "the capture goes on" in run("wait", "hunt", "--timeout", "10s", code=ExitCode.TIMEOUT)
 
@@ -198,6 +199,27 @@ def test_wait_is_interrupted(run: Callable[..., str], api: FakeApi, monkeypatch:
     monkeypatch.setattr(following, "states", interrupted)
     assert "wait shop/hunt follows it again" in run("wait", "hunt", code=1)
     assert not [asked for asked in api.asked if asked[0] != "GET"]
+
+
+def test_wait_goes_on_through_an_outage(run: Callable[..., str], api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that restarts does not end it; one that stays away does."""
+    monkeypatch.setattr(following, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(following, "MAX_FAILURES", 3)
+    api.objects[f"{SHOP}/hunt"] = investigation("hunt", "Running")
+    answer, outages = api._answer, [503, 500, 429]
+
+    def failing(method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, bytes]:
+        if outages and len(api.asked) > 1:
+            return outages.pop(), b"{}"
+        return answer(method, path, query, body)
+
+    monkeypatch.setattr(api, "_answer", failing)
+    api.events = [[{"type": "MODIFIED", "object": ended("hunt", "Completed")}]]
+    assert "shop/hunt Completed" in run("wait", "hunt")
+    api.objects[f"{SHOP}/hunt"] = investigation("hunt", "Running")
+    outages += [503] * 99
+    api.asked.clear()
+    assert "answers 503" in run("wait", "hunt", code=1)
 
 
 def test_wait_sees_it_deleted(run: Callable[..., str], api: FakeApi) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,10 @@ WATCH_SECONDS = 50
 """Length of one watch: shorter than the 60 seconds after which proxies give up."""
 UNSEEN_SECONDS = 15
 """If no operator has seen an Investigation after this time, that is reported."""
-FAILED_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
+"""Between two watches."""
+MAX_FAILURES = 150
+"""After so many failures in a row, half a minute, the API server counts as away."""
 
 
 def wait(options: Options) -> int:
@@ -63,36 +66,46 @@ def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) 
     return EXIT_CODES[state.phase]
 
 
-def states(
-    cluster: Cluster,
-    investigation: Investigation,
-    deadline: float | None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Investigation]:
-    """Yield the Investigation each time it changes, until the deadline. Raises Refused if it is deleted meanwhile."""
+class _Gone(Refused):
+    """The Investigation was deleted."""
+
+
+def states(cluster: Cluster, investigation: Investigation, deadline: float | None) -> Iterator[Investigation]:
+    """Yield the Investigation each time it changes, until the deadline, through short outages of the API server.
+
+    Raises Refused if it is deleted meanwhile, or the API server stays away.
+    """
     yield investigation
-    collection = f"{API}/namespaces/{quote(investigation.namespace, safe='')}/{INVESTIGATIONS}"
-    selected = {"fieldSelector": f"metadata.name={investigation.name}"}
-    while (left := WATCH_SECONDS if deadline is None else deadline - clock()) > 0:
-        current = _current(cluster, investigation)
-        yield current
-        if current.ended:
-            return
-        version = str(current.resource["metadata"]["resourceVersion"])
-        seconds = max(1, min(WATCH_SECONDS, int(left)))
+    failures = 0
+    while (left := WATCH_SECONDS if deadline is None else deadline - time.monotonic()) > 0:
         try:
-            for event in cluster.watch(collection, seconds, resourceVersion=version, **selected):
-                if event.get("type") == "DELETED":
-                    raise Refused(f"{investigation.reference} was deleted")
-                if event.get("type") == "ERROR":
-                    break  # too old: read it again
-                found = Investigation(event["object"])
-                yield found
-                if found.ended:
+            for current in _watched(cluster, investigation, max(1, min(WATCH_SECONDS, int(left)))):
+                failures = 0
+                yield current
+                if current.ended:
                     return
-        except ApiError as e:
-            if e.status != 410:
+        except Refused as e:
+            failures += 1
+            if isinstance(e, _Gone) or (isinstance(e, ApiError) and e.status < 500 and e.status not in (410, 429)):
                 raise
+            if failures > MAX_FAILURES:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
+def _watched(cluster: Cluster, investigation: Investigation, seconds: int) -> Iterator[Investigation]:
+    """Yield the Investigation as it is, then each change of one watch. Raises Refused, _Gone."""
+    current = _current(cluster, investigation)
+    yield current
+    collection = f"{API}/namespaces/{quote(investigation.namespace, safe='')}/{INVESTIGATIONS}"
+    version = str(current.resource["metadata"]["resourceVersion"])
+    selector = f"metadata.name={investigation.name}"
+    for event in cluster.watch(collection, seconds, resourceVersion=version, fieldSelector=selector):
+        if event.get("type") == "DELETED":
+            raise _Gone(f"{investigation.reference} was deleted")
+        if event.get("type") == "ERROR":
+            return  # its version is too old: read it again
+        yield Investigation(event["object"])
 
 
 def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
@@ -100,10 +113,10 @@ def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
         current = Investigation(cluster.get(investigation.path))
     except ApiError as e:
         if e.status == 404:
-            raise Refused(f"{investigation.reference} was deleted") from e
+            raise _Gone(f"{investigation.reference} was deleted") from e
         raise
     if current.uid != investigation.uid:
-        raise Refused(f"{investigation.reference} was deleted, and another one has its name")
+        raise _Gone(f"{investigation.reference} was deleted, and another Investigation has its name")
     return current
 
 
