@@ -138,6 +138,17 @@ def test_rights(denied: tuple[str, str], words: str, doctor: Callable[..., str],
     assert words in doctor("--service-account", "reader", code=1)
 
 
+def test_what_admission_demands(doctor: Callable[..., str], api: Reviewing) -> None:
+    """Rights that a policy wants are found by a rehearsal, in which nothing is created."""
+    collection = f"{API}/namespaces/shop/investigations"
+    doctor()
+    assert ("POST", f"{collection}?dryRun=All") in [asked[:2] for asked in api.asked]
+    api.objects[collection] = 403
+    text = doctor(code=1)
+    assert "is answered 403" in text
+    assert "kubectl create rolebinding aletheia-reader -n shop" in text
+
+
 def test_a_tenant_may_not_look_at_everything(doctor: Callable[..., str], api: Reviewing) -> None:
     """That is a note: nothing fails for this user."""
     api.objects |= {PODS: 403, DATA_SOURCES: 403}

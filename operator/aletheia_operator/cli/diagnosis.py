@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from aletheia_operator.api.paths import API, ARTIFACTS_GROUP, ARTIFACTS_ROOT, DATA_SOURCES, INVESTIGATIONS
+from aletheia_operator.api.paths import API, API_VERSION, ARTIFACTS_GROUP, ARTIFACTS_ROOT, DATA_SOURCES, INVESTIGATIONS
 from aletheia_operator.api.types import GROUP
 from aletheia_operator.cli.cluster import ApiError, Cluster
 from aletheia_operator.cli.pod import SELECTOR
@@ -148,7 +148,22 @@ class Diagnosis:
         for role, purposes in missing.items():
             yield Check("your rights", "fails", f"in {namespace} you may not {', '.join(purposes)}", self._rights.binding(role))
         if not missing:
-            yield Check("your rights", "ok", f"in {namespace} you may start Investigations and read their evidence")
+            yield self._rehearsal()
+
+    def _rehearsal(self) -> Check:
+        """Start an Investigation without creating it: admission may demand rights that only it knows."""
+        namespace = self.cluster.namespace
+        account = {} if self.service_account is None else {"serviceAccountName": self.service_account}
+        body = {"apiVersion": API_VERSION, "kind": "Investigation", "metadata": {"name": "doctor"}}
+        body |= {"spec": {"targets": [{"pod": "doctor"}], **account}}
+        try:
+            self.cluster.create(f"{API}/namespaces/{quote(namespace)}/{INVESTIGATIONS}", body, dryRun="All")
+        except ApiError as e:
+            if e.status == 404 and not e.names_object:
+                return Check("your rights", "note", "whether you may start Investigations is not known: the cluster has none")
+            remedy = self._rights.binding("reader") if e.status == 403 and not account else ""
+            return Check("your rights", "fails", for_terminal(str(e), 600), remedy)
+        return Check("your rights", "ok", f"in {namespace} you may start Investigations and read their evidence")
 
     def _reading_rights(self) -> Iterator[Check]:
         """Whether the identity that captures read with may read. Only who may review others' rights sees it."""
