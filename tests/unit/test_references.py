@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from aletheia_operator.api.paths import API
 from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.cli.cluster import Cluster
@@ -22,9 +23,10 @@ from aletheia_operator.cli.reader import SessionReader
 from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
 from aletheia_operator.session import SessionLayout
 from tests.unit.artifacts_server import LARGE, Api, made, serving, session_of
-from tests.unit.proxies import ApiProxy, lying
+from tests.unit.proxies import ApiProxy, FakeApi, lying
 
 T = TypeVar("T")
+ENDED = "2026-11-22T12:00:00Z"
 
 
 @pytest.fixture
@@ -133,6 +135,25 @@ def test_clusters_without_the_api(status: int, body: bytes, error: type[Exceptio
     cluster = Cluster(lying(status, body), [], "shop")
     with pytest.raises(error, match=words):
         remote_session(cluster, parsed("payments"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"phase": "Running"}, "is Running and has no session yet: `wait shop/hunt`"),
+        ({}, "is Pending and has no session yet"),
+        (
+            {"phase": "Completed", "completionTime": ENDED, "session": {"id": "INC-0001"}},
+            "INC-0001 was removed",
+        ),
+        ({"phase": "Failed", "completionTime": ENDED}, "is Failed, and it has no session"),
+    ],
+)
+def test_an_investigation_without_a_session(status: dict[str, Any], words: str) -> None:
+    """Is told from a name that nothing has."""
+    api = FakeApi({f"{API}/namespaces/shop/investigations/hunt": {"metadata": {"name": "hunt"}, "status": status}})
+    with pytest.raises(NoSession, match=words):
+        remote_session(Cluster(api, [], "shop"), parsed("hunt"))
 
 
 def test_a_folder_has_no_such_session(tmp_path: Path) -> None:

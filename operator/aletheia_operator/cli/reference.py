@@ -135,7 +135,11 @@ def _missing(cluster: Cluster, namespace: str, name: str) -> str:
 
     try:
         found: dict[str, Any] = cluster.get(investigation_path(quote(namespace, safe=""), quote(name, safe="")))
-        phase = (found.get("status") or {}).get("phase") or "Pending"
+        status = found.get("status") or {}
+        phase, session = status.get("phase") or "Pending", (status.get("session") or {}).get("id")
+        if status.get("completionTime"):
+            lost = f"its session {session} was removed" if session else "it has no session"
+            return f"Investigation {namespace}/{name} is {phase}, and {lost}: `describe {name}` shows its status"
         return f"Investigation {namespace}/{name} is {phase} and has no session yet: `wait {namespace}/{name}` waits for it"
     except ApiError:
         pass
