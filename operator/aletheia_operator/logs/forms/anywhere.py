@@ -66,27 +66,32 @@ _LEVEL_FIRST = re.compile(
     rf"[\[(<{{]?({_WORD}|[TVDIWEFC](?=[:|] ?[\[\d]| \d{{4}}-\d\d-\d\dT))[\])>}}]?"
     rf"[\s|,;:/#-]{{1,4}}[\[(<{{\"@]?(?:{_DATE}[T\s_,|-]{{1,2}})?{_CLOCK}"
 )
-_IN_BETWEEN = r"(?:[\s|]{0,4}\[[^\[\]]{1,60}\]){0,3}[\s|]{1,4}"
+_IN_BETWEEN = r"\]?(?:[\s|]{0,8}(?:\[[^\[\]]{1,60}\]|[A-Za-z]{0,8}-?\d{1,12}(?=[\s|\[]))){0,3}[\s|]{1,4}"
 _LETTER = re.compile(
-    rf"[\[(]?(?:{_DATE}[T ]{{1,2}})?\d{{1,2}}:\d\d:\d\d[.,]\d{{1,9}}\S{{0,7}}{_IN_BETWEEN}"
+    rf"[\[(]?(?:{_DATE}[T @]{{1,2}})?\d{{1,2}}:\d\d:\d\d[.,]\d{{1,9}}\S{{0,7}}{_IN_BETWEEN}"
     r"(?:([DIWEFVT])(?=[\s|]{1,4}(?:[A-Z][\w.]|[\w.-]{1,60}[:\]]))|(?<=[\]|] )([DWEF])(?= [a-z]))"
     rf"|[\[(]?(?:{_DATE}[T ]{{1,2}})?{_CLOCK}:\d\d\S{{0,16}}{_IN_BETWEEN}\(([DIWEF])\) "
 )
 _NEAR_TIME = re.compile(rf"[^\n]{{0,24}}?(?:{_DATE}[T\s,]{{1,2}})?{_CLOCK}:\d\d")
 _GROUPS = re.compile(r"\[[^\[\]]{0,120}\]|\([^()]{0,120}\)|<[^<>]{0,120}>|\{[^{}]{0,120}\}|\"[^\"]{0,120}\"")
 _SENTENCE = re.compile(r"(?:^|[\s,;:])[A-Za-z][a-z']{1,30},? [a-z][a-z']{1,30}(?![\w./:=\[(-])")
-_PLAIN_LAST = re.compile(r"(?:^|\s)[A-Za-z]{1,30}$")
+_PLAIN_LAST = re.compile(r"(?:^|\s)(?:[A-Z]?[a-z]{1,30}|[A-Z]{1,30})$")
 _PLACE_LAST = re.compile(r"(?:[\])>}]|:\d{1,9}:?|=\S{1,60}|[0-9a-f]{8,40}|(?:^|\s)\d{1,12})$")
 _FOLLOWED = re.compile(rf" ?(?:=|->|→)| (?:and|or|is|was|are|level|levels)\b| ?[,|/] ?{_WORD}\b")
 _LISTED = re.compile(rf"{_WORD} ?[,|/]$")
 _FACILITY = re.compile(r"(?:^|\s)(?:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|cron|ftp|local[0-7])\.$")
 _TOPICS = re.compile(r"^[\s\]]{1,4}[a-z]{2,20},(?:[a-z]{2,20},){0,4}$")
 _IN_A_SENTENCE = re.compile(r"\b(?:at|on|in|since|until|till|from|by|before|after|of|for|the|to|was|is|and) [\d./ -]{0,12}$")
+_KEYED = re.compile(rf"\b(?i:(?:log[_.]?)?(?:level|severity|lvl|sev))=[\"']?({_WORD})\b[\"']?")
+_PAIR = re.compile(r"[,;]? ?[\w.]{1,40}=")
+_UNKEYED = re.compile(r"(?:^|\s)[A-Za-z][^\s=]{0,60}(?=\s|$)")
 _OPENS_TIME = frozenset("[0123456789")
 _OPENING = "[(<{"
 _ANY_TIME = re.compile(r"\d(?:\d?:\d\d|\d{7}[-_.T]\d{6}|\d{9})|%[A-Z]")
 _ENDS_BRACKETS = re.compile(rf"\[[\w.-]{{1,60}}(?: ?:|\([^()\]]{{0,60}}\)|,) ?({_WORD}) ?\] ")
 _NAMED_PROCESS = re.compile(r"[\w.-]{1,60}\[\w{1,20}\]:? |'[\w.:/-]{1,60}'")
+_PROGRAM = re.compile(r"(?=[\w.-]{0,60}[#\[\d./])[\w.#/-]{1,60}(?:\[\d{1,10}\])?: ")
+_DOTTED = re.compile(r"[\w$-]{1,40}(?:[./][\w$-]{1,40}){1,8}[\s:]")
 _THREAD = re.compile(r" \[?[0-9A-F]{6,16}")
 _NAME_AFTER_ZULU = re.compile(r" [a-z][\w-]{1,40}")
 _XML = re.compile(
@@ -174,8 +179,12 @@ def _read_code(line: str) -> Recognised | None:
     if "%" in line and (found := _CISCO.search(line, 0, WINDOW)):
         return named(SYSLOG[int(found[1])], line[found.end() :].lstrip())
     found = _LOCALIZED.search(line, 0, WINDOW) if ":  " in line else None
-    if found and not _place(line, found.start(1), found.end(1)).gap.strip(_DELIMITERS):
+    if found and (place := _place(line, found.start(1), found.end(1))).timed and not _SENTENCE.search(place.gap):
         return named(LOCALIZED[found[1]], line[found.end() :])
+    if "=" in line and (found := _KEYED.search(line, 0, WINDOW)):
+        place = _place(line, found.start(), found.end())
+        if place.timed and not _UNKEYED.search(place.gap) and ("=" in place.gap or _PAIR.match(place.after)):
+            return named(_WORDS[found[1].lower()], line[found.end() :].lstrip(), time=_last_time(line[: found.start()]))
     return None
 
 
@@ -265,16 +274,25 @@ def _in_brackets(place: _Place) -> bool:
 def _in_columns(place: _Place) -> bool:
     before, after = place.before, place.after[:1]
     return (before != "" and before in "|;#\t" and before == after and ": " not in place.gap) or (
-        before == after and before in ("/", ",") and not place.gap.rstrip(before + " ")
+        before == after
+        and before in ("/", ",")
+        and (not place.gap.rstrip(before + " ") or (before == "," and place.capitals and place.blanks == 1))
     )
 
 
 def _is_capital_level(place: _Place, plain_before: bool) -> bool:
     after = place.after[0]
     if plain_before:
+        if place.blanks_after == 1 and place.gap.strip().isalpha() and _PROGRAM.match(place.after):
+            return True
         return (after == ":" and not place.blanks_after) or place.blanks_after > 1
     if place.blanks_after == 1 and after.islower():
-        return not place.gap.strip(_DELIMITERS) or place.blanks > 1 or _PLACE_LAST.search(place.gap) is not None
+        return (
+            not place.gap.strip(_DELIMITERS)
+            or place.blanks > 1
+            or _PLACE_LAST.search(place.gap) is not None
+            or _DOTTED.match(place.after) is not None
+        )
     if place.before == "." and place.gap.endswith("]."):
         return True
     return place.before != "=" and place.gap[-2:] != "->" and (after not in "/.-,|;" or place.blanks_after > 0)
@@ -289,6 +307,6 @@ def _is_small_level(place: _Place, plain_before: bool) -> bool:
         return bare or place.gap.strip(_DELIMITERS).isalpha()
     if after in "[@":
         return bare or place.gap.strip(_DELIMITERS).isalpha()
-    if (bare or _THREAD.fullmatch(place.gap)) and _NAMED_PROCESS.match(place.after):
+    if (bare or _THREAD.fullmatch(place.gap) or place.gap.strip().isalnum()) and _NAMED_PROCESS.match(place.after):
         return True
     return place.blanks_after == 1 and _NAME_AFTER_ZULU.fullmatch(place.gap) is not None and not after.islower()

@@ -148,6 +148,8 @@ def _nested_level(fields: Fields) -> str | None:
         return level_of_word(priority)
     if isinstance(tags := fields.get("tags"), list) and fields.get("type") == "log" and "message" in fields:  # Kibana 7
         return next((level for tag in tags[:4] if isinstance(tag, str) and (level := level_of_word(tag))), None)
+    if "err_code" in fields and isinstance(label := fields.get("label"), str):  # MySQL
+        return level_of_word(label)
     if isinstance(status := fields.get("status"), str) and status.lower() in _STATUS_WORDS and not _DATADOG.isdisjoint(fields):
         return level_of_word(status) if "message" in fields else None
     if "ts" in fields and "caller" in fields and "msg" in fields:  # Kubernetes: errors have no verbosity
