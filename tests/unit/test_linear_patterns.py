@@ -63,9 +63,13 @@ PATTERNS = all_patterns()
 
 def head_of(text: str) -> None:
     """Look for the head of a line after a traceback's first one, as the run parser does."""
-    for language in ("Traceback (most recent call last):", "panic: x", "thread 'main' panicked at src/main.rs:3:7:"):
+    for language in (
+        "Traceback (most recent call last):", "panic: x", "thread 'main' panicked at src/main.rs:3:7:", "/app/x.js:3",
+        "==1==ERROR: AddressSanitizer: x", "[    1.000000] BUG: x",
+    ):  # fmt: skip
         heads = Heads()
         heads.head_of(language, STAMP, "ERROR")
+        heads.keeps(text)
         heads.head_of(text, STAMP)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.forms import recognise
+from aletheia_operator.logs.run_parser import RunParser
 
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
 TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv")
@@ -79,3 +81,29 @@ def test_the_parts_of_a_line(row: dict[str, Any]) -> None:
     """Its message without its head, and the head's parts under their names."""
     found = recognise(row["line"])
     assert (found.level, found.message, found.fields) == (row["level"], row["message"], row["fields"])
+
+
+def traces() -> Iterator[tuple[str, list[str], list[str]]]:
+    """Name of a trace, what each line is, and the lines. E, F, W: a head of this level; J joins the head before; N: another."""
+    for block in (DATA / "traces.txt").read_text(encoding="utf-8").split("## ")[1:]:
+        name, *marked = block.rstrip("\n").split("\n")
+        yield name, [text[0] for text in marked], [text[2:] for text in marked]
+
+
+@pytest.mark.parametrize(("name", "kinds", "lines"), [pytest.param(*trace, id=trace[0]) for trace in traces()])
+def test_lines_of_a_trace_join_its_head(name: str, kinds: list[str], lines: list[str]) -> None:
+    """A trace has one head, which has the level; all other lines name it, and the line behind the trace does not."""
+    stamps = [f"2026-05-11T10:30:02.{number:09}Z" for number in range(len(lines))]
+    parser = RunParser(RunSettings("app", 0, False, stamps[0], "2026-05-12T00:00:00.000000000Z", 2**20, "api"))
+    block = "".join(f"{stamp} {line}\n" for stamp, line in zip(stamps, lines, strict=True))
+    parsed = parser.feed(block.encode()), parser.end_run()
+    entries = [entry for part in parsed if part.block for entry in json.loads(b"[" + part.block + b"]")]
+    levels = {"E": "ERROR", "F": "FATAL", "W": "WARN"}
+    head: str | None = None
+    for kind, line, entry in zip(kinds, lines, entries, strict=True):
+        if kind == "J":
+            assert (entry.get("head"), entry.get("level")) == (head, None), line
+        else:
+            head = entry["timestamp"]
+            assert "head" not in entry, line
+            assert kind == "N" or entry["level"] == levels[kind], line

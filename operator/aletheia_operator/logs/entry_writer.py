@@ -80,8 +80,9 @@ class EntryWriter:
         if exact is not None:
             entry["line_base64"] = base64.b64encode(exact).decode()
         belongs = False
-        if formed:
-            self.heads.begin(key, level in SERIOUS)
+        if formed and not (self.heads.language and self.heads.keeps(text)):
+            serious = level in SERIOUS
+            self.heads.begin(key, serious, text if serious else "")
         elif (head := self.heads.head_of(text, key, level)) is not None:
             entry["head"] = head
             belongs = self.heads.serious

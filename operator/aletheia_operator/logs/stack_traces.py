@@ -1,7 +1,8 @@
-"""Recognises lines that continue the line before: stack traces of Java, Python, Go, Node.js, .NET, Rust, Ruby, PHP, Elixir and
-Erlang, and reports of PostgreSQL.
+"""Recognises lines that continue the line before: stack traces of Java, Python, Go, Node.js, .NET, Rust, Ruby, PHP, Elixir,
+Erlang, Dart, Julia, OCaml, Lua, Swift and Zig, reports of sanitizers, the kernel and PostgreSQL.
 
-To add a language, add the beginnings of its lines to `_CONTINUES`. If its traces contain free text, add it to `_language_of`.
+To add a language, add the beginnings of its lines to `_CONTINUES`. If its traces contain free text or empty lines, add it to
+`_language_of`.
 """
 
 import re
@@ -14,18 +15,41 @@ FAR_NANOSECONDS = 10 * NANOSECONDS  # lines of one trace are closer: a later lin
 _MINUTE_LENGTH = len("2026-11-22T15:21")
 _LONGEST = 1024  # characters of a line that are matched
 _CONTINUES = re.compile(
-    r"[ \t]++\S|Caused by: |Suppressed: |#\d{1,6} |\.\.\. \d{1,9} more|--- End of |Node\.js v\d|\}$"  # JVM, .NET, Node.js
+    r"[ \t]++\S|Caused by:(?: |$)|Suppressed: |#\d{1,6} |\.\.\. \d{1,9} more|--- End of "  # JVM, .NET
+    r"|Node\.js v\d|\}$|\[UnhandledPromiseRejection: "
     r"|Traceback \(most recent call last\)|During handling of the above|The above exception was|\[rank\d{1,6}\]: "  # Python
     r"|goroutine \d{1,20} \[|created by |runtime stack:|\[signal |exit status \d{1,3}$|\[recovered\]"  # Go
-    r"|stack backtrace:|note: (?:run with|Some details)|thread panicked while "  # Rust
-    r"|Stack trace:|PHP (?:Stack trace:| {1,4}\d{1,4}\. )|Next \S{1,100}(?:Exception|Error)\b"  # PHP
-    r"|[^\s:]{1,300}:\d{1,9}:in [`']"  # Ruby
+    r"|[Ss]tack backtrace:|note: (?:run with|Some details)|thread panicked while "  # Rust
+    r"|Stack trace:|\[stacktrace\]|\"\} ?$|PHP (?:Stack trace:| {1,4}\d{1,4}\. )|Next \S{1,100}(?:Exception|Error)\b"  # PHP
+    r"|(?:[\w-]{1,60} \([\w.]{1,30}\) )?[^\s:]{1,300}:\d{1,9}:in [`']"  # Ruby, Rails
+    r"|coroutine \d{1,6}:$|Stacktrace:$|in expression starting at |Calls: \S|Full report at:$"  # OpenResty, Julia, R
+    r"|(?:Raised|Re-raised|Called|Raised by primitive operation) (?:at|from|by) |<asynchronous suspension>"  # OCaml, Dart
+    r"|Current stack trace:|\d{1,4} {1,8}\S{1,100} {1,12}0x[0-9a-f]"  # Swift
+    r"|\S{1,300}:\d{1,9}:\d{1,9}: 0x|\?\?\?:"  # Zig
+    r"|(?:(?:main|runtime|net/http)\.|[\w-]{1,60}+\.[\w.-]{1,60}+/)[\w./()*\[\]-]{1,300}+$"  # functions in the stacks of zap
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
     r"|[│╵] ?|[└┘]"  # boxes of Terraform and Julia
     r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?::\s|$)"
 )
 _POSTGRESQL = re.compile(r"[^\n]{0,200}?(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):  ")
+_GO = re.compile(
+    r"\t|goroutine |created by |\[signal |exit status |runtime(?: stack|): |panic: |[\w./()*\[\]{}·…-]{1,300}\("
+    r"|[a-z][a-z0-9]{1,6} {1,8}0x"
+)
+_JS_HEAD = re.compile(r"(?:node:[\w/-]{1,200}|(?:file://)?(?:/|[A-Z]:\\)\S{1,300}\.[cm]?[jt]sx?):\d{1,9}$")
+_JS_ERROR = re.compile(r"(?:Uncaught )?[A-Za-z_$][\w$.]{0,100}(?<=Error)(?: \[\w{1,60}\])?(?:: |$)")
+_SANITIZER = re.compile(
+    r"READ |WRITE |0x|freed by|previously allocated|allocated by|SUMMARY: |==\d{1,10}==|Thread T|Shadow bytes|=>"
+    r"|Indirect |Direct |HINT: |This frame|Address 0x|Memory access|The signal is|Hint: |AddressSanitizer|====="
+)
+_OOPS = re.compile(
+    r"\[\s{0,8}\d{1,12}\.\d{1,9}\]\s{1,4}(?:#PF|Oops|CPU: |Hardware name|[A-Z0-9]{2,6}: |Code: |Call [Tt]race|Modules linked"
+    r"|---\[|\s|\?|<|PGD|Workqueue|pc : |lr : |sp : |x\d{1,2} ?: |[a-z_][\w.]{0,80}\+0x|Tainted|Kernel "
+    r"|end |note: |Internal error"
+    r"|Rebooting)"
+)
+_OOPS_HEAD = re.compile(r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:BUG: |Oops: |Kernel panic|general protection fault|Unable to handle)")
 _PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*+(?::|$)")
 
 
@@ -38,59 +62,89 @@ class Heads:
     serious: bool = False
     """Whether that line is an error."""
     _before: str = ""
-    _language: str = ""
+    language: str = ""
+    """Language of the trace that was begun; '' if there is none, or its lines can be told without it."""
     _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
-    def begin(self, timestamp: str, serious: bool) -> None:
-        """Begin with a line that may have continuations. `serious`: it is an error."""
+    def begin(self, timestamp: str, serious: bool, line: str = "") -> None:
+        """Begin with a line that may have continuations. `serious`: it is an error; `line` may then begin a trace."""
         self.head = self._before = timestamp
         self.serious = serious
-        self._language, self._free_lines = "", 0
+        self.language = _language_of(line) if serious and line else ""
+        self._free_lines = 0
+
+    def keeps(self, line: str) -> bool:
+        """Return whether `line`, which has a head of its own, belongs to the trace that was begun. Ask if `language` is set."""
+        if self.language == "kernel":
+            return _OOPS.match(line, 0, _LONGEST) is not None
+        if self.language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
+            return True
+        return line[:1] == "\t" or line[:2] == "  "
 
     def head_of(self, line: str, timestamp: str, level: str | None = None) -> str | None:
         """Return the timestamp of the line that `line` continues; None if it continues none.
 
         `level`: of a crash's line, which continues only errors; None for other lines.
         """
-        if not line and not self._language:  # an empty line precedes Go's traces
+        empty = not line or line.isspace()
+        if empty and not self.serious:
             return None
         joins = self.head is not None and (level is None or self.serious)
-        if joins and self._continues(line) and _near(self._before, timestamp):
+        if joins and (empty or self._continues(line)) and _near(self._before, timestamp):
             self._before = timestamp
             return self.head
-        self.head, self.serious, self._language, self._free_lines = None, False, "", 0
+        if empty:
+            return None
+        self.head, self.serious, self.language, self._free_lines = None, False, "", 0
         if level is not None:
-            self.begin(timestamp, level in SERIOUS)
-            self._language = _language_of(line)
-            self._free_lines = int(self._language == "rust" and line.endswith(":"))
+            self.begin(timestamp, level in SERIOUS, line)
+            self._free_lines = int(line.endswith(":") or self.language == "clojure")
         return None
 
     def _continues(self, line: str) -> bool:
-        if self._free_lines and line:
+        if self._free_lines:
             self._free_lines -= 1
             return True
+        language = self.language
+        if language == "go":
+            return _GO.match(line, 0, _LONGEST) is not None
+        if language == "kernel":
+            return _OOPS.match(line, 0, _LONGEST) is not None
+        if language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
+            return True
         if _CONTINUES.match(line, 0, _LONGEST):
-            self._language = _language_of(line) or self._language
+            self.language = _language_of(line) or language
+            self._free_lines = int(line == "Full report at:")
             return True
-        if self._language == "python" and _PYTHON_ERROR.match(line, 0, _LONGEST):
-            self._language = ""
+        if language == "python" and _PYTHON_ERROR.match(line, 0, _LONGEST):
+            self.language = ""
             return True
-        if self._language == "go" or (not line and self._language in ("python", "rust")):
-            return True
-        if self._language == "jvm" and line[:1] == "#":
+        if language == "sanitizer":
+            return _SANITIZER.match(line, 0, _LONGEST) is not None
+        if language == "jvm" and line[:1] == "#":
             return True
         return line.find(":  ", 0, _LONGEST) >= 0 and _POSTGRESQL.match(line, 0, _LONGEST) is not None
 
 
+_LANGUAGES = {
+    "goroutine ": "go", "runtime stack:": "go", "panic: ": "go", "fatal error: ": "go", "Traceback": "python",
+    "  + Exception Group": "python", "thread ": "rust", "# ": "jvm", "Execution error (": "clojure",
+    "Syntax error compiling": "clojure",
+}  # fmt: skip
+
+
 def _language_of(line: str) -> str:
     """Return the language of the trace that begins with this line, if its traces contain free text; else ''."""
-    if line.startswith(("goroutine ", "runtime stack:")):
+    for beginning, language in _LANGUAGES.items():
+        if line.startswith(beginning):
+            return language
+    if line[:2] == "==" and "Sanitizer" in line[:80]:
+        return "sanitizer"
+    if line[:1] == "[":
+        return "kernel" if line[1:2] in " 0123456789" and _OOPS_HEAD.match(line) else ""
+    if ": panic serving " in line[:200]:
         return "go"
-    if line.startswith("Traceback"):
-        return "python"
-    if line.startswith("thread "):
-        return "rust"
-    return "jvm" if line.startswith("# ") else ""
+    return "js" if line[-1:].isdigit() and _JS_HEAD.match(line, 0, _LONGEST) else ""
 
 
 def _near(before: str, after: str) -> bool:

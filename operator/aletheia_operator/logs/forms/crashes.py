@@ -43,7 +43,8 @@ _BEGINNINGS = {
     "Task exception was never retrieved": "ERROR", "Program received signal SIG": "FATAL",
     "qemu: uncaught target signal ": "FATAL", "*** Aborted at ": "FATAL", "*** SIG": "FATAL", "Killed: 9": "FATAL",
     "signal: killed": "FATAL", "kernel BUG at ": "FATAL", "Internal error: Oops": "FATAL", "Caught signal 11": "FATAL",
-    "[UnhandledPromiseRejection": "ERROR", "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
+    "  + Exception Group Traceback": "ERROR", "CallStack (from HasCallStack)": "ERROR", "[UnhandledPromiseRejection": "ERROR",
+    "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
 }  # fmt: skip
 _OOM_KILLER = re.compile(r"[\w./:-]{1,60} invoked oom-killer: ")
 _JOB = re.compile(r"\[\d{1,4}\][+-]? {1,8}(?:\d{1,10} )?(?:[Kk]illed|[Ss]egmentation fault|[Aa]borted|[Aa]bort|[Bb]us error)\b")
@@ -68,6 +69,9 @@ _EXCEPTION = re.compile(
     r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)"
 )  # fmt: skip
 _UNCAUGHT = re.compile(r"Uncaught (?:\(in promise\) )?(?:[\w.\\]{0,100}?)(?:Error|Exception): |Error \[\w{1,60}\]: ")
+_JS_PLACE = re.compile(
+    r"(?:node:[\w/-]{1,200}|(?:file://)?(?:/|[A-Z]:\\)\S{1,300}\.[cm]?[jt]sx?):\d{1,9}$"
+)  # before an uncaught error
 _ENDS = frozenset({"rror", "tion", "able"})
 _RUBY = re.compile(r"[^\s:]{1,300}:\d{1,9}:in [`'][^'\n]{1,200}': [^\n]{0,400} \([A-Z][\w:]{1,100}\)$")
 _RUBY_BUG = re.compile(r"[^\s:]{1,300}:\d{1,9}: \[BUG\] ")
@@ -139,6 +143,8 @@ def _level_after_time(line: str) -> str | None:
 
 def _level_by_pattern(line: str) -> str | None:
     head = line[:HEAD_LENGTH]
+    if head[-1:].isdigit() and _JS_PLACE.match(head):
+        return "FATAL"
     if ": " not in head and head[-4:] not in _ENDS:
         return None
     if "rror" in head or "xception" in head or "hrowable" in head:
