@@ -126,7 +126,7 @@ def read_anywhere(line: str) -> Recognised | None:
     first = line[:1]
     if first == "<" and (match := _XML.match(line, 0, HEAD_LENGTH)):
         word = match[1] or match[2]
-        return named(_WORDS.get(word.lower()), None) if "ime=" in match[0] or match[2] else None
+        return named(_WORDS.get(word.lower()), None) if "time" in match[0] or match[2] else None
     if first not in _OPENS_TIME and not _ANY_TIME.search(line, 0, WINDOW):
         return _read_trace_source(line)
     if not first.isdigit() and (match := _LEVEL_FIRST.match(line, 0, HEAD_LENGTH)):
@@ -295,7 +295,11 @@ def _is_capital_level(place: _Place, plain_before: bool) -> bool:
         )
     if place.before == "." and place.gap.endswith("]."):
         return True
-    return place.before != "=" and place.gap[-2:] != "->" and (after not in "/.-,|;" or place.blanks_after > 0)
+    return (
+        place.before != "="
+        and (place.gap[-2:] != "->" or place.gap == " ->")
+        and (after not in "/.-,|;" or place.blanks_after > 0)
+    )
 
 
 def _is_small_level(place: _Place, plain_before: bool) -> bool:

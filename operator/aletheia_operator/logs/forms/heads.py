@@ -104,6 +104,7 @@ _AROUND = re.compile(
 _SENTENCE_GOES_ON = re.compile(r" (?:and|or|is|are|was|were) ")
 _BOXED = re.compile(r" {1,8}\| \d{4}-\d\d-")  # a time in the next column
 _PROSODY_NAME = 20  # characters of a module's name with the blanks after it
+_LEVEL_BEHIND = re.compile(rf" ((?i:{_DELIMITED})):")
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
 _new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
 
@@ -129,6 +130,8 @@ def read_head(line: str) -> Recognised | None:
     before, decorated, in_thread, upper, delimited, log = match.groups()
     word = decorated or in_thread or upper or delimited or log
     at = match.end()
+    if decorated and decorated.lower() == "system" and (field := _LEVEL_BEHIND.match(line, at, at + HEAD_LENGTH)):
+        word, at = field[1], field.end(1)  # the first one is the name of a component
     if upper == "TRACE" and _REQUEST.match(line, at, at + HEAD_LENGTH):  # HTTP's method
         return None
     if before:
