@@ -82,7 +82,7 @@ _LISTED = re.compile(rf"{_WORD} ?[,|/]$")
 _FACILITY = re.compile(r"(?:^|\s)(?:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|cron|ftp|local[0-7])\.$")
 _TOPICS = re.compile(r"^[\s\]]{1,4}[a-z]{2,20},(?:[a-z]{2,20},){0,4}$")
 _IN_A_SENTENCE = re.compile(r"\b(?:at|on|in|since|until|till|from|by|before|after|of|for|the|to|was|is|and) [\d./ -]{0,12}$")
-_KEYED = re.compile(rf"\b(?i:(?:log[_.]?)?(?:level|severity|lvl|sev))=[\"']?({_WORD})\b[\"']?")
+_KEYED = re.compile(rf"\b(?i:(?:log[_.]?)?level|severity)=[\"']?({_WORD})\b[\"']?")
 _PAIR = re.compile(r"[,;]? ?[\w.]{1,40}=")
 _UNKEYED = re.compile(r"(?:^|\s)[A-Za-z][^\s=]{0,60}(?=\s|$)")
 _OPENS_TIME = frozenset("[0123456789")
@@ -181,7 +181,7 @@ def _read_code(line: str) -> Recognised | None:
     found = _LOCALIZED.search(line, 0, WINDOW) if ":  " in line else None
     if found and (place := _place(line, found.start(1), found.end(1))).timed and not _SENTENCE.search(place.gap):
         return named(LOCALIZED[found[1]], line[found.end() :])
-    if "=" in line and (found := _KEYED.search(line, 0, WINDOW)):
+    if ("evel=" in line or "everity=" in line or "EVERITY=" in line) and (found := _KEYED.search(line, 0, WINDOW)):
         place = _place(line, found.start(), found.end())
         if place.timed and not _UNKEYED.search(place.gap) and ("=" in place.gap or _PAIR.match(place.after)):
             return named(_WORDS[found[1].lower()], line[found.end() :].lstrip(), time=_last_time(line[: found.start()]))

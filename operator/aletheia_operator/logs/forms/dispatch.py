@@ -18,8 +18,8 @@ _PLAIN_WORD = (
     r"|success|main|log|pid|cluster|fluent|at|wsrep)(?![a-z]{3}))[a-z]{2,20}"
 )
 _TIMED_SENTENCE = re.compile(  # the same behind a time
-    r"[\[(]?+\d[\d:./-]++(?:[T ]\d[\d:.,]++)?+(?:Z| ?[+-]\d\d:?\d\d)?+[\])]?+:?+ "
-    rf"(?:[A-Z](?=[a-z]))?{_PLAIN_WORD} {_PLAIN_WORD}(?:[ ,.]|$)"
+    r"[\[(]?+\d[\d:./-]++(?:[T ]\d[\d:.,]++)?+(?:Z| ?[+-]\d\d:?\d\d)?+[\])]?+:?+ (?:\[[^\[\]]{3,40}\] )?+"
+    rf"(?:[A-Z](?=[a-z]))?{_PLAIN_WORD} (?:\d{{1,9}} )?{_PLAIN_WORD}(?:[ ,.]|$)"
 )
 _OPENS_TIME = frozenset("[0123456789")
 _SYMBOL = re.compile(r"[^\x00-\x7f\w]{1,3}\s{1,4}")  # before messages of command line tools
