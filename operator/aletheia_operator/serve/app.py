@@ -34,8 +34,8 @@ access = logging.getLogger("aletheia_operator.access")
 
 MAX_DOWNLOADS = 64
 """Maximum number of concurrent downloads; further ones get 429 with Retry-After, but a caller's first one runs."""
-MAX_WITH_FIRST_DOWNLOADS = 128
-"""Maximum number of concurrent downloads that no caller's first one exceeds: each takes less than 1 MiB."""
+MAX_WITH_FIRST_DOWNLOADS = 96
+"""Maximum number of concurrent downloads together with first ones. Each takes 1.4 MiB; the container has 256 MiB."""
 STALLED_SECONDS = 75.0
 """A caller that reads no block for so long is disconnected. The API server ends each answer after 60 s."""
 REPORTS = ("report.html", "report.html.age")

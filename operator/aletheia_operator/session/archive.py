@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from aletheia_operator.session.retention_record import RetentionRecord, retentio
 from aletheia_operator.session.staging import publish, remove_leftovers, staging
 from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, next_file, padding, read_exactly, require_end
 from aletheia_operator.session.verify import verify
+
+CHECKED_AT_ONCE = 4
+"""Files of a download that are compared with their digests at the same time."""
 
 
 def export_session(directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
@@ -109,12 +113,17 @@ def move_directory(layout: SessionLayout, directory: Path) -> Imported:
     Raises as `import_session`. A file that differs from the manifest is removed, so that it can be fetched again.
     """
     manifest, content = _manifest_of(directory)
-    for artifact in manifest.artifacts:
+
+    def check(artifact: Artifact) -> None:
         try:
             _copy(directory / artifact.path, artifact, None)
         except ArchiveError:
             (directory / artifact.path).unlink(missing_ok=True)
             raise
+
+    with ThreadPoolExecutor(CHECKED_AT_ONCE) as threads:
+        for _ in threads.map(check, manifest.artifacts):
+            pass
     with _restored(layout, manifest, content, None) as made:
         if made is not None:
             for artifact in manifest.artifacts:
