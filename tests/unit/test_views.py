@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import IO, Any
 
 import pytest
@@ -321,6 +322,34 @@ def test_damaged_artifacts(left: int, tmp_path: Path, capsys: pytest.CaptureFixt
     path = directory / "data" / "logs" / "web-1-a.json"
     path.write_bytes(path.read_bytes()[:left])
     assert "data/logs/web-1-a.json cannot be read" in shown(capsys, "logs", str(directory), code=1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_evidence_of_any_form(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A session that somebody made up is shown, or refused in words: no command breaks."""
+    directory, random = recording().write(tmp_path), Random(seed)
+    for path in sorted((directory / "data").rglob("*.json")):
+        found = json.loads(path.read_text())
+        for _ in range(2):
+            part = random.choice(["metadata", "data"])
+            found[part] = changed(found[part], random)
+        found["data"] = found["data"] if isinstance(found["data"], list) else [found["data"]]
+        rows = ",\n".join(map(json.dumps, found["data"])) + ("\n" if found["data"] else "")
+        path.write_text(f'{{"source": "test",\n"metadata": {json.dumps(found["metadata"])},\n"data": [\n{rows}]}}\n')
+    for command, *options in (*COMMANDS.values(), ["metrics", "-o", "csv"], ["diff", str(directory)], ["objects", "pod/web"]):
+        assert main([command, str(directory), *options]) in (0, 1)
+        capsys.readouterr()
+
+
+def changed(value: Any, random: Random, depth: int = 0) -> Any:
+    """JSON with one value replaced by one of another kind."""
+    if not isinstance(value, dict | list) or not value or random.random() < depth * 0.15:
+        return random.choice([None, 1, -1.5, "x", [], {}, [1], [{}], {"a": 1}, "1e999", 10**30, [[1]], "2026-99-99T99:99:99Z"])
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = random.choice(keys)
+    copy = value.copy()
+    copy[key] = changed(value[key], random, depth + 1)
+    return copy
 
 
 def test_many_pods(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ WRITTEN_BYTES = 64 * 1024
 WRITTEN_SECONDS = 0.2
 """Lines are written in blocks of this many bytes, or after this time."""
 
+_UNUSUAL = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
 
 def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command that shows evidence of one session."""
@@ -42,6 +44,8 @@ def quietly(run: Run) -> Run:
             return ExitCode.OK
         except NotShown as e:
             raise Refused(str(e)) from e
+        except _UNUSUAL as e:  # a session may come from anywhere
+            raise Refused(f"the evidence has a form that is not known ({e}): `-o json` shows it as it is") from e
 
     return running
 

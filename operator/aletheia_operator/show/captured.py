@@ -64,12 +64,14 @@ class CapturedSession:
             _read_to_end(file)
 
     def entries(self, artifact: Artifact) -> Iterator[tuple[int, Any]]:
-        """Yield each entry's number and the entry. Raises NotShown."""
+        """Yield each entry's number and the entry, a JSON object; others are left out. Raises NotShown."""
         for number, line in self.raw_entries(artifact):
             try:
-                yield number, orjson.loads(line)
+                entry = orjson.loads(line)
             except ValueError as e:
                 raise NotShown(f"{artifact.path}: entry {number} is damaged: `session verify` says what else is") from e
+            if isinstance(entry, dict):
+                yield number, entry
 
     def pieces(self, artifacts: Iterable[Artifact]) -> Iterator[bytes]:
         """Yield all entries unchanged, one on a line, in pieces of at most 1 MiB. Raises NotShown."""
