@@ -18,6 +18,7 @@ import pytest
 from aletheia_operator.cli import cluster, log_views, number_views, reference, views
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.report import PlainFiles
+from aletheia_operator.session import age
 from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
 from aletheia_operator.show.bounds import bound, is_within
 from aletheia_operator.show.captured import BriefFiles, CapturedSession
@@ -25,6 +26,7 @@ from aletheia_operator.show.layout import Column, Page, Span, Table, width_of
 from aletheia_operator.show.log_lines import LogQuery, log_lines
 from aletheia_operator.show.metrics import csv_lines
 from aletheia_operator.text.display import for_json, log_line
+from tests.support.captures import Memory, capture
 from tests.unit.artifacts_server import Api, serving
 from tests.unit.evidence import Incident
 from tests.unit.proxies import ApiProxy
@@ -350,6 +352,20 @@ def changed(value: Any, random: Random, depth: int = 0) -> Any:
     copy = value.copy()
     copy[key] = changed(value[key], random, depth + 1)
     return copy
+
+
+def test_sealed_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Are opened with their key; without it the error says which option names it."""
+    secret, public = age.new_identity()
+    (tmp_path / "key").write_text(secret)
+    spec = {"session": {"encryption": {"recipients": [public]}}}
+    answers = {"pod": [[{"timestamp": WINDOW[0], "line": "ERROR sealed words", "level": "ERROR"}]]}
+    name = Path(capture(tmp_path, Memory(answers), spec).path).name
+    arguments = ["--root", str(tmp_path), name]
+    for command in ("logs", "errors"):
+        assert "name a key with --identity" in shown(capsys, command, *arguments, code=1)
+        found = shown(capsys, command, *arguments, "--identity", str(tmp_path / "key"))
+        assert command != "logs" or "sealed words" in found
 
 
 def test_many_pods(tmp_path: Path) -> None:
