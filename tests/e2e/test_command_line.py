@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +104,20 @@ def test_an_admin_reads_by_exec(run: Run, cluster: Cluster, names: dict[str, str
         assert hashlib.sha256(b"".join(found.blocks(artifact))).hexdigest() == artifact.sha256
     first = found.manifest.artifacts[0]
     assert len(b"".join(found.blocks(first, 10))) == first.size_bytes - 10
+
+
+def test_hold_cancel_delete(run: Run, names: dict[str, str], shop: Kubectl) -> None:
+    """What is on hold stays; a capture is cancelled; what is deleted is gone."""
+    run("hold", "evening", "--reason", "case 7", user="")  # the chart's policy leaves this to admins
+    assert "is on hold (case 7)" in run("delete", "evening", "--yes", code=1)
+    run("release", "evening", user="")
+    run("start", "pod/cashier", "--name", "second", "-o", "name")
+    run("cancel", "second")
+    until(partial(ended, run, "second"), 30, "the second one has ended")
+    assert "deleted" in run("delete", "evening", "second", "--yes")
+    until(lambda: shop("get", "investigations", "-o", "name").strip() == "", 30, "both are gone")
+
+
+def ended(run: Run, name: str) -> Any:
+    status = json.loads(run("describe", name, "-o", "json"))["status"]
+    return "completionTime" in status
