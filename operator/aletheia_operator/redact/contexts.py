@@ -206,8 +206,8 @@ RULES: tuple[tuple[str, str, Check], ...] = (
                  r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", _coded),
     ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", _any),
     ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_.]?key"""
-            r"""|[-_.]?(?:access|private|secret|account)[-_.]?key|authorization"""
-            r"""|pwd))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
+            r"""|[-_.]?(?:access|private|secret|account|encryption|signing|master|shared|license)[-_.]?key|authorization"""
+            r"""|pwd|[-_.]pass))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", _secret),
     ("plist", r"""(?i)<key>(?P<name>[\w .-]+)</key>\s*<string>(?P<secret>[^<>]+)<""", _secret),

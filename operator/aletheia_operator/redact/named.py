@@ -73,7 +73,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         name, close, join, spaced = match.groups()
         start, end = match.span()
         at = start + len(name)
-        kind = _kind(name)
+        kind = _kind(name) or _kind_without_lead(name, line[max(start - 1, 0) : start])
         if kind is None or _means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
@@ -82,6 +82,15 @@ def find_named(line: bytes) -> Iterator[Span]:
         for begin, stop in _values(found):
             at = max(at, stop)
             yield begin, stop
+
+
+def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
+    """Return the kind of a name that an escape or a flag runs into: `%26pwd`, `\\npwd`, `-Dpwd`."""
+    if before == b"%" and compiled(r"^[0-9A-Fa-f]{2}\w").search(name) is not None:
+        return _kind(name[2:])
+    if (before == b"\\" and name[:1] in b"nrt") or name[:2] == b"-D":
+        return _kind(name[2 if name[:2] == b"-D" else 1 :])
+    return None
 
 
 def _means_other(name: bytes, line: bytes, start: int, end: int) -> bool:

@@ -53,6 +53,10 @@ SHAPES = (
     ("credentials-pair", "Default credentials: admin / {w}"),
     ("cookie-word", "session expired, cookie sid={k}"),
     ("reset", "Password for the [elastic] user successfully reset.\nNew value: {w}"),
+    ("java-property", "java -DsecretKey={k} -jar x.jar"),
+    ("encoded-query", "redirect=https%3A%2F%2Fx%3Fa%3D1%26api_key%3D{k}%26b%3D2"),
+    ("escaped-line", '{{"log":"user=a\\npwd={w}\\n"}}'),
+    ("xml-key", "<signing_key>{k}</signing_key>"),
     ("following", "Please use the following password to proceed to installation:\n\n{h32}"),
 )
 HARMLESS = (
