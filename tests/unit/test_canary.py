@@ -182,6 +182,8 @@ async def test_no_secret_of_the_spec_is_left_behind(
 ) -> None:
     """Secrets in the queries that were asked: in no file, name, manifest, report, status, archive or upload."""
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
+    for name in ("TEXTS", "LINES"):  # short answers: what matters here is what was asked
+        monkeypatch.setitem(globals(), name, globals()[name][:5])
     sources = Sources()
     loopback.answers = [sources]
     tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes(loopback.url), operator_namespace="aletheia-system")
