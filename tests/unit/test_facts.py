@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.findings import events as events_module
-from aletheia_operator.findings import log_reader
+from aletheia_operator.findings import log_reader, seen_lines
 from aletheia_operator.findings import templates as templates_module
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.finding import Artifact, Link, Subject
@@ -348,3 +348,47 @@ def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = read_events(*warnings, *others)
     assert [one.message for one in facts.events] == ["0", "1"]
     assert facts.left_out == 5
+
+
+def test_a_storm_is_counted_without_decoding_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that differ in digits alone: counts, times, runs and last errors are as if each had been read."""
+    lines = [f"{number % 60} ERROR order {number} rejected" for number in range(900)]
+    lines += [f"{number % 60} WARN disk is full: {number}" for number in range(100)]
+    lines += [f"{number % 60} accept4: too many open files {number}" for number in range(100)]
+    decoded: list[int] = []
+    entry = Encoded.entry
+
+    def counted(self: Encoded, number: int) -> Any:
+        decoded.append(number)
+        return entry(self, number)
+
+    monkeypatch.setattr(Encoded, "entry", counted)
+    quick = read(("app", 0, lines), ("app", 1, lines[:40]))
+    assert len(decoded) < 200
+    monkeypatch.setattr(seen_lines, "MAX_LINE", 0)
+    whole = read(("app", 0, lines), ("app", 1, lines[:40]))
+
+    def told(facts: LogFacts) -> Any:
+        runs = [(run.errors, run.telling, run.lines) for run in facts.runs.values()]
+        texts = [[(line.text, line.stamp, line.link.entry) for line in (*e, *([t] if t else []), *n)] for e, t, n in runs]
+        shapes = facts.templates.by_shape.values()
+        return texts, facts.errors_of, [(t.shape, t.level, t.count, t.histogram, t.last, t.first.first) for t in shapes]
+
+    assert told(quick) == told(whole)
+
+
+def test_lines_with_other_stack_traces_are_told_apart_in_a_storm() -> None:
+    """The exception that follows an error belongs to what is compared."""
+    lines = []
+    for number in range(100):
+        cause = "java.io.IOException: no disk" if number % 2 else "java.lang.IllegalStateException: no room"
+        lines += [
+            f"{number % 60} ERROR a: order {number} failed",
+            f"{number % 60} {cause}",
+            f"{number % 60} \tat a.B.run(B.java:7)",
+        ]
+    shapes = {one.shape: one.count for one in read(("app", 0, lines)).templates.by_shape.values()}
+    assert shapes == {
+        "order # failed: java.io.IOException: no disk": 50,
+        "order # failed: java.lang.IllegalStateException: no room": 50,
+    }

@@ -95,11 +95,6 @@ class RunFacts:
             return _first_of_burst(serious)
         return telling[-1] if telling else None
 
-    def add_error(self, line: Line) -> None:
-        self.errors.append(line)
-        if line.level == "FATAL":
-            self.fatal = line
-
     def _last_words(self) -> Line | None:
         printed = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]
         own = [

@@ -5,6 +5,7 @@ Runs in the thread that saves the entries. A search holds the interpreter's lock
 
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,17 +14,20 @@ from typing import Any
 import orjson
 
 from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.findings.log_facts import LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
+from aletheia_operator.findings.log_facts import LAST_ERRORS, LAST_LINES, MAX_RUNS, MAX_WORDS, Line, LogFacts, RunFacts
 from aletheia_operator.findings.own_rules import Matches, OwnRules
-from aletheia_operator.findings.stack_reasons import repeats, with_reason
+from aletheia_operator.findings.seen_lines import Known, SeenLines
+from aletheia_operator.findings.stack_reasons import is_frame, repeats, shown_of, with_reason
 from aletheia_operator.findings.templates import BUCKETS, Templates
 from aletheia_operator.findings.words import CAUSED_BY, any_word, words_of
-from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, Encoded
+from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, SERIOUS_CODES, Encoded
 from aletheia_operator.text.trace_ids import first_id
 
 PIECE_BYTES = 256 * 1024
 MAX_DECODED = 50_000  # lines of one artifact that are no errors
 _LOUD_CODES = re.compile(b"[%c%c]" % (LEVEL_CODES.index(""), LEVEL_CODES.index("WARN")))
+Numbers = dict[tuple[str, int | None], deque[int]]
+"""Numbers of entries of a block, by container and run."""
 _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
 
 
@@ -49,6 +53,7 @@ class LogReader:
         self._count = 0
         self._decoded = 0
         self._last_error = ""
+        self._seen = SeenLines()
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
         """Read the metadata that is known before the first entry: the pod, and its runs."""
@@ -63,13 +68,57 @@ class LogReader:
         if not entries.count:
             return
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
-        found = dict(entries.serious) | {number: entries.entry(number) for number in telling}
-        for number in sorted(found):
-            entry, at = with_reason(found[number], number, entries)
-            self._read_entry(entry, self._count + at)
+        serious = [match.start() for match in SERIOUS_CODES.finditer(entries.codes)]
+        errors: Numbers = {}
+        told: dict[tuple[str, int | None], int] = {}
+        for number in sorted({*serious, *telling}):
+            if not self._count_again(number, entries, errors, told):
+                self._read_line(number, entries, errors)
+        self._remember_errors(entries, errors)
+        for (container, run), number in told.items():
+            self._remember_telling(container, run, Link(self._artifact, self._count + number), entries.entry(number))
         self._remember_last(entries)
         self._apply_own_rules(entries)
         self._count += entries.count
+
+    def _count_again(self, number: int, entries: Encoded, errors: Numbers, telling: dict[tuple[str, int | None], int]) -> bool:
+        """Count a line that is like an earlier one. Returns whether it is."""
+        known = self._seen.find(shown_of(number, entries))
+        if known is None or known.template.level == "FATAL":
+            return False
+        stamp = entries.lines[number][KEY].decode()
+        self._templates.count_again(known.template, known.place, stamp, self._bucket_of(stamp))
+        if not known.template.level:
+            telling[known.place.container, known.run] = number
+        elif known.template.level == "ERROR":
+            self._errors += 1
+            errors.setdefault((known.place.container, known.run), deque(maxlen=LAST_ERRORS)).append(number)
+        return True
+
+    def _read_line(self, number: int, entries: Encoded, errors: Numbers) -> None:
+        """Read an error with its stack trace, or another line with words that tell."""
+        entry, at = with_reason(entries.entry(number), number, entries)
+        known = self._read_entry(entry, self._count + at)
+        if entry.get("level") in SERIOUS:
+            errors.setdefault((str(entry["container"]), entry.get("run")), deque(maxlen=LAST_ERRORS)).append(number)
+        if known is not None and "head" not in entry:
+            self._seen.add(shown_of(number, entries), known)
+
+    def _remember_telling(self, container: str, run: int | None, link: Link, entry: Mapping[str, Any]) -> None:
+        facts = self._run_of(container, run)
+        if facts is not None and (facts.telling is None or facts.telling.link.entry < link.entry):
+            facts.telling = Line(words_of(entry)[:MAX_WORDS], "", str(entry.get("timestamp") or ""), link)
+
+    def _remember_errors(self, entries: Encoded, errors: Numbers) -> None:
+        """Keep the last errors of each run."""
+        for (container, run), numbers in errors.items():
+            if (facts := self._run_of(container, run)) is None:
+                continue
+            for number in numbers:
+                entry, at = with_reason(entries.entry(number), number, entries)
+                link = Link(self._artifact, self._count + at)
+                text, stamp = words_of(entry)[:MAX_WORDS], str(entry.get("timestamp") or "")
+                facts.errors.append(Line(text, str(entry.get("level") or ""), stamp, link))
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         self._artifact.path = path
@@ -97,7 +146,9 @@ class LogReader:
 
     def _telling(self, entries: Encoded) -> Iterator[int]:
         """Yield the numbers of lines without a level or with level WARN that contain words of `findings.words`."""
-        loud = [match.start() for match in _LOUD_CODES.finditer(entries.codes)]
+        codes, lines = entries.codes, entries.lines
+        loud = [match.start() for match in _LOUD_CODES.finditer(codes)]
+        loud = [number for number in loud if codes[number] or not is_frame(lines[number])]
         pattern = any_word()
         for numbers, piece in _pieces(entries, loud):
             line, counted, last = 0, 0, -1
@@ -108,7 +159,8 @@ class LogReader:
                     self._decoded += 1
                     yield numbers[line]
 
-    def _read_entry(self, entry: Mapping[str, Any], index: int) -> None:
+    def _read_entry(self, entry: Mapping[str, Any], index: int) -> Known | None:
+        """Count a line, and remember it if it is a crash or tells something. Returns where lines like it are counted."""
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
         text = words_of(entry)
         link = Link(self._artifact, index)
@@ -116,19 +168,21 @@ class LogReader:
         if level in SERIOUS:
             self._errors += 1
             self._last_error = text
-            if (facts := self._run_of(container, run)) is not None:
-                facts.add_error(Line(text[:MAX_WORDS], level, stamp, link))
+            if (facts := self._run_of(container, run)) is not None and level == "FATAL":
+                facts.fatal = Line(text[:MAX_WORDS], level, stamp, link)
         elif "head" in entry and self._last_error and repeats(entry, self._last_error):
             level = "ERROR"
             self._errors += 1
         elif "head" in entry:
             self._see_cause(container, run, Line(text.strip()[:MAX_WORDS], level, stamp, link, continues=True))
-            return  # a line of a stack trace: its head counts
+            return None  # a line of a stack trace: its head counts
         elif not level and (facts := self._run_of(container, run)) is not None:
             facts.telling = Line(text[:MAX_WORDS], level, stamp, link)
         template = self._templates.add(text, level, (self._pod, container), run or 0, stamp, link, self._bucket_of(stamp))
         if template is not None and not template.trace_id and template.count == 1:
             template.trace_id = first_id(orjson.dumps(entry))
+        place = template.places.get((self._pod, container)) if template is not None else None
+        return Known(template, place, run) if template is not None and place is not None else None
 
     def _see_cause(self, container: str, run: int | None, line: Line) -> None:
         """Keep the last cause in a stack trace."""

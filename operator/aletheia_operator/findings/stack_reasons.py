@@ -11,6 +11,8 @@ from aletheia_operator.text.batches import KEY, SERIOUS, Encoded
 MAX_FRAMES = 60  # lines of a stack trace in which the exception is looked for
 _HEAD = b'"head":"'
 _EMPTY = b'"line":""}'
+_INDENTED = (b'"line":"\\t', b'"line":" ')
+_FRAME = b'"line":"\\tat '
 _HEAD_WITHIN = 300  # bytes of an entry in which this member stands
 
 
@@ -19,7 +21,7 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
 
     Of a bare `Traceback` the exception alone is returned. `number`: of the error in `entries`.
     """
-    if entry.get("level") not in SERIOUS or "head" in entry or not _has_continuation(number, entries):
+    if entry.get("level") not in SERIOUS or "head" in entry or not has_continuation(number, entries):
         return entry, number
     text = words_of(entry)
     reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
@@ -42,7 +44,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
     for after in _continuations(number, entries):
         if announced and fatal:
             return words_of(entries.entry(after)).strip()[:MAX_WORDS], after
-        if not announced and not _may_tell(entries.lines[after]):
+        if not announced and (_FRAME in (raw := entries.lines[after]) or not _may_tell(raw)):
             continue
         line = words_of(entries.entry(after))
         if line.startswith(CAUSED_BY):
@@ -62,7 +64,21 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
     return reason[:MAX_WORDS], at
 
 
-def _has_continuation(number: int, entries: Encoded) -> bool:
+def is_frame(line: bytes) -> bool:
+    """Return whether an encoded line is an indented one of a stack trace."""
+    return _HEAD in line[:_HEAD_WITHIN] and (_INDENTED[0] in line or _INDENTED[1] in line)
+
+
+def shown_of(number: int, entries: Encoded) -> bytes:
+    """Return the encoded lines by which an error is recognised: itself, and the first line of the stack trace that follows."""
+    line = entries.lines[number]
+    if not has_continuation(number, entries):
+        return line
+    after = number + 1 if _HEAD in entries.lines[number + 1][:_HEAD_WITHIN] else number + 2
+    return line + entries.lines[after][KEY.stop :] if after < entries.count else line + b"?"
+
+
+def has_continuation(number: int, entries: Encoded) -> bool:
     """Return whether a stack trace may follow an error: the next line continues one, or is empty."""
     if number + 1 >= entries.count:
         return False

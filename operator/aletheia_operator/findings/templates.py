@@ -114,6 +114,15 @@ class Templates:
             found.peers[peer] = found.peers.get(peer, 0) + 1
         return template
 
+    @staticmethod
+    def count_again(template: Template, place: Place, stamp: str, bucket: int) -> None:
+        """Count another line of a template in a container."""
+        template.count += 1
+        template.histogram[bucket] += 1
+        place.count += 1
+        if stamp > place.last:
+            place.last = stamp
+
     def merge(self, other: "Templates") -> None:
         """Add the templates of another artifact."""
         self.left_out += other.left_out

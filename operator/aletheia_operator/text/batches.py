@@ -16,7 +16,7 @@ LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 SERIOUS = frozenset({"ERROR", "FATAL"})
 SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 """Lowest code of a serious level."""
-_SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
+SERIOUS_CODES = re.compile(b"[%c-%c]" % (SERIOUS_CODE, len(LEVEL_CODES) - 1))
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Encoded:
     @cached_property
     def serious(self) -> list[tuple[int, Any]]:
         """Number and content of each entry of a serious level: several readers of a batch share them."""
-        return [(match.start(), self.entry(match.start())) for match in _SERIOUS_CODES.finditer(self.codes)]
+        return [(match.start(), self.entry(match.start())) for match in SERIOUS_CODES.finditer(self.codes)]
 
     def entry(self, number: int) -> Any:
         """Return an entry, decoded."""
