@@ -242,12 +242,19 @@ def test_an_empty_session_reads_well(tmp_path: Path) -> None:
 
 
 def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> None:
-    """Of a sealed session the findings and the timeline are given; quotes, charts and waterfalls are left out, and named."""
+    """Of a sealed session the findings and the timeline are given; quotes, charts and waterfalls are left out, and named.
+
+    Entries that the findings were made of are quoted all the same.
+    """
     directory = full().write(tmp_path)
     plain = source(directory)
     in_memory = {name: plain.document(name) for name in ("findings", "timeline")}
-    page = Page(html_report(Source(plain.manifest, NoFiles(), in_memory)))
+    cited = [(link["artifact"], link["entry"]) for link in in_memory["findings"].entries[0]["evidence"]]
+    kept = {link: {"timestamp": None, "container": "app", "line": "kept line"} for link in cited if "/logs/" in link[0]}
+    page = Page(html_report(Source(plain.manifest, NoFiles(), in_memory, kept)))
     assert "web: FATAL panic: record 40: torn write?" in page.text
+    assert kept
+    assert "kept line" in page.text
     assert "Not in this report" in page.text
     assert "traces" not in page.values("id")
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+from aletheia_operator.findings import judge, kept_entries
 from aletheia_operator.findings.telling import excerpt, is_exception, is_farewell, tells_why
 from aletheia_operator.findings.words import category_of, peer_of
-from tests.unit.evidence import Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
+from aletheia_operator.report.quotes import quote
+from tests.unit.evidence import NAMESPACE, Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
 
 CRASHED = waiting("CrashLoopBackOff", restarts=1, last=ended(1))
 
@@ -272,3 +274,20 @@ def test_a_refusal_that_stops_a_rollout_is_trouble(updated: int, severity: str) 
     words = "exceeded quota: memory, requested: pods=1, used: pods=1, limited: pods=1"
     incident = Incident().add(web, pod("web-1-a", running())).add_event(event("FailedCreate", words, "web-2", "ReplicaSet"))
     assert found(incident, "QuotaExceeded").severity == severity
+
+
+def test_what_a_finding_cites_is_kept_for_the_report_of_a_sealed_session() -> None:
+    """Objects, events and lines, as they are in the artifacts: these cannot be read again."""
+    incident = Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", "27 INFO on", "28 ERROR record 40: torn write", run=1)
+    incident.add_event(event("BackOff", "Back-off restarting failed container app", container="app", count=4, until=58))
+    evidence = incident.evidence()
+    verdict = judge(evidence, NAMESPACE, 0)
+    kept = kept_entries(evidence, verdict)
+    cited = {(link.artifact.path, link.entry) for finding in verdict.findings for link in finding.links}
+    assert {path.split("/")[1] for path, _ in cited} == {"objects", "events", "logs"}
+    assert kept.keys() == cited
+    for (path, number), entry in kept.items():
+        said = quote(path, number, incident.files[path][number])
+        mine = quote(path, number, entry)
+        assert (mine.when, mine.source) == (said.when, said.source)
+        assert mine.text in said.text

@@ -42,6 +42,8 @@ class EntryReaders:
     """Paths of the artifacts that the timeline has read."""
     in_memory: dict[str, LoadedDocument] = field(default_factory=dict)
     """Documents about the whole session, by category: those of a sealed one cannot be read again for the report."""
+    kept_entries: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """Entries of a sealed session that findings cite, by the artifact's path and their number, for quotes in the report."""
     not_in_timeline: set[str] = field(default_factory=set)
     """Targets that the timeline has not read to their end, because of a fault."""
     not_in_findings: set[str] = field(default_factory=set)

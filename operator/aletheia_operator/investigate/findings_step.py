@@ -7,7 +7,7 @@ from typing import Any
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.status import FindingStatus
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
-from aletheia_operator.findings import Verdict, judge
+from aletheia_operator.findings import Verdict, judge, kept_entries
 from aletheia_operator.findings.verdict import SHOWN
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
@@ -50,7 +50,10 @@ class FindingsStep(DerivedStep):
 
     def _judge(self) -> Verdict:
         gaps = [gap for done in self.session.done.values() for gap in done.gaps if gap.severity == "gap"]
-        return judge(self.readers.evidence, self.order.owner.namespace, len(gaps))
+        verdict = judge(self.readers.evidence, self.order.owner.namespace, len(gaps))
+        if self.session.seal is not None:
+            self.readers.kept_entries = kept_entries(self.readers.evidence, verdict)
+        return verdict
 
     def _summary(self, verdict: Verdict) -> VerdictSummary:
         """Return headline and findings for manifest and status. For a sealed session they have no text of the evidence."""

@@ -58,7 +58,9 @@ class ReportStep(DerivedStep):
 
     def _write(self, manifest: Manifest) -> Written:
         files = PlainFiles(self.session.path) if self.session.seal is None else NoFiles()
-        return self.session.write_report(html_report(Source(manifest, files, self.readers.in_memory)))
+        return self.session.write_report(
+            html_report(Source(manifest, files, self.readers.in_memory, self.readers.kept_entries))
+        )
 
     def _artifact(self, written: Written) -> Artifact:
         return Artifact(

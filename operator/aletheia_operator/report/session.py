@@ -37,6 +37,8 @@ class Source:
     manifest: Manifest
     files: Files
     in_memory: Mapping[str, LoadedDocument] = field(default_factory=dict)
+    kept_entries: Mapping[Link, Any] = field(default_factory=dict)
+    """Entries that are quoted without reading them: of files that cannot be read."""
     seconds: Mapping[str, float] = field(default_factory=lambda: SECONDS)
     left_out: set[str] = field(default_factory=set)
     """Paths of artifacts that were not read to the end."""
@@ -75,7 +77,8 @@ class Source:
                     if number in entries:
                         places = [place for place in range(number - around, number + around + 1) if place in entries]
                         found[artifact, number] = [quote(artifact, place, entries[place], place != number) for place in places]
-        return found
+        kept = {(artifact, number) for artifact, numbers in wanted.items() for number in numbers} - found.keys()
+        return found | {link: [quote(*link, self.kept_entries[link])] for link in kept if link in self.kept_entries}
 
     def queries(self) -> list[Query]:
         """Return the metrics that were captured."""
