@@ -70,12 +70,12 @@ class LogReader:
         telling = self._telling(entries) if self._decoded < MAX_DECODED else []
         serious = [match.start() for match in SERIOUS_CODES.finditer(entries.codes)]
         errors: Numbers = {}
-        told: dict[tuple[str, int | None], int] = {}
+        latest: dict[tuple[str, int | None], int] = {}
         for number in sorted({*serious, *telling}):
-            if not self._count_again(number, entries, errors, told):
+            if not self._count_again(number, entries, errors, latest):
                 self._read_line(number, entries, errors)
         self._remember_errors(entries, errors)
-        for (container, run), number in told.items():
+        for (container, run), number in latest.items():
             self._remember_telling(container, run, Link(self._artifact, self._count + number), entries.entry(number))
         self._remember_last(entries)
         self._apply_own_rules(entries)
