@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real cluster: the one of --kubeconfig, or else one that is started and, without --keep-cluster, stopped.
 
     Its name is $ALETHEIA_CLUSTER, by default `test`: runs side by side need clusters of their own.
@@ -35,6 +35,8 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             pytest.fail(unavailable)
         pytest.skip(unavailable)
     started = provider.start(os.environ.get("ALETHEIA_CLUSTER", "test"), Path(kubeconfig) if kubeconfig else None)
-    yield started
+    with pytest.MonkeyPatch.context() as patch:  # kubectl remembers an earlier cluster with this address
+        patch.setenv("KUBECACHEDIR", str(tmp_path_factory.mktemp("kubectl-cache")))
+        yield started
     if not pytestconfig.getoption("keep_cluster"):
         started.stop()

@@ -270,7 +270,7 @@ def test_captures_are_counted(kubectl: Kubectl, operator: Operator, speaker: str
     assert samples["aletheia_gaps_total", "NotFound"] >= 1
     assert samples["aletheia_fetch_duration_seconds_count", "KubernetesLogs"] >= 1
     assert samples["aletheia_captured_bytes_total", "KubernetesLogs"] > 0
-    assert samples["aletheia_requests_total", "kubernetes", "2xx"] > 0
+    assert samples["aletheia_requests_total", "2xx", "kubernetes"] > 0
     assert samples["aletheia_queue_wait_seconds_count",] >= 1
     assert samples["aletheia_volume_free_bytes",] > 0
     _, promtool = programs.prometheus()
