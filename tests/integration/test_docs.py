@@ -89,7 +89,7 @@ def production(prepared: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
 
 def test_the_first_example_of_the_readme(production: Kubectl, tmp_path: Path) -> None:
     """As it stands, with the role that the chart ships, it ends Completed and prints what README says."""
-    investigate = section("Investigate")
+    investigate = section("Investigate with YAML")
     (grant,) = blocks(investigate, "sh")
     for line in grant.replace("\\\n", " ").splitlines():
         program, *arguments = shlex.split(line)
@@ -109,8 +109,8 @@ def test_the_first_example_of_the_readme(production: Kubectl, tmp_path: Path) ->
 
 
 def read_the_evidence(kubectl: Kubectl, resource: Any) -> None:
-    """Run the commands of README that read status and files."""
-    status, _, files = blocks(section("Read the evidence"), "sh")[:3]
+    """Run the commands of the page on jq."""
+    status, _, files = blocks((ROOT / "docs/jq.md").read_text(), "sh")[:3]
 
     def run_line(command: str, stdin: str = "") -> str:
         shell = ["sh", "-ec", command]
