@@ -1,6 +1,6 @@
 """Counters and histograms of the operator's process, in prometheus-client's default registry.
 
-Each is changed where the thing happens. What can be read at the moment of a scrape, such as the length of the queue, is in
+Each is changed by the code that does the work. Values that can be read at a scrape, for example the length of the queue, are in
 `handlers/metrics.py`. Every label has few values: none has a pod, an Investigation or text of a tenant.
 """
 
@@ -22,7 +22,7 @@ REQUEST_SECONDS = Histogram("aletheia_request_duration_seconds", "Time until an 
 RETRIES = Counter("aletheia_request_retries_total", "Tries after the first.", ["server"])
 LOOP_PAUSES = Counter("aletheia_event_loop_pauses_total", "Pauses of the event loop of 0.25 s and more.")
 SWEEPS = Counter("aletheia_sweeps_total", "Passes over all sessions of the volume.", ["outcome"])
-EXPIRED = Counter("aletheia_sessions_expired_total", "Sessions whose artifacts were removed by retention.")
+EXPIRED = Counter("aletheia_sessions_expired_total", "Sessions that lost their artifacts to retention.")
 REACHABLE = Gauge("aletheia_datasource_reachable", "1 if the DataSource answered at the last check, else 0.", ["datasource"])
 
 KUBERNETES = "kubernetes"

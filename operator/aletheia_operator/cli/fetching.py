@@ -128,7 +128,7 @@ class _Progress:
 command = folder_command(
     "fetch",
     fetch,
-    "download a session from a cluster with your own rights; goes on where it ended",
+    "download a session from a cluster with your own rights; resumes an interrupted download",
     session_argument(),
     *cluster_options(),
     click.Option(["--unseal"], type=FILE, metavar="FOLDER", help="Also decrypt it into this new folder."),

@@ -131,7 +131,7 @@ logs_command = view_command(
     click.Option(["--tail"], type=click.IntRange(0, 1_000_000), metavar="N", help="Only the last N lines."),
     click.Option(["--prefix"], is_flag=True, help="Name pod and container in each line, also if there is one only."),
     output_option("text", "raw", "json"),
-    notes=f"Lines that continue an error, such as a stack trace, come with it. Examples:\n\n{EXAMPLES}",
+    notes=f"Lines that continue an error, for example a stack trace, come with it. Examples:\n\n{EXAMPLES}",
 )
 errors_command = view_command(
     "errors",

@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Where the command is; the same for all its names."""
+        """Module and attribute of the command; equal for all its names."""
         return self.module, self.attribute
 
 
@@ -45,7 +45,9 @@ SESSION_COMMANDS = {
     "report": Entry("report", "command", "make the report of a session: what broke, how that is known, and what is missing"),
     "cat": Entry("catting", "command", "write one file of a session to standard output, as it lies"),
     "verify": Entry("verifying", "command", "compare sessions with their manifests: every file, and its SHA-256"),
-    "fetch": Entry("fetching", "command", "download a session from a cluster with your own rights; goes on where it ended"),
+    "fetch": Entry(
+        "fetching", "command", "download a session from a cluster with your own rights; resumes an interrupted download"
+    ),
     "export": Entry("moving", "export_command", "write a session as one archive"),
     "import": Entry("moving", "import_command", "restore a session from an archive or a folder, completely or not at all"),
     "delete": Entry("retaining", "delete_command", "delete a session and its evidence"),

@@ -34,7 +34,7 @@ def kept_entries(evidence: Evidence, verdict: Verdict) -> dict[Place, Any]:
 
 
 def _lines(evidence: Evidence) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield the lines of logs whose text is kept: first lines of templates, and last ones of runs."""
+    """Yield the lines of logs with text that is kept: first lines of templates, and last lines of runs."""
     for template in evidence.logs.templates.by_shape.values():
         if template.places:
             first = next(iter(template.places.values()))

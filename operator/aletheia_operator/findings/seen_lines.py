@@ -15,7 +15,7 @@ _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Where an entry's line is counted. `run`: of the container."""
+    """The place in which an entry's line is counted. `run`: the container's."""
 
     template: Template
     place: Place
@@ -33,7 +33,7 @@ class SeenLines:
         if len(line) > MAX_LINE or (known := self._known.get(_without_digits(line))) is None:
             return None
         if not known.place.count % DECODED_EACH:
-            return None  # its stack trace may name another cause by now
+            return None  # its stack trace may now name another cause
         needs_peer = known.template.category in CALLS and known.place.count <= PEERS_LOOKED_FOR
         return None if needs_peer else known
 

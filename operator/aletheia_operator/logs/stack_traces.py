@@ -63,7 +63,7 @@ class Heads:
     """Whether that line is an error."""
     _before: str = ""
     language: str = ""
-    """Language of the trace that was begun; '' if there is none, or its lines can be told without it."""
+    """Language of the trace that was begun; '' if there is none, or its lines are recognised without it."""
     _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
     def begin(self, timestamp: str, serious: bool, line: str = "") -> None:

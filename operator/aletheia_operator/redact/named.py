@@ -210,7 +210,7 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
         return  # a part of a key: `"token:count"`
     if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{").match(line, start) is not None:
-        return  # a structure, whose fields have names of their own
+        return  # a structure: its fields have names
     if name.join[:1] == b" " and compiled(_CODE).match(line, start) is not None:
         return  # a line of a program: `token = get_token(user)`
     if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
