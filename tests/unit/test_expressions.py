@@ -1,4 +1,4 @@
-"""Expressions of tenants: what they find, what is refused, and that none holds others up."""
+"""Expressions of tenants: what they match, what is refused, and that none blocks the event loop."""
 
 import time
 
@@ -41,7 +41,7 @@ PIECES = [
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_no_expressions_hold_the_others_up(piece: str) -> None:
-    """As many as one Investigation may have, each as long as it may be, take less than the shortest pause that counts."""
+    """The maximum number of the longest expressions of an Investigation takes less than the shortest pause that counts."""
     expressions = [(piece * LONGEST)[: LONGEST - number] for number in range(MOST)]
     began = time.thread_time()
     for expression in expressions:

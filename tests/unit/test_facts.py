@@ -1,4 +1,4 @@
-"""Facts that rules read from logs and events: which lines count, which are the last words, and where the bounds are."""
+"""Facts that rules read from logs and events: which lines count, which are the last words, and all bounds."""
 
 import json
 import threading
@@ -71,7 +71,7 @@ def test_the_last_lines_of_each_run() -> None:
 
 
 def test_runs_that_were_not_announced_have_errors_alone() -> None:
-    """Their last lines are not looked for: that would cost a search for each."""
+    """Their last lines are not searched: each run would need another search."""
     facts = read(("app", 0, ["1 INFO a: on", "2 ERROR a: boom"]), announced=False)
     assert list(the_run(facts).lines) == []
     assert [line.text for line in the_run(facts).errors] == ["boom"]
@@ -122,16 +122,16 @@ def test_lines_of_a_stack_trace_count_with_their_head() -> None:
 
 
 def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a piece is cut, also within a line that is longer than a piece."""
+    """They are found at every cut, also within a line that is longer than a piece."""
     monkeypatch.setattr(log_reader, "PIECE_BYTES", 300)
     lines = [f"{number % 60} {'x' * (number * 37 % 900)} connection refused {number}" for number in range(40)]
-    lines = [one for pair in zip(lines, ["5 plain"] * 40, strict=True) for one in pair]
+    lines = [text for pair in zip(lines, ["5 plain"] * 40, strict=True) for text in pair]
     facts = read(("app", 0, lines))
     assert sum(template.count for template in facts.templates.by_shape.values()) == 40
 
 
 def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the harmless ones and the errors around them, which are most of a log: the search costs as much as writing it."""
+    """Not the harmless lines and the errors around them, which are most of a log: the search takes as long as writing it."""
     searched: list[bytes] = []
     pattern = any_word()
 
@@ -144,7 +144,7 @@ def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) 
     quiet = [f"{number} INFO a: connection refused by db" for number in range(20)]
     facts = read(("app", 0, [*quiet, "21 ERROR a: boom", "22 WARN a: no such host", *quiet, "23 plain words", "24 timed out"]))
     assert sum(piece.count(b"\n") + 1 for piece in searched) == 3
-    shown = {one.shape: one.first.link.entry for one in facts.templates.by_shape.values()}
+    shown = {template.shape: template.first.link.entry for template in facts.templates.by_shape.values()}
     assert shown == {"boom": 20, "no such host": 21, "timed out": 43}
 
 
@@ -156,7 +156,7 @@ def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}, {"container": "app", "run": 1}]})
     batches = [parsed("app", number % 3 % 2, [f"{number} INFO a: line {number}"], levels) for number in range(60)]
     if order == "one block":
-        batches = [Encoded(SEPARATOR.join(one.block for one in batches), b"".join(one.codes for one in batches))]
+        batches = [Encoded(SEPARATOR.join(batch.block for batch in batches), b"".join(batch.codes for batch in batches))]
     for batch in batches:
         reader.read(batch)
     reader.close(PATH, {"levels": levels})
@@ -168,7 +168,7 @@ def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
 
 
 def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once so many were decoded, only errors are."""
+    """After this many decoded lines only errors are decoded."""
     monkeypatch.setattr(log_reader, "MAX_DECODED", 3)
     facts = LogFacts()
     reader = LogReader(facts, threading.Lock(), START, END)
@@ -176,7 +176,10 @@ def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(4):
         reader.read(parsed("app", 0, ["1 connection refused", "2 connection refused", "3 ERROR a: boom"], {}))
     reader.close(PATH, {})
-    assert {one.shape: one.count for one in facts.templates.by_shape.values()} == {"connection refused": 4, "boom": 4}
+    assert {template.shape: template.count for template in facts.templates.by_shape.values()} == {
+        "connection refused": 4,
+        "boom": 4,
+    }
 
 
 @pytest.mark.parametrize(("minute", "bucket"), [(0, 0), (2.4, 0), (2.5, 1), (30, 12), (57.4, 22), (57.5, 23), (59.9, 23)])
@@ -188,10 +191,10 @@ def test_lines_are_counted_over_the_window(minute: float, bucket: int) -> None:
 
 
 def test_the_first_trace_of_a_template_is_remembered() -> None:
-    """It is an example to look at."""
+    """As an example."""
     first, second = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
     facts = read(("app", 0, [f"1 ERROR a: boom trace_id={first}", f"2 ERROR a: boom trace_id={second}", "3 ERROR a: other"]))
-    assert [one.trace_id for one in facts.templates.by_shape.values()] == [first, ""]
+    assert [template.trace_id for template in facts.templates.by_shape.values()] == [first, ""]
 
 
 def line(text: str, level: str = "", entry: int = 0) -> Line:
@@ -251,13 +254,13 @@ def add(templates: Templates, text: str, pod: str = "web-0", level: str = "ERROR
 
 def test_templates_of_two_logs_become_one() -> None:
     """Counts, places, histogram, the first and the last time; a trace of either."""
-    one, other = Templates(), Templates()
+    first, other = Templates(), Templates()
     for number in range(3):
-        add(one, f"order {number} failed", minute=10 + number)
+        add(first, f"order {number} failed", minute=10 + number)
     add(other, "order 9 failed", "web-1", minute=5).trace_id = "abc"
     add(other, "another")
-    one.merge(other)
-    template = one.by_shape["order # failed", "ERROR"]
+    first.merge(other)
+    template = first.by_shape["order # failed", "ERROR"]
     assert (template.count, template.pods, template.histogram[3], template.trace_id) == (4, {"web-0", "web-1"}, 4, "abc")
     assert (template.first.pod, template.first.first, template.last, template.example) == (
         "web-1",
@@ -265,23 +268,23 @@ def test_templates_of_two_logs_become_one() -> None:
         at(12),
         "order 0 failed",
     )
-    assert len(one.by_shape) == 2
+    assert len(first.by_shape) == 2
 
 
 def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more, the lines are counted; so are a template's containers, its runs and the hosts that are looked for."""
     for name, most in (("MAX_TEMPLATES", 2), ("MAX_PLACES", 2), ("PEERS_LOOKED_FOR", 2), ("MAX_CACHED", 2)):
         monkeypatch.setattr(templates_module, name, most)
-    one, other = Templates(), Templates()
+    first, other = Templates(), Templates()
     for text in ("a", "b", "c", "c"):
-        add(one, text)
-    assert (len(one.by_shape), one.left_out) == (2, 2)
+        add(first, text)
+    assert (len(first.by_shape), first.left_out) == (2, 2)
     for text in ("a", "d", "d"):
         add(other, text, "web-1")
-    one.merge(other)
-    assert (len(one.by_shape), one.left_out) == (2, 4)
-    add(one, "a", "web-2")
-    assert one.by_shape["a", "ERROR"].pods == {"web-0", "web-1"}
+    first.merge(other)
+    assert (len(first.by_shape), first.left_out) == (2, 4)
+    add(first, "a", "web-2")
+    assert first.by_shape["a", "ERROR"].pods == {"web-0", "web-1"}
     calls = Templates()
     for number in range(30):
         add(calls, "dial tcp db:5432: connection refused", run=number)
@@ -301,7 +304,7 @@ def test_variants_of_a_line_are_one_group() -> None:
     for text, times in (("cannot read file of alice", 3), ("cannot read file of bob", 2), ("gone", 4), ("cannot", 1)):
         for _ in range(times):
             add(templates, text)
-    shapes = [[one.shape for one in group] for group in grouped(templates.by_shape.values())]
+    shapes = [[template.shape for template in group] for group in grouped(templates.by_shape.values())]
     assert shapes == [["cannot read file of alice", "cannot read file of bob"], ["gone"], ["cannot"]]
 
 
@@ -310,8 +313,8 @@ def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
     reader = EventReader(facts, threading.Lock())
     reader.begin({})
     reader.read(Encoded(b"", b""))
-    for one in found:
-        reader.read(Encoded(SEPARATOR.join([json.dumps(one).encode()]), b"\0"))
+    for item in found:
+        reader.read(Encoded(SEPARATOR.join([json.dumps(item).encode()]), b"\0"))
     reader.close("data/events/shop.json", {"pods_gone": gone or []})
     return facts
 
@@ -341,12 +344,12 @@ def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "MAX_OTHERS", 1)
     warnings = [event("Unhealthy", str(number)) for number in range(4)]
     others = [event("Killing", str(number), type="Normal") for number in range(3)]
-    assert [(one.reason, one.message) for one in read_events(*others[:2], warnings[0]).events] == [
+    assert [(event.reason, event.message) for event in read_events(*others[:2], warnings[0]).events] == [
         ("Killing", "0"),
         ("Unhealthy", "0"),
     ]
     facts = read_events(*warnings, *others)
-    assert [one.message for one in facts.events] == ["0", "1"]
+    assert [event.message for event in facts.events] == ["0", "1"]
     assert facts.left_out == 5
 
 

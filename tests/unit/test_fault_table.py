@@ -1,4 +1,4 @@
-"""The gates of the fault table, over sessions that were recorded on a real cluster: verdict, links, mutation, noise, quiet."""
+"""Tests over recorded sessions of a real cluster: verdict, links, mutation, noise, quiet."""
 
 import json
 
@@ -37,8 +37,8 @@ def test_the_first_finding_names_the_faulty_object_and_the_true_cause(name: str)
     fault: Fault = TABLE[name]
     findings = recording(name).findings()
     place = fault.place(findings)
-    assert place is not None, [one["message"] for one in findings]
-    assert place <= (3 if name in LATER else 1), [one["message"] for one in findings[:place]]
+    assert place is not None, [finding["message"] for finding in findings]
+    assert place <= (3 if name in LATER else 1), [finding["message"] for finding in findings[:place]]
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -50,7 +50,7 @@ def test_every_link_resolves_to_an_entry_about_the_finding(name: str) -> None:
         for link in finding.links:
             entry = json.dumps(session.artifacts[link.artifact.path]["data"][link.entry]) + link.artifact.path
             names = {finding.subject.name, *finding.pods, *finding.nodes, *finding.callees}
-            assert any(one in entry for one in names), (finding.message, entry[:500])
+            assert any(name in entry for name in names), (finding.message, entry[:500])
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -58,7 +58,7 @@ def test_without_the_entries_that_it_cites_the_first_finding_goes_or_changes(nam
     """No finding says the same without its evidence."""
     first = recording(name).findings()[0]
     again = recording(name).without(cited_by(name)).findings()
-    assert not any((one["rule"], one["message"]) == (first["rule"], first["message"]) for one in again)
+    assert not any((finding["rule"], finding["message"]) == (first["rule"], first["message"]) for finding in again)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -68,12 +68,12 @@ def test_noise_does_not_move_the_verdict(name: str) -> None:
     if name in BROKEN:
         assert (after[0]["rule"], after[0]["message"]) == (before[0]["rule"], before[0]["message"])
     else:
-        assert [one["message"] for one in after if one["severity"] != "info"] == []
+        assert [finding["message"] for finding in after if finding["severity"] != "info"] == []
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_workloads_are_quiet(name: str) -> None:
     """No finding is above info, and the headline says what was looked at."""
     verdict = recording(name).judged()
-    assert [(one.rule, one.message) for one in verdict.findings if one.severity != "info"] == []
+    assert [(finding.rule, finding.message) for finding in verdict.findings if finding.severity != "info"] == []
     assert verdict.headline.startswith(("no trouble found:", "no cause found in"))

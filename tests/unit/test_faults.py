@@ -1,4 +1,4 @@
-"""What libraries and servers say of a fault becomes one of our errors, in words that help and hold no secret."""
+"""Faults of libraries and servers become our errors, with helpful messages and without secrets."""
 
 import errno
 import inspect
@@ -35,21 +35,21 @@ LIBRARIES = (
 
 def exceptions_of(library: ModuleType) -> list[str]:
     """The classes that a library defines and may raise; warnings are not raised."""
-    found = [one for _, one in inspect.getmembers(library, inspect.isclass) if issubclass(one, Exception)]
-    own = [one for one in found if one.__module__ == library.__name__ and not issubclass(one, Warning)]
-    return [f"{one.__module__}.{one.__name__}" for one in own]
+    found = [kind for _, kind in inspect.getmembers(library, inspect.isclass) if issubclass(kind, Exception)]
+    own = [kind for kind in found if kind.__module__ == library.__name__ and not issubclass(kind, Warning)]
+    return [f"{kind.__module__}.{kind.__name__}" for kind in own]
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
 def test_every_exception_of_a_library_is_mapped(library: ModuleType) -> None:
-    """A new version's new class fails here, before a user meets it as InternalError."""
+    """A new exception class of a new version fails here, before a user sees it as InternalError."""
     names = exceptions_of(library)
     assert len(names) >= 5
     assert [name for name in names if name not in FAULTS] == []
 
 
 def test_the_table_names_no_class_that_is_gone() -> None:
-    """What a library no longer has is taken out."""
+    """Classes that a library no longer has are removed."""
     known = {name for library in LIBRARIES for name in exceptions_of(library)}
     modules = tuple(library.__name__ for library in LIBRARIES)
     assert [name for name in FAULTS if name.startswith(modules) and name not in known] == []
@@ -59,7 +59,7 @@ def test_the_table_names_no_class_that_is_gone() -> None:
 def test_no_message_names_a_class_of_python(name: str) -> None:
     """Any exception of a library, however it is made, is an error in words."""
     library, _, kind = name.rpartition(".")
-    module = next(one for one in LIBRARIES if one.__name__ == library)
+    module = next(candidate for candidate in LIBRARIES if candidate.__name__ == library)
     error = getattr(module, kind).__new__(getattr(module, kind))
     fault = fault_of(error, "DataSource main")
     assert fault.message.startswith("DataSource main: ")
@@ -124,7 +124,7 @@ def certificate_error(code: int) -> ssl.SSLCertVerificationError:
     ],
 )
 def test_what_is_wrong_with_a_certificate_is_said(code: int, words: str) -> None:
-    """By OpenSSL's number, wherever in the chain of causes it stands."""
+    """By OpenSSL's number, at any place in the chain of causes."""
     outer = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", certificate_error(code)))  # type: ignore[arg-type]
     assert words in fault_of(outer, "DataSource main").message
 
@@ -190,11 +190,11 @@ def test_without_a_remedy_none_is_given() -> None:
 
 
 def test_causes_that_form_a_ring_end() -> None:
-    """Whatever a library hangs together."""
-    one, two = requests.ConnectionError("a"), requests.ConnectionError("b")
-    one.__context__, two.__context__ = two, one
-    one.args, two.args = (two,), (one,)
-    assert fault_of(one, "x").message == "x: cannot be reached"
+    """For any chain of exceptions."""
+    first, two = requests.ConnectionError("a"), requests.ConnectionError("b")
+    first.__context__, two.__context__ = two, first
+    first.args, two.args = (two,), (first,)
+    assert fault_of(first, "x").message == "x: cannot be reached"
 
 
 def endpoint(*secrets: str) -> Endpoint:
@@ -229,8 +229,8 @@ FORMS = [
 )
 def test_no_part_of_a_secret_is_repeated_wherever_the_text_is_cut(form: str, before: int) -> None:
     """Credentials are taken out first; then the text is cut."""
-    said = "x" * before + form + " and so on" * 500
-    for words in (endpoint(SECRET).failed(400, said).message, endpoint(SECRET).failed(400, said.encode()).message):
+    text = "x" * before + form + " and so on" * 500
+    for words in (endpoint(SECRET).failed(400, text).message, endpoint(SECRET).failed(400, text.encode()).message):
         assert "canary" not in words
         assert "7f3a" not in words
 
@@ -246,13 +246,13 @@ def test_no_part_of_a_secret_is_left_where_reading_a_refusal_ended(at: int) -> N
 
 @pytest.mark.parametrize("secret", ["a", "ab", "e", " ", "1234567"])
 def test_a_short_secret_neither_leaks_nor_garbles(secret: str) -> None:
-    """The server's words are left out whole: holes in them would tell what the secret is."""
+    """The server's message is left out completely: holes in it would show the secret."""
     message = endpoint(secret).failed(500, "a database error of 1234567 tables").message
     assert message == f"DataSource main answered 500: {LEFT_OUT}"
 
 
 def test_an_empty_secret_is_none() -> None:
-    """As the user's name of many a token is."""
+    """For example the empty user name with a token."""
     assert endpoint("").failed(500, "no such table").message == "DataSource main answered 500: no such table"
 
 
@@ -262,10 +262,10 @@ def test_the_longest_secret_is_taken_out_first() -> None:
     assert message == "DataSource main answered 500: saw ***"
 
 
-@pytest.mark.parametrize("said", ["", b"", "  \n"])
-def test_a_server_without_words(said: Any) -> None:
-    """The status stands alone."""
-    assert endpoint(SECRET).failed(500, said).message == "DataSource main answered 500: it gives no reason"
+@pytest.mark.parametrize("body", ["", b"", "  \n"])
+def test_a_server_without_words(body: Any) -> None:
+    """The message has the status alone."""
+    assert endpoint(SECRET).failed(500, body).message == "DataSource main answered 500: it gives no reason"
 
 
 def test_renewed_credentials_are_not_repeated_either() -> None:

@@ -1,4 +1,7 @@
-"""Fetching a session from a real artifacts API: whole and verified through cuts and restarts, or with a word what to do."""
+"""Fetching a session from a real artifacts API.
+
+Complete and verified through interruptions and restarts, or an error with a remedy.
+"""
 
 import asyncio
 import http.client
@@ -111,7 +114,7 @@ async def test_cut_again_and_again(api: Api, tmp_path: Path) -> None:
 
 
 async def test_a_later_run_goes_on(api: Api, tmp_path: Path) -> None:
-    """What an earlier run fetched is not fetched again."""
+    """Files that an earlier run fetched are not fetched again."""
     session, root, asked = await session_of(api), tmp_path / "mine", list[str]()
     get, failing = getter(api), [True]
 
@@ -132,7 +135,7 @@ async def test_a_later_run_goes_on(api: Api, tmp_path: Path) -> None:
 
 
 async def test_nothing_old_is_mixed_in(api: Api, tmp_path: Path) -> None:
-    """A file that was altered on the way is refused, then fetched anew; files that nobody listed are left out."""
+    """A file that was altered in transit is refused, then fetched again; files that are not listed are left out."""
     session, root = await session_of(api), tmp_path / "mine"
     left = root / f".fetch-{session.name}"
     (left / "data" / "logs").mkdir(parents=True)
@@ -166,7 +169,7 @@ async def test_planted_links_are_not_written_through(api: Api, tmp_path: Path, p
 
 
 async def test_another_state_of_the_session(api: Api, tmp_path: Path) -> None:
-    """What was fetched of an earlier manifest is thrown away."""
+    """Files that were fetched for an earlier manifest are discarded."""
     session, root = await session_of(api), tmp_path / "mine"
     left = root / f".fetch-{session.name}"
     left.mkdir(parents=True)
@@ -195,7 +198,7 @@ async def test_refusals(api: Api, tmp_path: Path) -> None:
 
 
 def lying(status: int, body: bytes) -> Get:
-    """Answers everything with the same."""
+    """Answers every request with the same response."""
 
     class Lie:
         def __init__(self) -> None:
@@ -227,7 +230,7 @@ def lying(status: int, body: bytes) -> Get:
     ],
 )
 async def test_servers_that_lie_or_fail(tmp_path: Path, status: int, body: bytes, words: str) -> None:
-    """Each is said as what it is, and nothing is written."""
+    """Each has its own message, and nothing is written."""
     with pytest.raises(Refused, match=words):
         await fetched(lying(status, body), tmp_path / "mine")
     assert not (tmp_path / "mine").exists()

@@ -1,4 +1,4 @@
-"""From evidence to the line that a person reads first: each rule, with the evidence that it needs, and without it."""
+"""From evidence to the headline: each rule, with the evidence that it needs, and without it."""
 
 import copy
 import json
@@ -167,13 +167,13 @@ def a_crashed_job() -> Incident:
 
 
 def hpa(*conditions: tuple[str, str, str, str], current: int = 3) -> Any:
-    told = [
+    reported = [
         {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at(25)}
         for kind, status, reason, message in conditions
     ]
     target = {"resource": {"name": "cpu", "target": {"averageUtilization": 80}}}
     usage = {"resource": {"name": "cpu", "current": {"averageUtilization": 180}}}
-    status = {"currentReplicas": current, "conditions": told, "currentMetrics": [usage]}
+    status = {"currentReplicas": current, "conditions": reported, "currentMetrics": [usage]}
     return {
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "web"},
@@ -183,9 +183,11 @@ def hpa(*conditions: tuple[str, str, str, str], current: int = 3) -> Any:
 
 
 def caller_logs(*lines: str, name: str = "pay-1-a") -> Incident:
-    """A healthy caller whose log has these lines, again and again until the end."""
-    said = [f"{30 + number} {lines[number % len(lines)]}" for number in range(30)]
-    return Incident().add(pod(name, running(), of="pay-1", labels={"app": "pay"}), of=("Deployment", "pay")).log(name, *said)
+    """A healthy caller that logs these lines repeatedly until the end."""
+    lines_of = [f"{30 + number} {lines[number % len(lines)]}" for number in range(30)]
+    return (
+        Incident().add(pod(name, running(), of="pay-1", labels={"app": "pay"}), of=("Deployment", "pay")).log(name, *lines_of)
+    )
 
 
 def refused_by_ledger() -> Incident:
@@ -200,8 +202,8 @@ def a_cascade() -> Incident:
     incident.log("ledger-1-a", "29 panic: record 40: torn write?", run=4)
     checkout = pod("checkout-1-a", running(), of="checkout-1", labels={"app": "checkout"})
     incident.add(checkout, of=("Deployment", "checkout"))
-    said = [f"{30 + number / 2} ERROR order {number} failed: payments answered 503" for number in range(50)]
-    return incident.log("checkout-1-a", *said)
+    lines_of = [f"{30 + number / 2} ERROR order {number} failed: payments answered 503" for number in range(50)]
+    return incident.log("checkout-1-a", *lines_of)
 
 
 CASES |= {
@@ -526,7 +528,7 @@ def traced() -> Incident:
 
 
 def lines_of_loki() -> Incident:
-    """A service whose pods are not captured, and one whose pods are: its lines count once."""
+    """A service without captured pods, and one with captured pods: its lines count once."""
     incident = caller_logs("ERROR cannot parse order 17: unexpected end of input")
     entries = []
     for minute in range(30, 59):
@@ -604,7 +606,7 @@ def test_what_else_the_findings_say(name: str) -> None:
     """
     whole = json.loads(WHOLE.read_bytes()) if WHOLE.exists() else {}
     found = []
-    for finding in (one.to_json(NAMESPACE) for one in CASES[name][0].judged().findings):
+    for finding in (finding.to_json(NAMESPACE) for finding in CASES[name][0].judged().findings):
         assert finding.pop("message")
         finding["remedy"] = bool(finding.get("remedy"))
         found.append(finding)
@@ -635,7 +637,7 @@ def test_without_the_entries_that_it_cites_a_finding_goes_or_changes(name: str) 
     for link in first.links:
         cited.setdefault(link.artifact.path, set()).add(link.entry)
     again = incident.without(cited).judged().findings
-    assert not any((one.rule, one.message) == (first.rule, first.message) for one in again)
+    assert not any((finding.rule, finding.message) == (first.rule, first.message) for finding in again)
 
 
 def with_noise(incident: Incident) -> Incident:
@@ -723,10 +725,12 @@ QUIET: dict[str, Incident] = {
 
 @pytest.mark.parametrize("name", QUIET)
 def test_healthy_workloads_have_nothing_above_info(name: str) -> None:
-    """The headline says what was looked at instead."""
+    """The headline counts what was read instead."""
     verdict = QUIET[name].judged()
     assert verdict.failed == []
-    assert [(one.rule, one.severity, one.message) for one in verdict.findings if one.severity != "info"] == []
+    assert [
+        (finding.rule, finding.severity, finding.message) for finding in verdict.findings if finding.severity != "info"
+    ] == []
     assert verdict.headline.startswith(("no trouble found:", "no cause found in"))
 
 
@@ -771,4 +775,4 @@ def test_hostile_words_stay_inert_and_cost_nothing(text: str) -> None:
     assert verdict.failed == []
     assert len(verdict.headline) <= 160
     assert verdict.headline.isprintable()
-    assert all(json.dumps(one.to_json("shop")).isprintable() for one in verdict.findings)
+    assert all(json.dumps(finding.to_json("shop")).isprintable() for finding in verdict.findings)

@@ -51,12 +51,12 @@ async def _of(entries: list[Object]) -> AsyncGenerator[list[Any], None]:
 async def test_findings_are_saved_and_lead_the_status(tmp_path: Path) -> None:
     """The manifest has the headline and the first findings; the file has all, with links to entries that are there."""
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
-    said = "web: FATAL: canary-71 the journal is torn (exit 1, 3 restarts since 14:28)"
-    assert snapshot.manifest.headline == said
+    headline = "web: FATAL: canary-71 the journal is torn (exit 1, 3 restarts since 14:28)"
+    assert snapshot.manifest.headline == headline
     first = snapshot.manifest.findings[0]
     assert (first.rule, first.severity, first.object.name) == ("CrashLoop", "critical", "web")
     document = json.loads((Path(snapshot.path) / "data/findings.json").read_text())
-    assert document["metadata"]["headline"] == said
+    assert document["metadata"]["headline"] == headline
     finding = document["data"][0]
     texts = []
     for link in finding["evidence"]:
@@ -91,7 +91,7 @@ async def test_a_sealed_session_quotes_nothing_in_its_status(tmp_path: Path) -> 
 
 @pytest.mark.logs_errors("rule fails failed: RuntimeError")
 async def test_a_rule_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other rules judge all the same."""
+    """The other rules are still applied."""
 
     def fails(case: Any) -> Any:
         raise RuntimeError("a bug")
@@ -105,7 +105,7 @@ async def test_a_rule_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, 
 
 @pytest.mark.logs_errors("could not be looked through")
 async def test_facts_that_are_lost_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest is judged all the same."""
+    """The rest is still judged."""
 
     def fails(*_: Any) -> Any:
         raise RuntimeError("a bug")

@@ -1,4 +1,7 @@
-"""Captures that another version of the operator began: planned again, with what is saved kept and what is not asked said."""
+"""Captures that another version of the operator began.
+
+Planned again; saved artifacts are kept, questions that are no longer asked are reported.
+"""
 
 import json
 from collections.abc import Callable
@@ -23,7 +26,10 @@ def altered_plan(**changes: Any) -> Callable[[Line], Line]:
 def altered_questions(**changes: Any) -> Callable[[Line], Line]:
     def alter(plan: Line) -> Line:
         questions = [{**question, **changes} for question in plan["questions"]]
-        return {**plan, "questions": [{name: value for name, value in one.items() if value != "-"} for one in questions]}
+        return {
+            **plan,
+            "questions": [{name: value for name, value in question.items() if value != "-"} for question in questions],
+        }
 
     return alter
 
@@ -43,7 +49,7 @@ ALTERED: dict[str, Callable[[Line], Any]] = {
 
 
 async def begun(root: Path, alter: Callable[[Line], Any], name: str = "plan") -> None:
-    """A capture whose process was stopped after `a`, with the lines of its journal that have `name` altered."""
+    """A capture that was stopped after `a`, with the journal's lines that contain `name` altered."""
     await interrupted(make_order(), tools(root, {"a": [[1, 2]], "b": [forever]}), "a")
     alter_journal(root, alter, name)
 
@@ -99,13 +105,13 @@ async def test_a_plan_that_cannot_be_made_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "alter"),
     [
-        ("artifacts", lambda artifacts: [{**one, "colour": "red"} for one in artifacts]),
+        ("artifacts", lambda artifacts: [{**artifact, "colour": "red"} for artifact in artifacts]),
         ("origins", lambda origins: {path: [*origin, "more"] for path, origin in origins.items()}),
         ("gaps", lambda gaps: [{"fetcher": "F", "target": "t", "reason": "r", "message": "m", "colour": "red"}]),
     ],
 )
 async def test_what_another_version_recorded_as_done(tmp_path: Path, name: str, alter: Callable[[Any], Any]) -> None:
-    """Is kept, without what this one does not know."""
+    """It is kept, without fields that this version does not know."""
     await begun(tmp_path, alter, name)
     fetcher = FakeFetcher({"a": [["not asked"]], "b": [[3]]})
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher))

@@ -1,4 +1,4 @@
-"""What log lines say of themselves, by their form. The lines are of this project's own making."""
+"""What log lines state about themselves, by their form. All lines were written for this project."""
 
 import orjson
 import pytest
@@ -122,7 +122,7 @@ LEVELS = [
 
 @pytest.mark.parametrize(("line", "level"), LEVELS)
 def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None:
-    """A level is found where the form has it, and nowhere else."""
+    """A level is found at its position in the form, and nowhere else."""
     assert recognise(line).level == level
 
 
@@ -267,5 +267,5 @@ def test_a_syslog_head_hides_nothing_of_the_line_behind_it(line: str, head: str)
     ],
 )
 def test_hostile_lines_take_no_more_time_than_others(line: str) -> None:
-    """Lines made to send a regular expression astray are recognised as nothing."""
+    """Lines that exploit regular expressions are recognised as no form."""
     assert recognise(line).level is None

@@ -1,4 +1,4 @@
-"""How a gap is worded: inert, short, and with the words of whatever refused."""
+"""Messages of gaps: inert, short, and with the reason of the refusal."""
 
 import errno
 
@@ -24,7 +24,7 @@ REFUSED = "the session volume refused the write: "
     ids=["the system's words", "our own words", "no words", "a quota"],
 )
 def test_a_refused_write_says_who_refused_it(error: OSError, reason: GapReason, message: str) -> None:
-    """The volume, in the best words that there are, or a quota, which is no fault of the volume."""
+    """The volume, with the best available message, or a quota."""
     assert save_failed("pod/web-0", error) == Missing("pod/web-0", reason, message)
 
 

@@ -1,4 +1,4 @@
-"""Which pods are gone, and which events: from names, controllers' words, and what objects tell of themselves."""
+"""Which pods are gone, and which events: derived from names, controllers' events, and objects."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,17 +52,17 @@ FIFTY = "checkout-of-the-large-shop-in-the-north-of-the-lan"
         (("Job", "a" * 63), f"{'a' * 58}bcdfg"),
         (("StatefulSet", "db"), "db-12"),
     ],
-    ids=lambda one: one if isinstance(one, str) else f"{one[0]} of {len(one[1])}",
+    ids=lambda case: case if isinstance(case, str) else f"{case[0]} of {len(case[1])}",
 )
 def test_pods_are_known_by_the_names_that_controllers_give(target: tuple[str, str], pod: str) -> None:
     """The generated part follows the controller's name, which is cut at 58 characters."""
     gone = find([an_event(pod, "Killing")], target)
-    assert [one.owner for one in gone.values()] == [f"{target[0].lower()}/{target[1]}"]
+    assert [pod.owner for pod in gone.values()] == [f"{target[0].lower()}/{target[1]}"]
 
 
 @pytest.mark.parametrize(("owner", "known"), [("ReplicaSet", True), ("StatefulSet", True), ("Job", False)])
 def test_a_pod_whose_end_no_event_tells(owner: str, known: bool) -> None:
-    """It may have run on into the window, unless it is a Job's, which completes; then it is removed without an event."""
+    """It may have run into the window, unless it belongs to a Job and completed; then it was removed without an event."""
     pod = "web-0" if owner == "StatefulSet" else "web-bcdfg"
     subjects = Subjects([Target.model_validate({"workload": {"kind": owner, "name": "web"}})])
     found = Events(Window(NOW, NOW + timedelta(minutes=1)))
@@ -72,7 +72,7 @@ def test_a_pod_whose_end_no_event_tells(owner: str, known: bool) -> None:
 
 @pytest.mark.parametrize("pod", ["web-api-bcdfg", "web", "web-", "web-0-1-bcdfg", "website-bcdfg", "web-BCDFG", "web-bcdf"])
 def test_other_names_are_strangers(pod: str) -> None:
-    """A similar name is not enough."""
+    """A similar name is not sufficient."""
     assert find([an_event(pod, "Killing")], ("ReplicaSet", "web")) == {}
 
 
@@ -83,11 +83,11 @@ def test_pods_of_a_long_named_deployment_and_its_vanished_revision() -> None:
         an_event(f"{old[:58]}bcdfg", "Killing"),
         an_event(FIFTY, "ScalingReplicaSet", "Deployment", message=f"Scaled down replica set {old} from 1 to 0"),
     ]
-    assert [one.owner for one in find(events, ("Deployment", FIFTY)).values()] == [f"deployment/{FIFTY}"]
+    assert [pod.owner for pod in find(events, ("Deployment", FIFTY)).values()] == [f"deployment/{FIFTY}"]
 
 
 def test_of_two_revisions_with_the_same_beginning_none_is_named() -> None:
-    """A revision is told where it is known: by the controller's own event, or by a name that no other gives."""
+    """A revision is known from the controller's own event, or from a name that only it can have made."""
     first, second = (replica_set(f"{LONG}-{number}", number, f"shop:{number}", LONG) for number in (1, 2))
     members = [deployment(LONG) | {"kind": "Deployment"}, first | {"kind": "ReplicaSet"}, second | {"kind": "ReplicaSet"}]
     killed = an_event(f"{LONG[:58]}bcdfg", "Killing")
@@ -114,7 +114,7 @@ def test_a_pod_without_events_is_known_by_its_controllers(controller: tuple[str,
 
 
 def test_a_controllers_word_outweighs_a_name() -> None:
-    """A pod that another controller made does not belong to the target, whatever its name."""
+    """A pod that another controller created does not belong to the target, for any name."""
     stranger = an_event("web-api", "SuccessfulCreate", "ReplicaSet", message="Created pod: web-bcdfg")
     assert find([an_event("web-bcdfg", "Killing"), stranger], ("ReplicaSet", "web")) == {}
 
@@ -133,7 +133,7 @@ def scheduled(pod: Object, at: str) -> Object:
 
 
 def started(pod: Object, *runs: str) -> Object:
-    """The pod, whose container started at these times of the day: the last run runs, the one before ended."""
+    """A pod with a container that started at these times of the day: the last run runs, the run before it ended."""
     states = [{"terminated": {"startedAt": f"2026-11-22T{at}Z"}} for at in runs[:-1]]
     container: dict[str, Any] = {"name": "app", "state": {"running": {"startedAt": f"2026-11-22T{runs[-1]}Z"}}}
     if states:
@@ -154,7 +154,7 @@ LONG_AGO = an_event("web-0", "Started", at="08:00:00", lastTimestamp="2026-11-22
 UNSCHEDULED = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-11-22T08:00:00Z"}
 
 
-def told(at: str) -> Object:
+def seen(at: str) -> Object:
     """An event of the pod that was first written at a time of the day, and is repeated until now."""
     return an_event("web-0", "Unhealthy", at=at, lastTimestamp="2026-11-22T11:59:00Z")
 
@@ -177,10 +177,12 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
         pytest.param([an_event("any", "Pulled")], [scheduled(POD, "03:00:00")], "note", id="the pod is older than the window"),
         pytest.param([an_event("web-0", "Scheduled")], [scheduled(POD, "11:30:00")], "note", id="its events are there"),
         pytest.param([], [scheduled(POD, "11:30:00")], "note", id="it is younger than events live, so none was written"),
-        pytest.param([an_event("any", "Pulled")], [scheduled(POD, "08:00:00")], "gap", id="scheduled in the window, not told"),
+        pytest.param(
+            [an_event("any", "Pulled")], [scheduled(POD, "08:00:00")], "gap", id="scheduled in the window, without an event"
+        ),
         pytest.param([LONG_AGO], [started(POD, "08:00:00")], "note", id="an event that lives on as it repeats"),
-        pytest.param([LONG_AGO], [started(POD, "08:00:00", "11:59:00")], "note", id="restarts, told by one event"),
-        pytest.param([], [started(POD, "09:00:00", "11:59:00")], "gap", id="a restart in the window, not told"),
+        pytest.param([LONG_AGO], [started(POD, "08:00:00", "11:59:00")], "note", id="restarts, seen in one event"),
+        pytest.param([], [started(POD, "09:00:00", "11:59:00")], "gap", id="a restart in the window, without an event"),
         pytest.param(
             [an_event("web-0", "Unhealthy", at="08:00:30", lastTimestamp="2026-11-22T11:59:00Z")],
             [started(POD, "08:00:00")],
@@ -193,9 +195,9 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
             "gap",
             id="an event of another pod of that name",
         ),
-        pytest.param([told("08:00:01")], [scheduled(POD, "08:00:00")], "note", id="told a second later, and still repeated"),
-        pytest.param([told("08:05:00")], [scheduled(POD, "08:00:00")], "gap", id="the first that is left came minutes later"),
-        pytest.param([told("07:59:00")], [scheduled(POD, "08:00:00")], "gap", id="of before it was scheduled"),
+        pytest.param([seen("08:00:01")], [scheduled(POD, "08:00:00")], "note", id="seen a second later, and still repeated"),
+        pytest.param([seen("08:05:00")], [scheduled(POD, "08:00:00")], "gap", id="the first that is left came minutes later"),
+        pytest.param([seen("07:59:00")], [scheduled(POD, "08:00:00")], "gap", id="of before it was scheduled"),
         pytest.param(
             [an_event("any", "Pulled")],
             [a_pod("web-0", "none") | {"kind": "Pod", "status": {"conditions": [UNSCHEDULED]}}],
@@ -206,7 +208,7 @@ def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing
     ],
 )
 def test_what_is_known_to_be_lost(events: list[Object], items: list[Object], severity: str) -> None:
-    """A gap where the targets tell of something that no event tells any more; else a note."""
+    """A gap if the targets report something without an event for it; else a note."""
     (missing,) = judged(events, *items)
     assert (missing.target, missing.reason, missing.severity) == ("events", GapReason.EVENTS_EXPIRED, severity)
 
@@ -229,7 +231,7 @@ def test_many_lost_events_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "oldest", "said"),
+    ("hours", "oldest", "reported"),
     [(1, "11:30:00", False), (2, "11:30:00", True), (2, None, True), (2, "09:59:00", False), (2, "10:00:00", False)],
     ids=[
         "events live an hour",
@@ -239,10 +241,10 @@ def test_many_lost_events_are_counted() -> None:
         "one is left of the very moment at which the window begins",
     ],
 )
-def test_when_events_may_have_expired(hours: int, oldest: str | None, said: bool) -> None:
+def test_when_events_may_have_expired(hours: int, oldest: str | None, reported: bool) -> None:
     """By the default of an hour, unless an older event shows that they live longer."""
     events = [an_event("any", "Pulled", at=oldest)] if oldest else []
-    assert [one.severity for one in judged(events, hours=hours)] == (["note"] if said else [])
+    assert [gap.severity for gap in judged(events, hours=hours)] == (["note"] if reported else [])
 
 
 def test_static_pods_owe_no_events() -> None:

@@ -39,7 +39,7 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
 
 
 @pytest.mark.parametrize(
-    ("first", "bytes_per_second", "said"),
+    ("first", "bytes_per_second", "reported"),
     [
         pytest.param(0.4, 8 * MIB, False, id="a burst in the second of the start"),
         pytest.param(1.6, MIB // 3, False, id="a burst after a start whose time is cut to whole seconds"),
@@ -49,7 +49,7 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
         pytest.param(1.9, 2 * MIB, True, id="nearly a second more than the cut time explains, of a very fast log"),
     ],
 )
-async def test_a_rotation_is_inferred_from_the_rate(first: float, bytes_per_second: int, said: bool) -> None:
+async def test_a_rotation_is_inferred_from_the_rate(first: float, bytes_per_second: int, reported: bool) -> None:
     """Said if the time between the start and the first line would have filled the smallest file at the log's rate."""
     reasons = await reasons_of(lines_from(first, bytes_per_second))
-    assert reasons == ([GapReason.LOG_ROTATED] if said else [])
+    assert reasons == ([GapReason.LOG_ROTATED] if reported else [])

@@ -130,13 +130,13 @@ def test_start(run: Callable[..., str], api: FakeApi) -> None:
 
 
 def test_start_without_the_right(run: Callable[..., str], api: FakeApi) -> None:
-    """What to do about it is said."""
+    """The message has the remedy."""
     api.objects[SHOP] = 403
     assert "An admin gives the right in namespace shop" in run("start", "web", code=1)
 
 
 def test_list(run: Callable[..., str], api: FakeApi) -> None:
-    """A table of what broke, whole where it is no terminal; nothing hidden steers one."""
+    """A table of what broke, not cut unless it is a terminal; no hidden character reaches it."""
     api.objects[f"{SHOP}/first"] = investigation(
         "first", "Completed", headline="web: \x1b[31mpanic", session={"id": "INC-0001"}
     )
@@ -189,7 +189,7 @@ def test_wait_gives_up(run: Callable[..., str], api: FakeApi, monkeypatch: pytes
 
 
 def test_wait_is_interrupted(run: Callable[..., str], api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The capture goes on, and how to follow it again is said."""
+    """The capture continues, and the output says how to follow it again."""
     api.objects[f"{SHOP}/hunt"] = investigation("hunt", "Running")
 
     def interrupted(*arguments: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Jaeger: what a search asks, what counts as an answer, and the one line that says what there is to see."""
+"""Jaeger: the parameters of a search, valid answers, and the summary."""
 
 import json
 import re
@@ -111,7 +111,7 @@ def test_a_search_over_v3_asks_in_rfc_3339(asked: TracesRequest, query: dict[str
 
 
 def test_long_traces_are_narrowed() -> None:
-    """By the longer of the two least durations."""
+    """By the longer of the two minimum durations."""
     asked = request(service="shop", minDuration="1ms", tags={"a": "b"})
     assert dict(api_v1.search(SearchValues.of(asked, make_window(), 5, 999)))["minDuration"] == "1000us"
     assert dict(api_v3.search(SearchValues.of(asked, make_window(), 5, 1001)))["query.duration_min"] == "1001us"
@@ -144,7 +144,7 @@ def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
 
 
 def test_more_traces_than_were_asked_for_are_not_read() -> None:
-    """A server that knows no limit does not fill the memory."""
+    """A server that ignores the limit does not fill the memory."""
     traces = [{**trace(span()), "traceID": f"{number:x}"} for number in range(50)]
     assert list(reading_of({"data": traces}, most=3).traces) == ["0", "1", "2"]
 
@@ -159,7 +159,7 @@ def test_more_traces_than_were_asked_for_are_not_read() -> None:
     ids=json.dumps,
 )  # fmt: skip
 def test_json_of_another_shape_is_not_taken_for_an_answer(body: Any) -> None:
-    """Such as that of another service behind the same address."""
+    """For example another service's JSON at the same address."""
     with pytest.raises(Unavailable, match="not that of Jaeger") as caught:
         reading_of(body)
     assert caught.value.reason == GapReason.INVALID_RESPONSE
@@ -177,7 +177,7 @@ def test_json_of_another_shape_is_not_taken_for_an_answer(body: Any) -> None:
     ids=json.dumps,
 )  # fmt: skip
 def test_json_of_another_shape_is_not_taken_for_an_answer_of_v3(body: Any) -> None:
-    """Such as that of another service behind the same address."""
+    """For example another service's JSON at the same address."""
     with pytest.raises(Unavailable, match="not that of Jaeger") as caught:
         reading_of(body, api_v3)
     assert caught.value.reason == GapReason.INVALID_RESPONSE
@@ -212,15 +212,15 @@ def resource(service: str, *spans: dict[str, Any]) -> dict[str, Any]:
 
 def test_spans_of_v3_are_parted_by_their_traces() -> None:
     """Each trace with the resources and scopes of its spans, whether answers are one object or a stream of them."""
-    one = resource("shop", otlp("AA", "GET /"), otlp("bb", "GET /b", code=2))
+    shop = resource("shop", otlp("AA", "GET /"), otlp("bb", "GET /b", code=2))
     two = resource("pay", otlp("aa", "POST /pay", 5, 2_310, code="STATUS_CODE_ERROR"))
     error = {"error": {"httpCode": 500, "message": "lost\x1b[2J"}}
     text = "\n".join(
-        json.dumps(part) for part in ({"result": {"resourceSpans": [one]}}, {"result": {"resourceSpans": [two]}}, error)
+        json.dumps(part) for part in ({"result": {"resourceSpans": [shop]}}, {"result": {"resourceSpans": [two]}}, error)
     )
     reading = reading_of(None, api_v3, text=text)
     assert list(reading.traces) == ["aa", "bb"]
-    first = {**one, "scopeSpans": [{"scope": {"name": "x"}, "spans": [one["scopeSpans"][0]["spans"][0]]}]}
+    first = {**shop, "scopeSpans": [{"scope": {"name": "x"}, "spans": [shop["scopeSpans"][0]["spans"][0]]}]}
     assert stored(reading, api_v3)[0] == {"resourceSpans": [first, two]}
     assert reading.errors == ["lost\x1b[2J"]
     assert summarise(reading.traces.values()) == (
@@ -229,10 +229,10 @@ def test_spans_of_v3_are_parted_by_their_traces() -> None:
 
 
 def test_elements_of_v3_in_another_order() -> None:
-    """A resource after its spans is theirs all the same, and what else an element has is kept."""
-    one = resource("shop", otlp("aa", "GET /"))
-    spans = [{"spans": one["scopeSpans"][0]["spans"], "schemaUrl": "t"}]
-    turned = {"schemaUrl": "s", "scopeSpans": spans, "resource": one["resource"]}
+    """A resource after its spans is still theirs, and other fields of an element are kept."""
+    shop = resource("shop", otlp("aa", "GET /"))
+    spans = [{"spans": shop["scopeSpans"][0]["spans"], "schemaUrl": "t"}]
+    turned = {"schemaUrl": "s", "scopeSpans": spans, "resource": shop["resource"]}
     reading = reading_of({"result": {"resourceSpans": [turned]}}, api_v3)
     assert stored(reading, api_v3) == [{"resourceSpans": [turned]}]
     assert summarise(reading.traces.values()) == "1 traces, slowest 1.0 ms: shop GET /"
@@ -290,7 +290,7 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fo
 )
 def test_a_summary_says_what_there_is_to_see(traces: list[dict[str, Any]], text: str) -> None:
     """How many, how many failing, and the slowest span with its service."""
-    answer = {"data": [{**one, "traceID": str(number)} for number, one in enumerate(traces)]}
+    answer = {"data": [{**trace, "traceID": str(number)} for number, trace in enumerate(traces)]}
     assert summarise(reading_of(answer).traces.values()) == text
 
 
@@ -360,7 +360,7 @@ async def document_of(
         spec["targets"] = [{"pod": "web-0"}]
     plan = await JaegerFetcher().plan(InvestigationSpec.model_validate(spec), sources)
     (question,) = plan.questions
-    (document,) = [one async for one in JaegerFetcher().fetch(question, sources)]
+    (document,) = [found async for found in JaegerFetcher().fetch(question, sources)]
     return question.target, document, await entries_of(document)
 
 
@@ -394,7 +394,7 @@ async def test_a_document_says_whether_there_were_more_traces(loopback: Loopback
 
 
 async def test_a_trace_is_asked_for_by_its_id(loopback: Loopback) -> None:
-    """Whenever it was: a trace by its id knows no window and no limit."""
+    """At any time: a trace by its id has no window and no limit."""
     target, document, entries = await document_of(loopback, SERVICES, reply_json({"data": [trace(span())]}), traceID="ab12")
     assert loopback.requests[1:] == ["/api/traces/ab12"]
     assert (target, document.name, len(entries)) == ("trace/ab12", ("jaeger", "ab12"), 1)
@@ -425,7 +425,7 @@ async def test_a_refusal_has_jaegers_words(loopback: Loopback, status: int, kind
 
 
 async def test_the_api_that_answers_is_used(loopback: Loopback) -> None:
-    """Where the first is not there, or is another page, the other one; the named one without a look at the other."""
+    """If the first API is missing, or another page answers, the other API is used; a configured API is used without a check."""
     v3 = reply_json({"result": {"resourceSpans": [resource("shop", otlp("ab12", "GET /"))]}})
     names = reply_json({"services": ["shop"]})
     for missing in (reply(404, b"404 page not found"), reply(200, b"<html>")):
@@ -495,7 +495,7 @@ async def test_a_service_that_jaeger_does_not_know_is_empty(
     """Not complete: a gap says so, with the nearest names. That there were no traces is no gap."""
     _, document, entries = await document_of(loopback, reply_json({"data": names}), EMPTY, **asked)
     assert entries == []
-    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [(GapReason.EMPTY, one) for one in words]
+    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [(GapReason.EMPTY, message) for message in words]
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ def test_a_trace_that_breaks_off_leaves_nothing() -> None:
         with pytest.raises(Unavailable):
             api_v1.read(JsonStream(ENDPOINT, iter([text[:at].encode()])), ENDPOINT, reading)
         assert set(reading.traces) <= {"ab12", "cd"}
-        assert all(one.pieces for one in reading.traces.values())
+        assert all(trace.pieces for trace in reading.traces.values())
 
 
 @pytest.mark.parametrize(
@@ -583,10 +583,10 @@ def test_a_trace_that_breaks_off_leaves_nothing() -> None:
 )
 def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any], matches: bool) -> None:
     """All conditions of one span: its own tags come before those of its process, those of its logs before both."""
-    one = span(1_000, version="2", user="björn")
-    one["logs"] = [{"fields": [{"key": "message", "value": "boom"}]}]
+    made = span(1_000, version="2", user="björn")
+    made["logs"] = [{"fields": [{"key": "message", "value": "boom"}]}]
     process = {"serviceName": "shop", "tags": [{"key": "zone", "value": "a"}, {"key": "version", "value": "1"}]}
-    body = {"data": [{"traceID": "ab12", "spans": [one], "processes": {"p1": process}}]}
+    body = {"data": [{"traceID": "ab12", "spans": [made], "processes": {"p1": process}}]}
     for service, expected in (("shop", matches), ("cart", False)):
         reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
         reading.sift = sift_of(request(service=service, **asked))
@@ -602,7 +602,7 @@ def test_a_large_trace_that_is_not_looked_for_is_not_kept(monkeypatch: pytest.Mo
     reading.sift = sift_of(request(service="cart"))
     body = {"data": [trace(span(), span()), {**trace(span(), span(), service="cart"), "traceID": "cd"}]}
     api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
-    assert {name: bool(one.pieces) for name, one in reading.traces.items()} == {"ab12": False, "cd": True}
+    assert {name: bool(trace.pieces) for name, trace in reading.traces.items()} == {"ab12": False, "cd": True}
     assert reading.matching == {"cd"}
 
 
@@ -673,12 +673,14 @@ def test_scopes_without_spans_are_not_kept() -> None:
 def spans_of(entries: Sequence[Any]) -> list[tuple[str, str]]:
     """Service and operation of each span."""
     return sorted(
-        (one["processes"][each["processID"]]["serviceName"], each["operationName"]) for one in entries for each in one["spans"]
+        (entry["processes"][each["processID"]]["serviceName"], each["operationName"])
+        for entry in entries
+        for each in entry["spans"]
     )
 
 
 OBJECTS = [trace(span(name="GET /")), trace(span(name="charge"), service="pay"), trace(span(name="GET /")), trace()]
-"""Of one trace: two whose processes have the same name, one that is sent twice, one without spans."""
+"""Of one trace: two with processes of the same name, one that is sent twice, one without spans."""
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2), (3, 1, 0), (0, 3, 2, 1)])

@@ -41,13 +41,13 @@ def jaeger(traces: list[dict[str, Any]]) -> Callable[[Request], None]:
     def answer(request: Request) -> None:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
         found = [
-            one
-            for one in traces
-            if int(asked["start"]) <= one["spans"][0]["startTime"] <= int(asked["end"])
-            and one["processes"]["p1"]["serviceName"] == asked["service"]
-            and ("tags" not in asked or one["spans"][0]["tags"])
+            trace
+            for trace in traces
+            if int(asked["start"]) <= trace["spans"][0]["startTime"] <= int(asked["end"])
+            and trace["processes"]["p1"]["serviceName"] == asked["service"]
+            and ("tags" not in asked or trace["spans"][0]["tags"])
         ]
-        found.sort(key=lambda one: one["spans"][0]["startTime"], reverse=True)
+        found.sort(key=lambda trace: trace["spans"][0]["startTime"], reverse=True)
         reply_json({"data": found[: int(asked["limit"])]})(request)
 
     return answer
@@ -76,7 +76,7 @@ async def test_failing_traces_are_found_however_many_there_are(
 
 
 async def test_traces_that_are_too_many_are_said(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The window is halved a bounded number of times; from when on there are more is told, once for each part."""
+    """The window is halved a bounded number of times; then a gap for each part says that there are more."""
     monkeypatch.setattr(searches, "MAX_POOL", 2)
     monkeypatch.setattr(searches, "MAX_PARTS", 4)
     loopback.answers = [jaeger([a_trace(second, True) for second in range(0, 3600, 60)])]
@@ -84,9 +84,9 @@ async def test_traces_that_are_too_many_are_said(loopback: Loopback, monkeypatch
     await search.failing(1000)
     gaps = gaps_of(search, "service/shop")
     assert {(gap.target, gap.reason, gap.severity) for gap in gaps} == {("service/shop", GapReason.BUDGET_EXCEEDED, "gap")}
-    said = [gap.message for gap in gaps]
-    assert "there are too many traces from 2026-11-22T11:00:00Z on: only the latest were searched" in said
-    assert all(one.endswith("on: only the latest were searched") for one in said)
+    messages = [gap.message for gap in gaps]
+    assert "there are too many traces from 2026-11-22T11:00:00Z on: only the latest were searched" in messages
+    assert all(message.endswith("on: only the latest were searched") for message in messages)
     assert len(loopback.requests) <= 5
     search.spill.close()
 
@@ -94,7 +94,7 @@ async def test_traces_that_are_too_many_are_said(loopback: Loopback, monkeypatch
 async def test_failing_spans_are_looked_for_in_a_bounded_number_of_services(
     loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The searched one first; names that cannot be one are not asked for; how many were left is told."""
+    """The searched service first; invalid names are not asked for; the number of remaining services is reported."""
     monkeypatch.setattr(searches, "MAX_SERVICES", 3)
     loopback.answers = [jaeger([])]
     search = searches_of(loopback, ["a", "", "x" * 254, "shop", "b", "c"])

@@ -1,4 +1,4 @@
-"""Which traces are kept when there are more than the limit: all that fail, the slowest, and a sample of the whole window."""
+"""Which traces are kept if there are more than the limit: all failing ones, the slowest, and a sample of the whole window."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The journal as a file, and which keys open a sealed session."""
+"""The journal as a file, and the keys of a sealed session."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""JSON as it arrives: the same values wherever the text is cut, and an error where it ends too soon."""
+"""JSON as it arrives: the same values for any pieces, and an error if it ends too early."""
 
 import json
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def test_any_value_that_is_cut(value: Any, data: Any) -> None:
     "text", ["[1 2]", '{"a" 1}', '{"a":1 "b":2}', "{1:2}", "[1,", '{"a":}', "[,]", "nul", "\x00", "<html>", "1e", "[1.]"]
 )
 def test_what_is_no_json(text: str) -> None:
-    """Such as another server's page."""
+    """For example another server's page."""
     with pytest.raises(Unavailable):
         walk(stream(text.encode()))
 

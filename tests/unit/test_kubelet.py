@@ -1,4 +1,4 @@
-"""The client of kubelets: which address it asks, whom it trusts, what it sends, and what its refusals mean."""
+"""The client of kubelets: the requested address, the trusted certificates, the sent headers, and the meaning of refusals."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -140,7 +140,7 @@ async def test_what_a_refusal_means(
 
 
 async def test_a_kubelet_that_falls_silent(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not waited for without end."""
+    """The client does not wait forever."""
     monkeypatch.setattr(kubelet, "READ_TIMEOUT_SECONDS", 0.2)
     loopback.answers = [hang]
     async with kubelets() as client:
@@ -167,7 +167,7 @@ async def test_a_compressed_file_is_left_as_it_is(loopback: Loopback) -> None:
 
 
 async def test_whose_certificates_are_trusted(authority: Authority, tmp_path: Path) -> None:
-    """With a CA its own alone; without one, as kubelets sign theirs themselves, anybody's."""
+    """With a CA, only its certificates. Without one, any certificate, since kubelets sign their own."""
     trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
     trusted.write_text(authority.pem)
     other.write_text(new_authority().pem)

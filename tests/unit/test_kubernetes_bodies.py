@@ -1,4 +1,4 @@
-"""Large answers of the Kubernetes API: few are in memory at a time, whichever capture asks, and no wait is endless."""
+"""Large answers of the Kubernetes API: few are in memory at a time, for any captures, and no wait is endless."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ def pods(namespace: str) -> str:
 
 
 class Working:
-    """Work that is not over before it may be, and how many are at it."""
+    """Work that waits until the test lets it end, and counts how many run."""
 
     def __init__(self) -> None:
         self.may_end = threading.Event()
@@ -61,7 +61,7 @@ async def test_few_large_bodies_are_worked_on_at_a_time(api: Kubernetes, loopbac
     working = Working()
 
     async def read(number: int) -> list[int]:
-        return [one async for one in api.pages(pods(f"team-{number % 5}"), working)]
+        return [page async for page in api.pages(pods(f"team-{number % 5}"), working)]
 
     tasks = [asyncio.create_task(read(number)) for number in range(15)]
     await working.has_begun(LARGE_AT_ONCE)
@@ -141,7 +141,7 @@ async def test_a_cancelled_reader_keeps_its_place_until_its_work_is_over(api: Ku
 
 
 async def test_pages_are_asked_for_in_halves_and_anew(api: Kubernetes, loopback: Loopback) -> None:
-    """As for a list whose items are yielded: a page that is too large, and a token that expired."""
+    """As for a list that yields items: a page that is too large, and a token that expired."""
     items = [{"metadata": {"name": f"web-{number}", "uid": str(number)}, "filling": "x" * 900_000} for number in range(8)]
     expired = [reply_json({"message": "too old"}, 410)]
 
@@ -154,6 +154,6 @@ async def test_pages_are_asked_for_in_halves_and_anew(api: Kubernetes, loopback:
         return reply_json({"metadata": more, "items": items[first : first + limit]})(request)
 
     loopback.answers = [answer]
-    names = [[one["metadata"]["name"] for one in page] async for page in api.pages(pods("shop"), list, {"limit": "8"})]
+    names = [[item["metadata"]["name"] for item in page] async for page in api.pages(pods("shop"), list, {"limit": "8"})]
     assert [name for page in names for name in page] == [f"web-{number}" for number in range(8)]
     assert max(map(len, names)) == 2

@@ -65,7 +65,7 @@ async def test_only_the_object_that_is_meant_is_deleted(api: Kubernetes, loopbac
     ],
 )
 async def test_a_right_is_asked_about(api: Kubernetes, loopback: Loopback, answer: Any, allowed: bool) -> None:
-    """As the identity whose right it is; whatever is not a clear yes is a no."""
+    """With the identity to check; any answer that is no clear yes is a no."""
     loopback.answers = [server := Recording(answer)]
     attributes = {"namespace": "shop", "verb": "get", "resource": "pods"}
     assert await api.as_service_account("shop", "reader").may(attributes) is allowed
@@ -82,10 +82,10 @@ async def test_what_is_asked_for_of_a_list(api: Kubernetes, loopback: Loopback) 
     """Its parameters, in pages; metadata alone where that is enough."""
     loopback.answers = [Recording({"items": [{"metadata": {"name": "a"}}]})]
     query = {"labelSelector": "app=web", "limit": "7"}
-    assert [one async for one in api.list("/api/v1/pods", query, metadata_only=True)] == [{"metadata": {"name": "a"}}]
-    assert [one async for one in api.list("/api/v1/pods")] == [{"metadata": {"name": "a"}}]
+    assert [item async for item in api.list("/api/v1/pods", query, metadata_only=True)] == [{"metadata": {"name": "a"}}]
+    assert [item async for item in api.list("/api/v1/pods")] == [{"metadata": {"name": "a"}}]
     assert loopback.queries() == [query, {"limit": "250"}]
-    assert [one["Accept"] for one in loopback.headers] == [
+    assert [header["Accept"] for header in loopback.headers] == [
         "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
         "application/json",
     ]

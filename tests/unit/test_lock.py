@@ -1,4 +1,4 @@
-"""The lock of a session's directory: one process at a time, and never one of a directory that is gone."""
+"""The lock of a session's directory: one process at a time, and never the lock of a removed directory."""
 
 import fcntl
 import os
@@ -78,7 +78,7 @@ def test_only_a_directory_is_locked(directory: Path, kind: str) -> None:
 
 
 def test_a_lock_is_over_when_its_work_failed(directory: Path) -> None:
-    """Whatever was raised within."""
+    """For any exception within."""
     with pytest.raises(ValueError, match="x"), locked(directory):
         raise ValueError("x")
     with locked(directory):

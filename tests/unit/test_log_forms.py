@@ -68,7 +68,7 @@ def test_a_sentence_has_no_level_behind_any_time(time: str) -> None:
 
 
 def test_a_colour_takes_no_level_away() -> None:
-    """A line has the same level with escapes of a terminal around it."""
+    """A line has the same level with terminal escapes around it."""
     for form, level, line in rows("levels.tsv", 3):
         assert recognise(f"\x1b[31m{line}\x1b[0m").level == recognise(line).level == level, form
 

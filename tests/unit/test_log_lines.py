@@ -40,7 +40,7 @@ def test_blocks_end_with_a_line(parts: list[bytes], blocks: list[bytes]) -> None
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=10), st.integers(1, 300))
 def test_any_chunking_gives_the_same_lines(content: bytes, cuts: list[int], block_bytes: int) -> None:
-    """Where the network cuts makes no difference."""
+    """The result is the same for any chunks."""
     content = content.replace(b"a", b"\n").replace(b"\x00", b"\n")
     edges = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     *blocks, rest = blocks_of([content[a:b] for a, b in pairwise(edges)], block_bytes=block_bytes)

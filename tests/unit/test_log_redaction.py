@@ -1,4 +1,4 @@
-"""Secrets in logs: gone before an entry is made of the line, however the runtime wrote it, whatever the size of the reads."""
+"""Secrets in logs: removed before an entry is made of the line, for any form of the runtime and any size of the reads."""
 
 import base64
 import json
@@ -37,8 +37,8 @@ def of_cri(lines: Iterable[str], part: int = 10**6) -> bytes:
     def parts() -> Iterator[str]:
         for number, line in enumerate(lines):
             cut = [line[begin : begin + part] for begin in range(0, len(line), part)] or [""]
-            for one in cut[:-1]:
-                yield f"{at(number)} stdout P {one}\n"
+            for piece in cut[:-1]:
+                yield f"{at(number)} stdout P {piece}\n"
             yield f"{at(number)} stdout F {cut[-1]}\n"
 
     return "".join(parts()).encode()
@@ -119,14 +119,14 @@ def test_secrets_are_gone_in_every_form(written: Any, form: Form, size: int) -> 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("written", "form"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
 def test_a_key_over_many_lines_is_gone(written: Any, form: Form, size: int) -> None:
-    """Wherever the reads end, also its short last line, and with the lines of others in it."""
+    """For any end of the reads, also its short last line, and with other writers' lines in it."""
     lines = ["INFO before: it", *KEY_LINES[:4], "INFO between: them", *KEY_LINES[4:], "INFO behind: it"]
     found = lines_of(parse(written(lines), form, size))
     assert len(found) == len(lines)
     assert found[0] == lines[0]
     assert found[5] == lines[5]
     assert found[-1] == lines[-1]
-    assert not [line for line in KEY_LINES[1:-1] if any(line in one for one in found)]
+    assert not [line for line in KEY_LINES[1:-1] if any(line in item for item in found)]
 
 
 def test_the_way_of_writing_may_change_within_a_key() -> None:
@@ -134,7 +134,7 @@ def test_the_way_of_writing_may_change_within_a_key() -> None:
     content = of_cri(KEY_LINES[:5]) + of_cri(["x" * 30], 7) + of_cri(KEY_LINES[5:])
     for size in SIZES:
         found = lines_of(parse(content, "file", size))
-        assert not [line for line in KEY_LINES[1:-1] if any(line in one for one in found)]
+        assert not [line for line in KEY_LINES[1:-1] if any(line in item for item in found)]
 
 
 def test_bytes_that_are_no_text_hide_nothing() -> None:
@@ -172,7 +172,7 @@ def test_an_error_of_the_node_is_redacted() -> None:
 
 
 def test_off_keeps_everything() -> None:
-    """An admin may allow it."""
+    """An admin may allow that level."""
     lines = [f"password={PASSWORD}", *KEY_LINES]
     assert lines_of(parse(of_api(lines), "api", redactor=Redactor(level=Level.OFF))) == lines
 

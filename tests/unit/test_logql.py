@@ -1,4 +1,4 @@
-"""LogQL that is confined to a namespace: what is taken, what is refused, and that nothing else of it changes."""
+"""LogQL that is confined to a namespace: accepted queries, refused queries, and that nothing else of a query changes."""
 
 import random
 import time

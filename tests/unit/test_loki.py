@@ -1,4 +1,4 @@
-"""Loki: every line once, however the pages fall; what a server refuses, does not know or answers wrongly is reported."""
+"""Loki: every line once, for any borders of pages; refusals, unknown labels and wrong answers are reported."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ class Server:
     most: int = 5_000
     """Its max_entries_limit_per_query."""
     gives: int = 5_000
-    """Lines of a page that a proxy in front of it lets through, without a word."""
+    """Lines of a page that a proxy passes on; it drops the others without an error."""
     shifts: int = 0
     """Nanoseconds by which it answers earlier times than it was asked for."""
     backward: bool = False
@@ -81,7 +81,7 @@ async def ask(loopback: Loopback, answer: Answer, **query: Any) -> tuple[Documen
     sources = make_sources(data_sources=One(loopback.endpoint(**settings)))
     request = {"type": "loki", "query": '{app="shop"}', **query}
     (question,) = (await LokiFetcher().plan(InvestigationSpec.model_validate({"queries": [request]}), sources)).questions
-    (document,) = [one async for one in LokiFetcher().fetch(question, sources)]
+    (document,) = [found async for found in LokiFetcher().fetch(question, sources)]
     return document, await entries_of(document)
 
 
@@ -123,10 +123,10 @@ def test_what_a_proxy_keeps_back_is_a_gap(rows: list[Row], gives: int) -> None:
     with Loopback() as loopback:
         document, entries = asyncio.run(ask(loopback, Server(rows, gives=gives)))
     assert lines_of(entries) <= expected(rows)
-    said = [gap for gap in document.outcome.missing if gap.reason is not GapReason.EMPTY]
+    gaps = [gap for gap in document.outcome.missing if gap.reason is not GapReason.EMPTY]
     last = max((row[0] for row in rows), default=0)
-    if {one for one in expected(rows) - lines_of(entries) if not one[0].endswith(f"{last:09d}Z")}:
-        assert len(said) == 1
+    if {row for row in expected(rows) - lines_of(entries) if not row[0].endswith(f"{last:09d}Z")}:
+        assert len(gaps) == 1
 
 
 async def test_a_moment_with_more_lines_than_a_proxy_gives(loopback: Loopback) -> None:
@@ -151,7 +151,7 @@ async def test_a_server_of_tiny_pages_is_not_asked_for_ever(loopback: Loopback, 
 
 @pytest.mark.parametrize("shifts", [1, 40, 400])
 async def test_a_server_that_answers_other_times(loopback: Loopback, shifts: int) -> None:
-    """What was not asked for is left out and said, and it is not asked for ever."""
+    """Lines that were not requested are left out and reported, and the requests end."""
     rows = [(number, "a", f"line {number}") for number in range(400)]
     document, entries = await ask(loopback, Server(rows, gives=50, shifts=shifts))
     assert lines_of(entries) <= expected(rows)
@@ -172,7 +172,7 @@ async def test_a_server_that_answers_the_latest_lines_first(loopback: Loopback) 
     size=st.integers(7, 20),
 )
 def test_any_lines_in_any_pages(rows: list[Row], size: int) -> None:
-    """Wherever the borders of pages fall, as long as a page holds one moment."""
+    """For any borders of pages, as long as a page holds one moment."""
     most = max(Counter(row[0] for row in rows).values(), default=0)
     with pytest.MonkeyPatch.context() as patch, Loopback() as loopback:
         patch.setattr(pages.Pages, "size", size)
@@ -203,7 +203,7 @@ async def test_a_page_that_is_too_large_is_halved(loopback: Loopback) -> None:
 
 
 async def test_lines_that_no_page_can_hold(loopback: Loopback) -> None:
-    """Are a gap; it is not asked for ever."""
+    """They are a gap; the requests end."""
     rows = [(number, "a", "x" * 30_000) for number in range(20)]
     with pytest.raises(SourceError) as caught:
         await ask(loopback, Server(rows), max_response_bytes=20_000)
@@ -258,7 +258,7 @@ async def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopba
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "messages"),
     [
         pytest.param('{app="shop"}', [], id="all is known: silence is an answer"),
         pytest.param('{app="shp"}', ["Loki knows no value shp of label app; the nearest names: shop"], id="a misspelt value"),
@@ -270,11 +270,13 @@ async def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopba
         pytest.param("{app=`shop`}", [], id="back quotes"),
     ],
 )
-async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, query: str, said: list[str]) -> None:
-    """A gap with the nearest names, where nothing was found."""
+async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, query: str, messages: list[str]) -> None:
+    """A gap with the nearest names if nothing was found."""
     document, entries = await ask(loopback, Server([], names={"app": ["shop", "cart"], "pod": ["web-1"]}), query=query)
     assert entries == []
-    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [(GapReason.EMPTY, one) for one in said]
+    assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [
+        (GapReason.EMPTY, message) for message in messages
+    ]
 
 
 async def test_labels_are_not_asked_for_when_there_are_lines(loopback: Loopback) -> None:
@@ -347,7 +349,7 @@ async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
     ids=["streams", "labels", "a float", "infinity", "a moment far away", "a line that is none"],
 )
 async def test_an_answer_that_lies(loopback: Loopback, streams: str, reason: GapReason) -> None:
-    """Has a reason, and costs no more than a page: labels are in memory."""
+    """It has a reason, and costs no more than a page: labels are in memory."""
     body = '{"status":"success","data":{"resultType":"streams","result":[' + streams.rstrip(",") + "]}}"
     with pytest.raises(SourceError) as caught:
         await ask(loopback, reply(200, body.encode()))
@@ -366,5 +368,5 @@ async def test_what_loki_warns_of_is_a_gap(loopback: Loopback) -> None:
 
     document, entries = await ask(loopback, answer)
     assert len(entries) == 1
-    said = [(gap.reason, gap.message, gap.severity) for gap in document.outcome.missing]
-    assert said == [(GapReason.UNAVAILABLE, "the server warns: a store is down", "gap")]
+    gaps = [(gap.reason, gap.message, gap.severity) for gap in document.outcome.missing]
+    assert gaps == [(GapReason.UNAVAILABLE, "the server warns: a store is down", "gap")]

@@ -125,19 +125,19 @@ def test_a_manifest_that_grew_too_large_is_still_written(session: Path, monkeypa
     manifest = read_session(session)[0].model_copy(update={"gaps": [gap] * 3000})
     monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", 200_000)
     written = parse_manifest(manifest_bytes(manifest))
-    assert [one.sha256 for one in written.artifacts] == [one.sha256 for one in manifest.artifacts]
+    assert [artifact.sha256 for artifact in written.artifacts] == [artifact.sha256 for artifact in manifest.artifacts]
     assert len(written.gaps) == 1001
     assert "2000 more gaps" in written.gaps[-1].message
     assert (written.gaps[-1].target, written.gaps[-1].reason) == ("manifest.json", "SaveFailed")
-    assert {one.summary for one in written.artifacts} == {""}
-    assert {one.summary for one in parse_manifest(manifest_bytes(read_session(session)[0])).artifacts} != {""}
+    assert {artifact.summary for artifact in written.artifacts} == {""}
+    assert {artifact.summary for artifact in parse_manifest(manifest_bytes(read_session(session)[0])).artifacts} != {""}
 
 
 @pytest.mark.parametrize(("last", "severity"), [("note", "note"), ("gap", "gap")])
 def test_gaps_that_do_not_fit_keep_their_weight(
     session: Path, monkeypatch: pytest.MonkeyPatch, last: Literal["note", "gap"], severity: str
 ) -> None:
-    """What says how many there are more is a note if they all are; with just as many as fit nothing is said."""
+    """The gap with the number of further gaps is a note if all of them are notes. If all gaps fit, there is none."""
     note = Gap(fetcher="KubernetesLogs", target="pod/a", reason="NotFound", message="gone", severity="note")
     gaps = [note] * module.MAX_GAPS_IN_A_LARGE_MANIFEST
     manifest = read_session(session)[0]
@@ -157,7 +157,7 @@ def test_a_newer_version_is_named(session: Path) -> None:
 
 @pytest.mark.parametrize("owner", [None, [], ["uid"], "uid", {}, {"uid": None}, {"uid": 7}], ids=str)
 def test_a_newer_version_may_name_its_investigation_otherwise(session: Path, owner: Any) -> None:
-    """Then it is not known whose session it is."""
+    """Then the Investigation of the session is not known."""
     with pytest.raises(NewerManifest, match="schema version 2") as refused:
         parse_manifest(changed(session, lambda m: m.update(schemaVersion=2, investigation=owner)))
     assert refused.value.uid == ""
@@ -223,7 +223,7 @@ def test_ones_own_newer_session_is_not_captured_twice(session: Path, tmp_path: P
 
 
 def test_a_volume_that_fails_is_no_damaged_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where reading fails for the moment the session is not taken for absent: its evidence would be captured twice."""
+    """If reading fails temporarily, the session is not taken for absent: its evidence would be captured twice."""
     manifest: Manifest = capture(tmp_path, Memory(ANSWERS)).manifest
     real = os.open
 

@@ -31,7 +31,7 @@ def marked(codes: list[int], belonging: set[int], block: int) -> list[int]:
 
 @given(st.lists(st.tuples(CODES, st.booleans()), max_size=60), st.integers(1, 20))
 def test_lines_around_an_error_are_kept_with_it(lines: list[tuple[int, bool]], block: int) -> None:
-    """Five before and after it, and its stack trace however long, wherever blocks end."""
+    """Five before and after it, and its stack trace of any length, for any blocks."""
     codes = [code for code, _ in lines]
     serious = [number for number, code in enumerate(codes) if code >= SERIOUS_CODE]
     belonging = {number for number, (_, belongs) in enumerate(lines) if belongs}

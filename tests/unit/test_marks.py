@@ -1,4 +1,4 @@
-"""Operators' marks: one that gives no sign of life is taken over from, one that lives is not."""
+"""Operators' marks: another operator takes over from one without a heartbeat, and never from a living one."""
 
 import copy
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ async def test_a_mark_without_a_sign_of_life_is_taken_over(tmp_path: Path) -> No
     await rig.settled()
     body = rig.show()
     assert (rig.fetcher.asked, body["status"]["operator"], body["status"]["phase"]) == (["a"], "flight", "Completed")
-    assert "Contested" not in [one["type"] for one in body["status"]["conditions"]]
+    assert "Contested" not in [condition["type"] for condition in body["status"]["conditions"]]
     await rig.supervisor.close()
 
 
@@ -158,7 +158,7 @@ async def test_a_last_status_does_not_overwrite_that_of_a_successor(tmp_path: Pa
 
 @pytest.mark.parametrize("known", [True, False], ids=["by the first look", "by the claim"])
 async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path, known: bool) -> None:
-    """A release that was installed again under another name goes on; one whose predecessor still works waits."""
+    """A release that was installed again under another name continues; it waits while its predecessor still works."""
     rig = Rig(tmp_path)
     layout = rig.supervisor.shared.tools.layout
     manifest = left_behind(layout)
@@ -206,7 +206,7 @@ async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> No
     await rig.settled()
     await rig.supervisor.beat()
     await rig.settled()
-    ours = [one for one in rig.kubernetes.stored.values() if one["status"]["operator"] == "flight"]
+    ours = [resource for resource in rig.kubernetes.stored.values() if resource["status"]["operator"] == "flight"]
     assert len(ours) == len(uids) - 2
     await rig.supervisor.close()
 

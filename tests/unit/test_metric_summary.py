@@ -63,8 +63,8 @@ def test_noise_is_no_change_of_level() -> None:
     noisy = [float(number % 5) for number in range(50)]
     for shift, changed in ((4.0, False), (5.0, True)):
         moved = [(0.0, value + shift) for value in noisy]
-        (one,) = compare([b"x"], {b"x": moved}.__getitem__, {b"x": [(0.0, value) for value in noisy]}.__getitem__)
-        assert (one.changed, one.baseline_level) == (changed, statistics.median(noisy))
+        (only,) = compare([b"x"], {b"x": moved}.__getitem__, {b"x": [(0.0, value) for value in noisy]}.__getitem__)
+        assert (only.changed, only.baseline_level) == (changed, statistics.median(noisy))
 
 
 def test_the_peak_of_all_series() -> None:

@@ -85,7 +85,7 @@ def test_a_timestamp_is_utc_to_the_second(moment: datetime) -> None:
 
 
 def test_without_a_moment_the_timestamp_is_the_present() -> None:
-    """It lies between two looks at the clock."""
+    """It is between two readings of the clock."""
     before = generate_timestamp(datetime.now(UTC))
     assert before <= generate_timestamp() <= generate_timestamp(datetime.now(UTC))
 
@@ -115,7 +115,7 @@ def test_a_session_id_follows_from_the_uid() -> None:
 
 
 def test_everything_of_a_session_lies_in_its_directory(tmp_path: Path) -> None:
-    """The layout is that of the design."""
+    """The layout equals the documented one."""
     layout = SessionLayout(tmp_path)
     session = tmp_path / "sessions" / "INC-7F3A"
     assert layout.session("INC-7F3A") == session

@@ -1,4 +1,4 @@
-"""Findings out of metrics and traces: levels beyond a limit, steps, baselines, and the services whose calls fail."""
+"""Findings from metrics and traces: levels beyond a limit, steps, baselines, and services with failing calls."""
 
 import threading
 from datetime import timedelta
@@ -83,7 +83,7 @@ def test_a_number_that_stepped(template: str, before: float, after: float, messa
     if message is None:
         assert not rules & set(rules_of(incident))
         return
-    (finding,) = [one for one in incident.judged().findings if one.rule in rules]
+    (finding,) = [finding for finding in incident.judged().findings if finding.rule in rules]
     assert finding.message == message
     assert finding.severity == ("error" if template == "error_rate" else "warning")
     assert (finding.depth, finding.details) == (60 if template == "error_rate" else 61, {"before": before, "after": after})
@@ -115,7 +115,7 @@ def test_a_level_that_differs_from_its_baseline() -> None:
 
 
 def test_what_is_not_looked_at_of_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Baselines, exemplars, extremes between samples, samples of another form, and what is too large or too much."""
+    """Baselines, exemplars, extremes between samples, samples of another form, and too large or too many series."""
     high = series([0.99] * 9, pod="web-1-a")
     for metadata in ({"baseline_offset": "24h"}, {"step_seconds": None}):
         incident = measured("memory_limit", high, **metadata)
@@ -189,7 +189,7 @@ def span(name: str, service: str, parent: str = "", minute: float = 30, **tags: 
 
 
 def trace(*spans: Object) -> Object:
-    return {"spans": list(spans), "processes": {one["processID"]: {"serviceName": one["processID"]} for one in spans}}
+    return {"spans": list(spans), "processes": {span["processID"]: {"serviceName": span["processID"]} for span in spans}}
 
 
 def traced(*traces: Object) -> Incident:
@@ -220,17 +220,17 @@ def test_the_service_in_which_calls_fail_of_their_own_accord() -> None:
     assert (facts.edges["shop", "pay"].calls, facts.edges["shop", "pay"].failed) == (3, 3)
 
 
-@pytest.mark.parametrize(("failed", "calls", "said"), [(2, 2, False), (3, 3, True), (3, 60, True), (3, 61, False)])
-def test_few_failing_spans_are_no_trouble(failed: int, calls: int, said: bool) -> None:
+@pytest.mark.parametrize(("failed", "calls", "reported"), [(2, 2, False), (3, 3, True), (3, 60, True), (3, 61, False)])
+def test_few_failing_spans_are_no_trouble(failed: int, calls: int, reported: bool) -> None:
     """Three at least, and one in twenty."""
     spans = [trace(span("a", "pay", error=number < failed)) for number in range(calls)]
-    assert ("SpansFail" in rules_of(traced(*spans))) is said
+    assert ("SpansFail" in rules_of(traced(*spans))) is reported
 
 
 def test_failing_services_are_bounded() -> None:
     """The five with the most."""
     spans = [trace(span("a", f"s{name}", error=True)) for name in range(7) for _ in range(3 + name)]
-    names = [one.subject.name for one in traced(*spans).judged().findings if one.rule == "SpansFail"]
+    names = [finding.subject.name for finding in traced(*spans).judged().findings if finding.rule == "SpansFail"]
     assert sorted(names) == ["s2", "s3", "s4", "s5", "s6"]
 
 
@@ -246,13 +246,13 @@ def test_failing_services_are_bounded() -> None:
 )
 def test_what_a_span_of_jaeger_says(tags: Object, failed: bool, words: str) -> None:
     """By its tags; a span that follows from another is no child of it."""
-    one = span("a", "pay", "b", **tags)
-    ((name, found_span),) = spans_of(trace(one))
+    made = span("a", "pay", "b", **tags)
+    ((name, found_span),) = spans_of(trace(made))
     assert (name, found_span.service, found_span.parent) == ("a", "pay", "b")
     assert (found_span.failed, found_span.words, found_span.duration) == (failed, words, 5)
-    one["references"][0]["refType"] = "FOLLOWS_FROM"
-    assert next(spans_of(trace(one)))[1].parent == ""
-    assert next(spans_of({"spans": [one | {"process": {"serviceName": "own"}}]}))[1].service == "own"
+    made["references"][0]["refType"] = "FOLLOWS_FROM"
+    assert next(spans_of(trace(made)))[1].parent == ""
+    assert next(spans_of({"spans": [made | {"process": {"serviceName": "own"}}]}))[1].service == "own"
 
 
 def test_what_a_span_of_otlp_says() -> None:
@@ -262,8 +262,10 @@ def test_what_a_span_of_otlp_says() -> None:
         for code in (2, "STATUS_CODE_ERROR", 1)
     ]
     resource = {"attributes": [{"key": "x"}, {"key": "service.name", "value": {"stringValue": "pay"}}]}
-    found_spans = [one for _, one in spans_of({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]})]
-    assert [(one.service, one.failed, one.words, one.start, one.duration) for one in found_spans] == [
+    found_spans = [
+        found_span for _, found_span in spans_of({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]})
+    ]
+    assert [(span.service, span.failed, span.words, span.start, span.duration) for span in found_spans] == [
         ("pay", True, "m", 5, 4),
         ("pay", True, "m", 5, 4),
         ("pay", False, "m", 5, 4),
@@ -271,7 +273,7 @@ def test_what_a_span_of_otlp_says() -> None:
 
 
 def test_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their size, by their spans, and by the services that are told apart."""
+    """By their size, by their spans, and by the number of services that are counted separately."""
     for name, most in (("MAX_TRACE_BYTES", 600), ("MAX_SPANS", 2), ("MAX_EDGES", 1)):
         monkeypatch.setattr(traces_module, name, most)
     assert len(list(spans_of(trace(*(span(str(number), "a") for number in range(5)))))) == 2

@@ -43,7 +43,7 @@ async def captured(
         async for document in fetcher.fetch(question, sources):
             batches = [cast("list[Any]", batch) async for batch in document.batches]
             entries = [orjson.loads(orjson.dumps(entry)) for batch in batches for entry in batch]
-            names = [f"{one['kind']}/{one['metadata']['name']}" for one in entries]
+            names = [f"{entry['kind']}/{entry['metadata']['name']}" for entry in entries]
             found[document.target or ""] = document, names, entries
     return found
 
@@ -120,7 +120,7 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
     asked = {"namespace": "shop", "targets": ["deployment/web"], "redacted_fields": document.metadata["redacted_fields"]}
     assert document.metadata == asked
     rollouts = of_workload.metadata.pop("rollouts")
-    assert [one["revision"] for one in rollouts] == [1, 2]
+    assert [rollout["revision"] for rollout in rollouts] == [1, 2]
     assert of_workload.metadata == {**asked, "kind": "Deployment", "name": "web"}
     assert of_workload.name == ("kubernetes", "deployment", "web", "shop")
     assert of_workload.outcome.summary.startswith("1 pod (1 not ready)")

@@ -27,7 +27,7 @@ def test_kopf_keeps_no_state_on_resources() -> None:
 
 
 async def test_a_deaf_operator_says_so_at_once() -> None:
-    """kopf retries any other exception for a minute, during which /healthz would hang."""
+    """kopf retries any other exception for a minute, and /healthz would hang."""
     handlers = _Handlers(SETTINGS)
 
     class Deaf:

@@ -54,7 +54,7 @@ def test_fewer_lines_than_asked() -> None:
     ],
 )
 def test_events(match: Object, is_found: bool) -> None:
-    """Of any reason, also such as no built-in rule reads."""
+    """Of any reason, also reasons that no built-in rule reads."""
     incident = healthy(rule(event=match)).add_event(event("Odd", "the lease web lost", type="Normal", count=4))
     assert ("Own" in rules_of(incident)) == is_found
     if is_found:
@@ -65,9 +65,9 @@ def test_conditions_of_objects() -> None:
     """Also of healthy pods, of which otherwise a few are kept."""
     incident = healthy(rule(condition={"kind": "Pod", "type": "Example", "status": "False"}))
     for letter in "bcdefg":
-        one = pod(f"web-1-{letter}", running())
-        one["status"]["conditions"] += conditions(Example={"status": "False" if letter == "g" else "True", "message": "cold"})
-        incident.add(one)
+        made = pod(f"web-1-{letter}", running())
+        made["status"]["conditions"] += conditions(Example={"status": "False" if letter == "g" else "True", "message": "cold"})
+        incident.add(made)
     finding = found(incident, "Own")
     assert finding.message == "web: the journal is torn (Example is False since 14:20: cold)"
     assert finding.pods == {"web-1-g"}
@@ -93,7 +93,7 @@ def test_levels_of_metrics(limit: Object, words: str | None, name: str) -> None:
     metadata = {"template": "queue_depth", "query": "max(queue)", "step_seconds": 60}
     series = {"metric": {"pod": "web-1-a"}, "values": values}
     incident.more.append(("prometheus", "metrics", "data/metrics/q.json", metadata, [series]))
-    assert [one.message for one in incident.judged().findings if one.rule == "Own"] == (
+    assert [finding.message for finding in incident.judged().findings if finding.rule == "Own"] == (
         [f"web: the journal is torn ({words})"] if words else []
     )
 
@@ -134,10 +134,10 @@ def test_rules_that_are_not_valid(wrong: Object) -> None:
 
 def test_there_are_at_most_twenty_rules() -> None:
     """Of an Investigation."""
-    one = {"name": "Own", "message": "m", **LOG}
-    assert len(FindingsSpec.from_json({"rules": [one] * 20}).rules) == 20
+    own_rule = {"name": "Own", "message": "m", **LOG}
+    assert len(FindingsSpec.from_json({"rules": [own_rule] * 20}).rules) == 20
     with pytest.raises(ValidationError):
-        FindingsSpec.from_json({"rules": [one] * 21})
+        FindingsSpec.from_json({"rules": [own_rule] * 21})
 
 
 HOSTILE = (r"(\w*\s*){30}b", "[a-z]{250}", "a.{0,50}b.{0,50}c", "(a|b|ab|ba)*c", ".*.*.*.*x$")
@@ -145,7 +145,7 @@ HOSTILE = (r"(\w*\s*){30}b", "[a-z]{250}", "a.{0,50}b.{0,50}c", "(a|b|ab|ba)*c",
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_hostile_rules_over_hostile_lines_end(pattern: str) -> None:
-    """A rule has its seconds. When they are spent it is told to have failed, and the others are not."""
+    """All rules share a time limit. A rule that exceeds it counts as failed; the others do not."""
     incident = healthy(rule(log={"pattern": pattern}))
     incident.log("web-1-a", *(f"{n} INFO {'a' * 3000} {n}" for n in range(50)))
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What becomes of sessions and finished resources: tables of cases, no I/O."""
+"""Decisions about sessions and finished resources: tables of cases, no I/O."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -253,7 +253,7 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
 )
 def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
     """The oldest ended first, of the largest namespace first, until the cap holds."""
-    assert [one.session_id for one in over_caps(sessions, caps, NOW)] == gone
+    assert [session.session_id for session in over_caps(sessions, caps, NOW)] == gone
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_the_cap_that_follows_from_the_volume(
     st.integers(0, 800),
     st.integers(0, 400),
 )
-def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]], total: int, one: int) -> None:
+def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]], total: int, namespace_cap: int) -> None:
     """Whatever lies there: what goes may go, no more than needed, and a namespace within its equal share loses nothing."""
     sessions = [(kept if held else free)(str(n), namespace, age, size) for n, (namespace, size, age, held) in enumerate(rows)]
     caps = Retention(namespace_bytes=None, total_bytes=total, grace_seconds=3600)
@@ -296,7 +296,7 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
     if gone:
         assert sum(before.values()) - sum(lost.size_bytes for lost in gone[:-1]) > total
     assert exceeded_caps(sessions, gone, caps) == (sum(before.values()) - sum(lost.size_bytes for lost in gone) > total)
-    alone = over_caps(sessions, Retention(namespace_bytes=one, grace_seconds=3600), NOW)
+    alone = over_caps(sessions, Retention(namespace_bytes=namespace_cap, grace_seconds=3600), NOW)
     for namespace in namespaces:
         left = before[namespace] - sum(lost.size_bytes for lost in alone if lost.investigation.namespace == namespace)
         may_go = [
@@ -308,7 +308,7 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
             and session.manifest.completion_time
             and NOW - session.manifest.completion_time >= HOUR
         ]
-        assert left <= one or not may_go
+        assert left <= namespace_cap or not may_go
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ VOLUME = Volume(id="this", operators=("first", "second"))
     ("operator", "other"), [(None, False), ("this", False), ("first", False), ("second", False), ("third", True)]
 )
 def test_which_operators_are_of_another_volume(operator: str | None, other: bool) -> None:
-    """All that never worked on this one. A status without a mark is ours."""
+    """All that never worked on this volume. A status without a mark is ours."""
     assert is_of_another(resource(operator=operator), VOLUME) is other
 
 

@@ -56,7 +56,7 @@ def request(**fields: Any) -> MetricsRequest:
 
 
 def expression(asked: MetricsRequest, namespace: str) -> str:
-    """What is tried first."""
+    """The shortest example."""
     assert asked.template is not None
     return expressions(asked.template, asked.parameters or {}, TEMPLATES, "namespace", namespace)[0].promql
 
@@ -300,8 +300,8 @@ def series(*numbers: Any, start: int = 0) -> dict[str, Any]:
 def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: str, tmp_path: Path) -> None:
     """Number of series, maximum with its time in UTC, begin of a spike."""
     gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=10)
-    for number, one in enumerate(found):
-        gathered.add(events({**one, "metric": {"number": str(number)}}))
+    for number, item in enumerate(found):
+        gathered.add(events({**item, "metric": {"number": str(number)}}))
     assert summarise("cpu", len(gathered), [gathered.peak], gathered.samples_of) == text
 
 
@@ -322,7 +322,7 @@ def test_parts_of_series_take_little_memory(series: int, tmp_path: Path) -> None
         tracemalloc.stop()
     entries = [entry for batch in gathered.batches(Redactor()) for entry in batch]
     stored = [orjson.loads(orjson.dumps(entry)) for entry in entries]
-    assert sorted(moment for one in stored for moment, _ in one["values"]) == list(range(parts))
+    assert sorted(moment for item in stored for moment, _ in item["values"]) == list(range(parts))
     gathered.forget_chunk()
     assert (len(gathered), gathered.samples) == (0, 0)
 
@@ -482,7 +482,7 @@ def test_a_fault_of_the_server_has_its_reason(
     ids=json.dumps,
 )  # fmt: skip
 def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopback, body: Any) -> None:
-    """Such as that of another service behind the same address."""
+    """For example another service's JSON at the same address."""
     loopback.answers = [reply_json(body)]
     with pytest.raises(Unavailable, match="not that of Prometheus' query API") as caught:
         ask(loopback.endpoint())
@@ -523,7 +523,7 @@ def test_a_gzip_bomb_is_not_unpacked_whole(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("answer", [drip_body, hang], ids=["a body that never ends", "no answer at all"])
 def test_a_slow_answer_is_given_up_at_the_deadline(loopback: Loopback, answer: Answer) -> None:
-    """The time-out is that of the whole answer, and said as such."""
+    """The timeout covers the whole answer, and the message says so."""
     loopback.answers = [answer]
     begin = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer within 1 s") as caught:

@@ -1,4 +1,4 @@
-"""Sources that cost too much or break off: what came is kept, what is missing is reported, and nothing hangs."""
+"""Sources that cost too much or break off: received data is kept, missing data is reported, and nothing hangs."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ def test_json_that_is_cut(serve: Serve, end: str) -> None:
 
 
 def test_a_connection_that_breaks_is_asked_again(serve: Serve) -> None:
-    """A chunk whose first answer breaks off is whole, without doubles, once the second one has come."""
+    """If the first answer to a chunk breaks off, the second makes it complete, without doubles."""
     asked: list[str] = []
 
     async def breaks(request: web.Request) -> web.StreamResponse:
@@ -206,7 +206,9 @@ def test_a_chunk_that_fails_keeps_those_before(serve: Serve) -> None:
 REFUSED = ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "224.0.0.1", "100.100.100.200"]
 
 
-@pytest.mark.parametrize(("address", "refused"), [*((one, True) for one in REFUSED), ("10.0.0.1", False), ("::1", False)])
+@pytest.mark.parametrize(
+    ("address", "refused"), [*((refused, True) for refused in REFUSED), ("10.0.0.1", False), ("::1", False)]
+)
 def test_addresses_that_are_refused(address: str, refused: bool) -> None:
     """Link-local, multicast and metadata addresses are refused in every spelling; others are not."""
     assert addresses.is_refused(address) is refused
@@ -232,8 +234,8 @@ def test_warnings_without_end(serve: Serve) -> None:
     """The first few are gaps: twenty thousand were, and each was compared with all before."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        said = json.dumps([f"{request.query['start']} {number}" for number in range(20_000)])
-        return await in_pieces(request, f'{HEAD}{series(1)}]}},"warnings":{said},"infos":[{"[" * 150}{"]" * 150}]}}')
+        text = json.dumps([f"{request.query['start']} {number}" for number in range(20_000)])
+        return await in_pieces(request, f'{HEAD}{series(1)}]}},"warnings":{text},"infos":[{"[" * 150}{"]" * 150}]}}')
 
     fetched = ask(serve, answer, seconds=3 * 11_000, step="1s")
     assert len(fetched.documents[0].metadata["warnings"]) == 20

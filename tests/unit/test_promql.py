@@ -1,4 +1,4 @@
-"""PromQL confined to a namespace: every selector, nothing else, whatever the quoting; and in linear time."""
+"""PromQL confined to a namespace: every selector, nothing else, for any quoting; and in linear time."""
 
 import random
 import re
@@ -106,7 +106,7 @@ def test_a_query_of_any_form_is_confined(seed: int) -> None:
     query = Writer(seed, utf8=True).query()
     before, after = parse(query), parse(confine(query, "namespace", "shop"))
     assert before.selectors
-    assert after.selectors == [Selector(one.name, (*one.matchers, FORCED)) for one in before.selectors]
+    assert after.selectors == [Selector(selector.name, (*selector.matchers, FORCED)) for selector in before.selectors]
     assert [str(token) for token in after.tokens if isinstance(token, str)] == [
         str(token) for token in before.tokens if isinstance(token, str)
     ]
@@ -114,7 +114,7 @@ def test_a_query_of_any_form_is_confined(seed: int) -> None:
 
 @given(st.binary(max_size=60), st.sampled_from(["namespace", "kubernetes.namespace"]))
 def test_any_bytes_are_quoted(value: bytes, label: str) -> None:
-    """A string literal holds what was put in, and ends where it ends."""
+    """A string literal has the value that was quoted, and ends at its end."""
     literal = quoted(value)
     assert unquoted(literal) == value
     (selector,) = parse(f"up{{{Matcher(label, '=', value)}}}").selectors
@@ -202,6 +202,6 @@ def test_kinds_of_queries() -> None:
 
 
 def test_a_syntax_error_names_its_place() -> None:
-    """For people who wrote it."""
+    """For the author of the query."""
     with pytest.raises(NotUnderstood, match="'%' at character 4 is not expected"):
         parse("a+ % b")

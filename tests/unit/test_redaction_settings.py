@@ -30,13 +30,13 @@ LEVELS: list[tuple[str, bool, str | None, str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("least", "allowed", "wanted", "used", "said"), LEVELS)
-def test_the_level(least: str, allowed: bool, wanted: str | None, used: str, said: bool) -> None:
-    """An Investigation may be stricter, and laxer only where an admin allows it; else it is told."""
+@pytest.mark.parametrize(("least", "allowed", "wanted", "used", "noted"), LEVELS)
+def test_the_level(least: str, allowed: bool, wanted: str | None, used: str, noted: bool) -> None:
+    """An Investigation may be stricter; laxer only if an admin allows it, else there is a note."""
     spec = None if wanted is None else RedactionSpec.model_validate({"level": wanted})
     level, note = level_for(Redaction(level=least, allow_off=allowed), spec)
     assert level == used
-    assert (note is not None) is said
+    assert (note is not None) is noted
     assert note is None or (note.severity, note.reason) == ("note", "NotAllowed")
 
 

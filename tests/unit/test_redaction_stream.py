@@ -1,4 +1,4 @@
-"""Streams of lines, and `aletheia redact`: the same lines come out, however they came in."""
+"""Streams of lines, and `aletheia redact`: the same lines come out, for any pieces."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def command(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 @settings(max_examples=80, deadline=None)
 @given(STREAMS, st.lists(st.integers(1, 90), min_size=1, max_size=5))
 def test_pieces_make_no_difference(data: bytes, sizes: list[int]) -> None:
-    """Wherever the reads end, within a line or a character, the same bytes come out line for line."""
+    """For any reads, also within a line or a character, the same bytes come out line for line."""
     drips = filtered(data, sizes)
     assert drips.count(b"\n") == data.count(b"\n")
     assert filtered(data, [1 << 20]) == drips
@@ -117,7 +117,7 @@ def _seconds(redactor: Redactor, block: bytes) -> float:
 
 
 def test_a_line_without_an_end_is_cut_and_said() -> None:
-    """What is behind the limit is not passed on unscanned; the next line is."""
+    """The part after the limit is not printed unsearched; the next line is."""
     endless = b"x" * (MAX_LINE_BYTES + 300_000) + b" password=ember42\nnext password=ember42\n"
     done = command(endless)
     first, second, rest = done.stdout.split(b"\n")

@@ -1,4 +1,4 @@
-"""Sessions by whatever name a person has for them, read from where they lie, through a real artifacts API and a real folder."""
+"""Sessions by any name, read from any place, through a real artifacts API and a real folder."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ async def reading(api: Api, name: str, read: Callable[[SessionReader], T], names
 def everything(reader: SessionReader) -> dict[str, Any]:
     """All that a reader gives, by what was asked."""
     found: dict[str, Any] = {artifact.path: reader.open(artifact.path).read() for artifact in reader.artifacts()}
-    large = next(one.path for one in reader.artifacts("logs") if one.size_bytes > len(LARGE))
+    large = next(artifact.path for artifact in reader.artifacts("logs") if artifact.size_bytes > len(LARGE))
     found["entries"] = list(reader.entries(large))
     found["metadata"] = dict(reader.metadata(large))
     found["document"] = reader.document("data/timeline.json")
@@ -76,7 +76,7 @@ async def test_a_cluster_and_a_folder_give_the_same(api: Api) -> None:
 
 
 async def test_an_id_of_another_namespace(api: Api) -> None:
-    """An id is enough, wherever its session is; a name is one of the namespace."""
+    """An id is sufficient in any namespace; a name belongs to the given namespace."""
     other = await asyncio.to_thread(made, api.root, "bank", "till", "uid-2")
     assert await reading(api, other.name, lambda reader: reader.manifest.investigation.namespace) == "bank"
     with pytest.raises(NoSession, match="no session till in namespace shop"):
@@ -84,7 +84,7 @@ async def test_an_id_of_another_namespace(api: Api) -> None:
 
 
 async def test_a_misspelt_name(api: Api) -> None:
-    """The nearest names are said."""
+    """The message has the nearest names."""
     await session_of(api)
     with pytest.raises(NoSession, match="no session INC-0000 in namespace shop"):
         await reading(api, "INC-0000", everything)
@@ -102,7 +102,8 @@ async def test_an_altered_file(api: Api) -> None:
 
     def swapped(reader: SessionReader) -> None:
         listed = [
-            one.model_copy(update={"sha256": "0" * 64}) if one.path == artifact.path else one for one in reader.artifacts()
+            saved.model_copy(update={"sha256": "0" * 64}) if saved.path == artifact.path else saved
+            for saved in reader.artifacts()
         ]
         forged = replace(reader, manifest=reader.manifest.model_copy(update={"artifacts": listed}))
         forged.open(artifact.path).read()
@@ -131,7 +132,7 @@ def test_what_names_a_session() -> None:
     ],
 )
 def test_clusters_without_the_api(status: int, body: bytes, error: type[Exception], words: str) -> None:
-    """One that has none, or where it is down, is told from one that refuses."""
+    """A cluster without the API, or with the API down, has another message than a refusal."""
     cluster = Cluster(lying(status, body), [], "shop")
     with pytest.raises(error, match=words):
         remote_session(cluster, parsed("payments"))
@@ -157,7 +158,7 @@ def test_an_investigation_without_a_session(status: dict[str, Any], words: str) 
 
 
 def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
-    """As `aletheia session` says it."""
+    """With the message of `aletheia session`."""
     with pytest.raises(Refused, match="there is no session"), open_session(options(root=tmp_path, session="INC-0000")):
         pass
     assert not SessionLayout(tmp_path).sessions.exists()

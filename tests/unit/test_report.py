@@ -1,4 +1,4 @@
-"""The report of a session: its sections, that it is inert whatever tenants write, and its bounds."""
+"""The report of a session: its sections, that all text in it is inert, and its bounds."""
 
 import re
 import time
@@ -54,11 +54,11 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
     def values(self, name: str) -> list[str]:
-        return [value for _, one, value in self.attributes if one == name]
+        return [value for _, attribute, value in self.attributes if attribute == name]
 
 
 def crash(words: str = "FATAL: panic: record 40: torn write?") -> Incident:
-    """A rollout, then a crash loop that says why."""
+    """A rollout, then a crash loop with its cause in the log."""
     status = waiting("CrashLoopBackOff", restarts=4, last=ended(1, minute=30))
     incident = Incident().add(pod("web-1-a", status))
     for number in (1, 2):
@@ -154,7 +154,11 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
     directory = full().write(tmp_path)
     page = page_of(directory)
     assert not {"script", "img", "iframe", "form", "object", "embed", "link", "base", "audio", "video", "use"} & set(page.tags)
-    assert not [one for one in page.attributes if one[1].startswith("on") or one[1] in ("style", "src", "srcset", "action")]
+    assert not [
+        attribute
+        for attribute in page.attributes
+        if attribute[1].startswith("on") or attribute[1] in ("style", "src", "srcset", "action")
+    ]
     paths = {artifact.path for artifact in read_copy(directory)[0].artifacts}
     links = page.values("href")
     assert links and all(link in paths or link.removeprefix("#") in page.values("id") for link in links)
@@ -188,7 +192,7 @@ def test_text_of_tenants_is_inert(tmp_path: Path, render: Any) -> None:
     page = Page(found.encode())
     assert "<script>alert(1)</script>" in page.text
     assert not {"script", "img"} & set(page.tags)
-    assert not [one for one in page.attributes if one[1].startswith("on")]
+    assert not [attribute for attribute in page.attributes if attribute[1].startswith("on")]
 
 
 @pytest.mark.parametrize(
@@ -227,14 +231,14 @@ def test_documents_of_any_form_make_a_report(tmp_path: Path, odd: Any) -> None:
 
 
 def test_a_healthy_session_says_so(tmp_path: Path) -> None:
-    """The headline tells what was looked at; there is no empty section."""
+    """The headline counts what was read; there is no empty section."""
     page = page_of(Recording(healthy()).write(tmp_path))
     assert "no trouble found: 3 pods, 6 lines, 0 errors" in page.text
     assert not {"errors", "metrics", "traces", "gaps"} & set(page.values("id"))
 
 
 def test_an_empty_session_reads_well(tmp_path: Path) -> None:
-    """Nothing was captured: the report says what was asked, and why there is nothing."""
+    """Nothing was captured: the report says what was requested, and why nothing is there."""
     page = page_of(Recording(Incident(), gaps=[GAP]).write(tmp_path))
     assert "nothing to judge" in page.text
     assert "connection refused: check the endpoint" in page.text
@@ -325,7 +329,7 @@ def test_a_large_session_takes_little_time(tmp_path: Path) -> None:
     recording = Recording(crash())
     directory = recording.write(tmp_path)
     manifest = read_copy(directory)[0]
-    log = next(one for one in manifest.artifacts if "/logs/" in one.path)
+    log = next(artifact for artifact in manifest.artifacts if "/logs/" in artifact.path)
     line = b'{"timestamp":"2026-11-22T14:27:30Z","container":"app","level":"INFO","line":"' + b"x" * 300 + b'"},\n'
     lines = 500_000
     with (directory / log.path).open("wb") as file:

@@ -1,4 +1,4 @@
-"""The report step of a capture: where the report lies, sealed, over restarts, and what its failures cost."""
+"""The report step of a capture: the report's place, sealed, over restarts, and the effects of failures."""
 
 import errno
 import os
@@ -23,24 +23,24 @@ ANSWERS = {"a": [[{"word": "canary-9"}]]}
 
 
 def reports(snapshot: Snapshot) -> list[str]:
-    return [one.path for one in snapshot.manifest.artifacts if one.fetcher == "Report"]
+    return [artifact.path for artifact in snapshot.manifest.artifacts if artifact.fetcher == "Report"]
 
 
 async def test_the_report_is_an_artifact_of_the_session(tmp_path: Path) -> None:
-    """It lies beside the manifest, which has its digest; it tells of the phase and of every other file."""
+    """It is beside the manifest, which has its digest; it shows the phase and every other file."""
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
     assert reports(snapshot) == ["report.html"]
     assert verify(Path(snapshot.path)).intact
     page = (Path(snapshot.path) / "report.html").read_text()
-    (report,) = (one for one in snapshot.manifest.artifacts if one.fetcher == "Report")
+    (report,) = (artifact for artifact in snapshot.manifest.artifacts if artifact.fetcher == "Report")
     assert (report.target, report.count, report.complete, report.summary) == ("report", 1, True, SUMMARY)
     assert report.time_range == list(snapshot.manifest.window)
-    for words in ("Completed", *(one.sha256 for one in snapshot.manifest.artifacts if one.fetcher != "Report")):
+    for words in ("Completed", *(artifact.sha256 for artifact in snapshot.manifest.artifacts if artifact.fetcher != "Report")):
         assert words in page
 
 
 async def test_a_session_without_evidence_has_a_report(tmp_path: Path) -> None:
-    """It says what is missing; the phase is Failed all the same."""
+    """It lists what is missing; the phase is still Failed."""
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [Unavailable("the source is gone")]})))
     assert (snapshot.manifest.phase, reports(snapshot)) == ("Failed", ["report.html"])
     assert "the source is gone" in (Path(snapshot.path) / "report.html").read_text()
@@ -117,7 +117,7 @@ async def test_a_report_that_was_not_finished_is_made_again(tmp_path: Path, monk
 
 
 async def test_expiry_removes_the_report(tmp_path: Path) -> None:
-    """It tells what the data said."""
+    """It contains parts of the data."""
     for order in (make_order(), make_order("6f9619ff-8b86-d011-b42d-00cf4fc964f0", **SEALED)):
         snapshot = await run(order, make_tools(tmp_path, FakeFetcher(ANSWERS)))
         expire(SessionLayout(tmp_path), snapshot.manifest.session_id, NOW)

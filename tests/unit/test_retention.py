@@ -1,4 +1,4 @@
-"""How long sessions stay: expiry, caps, what holds them, and what becomes of them when their resource is gone."""
+"""How long sessions are kept: expiry, caps, holds, and deleted resources."""
 
 import asyncio
 import copy
@@ -70,18 +70,18 @@ class Rig:
         asyncio.run(self.sweeper.sweep())
 
     def know(self) -> None:
-        """The API server answers for what exists, by name."""
+        """Let the API server return what exists, by name."""
         found = {paths.investigation(body["metadata"]["namespace"], name): body for name, body in self.bodies.items()}
         self.kubernetes.objects = {**self.cluster, **found}
 
     def delete(self, name: str) -> None:
-        """As the watch tells it."""
+        """Delete, as the watch reports it."""
         body = self.bodies.pop(name)
         self.know()
         asyncio.run(self.sweeper.deleted(body))
 
     def there(self) -> set[str]:
-        """Names of the Investigations whose data is there."""
+        """Names of the Investigations that still have their data."""
         return {name for name, id in self.ids.items() if list(self.layout.session(id).glob("data/logs/*"))}
 
     def hold(self, name: str, value: str = "case 4711") -> None:
@@ -116,7 +116,7 @@ def test_data_expires_and_the_resource_stays(tmp_path: Path) -> None:
     assert verify(rig.layout.session(rig.ids["old"])).manifest.expiration_time == rig.clock()
     assert verify(rig.layout.session(rig.ids["old"])).intact
     (status,) = rig.kubernetes.statuses
-    assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
+    assert [(condition["type"], condition["status"], condition["reason"]) for condition in status["conditions"]] == [
         ("ArtifactsExpired", "True", "ArtifactsExpired")
     ]
     assert rig.events == ["ArtifactsExpired"]
@@ -147,10 +147,10 @@ def test_the_status_follows_the_digest_of_the_manifest(tmp_path: Path, change: s
         manifest = read_manifest(rig.layout, rig.ids["old"])
         rig.layout.manifest(rig.ids["old"]).write_bytes(manifest_bytes(manifest.model_copy(update={"operator_version": "2"})))
     rig.sweep()
-    told = [status["session"] for status in rig.kubernetes.statuses if "session" in status]
+    sessions = [status["session"] for status in rig.kubernetes.statuses if "session" in status]
     digest = sha256(rig.layout.manifest(rig.ids["old"]).read_bytes()).hexdigest()
-    assert told == [{"id": rig.ids["old"], "path": "p", "manifestSha256": digest}]
-    rig.bodies["old"]["status"] |= {"session": told[0], "conditions": [{"type": "ArtifactsExpired"}]}
+    assert sessions == [{"id": rig.ids["old"], "path": "p", "manifestSha256": digest}]
+    rig.bodies["old"]["status"] |= {"session": sessions[0], "conditions": [{"type": "ArtifactsExpired"}]}
     before = len(rig.kubernetes.statuses)
     rig.sweep()
     assert len(rig.kubernetes.statuses) == before
@@ -170,7 +170,7 @@ def test_the_digest_of_another_operators_manifest_is_left_alone(tmp_path: Path) 
 
 
 def test_a_status_that_was_lost_is_written_again(tmp_path: Path) -> None:
-    """Where the process died between the removal and the status, the next pass says it."""
+    """If the process died between the removal and the status, the next pass writes it."""
     rig = Rig(tmp_path, "old")
     rig.retain("old", artifactsSeconds=1)
     rig.clock.advance(60)
@@ -247,7 +247,7 @@ def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
 
 
 def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
-    """A session whose resource went unseen is marked first, and removed after the grace; marked no more when it is back."""
+    """A session without a resource is marked, and removed after the grace period; the mark goes when the resource is back."""
     rig = Rig(tmp_path, "orphan", "back", retention=Retention(orphan_grace_seconds=3600))
     bodies = dict(rig.bodies)
     rig.bodies.clear()
@@ -331,7 +331,7 @@ def test_by_default_a_share_of_the_volume_stays_free(tmp_path: Path) -> None:
     rig.hold("n0")
     rig.sweep()
     assert rig.there() == {"n0", "n3", "n4", "n5"}
-    (message,) = {one["message"][one["message"].index(": ") :] for one in expiries(rig)}
+    (message,) = {expiry["message"][expiry["message"].index(": ") :] for expiry in expiries(rig)}
     assert message == ": the evidence on the volume exceeded its cap; spec.retention.keep or a legal hold protects from that"
     rig.sweeper.volume = VolumeShares(volume_bytes=1, total_share=0)
     rig.sweep()
@@ -340,8 +340,8 @@ def test_by_default_a_share_of_the_volume_stays_free(tmp_path: Path) -> None:
 
 def expiries(rig: Rig) -> list[dict[str, Any]]:
     """The conditions ArtifactsExpired that were written."""
-    conditions = [one for status in rig.kubernetes.statuses for one in status.get("conditions") or []]
-    return [one for one in conditions if one["type"] == "ArtifactsExpired"]
+    conditions = [condition for status in rig.kubernetes.statuses for condition in status.get("conditions") or []]
+    return [condition for condition in conditions if condition["type"] == "ArtifactsExpired"]
 
 
 def test_a_capture_that_begins_during_a_pass_counts_for_the_caps(tmp_path: Path) -> None:
@@ -465,7 +465,7 @@ def test_an_imported_session_does_not_follow_an_investigation(tmp_path: Path) ->
 
 
 def test_the_volume_of_another_cluster_keeps_its_sessions(tmp_path: Path) -> None:
-    """A restored cluster knows none of them: they stay for good, and later ones of this cluster go as ever."""
+    """A restored cluster knows none of them: they are kept, and later sessions of this cluster are removed as usual."""
     rig = Rig(tmp_path, "old", "kept-up", retention=Retention(orphan_grace_seconds=0))
     rig.sweep()
     assert open_volume(rig.layout).cluster == "this-cluster"
@@ -591,7 +591,7 @@ def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> N
 
 
 def test_a_finished_investigation_whose_deletion_fails_stays_until_the_next_pass(tmp_path: Path) -> None:
-    """It may be put on hold after the list, and the API server may be away: the others are deleted all the same."""
+    """It may be put on hold after the list, and the API server may be away: the others are still deleted."""
     rig = Rig(tmp_path, "away", "held", "done")
     for body in rig.bodies.values():
         body["spec"]["ttlSecondsAfterFinished"] = 60

@@ -1,4 +1,4 @@
-"""Holds, imports and expiry on the volume itself, without an operator: what removes data, what does not, who waits for whom."""
+"""Holds, imports and expiry on the volume itself, without an operator: what removes data, what prevents it, and locks."""
 
 import fcntl
 import json
@@ -112,7 +112,7 @@ def test_a_directory_that_was_replaced_meanwhile_is_not_taken_for_the_same(
 
 
 def test_what_each_writer_said_stays(layout: SessionLayout, session_id: str) -> None:
-    """The operator's word about the Investigation does not lift a hold by hand, nor the other way round."""
+    """The operator's record of the Investigation does not lift a hold by hand, and vice versa."""
     update_retention_record(layout, session_id, hold="case 4711")
     update_retention_record(layout, session_id, keep=True, legal_hold="audit", orphaned_since=None)
     assert read_retention_record(layout, session_id) == RetentionRecord(keep=True, legal_hold="audit", hold="case 4711")
@@ -143,7 +143,7 @@ def test_processes_change_the_record_one_after_the_other(layout: SessionLayout, 
 
 
 def test_a_lock_that_is_never_given_back_is_busy(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another process is stopped in the middle the operator goes on without it."""
+    """If another process is stopped in the middle, the operator continues without it."""
     layout.sessions.mkdir(parents=True)
     monkeypatch.setattr(module, "_LOCK_SECONDS", 0.0)
     with retention_lock(layout), pytest.raises(SessionBusy), retention_lock(layout):

@@ -55,7 +55,7 @@ def test_why_an_image_is_not_pulled(reason: str, pulled: str, message: str, word
 
 
 def test_pods_that_wait_for_the_same_are_one_finding() -> None:
-    """With the first time, and all of their links; containers are told apart."""
+    """With the first time, and all of their links; containers are listed separately."""
     early = pod("web-1-b", waiting("CreateContainerConfigError", "no key"), metadata={"creationTimestamp": at(0)})
     late = pod("web-1-a", waiting("CreateContainerConfigError", "no key"))
     both = pod(
@@ -64,19 +64,19 @@ def test_pods_that_wait_for_the_same_are_one_finding() -> None:
         waiting("RunContainerError", "no file", name="two"),
     )
     verdict = Incident().add(late, early, both).judged()
-    told = {one.message: (one.pods, len(one.links), one.details["container"]) for one in verdict.findings}
-    assert told == {
+    found = {found.message: (found.pods, len(found.links), found.details["container"]) for found in verdict.findings}
+    assert found == {
         "web: cannot be configured: no key (since 14:01)": (frozenset({"web-1-a", "web-1-b"}), 2, "app"),
         "web/one: cannot be configured: no key (since 14:01)": (frozenset({"web-1-c"}), 1, "one"),
         "web/two: cannot be started: no file (since 14:01)": (frozenset({"web-1-c"}), 1, "two"),
     }
-    (merged,) = [one for one in verdict.findings if len(one.pods) == 2]
+    (merged,) = [finding for finding in verdict.findings if len(finding.pods) == 2]
     assert merged.first_seen == at(0)
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""])
 def test_containers_that_wait_for_something_else(reason: str) -> None:
-    """Are not said to be unable to start; nor is one that is being deleted."""
+    """They are not reported as unable to start; nor is a container that is being deleted."""
     assert not {"ImagePull", "ConfigMissing", "ContainerCannotStart"} & set(
         rules_of(Incident().add(pod("web-1-a", waiting(reason))))
     )
@@ -100,9 +100,9 @@ def test_containers_that_wait_for_something_else(reason: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["Failed", "FailureTarget"])
 def test_why_a_job_failed(condition: Object, words: str | None, kind: str) -> None:
-    """Within the window; how many pods failed is told."""
-    told = conditions(**{kind: condition})
-    job = item("Job", "migrate", {"activeDeadlineSeconds": 60}, {"failed": 1, "conditions": told})
+    """Within the window; the message has the number of failed pods."""
+    given = conditions(**{kind: condition})
+    job = item("Job", "migrate", {"activeDeadlineSeconds": 60}, {"failed": 1, "conditions": given})
     incident = Incident().add(job, of=("Job", "migrate"))
     incident.add_event(event(condition["reason"], "x", name="migrate", kind="Job"))
     if words is None:
@@ -204,7 +204,7 @@ def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> 
 
 
 def test_evictions_of_a_workload_are_one_finding() -> None:
-    """From the pods and from events alike; a taint whose eviction was cancelled does not count."""
+    """From pods and from events alike; a cancelled eviction by a taint does not count."""
     evicted = {"phase": "Failed", "reason": "Evicted", "message": "low on memory", "startTime": at(5)}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=evicted))
     incident.add_event(event("Evicted", "low on disk", name="web-1-b", minute=3))
@@ -269,7 +269,7 @@ def daemons(updated: int, unavailable: int) -> Object:
     ],
 )
 def test_which_rollouts_without_a_deadline_hang(workload: Object, words: str | None) -> None:
-    """Those of StatefulSets and DaemonSets whose new pods are missing; where all is well they are only on their way."""
+    """Those of StatefulSets and DaemonSets without their new pods; if nothing is wrong, they are still in progress."""
     incident = Incident().add(workload, of=(workload["kind"], "web"))
     if words is None:
         assert "RolloutStuck" not in rules_of(incident)

@@ -94,7 +94,7 @@ def test_how_bad_a_failing_probe_is(ready: bool, count: int, until: int, killed:
     ],
 )
 def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> None:
-    """In a few words for each cause that the scheduler names."""
+    """As a short text for each cause that the scheduler names."""
     asked = {"name": "app", "image": "x", "resources": {"requests": {"memory": "2Gi"}, "limits": {"cpu": "100m"}}}
     condition = {"status": "False", "reason": "Unschedulable"}
     condition |= {"message": f"0/3 nodes are available: {message}" if message else ""}
@@ -109,7 +109,7 @@ def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("claim", "told", "words"),
+    ("claim", "explanation", "words"),
     [
         ({"exists": False}, None, "does not exist (since 14:10)"),
         ({"status": {"phase": "Lost"}}, None, "has lost its volume (since 14:10)"),
@@ -121,12 +121,12 @@ def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> Non
         ({"status": {"phase": "Bound"}}, None, None),
     ],
 )
-def test_a_claim_that_is_not_bound(claim: Object, told: tuple[str, str, str] | None, words: str | None) -> None:
+def test_a_claim_that_is_not_bound(claim: Object, explanation: tuple[str, str, str] | None, words: str | None) -> None:
     """Why, by its events or its phase; one that waits for its pod is no trouble of its own."""
     made = item("PersistentVolumeClaim", "data", {"storageClassName": "fast"}, creationTimestamp=at(10)) | claim
     incident = Incident().add(pod("web-1-a", running()), made)
-    if told is not None:
-        reason, message, kind = told
+    if explanation is not None:
+        reason, message, kind = explanation
         incident.add_event(event(reason, message, name="data", kind="PersistentVolumeClaim", type=kind))
     if words is None:
         assert "ClaimNotBound" not in rules_of(incident)

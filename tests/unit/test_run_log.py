@@ -107,7 +107,7 @@ async def test_a_volume_that_is_full_meanwhile_ends_the_reading(tmp_path: Path) 
     ],
 )
 async def test_what_the_parser_found(form: Form, chunks: list[bytes], reason: GapReason, words: str) -> None:
-    """Each is a gap of the run, in words that say what to look at."""
+    """Each is a gap of the run, with a message that has the remedy."""
     assert await gaps_of(a_log(form, max_line_bytes=50), *chunks) == [("pod/web-0 container/app (run 3)", reason, words)]
 
 
@@ -119,7 +119,7 @@ async def test_a_line_without_a_time_in_a_file_is_no_gap() -> None:
 
 @pytest.mark.parametrize("fault", [WorkerEnded(), WorkerFault("KeyError")])
 async def test_a_parser_that_fails(fault: Exception) -> None:
-    """Is told apart from a log that cannot be had: the run can be read again, from its beginning."""
+    """It differs from a log that cannot be read: the run can be read again from its beginning."""
     log = a_log(faults=[fault])
     with pytest.raises(ParserFailed) as caught:
         await gaps_of(log, line(1, "a"))
@@ -137,7 +137,7 @@ async def test_a_gap_is_said_once() -> None:
     severities: list[Any] = ["gap", "gap", "note"]
     for severity in severities:
         log.add_gap(GapReason.LOG_ROTATED, "words", severity)
-    assert [one.severity for one in log.missing] == ["gap", "note"]
+    assert [gap.severity for gap in log.missing] == ["gap", "note"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Entries out of a run's lines: both forms, stack traces, and worker processes that change nothing."""
+"""Entries from a run's lines: both forms, stack traces, and equal results in worker processes."""
 
 import base64
 import json
@@ -27,13 +27,13 @@ def stamp(number: int) -> str:
 
 
 def short(number: int) -> str:
-    """As nodes write times, without the zeros at their end."""
+    """Return a time as nodes write it, without trailing zeros."""
     return stamp(number * 37)[:-1].rstrip("0").removesuffix(".") + "Z"
 
 
 def entries_of(parser: RunParser, *blocks: bytes) -> list[dict[str, Any]]:
     parsed = [*(parser.feed(block) for block in blocks), parser.end_run()]
-    return [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
+    return [entry for batch in parsed if batch.block for entry in json.loads(b"[" + batch.block + b"]")]
 
 
 JAVA = """2026-11-22 11:30:00,001 ERROR [main] org.example.App: boom
@@ -163,8 +163,8 @@ def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
     parser = make_parser()
     block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
     parsed = [parser.feed(block), parser.end_run()]
-    entries = [entry for one in parsed if one.block for entry in json.loads(b"[" + one.block + b"]")]
-    marks = [mark for one in parsed for mark in array("H", one.marks)]
+    entries = [entry for batch in parsed if batch.block for entry in json.loads(b"[" + batch.block + b"]")]
+    marks = [mark for batch in parsed for mark in array("H", batch.marks)]
     assert [entry.get("level") for entry in entries if entry.get("level") in ("ERROR", "FATAL")] == [entries[0]["level"]]
     assert [entry["line"] for entry, mark in zip(entries, marks, strict=True) if "head" in entry and not mark & CONTEXT] == []
 
@@ -424,7 +424,7 @@ def test_dockers_files_are_read_too() -> None:
     ],
 )
 def test_a_line_in_no_known_form_is_kept(line: str) -> None:
-    """Where it stands, without a time; outside of the window it is left out as its neighbours are."""
+    """In its place, without a time; outside of the window it is left out like the lines around it."""
     around = "2026-11-22T{}.000000000Z stdout F ERROR: app: neighbour\n"
     block = around.format("11:30:00") + line + "\n" + around.format("12:30:00") + line + "\n"
     entries = entries_of(make_parser("file"), block.encode())
@@ -498,7 +498,7 @@ def test_a_further_look_skips_what_was_read(form: Form) -> None:
     parser.read_again()
     assert parser.position.skip == len(lines)
     blocks += [parser.feed(b"".join([*lines[:3]])), parser.feed(b"".join([*lines[3:], later])), parser.end_run()]
-    entries = [entry for one in blocks if one.block for entry in json.loads(b"[" + one.block + b"]")]
+    entries = [entry for block in blocks if block.block for entry in json.loads(b"[" + block.block + b"]")]
     assert [entry["timestamp"] for entry in entries] == [*(stamp(number) for number in range(8)), stamp(900)]
     assert parser.position.lines == 9
 
@@ -515,7 +515,7 @@ def test_a_look_that_begins_behind_what_was_read_is_detached() -> None:
     parser.accept()
     assert parser.position.detached == ""
     parsed = [parser.feed(later), parser.end_run()]
-    assert b"".join(one.block for one in parsed).count(b"timestamp") == 5
+    assert b"".join(batch.block for batch in parsed).count(b"timestamp") == 5
 
 
 def test_lines_behind_the_window_are_counted_in_a_row() -> None:

@@ -1,4 +1,4 @@
-"""The S3 client without a server: which hosts it would ask, and how files are cut into parts."""
+"""The S3 client without a server: the requested hosts, and the parts of files."""
 
 import subprocess
 import sys
@@ -108,9 +108,9 @@ def test_what_s3_says_is_one_of_our_errors(
     loopback.answers = [answer]
     credentials = Credentials(access_key=("id", "canary-secret", None), secrets=("canary-secret",))
     place = S3Options.from_json({"bucket": "incidents"})
-    one = Bucket(loopback.endpoint(options=place, credentials=credentials))
+    bucket = Bucket(loopback.endpoint(options=place, credentials=credentials))
     with pytest.raises(kind, match=words) as caught:
-        one.begin("a/key")
+        bucket.begin("a/key")
     assert (caught.value.reason, type(caught.value)) == (reason, kind)
     assert "canary" not in caught.value.message
 
@@ -124,7 +124,7 @@ def test_a_file_has_no_more_parts_than_s3_takes(size_bytes: int, parts: int) -> 
 
 
 def test_the_library_is_loaded_by_those_who_upload_alone() -> None:
-    """An operator without a bucket does not pay for it."""
+    """An operator without a bucket does not load it."""
     code = "import aletheia_operator.handlers.operator, sys; sys.exit('minio' in sys.modules)"
     source = Path(__file__).resolve().parents[2] / "operator"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}).returncode == 0

@@ -33,7 +33,7 @@ def bucket(loopback: Loopback, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def test_an_object_is_stored_with_its_checksum(bucket: Bucket, s3: S3) -> None:
-    """The server is told the SHA-256, and what it says of the object is believed."""
+    """The server gets the SHA-256, and the client believes the server's answer about the object."""
     assert bucket.put("a/key", CONTENT, SHA256) == SHA256
     assert (s3.objects, s3.checksums) == ({"a/key": CONTENT}, {"a/key": IN_BASE64})
     assert bucket.attested("a/key", len(CONTENT)) == SHA256
@@ -66,7 +66,7 @@ def test_an_object_that_is_not_there(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize(("offset", "length", "read"), [(0, 4, b"evid"), (4, 4, b"ence"), (7, 1, b"e")])
 def test_a_part_of_an_object_is_read(bucket: Bucket, s3: S3, offset: int, length: int, read: bytes) -> None:
-    """No byte beside it."""
+    """Exactly its bytes."""
     s3.objects["a/key"] = CONTENT
     assert bucket.read("a/key", offset, length) == read
 

@@ -1,4 +1,4 @@
-"""Scratch files belong to the task that made them: whatever happens, they are closed with it, and counted until then."""
+"""Scratch files belong to the task that made them: they are closed with it in any case, and counted until then."""
 
 import os
 import pickle
@@ -98,7 +98,7 @@ def test_a_refusal_by_the_owners_quota_writes_nothing(tmp_path: Path) -> None:
 
 
 def sent(scratch: Scratch) -> tuple[Scratch, int]:
-    """What comes back from another process, and its file."""
+    """Return the copy that another process returns, and its file."""
     descriptor = os.dup(scratch.descriptor)
     scratch.release()
     return pickle.loads(pickle.dumps(scratch)), descriptor

@@ -1,4 +1,4 @@
-"""Sealed sessions: nothing of the evidence touches the disk in plain, and those who may can read it."""
+"""Sealed sessions: no evidence touches the disk in plain text, and owners of the key can read it."""
 
 import base64
 import errno
@@ -91,7 +91,7 @@ def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path
 
 
 def test_the_real_age_opens_every_file(key: tuple[Path, str], tmp_path: Path) -> None:
-    """`age -d -i key.txt` alone."""
+    """With `age -d -i key.txt`."""
     programs.debian({"age": "age"})
     snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
     for artifact in snapshot.manifest.artifacts:
@@ -320,7 +320,7 @@ def test_bad_keys(give: Any, message: str, key: tuple[Path, str], tmp_path: Path
     session = Path(capture(root, Memory({"small": [[{"line": CANARY}]]}), to_recipients(key[1])).path)
     target = tmp_path / "plain"
     assert cli(root, "decrypt", session.name, "--to", target, *give(tmp_path)) == 1
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert not target.exists()

@@ -60,7 +60,7 @@ def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert answer["of"] == old.session_id != new.session_id
     found = entries_of(tmp_path, new)
     assert len(found) == len(ENTRIES)
-    assert not [one for one in (PASSWORD, ADDRESS, "EMP-1", *KEY[1:3]) if one in json.dumps(found)]
+    assert not [secret for secret in (PASSWORD, ADDRESS, "EMP-1", *KEY[1:3]) if secret in json.dumps(found)]
     assert "WHF5" not in found[7]["line_base64"]
     assert found[0]["level"] == "ERROR"
     assert found[0]["message"] in found[0]["line"]
@@ -94,13 +94,13 @@ def test_a_sealed_session_stays_sealed(tmp_path: Path) -> None:
 
 def test_what_the_manifest_quotes_is_redacted(tmp_path: Path) -> None:
     """Headline, findings and gaps; the rest of them stays."""
-    layout, said = SessionLayout(tmp_path), f"it broke: password={PASSWORD}"
+    layout, error = SessionLayout(tmp_path), f"it broke: password={PASSWORD}"
     subject = FindingObject(kind="Pod", name="web")
     finding = FindingStatus(
-        rule="CrashLoop", severity="error", confidence="certain", object=subject, message=said, first_seen=None
+        rule="CrashLoop", severity="error", confidence="certain", object=subject, message=error, first_seen=None
     )
-    gap = Gap(fetcher="F", target=said, reason="NotFound", message=said)
-    for headline in (said, None):
+    gap = Gap(fetcher="F", target=error, reason="NotFound", message=error)
+    for headline in (error, None):
         changes = {"headline": headline, "findings": [finding], "gaps": [gap]}
         old = a_session(tmp_path).model_copy(update=changes)
         layout.manifest(old.session_id).write_bytes(manifest_bytes(old))
@@ -108,8 +108,10 @@ def test_what_the_manifest_quotes_is_redacted(tmp_path: Path) -> None:
         assert PASSWORD not in new.model_dump_json()
         assert (new.headline or "it broke").startswith("it broke")
         assert (new.headline is None) is (headline is None)
-        assert [(one.rule, one.message[:9], one.object) for one in new.findings] == [("CrashLoop", "it broke:", subject)]
-        assert [(one.target[:9], one.reason, one.message[:9]) for one in new.gaps] == [("it broke:", "NotFound", "it broke:")]
+        assert [(finding.rule, finding.message[:9], finding.object) for finding in new.findings] == [
+            ("CrashLoop", "it broke:", subject)
+        ]
+        assert [(gap.target[:9], gap.reason, gap.message[:9]) for gap in new.gaps] == [("it broke:", "NotFound", "it broke:")]
 
 
 def test_lines_of_one_stream_are_read_together(tmp_path: Path) -> None:
@@ -121,8 +123,8 @@ def test_lines_of_one_stream_are_read_together(tmp_path: Path) -> None:
         {"run": 1},
         {},
     ]
-    turned = [{"labels": dict(reversed(one["labels"].items()))} if "labels" in one else one for one in streams]
-    entries = [{**one, "line": line} for number, line in enumerate(KEY) for one in (turned if number % 2 else streams)]
+    turned = [{"labels": dict(reversed(stream["labels"].items()))} if "labels" in stream else stream for stream in streams]
+    entries = [{**stream, "line": line} for number, line in enumerate(KEY) for stream in (turned if number % 2 else streams)]
     old = capture(tmp_path, Memory({"web": [entries]}), redaction=Redaction(level="off")).manifest
     new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
     found = json.dumps(entries_of(tmp_path, new))
@@ -246,7 +248,7 @@ def test_what_is_told_of_a_line_follows_from_it(
 
 
 def test_each_pass_makes_one_more(tmp_path: Path) -> None:
-    """Also of a copy; counts add up, and rules are told of all passes."""
+    """Also of a copy; counts add up, and the rules of all passes are listed."""
     layout = SessionLayout(tmp_path)
     old = a_session(tmp_path)
     first = redact_session(layout, old.session_id, Redactor(b"k", rules=[Rule("badge", "EMP-[0-9]+")]), None)

@@ -1,4 +1,4 @@
-"""Credentials of a DataSource out of its Secrets: by each kind of login, read once, and told nowhere."""
+"""Credentials of a DataSource from its Secrets: each kind of login, read once, and never shown."""
 
 import asyncio
 import base64
@@ -233,7 +233,7 @@ async def test_no_name_widens_the_tenant(tenant: dict[str, Any], namespace: str)
 
 
 async def test_renewed_credentials_have_the_same_tenant() -> None:
-    """A rotated token does not change whose lines are read."""
+    """A rotated token does not change the tenant."""
     spec = a_spec(auth={"bearer": {"name": "login", "key": "token"}}, tenant={"fromNamespace": True})
     found = await endpoint_of("main", spec, secrets_of(login=a_secret(token="the-long-token"))[0], "shop")
     assert found.namespace == "shop"

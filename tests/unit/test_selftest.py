@@ -1,4 +1,4 @@
-"""The program of the chart's `helm test`, against a loopback API server: what it takes for a failure."""
+"""The program of the chart's `helm test`, against a loopback API server: what counts as a failure."""
 
 import hashlib
 import importlib.util
@@ -56,7 +56,7 @@ def outcome(
         elif path == "/datasources":
             body = {"items": list(sources)}
         else:
-            (body,) = [one for one in sources if one["metadata"]["name"] == path.rpartition("/")[2]]
+            (body,) = [source for source in sources if source["metadata"]["name"] == path.rpartition("/")[2]]
         assert request.headers["Authorization"] == "Bearer mine"
         reply_json(body)(request)
 
@@ -91,7 +91,7 @@ def test_it_passes_and_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], sources: list[dict[str, Any]], words: str
 ) -> None:
-    """And says why."""
+    """With a message that names the cause."""
     code, _ = outcome(tmp_path, monkeypatch, status, *sources)
     assert words in str(code)
 

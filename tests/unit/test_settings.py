@@ -112,8 +112,8 @@ def test_a_flag_reaches_its_setting(arguments: str, path: str, value: object) ->
 
 
 def test_every_flag_is_tried_above() -> None:
-    """One that is added has its row."""
-    tried = {one.partition("=")[0] for row in FLAGS for one in row[0].split()}
+    """Each flag has a row."""
+    tried = {part.partition("=")[0] for row in FLAGS for part in row[0].split()}
     flags = {option for action in command_line.parser()._actions for option in action.option_strings}
     assert tried == flags - {"-h", "--help", "--version"}
 
@@ -147,7 +147,7 @@ def test_a_value_that_makes_no_sense_is_refused(flag: str, capsys: pytest.Captur
 
 
 def test_the_session_root_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """There is no place that would do for everybody."""
+    """No default would be right for everybody."""
     with pytest.raises(SystemExit):
         command_line.parser().parse_args([])
     assert "--session-root" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Places are shared fairly: namespaces take turns, and none has them all."""
+"""Slots are shared fairly: namespaces take turns, and no namespace has all of them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from aletheia_operator.settings import Limits
 
 
 class Queue:
-    """Tasks that want a place, and the order in which they got it."""
+    """Tasks that want a slot, and the order in which they got it."""
 
     def __init__(self, slots: FairSlots) -> None:
         self.slots = slots
@@ -24,7 +24,7 @@ class Queue:
         await settle()
 
     async def leave(self) -> None:
-        """The one that has its place for the longest gives it back."""
+        """Release the slot that was acquired first."""
         self.releases.pop(0)[1]()
         await settle()
 
@@ -35,7 +35,7 @@ class Queue:
 
 
 async def settle() -> None:
-    """Let every task go as far as it can."""
+    """Let every task run as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -77,7 +77,7 @@ def test_the_share_of_a_namespace_is_an_admins() -> None:
 
 
 async def test_a_place_is_given_back_once() -> None:
-    """Giving it back again takes nobody's place away."""
+    """Releasing it twice takes nobody's slot away."""
     slots = FairSlots(1, 1)
     release = await slots.acquire("a")
     release()
@@ -126,7 +126,7 @@ def test_no_place_is_lost_or_doubled(most: int, most_of_one: int, steps: list[tu
             assert len(held) <= most
             assert all(held.count(namespace) <= most_of_one for namespace in held)
             waiting = sum(not task.done() for task in queue.tasks)
-            assert not waiting or len(held) == most or any(held.count(one) == min(most, most_of_one) for one in held)
+            assert not waiting or len(held) == most or any(held.count(holder) == min(most, most_of_one) for holder in held)
         while queue.releases:
             await queue.leave()
         assert all(task.done() for task in queue.tasks)

@@ -1,4 +1,4 @@
-"""The types of DataSource: what the models, the fetchers and the rules make of one registry."""
+"""The types of DataSource: what models, fetchers and rules derive from one registry."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "datasources" / "README.md"
 END = 1_763_000_000
 SHARED = {"base", "spill", "kubernetes"}
 COMMON_FIELDS = {"type", "endpoint", "auth", "tls", "tenant", "default", "timeout", "max_response_bytes", "max_series"}
-WITH_FETCHER = [one for one in SOURCE_TYPES if one.has_fetcher]
+WITH_FETCHER = [source_type for source_type in SOURCE_TYPES if source_type.has_fetcher]
 
 
 def name_of(source_type: SourceType) -> str:
@@ -40,7 +40,7 @@ def test_a_name_is_a_field_of_the_spec(source_type: SourceType) -> None:
     """It is the same in Python and JSON, and hides no other field."""
     assert re.fullmatch(r"[a-z][a-z0-9]{1,30}", source_type.name)
     assert source_type.name not in COMMON_FIELDS
-    assert len({one.name for one in SOURCE_TYPES}) == len(SOURCE_TYPES)
+    assert len({source_type.name for source_type in SOURCE_TYPES}) == len(SOURCE_TYPES)
     field = DataSourceSpec.model_fields.get(source_type.name)
     assert (field is None) == (source_type.options is None)
 
@@ -71,15 +71,17 @@ def test_a_page_without_a_place_for_the_table_is_an_error(tmp_path: Path) -> Non
 @pytest.mark.parametrize("source_type", WITH_FETCHER, ids=name_of)
 def test_a_type_has_its_fetcher(source_type: SourceType) -> None:
     """It is in the module of the type's name, and says the same type."""
-    (fetcher,) = [one for one in FETCHERS if isinstance(one, RemoteFetcher) and one.source_type == source_type.name]
+    (fetcher,) = [
+        fetcher for fetcher in FETCHERS if isinstance(fetcher, RemoteFetcher) and fetcher.source_type == source_type.name
+    ]
     assert type(fetcher).__module__.startswith(f"aletheia_operator.fetchers.{source_type.name}")
 
 
 def test_every_module_of_fetchers_is_registered() -> None:
-    """A module that nothing uses is not left behind."""
+    """No unused module is left."""
     (directory,) = aletheia_operator.fetchers.__path__
     modules = {path.stem for path in (ROOT / directory).iterdir() if not path.name.startswith("_")}
-    assert modules == SHARED | {one.name for one in WITH_FETCHER}
+    assert modules == SHARED | {source_type.name for source_type in WITH_FETCHER}
 
 
 @pytest.mark.parametrize(

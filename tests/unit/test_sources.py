@@ -1,4 +1,4 @@
-"""Who may be asked, and as whom: service accounts and DataSources."""
+"""Which sources may be asked, and with which identity: service accounts and DataSources."""
 
 import asyncio
 import base64
@@ -27,10 +27,10 @@ async def test_without_a_service_account_the_operator_reads() -> None:
 
 
 async def test_a_service_account_is_checked_once_and_impersonated() -> None:
-    """However many ask at once; it is always one of the Investigation's own namespace."""
+    """For any number of concurrent questions; always an account of the Investigation's namespace."""
     kubernetes = FakeKubernetes({ACCOUNT: {}})
     identity = Identity(kubernetes.real(), "shop", "reader")
-    users = {(await one).user for one in [asyncio.create_task(identity.kubernetes()) for _ in range(5)]}
+    users = {(await task).user for task in [asyncio.create_task(identity.kubernetes()) for _ in range(5)]}
     assert users == {"system:serviceaccount:shop:reader"}
     assert kubernetes.asked == [(ACCOUNT, {})]
 
@@ -74,7 +74,7 @@ def endpoint(name: str, timeout_seconds: int = 30, max_response_bytes: int = 32 
 
 
 async def find(sources: list[dict[str, Any]], name: str | None) -> Endpoint:
-    kubernetes = FakeKubernetes({f"{SOURCES}/{one['metadata']['name']}": one for one in sources}, {SOURCES: sources})
+    kubernetes = FakeKubernetes({f"{SOURCES}/{source['metadata']['name']}": source for source in sources}, {SOURCES: sources})
     return await KubernetesDataSources(kubernetes.real(), "shop").find("prometheus", name)
 
 
@@ -249,8 +249,8 @@ async def test_what_a_message_may_repeat_of_a_login(login: dict[str, str], quote
     )
     endpoint = await find_with_secrets(kubernetes)
     ((_, sent),) = endpoint.credentials.headers
-    said = f"user admin or {login['username']} with {login['password']} sent {sent}"
-    message = endpoint.failed(401, said).message
+    text = f"user admin or {login['username']} with {login['password']} sent {sent}"
+    message = endpoint.failed(401, text).message
     assert ("user admin" in message) == quoted
     for word in ("canary", "c4n4ry", sent, sent.removeprefix("Basic ")):
         assert word not in message

@@ -1,4 +1,4 @@
-"""What is kept of a run: errors, what is around them, an even sample, and always its last lines."""
+"""What is kept of a run: errors, the lines around them, an even sample, and always its last lines."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ def lines_kept(lines: list[str], max_bytes: int, cuts: list[int], sample_percent
     spool.add(parser.end_run())
     spool.end()
     spool.finish(max_bytes)
-    entries = [entry for one in spool.blocks() for entry in json.loads(b"[" + one.block + b"]")]
+    entries = [entry for block in spool.blocks() for entry in json.loads(b"[" + block.block + b"]")]
     spool.close()
     return [entry["line"] for entry in entries], spool
 
@@ -56,7 +56,7 @@ def test_what_is_kept_depends_on_the_log_and_the_budget_alone(
 
 
 def test_the_last_words_of_a_crash_stay() -> None:
-    """A flood of errors fills the budget; how the run ended is there all the same."""
+    """A flood of errors fills the budget; the end of the run is still kept."""
     lines = [*(f"ERROR app: {number}" for number in range(5000)), "shutting down", "bye"]
     kept, spool = lines_kept(lines, 5000, [1000, 2000])
     assert kept[-LAST_LINES:] == lines[-LAST_LINES:]
@@ -105,7 +105,7 @@ def test_blocks_that_are_in_the_file_say_where() -> None:
 
 
 def test_an_even_share() -> None:
-    """None is cut below its share, and what the small ones leave goes to the others."""
+    """None is cut below its share, and the others get what small runs do not need."""
     assert share([10, 100, 100], 90) == [10, 40, 40]
     assert share([], 10) == []
 

@@ -1,4 +1,4 @@
-"""Status: phase, conditions and evidence, projected from the manifest; and the one writer of it."""
+"""Status: phase, conditions and evidence, derived from the manifest; and its only writer."""
 
 import asyncio
 import json
@@ -79,7 +79,7 @@ def make_snapshot(
 
 
 def conditions(status: dict[str, Any]) -> dict[str, str]:
-    return {one["type"]: one["status"] for one in status["conditions"]}
+    return {condition["type"]: condition["status"] for condition in status["conditions"]}
 
 
 def test_words_of_logs_can_be_left_out() -> None:
@@ -96,13 +96,13 @@ def test_words_of_logs_can_be_left_out() -> None:
     snapshot = without_words(replace(made, manifest=made.manifest.model_copy(update=verdict)))
     status = of_snapshot(snapshot, 1, {}, NOW)
     assert "CANARY" not in json.dumps(status) + describe(snapshot)
-    assert [one["summary"] for one in status["artifacts"]] == ["9 logs (2 ERROR)", "3 events"]
+    assert [artifact["summary"] for artifact in status["artifacts"]] == ["9 logs (2 ERROR)", "3 events"]
     assert GapReason.UNAVAILABLE.text in status["gaps"][0]["message"]
     assert status["headline"].startswith("Crash of pod/web-0")
 
 
 def test_counts_are_of_the_manifest_alone() -> None:
-    """The resource's definition knows no such field."""
+    """The resource's definition does not have this field."""
     status = of_snapshot(make_snapshot([make_artifact(counts="3 logs")]), 1, {}, NOW)
     assert InvestigationStatus.from_json(status).artifacts is not None
     assert "counts" not in status["artifacts"][0]
@@ -126,9 +126,9 @@ def test_conditions_follow_from_the_phase(phase: str, ready: str, reconciling: s
     status = of_phase(phase, "words", 3, {}, NOW)
     assert conditions(status) == {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled, "Succeeded": succeeded}
     assert (status["phase"], status["observedGeneration"]) == (phase, 3)
-    for one in status["conditions"]:
-        assert (one["message"], one["observedGeneration"]) == ("words", 3)
-        assert one["reason"] in set(ConditionReason)
+    for written in status["conditions"]:
+        assert (written["message"], written["observedGeneration"]) == ("words", 3)
+        assert written["reason"] in set(ConditionReason)
 
 
 def test_every_terminal_phase_is_a_phase_with_a_reason() -> None:
@@ -141,9 +141,11 @@ def test_a_transition_time_moves_only_with_its_status() -> None:
     later = NOW + timedelta(minutes=5)
     before = of_phase("Running", "1 of 2", 1, {}, NOW)
     running = of_phase("Running", "2 of 2", 2, before, later)
-    assert {one["lastTransitionTime"] for one in running["conditions"]} == {"2026-11-22T12:00:00Z"}
+    assert {condition["lastTransitionTime"] for condition in running["conditions"]} == {"2026-11-22T12:00:00Z"}
     ended = of_phase("PartiallyCompleted", "done", 2, running, later)
-    moved = {one["type"] for one in ended["conditions"] if one["lastTransitionTime"] == "2026-11-22T12:05:00Z"}
+    moved = {
+        condition["type"] for condition in ended["conditions"] if condition["lastTransitionTime"] == "2026-11-22T12:05:00Z"
+    }
     assert moved == {"Ready", "Reconciling", "Succeeded"}
 
 
@@ -291,8 +293,8 @@ def test_lists_are_capped_and_counted() -> None:
     gaps = [make_gap(target=f"{n:03}") for n in range(MAX_GAPS + 7)]
     status = of_snapshot(make_snapshot(artifacts, gaps), 1, {}, NOW)
     assert (status["artifactCount"], status["gapCount"]) == (MAX_ARTIFACTS + 5, MAX_GAPS + 7)
-    assert [one["path"] for one in status["artifacts"]] == [one.path for one in artifacts[:MAX_ARTIFACTS]]
-    assert [one["target"] for one in status["gaps"]] == [one.target for one in gaps[:MAX_GAPS]]
+    assert [artifact["path"] for artifact in status["artifacts"]] == [artifact.path for artifact in artifacts[:MAX_ARTIFACTS]]
+    assert [gap["target"] for gap in status["gaps"]] == [gap.target for gap in gaps[:MAX_GAPS]]
 
 
 def test_what_logs_and_servers_say_is_short_and_inert() -> None:
@@ -353,7 +355,7 @@ def make_writer(kubernetes: FakeKubernetes, status: dict[str, Any] | None = None
 
 
 def answered(code: int) -> SourceError:
-    """What the client raises for an answer with this status."""
+    """Return the exception of the client for an answer with this status."""
     return error_of(code, f"the Kubernetes API answered {code}: no")
 
 
@@ -412,7 +414,7 @@ async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError)
         assert (status["phase"], status["completionTime"]) == ("PartiallyCompleted", "2026-11-22T12:00:05Z")
         sizes.append(len(json.dumps(status)))
     assert sizes[1] < sizes[0] < len(json.dumps(of_snapshot(snapshot, 1, {}, NOW)))
-    assert all("shortened" in one["message"] for one in status["conditions"])
+    assert all("shortened" in condition["message"] for condition in status["conditions"])
     assert (status["artifacts"], status["gaps"], status["session"]["id"]) == (None, None, "INC-7F3A")
     kubernetes = FakeKubernetes(refusals=[refusal] * 3)
     assert await make_writer(kubernetes).snapshot(snapshot) is Written.REFUSED
@@ -426,7 +428,7 @@ async def test_a_fault_that_lasts_is_taken_for_a_status_that_is_too_large() -> N
 
 
 async def test_a_status_that_is_never_taken_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller is told, and may try again later."""
+    """The caller is informed, and may try again later."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     kubernetes = FakeKubernetes(refusals=[Unavailable("away")] * 10**6)
     writer = make_writer(kubernetes)
@@ -467,7 +469,7 @@ async def test_conditions_of_others_stay() -> None:
     for ended in (False, True):
         await writer.snapshot(make_snapshot(ended=ended))
         assert kubernetes.statuses[-1]["conditions"][-1] == OTHERS
-        assert [one["type"] for one in kubernetes.statuses[-1]["conditions"]].count("Ready") == 1
+        assert [condition["type"] for condition in kubernetes.statuses[-1]["conditions"]].count("Ready") == 1
     assert kubernetes.statuses[-1]["observedGeneration"] == 2
 
 
@@ -478,7 +480,7 @@ async def test_a_restart_moves_no_transition_time() -> None:
     writer = make_writer(second, first.statuses[0])
     writer._now = Clock(NOW + timedelta(hours=1))
     await writer.snapshot(make_snapshot(phase="Running", ended=False))
-    assert {one["lastTransitionTime"] for one in second.statuses[0]["conditions"]} == {"2026-11-22T12:00:00Z"}
+    assert {condition["lastTransitionTime"] for condition in second.statuses[0]["conditions"]} == {"2026-11-22T12:00:00Z"}
 
 
 def claimable(**status: Any) -> FakeKubernetes:
@@ -486,7 +488,7 @@ def claimable(**status: Any) -> FakeKubernetes:
 
 
 async def test_an_investigation_is_claimed_once() -> None:
-    """The first claim says Running; the second, of whichever operator, is told who was first."""
+    """The first claim writes Running; the second, of any operator, gets the mark of the first."""
     kubernetes = claimable()
     assert await make_writer(kubernetes).claim("a") == "a"
     (status,) = kubernetes.statuses
@@ -567,7 +569,7 @@ async def test_a_claim_that_fails_in_passing_is_tried_again(status: int) -> None
 async def test_a_capture_writes_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, found: Any, goes_on: bool, written: bool
 ) -> None:
-    """Only the time, and only where it is still its Investigation; it ends for another operator's mark alone."""
+    """Only the time, and only while it is still its Investigation; only another operator's mark ends it."""
     monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.05)
     kubernetes = claimable()
     writer = make_writer(kubernetes)
@@ -605,19 +607,19 @@ def test_a_headline_without_words_names_the_first_cause(severities: list[str], h
         for number, severity in enumerate(severities)
     ]
     made = make_snapshot([make_artifact()])
-    told = made.manifest.model_copy(update={"headline": "web-0: panic: CANARY", "findings": findings})
-    assert without_words(replace(made, manifest=told)).manifest.headline == headline
+    quoting = made.manifest.model_copy(update={"headline": "web-0: panic: CANARY", "findings": findings})
+    assert without_words(replace(made, manifest=quoting)).manifest.headline == headline
     assert without_words(made).manifest.headline is None
 
 
 async def test_an_end_without_a_session_has_its_time() -> None:
-    """Such as that of a spec that was refused."""
+    """For example of a spec that was refused."""
     kubernetes = FakeKubernetes()
     await make_writer(kubernetes).phase("Failed", ConditionReason.INVALID_SPEC, "spec.window: no")
     (status,) = kubernetes.statuses
     assert status["completionTime"] == "2026-11-22T12:00:00Z"
-    assert {one["message"] for one in status["conditions"]} == {"spec.window: no"}
-    assert {one["reason"] for one in status["conditions"]} == {"InvalidSpec"}
+    assert {condition["message"] for condition in status["conditions"]} == {"spec.window: no"}
+    assert {condition["reason"] for condition in status["conditions"]} == {"InvalidSpec"}
 
 
 async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
@@ -628,7 +630,7 @@ async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
     await writer.phase("Queued", ConditionReason.QUEUED)
     clock.advance(60)
     await writer.snapshot(make_snapshot(phase="Running", ended=False))
-    assert {one["lastTransitionTime"] for one in kubernetes.statuses[1]["conditions"]} == {"2026-11-22T12:00:00Z"}
+    assert {condition["lastTransitionTime"] for condition in kubernetes.statuses[1]["conditions"]} == {"2026-11-22T12:00:00Z"}
 
 
 async def test_what_others_write_moves_no_transition_time() -> None:
@@ -642,7 +644,7 @@ async def test_what_others_write_moves_no_transition_time() -> None:
         writer.observe({"metadata": {"generation": 2}, "status": {"conditions": conditions}})
     await writer.snapshot(make_snapshot(phase="Running", ended=False))
     *own, last = kubernetes.statuses[1]["conditions"]
-    assert (last, {one["lastTransitionTime"] for one in own}) == (OTHERS, {"2026-11-22T12:00:00Z"})
+    assert (last, {condition["lastTransitionTime"] for condition in own}) == (OTHERS, {"2026-11-22T12:00:00Z"})
 
 
 async def test_a_change_after_the_end_is_acknowledged() -> None:
@@ -652,7 +654,7 @@ async def test_a_change_after_the_end_is_acknowledged() -> None:
     await make_writer(kubernetes, {"phase": "Running"}, generation=4).acknowledge()
     (status,) = kubernetes.statuses
     assert status["observedGeneration"] == 4
-    assert status["conditions"] == [{**one, "observedGeneration": 4} for one in ended["conditions"]]
+    assert status["conditions"] == [{**condition, "observedGeneration": 4} for condition in ended["conditions"]]
     assert set(status) == {"observedGeneration", "conditions"}
 
 
@@ -675,7 +677,7 @@ async def test_a_change_that_fails_in_passing_is_tried_again(code: int) -> None:
     kubernetes.refusals = [answered(code)]
     assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.DONE
     ((path, status, uid),) = kubernetes.patches
-    assert (path, uid, [one["type"] for one in status["conditions"]]) == (PATH, UID, ["ArtifactsExpired"])
+    assert (path, uid, [condition["type"] for condition in status["conditions"]]) == (PATH, UID, ["ArtifactsExpired"])
 
 
 async def test_a_change_of_what_is_gone_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -706,7 +708,7 @@ async def test_of_many_reports_the_latest_is_written() -> None:
 
 
 async def test_late_progress_never_overtakes_the_end() -> None:
-    """A patch that is under way when the capture ends is waited for: the API server would apply it after the last one."""
+    """The writer waits for a running patch when the capture ends: the API server would apply it after the last one."""
     kubernetes = FakeKubernetes()
     go_on, begun = asyncio.Event(), asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What a resource still wants: one table of cases, no I/O."""
+"""The next step for a resource: one table of cases, no I/O."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_the_next_step(spec: Any, status: Any, metadata: Any, known: Known, step
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
 def test_no_end_is_begun_again(phase: str) -> None:
-    """Whatever the API server shows of an Investigation that is over, nothing is captured."""
+    """For any state of an Investigation that has ended, nothing is captured."""
     for spec in ({}, {"cancel": True}, {"suspend": True}, {"suspend": True, "cancel": True}):
         for generation in (1, 2):
             body = {"metadata": {"generation": generation}, "spec": spec, "status": {"phase": phase, "observedGeneration": 1}}

@@ -1,4 +1,4 @@
-"""The atomic store: at every moment, and after every crash, a file is absent or whole."""
+"""The atomic store: at every moment, and after every crash, a file is absent or complete."""
 
 import errno
 import hashlib
@@ -137,7 +137,7 @@ def test_entries_come_back_as_they_went_in(layout: SessionLayout, entries: list[
 
 
 def test_batches_join_as_if_they_were_one(layout: SessionLayout) -> None:
-    """Empty ones leave no trace."""
+    """Empty batches have no effect."""
     with open_session(layout) as session:
         written = write(session, [], [1], [], [2, 3], [])
         document = json.loads(temporary(session.path / written.path).read_bytes())
@@ -204,7 +204,7 @@ def refusing_directories(path: Any) -> None:
 
 
 def test_a_directory_that_cannot_be_synced_costs_nothing(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files have their names already. The manifest is not written before they have them for good."""
+    """Its files have their names already. The manifest is not written before the names are durable."""
     with open_session(layout) as session:
         save(session, "first")
         final = session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW})
@@ -374,7 +374,7 @@ def test_a_session_has_one_holder(layout: SessionLayout) -> None:
 
 
 def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> None:
-    """A process that is being started has copies of all descriptors for a moment: closed is unlocked all the same."""
+    """A process that is being started has copies of all descriptors for a moment: closing still unlocks."""
     manifest = create_session(layout, make_manifest())
     session = Session(layout, manifest)
     in_child = os.dup(session._place._descriptor)
@@ -390,7 +390,7 @@ def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> N
 
 
 def colliding_uid(uid: str) -> str:
-    """Another uid whose session id begins with the same four digits."""
+    """Another uid with a session id that begins with the same four digits."""
     wanted = session_id(uid, 4)
     return next(other for n in itertools.count() if session_id(other := f"uid-{n}", 4) == wanted)
 
@@ -510,7 +510,7 @@ def test_a_link_planted_in_place_of_the_journal_is_not_followed(layout: SessionL
 
 
 def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
-    """Evidence is readable by the operator's user and group alone."""
+    """Only the operator's user and group can read evidence."""
     with open_session(layout) as session:
         session.record(Done("a", (save(session, 1),)))
         modes = {path.stat().st_mode & 0o007 for path in [session.path, *session.path.rglob("*")]}
@@ -518,7 +518,7 @@ def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
 
 
 def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
-    """Absence is no error."""
+    """A missing manifest is no error."""
     with pytest.raises(NoManifest):
         read_manifest(layout, "INC-0000")
 

@@ -1,4 +1,4 @@
-"""The supervisor: whatever a resource looks like, what is missing is done, once."""
+"""The supervisor: for any resource, what is missing is done, once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ __all__ = ["no_delays"]
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    """A supervisor that is closed in the end."""
+    """A supervisor that is closed at the end."""
     made = Rig(tmp_path)
     yield made
     await made.supervisor.close()
@@ -66,7 +66,7 @@ async def test_a_terminal_investigation_asks_nothing(rig: Rig) -> None:
 
 
 async def test_a_change_after_the_end_is_acknowledged(rig: Rig) -> None:
-    """kstatus would call it in progress for ever; nothing is captured again."""
+    """kstatus would report it as in progress permanently; nothing is captured again."""
     ended = {"phase": "Completed", "observedGeneration": 1, "conditions": []}
     rig.observe(make_body(generation=2, status=ended, cancel=True))
     await rig.settled()
@@ -243,7 +243,7 @@ async def test_investigations_past_the_limit_are_queued(tmp_path: Path) -> None:
 
 
 async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one is being uploaded, to a bucket that hangs perhaps, the next is captured; the status says what goes on."""
+    """During an upload, perhaps to a hanging bucket, the next Investigation is captured; the status shows the upload."""
     go_on = asyncio.Event()
 
     async def hangs(uploader: Uploader, directory: Path, manifest: Manifest, encode: Any) -> Manifest:
@@ -421,7 +421,7 @@ async def test_a_queued_investigation_can_be_suspended(tmp_path: Path) -> None:
 
 
 async def test_a_change_of_mind_while_suspending_is_not_lost(tmp_path: Path) -> None:
-    """What the watch shows while a status is under way is looked at afterwards."""
+    """Changes that the watch shows during the write of a status are handled afterwards."""
     rig = Rig(tmp_path)
     rig.observe(make_body(suspend=True))
     rig.observe(make_body(generation=2, suspend=False))
@@ -443,7 +443,9 @@ async def test_a_namespace_does_not_wait_for_another(tmp_path: Path) -> None:
     quiet = make_body(uid="quiet")
     quiet["metadata"]["namespace"] = "bank"
     rig.observe(quiet)
-    await rig.until(lambda: any(uid == "quiet" and one.get("phase") == "Completed" for _, one, uid in rig.kubernetes.patches))
+    await rig.until(
+        lambda: any(uid == "quiet" and patch.get("phase") == "Completed" for _, patch, uid in rig.kubernetes.patches)
+    )
     await rig.supervisor.close()
 
 
@@ -466,7 +468,7 @@ TOO_LARGE = error_of(500, "the Kubernetes API answered 500: etcdserver: request 
 
 
 async def test_a_status_that_is_refused_holds_no_place(tmp_path: Path) -> None:
-    """Twenty whose status is never taken: another is captured; nothing of the twenty is, and nothing is tried for ever."""
+    """Twenty with a status that is never accepted: another one is captured, none of the twenty is, and the attempts end."""
     rig = Rig(tmp_path, max_investigations=2)
     patch = rig.kubernetes.patch_status
 
@@ -636,7 +638,7 @@ async def test_an_investigation_of_another_operator_is_left_alone(rig: Rig) -> N
     for _ in range(3):
         body = rig.show()
         await rig.settled()
-    assert [(one["type"], one["reason"]) for one in body["status"]["conditions"]] == [
+    assert [(condition["type"], condition["reason"]) for condition in body["status"]["conditions"]] == [
         ("Ready", "Running"),
         ("Contested", "CapturedElsewhere"),
     ]

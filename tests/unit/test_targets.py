@@ -1,4 +1,4 @@
-"""From targets to pods, and from pods to the runs of containers whose logs are read."""
+"""From targets to pods, and from pods to the runs of containers to read."""
 
 from typing import Any
 
@@ -108,7 +108,7 @@ async def test_pods_are_found_through_what_stands_between(kind: str, base: str, 
 
 
 async def test_a_cron_job_that_never_ran_has_no_pods() -> None:
-    """No Jobs, so no question to the API about pods."""
+    """Without Jobs, the API is not asked for pods."""
     path = "/apis/batch/v1/namespaces/shop/cronjobs/web"
     kubernetes = FakeKubernetes({path: {"metadata": {"name": "web", "uid": "top"}, "spec": {}}})
     assert await pods_of(kubernetes, target(workload={"kind": "CronJob", "name": "web"})) == []
@@ -127,10 +127,14 @@ async def test_a_pod_that_two_targets_select_is_asked_once() -> None:
     by_label = {"selector": {"matchLabels": {"app": "shop"}}}
     plan = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, {**by_label, "containers": ["proxy"]})
     (question,) = plan.questions
-    assert [one["container"] for one in question.arguments["containers"]] == ["app", "proxy"]
+    assert [container["container"] for container in question.arguments["containers"]] == ["app", "proxy"]
     assert question.target == "pod/web-0"
     everything = await plan_of(kubernetes, {"pod": "web-0", "containers": ["app"]}, by_label)
-    assert [one["container"] for one in everything.questions[0].arguments["containers"]] == ["app", "proxy", "other"]
+    assert [container["container"] for container in everything.questions[0].arguments["containers"]] == [
+        "app",
+        "proxy",
+        "other",
+    ]
 
 
 async def test_what_a_target_cannot_have_does_not_hide_the_others() -> None:
@@ -164,7 +168,7 @@ async def test_without_targets_nothing_is_asked_of_kubernetes() -> None:
 
 
 async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
-    """Two containers' lines interleave; what could not be had is in the findings."""
+    """Two containers' lines interleave; missing data is in the outcome."""
     pod = make_pod(app=RUNNING, proxy=RUNNING, late=PULLING)
     plan = await plan_of(FakeKubernetes({f"{PODS}/web-0": pod}), {"pod": "web-0"})
     lines = {
@@ -172,7 +176,7 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
         "proxy": [b"2026-11-22T11:30:02.000000000Z b\n"],
     }
     sources = make_sources(FakeKubelet({f"{PODS}/web-0": pod}, lines=lines))
-    (document,) = [one async for one in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
+    (document,) = [found async for found in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
     entries = await entries_of(document)
     assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]
     assert document.name == ("kubernetes", "web-0", "shop")

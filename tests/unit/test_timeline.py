@@ -1,4 +1,4 @@
-"""From events, objects and log lines to the moments that a person reads first."""
+"""From events, objects and log lines to the most important moments."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -178,7 +178,7 @@ def test_errors_that_never_stop_are_no_burst() -> None:
 
 
 def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
-    """Entries of several artifacts become one list; what was before the window is not in it; each knows where it came from."""
+    """Entries of several artifacts become one list without moments before the window; each links to its entry."""
     timeline = Timeline(START, END)
     events = timeline.reader("kubernetes", "events")
     objects = timeline.reader("kubernetes", "objects")
@@ -217,5 +217,5 @@ def test_of_too_many_moments_the_weightier_stay() -> None:
 
 
 def test_a_quiet_session_says_so() -> None:
-    """Nothing out of the ordinary is an answer, too."""
+    """A session without any moment has an answer too."""
     assert Timeline(START, END).summary() == "nothing out of the ordinary"

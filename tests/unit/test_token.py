@@ -1,4 +1,7 @@
-"""The pod's token lives an hour, and the kubelet replaces its file: both clients of the Kubernetes API take the new one up."""
+"""The pod's token is valid for an hour, and the kubelet replaces its file.
+
+Both clients of the Kubernetes API read the new token.
+"""
 
 import asyncio
 import datetime
@@ -43,7 +46,7 @@ async def test_our_client_reads_the_token_again(tmp_path: Path, monkeypatch: pyt
             await client.get("/version")
         finally:
             await client.close()
-        assert [one["Authorization"] for one in server.headers] == ["bearer first", "bearer second"]
+        assert [header["Authorization"] for header in server.headers] == ["bearer first", "bearer second"]
 
 
 POD = {"metadata": {"name": "seen", "namespace": "shop", "uid": "1", "resourceVersion": "1"}}
@@ -101,5 +104,5 @@ async def test_kopf_logs_in_again_with_the_new_token(tmp_path: Path, monkeypatch
             stop.set()
             server.over.set()
             await asyncio.wait_for(running, 20)
-        used = {one.get("Authorization") for one in server.headers}
+        used = {header.get("Authorization") for header in server.headers}
         assert used == {"Bearer first", "Bearer second"}

@@ -1,4 +1,4 @@
-"""Trace ids in log entries: which words count, in which order they are taken, and how many are held."""
+"""Trace ids in log entries: which words are ids, their order, and the limit."""
 
 import time
 from typing import Any
@@ -74,7 +74,7 @@ def test_what_is_a_trace_id(line: str) -> None:
     ],
 )
 def test_what_is_none(line: str, found: list[str]) -> None:
-    """Zero, other lengths and other names are left out; a 64-bit id is one however it is written."""
+    """Zero, other lengths and other names are ignored; a 64-bit id is found in any notation."""
     assert ids_of(line) == found
 
 
@@ -108,7 +108,7 @@ def test_lines_of_loki() -> None:
     """Lines with a level after the line, as a label or as it was recognised."""
     lines = [(A, {}, "INFO"), (B, {}, "ERROR"), (C, {"level": "ERROR"}, None)]
     entries = [
-        {"timestamp": STAMP, "labels": labels, "line": f"trace_id={one}", "level": level} for one, labels, level in lines
+        {"timestamp": STAMP, "labels": labels, "line": f"trace_id={line}", "level": level} for line, labels, level in lines
     ]
     found = TraceIds(5)
     found.search(SEPARATOR.join(map(orjson.dumps, entries)))

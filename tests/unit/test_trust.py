@@ -1,4 +1,4 @@
-"""What is captured where the admission policy is missing, or younger than the Investigation."""
+"""What is captured if the admission policy is missing, or younger than the Investigation."""
 
 from datetime import datetime
 from typing import Any
@@ -58,7 +58,7 @@ def body(account: str | None = "investigator") -> dict[str, Any]:
     ],
 )
 async def test_what_nobody_checked_is_refused(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:
-    """Refused, with the way out, unless somebody has checked the creator."""
+    """It is refused, with the remedy, unless somebody has checked the creator."""
     refusal = await Trust(kubernetes, rights).refusal(body(account))
     if word is None:
         assert refusal is None

@@ -1,4 +1,4 @@
-"""Uploads that fail: what is tried again, what is given up, and what the gap says."""
+"""Uploads that fail: what is retried, what is given up, and the gap's message."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ def refusing(status: int, commands: str, times: int, part: str = "") -> Callable
 
 @pytest.mark.parametrize("answers", [ANSWERS, LARGE], ids=["small files", "a large file"])
 def test_a_server_that_is_away_for_a_while(archive: Archive, answers: Mapping[str, Any]) -> None:
-    """It goes on where it was, after more than the tries of one request."""
+    """It resumes, after more than the attempts of one request."""
     archive.s3.etag_of = md5
     archive.s3.refuse = refusing(503, "PUT", 7)
     snapshot = archive.capture(answers)
@@ -53,7 +53,7 @@ def test_a_file_that_is_refused_is_a_gap(archive: Archive) -> None:
     ids=["a part", "a part without the right", "the whole"],
 )
 def test_parts_of_a_file_that_is_refused_do_not_stay(archive: Archive, commands: str, part: str, status: int) -> None:
-    """They would be paid for."""
+    """They would cost money."""
     archive.s3.refuse = refusing(status, commands, 1, part)
     reason, message = the_gap(archive.capture(LARGE))
     assert reason == "UploadFailed"
@@ -89,7 +89,7 @@ def test_an_object_whose_completion_was_not_heard_of(archive: Archive) -> None:
 
 
 def test_rotated_credentials_count_at_once(archive: Archive) -> None:
-    """A refused key whose successor is in the Secret meanwhile: the upload goes on with the new one."""
+    """A refused key with a successor in the Secret: the upload continues with the new key."""
 
     def refuse(command: str, key: str, query: Mapping[str, str]) -> int | None:
         archive.kubernetes.objects = {**archive.kubernetes.objects, SECRET: secret("the-new-key-id")}
@@ -178,7 +178,7 @@ def test_a_volume_that_cannot_be_read(
 
 @pytest.mark.logs_errors("uploading session")
 def test_a_fault_of_our_own_is_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session is whole without its copy; the log has the fault."""
+    """The session is complete without its copy; the log has the fault."""
 
     async def broken(*_: object) -> Any:
         raise KeyError("secret words")

@@ -1,4 +1,4 @@
-"""Sessions on their way to a bucket: what is sent, in which order, and what is not sent again."""
+"""Uploads of sessions to a bucket: what is sent, in which order, and what is not sent again."""
 
 import base64
 import hashlib
@@ -36,11 +36,11 @@ def test_a_copy_is_the_session(archive: Archive, options: dict[str, Any], prefix
 
 def test_the_progress_counts_the_files(archive: Archive) -> None:
     """From none to all of them, the manifest not counted; before the upload there is no number."""
-    told: list[int | None] = []
-    snapshot = archive.capture(report=lambda shown: told.append(shown.uploaded))
-    begin = told.index(0)
-    assert set(told[:begin]) == {None}
-    assert told[begin:] == list(range(len(snapshot.manifest.artifacts) + 1))
+    reported: list[int | None] = []
+    snapshot = archive.capture(report=lambda shown: reported.append(shown.uploaded))
+    begin = reported.index(0)
+    assert set(reported[:begin]) == {None}
+    assert reported[begin:] == list(range(len(snapshot.manifest.artifacts) + 1))
 
 
 def test_a_file_is_read_in_pieces_and_through_no_link(tmp_path: Path) -> None:
@@ -91,11 +91,11 @@ def test_an_upload_in_parts(archive: Archive) -> None:
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process has ended."""
 
 
 def killed_at(archive: Archive, monkeypatch: pytest.MonkeyPatch, command: str, number: int, answers: Mapping[str, Any]) -> None:
-    """A capture whose process is killed at this request of its upload."""
+    """A capture in a process that is killed at this request of its upload."""
     real, left = archive.s3.refuse, [number]
 
     def kill(bucket: Any, *arguments: Any) -> Any:
@@ -121,7 +121,7 @@ def test_an_upload_is_resumed(archive: Archive, monkeypatch: pytest.MonkeyPatch)
     archive.s3.asked.clear()
     snapshot = archive.capture()
     assert archive.s3.objects == the_session(snapshot)
-    assert [one for one in archive.s3.asked if one.startswith("PUT")] == [
+    assert [request for request in archive.s3.asked if request.startswith("PUT")] == [
         f"PUT {second}",
         f"PUT {folder_of(snapshot)}report.html",
         f"PUT {folder_of(snapshot)}manifest.json",
@@ -166,7 +166,7 @@ def test_a_server_without_checksums_is_read_back(archive: Archive, answers: Mapp
     snapshot = archive.capture(answers)
     assert archive.s3.objects == the_session(snapshot)
     reads = sum(-(-len(content) // PART) for content in archive.s3.objects.values())
-    assert sum(one.startswith("GET") for one in archive.s3.asked) == reads
+    assert sum(request.startswith("GET") for request in archive.s3.asked) == reads
 
 
 def test_a_server_that_stores_something_else(archive: Archive) -> None:

@@ -81,7 +81,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) ->
 def test_as_recorded(
     name: str, width: int | None, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command prints what is recorded ($RECORD_VIEWS writes it anew), and nothing is wider than the terminal but logs."""
+    """Each command prints what is recorded ($RECORD_VIEWS writes it again), and nothing but logs is wider than the terminal."""
     on_a_terminal(monkeypatch, width)
     command, *options = COMMANDS[name]
     out = shown(capsys, command, str(session), *options)
@@ -97,7 +97,7 @@ def test_as_recorded(
 def test_colours_change_nothing_but_colours(
     name: str, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without its colours the output is the same: nothing is said by colour alone."""
+    """Without its colours the output is the same: no meaning is in a colour alone."""
     command, *options = COMMANDS[name]
     on_a_terminal(monkeypatch, 80, has_colours=True)
     coloured = shown(capsys, command, str(session), *options)
@@ -145,7 +145,7 @@ def test_pods_are_merged_by_time(session: Path) -> None:
 
 
 def test_context_is_not_doubled(tmp_path: Path) -> None:
-    """Where the contexts of two lines meet, each line is there once; one of another container only if it is asked for."""
+    """If the contexts of two lines meet, each line is there once; lines of another container only on request."""
     incident = Incident().log("web-1-a", *(f"{number} INFO line {number}" for number in range(30)))
     directory = Recording(incident).write(tmp_path)
     found = lines(directory, grep="line (4|6|20)$", context=2)
@@ -174,7 +174,7 @@ def test_what_is_not_there(arguments: list[str], words: str, session: Path, caps
 
 
 def test_a_category_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its gap is said if there is one."""
+    """The output has its gap if there is one."""
     directory = recording().write(tmp_path)
     manifest = read_copy(directory)[0]
     left = [artifact for artifact in manifest.artifacts if "/metrics/" not in artifact.path]
@@ -251,7 +251,7 @@ def test_objects_whole(session: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_two_sessions(tmp_path: Path, session: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Images, levels of metrics and errors that differ are told, in both directions."""
+    """Differences of images, levels of metrics and errors are listed, in both directions."""
     later = recording(version=3, rate=0.1).write(tmp_path)
     path = next((later / "data" / "logs").glob("web-1-b*"))
     out = shown(capsys, "diff", str(session), str(later))
@@ -266,7 +266,7 @@ def test_two_sessions(tmp_path: Path, session: Path, capsys: pytest.CaptureFixtu
 
 
 def test_head_ends_it_quietly(tmp_path: Path) -> None:
-    """A pipe that is closed early ends the command at once, with success and without a word."""
+    """A pipe that is closed early ends the command at once, with success and without output."""
     large(tmp_path, 5_000)
     command = [sys.executable, "-m", "aletheia_operator.cli", "logs", "--root", str(tmp_path), "INC-7F3A"]
     process = subprocess.Popen(
@@ -369,7 +369,7 @@ def test_sealed_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_many_pods(tmp_path: Path) -> None:
-    """More logs than can be open at the same time are merged all the same."""
+    """More logs than can be open at the same time are still merged."""
     incident = Incident()
     for number in range(40):
         incident.log(f"web-1-{number}", *(f"{minute} INFO {number} at {minute}" for minute in range(10)))

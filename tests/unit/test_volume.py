@@ -1,4 +1,4 @@
-"""What the session volume knows of itself: its id, and the cluster that its sessions are of."""
+"""The records of the session volume: its id, and the cluster of its sessions."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def test_all_who_begin_at_once_have_the_same(made: Callable[[SessionLayout], obj
 
 
 def test_the_first_cluster_is_the_volumes(tmp_path: Path) -> None:
-    """Another cluster that comes later is told whose the sessions are; the id stays."""
+    """Another cluster that comes later gets the id of the first one; the volume's id does not change."""
     layout = SessionLayout(tmp_path)
     volume = open_volume(layout)
     assert volume.cluster is None

@@ -38,5 +38,5 @@ def test_the_list_has_every_encoding() -> None:
     ],
 )
 def test_other_keys_are_taken(recipient: str) -> None:
-    """An exponent of two is refused later: it cannot be told from three by the beginning of the text alone."""
+    """An exponent of two is refused later: the beginning of the text does not distinguish it from three."""
     assert weak_keys.protects(recipient)

@@ -1,4 +1,4 @@
-"""What a worker answers, tried in this process: it reads requests until they end, and a fault costs its own run alone."""
+"""The answers of a worker, in this process: it reads requests until they end, and a fault costs only its own run."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ def answers(files: socket.socket, *requests: tuple[Any, ...]) -> list[Any]:
 
 
 def test_a_run_comes_back_with_its_file(tmp_path: Path, files: tuple[socket.socket, socket.socket]) -> None:
-    """The position after each block, then the result, whose open file was sent before it."""
+    """The position after each block, then the result; its open file was sent before it."""
     opened, fed, again, result = answers(files[0], open_run(7, tmp_path), ("feed", 7, MANY), ("read_again", 7), ("end", 7))
     assert opened is None
     assert isinstance(fed, Position)
@@ -85,7 +85,7 @@ def test_a_fault_costs_its_own_run(tmp_path: Path, files: tuple[socket.socket, s
 
 
 def test_an_operation_that_is_none(files: tuple[socket.socket, socket.socket]) -> None:
-    """Is refused by its name: an operator of another version asks."""
+    """It is refused with its name: an operator of another version may ask for it."""
     (answer,) = answers(files[0], ("__init__", 1))
     assert isinstance(answer, WorkerFault)
     assert str(answer) == "no such operation: __init__"
