@@ -316,13 +316,13 @@ def test_nobody_forges_the_status_of_what_has_ended(attacked: Attacked, ended: A
     """Of a finished Investigation, by any kind of user and way: nothing changes, and nothing is captured again."""
     before = {path: path.stat().st_mtime_ns for path in attacked.operator.root.rglob("*") if path.is_file()}
     status = json.dumps({"status": FORGED["status"]})
-    said = attacked.refusal(user, "patch", "investigation", "ended", "--subresource=status", "--type=merge", f"-p={status}")
-    assert 'resource "investigations/status" in API group' in said
+    refusal = attacked.refusal(user, "patch", "investigation", "ended", "--subresource=status", "--type=merge", f"-p={status}")
+    assert 'resource "investigations/status" in API group' in refusal
     path = f"/apis/aletheia.dev/v1alpha1/namespaces/{SHOP}/investigations/ended/status"
     whole = json.dumps({**ended, **FORGED, "metadata": ended["metadata"]})
     assert "cannot update resource" in attacked.refusal(user, "replace", "--raw", path, "-f", "-", stdin=whole)
-    said = attacked.refusal(user, "patch", "investigation", "ended", "--type=merge", f"-p={json.dumps(FORGED)}")
-    assert ("is forbidden" in said) == (user in OTHERS)
+    refusal = attacked.refusal(user, "patch", "investigation", "ended", "--type=merge", f"-p={json.dumps(FORGED)}")
+    assert ("is forbidden" in refusal) == (user in OTHERS)
     found = attacked.shop.get("investigation", "ended")["status"]
     assert found == ended["status"]
     assert {path: path.stat().st_mtime_ns for path in attacked.operator.root.rglob("*") if path.is_file()} == before
@@ -447,8 +447,8 @@ def test_hostile_queries_and_patterns_end(attacked: Attacked, shared: None) -> N
         "redaction": {"rules": [{"name": "slow", "pattern": "x(a|aa)+$"}]},
         "timeout": "60s",
     }
-    said = attacked.create("bob", "hostile", spec)
-    assert said == "", said
+    refusal = attacked.create("bob", "hostile", spec)
+    assert refusal == "", refusal
     status = attacked.shop.ended("hostile", 30)["status"]
     assert {gap["reason"] for gap in status["gaps"]} <= {
         "Rejected",

@@ -90,8 +90,8 @@ def test_artifacts_are_named_by_their_source() -> None:
     manifest = Manifest.model_validate({**unfinished().to_json(), "artifacts": artifacts})
     collected = _collected(manifest)
     assert list(collected) == ["kubernetes", "kubernetes-2", "kubernetes-3", "prometheus", "timeline", "findings"]
-    assert [one["path"] for one in collected.values()] == [path.removesuffix(".age") for path in paths[:-1]]
-    assert [(one["summary"], one["count"]) for one in collected.values()] == [("s", count) for count in range(6)]
+    assert [entry["path"] for entry in collected.values()] == [path.removesuffix(".age") for path in paths[:-1]]
+    assert [(entry["summary"], entry["count"]) for entry in collected.values()] == [("s", count) for count in range(6)]
 
 
 @pytest.mark.parametrize(("spare", "taken"), [(0, True), (-1, False)])

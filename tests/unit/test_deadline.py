@@ -45,47 +45,47 @@ class Told:
 
 async def test_work_that_ends_in_time_is_not_interrupted() -> None:
     """Nothing is told, and what is called without work returns."""
-    told = Told()
-    await told.run()
-    await told.run(told.done(), told.done())
-    assert (told.happened, told.deadline.interruption) == (["done", "done"], None)
+    calls = Told()
+    await calls.run()
+    await calls.run(calls.done(), calls.done())
+    assert (calls.happened, calls.deadline.interruption) == (["done", "done"], None)
 
 
 @pytest.mark.parametrize("left_seconds", [0.01, 0, -5])
 async def test_at_the_end_of_the_time_all_work_is_stopped(left_seconds: float) -> None:
     """After the reason was recorded; also if the time was over before."""
-    told = Told(left_seconds)
-    await told.run(told.done(), told.work("a"), told.work("b"))
-    assert (told.happened[0], sorted(told.happened[1:])) == ("done", ["TimedOut", "a", "b"])
-    assert told.happened.index("TimedOut") == 1
-    assert told.deadline.interruption is GapReason.TIMED_OUT
+    calls = Told(left_seconds)
+    await calls.run(calls.done(), calls.work("a"), calls.work("b"))
+    assert (calls.happened[0], sorted(calls.happened[1:])) == ("done", ["TimedOut", "a", "b"])
+    assert calls.happened.index("TimedOut") == 1
+    assert calls.deadline.interruption is GapReason.TIMED_OUT
 
 
 async def test_a_cancellation_stops_all_work() -> None:
     """Whatever time is left."""
-    told = Told(10**6)
-    asyncio.get_running_loop().call_soon(told.cancelled.set)
-    await told.run(told.work("a"))
-    assert (told.happened, told.deadline.interruption) == (["Cancelled", "a"], GapReason.CANCELLED)
-    told.happened.clear()
-    await told.run(told.work("b"))
-    assert told.happened == ["b"], "later work is stopped at once, and the reason is recorded once"
+    calls = Told(10**6)
+    asyncio.get_running_loop().call_soon(calls.cancelled.set)
+    await calls.run(calls.work("a"))
+    assert (calls.happened, calls.deadline.interruption) == (["Cancelled", "a"], GapReason.CANCELLED)
+    calls.happened.clear()
+    await calls.run(calls.work("b"))
+    assert calls.happened == ["b"], "later work is stopped at once, and the reason is recorded once"
 
 
 @pytest.mark.parametrize("reason", [GapReason.TIMED_OUT, GapReason.CANCELLED])
 async def test_what_was_interrupted_before_a_restart_is_stopped_at_once(reason: GapReason) -> None:
     """For the same reason, which is recorded already."""
-    told = Told(10**6, reason)
-    await told.run(told.work("a"))
-    assert (told.happened, told.deadline.interruption) == (["a"], reason)
+    calls = Told(10**6, reason)
+    await calls.run(calls.work("a"))
+    assert (calls.happened, calls.deadline.interruption) == (["a"], reason)
 
 
 async def test_work_that_goes_on_is_stopped_again_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """As often as it needs; what has ended is left alone."""
     monkeypatch.setattr(module, "INTERRUPTION_GRACE_SECONDS", 0.01)
-    told = Told(0)
-    await told.run(told.work("a", ignored=2), told.work("b"))
-    assert sorted(told.happened) == ["TimedOut", "a", "a", "a", "b"]
+    calls = Told(0)
+    await calls.run(calls.work("a", ignored=2), calls.work("b"))
+    assert sorted(calls.happened) == ["TimedOut", "a", "a", "a", "b"]
 
 
 @pytest.mark.parametrize(

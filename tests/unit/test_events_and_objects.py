@@ -1,4 +1,4 @@
-"""What belongs to targets, how events become one, what of objects is kept: without a cluster."""
+"""Which objects belong to targets, how events are merged, and what is kept of objects: without a cluster."""
 
 import asyncio
 import tracemalloc
@@ -70,7 +70,7 @@ async def test_a_refused_owner_is_a_gap_and_the_pods_stay() -> None:
     api.objects = {f"{APPS}/replicasets/web-222": 403}
     found, missing = await members(api, BY_LABELS)
     assert found == ["Pod/web-222-00000", "Pod/web-222-00001"]
-    assert [(one.target, one.reason) for one in missing] == [("replicasets", GapReason.FORBIDDEN)]
+    assert [(gap.target, gap.reason) for gap in missing] == [("replicasets", GapReason.FORBIDDEN)]
 
 
 async def test_a_name_that_is_none_never_becomes_a_path() -> None:
@@ -97,7 +97,9 @@ async def fetch_all(fetchers: list[Any], api: KubernetesApi, *targets: Object, n
     entries = []
     async with api.serve() as kubernetes:
         sources = sources_of(kubernetes, now)
-        questions = [(fetcher, one) for fetcher in fetchers for one in (await fetcher.plan(parsed, sources)).questions]
+        questions = [
+            (fetcher, question) for fetcher in fetchers for question in (await fetcher.plan(parsed, sources)).questions
+        ]
         for fetcher, question in questions:
             if question.gives_logs:
                 continue
@@ -122,7 +124,7 @@ class RealApi:
         return self.kubernetes
 
 
-@pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
+@pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda case: case.name)
 async def test_a_thousand_pods_take_no_more_calls_than_two(fetcher: Any) -> None:
     """One list a kind, in pages, whatever the number of pods."""
     calls = []
@@ -134,7 +136,7 @@ async def test_a_thousand_pods_take_no_more_calls_than_two(fetcher: Any) -> None
 
 
 async def test_events_of_a_workload_and_its_vanished_pods() -> None:
-    """Known objects and pods that fit a controller's names are in; a stranger with a similar name is not."""
+    """Known objects and pods with names of a controller are included; a pod of another workload with a similar name is not."""
     api = a_shop()
     scaled = "Scaled up replica set web-000 from 0 to 1"
     api.lists = {
@@ -161,12 +163,12 @@ async def test_events_of_a_workload_and_its_vanished_pods() -> None:
     assert gaps.keys() == {"pod/web-111-abcde", "pod/web-000-abcde", "pod/web-222-00001"}
     assert "deployment/web, revision 1 (app shop:1) is gone, seen from 2026-11-22T11:20:00Z" in gaps["pod/web-111-abcde"]
     assert "was replaced" in gaps["pod/web-222-00001"]
-    assert [one["name"] for one in document.metadata["pods_gone"]] == ["web-000-abcde", "web-111-abcde", "web-222-00001"]
+    assert [pod["name"] for pod in document.metadata["pods_gone"]] == ["web-000-abcde", "web-111-abcde", "web-222-00001"]
     assert {gap.reason for gap in lost.outcome.missing} == {GapReason.POD_GONE}
 
 
 async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> None:
-    """It began before, and was deleted between the window's end and the question: its log is gone, and that is reported."""
+    """It was created before, and deleted between the window's end and the question: its log is lost, and that is reported."""
     api = a_shop()
     api.lists = {
         **api.lists,
@@ -193,7 +195,7 @@ async def test_a_pod_that_lived_all_through_the_window_without_an_event() -> Non
         "pod/web-111-pqrst",
         "pod/web-111-rstuv",
     ], "the second may have ended within the window; of the third the kubelet reported nothing more"
-    assert all(not one for one in entries), "these events lie outside of the window"
+    assert all(not entry for entry in entries), "these events lie outside of the window"
 
 
 async def test_an_earlier_pod_of_the_same_name() -> None:
@@ -246,7 +248,9 @@ async def test_events_of_few_nodes_are_read_by_name(nodes: int, queries: int) ->
     happened = [an_event(f"n{number}", "NodeNotReady", "Node") for number in range(nodes)]
     api.lists = {**api.lists, f"{CORE}/pods": pods, IN_DEFAULT: [*happened, an_event("other", "NodeNotReady", "Node")]}
     _, (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
-    assert {one["object"]["name"] for one in entries if one["object"]["kind"] == "Node"} == {f"n{i}" for i in range(nodes)}
+    assert {entry["object"]["name"] for entry in entries if entry["object"]["kind"] == "Node"} == {
+        f"n{i}" for i in range(nodes)
+    }
     selectors = [query["fieldSelector"] for path, query in zip(api.asked, api.queries, strict=True) if path == IN_DEFAULT]
     by_name = [f"involvedObject.kind=Node,involvedObject.name=n{number}" for number in range(nodes)]
     assert selectors == (by_name if queries == nodes else ["involvedObject.kind=Node"])
@@ -259,21 +263,21 @@ async def test_of_very_many_pods_that_are_gone_the_rest_is_counted(monkeypatch: 
     api.lists = {**api.lists, f"{CORE}/events": [an_event(f"web-222-{name * 5}", "Killing") for name in "bcdfg"]}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
     assert document.name == ("kubernetes", "shop")
-    gaps = [(one.target, one.reason) for one in document.outcome.missing]
+    gaps = [(gap.target, gap.reason) for gap in document.outcome.missing]
     assert [target for target, _ in gaps[:2] if target.startswith("pod/web-222-")] == [target for target, _ in gaps[:2]]
     assert gaps[2:] == [("pods", GapReason.POD_GONE)]
     assert document.outcome.missing[2].message.startswith("3 more pods are gone")
 
 
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:
-    """Who asks for events alone of what does not exist is told; a deleted Deployment's events are found by its name."""
+    """If only events are requested and the target is gone, that is a gap; a deleted Deployment's events are found by name."""
     api = KubernetesApi(lists={f"{CORE}/events": [an_event("web", "ScalingReplicaSet", "Deployment")]})
     (document,), (entries,) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={})
     assert [entry["reason"] for entry in entries] == ["ScalingReplicaSet"]
     assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("deployment/web", GapReason.NOT_FOUND)]
 
 
-@pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda one: one.name)
+@pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda case: case.name)
 async def test_what_was_never_there_has_no_empty_file(fetcher: Any) -> None:
     """An Investigation of a misspelt name fails; an empty artifact would make it look captured. The logs' gap says it."""
     documents, _ = await fetch(fetcher, KubernetesApi(), BY_WORKLOAD, {"pod": "gone"})
@@ -321,7 +325,7 @@ def test_of_too_many_events_warnings_stay() -> None:
 
 
 def test_a_summary_says_what_warns_most() -> None:
-    """By their counts, not by their number; without warnings it is the number of events alone."""
+    """By the counts of warnings; without warnings only the number of events."""
     events = Events(WINDOW)
     events.add(an_event("web-0", "Pulled", count=90))
     assert events.summary() == "1 events"
@@ -332,7 +336,7 @@ def test_a_summary_says_what_warns_most() -> None:
 
 
 def test_strangers_do_not_push_out_what_is_wanted() -> None:
-    """Events that may turn out to be wanted, warnings too, give way to those that are."""
+    """Events that may belong to targets, also warnings, are dropped before events that do."""
     events = Events(WINDOW)
     for number in range(MAX_EVENTS):
         events.add(an_event(f"web-{number}", "FailedCreate", "ReplicaSet", type="Warning"), sure=False)
@@ -378,7 +382,7 @@ def test_large_events_of_many_captures_share_the_memory() -> None:
         return events
 
     first = [filled() for _ in range(15)]
-    sizes = [sum(event.size_bytes for event in one.of_kind("Pod")) for one in first]
+    sizes = [sum(event.size_bytes for event in events_of.of_kind("Pod")) for events_of in first]
     assert sum(sizes) <= SHARED_BYTES + 15 * OWN_BYTES
     assert min(sizes) > OWN_BYTES - 2 * 10**6
     assert "than there is memory for" in first[-1].too_many()[0].message
@@ -394,7 +398,7 @@ def test_large_events_are_bounded_by_size() -> None:
         events.add(an_event(f"web-{number}", "Pulled", at=f"11:30:{number:02}", note=note))
     for number in range(5):
         events.add(an_event("web-0", "BackOff", at=f"11:31:{number:02}", type="Warning", note=note))
-    raw = [len(one) for event in events.of_kind("Pod") for one in event.raw]
+    raw = [len(raw_event) for event in events.of_kind("Pod") for raw_event in event.raw]
     assert sum(raw) <= MAX_BYTES
     assert sum(event.count for event in events.of_kind("Pod") if event.type == "Warning") == 5
     assert [gap.reason for gap in events.too_many()] == [GapReason.BUDGET_EXCEEDED]
@@ -411,11 +415,11 @@ async def test_the_fetchers_of_a_capture_read_each_object_once() -> None:
     documents, _ = await fetch_all(fetchers, api, BY_WORKLOAD, {"pod": "web-222-00000"})
     assert {document.category for document in documents} == {"events", "objects"}
     asked = [(path, tuple(query.items())) for path, query in zip(api.asked, api.queries, strict=True)]
-    assert len(asked) == len(set(asked)), sorted(one for one in asked if asked.count(one) > 1)
+    assert len(asked) == len(set(asked)), sorted(path for path in asked if asked.count(path) > 1)
 
 
 async def test_what_could_not_be_made_is_made_again_by_the_next() -> None:
-    """A shared answer whose making failed or was cancelled is not remembered."""
+    """A shared answer is not remembered if it failed or was cancelled."""
     memo = Memo()
     made: list[int] = []
 
@@ -464,8 +468,8 @@ async def test_events_of_the_nodes_that_gone_pods_ran_on() -> None:
         IN_DEFAULT: [an_event(node, "NodeNotReady", "Node") for node in ("n1", "n2", "n3", "n4")],
     }
     (document, _), (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
-    assert {one["object"]["name"] for one in entries if one["reason"] == "NodeNotReady"} == {"n1", "n2", "n3"}
-    assert [(one["name"], one["node"]) for one in document.metadata["pods_gone"]] == [
+    assert {entry["object"]["name"] for entry in entries if entry["reason"] == "NodeNotReady"} == {"n1", "n2", "n3"}
+    assert [(pod["name"], pod["node"]) for pod in document.metadata["pods_gone"]] == [
         ("web-111-aaaaa", "n2"), ("web-111-bbbbb", "n3"),
     ]  # fmt: skip
 
@@ -483,7 +487,7 @@ async def test_a_pod_that_lost_a_node_that_nobody_names() -> None:
         ],
     }
     _, (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD)
-    assert {one["object"]["name"] for one in entries if one["object"]["kind"] == "Node"} == {"dead"}
+    assert {entry["object"]["name"] for entry in entries if entry["object"]["kind"] == "Node"} == {"dead"}
 
 
 async def fetch_in_default(nodes: bool) -> list[Any]:
@@ -496,9 +500,9 @@ async def fetch_in_default(nodes: bool) -> list[Any]:
     async with api.serve() as kubernetes:
         sources = replace(sources_of(kubernetes), namespace="default")
         (question,) = (await KubernetesEventsFetcher().plan(spec, sources)).questions
-        (document,) = [one async for one in KubernetesEventsFetcher().fetch(question, sources)]
+        (document,) = [found async for found in KubernetesEventsFetcher().fetch(question, sources)]
         entries = [orjson.loads(orjson.dumps(entry)) for entry in await entries_of(document)]
-    return [(one["object"]["name"], one["count"]) for one in entries]
+    return [(entry["object"]["name"], entry["count"]) for entry in entries]
 
 
 async def test_in_namespace_default_events_of_nodes_count_once() -> None:
@@ -508,7 +512,7 @@ async def test_in_namespace_default_events_of_nodes_count_once() -> None:
 
 
 async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
-    """ConfigMaps as digests, claims, Secrets by name; what does not exist is marked, unless that may not be known."""
+    """ConfigMaps as digests, claims, Secrets by name; missing objects are marked, unless that cannot be known."""
     pod = a_pod("web-222-00000", "web-222")
     app = pod["spec"]["containers"][0]
     app["envFrom"] = [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "absent"}}]
@@ -519,13 +523,13 @@ async def test_what_pods_refer_to_is_kept_once_and_fit() -> None:
     api.lists = {**api.lists, f"{CORE}/pods": [pod]}
     api.objects = {**api.objects, f"{CORE}/configmaps/settings": settings, f"{CORE}/persistentvolumeclaims/data": 403}
     (family, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
-    kept = {(one["kind"], one["metadata"]["name"]): one for one in entries}
+    kept = {(entry["kind"], entry["metadata"]["name"]): entry for entry in entries}
     assert kept["ConfigMap", "settings"]["dataSha256"].keys() == {"file"}
     assert kept["ConfigMap", "absent"]["exists"] is False
     assert kept["Secret", "keys"].keys() == {"apiVersion", "kind", "metadata"}
     assert ("PersistentVolumeClaim", "data") not in kept, "whether it exists is not known"
     assert "canary" not in str(entries)
-    assert [one.target for one in shared.outcome.missing] == ["persistentvolumeclaims"]
+    assert [gap.target for gap in shared.outcome.missing] == ["persistentvolumeclaims"]
     assert family.outcome.missing == []
 
 
@@ -542,9 +546,9 @@ async def test_large_objects_are_kept_in_little() -> None:
     gaps = [gap for document in documents for gap in document.outcome.missing]
     assert [(gap.target, gap.reason) for gap in gaps] == [("objects", GapReason.BUDGET_EXCEEDED)]
     kept = [entry for document, entry in zip(documents, entries, strict=True) if document.category == "objects"]
-    found = [one for one in kept[0] if one["kind"] == "Pod"]
+    found = [item for item in kept[0] if item["kind"] == "Pod"]
     assert len(found) == 100
-    assert sum(len(orjson.dumps(one)) for one in found) < MEMBER_BYTES
+    assert sum(len(orjson.dumps(item)) for item in found) < MEMBER_BYTES
     assert found[-1]["spec"]["containers"] == [{"name": "app", "image": "shop:2"}]
     assert (found[-1]["spec"]["nodeName"], found[-1]["status"]["phase"]) == ("n1", "Running")
     assert found[-1]["metadata"]["annotations"] == {"kubernetes.io/config.mirror": "abc"}
@@ -579,7 +583,7 @@ async def test_a_pod_that_refers_to_thousands_of_names() -> None:
     api.lists = {**api.lists, f"{CORE}/pods": [pod]}
     (_, shared), (entries, _) = await fetch(KubernetesObjectsFetcher(), api, BY_WORKLOAD, objects={"nodes": False})
     assert sum("/configmaps/" in path for path in api.asked) == 500
-    assert sum(one["kind"] == "ConfigMap" for one in entries) == 500
+    assert sum(entry["kind"] == "ConfigMap" for entry in entries) == 500
     assert [(gap.target, gap.reason) for gap in shared.outcome.missing] == [("configmaps", GapReason.BUDGET_EXCEEDED)]
 
 
@@ -601,8 +605,8 @@ async def test_forged_times_end_nothing() -> None:
         IN_DEFAULT: [an_event("n2", "NodeNotReady", "Node", **forged), an_event("n3", "NodeNotReady", "Node")],
     }
     (document, _), (entries, _) = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1))
-    assert {one["object"]["name"] for one in entries} == {"web-222-00000", "web-111-aaaaa", "n2", "n3"}
-    assert [one["first"][:4] for one in document.metadata["pods_gone"]] == ["0001"]
+    assert {entry["object"]["name"] for entry in entries} == {"web-222-00000", "web-111-aaaaa", "n2", "n3"}
+    assert [pod["first"][:4] for pod in document.metadata["pods_gone"]] == ["0001"]
 
 
 async def test_rights_that_readers_mostly_lack_are_notes() -> None:
@@ -611,8 +615,8 @@ async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     api.objects = {**api.objects, "/api/v1/nodes/n1": 403}
     api.lists = {**api.lists, IN_DEFAULT: 403, f"{CORE}/services": 403}
     documents, _ = await fetch_all([KubernetesEventsFetcher(), KubernetesObjectsFetcher()], api, BY_WORKLOAD)
-    missing = {one.target: one for document in documents for one in document.outcome.missing}
-    assert {target: (one.reason, one.severity) for target, one in missing.items()} == {
+    missing = {gap.target: gap for document in documents for gap in document.outcome.missing}
+    assert {target: (gap.reason, gap.severity) for target, gap in missing.items()} == {
         "events of nodes": (GapReason.FORBIDDEN, "note"),
         "nodes": (GapReason.FORBIDDEN, "note"),
         "services": (GapReason.FORBIDDEN, "gap"),
@@ -624,7 +628,7 @@ async def test_events_that_may_not_be_read_are_one_gap() -> None:
     api = a_shop()
     api.lists = {**api.lists, f"{CORE}/events": 403}
     (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={})
-    assert [(one.target, one.reason) for one in document.outcome.missing] == [("events", GapReason.FORBIDDEN)]
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("events", GapReason.FORBIDDEN)]
 
 
 @pytest.mark.parametrize(
@@ -654,7 +658,7 @@ async def test_a_misspelt_target_has_the_nearest_names(target: Object, words: st
     [({}, True, True, True), ({"logs": {}}, True, False, False), ({"events": {}, "objects": {}}, False, True, True)],
 )
 def test_what_is_captured_of_targets(fields: Object, logs: bool, events: bool, objects: bool) -> None:
-    """What is named, or all three where none is."""
+    """What the spec names; all three if it names none."""
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], **fields})
     assert (spec.of_targets("logs"), spec.of_targets("events"), spec.of_targets("objects")) == (logs, events, objects)
 
@@ -732,7 +736,7 @@ def test_a_node_keeps_what_is_everyones_to_know() -> None:
     ],
 )
 def test_the_rule_that_would_allow_a_request(method: str, path: str, rule: str) -> None:
-    """As YAML to paste, with the place where it belongs."""
+    """As YAML to paste, with the role that it belongs to."""
     assert rule_for(method, path) == rule
 
 
@@ -762,7 +766,7 @@ async def test_services_beside_the_pods_are_kept_although_they_select_none() -> 
     services = [thing(name) | {"spec": {"selector": {"app": f"other-{name}"}}} for name in names]
     api.lists = {**api.lists, f"{CORE}/services": services}
     _, entries = await fetch(KubernetesObjectsFetcher(), api, {"workload": {"kind": "Deployment", "name": "web"}}, objects={})
-    kept = [one["metadata"]["name"] for one in entries[0] if one["kind"] == "Service"]
+    kept = [entry["metadata"]["name"] for entry in entries[0] if entry["kind"] == "Service"]
     assert kept == ["ledger", "web", "web-admin"]
 
 

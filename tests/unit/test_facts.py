@@ -116,7 +116,7 @@ def test_lines_of_a_stack_trace_count_with_their_head() -> None:
     """The exception is told with it."""
     lines = ["1 ERROR a: boom", "1 java.net.ConnectException: Connection refused", "1 \tat a.B.run(B.java:7)"]
     facts = read(("app", 0, lines))
-    assert [(one.shape, one.count) for one in facts.templates.by_shape.values()] == [
+    assert [(template.shape, template.count) for template in facts.templates.by_shape.values()] == [
         ("boom: java.net.ConnectException: Connection refused", 1)
     ]
 

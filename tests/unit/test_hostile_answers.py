@@ -1,4 +1,4 @@
-"""Answers that never end, break off, lie or crawl: of each kind of source they are capped, asked again or given up."""
+"""Answers that never end, break off, lie or are slow: of each kind of source they are capped, repeated or given up."""
 
 import asyncio
 import json
@@ -103,7 +103,7 @@ def kept(fetched: Fetched) -> int:
 
 
 def test_a_whole_answer(serve: Serve, source: Source) -> None:
-    """What follows differs from this by its fault alone."""
+    """The other tests differ from this one in their fault only."""
 
     async def whole(request: web.Request) -> web.Response:
         return web.Response(text=source.answer(1, 2, 3))
@@ -160,7 +160,7 @@ def test_json_that_is_cut(serve: Serve, source: Source, end: str) -> None:
 
 
 def test_a_connection_that_breaks_is_asked_again(serve: Serve, source: Source) -> None:
-    """Where the second answer is whole, nothing is missing or doubled."""
+    """If the second answer is complete, nothing is missing or doubled."""
     asked: list[str] = []
 
     async def breaks(request: web.Request) -> web.StreamResponse:
@@ -242,7 +242,7 @@ async def a_moment(request: web.Request) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_to_another_port(serve: Serve, source: Source, status: int) -> None:
-    """Nobody is asked there, whatever it is called, and the credential goes nowhere."""
+    """No request is sent there, and no credential."""
     elsewhere: list[str] = []
 
     async def second(request: web.Request) -> web.Response:

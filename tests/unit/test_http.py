@@ -1,4 +1,4 @@
-"""HTTP to DataSources: one answer within its deadline and its cap, from the admin's endpoint alone."""
+"""HTTP to DataSources: one answer within its deadline and its cap, only from the configured endpoint."""
 
 import asyncio
 import errno
@@ -49,7 +49,7 @@ async def test_an_answer_is_its_status_and_its_json(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 async def test_a_refusal_in_json_is_an_answer(loopback: Loopback, status: int) -> None:
-    """What it means is for the fetcher to say."""
+    """The fetcher interprets it."""
     loopback.answers = [reply_json({"error": "x"}, status)]
     assert await fetch(loopback.endpoint()) == Answer(status, {"error": "x"})
 
@@ -114,7 +114,7 @@ async def test_a_redirect_is_not_followed(loopback: Loopback, status: int) -> No
 
 @pytest.mark.parametrize("answer", [server.hang, server.drip_head, server.drip_body], ids=["none", "its head", "its body"])
 async def test_a_slow_answer_is_given_up_at_the_deadline(loopback: Loopback, answer: server.Answer) -> None:
-    """Whatever it is that comes slowly, the whole has one time-out."""
+    """For any slow part, the whole request has one timeout."""
     loopback.answers = [answer]
     begin = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer within 1 s") as caught:
@@ -297,7 +297,7 @@ async def test_a_client_certificate_is_shown(authority: Authority, tmp_path: Pat
 
 
 async def test_plain_http_behind_an_https_endpoint(loopback: Loopback) -> None:
-    """Is a common slip, and said as such."""
+    """It is a common mistake, and the message names it."""
     endpoint = replace(loopback.endpoint(), url=loopback.url.replace("http:", "https:"))
     with pytest.raises(Unavailable, match="does not speak TLS: the endpoint may be http, not https"):
         await fetch(endpoint)
@@ -370,7 +370,7 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
     loopback.answers = [reply_json({})]
     monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 1)
     with server.deaf() as nobody:
-        found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", one)) for one in (nobody, port)]
+        found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", number)) for number in (nobody, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         begin = time.monotonic()
         assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
@@ -408,13 +408,13 @@ async def test_the_address_that_refused_is_named(
 
 
 async def test_netrc_is_not_used(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials are the DataSource's alone."""
+    """Only the DataSource's credentials are."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     loopback.answers = [reply_json({})]
     await fetch(loopback.endpoint())
     await fetch(loopback.endpoint(credentials=Credentials((("Authorization", "Bearer x"),))))
-    assert [one.get("Authorization") for one in loopback.headers] == [None, "Bearer x"]
+    assert [header.get("Authorization") for header in loopback.headers] == [None, "Bearer x"]
 
 
 async def test_another_host_is_not_asked(loopback: Loopback) -> None:
@@ -462,7 +462,7 @@ async def test_rotated_credentials_are_read_again(loopback: Loopback) -> None:
 
 
 async def test_credentials_that_cannot_be_read_again(loopback: Loopback) -> None:
-    """The refusal stands."""
+    """The refusal is final."""
 
     def renew() -> Credentials:
         raise Unavailable("the Kubernetes API is away")
@@ -474,7 +474,7 @@ async def test_credentials_that_cannot_be_read_again(loopback: Loopback) -> None
 
 @pytest.mark.parametrize("prefix", ["", "/prefix"])
 async def test_a_host_name_beyond_ascii(loopback: Loopback, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
-    """Is asked for by its ASCII form, as browsers do."""
+    """Its ASCII form is requested, as browsers do."""
     real, asked = socket.getaddrinfo, []
 
     def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -490,7 +490,7 @@ async def test_a_host_name_beyond_ascii(loopback: Loopback, monkeypatch: pytest.
 
 
 async def test_a_host_name_without_an_ascii_form() -> None:
-    """Is refused in words."""
+    """It is refused with a message."""
     with pytest.raises(Rejected, match="host name is not valid") as caught:
         await fetch(Endpoint("main", "http://-ü-.test", 5, 2**20))
     assert caught.value.reason is GapReason.NO_DATA_SOURCE
@@ -505,7 +505,7 @@ async def test_a_whole_answer_is_small(loopback: Loopback) -> None:
 
 
 async def test_the_server_says_how_long_to_wait(loopback: Loopback) -> None:
-    """Retry-After counts where it ends before the deadline; else the answer stands."""
+    """Retry-After is followed if it ends before the deadline; else the answer is final."""
     loopback.answers = [reply(503, b"busy", Retry_After="1"), reply_json({})]
     begin = time.monotonic()
     assert await fetch(loopback.endpoint()) == Answer(200, {})
@@ -564,7 +564,7 @@ def test_an_answer_or_a_part_of_one_is_read_whole(loopback: Loopback, status: in
 
 
 def test_a_stopped_session_connects_no_more(loopback: Loopback) -> None:
-    """Also where it was stopped before its first request."""
+    """Also if it was stopped before its first request."""
     with SafeSession(loopback.endpoint()) as session:
         session.abort()
         with pytest.raises(Unavailable, match=r"broke off|connection"):

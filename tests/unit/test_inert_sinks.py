@@ -55,7 +55,7 @@ every_text = pytest.mark.parametrize("text", [f"{text} words {text}" for text in
 
 
 def hidden(text: str, keep: str = "\n") -> set[str]:
-    """Return the characters that nobody sees or that a terminal obeys."""
+    """Return the invisible characters, and those that a terminal interprets."""
     return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u3164"} - set(keep)
 
 
@@ -80,7 +80,7 @@ def assert_inert(value: Any) -> None:
 
 
 def manifest_with(text: str, name: str = "incident") -> Manifest:
-    """A manifest with the text wherever content, or an import, can put it. `name`: of the Investigation."""
+    """A manifest with the text in every place that content, or an import, can fill. `name`: the Investigation's."""
     artifact = Artifact(
         path="data/logs/a.json",
         fetcher="KubernetesLogs",
@@ -116,7 +116,7 @@ def test_the_status_is_inert(text: str) -> None:
     whole = of_snapshot(snapshot, 1, {}, NOW)
     for status in (whole, shortened(whole), minimal(whole), of_phase("Failed", text, 1, {}, NOW)):
         assert_inert(status)
-    assert not [one for one in strings(of_snapshot(without_words(snapshot), 1, {}, NOW)) if hidden(one, "")]
+    assert not [text for text in strings(of_snapshot(without_words(snapshot), 1, {}, NOW)) if hidden(text, "")]
     assert_inert(condition("Reachable", False, "Rejected", text, 1, [], NOW))
 
 
@@ -130,7 +130,7 @@ def test_gaps_and_events_are_inert(text: str) -> None:
 
 @every_text
 def test_the_terminal_obeys_nothing(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`list`, `show` and `verify`, of a session that anybody may have written, and what a command says of its arguments."""
+    """`list`, `show` and `verify` of a session from anywhere, and messages about arguments."""
     session = SessionLayout(tmp_path).session("INC-7F3A")
     session.mkdir(parents=True)
     (session / "data").mkdir()
@@ -147,7 +147,7 @@ def test_the_terminal_obeys_nothing(text: str, tmp_path: Path, capsys: pytest.Ca
 
 
 def main_quietly(arguments: list[str]) -> None:
-    """Run a command, whatever its exit code is."""
+    """Run a command and ignore its exit code."""
     try:
         main(arguments)
     except SystemExit as e:
@@ -196,8 +196,8 @@ def test_reports_are_inert(text: str, tmp_path: Path) -> None:
     manifest, _ = read_copy(directory)
     investigation = manifest.investigation.model_copy(update={"name": text, "namespace": text})
     changes = {"headline": text, "phase": text, "investigation": investigation, "operator_version": text}
-    for one in (manifest, manifest.model_copy(update=changes)):
-        source = Source(one, PlainFiles(directory))
+    for variant in (manifest, manifest.model_copy(update=changes)):
+        source = Source(variant, PlainFiles(directory))
         page, markdown = html_report(source).decode(), markdown_report(source)
         assert not hidden(page) and not hidden(markdown)
         assert "words" in page and "words" in markdown

@@ -38,9 +38,9 @@ LONGEST_SECONDS = 60
 
 @dataclass
 class Rude:
-    """A source whose fetcher leaves everything to others to clean up.
+    """A source with a fetcher that cleans up nothing.
 
-    Its threads write on when it is cancelled, and it closes no scratch file. Its second document breaks off, and its third
+    Its threads write on when it is cancelled, and it closes no scratch file. Its second document is interrupted, and its third
     question is answered after the logs.
     """
 
@@ -78,9 +78,9 @@ async def _none() -> AsyncGenerator[list[Any], None]:
 
 @dataclass
 class Pods:
-    """Logs of pods with several runs each, which are read at the same time into scratch files, and then given in turn.
+    """Logs of pods with several runs each, read concurrently into scratch files, and then yielded in order.
 
-    When the Investigation is over, what was read comes all the same, as of the real fetcher of logs.
+    When the Investigation is over, it yields what was read, like the real fetcher of logs.
     """
 
     name: str = "Pods"
@@ -124,7 +124,7 @@ class Pods:
 
 
 class SteppingLoop(asyncio.SelectorEventLoop):
-    """An event loop that counts the steps of all tasks, calls `interrupt` at the step `at`, and whose clock can be moved."""
+    """An event loop that counts the steps of all tasks, and calls `interrupt` at the step `at`. Its clock can be moved."""
 
     def __init__(self, at: int, interrupt: Callable[["SteppingLoop"], None]) -> None:
         self.ahead_seconds = 0.0
@@ -270,7 +270,7 @@ def evidence(session: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_syncs() -> Iterator[None]:
-    """The machine does not crash here: `test_crash_safety` is about that."""
+    """The machine does not crash here: `test_crash_safety` tests that."""
     with patch.object(os, "fsync", lambda descriptor: None):
         yield
 

@@ -1,4 +1,4 @@
-"""One Investigation from spec to manifest: each question ends as evidence, gaps or both, whatever breaks in between."""
+"""One Investigation from spec to manifest: for any fault, each question ends as evidence, gaps or both."""
 
 import asyncio
 import errno
@@ -41,7 +41,7 @@ CANARY = "canary-5f2c9a"
 
 
 async def test_what_was_asked_for_is_captured(tmp_path: Path) -> None:
-    """Artifacts in the order of the plan, each saying what was asked and what there is."""
+    """Artifacts in the order of the plan, each with its question and a summary."""
     fetcher = FakeFetcher({"b": [[1], [2, 3]], "a": [[]]})
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
     assert snapshot.manifest.phase == "Completed"
@@ -235,8 +235,8 @@ async def test_what_a_plan_cannot_have_stands_first_among_the_gaps(tmp_path: Pat
 
 
 async def test_gaps_of_all_plans_are_told_once_each(tmp_path: Path) -> None:
-    """Equal ones of several fetchers are one, with the name of the first."""
-    one, two = Missing("pods app=x", GapReason.NO_PODS, "none"), Missing("pods app=y", GapReason.NO_PODS, "none")
+    """Equal gaps of several fetchers become one, with the name of the first."""
+    first, second = Missing("pods app=x", GapReason.NO_PODS, "none"), Missing("pods app=y", GapReason.NO_PODS, "none")
 
     @dataclass
     class Planner(FakeFetcher):
@@ -245,7 +245,9 @@ async def test_gaps_of_all_plans_are_told_once_each(tmp_path: Path) -> None:
         async def plan(self, spec: Any, sources: Any) -> Plan:
             return Plan((), self.missing)
 
-    planners = [Planner({}, name, missing=missing) for name, missing in (("A", (one,)), ("B", (one, two)), ("C", (two,)))]
+    planners = [
+        Planner({}, name, missing=missing) for name, missing in (("A", (first,)), ("B", (first, second)), ("C", (second,)))
+    ]
     snapshot = await run(make_order(), make_tools(tmp_path, *planners))
     assert [(gap.fetcher, gap.target) for gap in snapshot.manifest.gaps] == [("A", "pods app=x"), ("B", "pods app=y")]
 
@@ -323,7 +325,7 @@ async def test_an_early_end_is_known_to_fetchers(tmp_path: Path) -> None:
 async def test_metadata_and_names_are_redacted(tmp_path: Path) -> None:
     """A source may put a secret anywhere."""
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({f"password={CANARY}": [[1]]})))
-    (artifact,) = (one for one in evidence(snapshot))
+    (artifact,) = (saved for saved in evidence(snapshot))
     assert CANARY not in (Path(snapshot.path) / artifact.path).read_text()
     assert CANARY not in artifact.path + artifact.target
     assert CANARY not in snapshot.manifest.model_dump_json()
@@ -387,7 +389,9 @@ async def test_sources_that_hang_leave_room_for_the_others(tmp_path: Path) -> No
     class OfNodes(FakeFetcher):
         async def plan(self, spec: Any, sources: Any) -> Plan:
             plan = await super().plan(spec, sources)
-            return Plan(tuple(replace(one, node="good" if "good" in one.key else "bad") for one in plan.questions))
+            return Plan(
+                tuple(replace(question, node="good" if "good" in question.key else "bad") for question in plan.questions)
+            )
 
     hanging: dict[str, Any] = {str(number): [hang] for number in range(20)}
     fetchers = OfNodes({**hanging, "good": [note("of another node")]}), FakeFetcher({"a": [note("of another source")]}, "Other")
@@ -397,7 +401,7 @@ async def test_sources_that_hang_leave_room_for_the_others(tmp_path: Path) -> No
 
 
 async def test_a_question_that_will_not_be_interrupted_is_a_gap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the grace it is given up, and the end comes all the same."""
+    """After the grace period it is given up, and the capture ends."""
     monkeypatch.setattr(deadline, "INTERRUPTION_GRACE_SECONDS", 0.05)
 
     async def stubborn() -> None:
@@ -453,7 +457,7 @@ async def test_a_capture_taken_up_after_its_deadline_ends_at_once(tmp_path: Path
 
 
 async def test_a_capture_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    """The plan is kept, what is done is not asked again, and what was under way is asked again."""
+    """The plan is kept, finished questions are not asked again, and unfinished ones are."""
     first = FakeFetcher({"a": [[1]], "b": [[2], forever]})
     await interrupted(make_order(), make_tools(tmp_path, first), after="a")
     second = FakeFetcher({"a": [[9]], "b": [[2, 3]], "c": [[4]]})
@@ -473,9 +477,12 @@ class LogsAndTraces(FakeFetcher):
 
     async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
         questions = (await super().plan(spec, sources)).questions
-        last = [one.key == "Fake/traces" for one in questions]
+        last = [question.key == "Fake/traces" for question in questions]
         return Plan(
-            tuple(replace(one, gives_logs=not traces, after_logs=traces) for one, traces in zip(questions, last, strict=True))
+            tuple(
+                replace(question, gives_logs=not traces, after_logs=traces)
+                for question, traces in zip(questions, last, strict=True)
+            )
         )
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
@@ -495,7 +502,7 @@ FROM_LOGS: dict[str, Any] = {"traces": [{"fromLogs": {"limit": 2}}], "logs": {}}
 
 
 async def test_trace_ids_are_taken_when_all_logs_are_there(tmp_path: Path) -> None:
-    """Of every log, those of errors first; where there are more than the limit, that is reported."""
+    """Of every log, ids of errors first; ids above the limit are reported."""
     late = asyncio.Event()
 
     async def wait() -> None:
@@ -529,7 +536,7 @@ async def test_trace_ids_that_nobody_asked_for_are_not_looked_for(tmp_path: Path
 
 
 async def test_a_finished_session_is_never_asked_again(tmp_path: Path) -> None:
-    """A status that was lost is told again from the manifest."""
+    """A lost status is written again from the manifest."""
     first = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     fetcher = FakeFetcher({"a": [[2]]})
     reports: list[Snapshot] = []
@@ -546,7 +553,7 @@ async def test_two_investigations_have_two_sessions(tmp_path: Path) -> None:
 
 
 async def test_one_session_has_one_process(tmp_path: Path) -> None:
-    """The second is told, and the first goes on undisturbed."""
+    """The second process is refused, and the first continues undisturbed."""
     held, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -617,14 +624,14 @@ async def test_a_journal_that_cannot_be_written_does_not_stop_the_capture(
 
 
 async def test_a_volume_that_cannot_be_used_at_all_is_raised(tmp_path: Path) -> None:
-    """Where no session can be made there is nothing to keep."""
+    """If no session can be made, nothing can be kept."""
     (tmp_path / "sessions").write_text("in the way")
     with pytest.raises(OSError, match="exists|Not a directory"):  # noqa: RUF043
         await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
 
 
 async def test_an_interruption_waits_for_the_write_that_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch is in the file wholly or not at all: nobody commits what another thread still writes."""
+    """A batch is in the file completely or not at all: nobody commits a file while another thread writes it."""
     order, steps, go_on = make_order(), list[str](), threading.Event()
     loop = asyncio.get_running_loop()
     add, write = EntryBuffer.add, Session.write
@@ -697,7 +704,7 @@ async def test_where_none_is_named_the_default_service_account_reads(tmp_path: P
 
 
 async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_path: Path) -> None:
-    """A question whose fetcher is gone is a gap, not a crash."""
+    """A question of a fetcher that no longer exists is a gap, not a crash."""
     first = FakeFetcher({"a": [[1]], "b": [forever]}, name="Retired")
     await interrupted(make_order(), make_tools(tmp_path, first), after="a")
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({})))

@@ -1,4 +1,4 @@
-"""The Kubernetes client against a real server on the loopback interface: whom it trusts, how long it waits, what it repeats."""
+"""The Kubernetes client against a real server on the loopback interface: trusted certificates, timeouts, retries."""
 
 import asyncio
 import json
@@ -106,11 +106,11 @@ async def test_a_service_account_is_impersonated(loopback: Loopback, tmp_path: P
     async with client(loopback, tmp_path) as api:
         await api.as_service_account("shop", "reader").get(PODS)
         await api.get(PODS)
-    assert [one.get("Impersonate-User") for one in loopback.headers] == ["system:serviceaccount:shop:reader", None]
+    assert [header.get("Impersonate-User") for header in loopback.headers] == ["system:serviceaccount:shop:reader", None]
 
 
 async def test_only_the_clusters_ca_is_trusted(authority: Authority, tmp_path: Path) -> None:
-    """A server whose certificate another CA signed sees no request, and so no token."""
+    """A server with a certificate of another CA gets no request, and so no token."""
     with Loopback(authority.server(tmp_path)) as api:
         api.answers = [reply_json({"kind": "Pod"})]
         async with client(api, tmp_path, authority.pem) as trusting:
@@ -149,7 +149,7 @@ async def test_the_environment_is_not_trusted(loopback: Loopback, tmp_path: Path
         async with client(loopback, tmp_path) as api:
             await api.get(PODS)
         assert proxy.requests == []
-    assert [one["Authorization"] for one in loopback.headers] == [f"Bearer {TOKEN}"]
+    assert [header["Authorization"] for header in loopback.headers] == [f"Bearer {TOKEN}"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -168,7 +168,7 @@ async def test_a_redirect_is_not_followed(loopback: Loopback, tmp_path: Path, st
 async def test_a_silent_server_is_given_up(
     loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    """Between two pieces of an answer there is a longest wait; it is not asked again."""
+    """The wait between two pieces of an answer is limited; the request is not repeated."""
     monkeypatch.setattr(kubernetes, "READ_TIMEOUT_SECONDS", 0.2)
     loopback.answers = [answer]
     begin = time.monotonic()
@@ -276,7 +276,7 @@ async def test_the_api_server_sees_a_bounded_number_of_connections(
 
 
 async def test_connections_that_break_are_made_again(loopback: Loopback, tmp_path: Path) -> None:
-    """Reading the same once more does no harm."""
+    """Repeating a read does no harm."""
     loopback.answers = [server.hang_up, server.hang_up, server.hang_up, reply_json({"a": 1})]
     async with client(loopback, tmp_path) as api:
         assert await api.get(PODS) == {"a": 1}
@@ -300,7 +300,7 @@ async def test_the_server_says_how_long_to_wait(loopback: Loopback, tmp_path: Pa
 
 
 async def test_a_wait_that_is_too_long_is_not_begun(loopback: Loopback, tmp_path: Path) -> None:
-    """Where the server wants more time than there is, the answer is given up at once."""
+    """If the server wants more time than is left, the request is given up at once."""
     loopback.answers = [reply(429, b"busy", Retry_After=str(kubernetes.PATIENCE_SECONDS + 1))]
     async with client(loopback, tmp_path) as api, failing(GapReason.UNAVAILABLE, words="answered 429: busy"):
         await api.get(PODS)
@@ -351,7 +351,7 @@ EXPIRED = reply_json({"reason": "Expired", "message": "the continue token is too
 
 async def names_of(api: Loopback, directory: Path) -> list[str]:
     async with client(api, directory) as connected:
-        return [str(one["metadata"]["name"]) async for one in connected.list(PODS)]
+        return [str(pod["metadata"]["name"]) async for pod in connected.list(PODS)]
 
 
 async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_pat
     again = page(item(0), item(1), item(2, uid="made anew"), token="t2")
     loopback.answers = [page(item(1), item(2), token="t1"), EXPIRED, again, page(item(3))]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-0", "pod-2", "pod-3"]
-    assert [one.get("continue") for one in loopback.queries()] == [None, "t1", None, "t2"]
+    assert [query.get("continue") for query in loopback.queries()] == [None, "t1", None, "t2"]
 
 
 async def test_a_list_that_expires_again_and_again_is_given_up(loopback: Loopback, tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ async def test_a_page_that_is_too_large_is_halved(loopback: Loopback, tmp_path: 
     items = [item(number, 800_000) for number in range(40)]
     loopback.answers = [store(items)]
     assert await names_of(loopback, tmp_path) == [f"pod-{number}" for number in range(40)]
-    limits = [int(one["limit"]) for one in loopback.queries()]
+    limits = [int(query["limit"]) for query in loopback.queries()]
     assert limits[0] == 250
     assert limits[-1] * 800_000 < kubernetes_bodies.MAX_BODY_BYTES
 

@@ -49,7 +49,7 @@ def patterns_in(value: Any) -> Iterator["re.Pattern[Any]"]:
 
 
 def all_patterns() -> dict[str, "re.Pattern[Any]"]:
-    """Every pattern once, by where it is."""
+    """Every pattern once, by its module and name."""
     found: dict[re.Pattern[Any], str] = {}
     for module in modules():
         for name, value in vars(module).items():
@@ -145,7 +145,10 @@ def seconds(read: Callable[[str], object], line: str) -> float:
 
 
 def slow_lengths(read: Callable[[str], object], prefix: str, core: str, suffix: str) -> str | None:
-    """What is slow about lines of growing length, or None. Short lines come first: an exponential one ends the search soon."""
+    """Return what is slow about lines of growing length, or None.
+
+    Short lines come first: an exponential pattern ends the search early.
+    """
     for repeats in (4, 8, 12, 16, 20, 24, 28, 32):
         if (taken := seconds(read, prefix + core * repeats + suffix)) > MOST_SECONDS:
             return f"{taken:.3f} s for {repeats} times {core!r} after {prefix!r} before {suffix!r}"

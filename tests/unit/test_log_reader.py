@@ -1,4 +1,4 @@
-"""One container's log, read again from its last line until nothing new comes: each line once, and what is missing said."""
+"""One container's log, read again from its last line until nothing new comes: each line once, and missing lines reported."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -107,7 +107,7 @@ ONE = len(ABC[0])
 
 
 async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
-    """What a reader gives for a log whose first answers break off."""
+    """The result of a reader for a log with first answers that break off."""
     reading = Reading()
     reading.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks)
     return await reading.read()
@@ -163,7 +163,7 @@ async def test_lines_of_the_same_second_and_moment_are_neither_lost_nor_doubled(
 
 
 async def test_lines_of_stdout_and_stderr_may_stand_in_disorder() -> None:
-    """A line behind a later one stays where it stood, with its own time."""
+    """A line after a later one keeps its place and its own time."""
     lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late"), at(2.2, "c")]
     reading = await Reading(lines).read()
     assert reading.lines == ["a", "b", "late", "c"]
@@ -244,7 +244,7 @@ async def test_lines_that_a_clock_stamped_ahead_end_nothing(ahead: int) -> None:
 )
 @pytest.mark.parametrize("cut", [0, 31, 40], ids=lambda cut: f"cut {cut} bytes into the line")
 async def test_what_a_line_says_does_not_end_the_reading(text: bytes, cut: int) -> None:
-    """A time within a line is the application's, wherever the network cuts."""
+    """A time within a line is the application's, for any chunks of the network."""
     hostile = at(1, "")[:-1] + text + b"\n"
     content = at(0.5, "before") + hostile + b"".join(at(2, f"line {number}") for number in range(50))
     at_byte = len(at(0.5, "before")) + cut
@@ -307,7 +307,7 @@ async def test_bytes_that_are_no_text_are_kept_exactly() -> None:
     ids=["empty", "a blank", "indented", "carriage return", "NUL", "JSON", "a time of its own", "tab", "other scripts"],
 )
 async def test_a_line_is_kept_as_it_is(text: str) -> None:
-    """What the application wrote comes out byte by byte."""
+    """The application's bytes are not changed."""
     reading = await Reading([at(1, text)]).read()
     assert reading.lines == [text]
     assert reading.entries[0]["timestamp"] == "2026-11-22T11:30:01.000000000Z"
@@ -417,7 +417,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
 
 
 async def test_the_run_before_is_asked_for_and_marked() -> None:
-    """Its entries can be told from those of the present run."""
+    """Its entries differ from those of the current run."""
     reading = await Reading([at(1, "a")], run=Run("app", 0, previous=True)).read()
     assert reading.entries[0]["previous"] is True
     assert {query["previous"] for _, query in reading.kubernetes.asked} == {"true"}

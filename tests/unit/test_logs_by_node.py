@@ -44,7 +44,7 @@ class Answer(Content):
         return self
 
     async def read(self, size: int) -> bytes:
-        return b"".join(one for one in self.script if isinstance(one, bytes))[:size]
+        return b"".join(part for part in self.script if isinstance(part, bytes))[:size]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Node:
     hooks: Mapping[int, Callable[["Node"], None]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    """Where the open-ended reads began that are not of a whole file."""
+    """Start offsets of the open-ended reads that do not begin at 0."""
     listings: int = 0
     gone: bool = False
 
@@ -77,7 +77,7 @@ class Node:
             self.listings += 1
             if self.gone:
                 raise Rejected("the kubelet answered 404", GapReason.NOT_FOUND)
-            links = "".join(f'<a href="{one}">{one}</a>\n' for one in sorted(self.files))
+            links = "".join(f'<a href="{name}">{name}</a>\n' for name in sorted(self.files))
             yield Answer([links.encode()], len(links))
             return
         content = self.files.get(name, Rejected("the kubelet answered 404", GapReason.NOT_FOUND))
@@ -113,14 +113,14 @@ async def fetch(
     sources = make_sources(kubernetes, kubelets=cast("Any", node), parsers=InlineParsers())
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "logs": {"via": "node"}})
     (question,) = (await KubernetesLogsFetcher().plan(spec, sources)).questions
-    (document,) = [one async for one in KubernetesLogsFetcher().fetch(question, sources)]
+    (document,) = [found async for found in KubernetesLogsFetcher().fetch(question, sources)]
     return document
 
 
 async def look(
     node: Node, state: dict[str, Any], api: bytes = b""
 ) -> tuple[list[tuple[int, str]], list[tuple[str, GapReason]]]:
-    """Entries as run and line, gaps as target and reason."""
+    """Return entries as run and line, gaps as target and reason."""
     document = await fetch(node, state, api)
     entries = [(entry["run"], entry["line"]) for entry in await entries_of(document)]
     return entries, [(gap.target.removeprefix("pod/web-0 "), gap.reason) for gap in document.outcome.missing]
@@ -156,7 +156,7 @@ async def test_each_file_is_a_run_of_its_own() -> None:
 
 
 async def test_files_of_a_container_that_waits_are_read() -> None:
-    """Whatever the status knows of them."""
+    """For any status."""
     state = {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     entries, gaps = await look(Node({"1.log": lines(0, 2), "2.log": lines(5, 7)}), state)
     assert entries == [*expected(1, 0, 2), *expected(2, 5, 7)]
@@ -186,7 +186,7 @@ def rotate(node: Node) -> None:
 
 
 async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
-    """The file that was opened is left for its name of now, and the new one follows."""
+    """The file that was opened is read under its new name, and the new one follows."""
     entries, gaps = await look(Node({"0.log": lines(0, 5)}, {1: rotate}), status())
     assert (entries, gaps) == (expected(0, 0, 9), [])
 
@@ -239,8 +239,8 @@ class RotatingNode(Node):
 @pytest.mark.parametrize("more", [(), (1,), (2,), (3,), (1, 2, 3, 4), (2, 4, 6, 8)], ids=str)
 @pytest.mark.parametrize("keeps", [100, 2, 1])
 async def test_a_rotation_at_any_request_is_followed(first: int, more: tuple[int, ...], keeps: int) -> None:
-    """Each line is there once, in order; only what the kubelet removed before it was read is missing, and said."""
-    node = RotatingNode({}, rotations=frozenset({first, *(first + one for one in more)}), keeps=keeps)
+    """Each line is there once, in order; only what the kubelet removed before it was read is missing, and is reported."""
+    node = RotatingNode({}, rotations=frozenset({first, *(first + more_after for more_after in more)}), keeps=keeps)
     entries, gaps = await look(node, status())
     numbers = [int(text.split()[1]) for _, text in entries]
     assert numbers == sorted(set(numbers))
@@ -287,7 +287,7 @@ async def test_a_listing_without_end_is_not_read() -> None:
 
 
 async def test_reading_ends_where_the_window_does() -> None:
-    """Files that are of later are not asked for, and the run is whole without them."""
+    """Later files are not read, and the run is complete without them."""
     late = b"2026-11-22T12:00:01.000000000Z stdout F late\n"
     node = Node({f"0.log.{FIRST}": lines(0, 5) + late, f"0.log.{SECOND}": late, "0.log": late})
     entries, gaps = await look(node, status())
@@ -326,7 +326,7 @@ async def test_a_file_is_read_once_with_and_without_compression() -> None:
 
 @pytest.mark.parametrize("cut", [1, 8, 20, 200], ids=lambda cut: f"{cut} bytes missing")
 async def test_a_compressed_file_that_is_cut_short_is_said(cut: int) -> None:
-    """The other files are read all the same."""
+    """The other files are still read."""
     node = Node({f"0.log.{FIRST}.gz": gzip.compress(lines(0, 500))[:-cut], "0.log": lines(500, 503)})
     entries, gaps = await look(node, status())
     assert entries[-3:] == expected(0, 500, 503)
@@ -358,7 +358,7 @@ async def test_what_was_rotated_away_is_said(files: int, begins: int, seconds: i
 
 
 async def test_a_file_in_no_known_form_is_left_to_the_api() -> None:
-    """Nothing of it is dropped."""
+    """None of its lines is dropped."""
     api = b"2026-11-22T11:30:09.000000000Z by the API\n"
     entries, gaps = await look(Node({"0.log": b"no form\nnone\n"}), status(), api)
     assert entries == [(0, "by the API")]
@@ -366,7 +366,7 @@ async def test_a_file_in_no_known_form_is_left_to_the_api() -> None:
 
 
 async def test_a_window_is_found_in_a_large_file_whatever_a_single_line_is_stamped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that a clock stamped far back, or ahead, does not lead astray."""
+    """A single line with a time far before or after does not mislead the search."""
     monkeypatch.setattr(logs_by_node, "SEEK_BYTES", 2048)
     monkeypatch.setattr(logs_by_node, "_PROBE_BYTES", 1024)
     parts = []

@@ -52,7 +52,7 @@ class Kubelet(FakeKubernetes):
             yield Response(Content([ROTATING]))
             return
         since = asked.get("sinceTime", "").removesuffix("Z").encode()
-        lines = [one for one in self.file if one >= since]
+        lines = [line for line in self.file if line >= since]
         if "tailLines" in asked:
             lines = self.file[-int(asked["tailLines"]) :]
         elif "limitBytes" in asked:

@@ -1,4 +1,4 @@
-"""The operator's process: what it is made of, what it does with what kopf shows it, and that its loops go on."""
+"""The operator's process: its parts, its reactions to kopf, and its background loops."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def kubeconfig(directory: Path, url: str) -> Path:
 
 @pytest.fixture
 async def handlers(loopback: Loopback, tmp_path: Path) -> AsyncIterator[_Handlers]:
-    """The handlers of an operator whose settings differ from the defaults, before its start."""
+    """The handlers of an operator with settings other than the defaults, before its start."""
     loopback.answers = [reply_json({"items": []})]
     settings = Settings(
         session_root=tmp_path,
@@ -135,7 +135,7 @@ async def test_a_cluster_that_is_not_configured_ends_the_operator(handlers: _Han
 
 
 class Recorder:
-    """Stands for the supervisor and the sweeper: records what it is called for, and raises what it is told to."""
+    """Replaces supervisor and sweeper: records calls, and raises what the test wants."""
 
     def __init__(self, **raises: list[Exception]) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -195,7 +195,7 @@ async def test_what_is_there_is_observed(kind: str | None, tmp_path: Path) -> No
 
 
 async def test_what_is_deleted_is_stopped_before_its_session_goes(tmp_path: Path) -> None:
-    """A capture under way would write into what is removed."""
+    """A running capture would write into the files that are removed."""
     handlers = _Handlers(Settings(session_root=tmp_path))
     both = Recorder()
     handlers.supervisor = handlers.sweeper = cast("Any", both)
@@ -204,7 +204,7 @@ async def test_what_is_deleted_is_stopped_before_its_session_goes(tmp_path: Path
 
 
 async def test_a_watch_that_shows_everything_passes_the_probe(tmp_path: Path) -> None:
-    """The number of those that went unnoticed is told: none."""
+    """The probe returns the number of unnoticed Investigations: none."""
     handlers = _Handlers(Settings(session_root=tmp_path))
     supervisor = Recorder()
     handlers.supervisor = cast("Any", supervisor)
@@ -226,7 +226,7 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
         write_again=[Unavailable("down"), KeyError("x")],
     )
     handlers.supervisor = handlers.sweeper = cast("Any", both)
-    loops = [asyncio.create_task(one) for one in (handlers._sweep(), handlers._beat(), handlers._look())]
+    loops = [asyncio.create_task(work) for work in (handlers._sweep(), handlers._beat(), handlers._look())]
 
     def enough() -> bool:
         names = [name for name, *_ in both.calls]
@@ -236,9 +236,9 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
         while not enough():
             both.called.clear()
             await both.called.wait()
-    assert not any(one.done() for one in loops)
-    for one in loops:
-        one.cancel()
+    assert not any(loop.done() for loop in loops)
+    for loop in loops:
+        loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)
     assert ("look", ("shop",)) in both.calls
 
@@ -250,7 +250,7 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
 def test_how_kopf_is_run(
     scope: Scope, clusterwide: bool, namespaces: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Alone, over the namespaces that are watched, with its probe where it was asked for."""
+    """Alone, over the watched namespaces, with its probe at the configured address."""
     asked: dict[str, Any] = {}
     monkeypatch.setenv("KUBECONFIG", "/other")
     monkeypatch.setattr(module, "log_as", lambda process: None)
@@ -296,8 +296,8 @@ def test_how_the_log_is_set_up(
 )
 def test_how_kopf_logs_in(path: Path | None, function: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As the pod, unless a kubeconfig is named."""
-    for one in ("login_with_service_account", "login_with_kubeconfig"):
-        monkeypatch.setattr(kopf, one, lambda one=one, **given: (one, given))
+    for name in ("login_with_service_account", "login_with_kubeconfig"):
+        monkeypatch.setattr(kopf, name, lambda name=name, **given: (name, given))
     handlers = _Handlers(Settings(session_root=tmp_path, scope=Scope(kubeconfig=path)))
     assert cast("Any", handlers.login(logger="x")) == (function, {"logger": "x"})
 

@@ -1,4 +1,4 @@
-"""Worker processes parse logs: they change nothing, cost only their own runs when they fail, and leave nothing behind."""
+"""Worker processes parse logs: same results, a fault costs only its own runs, and nothing is left behind."""
 
 import asyncio
 import os
@@ -40,14 +40,14 @@ def make_order(directory: Path, max_bytes: int = 2**30, encrypted: bool = False)
 def here(order: RunOrder) -> RunResult:
     """What this process makes of BLOCKS."""
     capture = RunCapture(order)
-    for one in BLOCKS:
-        capture.feed(one)
+    for block in BLOCKS:
+        capture.feed(block)
     return capture.end()
 
 
 def kept(result: RunResult) -> bytes:
     result.spool.finish(result.spool.max_bytes)
-    return b",\n".join(one.block for one in result.spool.blocks())
+    return b",\n".join(block.block for block in result.spool.blocks())
 
 
 def descriptors() -> int:
@@ -73,8 +73,8 @@ async def test_a_worker_keeps_what_this_process_would(
     """The same entries, counts and position; the file comes back to the owner of the scratch that was given, without a name."""
     order = make_order(tmp_path, max_bytes, encrypted)
     run = await parsers.open(order)
-    for one in BLOCKS:
-        await run.feed(one)
+    for block in BLOCKS:
+        await run.feed(block)
     result = await run.end()
     assert result.spool.file.owner is order.scratch.owner
     expected = here(make_order(tmp_path, max_bytes, encrypted))
@@ -90,10 +90,10 @@ async def test_a_worker_keeps_what_this_process_would(
 
 
 async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers: Parsers, tmp_path: Path) -> None:
-    """A cancelled `feed` has its lines parsed all the same, and a cancelled `end` can be asked again."""
+    """A cancelled `feed` still has its lines parsed, and a cancelled `end` can be called again."""
     run = await parsers.open(make_order(tmp_path))
-    for one in BLOCKS:
-        task = asyncio.create_task(run.feed(one))
+    for block in BLOCKS:
+        task = asyncio.create_task(run.feed(block))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
@@ -113,8 +113,8 @@ async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers:
 async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path: Path, drained: bool, answered: bool) -> None:
     """Its file is closed when the result arrives, or when it is given up after that."""
     run = await parsers.open(make_order(tmp_path))
-    for one in BLOCKS:
-        await run.feed(one)
+    for block in BLOCKS:
+        await run.feed(block)
     if drained:
         await run.drain()
     task = asyncio.create_task(run.end())
@@ -137,8 +137,8 @@ async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Par
     before = len(os.listdir(f"/proc/{pid}/fd"))
     for _ in range(3):
         run = await parsers.open(make_order(tmp_path))
-        for one in BLOCKS:
-            await run.feed(one)
+        for block in BLOCKS:
+            await run.feed(block)
         run.close()
     (await first.end()).spool.close()  # answered behind the others
     assert parsers.pids == [pid]
@@ -149,9 +149,9 @@ async def test_a_volume_that_refuses_is_an_error_of_its_run_alone(parsers: Parse
     """What was kept before comes back with the reason; the worker goes on with its other runs."""
     lost, other = await parsers.open(make_order(tmp_path / "gone")), await parsers.open(make_order(tmp_path))
     with pytest.raises(FileNotFoundError):
-        for one in BLOCKS:
-            await other.feed(one)
-            await lost.feed(one)
+        for block in BLOCKS:
+            await other.feed(block)
+            await lost.feed(block)
     result = await lost.end()
     assert result.refused == "No such file or directory"
     whole = await other.end()
@@ -182,7 +182,7 @@ async def test_a_fault_in_a_worker_costs_only_its_run(parsers: Parsers, tmp_path
 
 
 async def test_a_worker_that_is_killed_is_noticed_and_replaced(parsers: Parsers, tmp_path: Path) -> None:
-    """Such as by the kernel when memory is short; nobody waits for its answer for ever."""
+    """For example by the kernel when memory is short; nobody waits forever for its answer."""
     run = await parsers.open(make_order(tmp_path))
     await run.feed(BLOCKS[0])
     (pid,) = parsers.pids
@@ -232,7 +232,7 @@ async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Pars
 
 
 async def test_one_namespace_has_one_worker_that_may_be_poisoned(parsers: Parsers, tmp_path: Path) -> None:
-    """However many of its runs need one, another namespace finds a place at once."""
+    """For any number of its runs, another namespace gets a worker at once."""
     first = await parsers.open(make_order(tmp_path), "large", alone=True)
     waiting = [asyncio.create_task(parsers.open(make_order(tmp_path), "large", alone=True)) for _ in range(3)]
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
@@ -322,9 +322,9 @@ async def test_a_worker_whose_reader_is_cancelled_is_killed(tmp_path: Path) -> N
 
 
 async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
-    """Each gets its own back."""
+    """Each gets its own results."""
 
-    async def one(number: int) -> None:
+    async def read_run(number: int) -> None:
         run = await parsers.open(make_order(tmp_path))
         await run.feed(block(number, lines=number % 50 + 1))
         result = await run.end()
@@ -334,11 +334,11 @@ async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
 
     async with asyncio.TaskGroup() as group:
         for number in range(500):
-            group.create_task(one(number))
+            group.create_task(read_run(number))
 
 
 class Worker:
-    """A worker whose answers the test gives: `sent` are the requests, `answers` theirs."""
+    """A worker with answers from the test: `sent` are the requests, `answers` theirs."""
 
     def __init__(self) -> None:
         self.turns = FairSlots(1, 1)
@@ -465,7 +465,7 @@ async def test_a_run_that_is_dropped_asks_for_it_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "path"), [(None, ""), ("", ""), ("/a:/b", ":/a:/b")])
 def test_a_worker_finds_the_package(monkeypatch: pytest.MonkeyPatch, value: str | None, path: str) -> None:
-    """Wherever it was loaded from; what else the environment says stays."""
+    """From any place of the package; the rest of the environment is kept."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
     if value is not None:
         monkeypatch.setenv("PYTHONPATH", value)

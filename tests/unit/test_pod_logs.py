@@ -1,4 +1,7 @@
-"""A pod's log while it changes: containers restart, parsers fail, time runs out. Nothing is lost in silence, or misnamed."""
+"""A pod's log while it changes: containers restart, parsers fail, time runs out.
+
+No line is lost silently, or assigned to another run.
+"""
 
 import asyncio
 import json
@@ -92,11 +95,13 @@ class Kubelet(FakeKubernetes):
     began: str = "2026-11-22T11:00:00Z"
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
-        states: dict[str, Any] = {name: one.status(one.present - one.behind) for name, one in self.containers.items()}
-        for one in self.containers.values():
-            if one.gone:
+        states: dict[str, Any] = {
+            name: container.status(container.present - container.behind) for name, container in self.containers.items()
+        }
+        for container in self.containers.values():
+            if container.gone:
                 raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
-            one.behind = max(0, one.behind - 1)
+            container.behind = max(0, container.behind - 1)
         pod = make_pod("web-0", None, self.uid, **states)
         pod["metadata"]["creationTimestamp"] = self.began
         return pod
@@ -112,7 +117,7 @@ class Kubelet(FakeKubernetes):
             raise Rejected("the Kubernetes API answered 404", GapReason.NOT_FOUND)
         since = asked.get("sinceTime", "").removesuffix("Z").encode()
         lines = container.lines("previous" in asked and not container.waits)
-        whole = b"".join(one for one in lines if one >= since or not one[:1].isdigit())
+        whole = b"".join(line for line in lines if line >= since or not line[:1].isdigit())
         if "tailLines" in asked:
             whole = whole.splitlines(keepends=True)[-1] if whole else b""
         elif "limitBytes" in asked:
@@ -131,7 +136,7 @@ class Hanging(Content):
 
 
 def run_lines(number: int, count: int = 3) -> list[bytes]:
-    return [line(100 * number + one + 0.5, f"run {number} line {one}") for one in range(count)]
+    return [line(100 * number + index + 0.5, f"run {number} line {index}") for index in range(count)]
 
 
 def restarting(runs: int, present: int, **more: Any) -> Container:
@@ -139,11 +144,11 @@ def restarting(runs: int, present: int, **more: Any) -> Container:
 
 
 async def fetch(kubelet: Kubelet, **changes: Any) -> Document:
-    """The document of a pod whose plan is made before anything happens."""
+    """The document of a pod; its plan is made before anything happens."""
     sources = make_sources(kubelet, **changes)
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "logs": {"via": "api"}})
     (question,) = (await KubernetesLogsFetcher().plan(spec, sources)).questions
-    (document,) = [one async for one in KubernetesLogsFetcher().fetch(question, sources)]
+    (document,) = [found async for found in KubernetesLogsFetcher().fetch(question, sources)]
     return document
 
 
@@ -154,7 +159,7 @@ def check_runs(entries: list[dict[str, Any]], gaps: list[Missing], container: Co
         had.setdefault(entry["run"], []).append(entry["line"])
     named = " ".join(f"{gap.target}: {gap.message}" for gap in gaps)
     for number in range(restarts + 1):
-        expected = [one.split(b" ", 1)[1].decode().strip() for one in container.runs[number]]
+        expected = [text.split(b" ", 1)[1].decode().strip() for text in container.runs[number]]
         assert had.get(number, []) == expected or str(number) in named, (number, had, named)
         assert set(had.get(number, [])) <= set(expected), f"lines of another run under number {number}"
 
@@ -181,8 +186,8 @@ async def test_restarts_that_cannot_be_looked_for_are_said(
     entries: list[Any] = []
     await collect(document, entries)
     assert entries
-    said = [(gap.reason, gap.severity) for gap in document.outcome.missing]
-    assert said == [(error.reason, severity)]
+    gaps = [(gap.reason, gap.severity) for gap in document.outcome.missing]
+    assert gaps == [(error.reason, severity)]
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2], ids=lambda number: f"status {number} restarts behind")
@@ -197,9 +202,9 @@ async def test_a_restart_while_it_is_read_loses_nothing(
     monkeypatch.setattr(restarts_of_pods, "STALE_SECONDS", 0)
     container = restarting(8, present, cuts=[] if cut is None else [cut])
 
-    def restart(one: Container) -> None:
-        one.present += restarts
-        one.behind = min(behind, restarts)
+    def restart(container: Container) -> None:
+        container.present += restarts
+        container.behind = min(behind, restarts)
 
     kubelet = Kubelet(containers={"app": container}, hooks={} if request_number is None else {request_number: restart})
     now = f"{time(100 * present + 98)[:-1]}+00:00"  # what begins later, begins behind the window
@@ -209,12 +214,12 @@ async def test_a_restart_while_it_is_read_loses_nothing(
 
 
 async def test_a_container_that_restarted_between_plan_and_read() -> None:
-    """The run of the plan is the previous one by now, and read as such; the new one comes too."""
+    """The run of the plan is now the previous run, and is read as such; the new run is read too."""
     container = restarting(3, 0)
     document = await fetch(Kubelet(containers={"app": container}, hooks={0: Container.restart}))
     entries = await entries_of(document)
     assert [(entry["run"], entry["line"]) for entry in entries] == [
-        (number, f"run {number} line {one}") for number in (0, 1) for one in range(3)
+        (number, f"run {number} line {index}") for number in (0, 1) for index in range(3)
     ]
     assert document.outcome.missing == []
 
@@ -252,11 +257,11 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
     """The kubelet says that the previous run is gone, and a moment later shows the next one in its place."""
     container = restarting(3, 1)
 
-    def remove(one: Container) -> None:
-        one.runs[0] = [b"unable to retrieve container logs for containerd://abc"]
+    def remove(container: Container) -> None:
+        container.runs[0] = [b"unable to retrieve container logs for containerd://abc"]
 
-    def end(one: Container) -> None:
-        one.waits, one.runs[0] = True, one.runs[1]
+    def end(container: Container) -> None:
+        container.waits, container.runs[0] = True, container.runs[1]
 
     for number in range(1, 8):
         container = restarting(3, 1)
@@ -264,7 +269,7 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
         document = await fetch(kubelet, window=make_window(end="2026-11-22T11:33:18+00:00"))
         entries = await entries_of(document)
         assert [entry["line"] for entry in entries if entry["run"] == 1 and entry["timestamp"]] == [
-            f"run 1 line {one}" for one in range(3)
+            f"run 1 line {index}" for index in range(3)
         ]
         assert [entry for entry in entries if entry["run"] == 0 and entry["timestamp"]] == []
         assert any("(run 0" in gap.target for gap in document.outcome.missing), number
@@ -275,11 +280,11 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
 async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_after: int) -> None:
     """The kubelet shows its last run as the previous one too, and nobody can be asked afterwards: no line is misnamed."""
 
-    def end(one: Container) -> None:
-        one.waits = True
+    def end(container: Container) -> None:
+        container.waits = True
 
-    def remove(one: Container) -> None:
-        one.gone = True
+    def remove(container: Container) -> None:
+        container.gone = True
 
     container = restarting(3, 1)
     kubelet = Kubelet(containers={"app": container}, hooks={ended: end, ended + gone_after: remove})
@@ -293,8 +298,8 @@ async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_
 async def test_lines_of_a_pod_that_took_the_name_are_dropped(request_number: int, cut: int | None) -> None:
     """A StatefulSet makes a pod of the same name: what the API shows of it is not this pod's log."""
 
-    def replace(one: Container) -> None:
-        kubelet.uid, one.runs, one.present = "uid-of-the-next", [[line(500.5, "of the next pod")]], 0
+    def replace(container: Container) -> None:
+        kubelet.uid, container.runs, container.present = "uid-of-the-next", [[line(500.5, "of the next pod")]], 0
 
     container = restarting(1, 0, cuts=[] if cut is None else [cut])
     kubelet = Kubelet(containers={"app": container}, hooks={request_number: replace}, began=time(500))
@@ -308,10 +313,10 @@ async def test_lines_of_a_pod_that_took_the_name_are_dropped(request_number: int
 async def test_a_restart_is_known_by_the_kubelet_whatever_the_api_server_says() -> None:
     """Its status is behind for longer than it is asked: a later run's log is not taken for a rotated one."""
     container = restarting(3, 0, cuts=[60])
-    container.runs[1] = [line(3.5 + one, f"run 1 line {one}") for one in range(3)]
+    container.runs[1] = [line(3.5 + number, f"run 1 line {number}") for number in range(3)]
 
-    def restart(one: Container) -> None:
-        one.present, one.behind = 1, 1000
+    def restart(container: Container) -> None:
+        container.present, container.behind = 1, 1000
 
     kubelet = Kubelet(containers={"app": container}, hooks={1: restart})
     document = await fetch(kubelet)
@@ -323,8 +328,8 @@ async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
     """Each names its container and run."""
     container = restarting(2, 1)
 
-    def remove(one: Container) -> None:
-        one.gone = True
+    def remove(container: Container) -> None:
+        container.gone = True
 
     document = await fetch(Kubelet(containers={"app": container}, hooks={0: remove}))
     assert await entries_of(document) == []
@@ -338,8 +343,8 @@ async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
 async def test_one_bad_container_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of the operator's own over one of them is its gap; what the other said is there."""
 
-    def explode(one: Container) -> None:
-        if one is bad:
+    def explode(container: Container) -> None:
+        if container is bad:
             raise ZeroDivisionError
 
     bad, good = restarting(1, 0), restarting(1, 0)
@@ -370,7 +375,7 @@ async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
     """Cancelled after any number of steps of the event loop: every line that counts as read is there, and nothing leaks."""
     parsers = Parsers(processes=1)
     before = len(os.listdir("/proc/self/fd"))
-    many = Container([[line(one / 100, f"line {one}") for one in range(4000)]], 0)
+    many = Container([[line(number / 100, f"line {number}") for number in range(4000)]], 0)
     kubelet = Kubelet(containers={"app": many, "other": restarting(2, 1)}, waits={"app"})
     document = await fetch(kubelet, parsers=parsers, interrupted=lambda: True)
     entries: list[Any] = []

@@ -1,4 +1,4 @@
-"""Answers in every form that JSON allows, what is missing from them, and sources that are slow for one namespace alone."""
+"""Answers in every form that JSON allows, missing data, and sources that are slow for one namespace only."""
 
 import asyncio
 import errno
@@ -73,12 +73,12 @@ SERIES = st.fixed_dictionaries(
 
 @given(st.lists(SERIES, max_size=12), st.randoms(use_true_random=False), st.sampled_from([None, 1, "\t"]), st.integers(1, 400))
 def test_any_order_of_keys_and_any_spaces(found: list[dict[str, Any]], random: Any, indent: Any, piece: int) -> None:
-    """What JSON says is the same, however a server writes it and wherever it is cut on its way."""
+    """The parsed JSON is the same, for any formatting and any chunks."""
 
     def shuffled(value: dict[str, Any]) -> dict[str, Any]:
         return dict(random.sample(list(value.items()), len(value)))
 
-    data = shuffled({"resultType": "matrix", "result": [shuffled(one) for one in found]})
+    data = shuffled({"resultType": "matrix", "result": [shuffled(item) for item in found]})
     body = shuffled({"status": "success", "data": data, "warnings": ["]},{ partial"], "stats": {"a": [1, {"b": None}]}})
     compact = (",", ":") if indent is None and random.random() < 0.5 else None
     series, envelope = read(json.dumps(body, indent=indent, separators=compact).encode(), piece)
@@ -124,7 +124,7 @@ HISTOGRAM = {"count": "5", "sum": "3.5", "buckets": [[0, "1", "2", "3"], [1, "2"
     ids=["scalar", "scalar, type last", "string", "labels last", "histograms", "a histogram", "nothing"],
 )
 def test_every_kind_of_result(serve: Serve, data: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    """What is stored is what the server said."""
+    """The stored entries equal the server's."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"status": "success", "data": data} if "query" in request.path else {"status": "error"})
@@ -309,9 +309,10 @@ def test_warnings_of_every_answer_are_said(serve: Serve) -> None:
 
     fetched = ask(serve, answer, {"template": "error_rate", "exemplars": True})
     assert fetched.documents[0].metadata["warnings"] == ["a store is down", "another store is down"]
-    said = [gap.message for gap in fetched.missing]
-    assert said == [
-        f"the server warns: {one}" for one in ("a store is down", "another store is down", "exemplars of one store are lost")
+    messages = [gap.message for gap in fetched.missing]
+    assert messages == [
+        f"the server warns: {warning}"
+        for warning in ("a store is down", "another store is down", "exemplars of one store are lost")
     ]
     assert fetched.missing[-1].target == "error_rate, exemplars"
 
@@ -440,7 +441,7 @@ class Metrics:
                 if "namespace=" in selector and f'namespace="{namespace}"' not in selector:
                     continue
                 if any(
-                    f'{label}!=""' in selector for one in self.known.values() for some in one.values() for label in some
+                    f'{label}!=""' in selector for metric in self.known.values() for some in metric.values() for label in some
                 ) and not any(f'{label}!=""' in selector for label in labels):
                     continue
                 found.setdefault(name, []).extend(["__name__", "namespace", *labels])

@@ -1,4 +1,4 @@
-"""Literal credentials in pod specs go; what only looks a little like one stays."""
+"""Literal credentials in pod specs are removed; similar values are kept."""
 
 import re
 import time
@@ -182,7 +182,7 @@ def test_command_lines(words: list[str], kept: list[str]) -> None:
     ],
 )
 def test_what_kubernetes_says_stays(text: str) -> None:
-    """Messages speak of secrets without holding any."""
+    """Its messages mention secrets but contain none."""
     assert Redactor().text(text) == text
 
 

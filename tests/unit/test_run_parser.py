@@ -307,8 +307,8 @@ def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monke
             monkeypatch.setattr(EntryWriter, "add_line", add_line if most else real)
             parser = make_parser(form, max_line_bytes=2**16)
             parsed = []
-            for one in blocks:
-                parser.read_again() if one == b"again" else parsed.append(parser.feed(one))
+            for parsed_block in blocks:
+                parser.read_again() if parsed_block == b"again" else parsed.append(parser.feed(parsed_block))
             parsed.append(parser.end_run())
             found.append((parsed, parser.position, parser.count.summary()))
         assert found[0] == found[1]

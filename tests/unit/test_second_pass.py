@@ -162,8 +162,8 @@ def test_a_large_file_is_copied_whole(tmp_path: Path) -> None:
     assert log_of(old).size_bytes > 2.5 * 2**20
     new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
     found = entries_of(tmp_path, new)
-    assert [one["line"][:7] for one in found] == [f"{number:06} " for number in range(1300)]
-    assert {one["line"][-2000:] for one in found} == {"x" * 2000}
+    assert [item["line"][:7] for item in found] == [f"{number:06} " for number in range(1300)]
+    assert {item["line"][-2000:] for item in found} == {"x" * 2000}
     assert PASSWORD not in json.dumps(found)
     assert (log_of(new).count, sum(log_of(new).redactions.values())) == (1300, 1300)
     assert verify(SessionLayout(tmp_path).session(new.session_id)).intact

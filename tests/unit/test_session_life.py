@@ -105,7 +105,7 @@ class Story:
 
     @property
     def may_go(self) -> bool:
-        """Whether the operator may remove the session."""
+        """Return whether the operator may remove the session."""
         return not (self.exists or self.kept or self.noted is not None or self.hold or self.imported)
 
     def may_expire(self, manifest: Manifest, clock: Clock) -> bool:
@@ -147,9 +147,9 @@ class SessionLife(RuleBasedStateMachine):
     @initialize(broken=st.tuples(BROKEN, BROKEN, BROKEN))
     def start(self, broken: tuple[tuple[str, int] | None, ...]) -> None:
         self.descriptors = len(os.listdir("/proc/self/fd"))
-        for story, one in zip(self.stories, broken, strict=True):
-            self.do(one, partial(self.capture, story, Memory(ANSWERS)))
-            story.unsettled = one is not None
+        for story, fault in zip(self.stories, broken, strict=True):
+            self.do(fault, partial(self.capture, story, Memory(ANSWERS)))
+            story.unsettled = fault is not None
         for number in range(len(self.stories)):
             self.exported(number)
 
@@ -307,7 +307,7 @@ class SessionLife(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
     def settle(self) -> None:
-        """What an operator makes of it that is left alone: it starts, takes up its resources, and sweeps now and then."""
+        """What an operator does that runs undisturbed: it starts, resumes captures, and sweeps."""
         self.sweeper = self.new_sweeper()
         for story in self.stories:
             if self.is_to_capture(story):
@@ -347,7 +347,7 @@ class SessionLife(RuleBasedStateMachine):
         asyncio.run(self.sweeper.sweep())
 
     def note(self, story: Story) -> None:
-        """The operator writes to the volume what the resource says, where there is a session of it."""
+        """The operator writes the resource's settings to the volume if it has a session of it."""
         if self.manifest(story) is not None and not story.imported:
             story.kept, story.noted = story.keep, story.annotation
 
@@ -390,7 +390,7 @@ class SessionLife(RuleBasedStateMachine):
         )
 
     def do(self, broken: tuple[str, int] | None, work: Callable[[], object]) -> object:
-        """Do it; or in a process that dies at a step, or in this one with a call that fails there."""
+        """Do it; or in a process that dies at a step, or in this process with a failing call there."""
         if broken is None:
             return work()
         kind, at = broken

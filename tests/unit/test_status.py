@@ -203,7 +203,7 @@ def test_all_that_a_status_has_of_an_uploaded_capture() -> None:
     assert status["findings"][0]["message"].isprintable()
     assert status["findings"][0]["message"].endswith("it broke")
     assert status["conditions"][0]["message"].endswith("(Unavailable): see status.gaps; uploaded to s3://incidents/a/")
-    assert {one["observedGeneration"] for one in status["conditions"]} == {status["observedGeneration"]} == {7}
+    assert {condition["observedGeneration"] for condition in status["conditions"]} == {status["observedGeneration"]} == {7}
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_the_reason_of_a_phase() -> None:
     """The phase itself, unless another one is given; messages are bounded, and times have whole seconds."""
     now = NOW.replace(microsecond=5)
     status = of_phase("Running", "x" * 9000, 3, {"conditions": None}, now)
-    assert {one["reason"] for one in status["conditions"]} == {"Running"}
-    assert {len(one["message"]) for one in status["conditions"]} == {4000}
-    assert {one["lastTransitionTime"] for one in status["conditions"]} == {"2026-11-22T12:00:00Z"}
+    assert {condition["reason"] for condition in status["conditions"]} == {"Running"}
+    assert {len(condition["message"]) for condition in status["conditions"]} == {4000}
+    assert {condition["lastTransitionTime"] for condition in status["conditions"]} == {"2026-11-22T12:00:00Z"}
     status = of_phase("Pending", "m", 3, {}, now, ConditionReason.SUSPENDED)
-    assert {one["reason"] for one in status["conditions"]} == {"Suspended"}
+    assert {condition["reason"] for condition in status["conditions"]} == {"Suspended"}
 
 
 def test_a_condition_that_is_of_another_status_is_no_earlier_one() -> None:
@@ -262,12 +262,16 @@ def test_what_a_smaller_status_keeps() -> None:
         name: value for name, value in whole.items() if name not in ("artifacts", "gaps", "findings")
     }
     for name, text in (("artifacts", "summary"), ("gaps", "message"), ("findings", "message")):
-        assert [len(one[text]) for one in small[name]] == [120] * 3
-        assert [{**one, text: ""} for one in small[name]] == [{**one, text: ""} for one in whole[name][:3]]
+        assert [len(item[text]) for item in small[name]] == [120] * 3
+        assert [{**item, text: ""} for item in small[name]] == [{**item, text: ""} for item in whole[name][:3]]
     smallest = minimal(whole)
-    assert {len(one["message"]) for one in smallest["conditions"]} == {len(whole["conditions"][0]["message"]) + len(SHORTENED)}
-    assert {one["message"][-len(SHORTENED) :] for one in smallest["conditions"]} == {SHORTENED}
-    assert [{**one, "message": ""} for one in smallest["conditions"]] == [{**one, "message": ""} for one in whole["conditions"]]
+    assert {len(condition["message"]) for condition in smallest["conditions"]} == {
+        len(whole["conditions"][0]["message"]) + len(SHORTENED)
+    }
+    assert {condition["message"][-len(SHORTENED) :] for condition in smallest["conditions"]} == {SHORTENED}
+    assert [{**condition, "message": ""} for condition in smallest["conditions"]] == [
+        {**condition, "message": ""} for condition in whole["conditions"]
+    ]
     assert {name: value for name, value in smallest.items() if name != "conditions"} == {
         "observedGeneration": 1,
         "phase": "Completed",

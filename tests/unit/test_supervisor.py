@@ -564,8 +564,8 @@ async def test_one_task_at_a_time_works_on_an_investigation(rig: Rig, body: dict
         rig.observe(body)
         assert rig.supervisor._tasks == {UID: task}
     await rig.settled()
-    said = [reason for _, reason, _ in rig.events]
-    assert len(set(said)) == len(said)
+    reasons = [reason for _, reason, _ in rig.events]
+    assert len(set(reasons)) == len(reasons)
 
 
 async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:

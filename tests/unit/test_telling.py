@@ -134,8 +134,8 @@ def test_a_crash_of_which_the_log_is_gone_does_not_say_nothing() -> None:
 
 def burst(*lines: str, minutes: int = 20) -> Incident:
     """These lines each minute, of a healthy pod."""
-    said = [f"{minute} {line}" for minute in range(60 - minutes, 60) for line in lines]
-    return Incident().add(pod("web-1-a", running())).log("web-1-a", *said)
+    texts = [f"{minute} {line}" for minute in range(60 - minutes, 60) for line in lines]
+    return Incident().add(pod("web-1-a", running())).log("web-1-a", *texts)
 
 
 JAVA = (
@@ -197,20 +197,22 @@ def test_a_readiness_gate_that_is_not_met() -> None:
     assert "its readiness gate a.io/target is not met" in found(Incident().add(gated), "ReadinessGate").message
 
 
-@pytest.mark.parametrize(("wanted", "told"), [(0, True), (1, False)])
-def test_an_agent_that_no_node_takes(wanted: int, told: bool) -> None:
+@pytest.mark.parametrize(("wanted", "reported"), [(0, True), (1, False)])
+def test_an_agent_that_no_node_takes(wanted: int, reported: bool) -> None:
     """A DaemonSet without pods is as it should be only if no node is meant."""
     template = {"spec": {"nodeSelector": {"role": "edge"}}}
     agent = item("DaemonSet", "web", {"template": template})
     agent["status"] = {"desiredNumberScheduled": wanted, "observedGeneration": 1}
-    assert ("NoNodeForAgent" in rules_of(Incident().add(agent, of=("DaemonSet", "web")))) is told
+    assert ("NoNodeForAgent" in rules_of(Incident().add(agent, of=("DaemonSet", "web")))) is reported
 
 
 def test_an_image_without_its_pull_secret() -> None:
     """The secret is named with the image."""
     pulling = pod("web-1-a", waiting("ImagePullBackOff"))
-    told = event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred); attempting to pull")
-    assert "pull secret regcred does not exist" in found(Incident().add(pulling).add_event(told), "ImagePull").message
+    secret_event = event(
+        "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred); attempting to pull"
+    )
+    assert "pull secret regcred does not exist" in found(Incident().add(pulling).add_event(secret_event), "ImagePull").message
 
 
 def test_an_error_that_names_a_service_is_explained_by_what_is_behind_it() -> None:
@@ -245,16 +247,16 @@ def test_the_host_after_an_exceptions_class() -> None:
     assert peer_of("cannot resolve exception: java.net.UnknownHostException: zk-1.zk-headless") == "zk-1.zk-headless"
 
 
-@pytest.mark.parametrize(("minute", "code", "told"), [(30, 0, True), (59.8, 0, False), (30, 1, False)])
-def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: float, code: int, told: bool) -> None:
+@pytest.mark.parametrize(("minute", "code", "reported"), [(30, 0, True), (59.8, 0, False), (30, 1, False)])
+def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: float, code: int, reported: bool) -> None:
     """The program has done its work a while ago, and a proxy goes on."""
     owners = [{"kind": "Job", "name": "report", "uid": "j", "controller": True}]
     states = {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(code, minute=minute)}}
-    one = pod("report-x", states, metadata={"ownerReferences": owners})
-    one["spec"]["containers"].append({"name": "proxy", "image": "a"})
-    one["status"]["containerStatuses"].append(running() | {"name": "proxy"})
-    incident = Incident().add(one, of=("Job", "report"))
-    assert ("JobSidecar" in rules_of(incident)) is told
+    stuck = pod("report-x", states, metadata={"ownerReferences": owners})
+    stuck["spec"]["containers"].append({"name": "proxy", "image": "a"})
+    stuck["status"]["containerStatuses"].append(running() | {"name": "proxy"})
+    incident = Incident().add(stuck, of=("Job", "report"))
+    assert ("JobSidecar" in rules_of(incident)) is reported
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: fl
 )
 def test_errors_of_clients_are_no_trouble_of_a_healthy_pod(line: str, severity: str) -> None:
     """The HTTP status tells whose they are."""
-    finding = next(one for one in burst(line).judged().findings if one.rule in ("Errors", "ErrorBurst"))
+    finding = next(finding for finding in burst(line).judged().findings if finding.rule in ("Errors", "ErrorBurst"))
     assert finding.severity == severity
 
 
