@@ -18,7 +18,7 @@ CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
 
 
 class KnownShape(NamedTuple):
-    """How lines of a shape become entries: a template, and the parts of the line that are inserted.
+    """How lines of a shape become entries: constant texts with parts of the line between them.
 
     The line's time is its first `stamp` characters followed by `zeros`: nodes omit trailing zeros.
     """
@@ -26,8 +26,14 @@ class KnownShape(NamedTuple):
     stamp: int
     zeros: str
     code: int
-    template: str
+    pieces: list[str]
+    """Every second one is a part of the last line."""
     parts: Callable[[str], tuple[str, ...]]
+
+    def entry_of(self, text: str) -> str:
+        """Return the entry of a line of this shape."""
+        self.pieces[1::2] = self.parts(text)
+        return "".join(self.pieces)
 
 
 class KnownShapes(dict[str, KnownShape]):
@@ -45,12 +51,15 @@ class KnownShapes(dict[str, KnownShape]):
         level, fields, message_at = shape
         zeros = key[len(raw) - 1 :] if len(raw) < len(key) else ""
         stamp = CANONICAL_LENGTH - len(zeros)
-        names = ",".join(f'"{name}":"%s"' for name, _ in fields)
         shift = len(raw) - CANONICAL_LENGTH
         stream = {"stream": text[STREAM.start + shift : STREAM.stop + shift]} if form == "file" else {}
         common = orjson.dumps({**head, **stream, "level": level}).decode()
-        template = f'{{"timestamp":"%s{zeros}",{common[1:-1].replace("%", "%%")},"message":"%s",'
-        template += (f'"fields":{{{names}}},' if fields else "") + '"line":"%s"}'
+        pieces = ['{"timestamp":"', "", f'{zeros}",{common[1:-1]},"message":"', "", '"']
+        for number, (name, _) in enumerate(fields):
+            pieces[-1] += f',"{name}":"' if number else f',"fields":{{"{name}":"'
+            pieces += ["", '"']
+        pieces[-1] += '},"line":"' if fields else ',"line":"'
+        pieces += ["", '"}']
         inner = (slice(text_at + part.start, text_at + part.stop) for _, part in fields)
         outer = slice(stamp), slice(text_at + message_at, None), *inner, slice(text_at, None)
-        self[beginning] = KnownShape(stamp, zeros, CODE_OF[level], template, itemgetter(*outer))
+        self[beginning] = KnownShape(stamp, zeros, CODE_OF[level], pieces, itemgetter(*outer))

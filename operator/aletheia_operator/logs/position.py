@@ -72,6 +72,24 @@ class Progress:
         """Return the second from which a further read starts; '' for the beginning."""
         return "" if self._went_back else min(self._seen, default="")
 
+    def position(self, node_message: str | None, untimed: int, truncated_at: str | None) -> Position:
+        """Return the position after the lines so far. For the parameters see Position."""
+        self.note()
+        return Position(
+            last=self.last,
+            lines=self.lines,
+            latest=self.latest,
+            past=self.past,
+            first=self.first,
+            since=self.since,
+            skip=self.skip,
+            detached=self.detached,
+            set_back=self.set_back,
+            node_message=node_message,
+            untimed=untimed,
+            truncated_at=truncated_at,
+        )
+
     def read_again(self, *, from_beginning: bool = False) -> None:
         """Begin a further read, from `since` on, or from the beginning. Lines that were read before are skipped."""
         self.note()

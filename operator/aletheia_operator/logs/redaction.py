@@ -46,8 +46,7 @@ class RedactedFraming(Framing):
         yield from map(self._redacted, super().unfinished())
 
     def _is_hard(self, block: bytes) -> bool:
-        in_json = block[:1] == b"{" or b"\n{" in block
-        if self.form == "file" and (self.parts or in_json or any(part in block for part in _PARTS)):
+        if self.form == "file" and (self.parts or _has_json(block) or any(part in block for part in _PARTS)):
             return True
         return len(block) > self.max_line_bytes and len(max(block.split(b"\n"), key=len)) > self.max_line_bytes
 
@@ -63,6 +62,11 @@ class RedactedFraming(Framing):
         raw = text.encode() if exact is None else exact
         redacted = self._lines.feed(raw)
         return (text, exact) if redacted is raw else decode(redacted)
+
+
+def _has_json(block: bytes) -> bool:
+    """Return whether a line begins as JSON. One byte is searched for faster than two."""
+    return b"{" in block and (block[:1] == b"{" or b"\n{" in block)
 
 
 def size_of(line: Line) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from aletheia_operator.logs.entry_writer import EntryWriter, RunSettings
 from aletheia_operator.logs.forms import LONGEST_SHAPE, MAX_PARSED
-from aletheia_operator.logs.framing import BEFORE_TEXT, SECOND_LENGTH, STREAM, TEXT_AT, Line, decode_lines
+from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Line, decode_lines
 from aletheia_operator.logs.known_shapes import ALIKE, KnownShapes
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import CONTEXT_LINES, Parsed
@@ -38,22 +38,8 @@ class RunParser:
 
     @property
     def position(self) -> Position:
-        progress = self._progress
-        progress.note()
-        return Position(
-            last=progress.last,
-            lines=progress.lines,
-            latest=progress.latest,
-            past=progress.past,
-            first=progress.first,
-            since=progress.since,
-            skip=progress.skip,
-            detached=progress.detached,
-            set_back=progress.set_back,
-            node_message=None if progress.first or self._node_message is None else self._node_message[:MAX_NODE_MESSAGE],
-            untimed=self._untimed,
-            truncated_at=self._writer.truncated_at,
-        )
+        message = None if self._progress.first or self._node_message is None else self._node_message[:MAX_NODE_MESSAGE]
+        return self._progress.position(message, self._untimed, self._writer.truncated_at)
 
     def read_again(self) -> None:
         """Begin a further read, from `position.since` on: lines that were parsed before are skipped."""
@@ -143,11 +129,22 @@ class RunParser:
         known_as, add_entry, add_mark = self._shapes.get, out.entries.append, out.marks.append
         start, end, partial = self._start, self._end, progress.partial
         last, limit, of_second = progress.last, "", 0
-        key, head, code, near = progress.latest, "", 0, out.near
+        key, head, serious, near = progress.latest, "", False, out.near
         quick = not progress.skip and not parts_of_lines
+        steady, join = easy and quick, "".join
         for number, (text, shape) in enumerate(zip(lines, alike.decode().split("\n"), strict=False)):
             message_at = text.find(": ", SECOND_LENGTH, LONGEST_SHAPE) + 2
             known = known_as(shape[:message_at])
+            if steady and known is not None and last <= (stamped := text[:CANONICAL_LENGTH]) < limit and not near:
+                _, zeros, code, pieces, parts = known
+                if code < SERIOUS_CODE and not zeros and text[message_at : message_at + 1].isalpha() and number != unended:
+                    of_second += 1
+                    last = key = head = stamped
+                    serious = False
+                    pieces[1::2] = parts(text)
+                    add_entry(join(pieces))
+                    add_mark(code)
+                    continue
             if (
                 known is None
                 or not text[message_at : message_at + 1].isalpha()
@@ -157,15 +154,16 @@ class RunParser:
                 or (text[:SECOND_LENGTH] != progress.second and not _is_second(text))
                 or (partial and text[:SECOND_LENGTH] < progress.second)
             ):
-                self._note(last, key, of_second, head, code)
+                self._note(last, key, of_second, head, serious)
                 yield number, text
                 last, limit, of_second = progress.last, "", 0
                 key, head, near = progress.latest, "", out.near
                 quick = not progress.skip and not parts_of_lines
+                steady = easy and quick
                 if known is None and message_at > SECOND_LENGTH and not self.settings.plain:
                     self._shapes.learn(shape[:message_at], text, self._form, self._writer.head)
                 continue
-            stamp, zeros, code, template, parts = known
+            stamp, zeros, code, _, _ = known
             key = text[:stamp] + zeros if zeros else text[:stamp]
             if last <= key < limit:
                 of_second += 1
@@ -183,23 +181,19 @@ class RunParser:
                     progress.past = progress.past + 1 if key > end else 0
                     continue
                 progress.past = 0
-            head = key
-            if code < SERIOUS_CODE and not near:
-                add_entry(template % parts(text))
-                add_mark(code)
-            else:
-                if code >= SERIOUS_CODE:
-                    self._writer.count.add_message(text[message_at:])
-                out.add(template % parts(text), code, False)
-                near = out.near
-        self._note(last, key, of_second, head, code)
+            head, serious = key, code >= SERIOUS_CODE
+            if serious:
+                self._writer.count.add_message(text[message_at:])
+            out.add(known.entry_of(text), code, False)
+            near = out.near
+        self._note(last, key, of_second, head, serious)
 
-    def _note(self, last: str, latest: str, of_second: int, head: str, code: int) -> None:
+    def _note(self, last: str, latest: str, of_second: int, head: str, serious: bool) -> None:
         """Update the position after lines of known shapes."""
         self._progress.last, self._progress.latest = last, latest
         self._progress.of_second += of_second
         if head:
-            self._writer.heads.begin(head, code >= SERIOUS_CODE)
+            self._writer.heads.begin(head, serious)
 
     def _without_time(self, text: str, exact: bytes | None) -> None:
         """Handle a line of no known form.
