@@ -348,10 +348,12 @@ class Worker:
         self.fault: Exception | None = None
         self.drained = 0
 
-    def request(self, operation: str, run: int, *arguments: Any, more_seconds: float = 0) -> asyncio.Future[Any]:
+    def request(
+        self, operation: str, run: int, *arguments: Any, lines: bytes = b"", more_seconds: float = 0
+    ) -> asyncio.Future[Any]:
         if self.fault is not None:
             raise self.fault
-        self.sent.append((operation, run, *arguments, more_seconds))
+        self.sent.append((operation, run, *arguments, *([lines] if lines else []), more_seconds))
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
 

@@ -160,13 +160,13 @@ class ParsedRun:
         finally:
             # the block may start thinning, which takes longer for more entries
             more = self._order.max_bytes / SLOWEST_BYTES_PER_SECOND
-            self._answer = self._request_in_turn(release, "feed", self._number, lines, more_seconds=more)
+            self._answer = self._request_in_turn(release, "feed", self._number, lines=lines, more_seconds=more)
         await self._worker.drain()
 
-    def _request_in_turn(self, release: Release | None, *request: Any, more_seconds: float = 0) -> Answer:
+    def _request_in_turn(self, release: Release | None, *request: Any, lines: bytes = b"", more_seconds: float = 0) -> Answer:
         """Send a request, and give its place back when it is answered. `release` None: it has no place."""
         try:
-            answer = self._worker.request(*request, more_seconds=more_seconds)
+            answer = self._worker.request(*request, lines=lines, more_seconds=more_seconds)
         except BaseException:
             if release is not None:
                 release()

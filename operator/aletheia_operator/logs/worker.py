@@ -61,7 +61,9 @@ def serve(requests: BinaryIO, answers: BinaryIO, files: socket.socket) -> None:
     """Answer requests until the socket is closed."""
     runs = Runs(files)
     while header := requests.read(HEADER.size):
-        answers.write(runs.answer(*content(requests.read(HEADER.unpack(header)[0]))))
+        size, lines = HEADER.unpack(header)
+        request = content(requests.read(size))
+        answers.write(runs.answer(*request, *([requests.read(lines)] if lines else [])))
         answers.flush()
 
 

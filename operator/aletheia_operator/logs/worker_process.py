@@ -77,13 +77,18 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def request(self, operation: str, run: int, *arguments: Any, more_seconds: float = 0) -> Answer:
-        """Send a request, and return the future of its answer. `more_seconds`: added to its time limit. Raises WorkerEnded."""
+    def request(self, operation: str, run: int, *arguments: Any, lines: bytes = b"", more_seconds: float = 0) -> Answer:
+        """Send a request, and return the future of its answer. Raises WorkerEnded.
+
+        `lines`: its last argument, which is not copied. `more_seconds`: added to its time limit.
+        """
         if not self.alive:
             raise WorkerEnded
         answer: Answer = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_look_at)
-        self._requests.write(frame((operation, run, *arguments)))
+        self._requests.write(frame((operation, run, *arguments), len(lines)))
+        if lines:
+            self._requests.write(lines)
         self._waiting.append((answer, self._request_seconds + more_seconds))
         if len(self._waiting) == 1:
             self._watch()
@@ -138,7 +143,7 @@ class WorkerProcess:
     async def _read(self) -> None:
         try:
             while True:
-                (size,) = HEADER.unpack(await self._answers.readexactly(HEADER.size))
+                size, _ = HEADER.unpack(await self._answers.readexactly(HEADER.size))
                 self._take(content(await self._answers.readexactly(size)))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
