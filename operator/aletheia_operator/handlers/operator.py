@@ -20,7 +20,6 @@ from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.findings import read_rules
 from aletheia_operator.handlers import datasources
-from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper
 from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.events import Events
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -156,9 +155,7 @@ class _Handlers:
         self._serve_metrics(tools.layout)
         loops = [self._look(), self._beat(), self._sweep(), datasources.watch(tools)]
         if self.settings.artifacts_api.certificates is not None:
-            namespace = self.settings.scope.operator_namespace
-            keeper = ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now)
-            loops.append(keeper.watch())
+            loops.append(self._keep_artifacts_api(tools))
         self._watching = [asyncio.create_task(loop) for loop in loops]
 
     def _serve_metrics(self, layout: SessionLayout) -> None:
@@ -168,6 +165,12 @@ class _Handlers:
         slots, volume_bytes = self.supervisor.shared.slots, self.settings.volume.volume_bytes
         state = State(slots, self._loop_watch, layout, volume_bytes, lambda: len(self.supervisor.unnoticed))
         self._metrics = _read("--metrics-listen", partial(serve, state=state), self.settings.metrics)
+
+    async def _keep_artifacts_api(self, tools: Tools) -> None:
+        from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper  # takes memory that others do not need
+
+        namespace = self.settings.scope.operator_namespace
+        await ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now).watch()
 
     def _budget(self) -> Budget:
         limits, volume = self.settings.limits, self.settings.volume

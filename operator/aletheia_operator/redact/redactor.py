@@ -1,15 +1,15 @@
 """Replaces secrets in text, named values and streams of lines by tokens."""
 
-import hmac
 from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from aletheia_operator.redact.custom import Rule, validated
-from aletheia_operator.redact.engine import SECRET, Level, engine
+from aletheia_operator.redact.engine import SECRET, Engine, Level, engine
 from aletheia_operator.redact.multiline import State
 from aletheia_operator.redact.named import judged
 from aletheia_operator.redact.names import Kind, kind_of
@@ -33,7 +33,6 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self._key = key
         self._rules = validated(rules)
-        self._engine = engine(level, self._rules) if level is not Level.OFF else None
 
     def __reduce__(self) -> tuple[type["Redactor"], tuple[bytes, Level, tuple[Rule, ...]]]:
         """Pickle the settings without the counts: the redactor of a worker process counts from zero."""
@@ -48,7 +47,12 @@ class Redactor:
     @property
     def is_on(self) -> bool:
         """Whether anything is redacted."""
-        return self._engine is not None
+        return self.level is not Level.OFF
+
+    @cached_property
+    def _engine(self) -> Engine | None:
+        """The compiled rules; None at level `off`. Compiled when they are first needed: they take several MB."""
+        return engine(self.level, self._rules) if self.level is not Level.OFF else None
 
     @property
     def rule_names(self) -> list[str]:
@@ -114,6 +118,8 @@ class Redactor:
     def _token(self, label: str, rule: str, secret: bytes) -> bytes:
         if not self._key:
             return f"[redacted:{label}]".encode()
+        import hmac  # not at start: OpenSSL takes several MB, and most logs have no secrets
+
         digest = hmac.digest(self._key, plain(secret, rule), "sha256").hex()[:4]
         return f"[redacted:{label}:{digest}]".encode()
 
