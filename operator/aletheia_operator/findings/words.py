@@ -98,13 +98,17 @@ def words_of(entry: Mapping[str, Any]) -> str:
     if not message:
         return line
     before = line[: -len(message)] if line.endswith(message) else ""
-    head = next((known for known in _HEADS if before.lower().endswith(known)), "")
-    text = before[len(before) - len(head) :] + message if head else message
+    text = message
+    if before.lower().endswith(_HEADS):
+        head = next(known for known in _HEADS if before.lower().endswith(known))
+        text = before[len(before) - len(head) :] + message
     fields = entry.get("fields")
-    if not isinstance(fields, Mapping):
+    if not fields or not isinstance(fields, Mapping):
         return text
     for name in _ERROR_FIELDS:
         error = fields.get(name)
+        if error is None:
+            continue
         if isinstance(error, Mapping):
             error = error.get("message") or error.get("msg")
         if isinstance(error, str) and error and error not in text:
