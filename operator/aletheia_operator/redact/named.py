@@ -117,12 +117,13 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _spaced_value(name, name.spaced)
         return
     start = name.value_at
-    if (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
+    plain = line[start : start + 1] in (b'"', b"'")
+    if not plain and (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
-        doubled = compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None  # in CSV: `""x""`
-        quote = b'""' if doubled else opener.group()
+        doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
+        quote = b'""' if doubled else opener.group()  # doubled in CSV: `""x""`
         begin = start + len(quote)
         yield from judged(line, begin, _end_of_quoted(line, begin, quote), name.kind, False)
         return

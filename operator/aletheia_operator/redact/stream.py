@@ -7,7 +7,7 @@ from aletheia_operator.redact.patterns import compiled
 
 MAX_LOOK_BACK = 100  # lines before the end of a private key that has no beginning in this stream
 KEY = "private-key"
-AFTER_HIT_BYTES = 256
+AFTER_HIT_BYTES = 64
 """Bytes that are searched at once after a hit: hits come together, and RE2 may look far behind a match for a longer one."""
 
 

@@ -59,6 +59,7 @@ _REFERENCE = (
     r"(?:/[^\s]*)?|(?:/[\w.-]+)+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|env|token|secret|pwd|passwd)"
     r"|[\w./-]+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|kdbx))$"
 )
+_NO_SECRET = f"(?:{_PLACEHOLDER})|(?:{_REFERENCE})"
 _NAME_PART = r"(?:[a-z]+|\d{1,3}|v\d|[a-z0-9]{5}|[a-z0-9]{10})"
 _OBJECT_NAME = rf"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/[a-z]+(?:[-.]{_NAME_PART})*|[a-z]+(?:[-.]{_NAME_PART})+|regcred)$"
 _CODED = (
@@ -74,11 +75,7 @@ _CRYPT = (
 
 def is_placeholder(value: bytes) -> bool:
     """Return whether a value is no secret itself, but a mask, a variable, or the token of an earlier redaction."""
-    return (
-        compiled(_PLACEHOLDER).search(value) is not None
-        or compiled(_REFERENCE).search(value) is not None
-        or not _without_tokens(value).strip(b" ,;:\"'&")
-    )
+    return compiled(_NO_SECRET).search(value) is not None or not _without_tokens(value).strip(b" ,;:\"'&")
 
 
 def _without_tokens(value: bytes) -> bytes:
