@@ -1,6 +1,6 @@
 # The operator's image. Build: docker build . (or buildah bud .)
-# For a release, pin the base: --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:...
-ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
+# The base is pinned to an index of amd64 and arm64. Another one: --build-arg PYTHON_IMAGE=...
+ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:b18992999dbe963a45a8a4da40ac2b1975be1a776d939d098c647482bcad5cba
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
