@@ -1,5 +1,6 @@
 """Logs by way of the node's files: the same entries as by the API, and more where the API has none."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +141,32 @@ def api_server(kubectl: Kubectl) -> tuple[str, int]:
     server = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").partition(":")
     return host, int(port or 443)
+
+
+@pytest.mark.parametrize("forged", ["x/../{victim}", "../{victim}", "x%2f..%2f{victim}", "*"])
+def test_a_forged_mirror_annotation_leads_to_no_file_of_another_pod(kubectl: Kubectl, operator: Operator, forged: str) -> None:
+    """A tenant writes a static pod's annotation, of which the directory of its logs is named: no foreign byte is read."""
+    kubectl.apply(pod("victim", "echo words of the victim; sleep 600"))
+    kubectl.wait("pod/victim", "condition=Ready")
+    victim = kubectl.get("pod", "victim")
+    directory = f"{kubectl.namespace}_victim_{victim['metadata']['uid']}"
+    name = f"forger-{len(forged)}"
+    forger = pod(name, "sleep 600", nodeName=victim["spec"]["nodeName"])
+    annotations = {"kubernetes.io/config.mirror": forged.format(victim=directory)}
+    forger["metadata"] |= {"annotations": annotations, "finalizers": ["aletheia.dev/test"]}  # the kubelet deletes it at once
+    kubectl.apply(forger)
+    try:
+        running = {"name": "app", "image": "x", "imageID": "", "ready": True, "restartCount": 0}
+        running |= {
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+            "containerID": "containerd://0",
+            "started": True,
+        }
+        status = {"status": {"phase": "Running", "containerStatuses": [running]}}
+        kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+        resource = kubectl.investigate(name, window={"lookback": "1h"}, targets=[{"pod": name}], logs={"via": "node"})
+    finally:
+        kubectl("patch", "pod", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    assert resource["status"]["gaps"], "its log is not there"
+    session = session_of(resource)
+    assert [file for file in session.rglob("*") if file.is_file() and b"words of the victim" in file.read_bytes()] == []
