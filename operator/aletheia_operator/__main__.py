@@ -28,14 +28,9 @@ from aletheia_operator.settings import (
 )
 from aletheia_operator.version import __version__
 
-SWITCH_SECONDS = 0.0005
-"""Longest time that a thread keeps the interpreter while another waits. With Python's 5 ms, threads that save entries keep the
-event loop waiting, and the log parsers idle."""
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the operator. `arguments` None: those of the process."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     run(settings_of(parser().parse_args(arguments)))
 
 

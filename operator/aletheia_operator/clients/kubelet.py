@@ -19,7 +19,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 ADDRESS_TYPES = ("InternalIP", "Hostname", "ExternalIP")
-LOGS_AT_ONCE = 4  # read from one node: two for each parser. More would only take memory: files arrive faster than parsed
+LOGS_AT_ONCE = 3  # read from one node: files arrive faster than they are parsed, so more would only take memory
 
 
 @dataclass

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
@@ -77,8 +77,8 @@ class Answering:
             if question.after_logs:
                 await self._logs_done.wait()
                 self._add_trace_id_gaps(question, answer)
-            async with slots.slot(question) as fetched, self._counted(question, suspect=bool(deaths)):
-                await self._fetch(question, answer, fetched)
+            async with slots.slot(question), self._counted(question, suspect=bool(deaths)):
+                await self._fetch(question, answer)
         except asyncio.CancelledError:
             if self.deadline.interruption is None:  # the process stops: the next one goes on
                 raise
@@ -122,8 +122,8 @@ class Answering:
             if suspect:
                 self.tools.suspects.release()
 
-    async def _fetch(self, question: Question, answer: Answer, fetched: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Save each document that the question's fetcher yields. `fetched`: awaited when its source is asked no more."""
+    async def _fetch(self, question: Question, answer: Answer) -> None:
+        """Save each document that the question's fetcher yields."""
         fetcher = self._fetchers[question.fetcher]
         scratches = self.session.scratches(self.account.require_room)
         try:
@@ -132,7 +132,7 @@ class Answering:
                 documents = cast("AsyncGenerator[Document, None]", fetcher.fetch(question, sources))
                 async with aclosing(documents):
                     async for document in documents:
-                        await self.saver.save(question, document, answer, usage, fetched if question.gives_logs else None)
+                        await self.saver.save(question, document, answer, usage)
                         if answer.interrupted:
                             break
         finally:

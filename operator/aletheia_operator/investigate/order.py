@@ -46,8 +46,8 @@ class Tools:
     kubelets: Kubelets | None = None
     """Reads log files from nodes. None: they are not read."""
     parsers: Parsers = field(default_factory=Parsers)
-    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
-    """Limits concurrent artifact writes: some hash and write while others wait for the disk."""
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Limits concurrent artifact writes."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Limits reports that are made at the same time."""
     suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

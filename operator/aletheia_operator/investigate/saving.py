@@ -5,7 +5,7 @@ If a document breaks off, the entries so far are kept, and its outcome has a gap
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,18 +64,8 @@ class Saver:
     readers: EntryReaders
     redactor: Redactor
 
-    async def save(
-        self,
-        question: Question,
-        document: Document,
-        answer: Answer,
-        usage: Usage,
-        fetched: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    ) -> None:
-        """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer.
-
-        `fetched`: awaited when all entries are here, if it is the question's last document.
-        """
+    async def save(self, question: Question, document: Document, answer: Answer, usage: Usage) -> None:
+        """Save a document as an artifact, if it has content. Adds the artifact and its gaps to the answer."""
         outcome = document.outcome
         redactor = self.redactor.another()
         collected_at = self.tools.now()
@@ -84,8 +74,6 @@ class Saver:
         reader = self.readers.open(question, document)
         try:
             answer.interrupted = await self._collect(entries, reader, question, document, usage)
-            if fetched is not None:
-                await self._uninterrupted(fetched())
             outcome.summary = redactor.text(outcome.summary)
             complete = all(gap.severity == "note" for gap in outcome.missing)
             if entries.count or complete:
