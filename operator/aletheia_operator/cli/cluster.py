@@ -19,7 +19,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 class ApiError(Refused):
-    """The API server refuses a request. `status`: of HTTP; `reason`: CamelCase, '' if there is none."""
+    """The API server refuses a request. `status`: HTTP status code; `reason`: CamelCase, '' if there is none."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ApiError(Refused):
 
     @property
     def names_object(self) -> bool:
-        """Whether one object is missing, and not the whole resource."""
+        """Whether a 404 is about one object, not about the whole resource."""
         return "the server could not find the requested resource" not in str(self) and "page not found" not in str(self)
 
 
@@ -43,7 +43,7 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """The namespace that is used if the user names none."""
+        """The namespace that the user named, else that of kubectl's context."""
         if not self._namespace:
             self._namespace.append(self.named_namespace or current_namespace(self.flags))
         return self._namespace[0]
@@ -106,7 +106,7 @@ class Cluster:
 
 @contextmanager
 def connected(options: Options, accept: str = OURS) -> Iterator[Cluster]:
-    """Open the cluster that the options name. `accept`: a pattern of the paths that are needed. Raises Refused."""
+    """Open the cluster that the options name. `accept`: pattern of the API paths that are needed. Raises Refused."""
     flags = kubectl_flags(options)
     with kubectl_proxy(flags, accept) as proxy:
         yield Cluster(proxy, flags, options.namespace)

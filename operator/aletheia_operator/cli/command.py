@@ -39,7 +39,7 @@ def session_id(layout: SessionLayout, name: str) -> str:
 
 
 def names_of(manifest: Manifest) -> tuple[str, str]:
-    """Return the names by which users may name a session besides its id."""
+    """Return the names that users may write in place of a session's id."""
     owner = manifest.investigation
     return owner.name, f"{owner.namespace}/{owner.name}"
 

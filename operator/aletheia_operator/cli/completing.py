@@ -1,7 +1,7 @@
-"""Completion: scripts for bash, zsh and fish, the names of Investigations, and the programs that kubectl asks for a plugin.
+"""Completion: scripts for bash, zsh and fish, and the program that kubectl runs to complete a plugin.
 
-kubectl runs `kubectl_complete-investigation WORDS...` and reads a suggestion from each line. The last line, `:N`, says in
-Cobra's numbers what the shell adds of its own.
+kubectl runs `kubectl_complete-investigation WORDS...` and reads a suggestion from each line. The last line, `:N`, is
+Cobra's code for what the shell itself may add.
 """
 
 import sys
@@ -40,7 +40,7 @@ def completion(options: Options) -> int:
 
 
 def kubectl_complete() -> int:
-    """Answer kubectl: the entry point of `kubectl_complete-investigation`."""
+    """Print suggestions for kubectl: the entry point of `kubectl_complete-investigation`."""
     *words, incomplete = sys.argv[1:] or [""]
     items = suggestions(words, incomplete)
     for item in items:
@@ -51,7 +51,7 @@ def kubectl_complete() -> int:
 
 
 def suggestions(words: list[str], incomplete: str) -> list[CompletionItem]:
-    """Return what may stand in place of `incomplete`, after `words`."""
+    """Return the completions of `incomplete`, the word that follows `words`."""
     return ShellComplete(root, {}, "kubectl investigation", "").get_completions(words, incomplete)
 
 

@@ -1,4 +1,4 @@
-"""What would fail for this user in this cluster, and the command that mends it. Each check is one function."""
+"""Finds what would fail for this user in this cluster, and the command that fixes it. Each check is one function."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,12 +25,12 @@ OWN_RIGHTS = (
 )
 """Verb, API group, resource, the chart's ClusterRole that has it, and what it is needed for."""
 READS = (("list", "", "pods"), ("get", "", "pods/log"), ("list", "", "events"), ("list", "apps", "replicasets"))
-"""The reads of a capture without which it brings little: verb, API group, resource."""
+"""The most important reads of a capture: verb, API group, resource."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check. `remedy`: a command or a step; empty: nothing is to be done."""
+    """The result of one check. `remedy`: a command or a step; empty if nothing needs to be done."""
 
     name: str
     state: State
@@ -40,7 +40,7 @@ class Check:
 
 @dataclass
 class Diagnosis:
-    """Runs the checks for a namespace. `service_account`: the one that an Investigation would name; None: none."""
+    """Runs the checks for a namespace. `service_account`: the ServiceAccount of an Investigation; None: it names none."""
 
     cluster: Cluster
     service_account: str | None = None
@@ -51,7 +51,7 @@ class Diagnosis:
         return Rights(self.cluster)
 
     def checks(self) -> Iterator[Check]:
-        """Yield the results in an order in which one explains the next. A check that may not look yields a note."""
+        """Yield the results, causes before their consequences. A check without the right to read yields a note."""
         steps: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
             ("cluster", self._server),
             ("resources", self._resources),
@@ -151,7 +151,7 @@ class Diagnosis:
             yield self._rehearsal()
 
     def _rehearsal(self) -> Check:
-        """Start an Investigation without creating it: admission may demand rights that only it knows."""
+        """Create an Investigation as a dry run: admission may require rights that no other check knows."""
         namespace = self.cluster.namespace
         account = {} if self.service_account is None else {"serviceAccountName": self.service_account}
         body = {"apiVersion": API_VERSION, "kind": "Investigation", "metadata": {"name": "doctor"}}
@@ -166,7 +166,7 @@ class Diagnosis:
         return Check("your rights", "ok", f"in {namespace} you may start Investigations and read their evidence")
 
     def _reading_rights(self) -> Iterator[Check]:
-        """Whether the identity that captures read with may read. Only who may review others' rights sees it."""
+        """Check the rights of the identity that captures read with. Needs the right to create SubjectAccessReviews."""
         namespace = self.cluster.namespace
         if self.service_account is not None:
             user = f"system:serviceaccount:{namespace}:{self.service_account}"

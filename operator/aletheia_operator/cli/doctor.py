@@ -1,4 +1,4 @@
-"""kubectl investigation doctor: what would fail for this user in this cluster, and the command that mends it."""
+"""kubectl investigation doctor: prints what would fail for this user in this cluster, and the commands that fix it."""
 
 import sys
 
@@ -17,7 +17,7 @@ STATE_COLUMNS = 5
 
 
 def doctor(options: Options) -> int:
-    """Run the checks, and print each as its result is known. Returns 1 if one fails."""
+    """Run the checks, and print each result at once. Returns 1 if a check fails."""
     found: list[Check] = []
     with connected(options, ANY_PATH) as cluster:
         for check in Diagnosis(cluster, options.service_account).checks():
@@ -41,7 +41,7 @@ def _print(check: Check) -> None:
     row.add_column()
     row.add_row(check.state, Text(f"{check.name}: ", "bold").append_text(Text(check.message, "not bold")))
     out.print(row)
-    if check.remedy:  # uncut, and on one line: it is to be copied
+    if check.remedy:  # on one line, not cut, so that it can be copied
         out.print(Text(" " * (STATE_COLUMNS + 1) + check.remedy), soft_wrap=True)
     sys.stdout.flush()
 

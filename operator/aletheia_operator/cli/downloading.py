@@ -25,12 +25,12 @@ from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadab
 PARALLEL_FILES = 4
 BLOCK_BYTES = 1024 * 1024
 DELAYS_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 30)
-"""Delays after attempts that received no byte: the operator's pod may be replaced meanwhile.
+"""Delays after attempts that received no byte: enough time for the operator's pod to be replaced.
 
-After an attempt that received some, the next follows at once.
+An attempt that received some bytes is followed by the next at once.
 """
 BUSY_SECONDS = 600.0
-"""How long a server may answer that too many downloads run."""
+"""Longest total delay while the server answers that too many downloads run (429)."""
 MAX_BUSY_DELAY_SECONDS = 10.0
 
 
@@ -56,11 +56,11 @@ class NoApi(Refused):
 
 
 class _Cut(Exception):
-    """The response ended early, or another attempt may succeed. The message says why."""
+    """The attempt failed, but another may succeed. The message says why."""
 
 
 class _Busy(_Cut):
-    """Too many downloads run. `delay`: seconds after which the server wants to be asked again."""
+    """Too many downloads run. `delay`: seconds to wait before the next attempt."""
 
     def __init__(self, message: str, delay: float) -> None:
         super().__init__(message)
@@ -96,7 +96,7 @@ class Remote:
     def download(self, directory: Path, manifest: Manifest, report: Callable[[int], None] = lambda size: None) -> None:
         """Download every artifact of a finished session into a directory. Raises Refused.
 
-        `report` is called with the number of bytes of each block, from several threads. An error keeps what was downloaded.
+        `report` is called with the number of bytes of each block, from several threads. Downloaded bytes stay after an error.
         """
         stopped = threading.Event()
         with ThreadPoolExecutor(PARALLEL_FILES) as threads:
@@ -200,7 +200,7 @@ class Remote:
 
 
 def _write(descriptor: int, block: bytes, path: Path) -> None:
-    """Write a block whole. Raises Refused, for example if the disk is full."""
+    """Write a whole block. Raises Refused, for example if the disk is full."""
     try:
         write_all(descriptor, block)
     except OSError as e:
@@ -208,7 +208,7 @@ def _write(descriptor: int, block: bytes, path: Path) -> None:
 
 
 def _retry_after(answer: Answer) -> float:
-    """Return the delay that a server asks for, within bounds, and a random part: others wait as well."""
+    """Return the server's Retry-After in seconds, within bounds, with a random part: other clients wait as well."""
     try:
         seconds = float(answer.getheader("Retry-After") or 1)
     except ValueError:

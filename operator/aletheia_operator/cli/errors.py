@@ -1,4 +1,4 @@
-"""Errors of the command line, the exit code and the line of each."""
+"""Exit codes of the command line, and the line that explains each error."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 EXTRAS = {"cryptography": "sealing", "kubernetes": "operator", "aiohttp": "operator"}
-"""The extra of this package that brings a module which the command line alone does not need."""
+"""Modules that a basic installation lacks, each with the extra of this package that installs it."""
 
 
 class Refused(Exception):
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def explained(error: BaseException) -> str:
-    """Return the line that explains an error to a person. Raises an unexpected error again."""
+    """Return the line that explains an error to a person. Re-raises an error that is not expected."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, BrokenPipeError):

@@ -28,7 +28,7 @@ from aletheia_operator.text.sizes import readable_size
 
 
 def fetch(options: Options) -> int:
-    """Download a session, and write it decrypted into another folder only with --unseal."""
+    """Download a session. With --unseal also write it decrypted into another folder."""
     layout = SessionLayout(options.root)
     reference = parsed(options.session)
     with connected(options) as cluster:
@@ -65,7 +65,7 @@ def _fetch_by_exec(cluster: Cluster, reference: Reference, layout: SessionLayout
 def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
     """Download a session, check it, and move it into place. Raises Refused, ArchiveError, OSError.
 
-    What was downloaded before an error stays in a hidden folder beside the sessions, and is used next time.
+    After an error the downloaded bytes stay in a hidden folder below the root. The next call resumes from them.
     """
     manifest, content = remote.manifest()
     if not is_session_id(manifest.session_id):
@@ -98,7 +98,7 @@ def _prepare(directory: Path, manifest: bytes) -> None:
 
 
 def _require_room(directory: Path, manifest: Manifest) -> None:
-    """Raise Refused if the disk has no room for what is still to be fetched."""
+    """Raise Refused if the disk has no room for the rest of the download."""
     there = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     needed, free = manifest.size_bytes - there, shutil.disk_usage(directory).free
     if needed > free:
@@ -112,16 +112,16 @@ class _Progress:
     """Shows the progress of a download on a terminal."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._total, self._done, self._said = manifest.size_bytes, 0, -1
+        self._total, self._done, self._printed_tenths = manifest.size_bytes, 0, -1
         self._guard = threading.Lock()
-        self._shown = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
 
     def __call__(self, size: int) -> None:
         with self._guard:
             self._done += size
             percent = self._done * 100 // max(1, self._total)
-            if self._shown and percent // 10 > self._said:
-                self._said = percent // 10
+            if self._is_terminal and percent // 10 > self._printed_tenths:
+                self._printed_tenths = percent // 10
                 say(f"{percent} % of {readable_size(self._total)}")
 
 

@@ -35,7 +35,7 @@ UNSEEN_SECONDS = 15
 PAUSE_SECONDS = 0.2
 """Between two watches."""
 MAX_FAILURES = 150
-"""After so many failures in a row, half a minute, the API server counts as away."""
+"""After so many failures in a row, half a minute, the API server counts as down."""
 
 
 def wait(options: Options) -> int:
@@ -71,9 +71,9 @@ class _Gone(Refused):
 
 
 def states(cluster: Cluster, investigation: Investigation, deadline: float | None) -> Iterator[Investigation]:
-    """Yield the Investigation each time it changes, until the deadline, through short outages of the API server.
+    """Yield the Investigation each time it changes, until `deadline` (time.monotonic; None: no limit).
 
-    Raises Refused if it is deleted meanwhile, or the API server stays away.
+    Short outages of the API server are tolerated. Raises Refused if the Investigation is deleted, or the outage lasts.
     """
     yield investigation
     failures = 0
@@ -94,7 +94,7 @@ def states(cluster: Cluster, investigation: Investigation, deadline: float | Non
 
 
 def _watched(cluster: Cluster, investigation: Investigation, seconds: int) -> Iterator[Investigation]:
-    """Yield the Investigation as it is, then each change of one watch. Raises Refused, _Gone."""
+    """Yield the current Investigation, then each change that one watch reports. Raises Refused, _Gone."""
     current = _current(cluster, investigation)
     yield current
     collection = f"{API}/namespaces/{quote(investigation.namespace, safe='')}/{INVESTIGATIONS}"
@@ -155,7 +155,7 @@ class Progress:
 
 
 def words(investigation: Investigation, seconds: float | None) -> str:
-    """Return the progress in one line. `seconds`: since when it is followed; None: without it."""
+    """Return the progress in one line. `seconds`: how long it was followed; None: leave that out."""
     status = investigation.status
     progress = status.get("progress") or {}
     parts = [f"{investigation.reference} {for_terminal(investigation.phase, 40)}"]

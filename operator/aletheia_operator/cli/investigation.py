@@ -10,10 +10,10 @@ from aletheia_operator.session.retention_record import legal_hold_of
 
 
 def legal_hold_in_cluster(owner: InvestigationReference) -> str | None:
-    """Return the value of the legal hold annotation; None without one, if the Investigation is gone, or outside of a cluster.
+    """Return the value of the legal hold annotation; None without an annotation, Investigation or cluster.
 
-    The operator records an annotation on the volume only moments later, and a deletion is final. Raises Refused if the API
-    server cannot be asked.
+    The volume's record of the annotation may be some moments old, and a deletion is final. Raises Refused if the API server
+    cannot be reached.
     """
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
@@ -28,19 +28,19 @@ async def _legal_hold(owner: InvestigationReference) -> str | None:
     try:
         client = await kubernetes.connect()
     except Exception as e:  # the client's configuration may raise anything: no token, no certificate
-        raise Refused(_unasked(owner, str(e))) from e
+        raise Refused(_hold_unknown(owner, str(e))) from e
     try:
         metadata = (await client.get(paths.investigation(owner.namespace, owner.name)))["metadata"]
     except SourceError as e:
         if e.reason == GapReason.NOT_FOUND:
             return None
-        raise Refused(_unasked(owner, e.message)) from e
+        raise Refused(_hold_unknown(owner, e.message)) from e
     finally:
         await client.close()
     return legal_hold_of(metadata) if metadata["uid"] == owner.uid else None
 
 
-def _unasked(owner: InvestigationReference, why: str) -> str:
+def _hold_unknown(owner: InvestigationReference, why: str) -> str:
     return (
         f"whether Investigation {owner.namespace}/{owner.name} holds it cannot be asked ({why}):"
         " try again, or delete all the same with --unasked"

@@ -35,7 +35,7 @@ INVESTIGATION_HELP = "INVESTIGATION: NAME, NAMESPACE/NAME, or the id of its sess
 
 @dataclass(frozen=True)
 class Investigation:
-    """An Investigation as the API server has it. Its texts come from tenants: `inert` them."""
+    """An Investigation as the API server has it. Its texts come from tenants: escape them before printing."""
 
     resource: dict[str, Any]
 
@@ -90,7 +90,7 @@ def investigation_argument() -> click.Argument:
 
 
 def print_option(*formats: str) -> click.Option:
-    """The option -o. `formats`: besides those of kubectl."""
+    """Return the option -o. `formats`: allowed besides kubectl's."""
     known = (*formats, *PRINTED, "jsonpath=...")
 
     def check(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -133,7 +133,7 @@ def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigat
         if not reference.namespace and all(each.session_id != reference.name for each in found):
             try:
                 everywhere = listed(cluster, None)
-            except Refused:  # a tenant: only the own namespace
+            except Refused:  # a tenant may list only its own namespace
                 everywhere = found
         owner = next((each for each in everywhere if each.session_id == reference.name), None)
         if owner is not None:
@@ -145,7 +145,7 @@ def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigat
 
 
 def explained(error: ApiError, namespace: str | None) -> Refused:
-    """Return the error with its remedy, for an answer of the API server."""
+    """Return the error with a remedy, if one is known for this answer of the API server."""
     if error.status == 404 and not error.names_object:
         return Refused("this cluster has no Investigations: install the operator's chart; `doctor` says what is missing")
     if error.status == 403:
@@ -177,7 +177,7 @@ def printed(resource: dict[str, Any], output: str) -> str:
 
 
 def time_of(text: object) -> datetime | None:
-    """Return a time of the API; None if there is none, or it is no time."""
+    """Parse a time of the API; None if it is missing or no time."""
     try:
         return datetime.fromisoformat(str(text))
     except ValueError:
@@ -185,13 +185,13 @@ def time_of(text: object) -> datetime | None:
 
 
 def age(text: object, now: datetime | None = None) -> str:
-    """Return the time since then as kubectl prints it; empty if it is not known."""
+    """Return the time from `text` to `now` (None: the current time) as kubectl prints it; '' if `text` is no time."""
     moment = time_of(text)
     return "" if moment is None else duration(((now or datetime.now(UTC)) - moment).total_seconds())
 
 
 def duration(seconds: float) -> str:
-    """Format a duration: its largest unit, or two where the first is small."""
+    """Format a duration: in its largest unit, with seconds added below ten minutes."""
     left = max(0, int(seconds))
     if left < 120:
         return f"{left}s"

@@ -18,7 +18,7 @@ from aletheia_operator.cli.errors import Refused
 START_SECONDS = 30
 READ_SECONDS = 60
 OURS = r"^/apis/(artifacts\.)?aletheia\.dev/"
-"""The paths of our resources."""
+"""Pattern of the API paths of Aletheia's resources."""
 
 
 class Proxy:
@@ -28,7 +28,7 @@ class Proxy:
         self._path = path
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[http.client.HTTPResponse]:
-        """Open an answer with its body unread. Raises OSError, HTTPException."""
+        """Send a GET request, and open the answer with its body unread. Raises OSError, HTTPException."""
         return self.request("GET", path, headers=headers)
 
     @contextmanager

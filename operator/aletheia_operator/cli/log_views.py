@@ -1,4 +1,4 @@
-"""aletheia logs | errors: what programs wrote."""
+"""aletheia logs | errors: prints lines of logs, or counts the errors in them."""
 
 from collections.abc import Iterable
 
@@ -62,12 +62,12 @@ def _show(options: Options, session: CapturedSession, query: LogQuery, groups: I
             view = LogView(page, times_of(session, page), query.pattern, prefix, query.context > 0 and query.has_hits)
             number = write_lines(file, view.lines(groups, len(selected(session, query.pods))))
     if not number:
-        say("no line is like that; `errors` and `timeline` show what there is")
+        say("no line matches; `errors` and `timeline` show what there is")
     return ExitCode.OK
 
 
 def _take_context(options: Options) -> None:
-    """Take a number after --context for lines, as `grep` has it: no kubeconfig names its contexts so."""
+    """Read a number after --context as lines of context, as in `grep`: contexts of a kubeconfig are not named by numbers."""
     context = click.get_current_context()
     if (named := context.params.get("context")) and named.isdecimal():
         options.context_lines = min(int(named), MAX_CONTEXT)

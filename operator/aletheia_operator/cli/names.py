@@ -10,7 +10,7 @@ _FIELDS = "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{.status.session.id}
 
 
 def investigation_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-    """Return names and session ids in the namespace that the words so far name; [] if kubectl does not answer soon."""
+    """Return names and session ids in the namespace that the command line names; [] if kubectl does not answer in 3 s."""
     inherited = context.find_root().params
     flags = []
     for name, flag in (("namespace", "namespace"), ("context", "context"), ("kubeconfig", "kubeconfig"), ("as_user", "as")):

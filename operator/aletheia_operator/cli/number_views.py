@@ -1,4 +1,4 @@
-"""aletheia metrics | traces | diff: numbers, calls, and what differs."""
+"""aletheia metrics | traces | diff: prints metrics and traces of a session, or what differs between two."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMATS = ("html", "markdown")
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 READ_SECONDS = 60.0
-"""Processor time for reading each part of a session that is far away."""
+"""Processor time for reading each part of a session, which may be streamed from the cluster."""
 
 
 def open_report(options: Options) -> int:
@@ -57,7 +57,7 @@ def report(options: Options) -> int:
 
 
 def html(reader: SessionReader) -> bytes:
-    """Return the report that the session has, or make it if it has none. Raises Refused."""
+    """Return the report that is stored in the session; make one if there is none. Raises Refused."""
     artifact = reader.artifact(REPORT)
     if artifact is not None:
         with reader.open(REPORT) as file:
@@ -84,7 +84,7 @@ def _source(reader: SessionReader) -> "Source":
 
 
 def _private_file(session_id: str) -> Path:
-    """Return the path of the report in a folder of this user alone. One of an earlier call is replaced."""
+    """Return the path for the report, in a folder that only this user can open. It may hold an earlier report."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aletheia"
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Options that several commands have, and the values that a command gets.
 
-The options of the cluster are those of kubectl. They may be named before a command or after it.
+The cluster options are kubectl's. They may stand before or after the command.
 """
 
 import os
@@ -59,7 +59,7 @@ def command(name: str, run: Run, about: str, *parameters: click.Parameter, notes
 
 
 def cluster_options() -> list[click.Parameter]:
-    """The options for cluster, namespace and user; kubectl's own."""
+    """Return kubectl's options for cluster, namespace and user."""
     return [
         click.Option(["-n", "--namespace"], metavar="NAMESPACE", help="Namespace; default: that of kubectl's context."),
         click.Option(["--context"], metavar="NAME", help="kubectl's --context."),
@@ -81,7 +81,7 @@ def default_root() -> Path:
 
 
 def root_option(default: bool = True) -> click.Option:
-    """The folder of sessions. `default` False: None if it is not named."""
+    """Return --root, the folder of sessions. `default` False: its value is None unless the user names it."""
     if not default:
         return click.Option(["--root"], type=FILE, metavar="FOLDER", help="Read the session from this folder, not a cluster.")
     about = f"Folder that holds sessions/; default: $ALETHEIA_ROOT, {DEFAULT_ROOT} in the pod, or {HOME_ROOT}."
@@ -91,7 +91,7 @@ def root_option(default: bool = True) -> click.Option:
 
 
 def key_options() -> list[click.Parameter]:
-    """The options that open a sealed session."""
+    """Return the options that open a sealed session."""
     return [
         Exclusive(
             ["-i", "--identity"],
@@ -121,12 +121,12 @@ def session_argument(required: bool = True) -> click.Argument:
 
 
 def reading_options() -> list[click.Parameter]:
-    """The parameters of commands that read one session, from the cluster or a folder: see `reference.open_session`."""
+    """Return the parameters of commands that read one session, from the cluster or a folder: see `reference.open_session`."""
     return [session_argument(), *cluster_options(), root_option(default=False), *key_options()]
 
 
 def reason_option() -> click.Option:
-    """The option for the reason of a hold, which must contain words."""
+    """Return the option for the reason of a hold, which must not be empty."""
 
     def checked(context: click.Context, parameter: click.Parameter, text: str) -> str:
         reason = one_line(text, MAX_REASON)

@@ -31,7 +31,7 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
-    """Print titles and a text below each, uncut: the remedy is at its end. A terminal gets lines of its width."""
+    """Print each title with its text below. The text is wrapped to a terminal's width, never cut: the remedy is at its end."""
     width = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else UNCUT
     for title, text in paragraphs:
         print(for_terminal(title))
@@ -39,7 +39,7 @@ def print_paragraphs(paragraphs: Iterable[tuple[str, str]]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON with everything but ASCII escaped: content may come from attackers."""
+    """Print JSON with all non-ASCII characters escaped: content may come from attackers."""
     print(json.dumps(value, indent=2))
 
 

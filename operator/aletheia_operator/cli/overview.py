@@ -11,7 +11,7 @@ from aletheia_operator.cli.output import say
 from aletheia_operator.text.display import for_terminal
 
 HEADLINE_LEAST = 50
-"""Columns that a headline needs beside the others."""
+"""Columns that a headline needs to be on the same line as the other cells."""
 PHASE_STYLES = {
     "Completed": "green",
     "PartiallyCompleted": "yellow",
@@ -38,7 +38,7 @@ def list_investigations(options: Options) -> int:
 
 
 def _print(found: list[Investigation], with_namespace: bool, wide: bool) -> None:
-    """Print one line each. On a narrow terminal the headline has a line of its own below, since names must stay whole."""
+    """Print a line for each. On a narrow terminal its headline goes on the next line, so that names stay whole."""
     from rich.text import Text
 
     from aletheia_operator.cli.printing import console, inert

@@ -37,7 +37,7 @@ class OperatorPod:
                 raise Refused(f"kubectl exec: {e}") from e
             if done.returncode:
                 errors.seek(0)
-                raise Refused(_said(errors.read(4000)))
+                raise Refused(_error_line(errors.read(4000)))
             return done.stdout
 
     def stream(self, *arguments: str) -> Iterator[bytes]:
@@ -51,7 +51,7 @@ class OperatorPod:
                         yield block
                 if process.wait():
                     errors.seek(0)
-                    raise Refused(_said(errors.read(4000)))
+                    raise Refused(_error_line(errors.read(4000)))
             finally:
                 process.kill()
                 process.wait()
@@ -74,14 +74,14 @@ class PodSession:
 
 
 def operator_pod(flags: Sequence[str]) -> OperatorPod:
-    """Find a running pod of the operator. Raises Refused if there is none, or it may not be looked for."""
+    """Find a running pod of the operator. Raises Refused if none runs, or the user may not list pods."""
     command = ["kubectl", *flags, "get", "pods", "--all-namespaces", f"--selector={SELECTOR}", "--output=json"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=FIND_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as e:
         raise Refused(f"kubectl get pods: {e}") from e
     if done.returncode:
-        raise Refused(_said(done.stderr))
+        raise Refused(_error_line(done.stderr))
     for pod in json.loads(done.stdout)["items"]:
         if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
             return OperatorPod(flags, pod["metadata"]["namespace"], pod["metadata"]["name"])
@@ -97,8 +97,8 @@ def session_of(pod: OperatorPod, name: str) -> PodSession:
         raise Refused(f"the pod's answer is no manifest: {e}") from e
 
 
-def _said(errors: bytes) -> str:
-    """Return the line with the error."""
+def _error_line(errors: bytes) -> str:
+    """Return the line of kubectl's stderr with the error."""
     lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
     wrong = [line for line in lines if line.lower().startswith("error")] or lines[:1] or ["kubectl exec failed"]
     return wrong[0].removeprefix("error: ")

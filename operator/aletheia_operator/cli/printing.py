@@ -1,6 +1,6 @@
 """Prints for people: colours if the terminal has them ($NO_COLOR switches them off), and long output through a pager.
 
-Text of a cluster goes through `inert` before it gets here: rich passes on what steers a terminal.
+Pass text from a cluster through `inert` first: rich does not escape terminal control sequences.
 """
 
 import os
@@ -24,12 +24,12 @@ WIDE = 100_000
 
 
 def inert(text: str, style: str = "", limit: int | None = None) -> Text:
-    """Return one line of untrusted text that only prints. `limit`: most characters."""
+    """Return untrusted text on one line, with control characters escaped. `limit`: maximum length; None: no limit."""
     return Text(for_terminal(text, limit), style=style, no_wrap=limit is not None)
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Return a console that takes nothing for markup. `file` None: standard output."""
+    """Return a console that interprets no markup. `file` None: standard output."""
     target = sys.stdout if file is None else file
     is_terminal = target.isatty()
     return Console(
@@ -45,9 +45,9 @@ def console(file: IO[str] | None = None) -> Console:
 
 @contextmanager
 def paged() -> Iterator[Console]:
-    """Open a console with a pager behind it, if standard output is a terminal: $PAGER, or less. An empty $PAGER: none.
+    """Yield a console. On a terminal it prints through $PAGER, or `less` if that is not set; an empty $PAGER means no pager.
 
-    The pager gets what is printed as it comes. A person who leaves it ends the command, without an error.
+    Lines reach the pager as they are printed. If the user quits the pager, the command ends without an error.
     """
     command = _pager() if sys.stdout.isatty() and sys.stdin.isatty() else []
     if not command:
@@ -75,12 +75,12 @@ def paged() -> Iterator[Console]:
         while process.poll() is None:
             try:
                 process.wait()
-            except KeyboardInterrupt:  # less takes it itself
+            except KeyboardInterrupt:  # less handles Ctrl-C itself
                 continue
 
 
 def _pager() -> list[str]:
-    """Return the command of the pager; [] if there is none, or the person wants none."""
+    """Return the command of the pager; [] if it is not installed, or the user wants none."""
     named = os.environ.get("PAGER", "less")
     try:
         command = shlex.split(named)

@@ -1,4 +1,4 @@
-"""The program's commands. Each is imported when it is used, so that help and completion are there at once.
+"""The program's commands. Each is imported when it is used, so that help and completion are fast.
 
 `aletheia`, `kubectl investigation` and `kubectl inv` are this one program.
 """
@@ -15,7 +15,7 @@ import click
 from aletheia_operator.cli.options import cluster_options
 
 PLUGINS = {"kubectl-investigation": "kubectl investigation", "kubectl-inv": "kubectl inv"}
-"""How a person calls the program, by the beginning of its file's name. Others: `aletheia`."""
+"""The words that call the program, by the beginning of its file's name. For other names: `aletheia`."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class LazyGroup(click.Group):
 
 
 def called() -> str:
-    """Return how the person called the program."""
+    """Return the words with which the user called the program, for example `kubectl investigation`."""
     name = Path(sys.argv[0]).name
     return next((words for file, words in PLUGINS.items() if name.startswith(file)), "aletheia")
 

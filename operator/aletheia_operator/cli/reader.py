@@ -32,10 +32,10 @@ Blocks = Callable[[Artifact, int], Iterator[bytes]]
 
 
 class RawFiles(Protocol):
-    """The files of a session as they lie, sealed or not."""
+    """The files of a session as they are stored, sealed or not."""
 
     def open(self, artifact: Artifact) -> BinaryIO:
-        """Open the file of an artifact for reading; it can be sought. Raises OSError, Refused."""
+        """Open the file of an artifact for reading, seekable. Raises OSError, Refused."""
         ...
 
 
@@ -51,7 +51,7 @@ class FolderFiles:
 
 @dataclass(frozen=True)
 class StreamedFiles:
-    """Files that come in blocks from elsewhere. What is read from beginning to end is compared with the manifest's digest."""
+    """Files that are streamed in blocks. A file that is read from beginning to end is compared with the manifest's digest."""
 
     blocks: Blocks
 
@@ -61,13 +61,13 @@ class StreamedFiles:
 
 @dataclass(frozen=True)
 class SessionReader:
-    """A session to read. `origin`: where from, for people. Artifacts are named by their paths, with or without `.age`."""
+    """A session to read. `origin`: its source in words. A `path` names an artifact with or without `.age`."""
 
     manifest: Manifest
     origin: str
     raw: RawFiles
     key: Callable[[], str] | None = None
-    """Asks for the secret key of a sealed session. None: it is not sealed."""
+    """Returns the secret key of a sealed session. None: it is not sealed."""
     _keys: list[str] = field(default_factory=list)
 
     @property
@@ -85,7 +85,7 @@ class SessionReader:
         return next((artifact for artifact in self.manifest.artifacts if path in (artifact.path, plain_path(artifact))), None)
 
     def open(self, path: str) -> BinaryIO:
-        """Open an artifact's plain content; it can be sought. Raises Refused, OSError, AgeError."""
+        """Open an artifact's plain content for reading, seekable. Raises Refused, OSError, AgeError."""
         if not self.manifest.finished:
             raise Refused(f"the capture of {self.session_id} goes on: its files can be read when it has ended")
         if self.manifest.expiration_time is not None:
@@ -124,12 +124,12 @@ class SessionReader:
                 file.readline(MAX_LINE_BYTES)
             while line := file.readline(MAX_LINE_BYTES):
                 if line.startswith(_END):
-                    file.read()  # up to the end, where the digest is compared
+                    file.read()  # to the end, so that the digest is compared
                     return
                 yield _parsed(line.rstrip(b",\n"), path)
 
     def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
-        """Decrypt a file into one that has no name."""
+        """Decrypt a file into an unlinked temporary file."""
         assert self.key is not None
         if not self._keys:
             self._keys.append(self.key())
@@ -145,7 +145,7 @@ class SessionReader:
 
 
 class _Stream(io.RawIOBase):
-    """A file over blocks. Seeking begins a new range."""
+    """A seekable file made of streamed blocks. Seeking requests a new range."""
 
     def __init__(self, artifact: Artifact, blocks: Blocks) -> None:
         self._artifact, self._open = artifact, blocks
@@ -187,7 +187,7 @@ class _Stream(io.RawIOBase):
         super().close()
 
     def _more(self) -> bool:
-        """Take the next block; False at the end. Raises Refused if the whole is not what the manifest lists."""
+        """Read the next block; return False at the end. Raises Refused if the SHA-256 of the file is not the manifest's."""
         if self._running is None:
             self._running = self._open(self._artifact, self._at)
         self._rest = next(self._running, b"")

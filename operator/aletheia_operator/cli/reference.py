@@ -1,6 +1,6 @@
 """Finds the session that the user names: by id, by the Investigation's NAME or NAMESPACE/NAME, or by its folder.
 
-`open_session` is what commands call that read evidence. They get a `SessionReader`, and need not know where the session lies.
+Commands that read evidence call `open_session`. They get a `SessionReader`, which hides where the session is stored.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ from aletheia_operator.session.names import is_session_id
 
 MANIFEST = "manifest.json"
 READING_DELAYS = (0.5, 1.0)
-"""Waits while the artifacts API is down, before the session is read in another way."""
+"""Seconds to wait between tries while the artifacts API is down. Then `kubectl exec` is tried."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference as the user wrote it. `namespace`: '' for that of the options or of kubectl's context."""
+    """A parsed reference to a session. `namespace` '': that of the options, or of kubectl's context."""
 
     namespace: str
     name: str
@@ -44,7 +44,7 @@ class Reference:
 
 
 def parsed(text: str) -> Reference:
-    """Parse `NAME`, `NAMESPACE/NAME` or a session id, in any case of letters. Raises Refused."""
+    """Parse `NAME`, `NAMESPACE/NAME` or a session id in upper or lower case. Raises Refused."""
     namespace, _, name = text.rpartition("/")
     if not name or "/" in namespace:
         raise Refused(f"{text[:100]!r} names no session: write its id, NAME or NAMESPACE/NAME")
@@ -54,10 +54,10 @@ def parsed(text: str) -> Reference:
 
 @contextmanager
 def open_session(options: Options, name: str | None = None) -> Iterator[SessionReader]:
-    """Open the session that `options.session`, or `name`, names. Raises Refused, Unreadable, OSError.
+    """Open the session with this `name`; None: `options.session`. Raises Refused, Unreadable, OSError.
 
-    The options are those of `options.reading_options`. With --root, or the path of a session's folder, nothing but the disk
-    is read; else the artifacts API, and if the cluster has none, the operator's pod.
+    `options`: the values of `reading_options`. With --root, or the path of a session's folder, only the disk is read. Else the
+    artifacts API is used, or `kubectl exec` in the operator's pod if the API is missing or down.
     """
     name = options.session if name is None else name
     if options.root is not None:
@@ -83,7 +83,7 @@ def remote_reader(cluster: Cluster, reference: Reference, options: Options) -> S
 
 
 def remote_session(cluster: Cluster, reference: Reference) -> tuple[Remote, Manifest]:
-    """Find a session by the artifacts API. Raises NoApi; NoSession with the nearest names; Refused."""
+    """Find a session through the artifacts API. Raises NoApi; NoSession with the nearest names; Refused."""
     namespace = reference.namespace or cluster.namespace
     remote = Remote(cluster.proxy.get, namespace, reference.name, delays=READING_DELAYS)
     try:
@@ -109,7 +109,7 @@ def _by_exec(cluster: Cluster, reference: Reference, options: Options, why: NoAp
 
 
 def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSession:
-    """Find a session by `kubectl exec` in the operator's pod, and say so. Raises Refused with both reasons."""
+    """Find a session by `kubectl exec` in the operator's pod, and print that. Raises Refused, with `why` and its own reason."""
     try:
         pod = operator_pod(cluster.flags)
         namespace = reference.namespace or cluster.namespace
@@ -121,7 +121,7 @@ def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSe
 
 
 def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
-    """Return the namespace of the session with this id; None if no namespace has it, or the user may not list them all."""
+    """Return the namespace of the session with this id; None if none has it, or the user may not list all namespaces."""
     try:
         found = cluster.items(f"{ARTIFACTS_ROOT}/sessions", fieldSelector=f"metadata.name={reference.name}")
     except ApiError:

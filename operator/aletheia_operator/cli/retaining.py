@@ -43,7 +43,7 @@ def hold(options: Options) -> int:
 
 
 def release(options: Options) -> int:
-    """Lift the holds that the volume decides about. The annotation of an existing Investigation must be removed there."""
+    """Lift the holds that the volume records. The annotation of an existing Investigation must be removed in the cluster."""
     layout = SessionLayout(options.root)
     id = session_id(layout, options.session)
     record = read_retention_record(layout, id)
@@ -52,7 +52,7 @@ def release(options: Options) -> int:
             f"{id} is held by its Investigation ({record.legal_hold}): {_annotation_remedy(layout, id)},"
             " or release it with --gone if there is no such Investigation any more"
         )
-    # as an orphan it is new, so that the sweeper waits the whole grace period again
+    # orphaned_since is reset, so that the sweeper waits the whole grace period again
     released = update_retention_record(layout, id, hold=None, legal_hold=None, orphaned_since=None)
     goes = record.orphaned_since is not None and not released.outlives_investigation
     what_next = ": its Investigation is gone, so the operator removes it after its grace period for orphans" if goes else ""

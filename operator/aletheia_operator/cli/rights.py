@@ -1,4 +1,4 @@
-"""Asks the API server about rights, and says by which command an admin gives them."""
+"""Checks rights with the API server, and makes the commands with which an admin grants them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +8,17 @@ from aletheia_operator.text.display import for_terminal
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
 FIND_ROLE = "$(kubectl get clusterroles -l app.kubernetes.io/part-of=aletheia -o name | grep -- -{role} | cut -d/ -f2)"
-"""Finds a role of the chart, in the shell of an admin."""
+"""Shell expression for an admin that finds a ClusterRole of the chart."""
 
 
 @dataclass(frozen=True)
 class Rights:
-    """Rights in the namespace of the cluster's user."""
+    """Rights in the namespace of `cluster`."""
 
     cluster: Cluster
 
     def allowed(self, verb: str, group: str, resource: str, name: str = "", user: str = "") -> bool:
-        """Return whether this user may, or a service account: `user`, by its full name. Raises ApiError."""
+        """Return whether `user`, the full name of a service account, has a right; '': this user. Raises ApiError."""
         kind, _, subresource = resource.partition("/")
         attributes = {"namespace": self.cluster.namespace, "verb": verb, "group": group, "resource": kind}
         attributes |= {key: value for key, value in (("subresource", subresource), ("name", name)) if value}
@@ -34,14 +34,14 @@ class Rights:
         return bool((self.cluster.create(f"{REVIEWS}/{what}", body).get("status") or {}).get("allowed"))
 
     def binding(self, role: str) -> str:
-        """Return the command by which an admin gives this user a role of the chart."""
+        """Return the command with which an admin grants this user a role of the chart."""
         namespace = self.cluster.namespace
         return (
             f"kubectl create rolebinding aletheia-{role} -n {namespace} --clusterrole={self._role(role)} --user={self._user()}"
         )
 
     def impersonation(self, account: str) -> str:
-        """Return the command by which an admin lets this user name a ServiceAccount."""
+        """Return the command with which an admin lets this user name a ServiceAccount."""
         rule = f"kubectl create role use-{account} -n {self.cluster.namespace} --verb=impersonate"
         return f"{rule} --resource=serviceaccounts --resource-name={account}, and bind it to {self._user()}"
 

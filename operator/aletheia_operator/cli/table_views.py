@@ -113,7 +113,7 @@ def objects(options: Options) -> int:
 
 
 def _objects(session: CapturedSession, options: Options) -> Iterator[Numbered]:
-    """Yield the objects that are named, each once; all without a name. Raises NotShown for a name that there is not."""
+    """Yield the objects that `options.object` names, each once; all if it is empty. Raises NotShown if none matches."""
     from aletheia_operator.show.objects import place_of, without_doubles
     from aletheia_operator.show.timeline import about
 
@@ -136,7 +136,7 @@ def _objects(session: CapturedSession, options: Options) -> Iterator[Numbered]:
 
 
 def _require_known(options: Options, names: Iterator[str]) -> None:
-    """Raise NotShown for an object of --for that is not there."""
+    """Raise NotShown if --for names an object that is not in `names`."""
     from aletheia_operator.show.timeline import about
 
     known = set(names) if options.about else set()

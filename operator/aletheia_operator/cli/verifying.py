@@ -24,7 +24,7 @@ MAX_PATH = 500
 
 
 def run(options: Options) -> int:
-    """Verify every session that is named, or all. Exit code 1 for a faulty one, and for a named one that has not ended."""
+    """Verify the named sessions, or all. Returns 1 if one is faulty, or the capture of a named one has not ended."""
     layout = SessionLayout(options.root)
     ids = [session_id(layout, name) for name in options.session] or [entry.session_id for entry in sessions(layout)]
     results = [result for id in ids if (result := _result(options, layout, id)) is not None]

@@ -34,7 +34,7 @@ def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, 
 
 
 def quietly(run: Run) -> Run:
-    """Return a command that ends without an error when the program that reads its output has ended, as with `head`."""
+    """Wrap a command: it ends without an error if the reader of its output has ended, for example `head`."""
 
     def running(options: Options) -> int:
         try:
@@ -44,7 +44,7 @@ def quietly(run: Run) -> Run:
             return ExitCode.OK
         except NotShown as e:
             raise Refused(str(e)) from e
-        except _UNUSUAL as e:  # a session may come from anywhere
+        except _UNUSUAL as e:  # an imported session may have any form
             raise Refused(f"the evidence has a form that is not known ({e}): `-o json` shows it as it is") from e
 
     return running
@@ -96,7 +96,7 @@ def pattern_of(options: Options) -> Any:
 
 @contextmanager
 def opened_page() -> Iterator[tuple[Page, IO[str]]]:
-    """Open the output for people: a pager on a terminal. Yields how wide and colourful it is, and where to write."""
+    """Open the output for people: a pager on a terminal. Yields its width and colours, and the file to write to."""
     with paged() as console:
         is_terminal = console.is_terminal
         has_colours = is_terminal and console.color_system is not None and not console.no_color
@@ -108,7 +108,7 @@ def times_of(session: CapturedSession, page: Page) -> Times:
 
 
 def show_blocks(session: CapturedSession, blocks: Any) -> int:
-    """Show blocks. `blocks`: makes them, from the page and the form of times."""
+    """Show the blocks that `blocks(page, times)` returns."""
     with opened_page() as (page, file):
         write_lines(file, page.lines(_titled(session, page)))
         write_lines(file, page.lines(blocks(page, times_of(session, page))))
@@ -153,7 +153,7 @@ def show_entries(session: CapturedSession, category: str) -> int:
 
 
 def write_json(pieces: Iterable[bytes]) -> int:
-    """Write pieces of JSON, escaped so that a terminal only prints them. A character may be cut by the end of a piece."""
+    """Write pieces of JSON, with control characters escaped. A character may be split between two pieces."""
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     for piece in pieces:
         sys.stdout.write(for_json(decode(piece)))
