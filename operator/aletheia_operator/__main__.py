@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=__version__)
     scope = made.add_argument_group("scope")
-    scope.add_argument("--namespace", dest="namespaces", action="append", help="watch this one, repeatable; without it all")
+    scope.add_argument("--namespace", dest="namespaces", action="append", help="namespace to watch, repeatable; without it all")
     scope.add_argument("--kubeconfig", type=Path, help="how to reach the API server; without it the pod's service account")
     scope.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
     scope.add_argument("--identity", help="marks what this operator captures; without it the session volume's id")
@@ -83,10 +83,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_redaction(group: Any) -> None:
     levels = ["off", "secrets", "strict"]
     group.add_argument(
-        "--redaction-level", dest="level", choices=levels, default=Redaction.level, help="the least of what is removed"
+        "--redaction-level", dest="level", choices=levels, default=Redaction.level, help="lowest level of redaction"
     )
     group.add_argument(
-        "--redaction-allow-off", dest="allow_off", action="store_true", help="let Investigations ask for less than that"
+        "--redaction-allow-off", dest="allow_off", action="store_true", help="let Investigations ask for a lower level"
     )
     group.add_argument(
         "--redaction-rule",
@@ -109,9 +109,9 @@ def _add_limits(group: Any) -> None:
     for flag, meaning in {
         "--max-investigations": "that run at the same time",
         "--max-namespace-investigations": "of one namespace that run at the same time; without it three quarters",
-        "--max-timeout-seconds": "of a capture, whatever spec.timeout says",
+        "--max-timeout-seconds": "of a capture, even if spec.timeout is longer",
         "--max-fetches": "of one Investigation at the same time",
-        "--max-artifact-bytes": "where an artifact is cut",
+        "--max-artifact-bytes": "of one artifact; a larger one is cut",
         "--max-session-bytes": "of one Investigation's artifacts; without it no limit",
         "--max-namespace-bytes": "of all artifacts of a namespace; without it its share of the volume",
     }.items():
@@ -126,9 +126,9 @@ def _add_retention(group: Any) -> None:
             _positive,
             "cap: the largest namespace's oldest data expires; without it a share of the volume",
         ),
-        ("--retain-grace-seconds", _seconds, "what ended since is safe from the caps"),
+        ("--retain-grace-seconds", _seconds, "after the end of a capture, during which the caps do not expire it"),
         ("--orphan-grace-seconds", _seconds, "until an orphaned session is removed"),
-        ("--sweep-seconds", _positive, "between two looks at what has expired"),
+        ("--sweep-seconds", _positive, "between two passes over all sessions"),
     ):
         _add_number(group, Retention, flag, kind, meaning)
 

@@ -1,7 +1,7 @@
 """Counters and histograms of the operator's process, in prometheus-client's default registry.
 
-Each is changed by the code that does the work. Values that can be read at a scrape, for example the length of the queue, are in
-`handlers/metrics.py`. Every label has few values: none has a pod, an Investigation or text of a tenant.
+The code that does the work changes them. Values that are read at a scrape, for example the length of the queue, are in
+`handlers/metrics.py`. Every label has few values: no pod, Investigation or text of a tenant.
 """
 
 from collections.abc import Iterator
@@ -40,14 +40,14 @@ def forget_other_data_sources(names: set[str]) -> None:
 
 
 class Outcome:
-    """The outcome of one request: `code` is the answer's HTTP status, None as long as there is no answer."""
+    """The outcome of one request: `code`: the answer's HTTP status; None until there is an answer."""
 
     code: int | None = None
 
 
 @contextmanager
 def request(server: str) -> Iterator[Outcome]:
-    """Count one try of a request. Set `code` of what this yields to the answer's status."""
+    """Count one try of a request. Callers set `code` of the yielded Outcome to the answer's status."""
     outcome = Outcome()
     with REQUEST_SECONDS.labels(server).time():
         try:

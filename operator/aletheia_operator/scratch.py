@@ -43,10 +43,10 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
 
 @dataclass
 class Scratch:
-    """Numbered blocks in one unlinked file, on the disk until the last holder calls `close`, or the owner closes.
+    """Numbered blocks in one unlinked file, which exists until the last holder calls `close`, or the owner closes.
 
-    `encrypted`: as ChaCha20-Poly1305, under a key that only this operator's processes have. A copy in another process shares
-    the file when it is given the `descriptor` (`take`). Safe to close while other threads use it: their calls raise OSError.
+    `encrypted`: with ChaCha20-Poly1305, under a key that only this operator's processes have. A copy in another process shares
+    the file after `take` has given it the descriptor. Safe to close while other threads use it: their calls raise OSError.
     """
 
     directory: Path
@@ -72,7 +72,7 @@ class Scratch:
         return self._ends[-1]
 
     def put(self, block: bytes) -> int:
-        """Store a block and return its number, for `get`. Raises OSError, also once it is closed or over quota."""
+        """Store a block and return its number, for `get`. Raises OSError, also if it is closed or over quota."""
         with self._lock:
             number = len(self._ends) - 1
             if self.encrypted:
@@ -85,7 +85,7 @@ class Scratch:
             if self.descriptor < 0:
                 with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
                     self.descriptor = os.dup(file.fileno())
-            os.lseek(self.descriptor, self._ends[-1], os.SEEK_SET)  # a write that failed may have left something behind that
+            os.lseek(self.descriptor, self._ends[-1], os.SEEK_SET)  # a failed write may have left bytes after that
             write_all(self.descriptor, block)
             self._ends.append(self._ends[-1] + len(block))
             if self.owner is not None:
@@ -96,7 +96,7 @@ class Scratch:
         """Return a block. Raises OSError."""
         with self._lock:
             block = os.pread(self.descriptor, self.size(number), self._ends[number])
-        if len(block) < self.size(number):  # a large one may come in parts
+        if len(block) < self.size(number):  # a large block may come in parts
             return bytes(self.read(number, bytearray(self.size(number))))
         return bytes(self._cipher.decrypt(number.to_bytes(12, "big"), block, None)) if self.encrypted else block
 
@@ -112,7 +112,7 @@ class Scratch:
         return self._ends[number + 1] - self._ends[number]
 
     def another(self) -> "Scratch":
-        """Make an empty scratch in the same place, of the same owner."""
+        """Make an empty scratch in the same directory, with the same owner."""
         return Scratch(self.directory, self.encrypted) if self.owner is None else self.owner()
 
     def hold(self) -> None:
@@ -167,8 +167,8 @@ class Scratch:
 class Scratches:
     """Makes the scratch files of one task, counts their bytes, and closes all of them with `close`.
 
-    Call it to make a scratch. A copy in a worker process makes scratches that belong to the original again when they are sent
-    back. `room` is asked before each write how many bytes more there may be; it raises OSError to refuse.
+    Call it to make a scratch. A copy in a worker process makes scratches too, which belong to the original when they are sent
+    back. `room` is called with the bytes of each write before it; it raises OSError to refuse.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Scratches:
             self._room(size_bytes)
 
     def adopt(self, scratch: Scratch) -> bool:
-        """Own a scratch that came back from another process. Returns False, and closes it, if it came too late."""
+        """Own a scratch that came back from another process. Closes it and returns False if `close` was called before."""
         with self._lock:
             if not self._closed:
                 self._open[id(scratch)] = scratch
@@ -236,7 +236,7 @@ class Scratches:
 
 
 _OWNERS: "weakref.WeakValueDictionary[str, Scratches]" = weakref.WeakValueDictionary()
-"""Those of this process, by token: a scratch that comes back from a worker process finds its owner here."""
+"""The owners in this process, by token. A scratch that comes back from a worker process finds its owner here."""
 
 
 def _owner(directory: Path, encrypted: bool, token: str) -> Scratches:

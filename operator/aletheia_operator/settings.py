@@ -26,7 +26,7 @@ class Scope:
     operator_namespace: str | None = None
     """Namespace of the Secrets that DataSources refer to. None: DataSources can have no Secrets."""
     identity: str | None = None
-    """Name that this operator writes into `status.operator` of what it captures; two operators never share one.
+    """Name that this operator writes into `status.operator` of what it captures. It must be unique.
     None: the id of the session volume."""
 
 
@@ -37,8 +37,8 @@ class Rights:
     default_service_account: str | None = None
     """ServiceAccount of the Investigation's namespace to read with if the spec names none. None: the operator's own."""
     creator_policy: str | None = None
-    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses creators who may not read themselves what an
-    Investigation would read for them. Investigations that are older than the policy are not captured. None: no policy is
+    """ValidatingAdmissionPolicy, with a binding of the same name, that refuses creators who have no right to read what
+    the Investigation would read. Investigations that are older than the policy are not captured. None: no policy is
     required, and no Investigation may name a ServiceAccount."""
     trust_creators: bool = False
     """Capture every Investigation although no policy has checked the creator: everyone who may create Investigations can then
@@ -47,11 +47,11 @@ class Rights:
 
 @dataclass(frozen=True)
 class Privacy:
-    """What may be shown to those who may read Investigations, but perhaps not logs."""
+    """What is shown to users who may read Investigations, but perhaps not logs."""
 
     log_text_in_status: bool = True
-    """Quote logs in status and Events. False: counts and levels alone, and for gaps the general text of their reason; the
-    session's manifest has the rest."""
+    """Quote logs in status and Events. False: show only counts and levels, and for gaps the general text of their reason. The
+    session's manifest has the full text."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Limits:
     max_investigations: int = 20
     """Investigations that are captured at the same time; the others are Queued."""
     max_namespace_investigations: int | None = None
-    """Limit of these for one namespace. None: three quarters, so that one namespace cannot take all."""
+    """The same for one namespace. None: three quarters of `max_investigations`, so that one namespace cannot take all."""
     max_timeout_seconds: int = 3600
     """Seconds that a capture, or an upload, may take at most, whatever spec.timeout says."""
     max_fetches: int = 8
@@ -109,7 +109,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class VolumeShares:
-    """How the session volume is shared, so that no namespace fills it. Data that is kept or on hold counts as all other."""
+    """How the session volume is shared, so that no namespace fills it. Data that is kept or on hold counts too."""
 
     volume_bytes: int | None = None
     """Bytes of the volume. None, or more than its file system has: the size of the file system."""
@@ -127,7 +127,7 @@ class NodeLogs:
     enabled: bool = False
     """Read log files from nodes. Needs the right `get nodes/log`."""
     certificate_authority: Path | None = CLUSTER_CA
-    """PEM file that signs the kubelets' serving certificates. None: they are not verified."""
+    """PEM file with the CA that signs the kubelets' serving certificates. None: they are not verified."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The version of this package. A module of its own: what finds it out takes 7 MB, which parsers do not need."""
+"""The version of this package. In a separate module, because `importlib.metadata` takes 7 MB, which log parsers save."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""aletheia metrics | traces | diff: prints metrics and traces of a session, or what differs between two."""
+"""aletheia metrics | traces | diff: prints metrics and traces of a session, or what differs between two or from a baseline."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Derives the contents of a report from a session: text and numbers that HTML and Markdown show. Nothing of it is trusted.
+"""Derives the contents of a report from a session: text and numbers that HTML and Markdown show. None of it is trusted.
 
 A session may come from anywhere (`aletheia session import`). A part that cannot be derived is left out, and listed.
 """

@@ -1,4 +1,4 @@
-"""What a report shows, as plain text and numbers. Nothing of it is trusted: an attacker may have written it."""
+"""What a report shows, as plain text and numbers. None of it is trusted: an attacker may have written it."""
 
 from dataclasses import dataclass, field
 

@@ -12,7 +12,7 @@ from aletheia_operator.text.display import one_line
 MAX_TEXT = 500
 MAX_STATES = 4
 UNTOLD = "its whole state"
-"""The quote of an object without a state that tells something."""
+"""Quote of an object without a notable state."""
 
 
 @dataclass(frozen=True)

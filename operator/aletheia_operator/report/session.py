@@ -32,13 +32,13 @@ class LoadedDocument:
 
 @dataclass
 class Source:
-    """One session. `in_memory`: documents by category that are not read from files; a sealed session's cannot be read."""
+    """One session. `in_memory`: loaded documents by category, for example of a sealed session, which cannot be read."""
 
     manifest: Manifest
     files: Files
     in_memory: Mapping[str, LoadedDocument] = field(default_factory=dict)
     kept_entries: Mapping[Link, Any] = field(default_factory=dict)
-    """Entries that are quoted without reading them: of files that cannot be read."""
+    """Entries to quote from files that cannot be read."""
     seconds: Mapping[str, float] = field(default_factory=lambda: SECONDS)
     left_out: set[str] = field(default_factory=set)
     """Paths of artifacts that were not read to the end."""

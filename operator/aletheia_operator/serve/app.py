@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("aletheia_operator.access")
 
 MAX_DOWNLOADS = 64
-"""Maximum number of concurrent downloads; further ones get 429 with Retry-After, but a caller's first one runs."""
+"""Maximum number of concurrent downloads; further ones get 429 with Retry-After, except a caller's first one."""
 MAX_WITH_FIRST_DOWNLOADS = 96
-"""Maximum number of concurrent downloads together with first ones. Each takes 1.4 MiB; the container has 256 MiB."""
+"""Maximum number of concurrent downloads, callers' first ones included. Each takes 1.4 MiB; the container has 256 MiB."""
 STALLED_SECONDS = 75.0
 """A caller that reads no block for so long is disconnected. The API server ends each answer after 60 s."""
 REPORTS = ("report.html", "report.html.age")
@@ -239,7 +239,7 @@ def _range(request: web.Request, size: int) -> tuple[int, int] | None:
     except ValueError:
         return None  # several ranges, or another unit: RFC 9110 lets a server ignore them
     start, stop, _ = slice(asked.start, asked.stop).indices(size)
-    is_empty_suffix = request.headers["Range"].strip().endswith("=-0")  # aiohttp takes the last 0 bytes for all
+    is_empty_suffix = request.headers["Range"].strip().endswith("=-0")  # aiohttp reads `-0` as the whole body
     if start >= stop or is_empty_suffix:
         headers = {"Content-Range": f"bytes */{size}"}
         raise ApiError(416, "Invalid", f"the range begins after the end: the body has {size} bytes", headers)

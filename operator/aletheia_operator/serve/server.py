@@ -20,7 +20,7 @@ SHUTDOWN_SECONDS = 5
 
 
 class Server:
-    """Listens on `listen` (host and port) as soon as the certificates are complete; on `probe` for /healthz and /readyz."""
+    """Listens on `listen` (host and port) once the certificates are complete, and on `probe` for /healthz and /readyz."""
 
     def __init__(
         self, catalog: Catalog, certificates: tuple[Path, Path], listen: tuple[str, int], probe: tuple[str, int]
@@ -64,7 +64,7 @@ class Server:
             await probes.cleanup()
 
     async def refresh(self) -> None:
-        """Read the certificates, and use them for new connections. Open connections stay, and are checked by the new names."""
+        """Read the certificates, and use them for new connections. Open connections stay, but must have an allowed name."""
         try:
             credentials = await asyncio.to_thread(read_credentials, *self._certificates)
             if credentials == self._credentials:

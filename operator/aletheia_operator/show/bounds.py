@@ -1,7 +1,7 @@
-"""Times that a user writes: durations before the end of the window, times of day, and RFC 3339. Pure.
+"""Parses times that a user writes: durations before the end of the window, times of day, and RFC 3339. Pure.
 
-A bound is the beginning of an RFC 3339 time in UTC without its Z. It is compared with as many characters of a timestamp, so
-that `--until 14:02` includes that whole minute.
+A bound is the beginning of an RFC 3339 time in UTC without its Z. Only as many characters of a timestamp are compared
+with it, so that `--until 14:02` includes that whole minute.
 """
 
 import re
@@ -17,7 +17,7 @@ _ZONED = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([+-]\
 
 
 def bound(text: str | None, window: tuple[str, str]) -> str | None:
-    """Return a bound in the window; None for None. Raises NotShown for text that is no time."""
+    """Return `text` as a bound; None for None. Raises NotShown if it is no time."""
     if text is None:
         return None
     end = parse_nanoseconds(window[1].encode()) or 0
@@ -37,7 +37,7 @@ def bound(text: str | None, window: tuple[str, str]) -> str | None:
 
 
 def is_within(stamp: str, since: str | None, until: str | None) -> bool:
-    """Return whether a timestamp lies between two bounds. One that is unknown ('') does only without bounds."""
+    """Return whether a timestamp lies between two bounds. An unknown one ('') does only if there are no bounds."""
     if since is not None and stamp.removesuffix("Z") < since:
         return False
     return until is None or (bool(stamp) and stamp[: len(until)] <= until)

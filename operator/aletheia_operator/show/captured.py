@@ -1,6 +1,6 @@
-"""A session as the views read it: its manifest, and its artifacts one entry at a time. All calls block; memory is flat.
+"""Reads a session for the views: its manifest, and its artifacts one entry at a time. All calls block; memory is flat.
 
-NotShown  it cannot be shown: the message says why, and what to do
+NotShown  the evidence cannot be shown: the message says why, and what to do
 """
 
 import io
@@ -18,7 +18,7 @@ from aletheia_operator.session.unseal import plain_path
 from aletheia_operator.text.nearest import hint
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
-"""Longer entries are not parsed; as JSON they are shown without filters."""
+"""Longer entries are left out; only `-o json` without filters shows them."""
 COPY_BYTES = 1024 * 1024
 BRIEF_BYTES = 512 * 1024
 
@@ -64,7 +64,7 @@ class CapturedSession:
             _read_to_end(file)
 
     def entries(self, artifact: Artifact) -> Iterator[tuple[int, Any]]:
-        """Yield each entry's number and the entry, a JSON object; others are left out. Raises NotShown."""
+        """Yield the number and the value of each entry that is a JSON object. Raises NotShown."""
         for number, line in self.raw_entries(artifact):
             try:
                 entry = orjson.loads(line)
@@ -106,14 +106,14 @@ class CapturedSession:
 
 
 def _read_to_end(file: BinaryIO) -> None:
-    """Read what is left: a file from elsewhere compares its digest at its end."""
+    """Read the rest of a file: a streamed one compares its digest at the end."""
     while file.read(COPY_BYTES):
         pass
 
 
 @dataclass
 class BriefFiles:
-    """Files that are open only while a block of them is read, so that any number can be read side by side."""
+    """Opens a file only while a block of it is read, so that any number of files can be read at the same time."""
 
     files: Files
 
@@ -138,7 +138,7 @@ class _Brief(io.RawIOBase):
 
 
 def unknown(noun: str, name: str, names: Iterable[str]) -> NotShown:
-    """Return the error for a name that is not in the evidence, with the nearest, or else the first, of those that are."""
+    """Return the error for a `name` that is not in `names`. It lists the nearest names, or else the first."""
     known = sorted(set(names))
     near = hint(name, known)
     if not near and known:

@@ -1,4 +1,4 @@
-"""Compares two sessions, or the window of one with its baseline. New and gone errors, changed settings, moved metrics."""
+"""Compares two sessions, or a session's window with its baseline: errors, settings and metrics."""
 
 import statistics
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,11 @@ from aletheia_operator.show.objects import place_of
 LEAST_SHARE = 0.2
 """A metric moved if its level differs by more than this share of the larger level, and by more than its noise."""
 LEAST_ALIKE = 20
-"""Characters of a template that another one may begin with and be the same error, told with its cause."""
+"""A template of at least so many characters is the same error as one that adds `: CAUSE` to it."""
 _NOISE = DEVIATIONS * 1.4826
-_TELLING = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+_COMPARED_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 Level = tuple[float, float]
-"""Median and median absolute deviation of the last quarter of a series: an incident is captured while it lasts."""
+"""Median and median absolute deviation of the last quarter of a series: captures are made during the incident."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Moved:
 
 @dataclass
 class Difference:
-    """All differences. `new` and `gone`: templates of errors; `more`: those of both, with their counts."""
+    """All differences. `new` and `gone`: templates of errors that only the later, or the earlier, session has."""
 
     new: list[Mapping[str, Any]] = field(default_factory=list)
     gone: list[Mapping[str, Any]] = field(default_factory=list)
     both: list[tuple[Mapping[str, Any], int]] = field(default_factory=list)
-    """Templates of both, with how often they were seen before."""
+    """Templates that both have, each with its count in the earlier session."""
     settings: list[Setting] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     compared: int = 0
-    """Series that both have."""
+    """Number of series that both have."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -91,11 +91,11 @@ def between(before: CapturedSession, after: CapturedSession) -> Difference:
 
 
 def since_baseline(session: CapturedSession) -> Difference:
-    """Compare the window of a session with the time before: the rollouts in it, and the baselines of its metrics."""
+    """Return what changed in a session's window: rollouts, and metrics that differ from their baselines."""
     found = Difference()
     if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
         for change in session.metadata(session.artifacts("findings")[0]).get("changes") or []:
-            found.settings += _told(change)
+            found.settings += _settings_of(change)
     for artifact in _of(session, "metrics"):
         metadata = session.metadata(artifact)
         compared = metadata.get("baseline") or {}
@@ -137,7 +137,7 @@ def _objects(session: CapturedSession) -> dict[str, Object]:
     found: dict[str, Object] = {}
     for artifact in _of(session, "objects"):
         for _, entry in session.entries(artifact):
-            if isinstance(entry, dict) and (entry.get("kind") in _TELLING or "dataSha256" in entry):
+            if isinstance(entry, dict) and (entry.get("kind") in _COMPARED_KINDS or "dataSha256" in entry):
                 found[place_of(entry)] = entry
     return found
 
@@ -161,8 +161,8 @@ def _name(change: Change) -> str:
     return f"{change.container} {change.field}".strip()
 
 
-def _told(change: Mapping[str, Any]) -> Iterator[Setting]:
-    """Yield the values of a change that the findings name; its message if they name none."""
+def _settings_of(change: Mapping[str, Any]) -> Iterator[Setting]:
+    """Yield the values that a change in the findings names; its message if it names none."""
     about, details = change.get("object") or {}, change.get("details") or {}
     place = f"{str(about.get('kind') or '').lower()}/{about.get('name')}"
     values = [value for value in details.get("changed") or [] if isinstance(value, Mapping)]

@@ -1,4 +1,4 @@
-"""A difference for a terminal."""
+"""Formats the difference of two sessions for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Error templates: lines that differ in numbers and ids alone, counted over pods and runs."""
+"""Counts error lines over pods and runs. Lines that differ only in numbers and ids share a template."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ Errors = Sequence[Mapping[str, Any]]
 
 
 def all_errors(session: CapturedSession) -> Errors:
-    """Return all templates, the most frequent first: those that the findings list, or counted if that list is full."""
+    """Return all templates, the most frequent first: from the findings, or counted in the logs if that list is full."""
     if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
         found = session.metadata(session.artifacts("findings")[0]).get("top_errors")
         if isinstance(found, list) and len(found) < MOST:

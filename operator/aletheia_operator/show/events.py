@@ -1,4 +1,4 @@
-"""Events of Kubernetes, in order of time."""
+"""Formats events of Kubernetes, in order of time."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge

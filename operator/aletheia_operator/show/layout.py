@@ -1,7 +1,7 @@
-"""Tables and paragraphs as lines of a width, and lines as text. Pure: the one place where evidence becomes terminal text.
+"""Formats tables and paragraphs as lines of text with a given width. Pure. All evidence becomes terminal text here.
 
-Every text is made inert here (`text.display`), so that no view can forget it. Without a width (a pipe) nothing is wrapped or
-cut. Colours are SGR sequences of the eight standard colours, which every theme of a terminal makes readable.
+Control characters are escaped here (`text.display`), so that no view can forget it. Without a width (a pipe) nothing is
+wrapped or cut. Colours are SGR sequences of the standard colours, which terminal themes keep readable.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ POD_STYLES = 8
 
 
 class Span(NamedTuple):
-    """A text in one style; '' is the terminal's own."""
+    """A text in one style; '': the terminal's default style."""
 
     text: str
     style: str = ""
@@ -112,7 +112,7 @@ def width_of(shown: str) -> int:
 
 
 def shortened(shown: str, width: int) -> str:
-    """Return a text of at most `width` columns; what is cut is its middle."""
+    """Return a text of at most `width` columns, cut in its middle. A width below 3 cuts nothing."""
     if width_of(shown) <= width or width < 3:
         return shown
     head = (width - 1) // 2
@@ -122,7 +122,7 @@ def shortened(shown: str, width: int) -> str:
 
 
 def _cut(shown: str, width: int) -> str:
-    """Return the beginning of a text that fits."""
+    """Return the longest beginning of a text that fits into `width` columns."""
     if shown.isascii():
         return shown[:width]
     total = 0
@@ -134,7 +134,7 @@ def _cut(shown: str, width: int) -> str:
 
 
 def wrapped(shown: str, width: int, first: int | None = None) -> list[str]:
-    """Return a text in lines of at most `width` columns, broken between words if they fit. `first`: that of the first line."""
+    """Break a text into lines of `width` columns, between words if possible. `first`: that of the first; None: `width`."""
     lines, now, columns, room = [], "", 0, width if first is None else first
     for word in shown.split(" "):
         size = width_of(word)

@@ -22,7 +22,7 @@ from aletheia_operator.text.batches import LEVEL_CODES
 
 MAX_GROUP = 1000
 MAX_OPEN = 16
-"""Artifacts that are open at the same time while they are merged; of more, each is opened for each block."""
+"""Artifacts that stay open while they are merged. If there are more, each is reopened for each block."""
 _STAMP = b'{"timestamp":"'
 _LITERAL = re.compile(r"[A-Za-z0-9 _\-:,;/=<>@%&#!~]+")
 _POD = "pod/"
@@ -42,7 +42,7 @@ class LogLine:
     number: int
     raw: bytes
     order: str = ""
-    """The time that it is sorted by: that of the line before if it has none."""
+    """The timestamp to sort by: that of the line before if this line has none."""
     is_context: bool = False
 
 
@@ -63,7 +63,7 @@ class LogQuery:
 
     @property
     def has_hits(self) -> bool:
-        """Whether the text of lines is searched."""
+        """Whether lines are selected by level or text."""
         return bool(self.level or self.grep)
 
     @cached_property
@@ -87,7 +87,7 @@ class LogQuery:
 
     @cached_property
     def encoded_levels(self) -> tuple[bytes, ...]:
-        """A text in the JSON of every line of one of these levels; also of lines that continue another."""
+        """Texts for a fast check: the JSON of a matching line has one of them. `"head"` is in lines that continue another."""
         return (*(level.encode() for level in self.levels), b'"head"') if self.level else ()
 
     @cached_property
@@ -99,7 +99,7 @@ class LogQuery:
 
 def log_lines(session: CapturedSession, query: LogQuery) -> Iterator[list[LogLine]]:
     """Yield the lines in order of time, in groups of lines that follow each other in one pod. Raises NotShown."""
-    _ = query.pattern  # refused before anything is read
+    _ = query.pattern  # an invalid pattern is refused before anything is read
     artifacts = selected(session, query.pods)
     if len(artifacts) > MAX_OPEN and session.manifest.encryption is None:
         session = CapturedSession(session.manifest, BriefFiles(session.files), session.notes)
@@ -112,7 +112,7 @@ def log_lines(session: CapturedSession, query: LogQuery) -> Iterator[list[LogLin
 
 
 def selected(session: CapturedSession, pods: Sequence[str]) -> list[Artifact]:
-    """Return the artifacts of logs of these pods; all without any. Raises NotShown for a pod that has none."""
+    """Return the artifacts with logs of `pods`; all if it is empty. Raises NotShown for a pod without logs."""
     artifacts = session.artifacts("logs")
     if not pods:
         return artifacts
@@ -144,7 +144,7 @@ class _Search:
     captured: set[str]
     left_out: int = 0
     _hits: dict[tuple[str, str, int | None], str] = field(default_factory=dict)
-    """Of each run the time of the last line that matched by its level: lines that continue it match too."""
+    """For each run, the time of its last line with a matching level: lines that continue that line match too."""
 
     def require_containers(self, artifacts: Iterable[Artifact]) -> None:
         """Raise NotShown for a container that none of these logs has."""
@@ -229,7 +229,7 @@ class _Search:
         return self._marked(line, entry)
 
     def _marked(self, line: LogLine, entry: Mapping[str, Any]) -> LogLine:
-        """Give a line that continues another its level, if that level is searched."""
+        """Set the level of a line to `+` if it continues a line with a matching level."""
         if not self.query.level:
             return line
         run = line.pod, line.container, line.run

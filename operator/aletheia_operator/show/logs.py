@@ -1,4 +1,4 @@
-"""Logs for a terminal, one line each: time, level, pod, container, and the line itself. Streams."""
+"""Formats lines of logs: time, level, pod, container, and the line itself. Streams."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ SEPARATOR = "--"
 
 @dataclass
 class LogView:
-    """How lines are shown. `prefix`: True and False as asked; None: a pod and a container are named if there are several."""
+    """How lines are shown. `prefix`: whether each line names pod and container; None: only if there are several."""
 
     page: Page
     times: Times
@@ -64,7 +64,7 @@ class LogView:
         return "/".join(part for part in (pod, container) if part) + run
 
     def _marked(self, text: str, style: str) -> Iterator[Span]:
-        """Yield the text, with what was looked for in another style."""
+        """Yield the text, with matches of the pattern in another style."""
         if self.pattern is None or not self.page.has_colours:
             yield Span(text, style)
             return
@@ -83,7 +83,7 @@ def _follows(before: LogLine, line: LogLine) -> bool:
 
 
 def last(groups: Iterable[list[LogLine]], number: int) -> Iterator[list[LogLine]]:
-    """Yield the last so many lines."""
+    """Yield the last `number` lines, each as a group."""
     kept: deque[LogLine] = deque(maxlen=number)
     for group in groups:
         kept.extend(group)
@@ -92,7 +92,7 @@ def last(groups: Iterable[list[LogLine]], number: int) -> Iterator[list[LogLine]
 
 
 def json_lines(groups: Iterable[list[LogLine]]) -> Iterator[bytes]:
-    """Yield each line's entry as it is, with the name of its pod before it."""
+    """Yield each line's entry as JSON, with the name of its pod added."""
     for group in groups:
         for line in group:
             if line.raw.startswith(b"{") and line.raw != b"{}":

@@ -20,7 +20,7 @@ CSV_HEADER = "metric,labels,time,value"
 
 
 def queries(session: CapturedSession, since: str | None, until: str | None) -> list[Query]:
-    """Read the range queries: of each the series that change most, and those of its baseline."""
+    """Read the range queries and their baselines, each with the series that change most."""
     found: list[Query] = []
     for artifact in session.artifacts("metrics"):
         metadata = session.metadata(artifact)
@@ -100,7 +100,7 @@ def _baseline(series: Series | None, unit: Unit) -> str:
 
 
 def sparkline(samples: Samples, axis: Axis, cells: int, low: float, high: float, step: float) -> str:
-    """Return samples as a bar for each cell: the highest sample in it, or that of the last `step`; a blank without one."""
+    """Return a bar for each cell: its highest sample, else the last sample if less than `step` seconds old, else a blank."""
     highest: dict[int, float] = {}
     for at, value in samples:
         if axis.contains(at) and not math.isnan(value):
@@ -143,7 +143,7 @@ def sample_blocks(found: Sequence[Query], times: Times) -> Iterator[Block]:
 
 
 def csv_lines(session: CapturedSession, since: str | None, until: str | None) -> Iterator[str]:
-    """Yield every sample of every series as CSV. No cell is a formula for a spreadsheet."""
+    """Yield every sample of every series as CSV. Spreadsheets read no cell as a formula."""
     import csv
     import io
 
@@ -166,7 +166,7 @@ def csv_lines(session: CapturedSession, since: str | None, until: str | None) ->
 
 
 def _samples(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield time and value of each sample; of an exemplar, or of what is not known, none."""
+    """Yield the time and the value of each sample; nothing for an exemplar or an unknown form."""
     for pair in entry.get("values") or ():
         try:
             at, value = pair

@@ -1,4 +1,4 @@
-"""Objects as they were captured: a list with their state, or some of them whole."""
+"""Formats captured objects: as a list with their state, or whole as YAML."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -44,7 +44,7 @@ def _row(artifact: str, number: int, entry: Entry) -> Sequence[Span]:
 
 
 def _is_normal(part: str) -> bool:
-    """Return whether a part of an object's state says only that all is well."""
+    """Return whether a part of an object's state shows no trouble."""
     name, status, _ = (*part.partition(":")[0].partition("="),)
     is_trouble = name in _TROUBLES or name.endswith("Pressure")
     return part == UNTOLD or part.startswith("created at ") or (status == "=" and part.startswith(f"{name}={not is_trouble}:"))

@@ -1,4 +1,4 @@
-"""The timeline: what happened, in order of time."""
+"""Formats the timeline: what happened, in order of time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def matches(pattern: Any, *texts: object) -> bool:
 
 
 def about(names: Sequence[str]) -> Callable[[str], bool]:
-    """Return a test whether an object, `kind/name`, is one of those named `NAME` or `KIND/NAME`; any without names."""
+    """Return a test: does an object, `kind/name`, match one of `names` (`NAME` or `KIND/NAME`)? Without names all match."""
 
     def is_named(place: str) -> bool:
         kind, _, name = place.partition("/")

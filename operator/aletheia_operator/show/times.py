@@ -1,11 +1,11 @@
-"""Times for people: of the day on a terminal, whole elsewhere. Pure."""
+"""Formats times: as the time of day on a terminal, in full elsewhere. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Times:
-    """`has_days`: the window spans several days, so each time is shown with its day. `whole`: times are shown as they are."""
+    """`has_days`: the window spans several days, so each time has its day. `whole`: times are shown in full."""
 
     has_days: bool = False
     whole: bool = False

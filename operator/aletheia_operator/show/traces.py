@@ -1,4 +1,4 @@
-"""Traces: a list, and waterfalls of their spans."""
+"""Formats traces: as a list, or as waterfalls of their spans."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ SHORT_ID = 12
 
 
 def spans(trace: Any) -> dict[str, TraceSpan]:
-    """Return the spans of a trace by their ids; {} for what is none."""
+    """Return the spans of a trace by their ids; {} if `trace` is none."""
     return dict(spans_of(trace)) if isinstance(trace, Mapping) else {}
 
 
 def start_of(found: Mapping[str, TraceSpan]) -> str:
-    """Return when a trace began; '' if that is not known."""
+    """Return when the first span began; '' if that is not known."""
     first = min((span.start for span in found.values()), default=0.0)
     try:
         return format_time(datetime.fromtimestamp(first / 1e6, UTC)) if first else ""
@@ -34,7 +34,7 @@ def start_of(found: Mapping[str, TraceSpan]) -> str:
 
 
 def id_of(trace: Mapping[str, Any]) -> str:
-    """Return the id of a trace of either form."""
+    """Return the id of a trace in Jaeger's or OTLP's form; '' if it has none."""
     if "traceID" in trace:
         return str(trace["traceID"])
     scopes = (scope for resource in trace.get("resourceSpans") or [] for scope in resource.get("scopeSpans") or [])
