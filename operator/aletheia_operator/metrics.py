@@ -40,7 +40,7 @@ def forget_other_data_sources(names: set[str]) -> None:
 
 
 class Outcome:
-    """The outcome of one request: `code`: the answer's HTTP status; None until there is an answer."""
+    """The outcome of one request. `code`: the answer's HTTP status; None until there is an answer."""
 
     code: int | None = None
 

@@ -1,4 +1,4 @@
-"""The version of this package. In a separate module, because `importlib.metadata` takes 7 MB, which log parsers save."""
+"""The version of this package. A separate module, because `importlib.metadata` takes 7 MB, which parsers do not need."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -32,9 +32,9 @@ def run(options: Options) -> int:
 command = folder_command(
     "cat",
     run,
-    "write one file of a session to standard output, as it lies",
+    "write one file of a session to standard output, unchanged",
     session_argument(),
     click.Argument(["path"], metavar="PATH"),
-    click.Option(["--offset"], type=click.IntRange(min=0), default=0, help="Leave out so many bytes at the beginning."),
+    click.Option(["--offset"], type=click.IntRange(min=0), default=0, help="Skip this many bytes at the beginning."),
     notes=SESSION_HELP,
 )

@@ -113,7 +113,7 @@ class Diagnosis:
                 "operator",
                 "note",
                 f"{namespace}/{name} is ready; it has version {version}, this command {mine}",
-                "use the same",
+                "use the same version",
             )
         return Check("operator", "ok", f"{namespace}/{name} is ready" + (f", version {version}" if version else ""))
 
@@ -179,7 +179,7 @@ class Diagnosis:
                 yield Check("service account", "fails", f"there is no ServiceAccount {self.service_account}", command)
                 return
             if not self._rights.allowed("impersonate", "", "serviceaccounts", self.service_account):
-                message = f"you may not use {self.service_account}: that takes the verb impersonate on it"
+                message = f"you may not use {self.service_account}: that needs the verb impersonate on it"
                 yield Check("service account", "fails", message, self._rights.impersonation(self.service_account))
         elif self._pods:
             pod = self._pods[0]
@@ -204,7 +204,7 @@ class Diagnosis:
                 yield Check(
                     "artifacts API",
                     "note",
-                    "switched off: evidence is read by kubectl exec, which takes an admin",
+                    "switched off: evidence is read by kubectl exec, which needs an admin",
                     f"{CHART} --reuse-values --set artifactsApi.enabled=true",
                 )
             elif e.status == 503:
@@ -225,5 +225,5 @@ class Diagnosis:
             if reachable.get("status") == "True":
                 yield Check("DataSources", "ok", f"{about} answers")
             else:
-                why = for_terminal(str(reachable.get("message") or "not asked yet"), 200)
+                why = for_terminal(str(reachable.get("message") or "not checked yet"), 200)
                 yield Check("DataSources", "fails", f"{about}: {why}", f"kubectl describe datasource {name}")

@@ -49,7 +49,7 @@ def _print(check: Check) -> None:
 command = option_command(
     "doctor",
     doctor,
-    "say what would fail here, and the command that mends it",
+    "say what would fail here, and the command that fixes it",
     click.Option(["--service-account"], metavar="NAME", help="Also check this ServiceAccount of the namespace."),
     click.Option(["-o", "--output"], type=click.Choice(["json"]), help="json: for programs."),
     *cluster_options(),

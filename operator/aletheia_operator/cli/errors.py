@@ -39,7 +39,7 @@ def explained(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] in EXTRAS:
         extra = EXTRAS[error.name.split(".")[0]]
-        return f"this takes the package {error.name}: install it by `pipx install 'aletheia-operator[{extra}]' --force`"
+        return f"this needs the package {error.name}: install it by `pipx install 'aletheia-operator[{extra}]' --force`"
     if isinstance(error, PermissionError):
         return str(error) if error.errno is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and not _is_of_sessions(error):

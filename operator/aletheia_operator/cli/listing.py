@@ -1,4 +1,4 @@
-"""aletheia session list | show."""
+"""aletheia session list | show: prints the sessions of a folder, or the contents of one session."""
 
 from collections import Counter
 from typing import Any

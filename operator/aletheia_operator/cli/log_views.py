@@ -136,7 +136,7 @@ logs_command = view_command(
 errors_command = view_command(
     "errors",
     errors,
-    "count the errors in the logs; those that differ in numbers and ids alone are one",
+    "count the errors in the logs; numbers and ids in their text do not matter",
     *_pod_options(),
     *grep_options("errors"),
     *time_options(),

@@ -1,4 +1,4 @@
-"""kubectl investigation open, report: a session's report for people, in the browser or as a file."""
+"""kubectl investigation open, report: shows a session's report in the browser, or writes it to a file."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""kubectl investigation list: the Investigations of a namespace, or of all, the newest last."""
+"""kubectl investigation list: prints the Investigations of a namespace, or of all, the newest last."""
 
 from rich.cells import cell_len
 

@@ -43,7 +43,7 @@ SESSION_COMMANDS = {
     "list": Entry("listing", "list_command", "list the sessions, the newest last"),
     "show": Entry("listing", "show_command", "show what a session holds"),
     "report": Entry("report", "command", "make the report of a session: what broke, how that is known, and what is missing"),
-    "cat": Entry("catting", "command", "write one file of a session to standard output, as it lies"),
+    "cat": Entry("catting", "command", "write one file of a session to standard output, unchanged"),
     "verify": Entry("verifying", "command", "compare sessions with their manifests: every file, and its SHA-256"),
     "fetch": Entry(
         "fetching", "command", "download a session from a cluster with your own rights; resumes an interrupted download"
@@ -70,7 +70,7 @@ EVIDENCE_COMMANDS = {
     ),
     "timeline": Entry("table_views", "timeline_command", "list what happened, in order of time", READ),
     "errors": Entry(
-        "log_views", "errors_command", "count the errors in the logs; those that differ in numbers and ids alone are one", READ
+        "log_views", "errors_command", "count the errors in the logs; numbers and ids in their text do not matter", READ
     ),
     "logs": Entry("log_views", "logs_command", "print lines of logs, of all pods in order of time", READ),
     "events": Entry("table_views", "events_command", "list Kubernetes events, also of pods that are gone", READ),
@@ -116,7 +116,7 @@ COMMANDS = {
     "decrypt": Entry(**{**vars(SESSION_COMMANDS["decrypt"]), "section": KEEP}),
     "reseal": Entry(**{**vars(SESSION_COMMANDS["reseal"]), "section": KEEP}),
     "session": Entry("program", "session", "sessions on the volume or in a folder", KEEP),
-    "doctor": Entry("doctor", "command", "say what would fail here, and the command that mends it", SET_UP),
+    "doctor": Entry("doctor", "command", "say what would fail here, and the command that fixes it", SET_UP),
     "completion": Entry("completing", "command", "print the script that completes commands and names in your shell", SET_UP),
     "redact": Entry(
         "redact", "command", "take secrets out of standard input, line for line; a summary goes to standard error", SET_UP

@@ -22,7 +22,7 @@ def _run(options: Options) -> int:
     cut = redact_stream(redactor, sys.stdin.buffer, sys.stdout.buffer)
     say(summary(redactor.counts))
     if cut:
-        say(f"{cut} lines were longer than {MAX_LINE_BYTES // 2**20} MiB: what was behind that is {TOO_LONG.decode()}")
+        say(f"{cut} lines were longer than {MAX_LINE_BYTES // 2**20} MiB: the rest of each became {TOO_LONG.decode()}")
     return 0
 
 

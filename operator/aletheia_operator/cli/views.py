@@ -61,14 +61,14 @@ def time_options() -> list[click.Parameter]:
     about = "a time of day (14:02 or 14:02:11, UTC), an RFC 3339 time, or so long before the end of the window (10m)"
     return [
         click.Option(["--since"], metavar="TIME", help=f"Only from this time on: {about}."),
-        click.Option(["--until"], metavar="TIME", help="Only until this time; the whole of the minute or second it names."),
+        click.Option(["--until"], metavar="TIME", help="Only until this time, with the whole minute or second it names."),
     ]
 
 
 def grep_options(what: str) -> list[click.Parameter]:
     return [
         click.Option(["-g", "--grep"], metavar="REGEX", default="", help=f"Only {what} with this text (RE2)."),
-        click.Option(["--ignore-case"], is_flag=True, help="--grep finds capitals and small letters alike."),
+        click.Option(["--ignore-case"], is_flag=True, help="--grep ignores case."),
     ]
 
 

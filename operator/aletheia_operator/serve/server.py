@@ -64,7 +64,7 @@ class Server:
             await probes.cleanup()
 
     async def refresh(self) -> None:
-        """Read the certificates, and use them for new connections. Open connections stay, but must have an allowed name."""
+        """Read the certificates, and use them for new connections. Open connections stay, with the new rules."""
         try:
             credentials = await asyncio.to_thread(read_credentials, *self._certificates)
             if credentials == self._credentials:

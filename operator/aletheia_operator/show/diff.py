@@ -49,7 +49,7 @@ class Moved:
 
 @dataclass
 class Difference:
-    """All differences. `new` and `gone`: templates of errors that only the later, or the earlier, session has."""
+    """All differences. `new` and `gone`: templates of errors that only the later or only the earlier session has."""
 
     new: list[Mapping[str, Any]] = field(default_factory=list)
     gone: list[Mapping[str, Any]] = field(default_factory=list)

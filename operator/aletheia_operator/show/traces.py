@@ -20,7 +20,7 @@ SHORT_ID = 12
 
 
 def spans(trace: Any) -> dict[str, TraceSpan]:
-    """Return the spans of a trace by their ids; {} if `trace` is none."""
+    """Return the spans of a trace by their ids; {} if `trace` is no trace."""
     return dict(spans_of(trace)) if isinstance(trace, Mapping) else {}
 
 
