@@ -1,7 +1,7 @@
 """Refuses IP addresses that a DataSource may not have. Pure.
 
-Refused are link-local addresses (RFC 3927, RFC 4291), where clouds serve the node's credentials, other metadata addresses of
-clouds, multicast, and all of these inside the forms in which IPv6 carries IPv4.
+Refuses link-local addresses (RFC 3927, RFC 4291), because clouds serve the node's credentials there, other metadata addresses
+of clouds, multicast addresses, and IPv6 addresses that contain one of these as an IPv4 address.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def is_refused(text: str) -> bool:
     if address.is_unspecified:
         return True
     if isinstance(address, IPv6Address) and int(address) & 0xFFFFFFFF in _NODE_CREDENTIALS:
-        return True  # behind a NAT64 prefix of the network's own
+        return True  # behind the network's own NAT64 prefix
     return any(_is_dangerous(candidate) for candidate in (address, *_embedded(address)))
 
 

@@ -15,9 +15,9 @@ NAMES_OF_HTTP = (
     "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailers?|upgrade|expect|max-forwards|http2-settings"
     "|accept(-.*)?|cookie|set-cookie|user-agent|range|if-.*|via|date|proxy-.*|sec-.*|impersonate-.*|x-remote-.*|x-http-method.*)$"
 )
-"""Headers with a meaning in HTTP, for this client, or in the Kubernetes API (if it were the endpoint); in lower case."""
+"""Headers with a meaning in HTTP, for this client, or in the Kubernetes API, which may be the endpoint. In lower case."""
 NOT_OF_TENANTS = NAMES_OF_HTTP[:-2] + "|authorization|(x-)?api-?key|.*-token|x-amz-.*|forwarded|x-forwarded-.*|x-real-ip)$"
-"""Headers that may not name a tenant: those above, and headers of credentials and proxies; in lower case."""
+"""Headers that may not carry a tenant: those above, and headers of credentials and proxies. In lower case."""
 
 
 class SecretReference(Model):
@@ -94,8 +94,8 @@ class TLS(Model):
 
 
 TENANT_TEMPLATE = r"^[-A-Za-z0-9!_.'()]*[{]namespace[}][-A-Za-z0-9!_.'()]*$"
-"""Characters that Mimir and Loki take in a tenant's id, without `*`, which some servers take for all tenants; never `|`, which
-joins tenants. There is one placeholder, so no two namespaces have the same tenant."""
+"""Allows the characters that Mimir and Loki accept in a tenant's id, except `*`, which some servers treat as all tenants, and
+`|`, which joins tenants. There is exactly one placeholder, so no two namespaces have the same tenant."""
 
 
 class Tenant(Model):
@@ -140,7 +140,7 @@ class Tenant(Model):
         return self.value is None
 
     def of(self, namespace: str) -> str:
-        """Return the tenant for Investigations of the namespace. Raises ValueError if it has no valid name of a namespace."""
+        """Return the tenant for Investigations of the namespace. Raises ValueError for an invalid namespace name."""
         if self.value is not None:
             return self.value
         require(re.fullmatch(NAMESPACE_PATTERN, namespace) is not None, "the namespace's name cannot be a tenant")

@@ -59,8 +59,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 def without_inner_defaults(spec: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a spec without defaults in objects that may be applied empty; their descriptions name them instead.
 
-    If `events: {}` is applied client-side and then server-side, the API server removes the defaults below it, which nobody
-    applied. It would be left with null, and refuse that. Lists are replaced as a whole, so their items keep defaults.
+    If `events: {}` is applied client-side and then server-side, the API server removes the defaults below it, since nobody
+    applied them. `events` would then be null, which it refuses. Lists are replaced as a whole, so their items keep defaults.
     """
     return {**spec, "properties": {name: _without_defaults(node) for name, node in spec["properties"].items()}}
 

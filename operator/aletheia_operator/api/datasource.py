@@ -19,7 +19,7 @@ from aletheia_operator.api.source_types.jaeger import JaegerApi
 from aletheia_operator.api.types import NAME_PATTERN, Duration, LabelName, Model, require, rules
 
 PLAIN_URL = re.compile(r"https?://[\w.~:\[\]-]+(/([\w.~!$&'()*+,;=:/-]|%[0-9a-f]{2})*)?", re.IGNORECASE)
-# as written; what a name resolves to is checked when it is connected to
+# checks the endpoint as written; the addresses of a host name are checked for each connection
 _METADATA = (
     r"^https?://(169[.]254[.]|168[.]63[.]129[.]16([:/]|$)|100[.]100[.]100[.]200([:/]|$)|192[.]0[.]0[.]192([:/]|$)"
     r"|metadata[.]google[.]internal|\[fe[89ab][0-9a-f]:|\[fd00:ec2:|\[fd20:ce::254\]|\[fd00:42::42\]|\[2002:a9fe:"

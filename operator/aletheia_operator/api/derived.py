@@ -1,4 +1,4 @@
-"""Generates from the models what is not part of the CustomResourceDefinitions.
+"""Generates the chart's schema of values and a table of the documentation from the models.
 
 `python -m aletheia_operator.api.derived SCHEMA PAGE` writes the schemas of the chart's values `dataSources` and `findings` into
 the chart's values.schema.json, and the table of types into docs/datasources/README.md. It replaces only these parts of both.
@@ -16,7 +16,7 @@ from aletheia_operator.api.findings import FindingsSpec
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceType
 
 ENDPOINT_PATTERN = r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$"
-"""Checks a part of what the CustomResourceDefinition's CEL rules check of endpoints: JSON Schema has no CEL."""
+"""Checks endpoints less strictly than the CustomResourceDefinition's CEL rules: JSON Schema has no CEL."""
 _TABLE = re.compile(r"(<!-- The table is generated from [^\n]*-->\n\n)(?:\|[^\n]*\n)*")
 _NOTICE = "Generated from operator/aletheia_operator/api by `make generate`; do not edit."
 

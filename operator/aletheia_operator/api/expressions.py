@@ -17,7 +17,7 @@ _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|(?<!\\)(?:\\\\)*\\(?:[pP]|x\{)")
 @lru_cache(maxsize=256)
 def compile_expression(expression: str, memory: int = NAMES_MEMORY) -> Any:
     """Compile an expression, for `search`. Raises ValueError if it is not valid, not ASCII, or needs more memory."""
-    import re2  # not at start: most Investigations have none
+    import re2  # imported late: most Investigations have no expression
 
     if _BEYOND_ASCII.search(expression):
         raise ValueError("characters and classes beyond ASCII are not taken")

@@ -1,4 +1,4 @@
-"""Models for redaction: what may not be kept of what is captured."""
+"""Models for redaction: which secrets are removed from captured data."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from aletheia_operator.api.types import Model, require, rules
 
-MAX_PATTERN_MEMORY = 256 * 1024  # for compiling a pattern; with RE2's default one may take half a minute
+MAX_PATTERN_MEMORY = 256 * 1024  # bytes for compiling a pattern; with RE2's default, that may take half a minute
 RedactionLevel = Literal["off", "secrets", "strict"]
 
 

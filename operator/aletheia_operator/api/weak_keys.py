@@ -1,7 +1,7 @@
-"""Public keys that protect nothing, as the API server can refuse them. Others are refused when the session is sealed.
+"""Finds public keys that protect nothing, also as a CEL rule. Other weak keys are refused when the session is sealed.
 
-Every point of small order of Curve25519 (RFC 7748, section 6.1) as an age recipient, and of Ed25519 as an SSH key, in all of
-their encodings; and RSA keys with an exponent of 0 or 1.
+These are the points of small order of Curve25519 (RFC 7748, section 6.1) as age recipients, and of Ed25519 as SSH keys, in all
+encodings, and RSA keys with an exponent of 0 or 1.
 """
 
 _AGE = (
@@ -40,7 +40,7 @@ _POINTS = (
 _SSH_RSA_WITHOUT_EXPONENT = "ssh-rsa AAAAB3NzaC1yc2EAAAAA"
 _SSH_RSA_EXPONENT_OF_ONE_BYTE = "ssh-rsa AAAAB3NzaC1yc2EAAAABA"
 _OF_ZERO_OR_ONE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
-"""The next character of these: its first bits end the exponent."""
+"""Characters that may follow for an exponent of 0 or 1: their first two bits are the exponent's last."""
 MESSAGE = "a recipient is a public key that protects nothing: anybody could open the session"
 
 

@@ -39,8 +39,8 @@ class KubernetesDataSources:
     async def find(self, kind: str, name: str | None) -> Endpoint:
         """Implement `fetchers.base.DataSources.find`.
 
-        `name` None: the first default of that type, by name, that is open to the namespace. If it is invalid or lacks its
-        Secret, that is an error, and no other is used: evidence must not come from another server unnoticed.
+        `name` None: the first default of that type, by name, that is open to the namespace. If that DataSource is invalid or
+        its Secret is missing, raises Rejected: evidence must not come from another server unnoticed.
         """
         item = await self._default(kind) if name is None else await self._named(name)
         name, spec = item["metadata"]["name"], parse_spec(item)
@@ -70,7 +70,7 @@ class KubernetesDataSources:
         return next(filter(self._is_open, defaults), defaults[0])
 
     def _is_open(self, item: dict[str, Any]) -> bool:
-        """Return whether the namespace may use the DataSource. An invalid one counts as open: it is an error to use it."""
+        """Return whether the namespace may use the DataSource. If the spec is invalid, only allowedNamespaces counts."""
         try:
             return parse_spec(item).is_open_to(self.namespace)
         except Rejected:
@@ -88,7 +88,7 @@ def _closed(name: str, spec: DataSourceSpec, namespace: str) -> str:
 async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespace: str = "") -> Endpoint:
     """Return the endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret cannot be read.
 
-    `namespace`: namespace of the Investigation; empty: the operator asks for itself, without the tenant of any namespace.
+    `namespace`: namespace of the Investigation; empty: the operator's own check, without any namespace's tenant.
     """
     return Endpoint(
         name=name,
