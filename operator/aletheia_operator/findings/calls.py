@@ -14,7 +14,7 @@ _NAMES = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Callees:
-    """Finds the Service and the workloads of a host's name or address."""
+    """Finds the Service and the workloads behind a host name or address."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -28,7 +28,10 @@ class Callees:
         }
 
     def service(self, host: str) -> str:
-        """Return the name of the Service with this host name; else its first label if that may be one; else ''."""
+        """Return the name of a host's Service, with its namespace if that is not the Investigation's.
+
+        An external host is returned as it is; '' for an address of no known object.
+        """
         known = self._case.evidence.objects.addresses.get(host)
         if known is not None:
             return known.name

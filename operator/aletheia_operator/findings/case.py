@@ -124,7 +124,7 @@ class Case:
 
     @cached_property
     def ready_since(self) -> Mapping[str, str]:
-        """Return since when each pod that is ready is so, by name."""
+        """Return the time since which each ready pod is ready, by name."""
         ready = ((fact.name, condition_of(pod, "Ready")) for fact, pod in self.pods())
         return {
             name: condition["lastTransitionTime"]

@@ -68,19 +68,20 @@ class RunFacts:
 
     @property
     def is_gone(self) -> bool:
-        """Whether a kubelet answered that the log is gone, and nothing else is there."""
+        """Whether there is only a kubelet's message that the log is gone."""
         return any(line.text.startswith(_OF_KUBELET) for line in self.lines) and self.last_words() is None
 
     @property
     def says_why(self) -> bool:
-        """Whether the last words explain the end: they are no message of normal operation."""
+        """Whether the last words may explain the end: their level is not that of normal operation."""
         line = self.last_words()
         return line is not None and line.level not in _WELL
 
     def _better_than(self, farewell: Line | None) -> Line | None:
-        """Return the line that tells why, where the last one only tells that the program ends; None if none does.
+        """Return the line that gives the reason if the last one, `farewell`, only reports the end; None if no line gives it.
 
-        An error with a reason, or the first line after an announcement; else the last line of any level that names a trouble.
+        If `farewell` ends with a colon, the next line that gives a reason. Else the first error with a reason in the last
+        burst, or else the last line of any level with a reason.
         """
         known = (line for line in (*self.lines, *self.errors, self.telling) if line is not None)
         lines = {line.link.entry: line for line in known if not line.text.startswith(_OF_KUBELET)}
@@ -110,7 +111,7 @@ class RunFacts:
         if error is not None:
             return error
         last = own[-1] if own else printed[-1] if printed else None
-        if last is not None and last.level in _WELL:  # the runtime may store what both streams say in either order
+        if last is not None and last.level in _WELL:  # the runtime may store lines of both streams in either order
             same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
             last = same_second[-1] if same_second else last
         if self.telling is not None and last is not None and last.link.entry - self.telling.link.entry <= NEAR_END:
@@ -119,7 +120,7 @@ class RunFacts:
 
 
 def _first_of_burst(errors: list[Line]) -> Line:
-    """Return the first of the errors that follow each other closely up to the last one: the others are its consequences."""
+    """Return the first error of the burst that ends with the last error: the others count as its consequences."""
     first = errors[-1]
     for line in reversed(errors):
         if not line.stamp or not first.stamp or _second(first.stamp) - _second(line.stamp) > BURST_SECONDS:

@@ -24,8 +24,8 @@ from aletheia_operator.text.batches import KEY, LEVEL_CODES, SERIOUS, SERIOUS_CO
 from aletheia_operator.text.trace_ids import first_id
 
 PIECE_BYTES = 256 * 1024
-MAX_DECODED = 50_000  # lines of one artifact that are no errors
-_LOUD_CODES = re.compile(b"[%c%c]" % (LEVEL_CODES.index(""), LEVEL_CODES.index("WARN")))
+MAX_DECODED = 50_000  # lines of one artifact, errors excluded
+_SEARCHED_CODES = re.compile(b"[%c%c]" % (LEVEL_CODES.index(""), LEVEL_CODES.index("WARN")))
 Numbers = dict[tuple[str, int | None], deque[int]]
 """Numbers of entries of a block, by container and run."""
 _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
@@ -81,22 +81,22 @@ class LogReader:
         self._apply_own_rules(entries)
         self._count += entries.count
 
-    def _count_again(self, number: int, entries: Encoded, errors: Numbers, telling: dict[tuple[str, int | None], int]) -> bool:
-        """Count a line that is like an earlier one. Returns whether it is."""
+    def _count_again(self, number: int, entries: Encoded, errors: Numbers, latest: dict[tuple[str, int | None], int]) -> bool:
+        """Count a line if it is like an earlier one. Returns whether it is."""
         known = self._seen.find(shown_of(number, entries))
         if known is None or known.template.level == "FATAL":
             return False
         stamp = entries.lines[number][KEY].decode()
         self._templates.count_again(known.template, known.place, stamp, self._bucket_of(stamp))
         if not known.template.level:
-            telling[known.place.container, known.run] = number
+            latest[known.place.container, known.run] = number
         elif known.template.level == "ERROR":
             self._errors += 1
             errors.setdefault((known.place.container, known.run), deque(maxlen=LAST_ERRORS)).append(number)
         return True
 
     def _read_line(self, number: int, entries: Encoded, errors: Numbers) -> None:
-        """Read an error with its stack trace, or another line with words that tell."""
+        """Read an error with its stack trace, or another line with words of `findings.words`."""
         entry, at = with_reason(entries.entry(number), number, entries)
         known = self._read_entry(entry, self._count + at)
         if entry.get("level") in SERIOUS:
@@ -147,10 +147,10 @@ class LogReader:
     def _telling(self, entries: Encoded) -> Iterator[int]:
         """Yield the numbers of lines without a level or with level WARN that contain words of `findings.words`."""
         codes, lines = entries.codes, entries.lines
-        loud = [match.start() for match in _LOUD_CODES.finditer(codes)]
-        loud = [number for number in loud if codes[number] or not is_frame(lines[number])]
+        searched = [match.start() for match in _SEARCHED_CODES.finditer(codes)]
+        searched = [number for number in searched if codes[number] or not is_frame(lines[number])]
         pattern = any_word()
-        for numbers, piece in _pieces(entries, loud):
+        for numbers, piece in _pieces(entries, searched):
             line, counted, last = 0, 0, -1
             for match in pattern.finditer(piece):
                 line, counted = line + piece.count(b"\n", counted, match.start()), match.start()
@@ -160,7 +160,10 @@ class LogReader:
                     yield numbers[line]
 
     def _read_entry(self, entry: Mapping[str, Any], index: int) -> Known | None:
-        """Count a line, and remember it if it is a crash or tells something. Returns where lines like it are counted."""
+        """Count a line. Keep it if it is a fatal error or has no level.
+
+        Returns where lines like it are counted; None for a line of a stack trace, or if there are too many templates or places.
+        """
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
         text = words_of(entry)
         link = Link(self._artifact, index)
@@ -175,7 +178,7 @@ class LogReader:
             self._errors += 1
         elif "head" in entry:
             self._see_cause(container, run, Line(text.strip()[:MAX_WORDS], level, stamp, link, continues=True))
-            return None  # a line of a stack trace: its head counts
+            return None  # a line of a stack trace: only the error before it counts
         elif not level and (facts := self._run_of(container, run)) is not None:
             facts.telling = Line(text[:MAX_WORDS], level, stamp, link)
         template = self._templates.add(text, level, (self._pod, container), run or 0, stamp, link, self._bucket_of(stamp))

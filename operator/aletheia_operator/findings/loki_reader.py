@@ -63,7 +63,7 @@ class LokiReader(ArtifactReader[LogFacts]):
 
 
 def place_of(labels: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the pod (or what else names the source) and the container ('' if none) of a line of Loki."""
+    """Return pod and container of a line from Loki. Without a pod, another name of the source; without a container, ''."""
     return _first(labels, _PODS) or _first(labels, _NAMES) or "loki", _first(labels, _CONTAINERS)
 
 

@@ -85,7 +85,7 @@ class MetricReader(ArtifactReader[MetricFacts]):
             name = self._template or self._query
             facts.queries.add(name)
             facts.series += self._found[: max(0, MAX_SERIES - len(facts.series))]
-            if any(series_item.step is not None for series_item in self._found):
+            if any(found.step is not None for found in self._found):
                 facts.stepped.add(name)
             if (baseline := metadata.get("baseline")) and baseline.get("changed"):
                 facts.compared.append((name, baseline))

@@ -96,11 +96,11 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
         with decoded(encoded) as item:
             kind, name = str(item["kind"]), str(item["metadata"]["name"])
             healthy = kind == "Pod" and is_healthy(item)
-            little = _little(item, healthy)
+            fields = _index_fields(item, healthy)
         self._healthy += healthy
         telling = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
         keep = telling and self._has_room(encoded)
-        self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), little))
+        self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), fields))
 
     def _has_room(self, encoded: bytes) -> bool:
         self._size_bytes += len(encoded)
@@ -119,16 +119,16 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
         with self._lock:
             facts.workloads.append(self._workload)
             facts.left_out += self._left_out
-            for fact, little in self._found:
+            for fact, fields in self._found:
                 facts.counts[fact.kind] += 1
-                for address in little["addresses"]:
+                for address in fields["addresses"]:
                     facts.addresses[address] = Subject(fact.kind, fact.name)
                 if fact.kind == "Pod":
                     self._workload.pods += 1
                     facts.pods[fact.name] = self._workload
-                    facts.nodes[fact.name] = little["node"]
-                    facts.labels[fact.name] = little["labels"]
-                    if little["healthy"]:
+                    facts.nodes[fact.name] = fields["node"]
+                    facts.labels[fact.name] = fields["labels"]
+                    if fields["healthy"]:
                         facts.healthy.add(fact.name)
                 elif self._workload.subject is not None:
                     facts.created.setdefault((fact.kind, fact.name), self._workload)
@@ -136,8 +136,8 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
                     facts.add(fact)
 
 
-def _little(item: Object, healthy: bool) -> Object:
-    """Return the fields of an object that are kept even if the object is not."""
+def _index_fields(item: Object, healthy: bool) -> Object:
+    """Return the fields that are kept of every object: addresses, and for a pod labels, node and health."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     addresses: list[str] = []
     if item["kind"] in ("Pod", "Service"):

@@ -85,7 +85,7 @@ class OwnRules:
         """Add the matches in the log of one pod."""
         with self._lock:
             for number, matches in found.items():
-                if sum(of == number for of, _ in self.matches) < MAX_PODS:
+                if sum(known == number for known, _ in self.matches) < MAX_PODS:
                     self.matches.setdefault((number, matches.pod), matches)
 
 
@@ -101,4 +101,4 @@ def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
         raise ValueError(f"{file} is not YAML") from e
     if not isinstance(listed, list) or len(listed) > MAX_RULES:
         raise ValueError(f"{file} is not a list of at most {MAX_RULES} rules")
-    return tuple(FindingRule.from_json(event) for event in listed)
+    return tuple(FindingRule.from_json(rule) for rule in listed)

@@ -19,7 +19,7 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
     for finding in serious:
         causes = [other for other in serious if other is not finding and explains(other, finding, calls)]
         finding.because = min(causes, key=_order, default=None)
-    for finding in serious:  # only direct explanations, so no circles
+    for finding in serious:  # causes that form a circle explain nothing
         passed = {id(finding)}
         above = finding.because
         while above is not None and id(above) not in passed:
@@ -42,7 +42,7 @@ def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:
 
 
 def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
-    """Return whether `cause` may explain `finding`: it is about the same or a called workload, is deeper, and not later."""
+    """Return whether `cause` may explain `finding`: same or called workload, lower depth, and not later."""
     if cause.confidence == "possible" and finding.confidence == "certain":
         return False
     late = seconds_between(finding.first_seen, cause.first_seen)

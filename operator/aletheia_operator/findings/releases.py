@@ -1,4 +1,4 @@
-"""What Flux and Argo CD say that they applied, and when: the revision in Git or the chart behind a rollout. Pure."""
+"""Reads what Flux and Argo CD applied, and when: the revision in Git or the chart behind a rollout. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from aletheia_operator.text.display import one_line
 
 DEPLOYERS = ("Kustomization", "HelmRelease", "Application")
 NEAR_SECONDS = 600.0
-"""A release and a rollout that are so near to each other belong together: one waits for the other."""
+"""A release and a rollout at most this far apart belong together: one waits for the other."""
 _COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")
 
 
@@ -51,7 +51,7 @@ def release_near(case: Case, workload: Subject, moment: str) -> Release | None:
 
 
 def _latest(fact: Fact, item: Object) -> tuple[str, str, str | None] | None:
-    """Return the revision that was applied last, the one before it ('' if it is not told), and when."""
+    """Return the last applied revision, the one before it ('' if not known), and when; None without a revision."""
     status = item.get("status") or {}
     history: list[Mapping[str, Any]] = [entry for entry in status.get("history") or [] if isinstance(entry, Mapping)]
     at = condition_of(item, "Ready").get("lastTransitionTime")

@@ -1,4 +1,4 @@
-"""Recognises lines that differ from an earlier one only in digits, without decoding them: storms repeat few lines. Bounded."""
+"""Recognises lines that differ from an earlier one only in digits, without decoding them: bursts repeat few lines. Bounded."""
 
 from dataclasses import dataclass, field
 
@@ -9,13 +9,13 @@ from aletheia_operator.text.batches import KEY
 MAX_LINE = 2_000  # bytes of an entry; longer ones are decoded
 MAX_KNOWN = 4_096
 DECODED_EACH = 32
-"""Of lines that are alike, each so many are decoded again."""
+"""One in this many lines that are alike is decoded again."""
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The place in which an entry's line is counted. `run`: the container's."""
+    """The place in which a line is counted. `run`: of its container."""
 
     template: Template
     place: Place
@@ -24,7 +24,7 @@ class Known:
 
 @dataclass
 class SeenLines:
-    """The lines of one artifact that were decoded, by what they have besides digits."""
+    """The decoded lines of one artifact, by their text without digits."""
 
     _known: dict[bytes, Known] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Adds to an error what the lines of its stack trace say: the exception, and the cause that it names last. Bounded, pure."""
+"""Adds the reason in its stack trace to an error: the exception, or the last cause that it names. Bounded, pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,13 +13,14 @@ _HEAD = b'"head":"'
 _EMPTY = b'"line":""}'
 _INDENTED = (b'"line":"\\t', b'"line":" ')
 _FRAME = b'"line":"\\tat '
-_HEAD_WITHIN = 300  # bytes of an entry in which this member stands
+_HEAD_WITHIN = 300  # first bytes of an entry that are searched for this member
 
 
 def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tuple[Mapping[str, Any], int]:
-    """Return an error with the exception of the stack trace that follows it, and the number of the line that tells it.
+    """Return an error with the reason in the stack trace that follows it, and the number of the line to cite.
 
-    Of a bare `Traceback` the exception alone is returned. `number`: of the error in `entries`.
+    `number`: of the error in `entries`. A bare `Traceback` is replaced by its exception, which is the line to cite.
+    Without a new reason, the error is returned unchanged.
     """
     if entry.get("level") not in SERIOUS or "head" in entry or not has_continuation(number, entries):
         return entry, number
@@ -33,10 +34,10 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
 
 
 def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> tuple[str, int]:
-    """Return what the lines after an error tell, and which of them does; '' if they tell nothing.
+    """Return the reason in the lines after an error, and the number of its line; '' if they give none.
 
-    `text`: of the error. If it ends with a colon, they explain it: of a crash the next line does, of another error the
-    exception, or else the last line that names a trouble.
+    `text`: of the error. If it ends with a colon, these lines explain it: if it is `fatal`, the first of them; if not, the
+    exception, or else the last line with a reason.
     """
     announced = text.endswith(":")
     found, reported = ("", number), ("", number)
@@ -53,7 +54,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
         elif is_exception(line):
             outermost = not line[:1].isspace()
             if outermost and _class_of(line) in seen:
-                break  # the same again: an error of its own
+                break  # the same exception again is another error
             if outermost:
                 seen.add(_class_of(line))
             if "" not in seen and (outermost or not found[0]):
@@ -65,7 +66,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
 
 
 def is_frame(line: bytes) -> bool:
-    """Return whether an encoded line is an indented one of a stack trace."""
+    """Return whether an encoded line is an indented line of a stack trace."""
     return _HEAD in line[:_HEAD_WITHIN] and (_INDENTED[0] in line or _INDENTED[1] in line)
 
 
@@ -93,7 +94,7 @@ def _continuations(number: int, entries: Encoded) -> Iterator[int]:
         line = entries.lines[after]
         if head in line[:_HEAD_WITHIN]:
             yield after
-        elif after > number + 1 or not line.removesuffix(b",").endswith(_EMPTY):  # it may stand before the exception
+        elif after > number + 1 or not line.removesuffix(b",").endswith(_EMPTY):  # an empty line may precede the exception
             return
 
 
@@ -109,5 +110,5 @@ def repeats(entry: Mapping[str, Any], before: str) -> bool:
 
 
 def _may_tell(line: bytes) -> bool:
-    """Return whether an encoded line may name an exception: cheaper than to decode it."""
+    """Return whether an encoded line may name an exception. Cheaper than decoding it."""
     return any(word in line for word in (b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit"))

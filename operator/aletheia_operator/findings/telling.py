@@ -1,6 +1,6 @@
-"""Judges how much a line of a log tells: why a program ended, or only that it ends; and shortens lines around what tells. Pure.
+"""Recognises log lines that give a reason, or only report that a program ends. Shortens lines to the relevant part. Pure.
 
-All patterns are RE2's: their time is linear in the text, whatever it says.
+All patterns are for RE2: their time is linear in the text.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ _FAREWELLS = (
     r"|kernel pid terminated|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?|cleaning up|cleanup"
     r"|exit status \d+|lost connection to the main process|process completed|for more (?:information|details)"
 )
-"""Lines that tell that a program ends, or announce what follows, and not why."""
+"""Lines that only report that a program ends, or announce what follows, without a reason."""
 _REASONS = (
     r"\w(?:Error|Exception|Failure)\b|\b(?:error|fatal|panic|failed|fails|failure|cannot|can't|couldn't|unable|aborted|invalid"
     r"|illegal|unknown|unsupported|unexpected|refused|denied|rejected|expired|forbidden|required|missing|mismatch\w*|corrupt\w*"
@@ -42,7 +42,7 @@ _BOILERPLATE = (
 
 
 def _options(case_sensitive: bool = False) -> Any:
-    import re2  # not at start: it takes memory, and an idle operator needs none of it
+    import re2  # imported late: an idle operator does not need its memory
 
     options = re2.Options()
     options.case_sensitive = case_sensitive
@@ -87,28 +87,28 @@ def _without_long_paths(text: str) -> str:
 
 
 def is_farewell(text: str) -> bool:
-    """Return whether a line tells only that a program ends, or announces what follows."""
+    """Return whether a line only reports that a program ends, or announces what follows."""
     farewell, _ = _patterns()
     text = text[:MAX_TEXT]
     return farewell.search(text) is not None and not category_of(text)
 
 
 def tells_why(text: str) -> bool:
-    """Return whether a line names something that is wrong, and is no farewell."""
+    """Return whether a line gives a reason: it names something that is wrong, and is not a farewell."""
     _, reasons = _patterns()
     return reasons.search(text[:MAX_TEXT]) is not None and not is_farewell(text)
 
 
 def is_exception(text: str) -> bool:
-    """Return whether a line is that of an exception: its class, and mostly its message."""
+    """Return whether a line begins with an exception: its class, and usually its message."""
     return _exception().search(text[:MAX_TEXT]) is not None
 
 
 def excerpt(text: str, most: int) -> str:
-    """Return a line in at most so many characters: without what precedes the message, and with the words that tell.
+    """Shorten a line to at most `most` characters: drop prefixes of the message, and keep the words that matter.
 
-    Chains of errors (`a: b: c`) tell the cause last, so a long one begins with the link that has the words of its category,
-    or else with the first link from which on all is shown.
+    The cause is last in a chain of errors (`a: b: c`). So a long chain is shown from the link with the words of its category,
+    or else from a link near enough to the end.
     """
     text = one_line(text, 2 * MAX_TEXT)
     while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:

@@ -165,7 +165,7 @@ def category_of(text: str) -> str:
 
 
 def category_span(text: str) -> tuple[int, int] | None:
-    """Return where the words of a line's category stand; None for a line without such words."""
+    """Return start and end of the words that give a line its category; None for a line without such words."""
     match = _by_category().search(text[:MAX_TEXT])
     return match.span() if match else None
 

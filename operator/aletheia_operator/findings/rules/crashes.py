@@ -42,7 +42,7 @@ class _End:
 
 
 def crashes(case: Case) -> Iterator[Finding]:
-    """Yield how containers ended that were restarted or do not run."""
+    """Yield the ends of containers that were restarted or do not run."""
     ends: dict[tuple[Subject, str], _End] = {}
     for fact, pod in case.pods():
         subject = fact.workload.subject or Subject("Pod", fact.name)
@@ -97,7 +97,7 @@ def _end_of(
 
 def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
     """Return the facts of a run's log; if it is missing, of an adjacent run, since repeated crashes log the same."""
-    runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
+    runs = [run for (run_pod, name, _), run in case.evidence.logs.runs.items() if (run_pod, name) == (pod, container)]
     with_words = [run for run in runs if run.last_words() is not None]
     return min(with_words, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
 
@@ -177,7 +177,7 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
 
 
 def _silence(end: _End) -> str:
-    """Say that a container ended without words, or that its log is not there."""
+    """Return the text for a container without last words: it logged nothing, or its log could not be read."""
     if end.run is None or end.run.is_gone:
         return "ends with an error, and its log could not be read"
     return "ends with an error, and says nothing"

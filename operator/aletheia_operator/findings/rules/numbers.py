@@ -13,7 +13,7 @@ from aletheia_operator.text.display import one_line
 
 @dataclass(frozen=True)
 class Limit:
-    """A template with a level that is a problem. `name`: label with the name of the object; `kind`: its kind."""
+    """A template, and the least level that is a problem. `kind`: of the object that is reported."""
 
     rule: str
     title: str
@@ -110,9 +110,7 @@ def baselines(case: Case) -> Iterator[Finding]:
         changed = baseline["changed"][0]
         values = f"{_shown(name, changed['level'])} against {_shown(name, changed['baseline_level'])}"
         worse = changed["level"] > changed["baseline_level"] and name in STEPS
-        link = next(
-            (series_.link for series_ in case.evidence.metrics.series if name in (series_.template, series_.query)), None
-        )
+        link = next((series.link for series in case.evidence.metrics.series if name in (series.template, series.query)), None)
         if link is None:
             continue  # its series was not read, so there is no evidence
         yield Finding(

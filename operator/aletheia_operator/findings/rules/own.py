@@ -30,8 +30,8 @@ def own(case: Case) -> Iterator[Finding]:
 
 def _of_logs(case: Case, rule: FindingRule, number: int, least: int) -> Iterator[Finding]:
     found: dict[Subject, list[Matches]] = {}
-    for (of, pod), matches_of_pod in case.evidence.own.matches.items():
-        if of == number:
+    for (rule_number, pod), matches_of_pod in case.evidence.own.matches.items():
+        if rule_number == number:
             found.setdefault(case.workload_of_pod(pod), []).append(matches_of_pod)
     for subject, matches in found.items():
         count = sum(match.count for match in matches)

@@ -74,11 +74,11 @@ def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event],
         worst = max(times.values(), default=0)
         return "warning" if worst >= FLAPPING and any(map(case.lasts, late)) else "info"
     if known and len(known) > len(healthy):
-        ready, of = case.healthy_pods(subject)
+        ready, total = case.healthy_pods(subject)
         lasting = any(case.lasts(event) for event in events if event.subject.name in set(known) - set(healthy))
         if not lasting:
             return "warning"
-        return "error" if ready and of > 1 else "critical"
+        return "error" if ready and total > 1 else "critical"
     return "error" if any(map(case.lasts, events)) and not case.evidence.objects.pods else "info"
 
 

@@ -53,7 +53,7 @@ def _finding(case: Case, fact: Fact, what: str, first: str | None, severity: Any
 
 
 def _unfinished(item: Object) -> str:
-    """Return how many pods of a new revision of a StatefulSet or DaemonSet are missing; '' if the rollout may go on."""
+    """Describe the unfinished rollout of a StatefulSet or DaemonSet; '' if it is finished, or may still progress."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     if item["kind"] == "StatefulSet":
         wanted = int(spec.get("replicas", 1))

@@ -86,10 +86,10 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
         parts.append(
             f"insufficient {resource} on {count} of {nodes[1] if nodes else count} nodes, {shown(asked, resource)} asked{size}"
         )
-    for words, cause, of in _CAUSES:
+    for words, cause, cause_depth in _CAUSES:
         if words in message:
             parts.append(cause)
-            depth = max(depth, of)
+            depth = max(depth, cause_depth)
     if 'persistentvolumeclaim "' in message:
         parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_WORDS)]
     if "node affinity/selector" in message and (selector := pod["spec"].get("nodeSelector")):
@@ -103,7 +103,7 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
 
 
 def _other_reasons(message: str) -> list[str]:
-    """Return the reasons of a scheduler's message that are not known here, in its own words."""
+    """Return at most two reasons from a scheduler's message, in its own words, for causes that are not in `_CAUSES`."""
     _, available, reasons = message.partition("nodes are available: ")
     words = reasons.partition(". ")[0] if available else ""
     return [

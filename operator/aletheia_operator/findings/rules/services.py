@@ -48,8 +48,8 @@ def _of(
         link = _pod_link(case, matching)
         yield _finding(case, fact, "ServicePortMismatch", wrong, 8, (*links, *link), "correct targetPort")
     elif not ready and (endpoints or matching):
-        of = max(len(endpoints), len(matching))
-        finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {times(of, 'pod')} is ready", 40, links, "")
+        total = max(len(endpoints), len(matching))
+        finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {times(total, 'pod')} is ready", 40, links, "")
         finding.pods = frozenset(matching)
         yield finding
 

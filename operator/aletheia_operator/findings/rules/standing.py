@@ -1,4 +1,4 @@
-"""Pods that stand still without an error: init containers and Jobs that do not end, readiness gates, agents without a node."""
+"""Rules for pods that do not progress, without an error: init containers, Jobs, readiness gates, agents without a node."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ MAX_WORDS = 110
 
 
 def init_containers(case: Case) -> Iterator[Finding]:
-    """Say which init containers do not end, and their last words."""
+    """Yield the init containers that do not end, with their last words."""
     seen: set[tuple[Subject, str]] = set()
     for fact, pod in case.pods():
         subject = fact.workload.subject or Subject("Pod", fact.name)
@@ -32,7 +32,7 @@ def init_containers(case: Case) -> Iterator[Finding]:
 
 
 def job_sidecars(case: Case) -> Iterator[Finding]:
-    """Say which Jobs do not end, because a container goes on beside one that has done its work."""
+    """Yield the Jobs that do not end because one container still runs after another has succeeded."""
     for fact, pod in case.pods():
         if not any(owner.get("kind") == "Job" for owner in pod["metadata"].get("ownerReferences") or []):
             continue
@@ -53,7 +53,7 @@ def job_sidecars(case: Case) -> Iterator[Finding]:
 
 
 def _last_words(case: Case, pod: str, container: str) -> tuple[str, Link | None]:
-    runs = [run for (of, name, _), run in case.evidence.logs.runs.items() if (of, name) == (pod, container)]
+    runs = [run for (run_pod, name, _), run in case.evidence.logs.runs.items() if (run_pod, name) == (pod, container)]
     lines = [line for run in runs if (line := run.last_words()) is not None]
     if not lines:
         return "", None
@@ -62,7 +62,7 @@ def _last_words(case: Case, pod: str, container: str) -> tuple[str, Link | None]
 
 
 def readiness_gates(case: Case) -> Iterator[Finding]:
-    """Say which pods wait for a condition that another controller sets."""
+    """Yield the pods that wait for a condition that another controller sets."""
     found: dict[Subject, Finding] = {}
     for fact, pod in case.pods():
         ready = condition_of(pod, "Ready")
@@ -85,7 +85,7 @@ def readiness_gates(case: Case) -> Iterator[Finding]:
 
 
 def agents(case: Case) -> Iterator[Finding]:
-    """Say which DaemonSets no node takes: none matches their node selector or affinity."""
+    """Yield the DaemonSets without a node: none matches their node selector or affinity."""
     for fact, item in case.objects("DaemonSet"):
         status = item.get("status") or {}
         if status.get("desiredNumberScheduled") != 0 or "observedGeneration" not in status:

@@ -46,7 +46,7 @@ def claims(case: Case) -> Iterator[Finding]:
             first_seen=first,
             links=(fact.link, *((telling.link,) if telling else ())),
             remedy="create the claim, its storage class or a volume for it",
-            pods=frozenset(pod for pod, of in case.evidence.objects.pods.items() if of is fact.workload),
+            pods=frozenset(pod for pod, workload in case.evidence.objects.pods.items() if workload is fact.workload),
         )
 
 

@@ -16,7 +16,7 @@ from aletheia_operator.text.nearest import nearest
 MAX_WORDS = 150
 FEW = 3
 PERSISTENT = 10
-"""Lines without a level that name an error, or warnings, that are trouble if they go on."""
+"""Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
 OVER_SECONDS = 300.0
 """Complaints that stopped this long before the end of the window are over."""
 
@@ -71,12 +71,12 @@ class _Complaint:
     @property
     def persistent(self) -> bool:
         """Whether many lines without a level name an error, or many warnings name a resource that the program lacks."""
-        loud = (
+        counts = (
             place.count
             for template, place in self.places
             if (not template.level and tells_why(template.example)) or (template.level == "WARN" and template.category in _OWN)
         )
-        return sum(loud) >= PERSISTENT
+        return sum(counts) >= PERSISTENT
 
     def add(self, template: Template, place: Place) -> None:
         self.count += place.count
@@ -101,7 +101,7 @@ def words(case: Case) -> Iterator[Finding]:
         yield _of_words(case, subject, category, complaint)
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
-        if name in ("", subject.name) and len(called) > 1 and any(of == subject and other for of, other in called):
+        if name in ("", subject.name) and len(called) > 1 and any(caller == subject and other for caller, other in called):
             continue  # other lines of the workload name the host
         yield _of_calls(case, callees, subject, name, kinds, unresolved)
 
@@ -122,7 +122,7 @@ def _severity(case: Case, subject: Subject, complaint: _Complaint, severity: Sev
 
 
 def _of_clients(case: Case, subject: Subject, name: str, category: str) -> Severity | None:
-    """Return `info` for interrupted connections of a healthy workload to unknown hosts: clients disconnect. Else None."""
+    """Return `info` for broken connections of a healthy workload to unknown hosts, which may be its clients. Else None."""
     return "info" if category == "unreachable" and not name and case.is_healthy(subject) else None
 
 
