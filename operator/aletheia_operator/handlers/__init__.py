@@ -1,1 +1,1 @@
-"""kopf handlers: thin. They hand Investigations to the supervisor, which calls `investigate` and projects status."""
+"""kopf handlers. They pass Investigations to the supervisor, which calls `investigate` and writes the status."""

@@ -1,4 +1,4 @@
-"""Checks whether this cluster can be trusted about the Investigations of the volume's sessions."""
+"""Finds reasons to doubt that a missing Investigation was deleted: the cluster is another, or the definition is gone."""
 
 import asyncio
 import logging
@@ -29,10 +29,10 @@ class Cluster:
     defined_at: datetime | None
     """When the definition of Investigations was made; None if there is none, or if it is being deleted."""
     unknown: str | None = None
-    """Why it could not be found out."""
+    """Why the state could not be read. None: it was read."""
 
     def doubt(self, manifest: Manifest) -> str | None:
-        """Say why the Investigation of this session may be gone although nobody deleted it; None if there is no reason."""
+        """Return why the session's Investigation may be gone although nobody deleted it; None if nothing suggests that."""
         if self.defined_at is None or self.defined_at > manifest.start_time:
             return NO_DEFINITION
         return ANOTHER_CLUSTER if self.volume.cluster not in (None, self.uid) else None
@@ -56,7 +56,7 @@ async def move_in(cluster: Cluster, layout: SessionLayout) -> None:
     """Record this cluster as the volume's. Call it after the sessions of another cluster are spared."""
     if cluster.uid is not None and cluster.volume.cluster != cluster.uid:
         await asyncio.to_thread(rebind_volume, layout, cluster.uid)
-        log.warning("the session volume was another cluster's; what lies there without an Investigation here stays")
+        log.warning("the session volume was another cluster's; its sessions without an Investigation here are kept")
 
 
 async def _defined_at(kubernetes: Kubernetes) -> datetime | None:

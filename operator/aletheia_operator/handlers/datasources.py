@@ -27,7 +27,7 @@ from aletheia_operator.text.timestamps import format_time
 
 LOOK_INTERVAL_SECONDS = 10
 CHECK_INTERVAL = timedelta(minutes=5)
-CHECK_TIMEOUT_SECONDS = 10  # one that hangs must not keep the others waiting
+CHECK_TIMEOUT_SECONDS = 10  # a check that hangs must not delay the others
 MAX_VERSION = 100
 MAX_ERROR = 600
 
@@ -82,7 +82,7 @@ async def check(item: Item, tools: Tools) -> None:
     try:
         spec = parse_spec(dict(item))
         secrets = Secrets(tools.kubernetes, tools.operator_namespace, name)
-        endpoint = await endpoint_of(name, spec, secrets, tools.operator_namespace or "")  # some servers refuse to go without
+        endpoint = await endpoint_of(name, spec, secrets, tools.operator_namespace or "")  # some servers need a tenant
         timeout_seconds = min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS)
         endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds, ca_bundle=tools.ca_bundle)
         reported = await _probe(spec, endpoint, tools)
@@ -127,7 +127,7 @@ def _confined(spec: DataSourceSpec, generation: int, before: Sequence[Item], now
 
 
 async def _probe(spec: DataSourceSpec, endpoint: Endpoint, tools: Tools) -> str | None:
-    """Return the server's version; None if it does not tell. Raises SourceError if it does not answer."""
+    """Return the server's version; None if it reports none. Raises SourceError if it does not answer."""
     if spec.type == "s3":
         return await asyncio.to_thread(Bucket(endpoint).check)
     return await _fetcher(tools.fetchers, spec.type).probe(endpoint, tools.http)

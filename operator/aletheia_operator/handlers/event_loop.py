@@ -18,7 +18,7 @@ from aletheia_operator import metrics
 
 INTERVAL_SECONDS = 0.05
 LONG_SECONDS = 0.25
-"""A pause of this length is reported."""
+"""Pauses of at least this length are reported."""
 QUIET_SECONDS = 10.0
 """Least time between two log lines; pauses in between are counted in the next one."""
 
@@ -106,7 +106,7 @@ class LoopWatch:
 
 
 def _place(frame: FrameType | None) -> str:
-    """The innermost function in a stack, and the innermost of this project, each as `module.function:line`."""
+    """Return the innermost function in a stack, and the innermost of this project, each as `module.function:line`."""
     names: list[str] = []
     while frame is not None:
         module = str(frame.f_globals.get("__name__", "?"))

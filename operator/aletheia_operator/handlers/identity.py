@@ -28,6 +28,6 @@ class OperatorIdentity:
         identity = self._name or open_volume(self._layout).id
         try:
             record_operator(self._layout, identity)
-        except OSError as e:  # only a successor under another name would use it
-            log.warning("the session volume does not note who works on it: %s", e)
+        except OSError as e:  # needed only by a later operator with another name
+            log.warning("the operator's identity cannot be recorded on the session volume: %s", e)
         return identity

@@ -23,13 +23,13 @@ from aletheia_operator.version import __version__
 log = logging.getLogger(__name__)
 
 MAX_NAMESPACES = 20
-"""Namespaces that have a value of their own; the others are added up as OTHER."""
+"""Most namespaces that have their own value; the others are added up as OTHER."""
 OTHER = "(other)"
 
 
 @dataclass(frozen=True)
 class State(Collector):
-    """What the process knows at the moment of a scrape. Read in the thread of a scrape: only sizes, and copies."""
+    """State that each scrape reads, in its own thread: only sizes and copies."""
 
     slots: FairSlots
     loop: LoopWatch
@@ -51,7 +51,7 @@ class State(Collector):
         yield build
 
     def _volume(self) -> Iterable[Metric]:
-        """The volume's size and what is free. Without values if it cannot be read."""
+        """Return the volume's size and free bytes, without values if it cannot be read."""
         size = GaugeMetricFamily("aletheia_volume_size_bytes", "Size of the session volume.")
         free = GaugeMetricFamily("aletheia_volume_free_bytes", "Free bytes of the session volume's file system.")
         try:

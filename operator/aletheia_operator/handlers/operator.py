@@ -55,7 +55,7 @@ def run(settings: Settings) -> None:
     kopf.run(
         registry=registry(settings),
         standalone=True,
-        identity=cast("Any", "aletheia-operator"),  # kopf would ask for the user's name, which a container's uid has not
+        identity=cast("Any", "aletheia-operator"),  # kopf would look up the user's name: a container's uid has none
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         liveness_endpoint=f"http://{settings.process.listen}/healthz",
@@ -94,7 +94,7 @@ class Threads(ThreadPoolExecutor):
 
 
 def _read(flag: str, read: Callable[[V], T], value: V) -> T:
-    """Read the file of a flag, or check its value. Raises PermanentError, with the flag, if it is of no use."""
+    """Read the file of a flag, or check its value. Raises PermanentError, with the flag, if that fails."""
     try:
         return read(value)
     except (OSError, ValueError) as e:
@@ -167,7 +167,7 @@ class _Handlers:
         self._metrics = _read("--metrics-listen", partial(serve, state=state), self.settings.metrics)
 
     async def _keep_artifacts_api(self, tools: Tools) -> None:
-        from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper  # takes memory that others do not need
+        from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper  # imported late: it takes memory
 
         namespace = self.settings.scope.operator_namespace
         await ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now).watch()
@@ -221,7 +221,7 @@ class _Handlers:
         return kopf.login_with_kubeconfig(**kwargs)
 
     async def observe(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Pass the current resource on. For this kind of handler kopf stores no state on the resource."""
+        """Pass on the current resource. For this kind of handler, kopf stores no state on the resource."""
         body = cast("dict[str, Any]", event["object"])
         if event["type"] != "DELETED":
             self.supervisor.observe(body)

@@ -14,7 +14,7 @@ from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention, VolumeShares
 
 MIN_MASS_DELETION = 10
-"""From this number on it is suspicious if the Investigations of sessions disappear at once."""
+"""Least number of Investigations with sessions that is suspicious if they disappear at once."""
 
 
 class Fate(Enum):
@@ -43,7 +43,7 @@ class Resource:
     completion_time: str | None
     condition_types: tuple[str, ...]
     session_id: str | None = None
-    """Session id in the status, as the next fields; None if the status has none."""
+    """Session id in the status; None if the status has none. The same holds for the next field."""
     manifest_sha256: str | None = None
     operator: str | None = None
     """Identity of the operator that captured it; None if no operator has marked it."""
@@ -195,7 +195,7 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
         waiting.setdefault(_namespace(session), []).append(session)
     gone: list[Manifest] = []
 
-    def let_go(namespace: str) -> None:
+    def expire_oldest(namespace: str) -> None:
         manifest = waiting[namespace].pop().manifest
         sizes[namespace] -= manifest.size_bytes
         gone.append(manifest)
@@ -203,14 +203,14 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
     if retention.namespace_bytes is not None:
         for namespace in sorted(waiting):
             while waiting[namespace] and sizes[namespace] > retention.namespace_bytes:
-                let_go(namespace)
+                expire_oldest(namespace)
     if retention.total_bytes is not None:
         share = retention.total_bytes / max(1, len(sizes))
         while sizes.total() > retention.total_bytes:
             able = [namespace for namespace, left in waiting.items() if left and sizes[namespace] > share]
             if not able:
                 break
-            let_go(max(able, key=lambda namespace: (sizes[namespace], namespace)))
+            expire_oldest(max(able, key=lambda namespace: (sizes[namespace], namespace)))
     return gone
 
 

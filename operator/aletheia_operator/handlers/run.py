@@ -193,7 +193,7 @@ class Run:
         """Capture, and report progress. An upload needs no slot: no evidence is lost while it waits."""
         if (self._body.get("status") or {}).get("phase") != "Running":
             self._shared.emit(self._body, "Normal", "Started", "capturing evidence")
-            self._tell_of_the_timeout()
+            self._warn_of_limited_timeout()
         log.info("%s: capturing evidence", self._title)
         async with following(self.writer) as follow:
 
@@ -208,7 +208,7 @@ class Run:
         """Return what status and Events may show of a snapshot."""
         return snapshot if self._shared.log_text else without_words(snapshot)
 
-    def _tell_of_the_timeout(self) -> None:
+    def _warn_of_limited_timeout(self) -> None:
         asked = self._body["spec"].get("timeout")
         if asked is not None and asked != self.order.spec.timeout:
             message = f"spec.timeout of {asked} is more than this operator allows: it ends after {self.order.spec.timeout}"

@@ -76,7 +76,7 @@ class StatusWriter:
         """Last seen mark of the operator that captures. None: no operator has marked it."""
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Take over what others write: the resource's generation, and conditions of other controllers."""
+        """Update the generation, and the conditions that other controllers write."""
         self.generation = body["metadata"]["generation"]
         own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS]
         others = [entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS]
@@ -86,7 +86,7 @@ class StatusWriter:
         """Mark the Investigation as captured by `operator`, unless another operator has marked it.
 
         `expired`: mark of an operator that is gone, to overwrite if it is still there; None: overwrite no mark.
-        Returns the identity of the operator that captures, or why none may.
+        Returns the identity of the operator that captures it, or why it may not be captured.
         """
         self._operator = operator
         try:
@@ -221,7 +221,7 @@ class StatusWriter:
         return Written.UNWRITTEN
 
     async def _write(self, status: Status, seconds: float | None = None) -> Written:
-        """Write a status within `seconds`; a shorter form if it is refused."""
+        """Write a status, or a shorter form if it is refused. Gives up after `seconds`, None: WRITE_SECONDS."""
         self._before = {**self._before, **status}
         self._last = status
         seconds = seconds or WRITE_SECONDS
@@ -233,7 +233,7 @@ class StatusWriter:
             return Written.UNWRITTEN
 
     async def _try(self, status: Status) -> Written:
-        """Try until the API server stores or refuses the status. Raises nothing; does not end while the API server is away."""
+        """Try until the API server stores or refuses the status. Retries as long as it does not answer."""
         smaller = [minimal(status), shortened(status)]
         faults = 0
         for delay in retry_delays():

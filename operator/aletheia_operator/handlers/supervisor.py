@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5
 UNNOTICED_SECONDS = 60  # an Investigation older than this must have been seen
-LOST_SECONDS = 60  # after the end of a capture, by which the watch must have shown its last status
+LOST_SECONDS = 60  # this long after the end of a capture, the watch must have shown its last status
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Supervisor:
         try:
             run = Run(
                 body, self.shared, writer, self.others.expired(uid)
-            )  # also if it is suspended: that it can never begin is reported at once
+            )  # also if it is suspended: an invalid spec is reported at once
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))
             return

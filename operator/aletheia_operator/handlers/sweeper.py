@@ -69,7 +69,7 @@ class Sweeper:
             if manifest is not None:
                 await self._settler.remember(manifest, resource)
         except (OSError, SessionBusy, Unreadable) as e:
-            log.warning("a legal hold is not noted yet: %s", e)
+            log.warning("a legal hold is not recorded yet: %s", e)
             return
         (self._held.add if resource.legal_hold is not None else self._held.discard)(resource.uid)
 
@@ -91,7 +91,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do one pass. Raises SourceError if the resources cannot be listed, OSError if the volume cannot be read."""
-        manifests = await asyncio.to_thread(self._manifests)  # before the list: no session is younger than it
+        manifests = await asyncio.to_thread(self._manifests)  # before the list, so that no session is newer than it
         resources = await self._resources()
         cluster = await look_at(self.kubernetes, self.layout)
         self._warn_once(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
@@ -103,7 +103,7 @@ class Sweeper:
             await self._guarded(session.manifest, self._settler.settle(session, cluster, vanished))
         if cluster.unknown is None:
             await move_in(cluster, self.layout)
-        await self._hold_caps(found)
+        await self._apply_caps(found)
         for resource in resources.values():
             if is_to_be_deleted(resource, self.now()):
                 await self._delete(resource)
@@ -144,7 +144,7 @@ class Sweeper:
         except Exception:
             log.exception("session %s is not changed in this pass", manifest.session_id)
 
-    async def _hold_caps(self, found: Sequence[Session]) -> None:
+    async def _apply_caps(self, found: Sequence[Session]) -> None:
         """Expire sessions so that the caps hold."""
         if not found:
             return
@@ -152,14 +152,14 @@ class Sweeper:
         caps = caps_of(self.retention, self.volume, volume_bytes)
         if not exceeded_caps(found, (), caps):
             return
-        fresh = await asyncio.to_thread(self._as_they_are, found)
+        fresh = await asyncio.to_thread(self._read_again, found)
         gone = over_caps(fresh, caps, self.now())
         for manifest in gone:
             await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
         if exceeded_caps(fresh, gone, caps):
             log.warning("a retention cap is exceeded by sessions that are kept, on hold or within graceSeconds")
 
-    def _as_they_are(self, found: Sequence[Session]) -> list[Session]:
+    def _read_again(self, found: Sequence[Session]) -> list[Session]:
         """Return the sessions with the changes of this pass."""
         known = {session.manifest.session_id: session for session in found}
         fresh = []

@@ -1,9 +1,9 @@
-"""Decides whether the creator of an Investigation was checked: the admission policy may be missing, or younger than it.
+"""Decides whether the creator of an Investigation was checked: the admission policy may be missing, or newer.
 
 The API server's policy (the chart's ValidatingAdmissionPolicy) refuses an Investigation when its creator may not do what the
 operator would do for them: impersonate the ServiceAccount that it names, or read the logs, events and objects that it asks for.
-An Investigation does not say who created it, so the operator cannot ask again: it asks whether the policy and its binding
-stood when the Investigation was created. All three times are the API server's, so no tenant can forge them.
+An Investigation does not say who created it, so the operator checks instead whether the policy and its binding
+existed when the Investigation was created. All three times are the API server's, so no tenant can forge them.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Trust:
     rights: Rights
 
     async def refusal(self, body: Mapping[str, Any]) -> Refusal | None:
-        """Say why nothing may be read for the creator; None if it may. Raises SourceError if that is unknown."""
+        """Return why the Investigation may not be captured; None if it may. Raises SourceError if that is unknown."""
         if self.rights.trust_creators:
             return None
         account = (body.get("spec") or {}).get("serviceAccountName")
@@ -56,7 +56,7 @@ class Trust:
         return Refusal(ConditionReason.SERVICE_ACCOUNT_NOT_ALLOWED, f"spec.serviceAccountName {account}: {message}")
 
     async def wait_for_policy(self, now: datetime, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Wait until a policy that was just created applies everywhere, so that a healthy operator refuses nothing new.
+        """Wait until a policy that was just created applies everywhere: until then, new Investigations would be refused.
 
         Returns at once if no policy is required or found, or if the API server does not answer.
         """
@@ -72,7 +72,7 @@ class Trust:
             await sleep(max(0.0, left.total_seconds()))
 
     async def _unchecked(self, account: str | None, created: datetime) -> str | None:
-        """Say why the creator was not checked; None if they were, or if an admin wants no check.
+        """Return why the creator was not checked; None if they were, or if an admin wants no check.
 
         `account`: the ServiceAccount that the creator has chosen; None: the operator's own rights, or the admin's choice.
         """
