@@ -26,9 +26,9 @@ from aletheia_operator.text.trace_ids import first
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
-"""A question is not asked again after the process died so many times during it."""
+"""A question is not asked again after the process died this many times during it."""
 SUSPECT_WAIT_SECONDS = 30
-"""Longest wait of a question during which the process died once, until it is the only such question that is asked."""
+"""Longest wait of a suspect, a question during which the process died once, for other suspects to end."""
 GIVEN_UP = "given up: the operator's process ended twice while it was asked, perhaps short of memory"
 
 
@@ -80,7 +80,7 @@ class Answering:
             async with slots.slot(question), self._counted(question, suspect=bool(deaths)):
                 await self._fetch(question, answer)
         except asyncio.CancelledError:
-            if self.deadline.interruption is None:  # the process stops: the next one goes on
+            if self.deadline.interruption is None:  # the process stops; the next one resumes the capture
                 raise
             answer.missing.append(self.deadline.missing(question.target))
         except _GivenUp:
@@ -102,8 +102,8 @@ class Answering:
         """Record that the question is asked, so that a death of the process counts against it.
 
         After a death, each question that was being asked is a suspect. Suspects of all captures are asked one at a time, so
-        that a second death counts against the one that caused it, and no other tenant's. A suspect that waited too long
-        is asked without being counted: evidence must not wait for the slow source of another capture.
+        that a second death counts only against the question that caused it. A suspect that waited too long is asked without
+        being counted: evidence must not wait for the slow source of another capture.
         """
         if suspect:
             try:

@@ -117,7 +117,7 @@ class Account:
             raise QuotaExceeded(spent)
 
     def exceeded(self, more_bytes: int = 0) -> str | None:
-        """Say why `more_bytes` would exceed a quota; None if there is room."""
+        """Return why `more_bytes` would exceed a quota; None if there is room."""
         session, namespace = self.budget.max_session_bytes, self.namespace_quota
         if session is not None and self.used_bytes + more_bytes >= session:
             return f"the session reached its quota of {session} bytes: ask for less, or have an admin raise it"

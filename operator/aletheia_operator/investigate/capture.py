@@ -62,7 +62,7 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
     Raises OSError if the session volume cannot be used at all, and SessionBusy if another process works on the session.
     """
     if order.spec.of_targets("logs"):
-        tools.parsers.warm()  # a process starts while the session is made
+        tools.parsers.warm()  # starts a process while the session is created
     async with _opened(order, tools) as session:
         if session.manifest.finished:
             return await in_thread(tools.saving, _finished_before, session)
@@ -190,7 +190,7 @@ class _Capture:
         )
 
     async def refuse(self, missing: Missing) -> None:
-        """Capture nothing. `missing`: why; becomes a gap."""
+        """Capture nothing. `missing`: the gap that gives the reason."""
         self._report()
         await self._give_up_plan(missing)
 

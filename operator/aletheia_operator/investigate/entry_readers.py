@@ -1,7 +1,7 @@
 """Reads entries while they are saved: moments for the timeline, facts for the findings, and trace ids.
 
-Entries of a sealed session cannot be read back, so the thread that saves them reads them. A reader that
-fails costs no evidence: the fault is logged once for each capture, and entries that were not read become a gap.
+Entries of a sealed session cannot be read back, so the thread that saves them reads them. If a reader fails, no evidence is
+lost: the fault is logged once for each capture, and entries that were not read become a gap.
 """
 
 import logging
@@ -41,13 +41,13 @@ class EntryReaders:
     in_timeline: set[str] = field(default_factory=set)
     """Paths of the artifacts that the timeline has read."""
     in_memory: dict[str, LoadedDocument] = field(default_factory=dict)
-    """Documents about the whole session, by category: those of a sealed one cannot be read again for the report."""
+    """Documents about the whole session, by category, for the report: those of a sealed session cannot be read again."""
     kept_entries: dict[tuple[str, int], Any] = field(default_factory=dict)
     """Entries of a sealed session that findings cite, by the artifact's path and their number, for quotes in the report."""
     not_in_timeline: set[str] = field(default_factory=set)
     """Targets that the timeline has not read to their end, because of a fault."""
     not_in_findings: set[str] = field(default_factory=set)
-    """Targets that the findings are without, because of a fault."""
+    """Targets that the findings do not cover, because of a fault."""
     not_searched: set[str] = field(default_factory=set)
     """Targets of logs that were not searched for trace ids to their end, because of a fault."""
 
@@ -130,7 +130,7 @@ class EntryReader:
             self.readers.failed(self.readers.not_searched, self.target)
 
     def close(self, path: str, metadata: dict[str, Any]) -> None:
-        """End: the document is saved as the artifact at `path`, with this metadata."""
+        """End reading. `path`: of the saved artifact. `metadata`: as saved."""
         try:
             if self.fact_reader is not None:
                 self.fact_reader.close(path, metadata)

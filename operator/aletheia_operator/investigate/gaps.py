@@ -9,7 +9,7 @@ from aletheia_operator.session import Gap
 from aletheia_operator.text.display import for_status
 
 MAX_TARGET = 300
-_MAX_REDACTED = 8192  # characters; clients cut what they quote long before
+_MAX_REDACTED = 8192  # characters; clients cut quotes to less than that
 _UNKEYED = Redactor()
 OWN = "Investigation"
 """Fetcher in gaps of the capture itself."""
@@ -40,5 +40,5 @@ def save_failed(target: str, error: OSError) -> Missing:
 
 
 def internal_error(target: str) -> Missing:
-    """Return the gap for a fault of the operator's own. The caller logs the fault."""
+    """Return the gap for an error in the operator itself. The caller logs the error."""
     return Missing(target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR)

@@ -49,9 +49,9 @@ class Tools:
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Limits concurrent artifact writes."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    """Limits reports that are made at the same time."""
+    """Limits concurrent reports."""
     suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    """Of all questions during which the process died before, lets one be asked at a time."""
+    """Limits concurrent questions during which the process died before."""
     max_fetches: int = Limits.max_fetches
     """Questions of one Investigation that are asked at the same time."""
     max_artifact_bytes: int = Limits.max_artifact_bytes

@@ -25,14 +25,14 @@ class FormerPlan:
     """A plan as an earlier process recorded it."""
 
     version: str
-    """Of the operator that made it."""
+    """Version of the operator that made it."""
     questions: tuple[Question, ...]
     usable: bool
-    """Whether this operator can ask the questions. False: of another version's, only what they ask for is known."""
+    """Whether this operator can ask the questions. False: only their fetchers, keys and targets are known."""
 
     @classmethod
     def of(cls, record: Any, fetchers: Collection[str]) -> "FormerPlan | None":
-        """Read a record of the journal, of any version. `fetchers`: names of those that there are. None: there is none."""
+        """Read a plan of any version from the journal. `fetchers`: known names. Returns None if `record` is None."""
         if record is None:
             return None
         record = record if isinstance(record, dict) else {}
@@ -49,7 +49,7 @@ class FormerPlan:
         return cls(version, tuple(_described(question, number) for number, question in enumerate(listed)), False)
 
     def unasked(self, asked: Iterable[str]) -> list[Gap]:
-        """Return the gaps for questions that are not among those `asked`, which are keys."""
+        """Return a gap for each question with a key that is not in `asked`."""
         known = set(asked)
         version = f"version {self.version}" if self.version else "another version"
         message = f"planned by {version} of the operator, and not by {__version__}, which resumed the capture"

@@ -18,7 +18,7 @@ _BY_STRICTNESS = (Level.OFF, Level.SECRETS, Level.STRICT)
 
 
 def level_for(settings: Redaction, spec: RedactionSpec | None) -> tuple[Level, Missing | None]:
-    """Return the level, and a note if it is stricter than the spec's, because an admin does not allow that level; else None."""
+    """Return the level to use, and a note if it is stricter than the spec's, which an admin does not allow; else None."""
     least = Level(settings.level)
     wanted = Level(spec.level) if spec is not None and spec.level is not None else least
     if settings.allow_off or _BY_STRICTNESS.index(wanted) >= _BY_STRICTNESS.index(least):

@@ -32,7 +32,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 OWN_SOURCE = "aletheia"
-"""Source of documents that are made of captured ones."""
+"""Source of documents that are derived from captured ones."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Answer:
     """Origins by the artifact's path."""
     missing: list[Missing] = field(default_factory=list)
     interrupted: bool = False
-    """Whether a document was interrupted because the capture ended: then no further one should be requested."""
+    """Whether a document was interrupted because the capture ended. Request no further document then."""
 
     def done(self, question: Question, trace_ids: TraceIds | None = None, redactor: Redactor | None = None) -> Done:
         """Return the answer in the form for the journal. `redactor`: of the capture."""
@@ -132,18 +132,18 @@ class Saver:
 
         def write() -> Written:
             redactor = self.redactor.another()
-            if document.source != OWN_SOURCE:  # made of what was redacted already
+            if document.source != OWN_SOURCE:  # derived from redacted documents
                 redact_document(metadata, redactor)
             name = [redactor.text(part) for part in document.name]
             written = self.session.write(document.category, name, document.source, metadata, entries, collected_at)
             reader.close(written.path, metadata)
             return written
 
-        async def in_turn() -> Written:
+        async def limited() -> Written:
             async with self.tools.writing:
                 return await in_thread(self.tools.saving, write)
 
-        return await self._uninterrupted(in_turn())
+        return await self._uninterrupted(limited())
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work to its end. An interruption by the deadline is ignored; one of the whole process is raised afterwards."""

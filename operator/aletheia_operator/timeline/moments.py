@@ -8,7 +8,7 @@ from aletheia_operator.text.display import one_line
 
 MAX_MESSAGE = 200
 
-RANKS = {  # the kinds that stay when there are too many moments: lower ranks first
+RANKS = {  # kinds by importance: if there are too many moments, those with the lowest ranks are kept
     kind: rank
     for rank, kind in enumerate((
         "Rollout", "OOMKill", "NodeTrouble", "Eviction", "Scaling", "Restart", "ContainerExit", "ImagePull", "Scheduling",

@@ -101,7 +101,7 @@ class Timeline:
                     self._kept = _weightiest(self._kept)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return the entries by time; at the same time the more important first.
+        """Return the entries by time. At equal times, the more important first.
 
         {"timestamp", "kind", "object", "message", "artifact"} and, if known: "end" and "count" (of what repeated),
         "container", "entry" (index of the artifact's entry).
