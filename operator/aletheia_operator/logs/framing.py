@@ -1,8 +1,8 @@
 """Splits log lines into time, stream and text, and joins lines that the runtime wrote in parts.
 
 Three forms. The pods/log API: `TIME text`. The files of a CRI runtime: `TIME STREAM TAG text`, where the tag P marks a part of
-a line (kubernetes/design-proposals-archive: node/kubelet-cri-logging.md). Docker's json-file, which cri-dockerd leaves in their
-place: `{"log": "text\\n", "stream": "stdout", "time": "..."}`, where a part has no line feed at its end.
+a line (kubernetes/design-proposals-archive: node/kubelet-cri-logging.md). Docker's json-file, which cri-dockerd uses
+instead: `{"log": "text\\n", "stream": "stdout", "time": "..."}`, where a part has no line feed at its end.
 """
 
 import re
@@ -27,9 +27,9 @@ _CRI = re.compile(r"(\S{20,35}) (stdout|stderr) ([FP](?::[!-~]*)?) ?")
 
 
 class Line(NamedTuple):
-    """One line. `key`: its time in UTC with nine digits. `raw`: its time as written. `exact`: its bytes, None if UTF-8.
+    """One line. `key`: its time in UTC with nine digits. `raw`: its time as written.
 
-    `was_long`: it was longer than the limit before it was redacted.
+    `exact`: its bytes; None if they are UTF-8. `was_long`: it was longer than the limit before it was redacted.
     """
 
     key: str

@@ -27,7 +27,7 @@ class KnownShape(NamedTuple):
     zeros: str
     code: int
     pieces: list[str]
-    """Every second one is a part of the last line."""
+    """Every second piece is a part of the line that was read last."""
     parts: Callable[[str], tuple[str, ...]]
 
     def entry_of(self, text: str) -> str:

@@ -22,7 +22,7 @@ LEVELS = {
     "noti": "INFO", "emer": "FATAL",
     "audit": "INFO", "shout": "FATAL", "fatal error": "FATAL",
 }  # fmt: skip
-"""By a word in small letters."""
+"""Levels by word, in small letters."""
 _KEYS_OF_LEVELS = (
     "level", "lvl", "severity", "sev", "log level", "log lvl", "log severity", "level name", "level str", "level string",
     "level text", "level label", "level value", "level no", "log level name", "severity name", "severity label",
@@ -43,9 +43,9 @@ LEVEL_KEYS = frozenset(spelling for key in _KEYS_OF_LEVELS for spelling in _spel
 LETTERS = {
     "V": "TRACE", "T": "TRACE", "D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR", "F": "FATAL", "C": "FATAL", "A": "FATAL",
 }  # fmt: skip
-"""By the one letter of glog, klog, Android, MongoDB, Ruby, Tornado."""
+"""Levels by the letter that glog, klog, Android, MongoDB, Ruby and Tornado use."""
 SYSLOG = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
-"""By a syslog severity, 0 to 7 (RFC 5424, table 2)."""
+"""Levels by syslog severity, 0 to 7 (RFC 5424, table 2)."""
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\d+")
 
 
@@ -74,7 +74,7 @@ class LevelCount:
     def add_message(self, message: str) -> None:
         """Count the message of an error."""
         message = message[:300]
-        self._add_message(_NUMBERS.sub("0", message[:200]), message, 1)  # messages that differ in numbers alone are one
+        self._add_message(_NUMBERS.sub("0", message[:200]), message, 1)  # messages that differ only in numbers count as one
 
     def merge(self, other: "LevelCount") -> None:
         """Add the counts of `other`."""

@@ -2,7 +2,7 @@
 
 BLOCK_BYTES = 128 * 1024  # larger blocks take memory for every run, and save no time
 STAMP_BYTES = 64  # room for the time and the stream before a line's text
-BEHIND_BYTES = 4096  # of a line beyond its limit: a secret that begins before the limit is recognised by its whole
+BEHIND_BYTES = 4096  # kept beyond the limit of a line, so that a secret that crosses the limit is recognised
 
 
 class Lines:
@@ -17,7 +17,7 @@ class Lines:
         self._dropping = False
 
     def add(self, chunk: bytes) -> bytes | None:
-        """Take a chunk. Returns a block if there is enough for one, else None."""
+        """Add a chunk. Returns a block if there are enough lines for it, else None."""
         if self._dropping:
             chunk = self._after_long_line(chunk)
         first = chunk.find(b"\n")

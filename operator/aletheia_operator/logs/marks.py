@@ -41,7 +41,7 @@ class MarkedEntries:
     entries: list[str] = field(default_factory=list)
     marks: "array[int]" = field(default_factory=lambda: array("H"))
     near: int = 0
-    """Number of next entries that are still near the last error."""
+    """How many of the next entries are near the last error."""
     _ordinal: int = 0
 
     def add(self, entry: str, code: int, belongs: bool) -> None:

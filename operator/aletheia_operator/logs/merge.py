@@ -19,7 +19,7 @@ def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
     buffers: list[list[Keyed]] = [next(stream, []) for stream in streams]
     while live := [i for i, buffer in enumerate(buffers) if buffer]:
         bound = min(buffers[i][-1][0] for i in live)
-        first = next(i for i in live if buffers[i][-1][0] == bound)  # may go on with the same key, before later runs'
+        first = next(i for i in live if buffers[i][-1][0] == bound)  # may have more of this key, before later runs'
         ready: list[Iterable[Keyed]] = []
         for i in live:
             cut = (bisect_right if i <= first else bisect_left)(buffers[i], bound, key=itemgetter(0))
@@ -30,7 +30,7 @@ def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:
 
 
 def _keyed(run: Iterator[Encoded]) -> Iterator[list[Keyed]]:
-    """Yield entries with sort keys that never decrease: a line behind a later one gets its key, as does one without a time."""
+    """Yield entries with sort keys that never decrease: an entry with an earlier time, or none, gets the previous key."""
     last = b""
     for encoded in run:
         keyed = []

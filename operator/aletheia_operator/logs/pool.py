@@ -3,7 +3,7 @@
 This process does not parse logs: a hostile line may make a worker hang or die, and then costs only that worker's runs. A worker
 writes entries to the session volume itself: lines are sent to it, and the open file is sent back at the end.
 
-Namespaces take turns: however many runs one has, and however large, a block of another waits for few of its blocks.
+Namespaces take turns: a block waits for only a few blocks of another namespace, however many and large its runs are.
 """
 
 import asyncio
@@ -164,7 +164,7 @@ class ParsedRun:
         await self._worker.drain()
 
     def _request_in_turn(self, release: Release | None, *request: Any, lines: bytes = b"", more_seconds: float = 0) -> Answer:
-        """Send a request, and give its place back when it is answered. `release` None: it has no place."""
+        """Send a request, and release its slot when it is answered. `release` None: it has no slot."""
         try:
             answer = self._worker.request(*request, lines=lines, more_seconds=more_seconds)
         except BaseException:

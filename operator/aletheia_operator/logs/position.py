@@ -17,17 +17,17 @@ class Position(NamedTuple):
     latest: str = ""
     """The time of the line that was read last. It is less than `last` after a clock was set back."""
     past: int = 0
-    """Consecutive lines, up to the latest, that lie behind the window."""
+    """Consecutive lines, up to the latest, that are later than the window."""
     first: str = ""
     """The time of the first line, inside or outside of the window."""
     since: str = ""
     """The second from which a further read starts."""
     skip: int = 0
-    """Lines that a further read has still to skip."""
+    """Lines that a further read still has to skip."""
     detached: str = ""
-    """The time of a further read's first line if it lies behind all lines read before: lines between may be missing."""
+    """The time of a further read's first line if it is later than all lines read before: lines between may be missing."""
     set_back: bool = False
-    """Whether a further read, which did not start from the beginning, came to a line of before: some may be missing."""
+    """Whether the clock was set back within a further read that did not start from the beginning: lines may be missing."""
     node_message: str | None = None
     """Error message that the node sent instead of a log; None if it sent a log."""
     untimed: int = 0
@@ -40,8 +40,8 @@ class Position(NamedTuple):
 class Progress:
     """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second.
 
-    After a clock was set back, a read from the last seconds on lacks lines. If that may have happened, a further read starts
-    from the beginning, and skips lines by their number.
+    After a clock was set back, a read that starts at the last seconds misses lines. If that may have happened, a further read
+    starts from the beginning, and skips lines by their number.
     """
 
     last: str = ""
@@ -62,10 +62,10 @@ class Progress:
     lines: int = 0
     _seen: dict[str, int] = field(default_factory=dict)  # lines of the last seconds, by second
     _joined: bool = True  # this read has had a line that was read before
-    _from: str = ""  # the time of the first line of the file that is read: rotation begins another
+    _from: str = ""  # the time of the first line of the current file: rotation begins another file
     _lost: int = 0  # lines of earlier files
     _by_number: bool = False
-    _went_back: bool = False  # by more than the seconds that are looked back
+    _went_back: bool = False  # the clock, by more than SECONDS_LOOKED_BACK
 
     @property
     def since(self) -> str:
@@ -99,7 +99,7 @@ class Progress:
         self._joined, self.detached, self.set_back, self.look_has_lines = self.skip == 0, "", False, False
 
     def accept(self) -> None:
-        """Let the next read begin behind all lines that were read: lines between are lost."""
+        """Let the next read begin after all lines read so far. Lines between are lost."""
         self.note()
         self._seen.clear()
         self.second, self._from, self._lost = "", "", self.lines
@@ -108,7 +108,7 @@ class Progress:
     def is_new(self, key: str) -> bool:
         """Return whether a line was not read before.
 
-        A read that is `detached` (its first line is of another file) or `set_back` has no line from this one on.
+        If the line makes this read `detached` (it is of another file) or `set_back`, the line and all after it are dropped.
         """
         self.look_has_lines = True
         if not self.skip:
@@ -125,7 +125,7 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        """Whether the rest of this read is of no use."""
+        """Whether the rest of this read is useless."""
         return self.set_back or bool(self.detached)
 
     def add(self, key: str) -> None:

@@ -1,8 +1,7 @@
 """Removes secrets from the lines of one run, before anything else looks at them.
 
-Blocks are searched as they are read: most have no secret, and then nothing else is done. Where the runtime wrote lines in
-parts, in JSON, or longer than the limit, a secret may be in two parts, or be escaped: then each line is redacted after it was
-framed.
+Blocks are searched as they are read. Most have no secret, and then nothing else is done. If the runtime wrote lines in parts,
+as JSON, or longer than the limit, a secret may be split or escaped: then each line is redacted after framing.
 """
 
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ class RunResult:
     redactions: Counter[str] = field(default_factory=Counter)
     """How many secrets were removed, by rule."""
     refused: str | None = None
-    """Why the session volume refused entries; earlier ones are kept. None: it did not."""
+    """Why the session volume refused entries; earlier ones are kept. None: it refused none."""
 
 
 class WorkerFault(Exception):

@@ -50,11 +50,11 @@ class RunParser:
         self._progress.read_again(from_beginning=True)
 
     def accept(self) -> None:
-        """Let the next read begin behind all lines that were read: lines between are lost."""
+        """Let the next read begin after all lines read so far. Lines between are lost."""
         self._progress.accept()
 
     def drop_node_message(self) -> None:
-        """Forget an error message in place of a log: it was the rest of a line from before the window."""
+        """Forget the node's error message: it was the rest of a line from before the window."""
         self._node_message = None
 
     def feed(self, block: bytes) -> Parsed:

@@ -175,7 +175,7 @@ class Spool:
 
 
 def _split_last(block: bytes, entries: int) -> tuple[bytes, list[bytes]]:
-    """Split a block into itself without its last entries, and these (at most LAST_LINES). `entries`: number in the block."""
+    """Return a block without its last entries (at most LAST_LINES), and these. `entries`: how many the block has."""
     if entries <= LAST_LINES:
         return b"", block.split(SEPARATOR)
     older, *last = block.rsplit(SEPARATOR, LAST_LINES)

@@ -74,7 +74,7 @@ class Heads:
         self._free_lines = 0
 
     def keeps(self, line: str) -> bool:
-        """Return whether `line`, which has a head of its own, belongs to the trace that was begun. Ask if `language` is set."""
+        """Return whether `line`, which has a head, belongs to the current trace. Call it only if `language` is set."""
         if self.language == "kernel":
             return _OOPS.match(line, 0, _LONGEST) is not None
         if self.language == "js" and _JS_ERROR.match(line, 0, _LONGEST):

@@ -2,7 +2,7 @@
 
 Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `read_anew`, `accept`,
 `drop_node_message`, `end` and `drop`. Answers come in the same order: a Position, the RunResult of `end`, None, or the error of
-the request, which ends no other run. A result's open file is sent over another socket, before the answer. The process'
+the request, which does not end other runs. A result's open file is sent over another socket, before the answer. The process'
 arguments are the file descriptors of both sockets.
 """
 

@@ -85,7 +85,7 @@ def find_named(line: bytes) -> Iterator[Span]:
 
 
 def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
-    """Return the kind of a name that an escape or a flag runs into: `%26pwd`, `\\npwd`, `-Dpwd`."""
+    """Return the kind of a name directly after an escape or a flag: `%26pwd`, `\\npwd`, `-Dpwd`."""
     if before == b"%" and compiled(r"^[0-9A-Fa-f]{2}\w").search(name) is not None:
         return _kind(name[2:])
     if (before == b"\\" and name[:1] in b"nrt") or name[:2] == b"-D":

@@ -75,7 +75,7 @@ def _redact_annotations(part: Any, redactor: Redactor) -> int:
 
 
 def _redact_documents(annotations: dict[str, Any], redactor: Redactor) -> int:
-    """Redact annotations that contain JSON like the object in the JSON: some tools store whole specs in annotations."""
+    """Redact JSON in annotations as a spec: some tools store whole specs in annotations."""
     changed = 0
     for name, value in annotations.items():
         if not isinstance(value, str) or value[:1] not in ("{", "["):

@@ -1,4 +1,4 @@
-"""Finds secrets in documents that stand in one line: JSON Web Keys, Kubernetes Secrets, objects named `secrets` or alike."""
+"""Finds secrets in documents that stand in one line: JSON Web Keys, Kubernetes Secrets, objects named `secrets` or similar."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ CREDENTIALS = r"""(?i)\\*["'](?:secrets|credentials|creds|passwords|tokens|api_?
 
 
 def find_credentials(line: bytes) -> Iterator[Span]:
-    """Yield the long values of an object `secrets`, `tokens` or alike, whatever their names are."""
+    """Yield the long values of an object `secrets`, `tokens` or similar, whatever their names are."""
     member = compiled(r"""(?::|=>)\s*\\*["'](?P<secret>[^"'\\]+)\\*["']""")
     for opened in compiled(CREDENTIALS).finditer(line):
         closed = line.find(b"}", opened.end())

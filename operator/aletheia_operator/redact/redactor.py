@@ -91,7 +91,7 @@ class Redactor:
         return Lines(self, state or State())
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: of a line."""
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: where to stop."""
         return self._engine.next_line(block, start, end) if self._engine is not None else -1
 
     def line(self, line: bytes) -> bytes:

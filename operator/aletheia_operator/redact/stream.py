@@ -8,14 +8,14 @@ from aletheia_operator.redact.patterns import compiled
 MAX_LOOK_BACK = 100  # lines before the end of a private key that has no beginning in this stream
 KEY = "private-key"
 AFTER_HIT_BYTES = 64
-"""Bytes that are searched at once after a hit: hits come together, and RE2 may look far behind a match for a longer one."""
+"""Bytes that are searched at once after a hit: hits come together, and RE2 may search far past a match for a longer match."""
 
 
 class LineRedactor(Protocol):
     """Redacts single lines: a `Redactor`."""
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: of a line."""
+        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: where to stop."""
         ...
 
     def line(self, line: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""Text of logs and of answers: timestamps, levels, one-line summaries. Pure."""
+"""Text of logs and answers: timestamps, trace ids, quoting, escaping for display."""

@@ -13,9 +13,9 @@ _LARGE = threading.BoundedSemaphore(2)
 
 @contextmanager
 def decoded(text: bytes) -> Iterator[Any]:
-    """Decode a value for the time of the context. It blocks until a large one has a place, so use it in a thread.
+    """Decode a value, for use within the context. Blocks until there is room for a large value: call it in a thread.
 
-    Decode no other value and wait for nothing within the context.
+    Do not decode another value or wait for anything within the context.
     """
     with _LARGE if len(text) > LARGE_BYTES else nullcontext():
         yield orjson.loads(text)

@@ -7,8 +7,8 @@
     JSON      for_json       of the same meaning, in printable ASCII
     CSV       for_csv        one cell that no spreadsheet takes for a formula; csv.writer adds the quotes
 
-`visible` is what all of them begin with: characters that steer a terminal, change the direction of writing or have no width are
-replaced by their escapes (`\\x1b`, `\\u202e`).
+All of them call `visible` first. It replaces characters that control a terminal, change the direction of writing or have no
+width by their escapes (`\\x1b`, `\\u202e`).
 """
 
 import html
@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable
 
 _IGNORABLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-"""Letters, marks and symbols that nobody sees: Default_Ignorable_Code_Point of Unicode, and the blank of Braille."""
+"""Invisible letters, marks and symbols: Unicode's Default_Ignorable_Code_Point, and the Braille blank."""
 _EMOJI_STYLE = "\ufe0f"
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,40}m")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]")
@@ -38,7 +38,7 @@ class Html(str):
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Return `text` with every hidden character as its escape. `keep`: characters of `\\t\\n\\r` that stay."""
+    """Return `text` with every hidden character replaced by its escape. `keep`: characters of `\\t\\n\\r` that stay."""
     if text.isprintable() and not _IGNORABLE.search(text):
         return text
     shown, before = [], ""
@@ -49,7 +49,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str, limit: int = 120) -> str:
-    """Return `text` on one line of at most `limit` characters, with each run of blanks as one and hidden characters visible."""
+    """Return `text` on one line of at most `limit` characters. Runs of blanks become one blank, hidden characters escapes."""
     short = " ".join(visible(text[: limit * 2].translate(_LINE)).split())
     return short if len(short) <= limit else short[: limit - 1] + "…"
 

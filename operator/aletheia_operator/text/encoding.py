@@ -7,10 +7,9 @@ import orjson
 
 
 def dumps(value: Any, sort_keys: bool = False) -> bytes:
-    """Also half a surrogate pair and integers past 64 bits, which only the standard encoder escapes or spells.
+    """Encode a value. The standard encoder takes what orjson refuses: lone surrogates, and integers past 64 bits.
 
-    The result takes no more memory than its length: orjson leaves what it did not need of its buffer, up to eight times as
-    much, with each result for as long as that is kept.
+    The result is a copy: orjson's result keeps its whole buffer, up to eight times the result's length, in memory.
     """
     try:
         return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)))

@@ -8,7 +8,7 @@ _SIMPLE_ESCAPES = dict(zip("abfnrtv\\'\"", "\a\b\f\n\r\t\v\\'\"", strict=True))
 
 
 class NotUnderstood(ValueError):
-    """A query is not of its language, or uses a part of it that is not known here. The message says where."""
+    """A query is not valid, or uses a part of its language that is not supported here. The message says where."""
 
 
 def quoted(value: bytes) -> str:

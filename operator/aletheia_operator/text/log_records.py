@@ -6,7 +6,7 @@ from aletheia_operator.text.display import visible
 
 
 class InertRecords(logging.Filter):
-    """Shows hidden characters of every message as such, newlines included: no text begins a record of its own."""
+    """Escapes hidden characters of every message, newlines included, so that no text can begin another record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = visible(record.getMessage()), ()

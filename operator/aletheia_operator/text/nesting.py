@@ -1,9 +1,9 @@
-"""Tells JSON that is nested too deep for functions that recurse: writers of JSON, `str`, comparisons."""
+"""Detects JSON that is nested too deep for recursive functions: encoders, `str`, comparisons."""
 
 from typing import Any
 
 MAX_NESTING = 200
-"""Levels of lists and objects in one value. orjson writes 254, Python's own functions about 900; what sources send has ten."""
+"""Levels of lists and objects in one value. orjson writes 254, Python's functions about 900; sources send about ten."""
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 _QUICK_LEVELS = 16
 

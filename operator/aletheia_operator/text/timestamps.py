@@ -35,7 +35,7 @@ def to_nanoseconds(moment: datetime) -> int:
 def format_nanoseconds(moment: int) -> str:
     """Return a moment as RFC 3339 UTC with nine digits of a second, which sorts as text."""
     seconds, fraction = divmod(moment, NANOSECONDS)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:09d}Z"  # strftime pads no year
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:09d}Z"  # strftime does not pad years
 
 
 def format_time(moment: datetime) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from aletheia_operator.text.batches import KEY, SEPARATOR
 
 _MENTION = re.compile(
-    rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":\s?\{\\*\"id)"  # its end alone: a fixed beginning is searched for fast
+    rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":\s?\{\\*\"id)"  # the names' ends: a fixed beginning is found fast
     rb"[\\\"':=\s\[(]{1,12}"
     rb"(?:(?!ff)[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}"
     rb"|([0-9a-fA-F]{1,32}):[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,2}"

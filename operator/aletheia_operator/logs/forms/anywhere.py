@@ -13,7 +13,7 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Recognised, nam
 from aletheia_operator.logs.levels import LETTERS, LEVELS, SYSLOG
 
 WINDOW = 240
-"""Characters of a line in which a level may stand."""
+"""Characters of a line that are searched for a level."""
 
 LOCALIZED = {
     "SCHWERWIEGEND": "ERROR", "GRAVE": "ERROR", "FEHLER": "ERROR", "ERREUR": "ERROR", "ERRORE": "ERROR", "ERRO": "ERROR",
@@ -29,16 +29,16 @@ _SHORT = {
     "sev": "ERROR", "fat": "FATAL", "warni": "WARN", "sever": "ERROR", "log_err": "ERROR", "log_error": "ERROR",
     "log_warning": "WARN", "log_notice": "INFO", "log_info": "INFO", "log_debug": "DEBUG",
 }  # fmt: skip
-"""Words that are levels in the places here alone."""
+"""Words that are levels only at the places in this module."""
 _OF_ESX = {"Em": "FATAL", "Al": "FATAL", "Cr": "FATAL", "Er": "ERROR", "Wa": "WARN", "No": "INFO", "In": "INFO", "Db": "DEBUG"}
 _OTHERS = frozenset({"fatal error", "log", "note", "default", "audit", "shout", "system", "success", "config"})
-"""Words that are levels in other forms alone: here they are too common."""
+"""Words that are levels only in other forms: here they are too common."""
 _WORDS = {word: level for word, level in (LEVELS | _SHORT).items() if word not in _OTHERS}
 _ONLY_IN_BRACKETS = frozenset({"msg", "fail", "failure", "dump", "alert"})
 
 
 def _any_of(words: Iterable[str]) -> str:
-    """Return a pattern for these words, grouped by their first letters: it fails sooner than a list of all."""
+    """Return a pattern for these words, grouped by their first letters: it fails sooner than a plain list."""
     by_first: defaultdict[str, list[str]] = defaultdict(list)
     for word in sorted(words, key=len, reverse=True):
         by_first[word[0]].append(word[1:])
@@ -148,7 +148,7 @@ def read_anywhere(line: str) -> Recognised | None:
 
 
 def _has_small_word(head: str) -> bool:
-    """Return whether the text may have a word of level in small letters. This is faster than to search for all of them."""
+    """Return whether the text may have a level in small letters. This is faster than a search for every word."""
     return (
         "err" in head
         or "warn" in head
@@ -189,7 +189,7 @@ def _read_code(line: str) -> Recognised | None:
 
 
 def may_have_time(line: str) -> bool:
-    """Return whether the line has digits around a colon, a blank before one, or a number of Cisco's."""
+    """Return whether the line has digits around a colon, blanks around a colon, or Cisco's `%`."""
     at = line.find(":", 1, WINDOW)
     while at > 0:
         if (line[at - 1].isdigit() and line[at + 1 : at + 3].isdigit() and not line[at + 3 : at + 4].isdigit()) or line[

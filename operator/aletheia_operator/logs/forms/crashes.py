@@ -1,4 +1,4 @@
-"""Crash messages: lines without a level that are an error by their form.
+"""Crash messages: lines without a level that are errors by their form.
 
 FATAL if the process has certainly ended, ERROR if the error may have been caught. To add one, add its beginning to
 `_BEGINNINGS`, or a pattern and its place in `_level_by_pattern`.

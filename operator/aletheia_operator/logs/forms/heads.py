@@ -75,7 +75,7 @@ USUAL = re.compile(
 )
 _CLOCK = re.compile(
     r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d{8}T\d{6}|\d\.\d{3}"
-)  # not any number is a time
+)  # not every number is a time
 # after the level: a thread in brackets, a process id, a logger's dotted or delimited name
 _ORIGIN = re.compile(
     r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?"
@@ -87,7 +87,7 @@ _ORIGIN = re.compile(
 _TIME = re.compile(
     r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
 )
-_STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # they may open a line before a blank
+_STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # may begin a line if a blank follows
 _BARE_VALUE = re.compile(  # an id, an address, counts by severity
     r"[0-9a-f]{8,64}|https?://\S{1,60}|\d{1,9}(?:[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
 )
@@ -106,7 +106,7 @@ _BOXED = re.compile(r" {1,8}\| \d{4}-\d\d-")  # a time in the next column
 _PROSODY_NAME = 20  # characters of a module's name with the blanks after it
 _LEVEL_BEHIND = re.compile(rf" ((?i:{_DELIMITED})):")
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
-_new = tuple.__new__  # a named tuple in a third of the time, for the forms that most lines have
+_new = tuple.__new__  # makes a named tuple in a third of the time: for the usual lines
 
 
 def read_usual_head(line: str) -> Recognised | None:
@@ -137,7 +137,7 @@ def read_head(line: str) -> Recognised | None:
     if before:
         if not _CLOCK.search(before) and not _shows_level(line, match, before):
             return None
-        if decorated and len(word) == 1 and (":" not in before or line[match.start(2) - 1] == "("):  # a copyright's C
+        if decorated and len(word) == 1 and (":" not in before or line[match.start(2) - 1] == "("):  # the (C) of a copyright
             return None
         if (
             upper and line[match.start(4) - 1] == "." and line[at : at + 1] != ":" and line[at : at + 3] != " - "
@@ -191,7 +191,7 @@ def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
             return _STAMP.match(line, at, at + HEAD_LENGTH) is not None
         if following == " " and "P/" in line and _REQUEST.match(line, at, at + HEAD_LENGTH):
             return False
-    elif delimited and (not _OPENING.match(line, at, at + HEAD_LENGTH) or line[:at] == "FAIL"):  # of a test
+    elif delimited and (not _OPENING.match(line, at, at + HEAD_LENGTH) or line[:at] == "FAIL"):  # FAIL: of a test
         return False
     return len(line) - at > _LONGEST_VALUE or not _is_value(line[at:].strip(), word)
 
@@ -204,7 +204,7 @@ def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
         return rest[:1] in (" ", ":") and "</" not in rest
     if opening == "(" and word.islower() and rest[:1] == " " and rest[1:2].islower():
         return False
-    return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # or the section of a file of settings
+    return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # else a section of a settings file
 
 
 _LONGEST_VALUE = 60
@@ -217,7 +217,7 @@ def _is_value(text: str, word: str) -> bool:
     if text[0] == "=" or (text[0] == "/" and " " not in text):
         return True
     value = text.strip(" \t:|\"',;")
-    if _BARE_VALUE.fullmatch(value) or (text[0] == "|" and not any(map(str.isalpha, value))):  # or a row
+    if _BARE_VALUE.fullmatch(value) or (text[0] == "|" and not any(map(str.isalpha, value))):  # or a table row
         return True
     if " " in value and value[-1:] not in "EGLONRegelonr":  # the last letters of levels
         return False

@@ -38,7 +38,7 @@ _PYTHON = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL"}
 _MONOLOG = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL", 6: "FATAL"}
 _GOOGLE = {1: "DEBUG", 2: "INFO", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL", 7: "FATAL", 8: "FATAL"}
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")
-_STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
+_STEP = re.compile(r"[+-]\d{1,3}$")  # slog's levels between the named levels
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -107,7 +107,7 @@ def _level_of(key: str, value: Any, fields: Fields) -> str | None:
 
 def _of_text(value: str, fields: Fields) -> str | None:
     word = _STEP.sub("", _SGR.sub("", value[:100]).strip()).rpartition(".")[2].rpartition(":")[2]
-    if len(word) == 1:  # a grade, unless all else is a log's
+    if len(word) == 1:  # a grade, unless other fields are those of a log
         return LETTERS.get(word) if word in "DIWEF" and len(_OF_A_LOG.intersection(fields)) > 1 else None
     return level_of_word(word)
 

@@ -19,7 +19,7 @@ _LEVEL_BEFORE_TIME = rf"(?P<level>{_CAPITALS}) {{1,8}}{_TIME}"
 
 
 def _joined(*patterns: str) -> "re.Pattern[str]":
-    """Return one pattern for all: it fails sooner than each of them does. One group of each is the level."""
+    """Join patterns, each with the level in one group: the joined pattern fails sooner than trying each."""
     return re.compile("|".join(patterns).replace("(?P<level>", "("))
 
 

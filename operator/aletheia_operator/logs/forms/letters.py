@@ -41,7 +41,7 @@ def read_klog(line: str) -> Recognised | None:
 
 
 def read_ruby(line: str) -> Recognised | None:
-    """Read Ruby's Logger. Its `A` means any level, and becomes none."""
+    """Read Ruby's Logger. Its `A` (any level) becomes None."""
     if line[1:4] == ", [" and (match := _RUBY.match(line, 0, HEAD_LENGTH)):
         level = LETTERS.get(match[1]) if match[1] not in "AU" else None
         return named(level, line[match.end() :], time=match[2], program=match[3])
@@ -191,7 +191,7 @@ def read_sssd(line: str) -> Recognised | None:
 
 
 _REDIS = re.compile(r"(\d{1,10}(?::\d{1,10})?):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
-_CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # its prefix of lines for stderr
+_CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # the prefix of its lines for stderr
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 
 

@@ -17,7 +17,7 @@ _PAIR = re.compile(
 _BEFORE = re.compile(  # a time, or a name in brackets
     r"(?:[A-Z][a-z]{2} (?=[ \d]\d \d\d:))?(?:\[?\d[\w:.,/+-]*+\]?\s++){1,3}+|\[[\w .:/-]{1,80}\]:?\s++|\[APP\]"
 )
-_STEP = re.compile(r"[+-]\d{1,3}$")  # of slog's levels between the named ones
+_STEP = re.compile(r"[+-]\d{1,3}$")  # slog's levels between the named levels
 
 
 def read_logfmt(line: str) -> Recognised | None:
@@ -35,7 +35,7 @@ def read_logfmt(line: str) -> Recognised | None:
     if len(pairs) < 2 and (not found or found in ("at", "prio")):
         return None
     message = next((pairs.pop(key) for key in _MESSAGE_KEYS if key in pairs), None)
-    if message is not None and message[:1] == "'":  # or it is a file of settings
+    if message is not None and message[:1] == "'":  # else it may be a settings file
         message, pairs = _bare(message), {key: _bare(value) for key, value in pairs.items()}
     word = pairs[found][:40] if found else ""
     level = level_of_word(_STEP.sub("", word if message is None else word.rstrip(",;")))
@@ -45,7 +45,7 @@ def read_logfmt(line: str) -> Recognised | None:
 
 
 def _level_key(pairs: Fields) -> str | None:
-    """The key of the level: the first with a level's word, else the first that usually holds one, else None."""
+    """Return the key of the level: the first with the word of a level, else the first usual key, else None."""
     present = [key for key in _FIRST_KEYS if key in pairs]
     if len(present) > 1 and (key_with_level := next((key for key in present if level_of_word(pairs[key][:40])), None)):
         return key_with_level
@@ -62,7 +62,7 @@ def _read_long(line: str, at: int) -> Recognised | None:
 
 
 def _bare(value: str) -> str:
-    """The value without the apostrophes around it, as Python writes strings."""
+    """Return the value without the apostrophes that Python writes around strings."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
 
 

@@ -152,7 +152,7 @@ def read_program(line: str) -> Recognised | None:
 
 
 def read_timed_program(line: str) -> Recognised | None:
-    """Read the same behind a time, Falco's rules, and PostgreSQL's csvlog."""
+    """Read such a line behind a time, Falco's rules, and PostgreSQL's csvlog."""
     if line[2:3] == ":" and (match := _FALCO.match(line)):
         return named(level_of_word(match["level"]), line[match.end() :], time=line[:18])
     if line[10:11] == " " and line.find(",", 20, 40) > 0 and (match := _CSV.match(line, 0, LONG_HEAD)):
@@ -166,15 +166,15 @@ def read_timed_program(line: str) -> Recognised | None:
 
 
 def read_named_level(line: str) -> Recognised | None:
-    """A level that is a part of the name behind a time, or a letter before a class of Java."""
+    """Read a level that is part of the name behind a time, or a letter before a Java class."""
     if match := _NAMED_LEVEL.match(line, 0, HEAD_LENGTH):
         word = next(filter(None, match.groups()))
-        return named("INFO" if word == "A" else _level_of(word), line[match.end() :])  # QuestDB's A is an advice
+        return named("INFO" if word == "A" else _level_of(word), line[match.end() :])  # QuestDB's A: advisory
     return None
 
 
 def read_php_fpm(line: str) -> Recognised | None:
-    """Read PHP's message behind a time, or inside a line of PHP-FPM, which gives all of them the same level."""
+    """Read PHP's message behind a time, or inside a line of PHP-FPM, which gives every message the same level."""
     if " PHP " in line[:HEAD_LENGTH] and (match := _PHP_MESSAGE.match(line, 0, HEAD_LENGTH)):
         found = read_program(line[match.end() :])
         return found and named(found.level, line[match.end() :])

@@ -10,19 +10,19 @@ LONG_HEAD = 4096
 """The same for forms with addresses, paths and structured data in the head."""
 
 MAX_PARSED = 64 * 1024
-"""Characters of a line that is parsed as a whole, as JSON or pairs. Of a longer one only the head is looked at."""
+"""Longest line, in characters, that is parsed whole, as JSON or pairs. Of longer lines only the head is read."""
 
 
 class Recognised(NamedTuple):
     """What was recognised in a line."""
 
     level: str | None = None
-    """TRACE DEBUG INFO WARN ERROR FATAL; None if the line does not say."""
+    """TRACE DEBUG INFO WARN ERROR FATAL; None if the line has no level."""
     message: str | None = None
     """The line without its head; None if the line has none."""
     fields: Fields | None = None
     formed: bool = False
-    """Whether the line has a head of its own, so that it does not continue another line."""
+    """Whether the line has a head, so that it does not continue another line."""
 
 
 NOTHING = Recognised()
@@ -32,7 +32,7 @@ KEY_LENGTH = 4
 
 
 def by_key(levels: dict[str, str]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Group the beginnings of lines and their levels by the first KEY_LENGTH characters, so that most lines compare none."""
+    """Group beginnings of lines and their levels by their first KEY_LENGTH characters: most lines are compared with none."""
     table: dict[str, tuple[tuple[str, str], ...]] = {}
     for beginning, level in levels.items():
         key = beginning[:KEY_LENGTH]
