@@ -216,7 +216,7 @@ class SafeSession(requests.Session):
                 if lasts or attempt == ATTEMPTS or not self._wait(BACKOFF_SECONDS * 2**attempt):
                     raise
                 continue
-            if time.monotonic() >= self._deadline:  # a head that was cut parses as a short one
+            if time.monotonic() >= self._deadline:  # a head that was cut off parses as a shorter one
                 raise self.endpoint.timed_out()
             if response.status_code not in PASSING or attempt == ATTEMPTS:
                 return response

@@ -64,7 +64,7 @@ class JsonCursor(ABC):
         self._at += 1
 
     def too_large(self, than: str) -> Rejected:
-        """Return the error for a value that is larger `than` it may be."""
+        """Return the error for a value that is too large. `than`: the limit, with its unit."""
         return Rejected(f"DataSource {self._endpoint.name}: a value is larger than {than}", GapReason.TOO_LARGE)
 
     def _cut(self) -> SourceError:

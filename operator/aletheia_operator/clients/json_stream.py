@@ -15,7 +15,7 @@ MAX_ELEMENTS = 200_000
 """Most lists, objects and members in such a value: an element takes more time and memory than its few characters suggest."""
 COUNTED_CHARACTERS = 64 * 1024
 """A shorter value cannot have too many elements."""
-_OF_NUMBERS = "0123456789.eE+-"  # the empty string is in it: at the end of the text a number may not be complete
+_OF_NUMBERS = "0123456789.eE+-"  # '' is in it, too: a number at the end of the text may be incomplete
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -62,7 +62,7 @@ class JsonStream(JsonCursor):
             return value
 
     def _grow(self) -> bool:
-        """Read as many characters again as there are of a value; False at the end."""
+        """Read until there is twice as much of a value, up to the limit; False at the end."""
         available = len(self._text) - self._at
         if available > MAX_VALUE_CHARACTERS:
             raise self.too_large(f"{MAX_VALUE_CHARACTERS} characters")
@@ -74,7 +74,7 @@ class JsonStream(JsonCursor):
         return self._more(1)
 
     def _more(self, characters: int) -> bool:
-        """Read at least so many more characters; False at the end."""
+        """Read at least `characters` more characters; False at the end."""
         parts, size, ended = [self._text[self._at :]], 0, False
         while size < characters and not ended:
             chunk = next(self._chunks, None)

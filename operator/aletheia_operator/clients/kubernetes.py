@@ -41,7 +41,7 @@ READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
 MAX_CONNECTIONS = 100
 """Limit of connections of one client, all identities together. A request waits for one without a time limit."""
 MAX_LOG_STREAMS = 60
-"""Logs that are read at the same time: a busy container's may go on for an hour, and connections must be left for the rest."""
+"""Logs that are read at the same time. Some take an hour, and other requests need connections, too."""
 MAX_LOG_STREAMS_OF_ONE = 40
 """Most of these that one namespace may have."""
 _LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/[^/]+/log")
@@ -97,7 +97,7 @@ class Kubernetes:
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> Object:
         """Read one object. Raises Rejected (Forbidden, NotFound, ...) or Unavailable.
 
-        Keep only a part of it over the next `await`, or call `read`: it may take 17 times the memory of its text.
+        Keep only a part of it across the next `await`, or call `read`: it may take 17 times the memory of its text.
         """
         body, release = await self._body(path, query or {}, accept)
         try:
@@ -138,7 +138,7 @@ class Kubernetes:
         """Yield what `work` makes, in a thread, of the items of each page, in the API's order, each object once.
 
         A page that is too large is requested again in halves. If a continue token expires, the list starts again, without the
-        objects of before. Few large pages are in memory at a time.
+        objects that were already yielded. Few large pages are in memory at a time.
         """
         pages = Pages(query or {})
         while not pages.over:
@@ -148,7 +148,7 @@ class Kubernetes:
                 pages.retry(e)
 
     async def _body(self, path: str, query: Mapping[str, str], accept: str) -> tuple[bytes, Release]:
-        """Read a body, and return it with what gives its place back."""
+        """Read a body, and return it with the function that releases its slot."""
         namespace = _NAMESPACE.search(path)
         return await self.bodies.read(partial(self.stream, path, query, accept=accept), namespace[1] if namespace else "")
 

@@ -19,23 +19,23 @@ etcd by default none over 1.5 MiB. Nothing else runs while a body is parsed: up 
 
 
 LARGE_BYTES = 256 * 1024
-"""Larger bodies take a place: parsed, the smallest elements take 17 times as much memory as their text."""
+"""Larger bodies need a slot: parsed, the smallest elements take 17 times as much memory as their text."""
 LARGE_AT_ONCE = 2
-"""Larger bodies that are in memory at the same time, in the whole process; one of each namespace."""
+"""Larger bodies that may be in memory at the same time in the whole process, at most one of each namespace."""
 
 
 @dataclass
 class Bodies:
-    """Reads bodies, few of the large ones at a time. A place is held for one body: no further request is made meanwhile."""
+    """Reads bodies, only a few large ones at a time. A slot is for one body: make no other request meanwhile."""
 
     places: FairSlots = field(default_factory=lambda: FairSlots(LARGE_AT_ONCE, 1))
 
     async def read(
         self, opened: Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]], namespace: str
     ) -> tuple[bytes, Release]:
-        """Read a body, and return it with what gives its place back: call that when what was parsed of it is gone.
+        """Read a body, and return it with the function that releases its slot: call that when the parsed body is dropped.
 
-        `opened` makes the request. It is made again if the body has to wait for a place, since a server waits for no reader.
+        `opened` makes the request. It is made again if the body must wait for a slot: the server would not wait.
         Raises Rejected (TooLarge) if the body has more than MAX_BODY_BYTES, and what the context raises.
         """
         async with opened() as response:
@@ -53,7 +53,7 @@ class Bodies:
 
 @contextmanager
 def _given_back(release: Release) -> Iterator[Release]:
-    """Give a place back if its body cannot be read."""
+    """Release a slot if its body cannot be read."""
     try:
         yield release
     except BaseException:
@@ -70,7 +70,7 @@ async def read_capped(response: aiohttp.ClientResponse, parts: list[bytes] | Non
 
 
 async def _read(response: aiohttp.ClientResponse, parts: list[bytes], max_bytes: int) -> bool:
-    """Add to `parts` up to the end, or until they have more than `max_bytes`. Returns whether it came to the end."""
+    """Append to `parts` until the end, or until they exceed `max_bytes`. Returns whether the end was reached."""
     size = sum(map(len, parts))
     async for chunk in response.content.iter_any():
         parts.append(chunk)

@@ -18,9 +18,9 @@ MIN_SECRET_CHARACTERS = 8
 """A shorter secret also occurs by chance. Removing it would garble the text, and the holes would reveal the secret."""
 MAX_QUOTED = 500
 MAX_ERROR_BYTES = 64 * 1024
-"""A longer error body is cut there."""
+"""A longer error body is cut."""
 _REDACTOR = Redactor()
-_TIMES = 16  # as many characters as are shown are searched: a secret that begins among these is whole
+_TIMES = 16  # times the shown characters are searched, so that a secret that begins among these is whole
 _LONGEST_ESCAPE = len("\\U0010ffff")  # of one character that is not shown as it is
 _PERCENT = re.compile("%[0-9A-F]{2}")
 LEFT_OUT = "(the server's words are left out: a credential shown to it is too short to be recognised in them)"

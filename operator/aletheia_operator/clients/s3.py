@@ -50,7 +50,7 @@ _PASSING_CODES = frozenset(
 )
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: worth another try, whatever their HTTP status."""
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-"""The temporary key has expired. The Secret may have another one soon."""
+"""The temporary key has expired. The Secret may soon have another."""
 
 
 def part_size(size_bytes: int) -> int:
@@ -171,7 +171,7 @@ class Bucket:
                 client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
             else:
                 client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
-            transport.allow(client.get_presigned_url("GET", self.name, "x"))  # as it will address the bucket's objects
+            transport.allow(client.get_presigned_url("GET", self.name, "x"))  # the host that it will use for objects
         except ValueError as e:
             raise Rejected(f"DataSource {self.endpoint.name}: {e}", GapReason.NO_DATA_SOURCE) from e
         return client
@@ -243,7 +243,7 @@ class _Transport(urllib3.PoolManager):
         if 300 <= status < 400 and region:
             hint = f"redirects are not followed; the bucket is in region {one_line(region, 40)}: set s3.region"
             raise error_of(status, f"DataSource {self._endpoint.name} answered {status}: {hint}")
-        if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not S3's own words
+        if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not an S3 error
             raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(
             body, headers=dict(response.headers), status=response.status_code, request_method=method, preload_content=True

@@ -1,4 +1,4 @@
-"""Runs blocking calls to sources in threads of their own, apart from those that save, with a share for each caller.
+"""Runs blocking calls to sources in other threads than those that save, with a share for each caller.
 
 A caller is a key, usually (namespace, DataSource). The first call of a key gets a thread at once, so that a server that is slow
 for one namespace does not delay another. Further calls of a key share SHARED_THREADS, round robin.

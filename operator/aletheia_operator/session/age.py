@@ -4,7 +4,7 @@ Files are encrypted and decrypted by pyrage (the Rust implementation). Locking b
 factor: the library chooses one by the machine's speed, and may take a gigabyte of memory.
 
 AgeError
-├── WrongKey    none of the keys, or not this password, opens it
+├── WrongKey    the given keys or password do not open it
 ├── Damaged     not an age file, or altered: a flipped bit, a cut or moved chunk, a work factor out of bounds
 └── Unsealable  the library failed on a public key (also a ValueError)
 """
@@ -37,7 +37,7 @@ class AgeError(Exception):
 
 
 class WrongKey(AgeError):
-    """None of the keys, or not this password, opens the file."""
+    """The given keys or password do not open the file."""
 
 
 class Damaged(AgeError):

@@ -51,7 +51,7 @@ class EntryBuffer:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._blocks: list[tuple[Scratch, int]] = []  # stored blocks, in order
-        self._borrowed: dict[int, Scratch] = {}  # scratch files of others, held open until `close`
+        self._borrowed: dict[int, Scratch] = {}  # scratch files of others, kept open until `close`
 
     def add(self, batch: Encoded) -> None:
         """Add entries. Raises OSError."""
@@ -201,7 +201,7 @@ def read_artifact(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
 
 
 def metadata_of(line: bytes) -> dict[str, Any]:
-    """Return the metadata of an artifact. `line`: its second line. Raises ValueError if it is another."""
+    """Return the metadata of an artifact. `line`: its second line. Raises ValueError if the line is not metadata."""
     found = orjson.loads(line.removeprefix(_METADATA).rstrip(b",\n")) if line.startswith(_METADATA) else None
     if not isinstance(found, dict):
         raise ValueError("the second line of the file is not an artifact's metadata")

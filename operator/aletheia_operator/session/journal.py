@@ -6,7 +6,7 @@ One line of JSON for each step:
 {"stopped": key}                                 the question was left because the operator stopped: it did not kill the process
 {"key", "artifacts", "gaps", "origins", ...}     a question is done; written before its files get their names
 {"interrupted": reason}                          the timeout ran out, or the Investigation was cancelled
-{"redaction": salt}                              of the key of redaction's tokens, in hex
+{"redaction": salt}                              salt of the key for redaction tokens, in hex
 {"upload": "begun"}                              some files may be in object storage
 """
 
@@ -46,7 +46,7 @@ class Done:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Origins by the artifact's path."""
     verdict: VerdictSummary | None = None
-    """Headline and first findings, as the manifest has them. None: the question is not that of the findings."""
+    """Headline and first findings, as the manifest has them. None for other questions than that of the findings."""
 
     def to_line(self, sealed: bool) -> dict[str, Any]:
         """Return the journal's line. In a sealed session it omits trace ids, which are content of log lines."""
@@ -100,10 +100,10 @@ class Progress:
 
     plan: dict[str, Any] | None = None
     redaction_salt: bytes | None = None
-    """Of the key of redaction's tokens. None: there is no key yet."""
+    """Salt of the key for redaction tokens. None: there is no key yet."""
     upload_begun: bool = False
     interruption: str | None = None
-    """GapReason of its early end. None: it was not ended early."""
+    """GapReason of an early end. None: the capture did not end early."""
     done: dict[str, Done] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     """Number of times that the process died while a question was asked, by question."""

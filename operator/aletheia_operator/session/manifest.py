@@ -15,14 +15,14 @@ Upload = UploadStatus
 
 
 class VerdictSummary(Model):
-    """What the findings say, as far as the manifest has it."""
+    """The part of the findings that the manifest has."""
 
     headline: str
     findings: list[FindingStatus] = Field(default_factory=list)
 
 
 class Artifact(ArtifactStatus):
-    """One file of evidence, with what only the manifest says of it."""
+    """One file of evidence, with fields that only the manifest has."""
 
     counts: str = ""
     """`summary` without text of the content, if the summary may quote it; empty: it quotes nothing."""
@@ -38,7 +38,7 @@ class Artifact(ArtifactStatus):
         return self.counts or self.summary
 
     def to_status(self) -> dict[str, Any]:
-        """Return it as the status has it."""
+        """Return the artifact as in the status."""
         return ArtifactStatus.model_validate(self.model_dump(exclude={"counts", "redactions", "unscanned"})).to_json()
 
 
@@ -81,7 +81,7 @@ class Manifest(Model):
     """How its files were redacted. None: by an operator that did not record it."""
     questions: int = 0
     headline: str | None = None
-    """The first finding, or what was looked at without one. None: there is no evidence that could be judged."""
+    """The first finding; without findings, what was looked at. None: there is no evidence that could be judged."""
     findings: list[FindingStatus] = Field(default_factory=list)
     """The first findings; data/findings.json has all."""
     artifacts: list[Artifact] = Field(default_factory=list)

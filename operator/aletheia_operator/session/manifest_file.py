@@ -163,7 +163,7 @@ def _refuse_newer(content: bytes) -> None:
 
 
 def _fault_of_json(content: bytes) -> str:
-    """Say what is not JSON although the model's parser accepts it (NaN and Infinity); '' if nothing."""
+    """Return the fault of invalid JSON that the model's parser accepts (NaN and Infinity); '' if there is none."""
     if b"NaN" in content or b"Infinity" in content:
         try:
             orjson.loads(content)

@@ -29,7 +29,7 @@ def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str], bool]) -> str:
-    """Make a file name `{part}_{part}_..._{timestamp}.json`, with a number at its end if `is_taken` says so."""
+    """Make a file name `{part}_{part}_..._{timestamp}.json`, with a number before `.json` if that name is taken."""
     stem = f"{sanitize_filename('_'.join(parts))}_{generate_timestamp(now)}"
     name, number = f"{stem}.json", 2
     while is_taken(name):
@@ -38,7 +38,7 @@ def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str],
 
 
 def session_id(uid: str, digits: int) -> str:
-    """Derive a session's id from its Investigation's uid, so that a retry finds it: `INC-` and so many hex digits."""
+    """Derive a session's id from its Investigation's uid, so that a retry finds it: `INC-` and `digits` hex digits."""
     return "INC-" + hashlib.sha256(uid.encode()).hexdigest()[:digits].upper()
 
 

@@ -56,7 +56,7 @@ class Place:
             raise OSError(errno.ESTALE, "the session's directory was moved or replaced", str(self._path))
 
     def make_folder(self, path: Path) -> None:
-        """Make a directory below, unless it is there. Raises OSError, also if a link stands at any step."""
+        """Make a directory below, unless it is there. Raises OSError, also if a part of the path is a link."""
         self.require()
         below = self._path
         for name in path.relative_to(self._path).parts:
@@ -66,7 +66,7 @@ class Place:
         make_directory(path)
 
     def check(self, path: Path) -> Callable[[int], None]:
-        """Return a function that raises OSError unless an open file is the one that `path` names, by no link at any step.
+        """Return a function that raises OSError if an open file is not the file at `path`, or a part of the path is a link.
 
         Call it with the file's descriptor before anything is written to the file.
         """

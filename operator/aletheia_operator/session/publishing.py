@@ -12,15 +12,15 @@ from aletheia_operator.session.files import sync_directory, temporary
 class Publisher:
     """Publishes the files of one session.
 
-    If a directory cannot be synced, its files are kept: until `sync` succeeds, a crash of the machine can only give them back
-    their temporary names, under which `is_whole` finds them.
+    Files stay if their directory cannot be synced. Until `sync` succeeds, a crash of the machine may restore their temporary
+    names, under which `is_whole` finds them.
     """
 
     def __init__(self) -> None:
         self._unsynced: set[Path] = set()
 
     def publish(self, path: Path) -> None:
-        """Give a file its final name, unless it has it. If that fails, removes the file and raises OSError."""
+        """Give a file its final name, unless it has that already. If this fails, removes the file and raises OSError."""
         try:
             with suppress(FileNotFoundError):
                 os.rename(temporary(path), path)
@@ -41,7 +41,7 @@ class Publisher:
             self._unsynced.discard(directory)
 
     def is_whole(self, path: Path, sha256: str) -> bool:
-        """Return whether a file has this digest. One under its temporary name is published. Raises OSError."""
+        """Return whether a file has this digest. A file with its temporary name is published. Raises OSError."""
         if _has_digest(path, sha256):
             return True
         if not _has_digest(temporary(path), sha256):

@@ -1,6 +1,6 @@
 """Stores how long a session is kept, beside it (`custody.json`): its Investigation may be gone.
 
-The operator writes what the Investigation says. `aletheia session hold` writes holds that users set on the volume. Neither
+The operator writes what the Investigation specifies. `aletheia session hold` writes holds that users set on the volume. Neither
 changes the other's fields. One lock for the whole volume, held for milliseconds, separates holds from removals.
 """
 
@@ -45,9 +45,9 @@ class RetentionRecord(Model):
     hold: str | None = None
     """Reason given to `aletheia session hold`; None without a hold. It works like the annotation; only `release` lifts it."""
     orphaned_since: datetime | None = None
-    """When its Investigation was first found to be gone; None if it is not."""
+    """When its Investigation was first found to be gone; None if it exists."""
     spared: str | None = None
-    """Why the session is kept although its Investigation is gone: perhaps nobody deleted that. None: no such reason."""
+    """Why the session is kept although its Investigation is gone: perhaps nobody deleted it. None: there is no such reason."""
 
     @property
     def hold_reason(self) -> str | None:

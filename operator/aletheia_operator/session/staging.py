@@ -43,7 +43,7 @@ def publish(path: Path, target: Path) -> bool:
     for directory, _, _ in os.walk(path):
         sync_directory(Path(directory))
     try:
-        os.rename(path, target)  # fails where a session already lies
+        os.rename(path, target)  # fails if a session is there already
     except OSError as e:
         if e.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise

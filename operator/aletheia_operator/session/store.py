@@ -113,7 +113,7 @@ class Session:
         self._append_to_journal({"redaction": salt.hex()})
 
     def record_plan(self, plan: dict[str, Any]) -> None:
-        """Record the plan, so that a later process asks the same."""
+        """Record the plan, so that a later process asks the same questions."""
         self.progress.plan = plan
         self._append_to_journal({"plan": plan})
 
@@ -268,7 +268,7 @@ class Session:
 
 
 def _remove_planted(*paths: Path) -> None:
-    """Remove those of the paths that are links: the operator makes none, and they may lead outside."""
+    """Remove paths that are links: the operator makes none, and they may lead outside."""
     for path in paths:
         if path.is_symlink():
             path.unlink()

@@ -50,7 +50,7 @@ def record_operator(layout: SessionLayout, identity: str) -> Volume:
 
 
 def free_bytes(layout: SessionLayout) -> int:
-    """Return what unprivileged processes may still write to the volume's file system. Raises OSError."""
+    """Return how many bytes unprivileged processes may still write to the volume. Raises OSError."""
     found = os.statvfs(layout.root)
     return found.f_bavail * found.f_frsize
 
@@ -58,7 +58,7 @@ def free_bytes(layout: SessionLayout) -> int:
 def usable_bytes(layout: SessionLayout, at_most: int | None) -> int | None:
     """Return the size of the session volume: of its file system, or `at_most` if that is less. Raises OSError.
 
-    None: the file system tells no size, and `at_most` is None.
+    None: the file system reports no size, and `at_most` is None.
     """
     found = os.statvfs(layout.root)
     size = found.f_blocks * found.f_frsize
@@ -89,7 +89,7 @@ def _change(layout: SessionLayout, operator: str | None = None, **changes: str) 
 
 @contextmanager
 def locked_volume(layout: SessionLayout) -> Iterator[None]:
-    """Lock the volume's root within the context, and make it if there is none. Waits for others, also for other threads."""
+    """Lock the volume's root within the context, and make it if there is none. Waits for other processes and threads."""
     make_directory(layout.root)
     descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
