@@ -103,14 +103,14 @@ class Sources:
     kubelets: Kubelets | None = None
     """Reads log files from nodes. None: an admin has not allowed it."""
     redactor: Redactor = field(default_factory=Redactor)
-    """Removes secrets. A fetcher uses one of its own (`another`) for each document, before anything reaches the disk."""
+    """Removes secrets. A fetcher uses a new one (`another`) for each document, before anything reaches the disk."""
     now: Callable[[], datetime] = utc_now
     memo: Memo = field(default_factory=Memo)
     """Answers that the questions of this capture share."""
     memo_scratch: Callable[[], Scratch] | None = None
     """Makes a scratch file for these answers, which is closed with the capture. None: `scratch` does."""
     trace_ids: Callable[[int], tuple[list[str], bool]] = lambda limit: ([], False)
-    """Returns trace ids of the captured logs, at most so many, and whether there are more. For questions `after_logs`."""
+    """Returns trace ids of the captured logs, at most `limit`, and whether there are more. For questions `after_logs`."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Outcome:
     unscanned: list[str] = field(default_factory=list)
     """Parts of the entries that were not searched for secrets."""
     counts: str = ""
-    """A summary that quotes no content, for when `summary` may quote some; empty: `summary` quotes none."""
+    """A summary that quotes no content. Empty: `summary` quotes none, either."""
 
 
 Entries = list[Any] | Encoded

@@ -98,7 +98,7 @@ class _Head:
     """Its number in `Spill`. -1: the element has not ended yet."""
 
     def take(self, key: str, stream: JsonStream) -> Any:
-        """Take the next value as this field."""
+        """Read the next value, keep it as the field `key`, and return it."""
         self.fields[key] = value = stream.value()
         self.size += stream.value_characters
         if self.size > MAX_HEAD_CHARACTERS:

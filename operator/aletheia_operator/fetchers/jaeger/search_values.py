@@ -1,4 +1,4 @@
-"""The values of a search for traces. Both of Jaeger's APIs take them, under names of their own."""
+"""The values of a search for traces. Both of Jaeger's APIs take them, under different names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -87,7 +87,7 @@ class Searches:
     parted: set[str] = field(default_factory=set)
     """Ids of the traces that came in several objects."""
     torn: set[str] = field(default_factory=set)
-    """Of these, the traces of which some objects are not stored: only a later one showed that the trace is searched."""
+    """Those of them with objects that are not stored: only a later object showed that the trace matches."""
 
     async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
         """Return the latest matching traces of the window, at most `limit`; see `selection.TraceSearch`."""
@@ -188,7 +188,7 @@ class Searches:
         try:
             reading = await self.http.stream_json(self.endpoint, path, query, read, self.api.error_text)
         except (Unavailable, Rejected) as e:
-            if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # what later versions call an empty answer
+            if e.reason is GapReason.NOT_FOUND and path == api_v3.TRACES:  # the empty answer of later versions
                 return Reading(self.spill, self.whole)
             if not go_on and (not readings or not readings[-1].traces):
                 raise

@@ -174,7 +174,7 @@ class Reading:
         return None if trace.trace_id in self.whole else trace
 
     def encode(self, document: Any) -> bytes:
-        """Return a span, or other fields, as JSON without secrets. Changes it: take first what conditions look at."""
+        """Return a span, or other fields, as JSON without secrets. Changes it: read what conditions need before."""
         redact_document(document, self.redactor)
         return dumps(document)
 

@@ -41,7 +41,7 @@ class ContainerLogs:
     """Adds a gap that says why a log was read by the API instead of from the node."""
     logs: dict[int | None, RunLog] = field(default_factory=dict)
     known_runs: int = 0
-    """How many runs there were at least, by all states and files seen so far."""
+    """Least number of runs that there were, by all states and files seen so far."""
     dated_runs: list[Run] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     """Gaps of the container as a whole."""
@@ -138,7 +138,7 @@ class ContainerLogs:
         return run_log
 
     async def _parsed(self, run_log: RunLog, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Read a run. If the parser fails, read it again in a worker of its own; if that fails, without levels."""
+        """Read a run. If the parser fails, read it again in a worker without other runs; if that fails, without levels."""
         for failures in range(1, MAX_PARSER_FAILURES + 1):
             try:
                 await read()

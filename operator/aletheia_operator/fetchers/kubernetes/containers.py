@@ -31,7 +31,7 @@ class Run:
     """Whether it is older than the latest run that the API server knows."""
     started_at: str | None = None
     finished_at: str | None = None
-    """Time at which it had ended at the latest. None: not known."""
+    """Latest time at which it can have ended. None: not known."""
 
     def __str__(self) -> str:
         number = "" if self.number is None else f"run {self.number}"
@@ -109,9 +109,9 @@ def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, first_nu
 
 
 def lost_runs(known: int, captured: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int = 0) -> list[int]:
-    """Return the numbers, from `first_number` to below `known`, of runs that may belong to the window, without `captured`.
+    """Return the numbers of runs that may belong to the window and are not in `captured`.
 
-    `dated`: runs with known times.
+    Numbers begin at `first_number` and are below `known`. `dated`: runs with known times.
     """
     runs = [*dated, *captured]
     begun = [run.number for run in runs if run.number is not None and _began_before(run, window.start)]

@@ -1,7 +1,7 @@
 """Reads what deployed a workload: Flux' Kustomization or HelmRelease, or Argo CD's Application. Only its revisions are kept.
 
 Speaks GET on kustomize.toolkit.fluxcd.io/v1, helm.toolkit.fluxcd.io/v2 and argoproj.io/v1alpha1, with the rights of the
-Investigation's identity. A cluster without these kinds, and an identity without the right, are usual: both are silent.
+Investigation's identity. A cluster without these kinds, or an identity without the right, is usual and gives no gap.
 """
 
 import re
@@ -15,7 +15,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 
 Object = dict[str, Any]
 
-MAX_HISTORY = 10  # entries that are kept, the latest
+MAX_HISTORY = 10  # latest entries that are kept
 ARGO_CD = "argocd"
 _TRACKING = "argocd.argoproj.io/tracking-id"
 _INSTANCE = "argocd.argoproj.io/instance"
@@ -46,7 +46,7 @@ class Deployer:
 
 
 def deployer_of(workload: Mapping[str, Any]) -> Deployer | None:
-    """Return what deployed a workload, as its labels and annotations tell; None if they do not, or not validly."""
+    """Return what deployed a workload, by its labels and annotations; None if they name nothing, or no valid name."""
     metadata = workload["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     for kind, group in _FLUX.items():
@@ -65,7 +65,7 @@ def _valid(deployer: Deployer) -> Deployer | None:
 async def read_deployer(kubernetes: Kubernetes, namespace: str, deployer: Deployer) -> Object | None:
     """Return the revisions of a deployer; None if it does not exist or may not be read. Raises Unavailable.
 
-    The operator's own identity reads it in the Investigation's `namespace` alone.
+    The operator's own identity reads it only in the Investigation's `namespace`.
     """
     if kubernetes.user is None and deployer.namespace != namespace:
         return None

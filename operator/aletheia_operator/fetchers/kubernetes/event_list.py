@@ -24,17 +24,17 @@ from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.timestamps import format_time
 
-MAX_EVENTS = 20_000  # distinct; of more, warnings are kept first
-MAX_BYTES = 24 * 1024 * 1024  # of all that is kept
-OWN_BYTES = 4 * 1024 * 1024  # that the events of one capture may take, whatever others do
-SHARED_BYTES = 64 * 1024 * 1024  # of all captures of this process, beyond which none takes more than OWN_BYTES
-MAX_AROUND = 5_000  # pods of which it is known when they had events outside of the window
-MAX_MESSAGE = 4_096  # characters; the API's event beside it is whole
+MAX_EVENTS = 20_000  # distinct events; if there are more, warnings are kept first
+MAX_BYTES = 24 * 1024 * 1024  # of all kept events
+OWN_BYTES = 4 * 1024 * 1024  # for the events of one capture, however much others take
+SHARED_BYTES = 64 * 1024 * 1024  # for all captures of this process; beyond it, each gets only OWN_BYTES
+MAX_AROUND = 5_000  # pods with remembered events outside of the window
+MAX_MESSAGE = 4_096  # characters; the API's event is kept whole
 MAX_WORD = 300  # characters of names, reasons and uids, which the API does not check in an event: no real one is as long
 EVENTS_PER_BATCH = 500
 BATCH_BYTES = 1024 * 1024
 
-ENDING = timedelta(seconds=30)  # that a pod usually has to end in (terminationGracePeriodSeconds), and writes meanwhile
+ENDING = timedelta(seconds=30)  # a pod usually has so long to end (terminationGracePeriodSeconds), and may write logs
 RUNS = frozenset({"Pulled", "Created", "Started", "Unhealthy"})  # reasons of events of a pod that runs
 Subject = tuple[str, str]  # kind, name
 _Key = bytes
@@ -58,9 +58,9 @@ def _word(holder: Mapping[str, Any], name: str) -> str:
 
 @dataclass
 class Event:
-    """Events that say the same of the same object, as one. `host` is the node that reported it, where one did.
+    """Equal events of the same object, as one. `host`: the node that reported them; None if no node did.
 
-    `object` and `raw` are JSON: what a tenant writes into events is not kept in memory in a larger form.
+    `object` and `raw` are JSON text: parsed, the events that tenants write could take much more memory.
     """
 
     kind: str
@@ -109,7 +109,7 @@ class Events:
     """The events of a window, deduplicated."""
 
     _all: ClassVar["WeakSet[Events]"] = WeakSet()
-    _guard: ClassVar[threading.Lock] = threading.Lock()  # of `_all`: captures add events in threads
+    _guard: ClassVar[threading.Lock] = threading.Lock()  # guards `_all`: captures add events in threads
 
     def __init__(self, window: Window) -> None:
         with self._guard:
@@ -120,10 +120,10 @@ class Events:
         self._size_bytes = 0
         self._events: dict[_Key, Event] = {}
         self._unsure: dict[_Key, None] = {}
-        self._normal: dict[_Key, None] = {}  # of the others those that are no warnings
+        self._normal: dict[_Key, None] = {}  # wanted events that are not warnings
         self._before: dict[tuple[str, str], Event] = {}  # of each pod, by its name and uid, the last event before the window
-        self._after: dict[tuple[str, str], Event] = {}  # and the first behind it
-        self._added: set[str] = set()  # uids: a list that begins again, or overlaps another, brings an event twice
+        self._after: dict[tuple[str, str], Event] = {}  # and the first after it
+        self._added: set[str] = set()  # uids of events: a list that begins again, or overlaps another, brings an event twice
 
     def update_oldest(self, event: Object) -> None:
         """Remember the time of the oldest event that the API server still has."""
@@ -131,7 +131,7 @@ class Events:
         self.oldest = min(self.oldest or last, last)
 
     def add(self, event: Object, *, sure: bool = True) -> None:
-        """Keep an event that touches the window, once. `sure`: it is wanted; unsure ones are dropped first if room is short."""
+        """Keep an event that touches the window, once. `sure`: it is wanted; unsure events are dropped first."""
         first, last, count = times_of(event)
         if last < self.window.start or first > self.window.end:
             self._remember_outside(event, first, last, count)
@@ -169,8 +169,9 @@ class Events:
             side[name, uid] = replace(found, message=found.message[:MAX_WORD], object=b"{}", raw=[])
 
     def around_window(self) -> list[Event]:
-        """Events outside of the window that show that a pod lived in it: before and behind it, or so shortly before that the
-        pod may still have been ending.
+        """Return the events outside of the window that show that a pod lived in it.
+
+        These are before and after it, or so shortly before that the pod may still have been ending.
         """
         found = []
         for key, before in self._before.items():
@@ -181,9 +182,9 @@ class Events:
         return found
 
     def last_events_of_running_pods(self) -> list[Event]:
-        """Return the last events of pods that ran before the window, and of which no event says that they ended.
+        """Return the last events of pods that ran before the window, and have no event of their end.
 
-        A kubelet reports 25 events of an object, and then one in five minutes. So a pod in a crash loop may be silent for long.
+        A kubelet reports 25 events of an object, then one in five minutes. So a pod in a crash loop may have no event for long.
         """
         latest: dict[str, Event] = {}
         for _, event in sorted(self._before.items(), key=lambda item: item[1].last):
@@ -206,7 +207,7 @@ class Events:
         return False
 
     def _has_room(self, size_bytes: int, *, sure: bool, warning: bool, is_new: bool) -> bool:
-        """Whether an event still fits. For one that is wanted, unsure ones are dropped until it does; for a warning, others."""
+        """Return whether an event fits. Unsure events are dropped for a wanted one, then normal ones for a warning."""
         while (is_new and len(self._events) >= MAX_EVENTS) or self._is_full(size_bytes):
             if sure and self._unsure:
                 self._drop(next(reversed(self._unsure)))
@@ -297,7 +298,7 @@ def _redacted(encoded: bytes, redactor: Redactor) -> bytes:
 
 
 def _parsed(event: Object, first: datetime, last: datetime, count: int) -> Event:
-    """Without what is only for the API server itself."""
+    """Return the event without fields that only the API server needs."""
     event["metadata"].pop("managedFields", None)
     kind, name = subject_of(event)
     involved = event["involvedObject"]
@@ -319,7 +320,7 @@ def _parsed(event: Object, first: datetime, last: datetime, count: int) -> Event
 
 
 def _key_of(event: Object) -> _Key:
-    """Equal for events that say the same of the same object."""
+    """Return a key that equal events of the same object share."""
     involved = event["involvedObject"]
     identifying = [involved.get(name) or "" for name in ("kind", "name", "uid", "fieldPath")]
     identifying += [event.get(name) or "" for name in ("type", "reason", "message")]

@@ -1,6 +1,6 @@
 """Kubernetes events over the window: one document for the targets, their owners, nodes and volumes.
 
-Speaks GET /api/v1/namespaces/{namespace}/events: one list of the namespace without the events of Investigations and, where
+Speaks GET /api/v1/namespaces/{namespace}/events: one list of the namespace without the events of Investigations and, if
 nodes are requested, one of `default`, which has the events of objects without a namespace. core/v1 also serves events that were
 written as events.k8s.io/v1, with `eventTime` and `series`.
 
@@ -31,7 +31,7 @@ from aletheia_operator.text.timestamps import format_time
 MAX_GONE = 500
 CLUSTER_EVENTS_NAMESPACE = "default"
 NOT_OURS = "involvedObject.kind!=Investigation"  # a storm of Investigations leaves events by the thousand
-FEW_NODES = 3  # events of so many nodes are listed by name; of more, all nodes' events are listed and filtered
+FEW_NODES = 3  # events of up to so many nodes are listed by name; for more, all nodes' are listed and filtered
 _WORDS = {"Node": "events of nodes", "PersistentVolume": "events of volumes"}
 
 
@@ -46,7 +46,7 @@ class KubernetesEventsFetcher:
         follows = any(target.pod is None for target in spec.targets or [])
         if not keep and not (follows and spec.of_targets("logs")):
             return Plan()
-        await sources.kubernetes()  # an identity that may not be used is the same gap in every fetcher, and so becomes one
+        await sources.kubernetes()  # the gap for an unusable identity is equal in all fetchers, and reported once
         request = spec.events or EventsRequest(nodes=True)
         arguments = {
             "targets": [target.to_json() for target in spec.targets or []],
@@ -59,7 +59,7 @@ class KubernetesEventsFetcher:
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the document. Entries, in order of their first time: {"first", "last", "count", "type", "reason", "message",
-        "object": {"kind", "namespace", "name", "uid", ...}, "raw": [the API's events that say the same]}.
+        "object": {"kind", "namespace", "name", "uid", ...}, "raw": [the API's equal events]}.
         """
         search = _Search(question.arguments, sources, await sources.kubernetes())
         await search.run()
@@ -77,7 +77,7 @@ class KubernetesEventsFetcher:
             missing = []
         if question.arguments["logs"]:
             missing = missing + _gaps(search.gone)
-        if missing:  # a document of its own: the events are complete
+        if missing:  # a separate document: the events are complete
             yield _document(sources.namespace, request, _nothing(), Outcome(missing=missing))
 
 
@@ -117,7 +117,7 @@ class _Search:
         await asyncio.to_thread(self.subjects.add_members, members)
         if not self.keep:
             return
-        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.reports_absent else ABSENT))  # gaps of other fetchers
+        of_others = (GapReason.BUDGET_EXCEEDED, *(() if self.reports_absent else ABSENT))  # gaps that other fetchers report
         self.missing += [gap for gap in missing if gap.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing

@@ -1,4 +1,4 @@
-"""Tells whether events of the window have expired, and which are known to be lost. Pure.
+"""Determines whether events of the window have expired, and which are known to be lost. Pure.
 
 An API server drops an event an hour after it was last written, unless its --event-ttl says otherwise.
 """
@@ -18,7 +18,7 @@ from aletheia_operator.text.timestamps import format_time
 
 DEFAULT_TTL = timedelta(hours=1)  # kube-apiserver --event-ttl
 TTL_SLACK = timedelta(minutes=5)  # an Investigation with a lookback of an hour runs a little later
-NEAR = timedelta(seconds=10)  # an event may be written so long before or after what it reports
+NEAR = timedelta(seconds=10)  # an event may be written this long before or after what it reports
 SOON = timedelta(minutes=1)
 MAX_NAMED = 3
 _STARTS = ("Pulled", "Created", "Started", "BackOff")
@@ -27,7 +27,7 @@ _DESIRED = "deployment.kubernetes.io/desired-replicas"
 
 @dataclass(frozen=True)
 class ExpectedEvent:
-    """Something that happened to an object by its own status, and for which controllers write an event.
+    """Something that happened to an object, according to its status, and for which controllers write an event.
 
     `reported_by`: reasons of the events that report it, at any time. Empty: any event of the object at about that time does.
     """
@@ -52,7 +52,7 @@ class ExpectedEvent:
 
 
 def expected_events(item: Object) -> list[ExpectedEvent]:
-    """Return what a pod or ReplicaSet reports of itself: its scheduling, the starts of its containers, or its rollout."""
+    """Return what a pod or ReplicaSet has in its status: its scheduling, the starts of its containers, or its rollout."""
     metadata = item["metadata"]
     if item["kind"] == "Pod":
         return list(_expected_of_pod(item))

@@ -16,9 +16,9 @@ from aletheia_operator.fetchers.spill import Piece
 from aletheia_operator.text.display import one_line
 
 MAX_WORDS = 2_000  # of a family's pods
-MAX_LABELS = 20_000  # of all pods that stay in memory; labels of further pods are read again where they are needed
+MAX_LABELS = 20_000  # of all pods that stay in memory; labels of further pods are read again when needed
 MAX_REFERENCES = 50_000  # of all pods to objects; further ones are counted in `left_out`
-MAX_VALUE = 500  # characters of an environment variable or argument in which names are looked for
+MAX_VALUE = 500  # characters of an environment variable or argument that are searched for names
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 ORDER = (
@@ -30,7 +30,7 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One object, stored aside."""
+    """One object, stored in a `Spill`."""
 
     kind: str
     name: str
@@ -97,7 +97,7 @@ class Families:
         self.nodes: set[str] = set()
         """Names of the nodes that pods run on."""
         self.deployers: dict[Deployer, set[str]] = {}
-        """What deployed the families' workloads, with the families."""
+        """Objects that deployed workloads, with the families of these."""
         self.left_out = 0
         """References of pods to objects that there was no room for."""
         self._members = {member.uid: member for member in members}

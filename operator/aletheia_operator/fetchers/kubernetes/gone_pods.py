@@ -23,13 +23,13 @@ _INDEX_END = re.compile(r"-\d{1,9}-$")
 _GENERATING = ("ReplicaSet", "ReplicationController", "DaemonSet", "Job")
 _OWN_PODS = (*_GENERATING, "StatefulSet")
 _MADE = {"Deployment": "ReplicaSet", "CronJob": "Job"}
-MAX_WORDS = 1024  # of a message are looked at; the API's own are shorter
+MAX_WORDS = 1024  # characters of a message that are read; the API's own messages are shorter
 _NAME = r"([a-z0-9][-a-z0-9.]*)"
 _SCALED = re.compile(rf"(?:replica set|job:?) {_NAME}", re.IGNORECASE)  # in messages of Deployments' and CronJobs' controllers
 _OF_POD = re.compile(rf"(?:Created|Deleted) pod: {_NAME}|(?:create|delete) Pod {_NAME} in StatefulSet")
 _ASSIGNED = re.compile(rf"Successfully assigned \S+ to {_NAME}$")
 EVICTED_AFTER = timedelta(minutes=10)  # pods are deleted 5 minutes after their node went away, unless they tolerate it longer
-_NODE_LOST = ("NodeNotReady", "TaintManagerEviction")  # of a pod: its node went away under it
+_NODE_LOST = ("NodeNotReady", "TaintManagerEviction")  # a pod's events if its node went away
 
 
 @dataclass
@@ -124,7 +124,7 @@ class FollowedControllers:
         return len(name) == MAX_PREFIX + _RANDOM and bool(self.owner(name))
 
     def learn(self, events: Events) -> set[Subject]:
-        """Read from controllers' events what they created, which may be gone. Returns the new controllers."""
+        """Learn from controllers' events what they created: it may be gone. Returns the new controllers."""
         new = set()
         for kind, made in _MADE.items():
             for event in events.of_kind(kind):

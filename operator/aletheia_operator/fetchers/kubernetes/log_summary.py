@@ -15,7 +15,7 @@ from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.spool import Spool, share
 from aletheia_operator.text.batches import LEVEL_CODES
 
-MAX_LOST_RUNS = 10  # that get a gap each; older ones share one
+MAX_LOST_RUNS = 10  # that get a gap each; older runs share a gap
 
 
 async def finish_logs(target: str, containers: Sequence[ContainerLogs], limits: LogLimits, outcome: Outcome) -> None:

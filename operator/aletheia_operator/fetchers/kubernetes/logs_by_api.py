@@ -19,7 +19,7 @@ from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds, to_nanoseconds
 
 MAX_BROKEN_READS = 3  # in a row, without a new line
-ROTATED_BYTES = 256 * 1024  # a rotation is inferred if so many are missing by the log's rate: a quarter of the smallest file
+ROTATED_BYTES = 256 * 1024  # a rotation is inferred if this much is missing by the log's rate: a quarter of the smallest file
 EMPTY_SECONDS = (0.1, 0.3, 0.6)  # waits for a line of an empty log of a running container: it may just have been rotated
 YOUNG_SECONDS = 2.0  # a younger file does not show the log's rate
 _TAIL_BYTES = 256 * 1024
@@ -156,7 +156,7 @@ async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
     if position.set_back:
         return NextStep.READ_ALL_AGAIN
     if log.fragment and new_lines:
-        return NextStep.READ_AGAIN  # perhaps it has its end by then
+        return NextStep.READ_AGAIN  # perhaps that line is complete by then
     if position.node_message is not None and not position.node_message.startswith(_ROTATION_MESSAGES):
         return NextStep.END
     before_tail, tail = await source.last_two_times()
@@ -183,7 +183,7 @@ def _add_gap_of_skipped_lines(log: RunLog) -> None:
 
 
 async def _check_node_message(log: RunLog, source: LogSource) -> None:
-    """Drop what looks like an error message of the node if the log has lines: it is the rest of a line from before the window.
+    """Drop a supposed error message of the node if the log has lines: it is the rest of a line from before the window.
 
     A known message of kubelets is not checked: the API may show another run now.
     """
@@ -220,8 +220,8 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
 
     The API shows only the current file and no sign of rotation, so it is inferred: the file begins within the window, and the
     container ran before its first line, for longer than it takes to fill a part of a file at the log's rate, which may have
-    been higher before. If the first line lies behind the window, or the file is too young to show a rate, the rate of the
-    file's beginning is used. Kubernetes cuts the time of the start to whole seconds, so up to a second without lines is none.
+    been higher before. If the first line is after the window, or the file is too young to show a rate, the rate of the
+    file's beginning is used. Kubernetes cuts the time of the start to whole seconds, so a second without lines is ignored.
     """
     started, first = log.run.started_at, log.position.first
     begun, begins = parse_nanoseconds((started or "").encode()), parse_nanoseconds(first.encode())

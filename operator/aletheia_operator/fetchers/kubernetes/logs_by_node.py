@@ -27,7 +27,7 @@ MAX_LISTING_BYTES = 256 * 1024
 MAX_ROUNDS = 20  # while the kubelet rotates
 SETTLED_ROUNDS = 5  # listings after which a run with only rotated files has no other file
 ROTATION_SECONDS = 0.1  # a runtime needs less to open the next file after a rotation
-WRITING = "~"  # sorts behind every time
+WRITING = "~"  # sorts after every time
 SEEK_BYTES = 4 * 1024 * 1024  # a smaller file is read from its beginning
 DEFAULT_MAX_FILES = 5  # of a run, that a kubelet keeps by default (containerLogMaxFiles)
 _PROBE_BYTES = 64 * 1024
@@ -42,9 +42,9 @@ class DamagedFile(Unavailable):
 
 
 def directory_uid(uid: str, mirror: str | None) -> str:
-    """Return the part of a pod's directory that is usually the uid. `mirror`: annotation of a static pod, which it has instead.
+    """Return the part of a pod's directory name that identifies it: the uid, or a static pod's annotation `mirror`.
 
-    Users who may write annotations could name another pod's directory by it. So it is only used if it is a hash.
+    Users who may write annotations could name another pod's directory with it. So it is only used if it is a hash.
     """
     return mirror if mirror is not None and _UID.fullmatch(mirror) else uid
 
@@ -93,13 +93,13 @@ class Directory:
                 if len(content) > MAX_LISTING_BYTES:
                     raise Rejected("the kubelet's listing of log files is too long", GapReason.TOO_LARGE)
         names = {unquote(html.unescape(link)) for link in _LINK.findall(content.decode("utf-8", "replace"))}
-        found = [(name, _FILE.fullmatch(name)) for name in sorted(names)]  # with `.gz` behind without
+        found = [(name, _FILE.fullmatch(name)) for name in sorted(names)]  # a compressed file comes after its other name
         files = [LogFile(int(match[1]), match[2] or WRITING, name) for name, match in found if match]
         return sorted({file.identity: file for file in files}.values())
 
     @asynccontextmanager
     async def opened(self, file: LogFile, start: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a file; its content comes from a line before `start` on, or from the beginning. Raises SourceError.
+        """Open a file. Its content begins at a line before `start`, or at the file's beginning. Raises SourceError.
 
         The kubelet keeps it open: the content is that of this file, also if it is renamed or removed meanwhile.
         """
@@ -132,7 +132,7 @@ class Directory:
         return low
 
     async def _greatest_stamp(self, path: str, offset: int) -> str | None:
-        """Return the greatest time of the whole lines behind `offset`. A single time may be wrong: clocks are set back."""
+        """Return the greatest time of the whole lines after `offset`. A single time may be wrong: clocks are set back."""
         async with self.kubelets.open(self.address, path, offset, offset + _PROBE_BYTES) as response:
             content = await response.content.read(_PROBE_BYTES)
         keys = (sort_key(line.partition(b" ")[0].decode("ascii", "replace")) for line in content.split(b"\n")[1:])
@@ -215,7 +215,7 @@ async def _read_rotated(log: RunLog, directory: Directory, file: LogFile) -> boo
 
 
 def _finish(log: RunLog, files: list[LogFile], removed: list[LogFile]) -> None:
-    """Add the gaps. `removed`: files that were listed, and gone when they were to be read."""
+    """Add the gaps. `removed`: listed files that were gone before they were read."""
     if log.position.untimed and not log.position.first:
         raise Rejected("the node's file of this log is neither in CRI's nor in Docker's form", GapReason.INVALID_RESPONSE)
     if removed and not (log.position.first and log.position.first <= log.start):
@@ -260,7 +260,7 @@ async def _from_next_line(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _inflated(chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
-    """Decompress a gzip file. Raises DamagedFile after all that could be read."""
+    """Decompress a gzip file. Raises DamagedFile after yielding all that could be read."""
     inflate = zlib.decompressobj(wbits=31)
     try:
         async for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Reads what belongs to targets: their pods, the owners of these up to the top, and every revision of a workload.
+"""Reads what belongs to targets: their pods, the pods' owners up to the top, and every revision of a workload.
 
 Speaks GET on pods, apps/v1 and batch/v1. Owners are followed through `ownerReferences` of Kubernetes' own kinds; an owner of
 another kind (a custom resource) is known only by the references to it.
@@ -50,9 +50,9 @@ _REVISIONS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "
 
 @dataclass(frozen=True)
 class Member:
-    """An object that belongs to the targets, stored aside: a thousand pods as Python objects would take much memory.
+    """An object that belongs to the targets, stored in a `Spill`: a thousand Python objects would take much memory.
 
-    `content` may be kept: `redactions` counts the secrets that were removed, by rule. `revision` was made before that.
+    `content` has no secrets: `redactions` counts those that were removed, by rule. `revision` was made before that.
     `controller` is the uid of its controller. `references` are the names that a pod refers to, by kind.
     """
 
@@ -69,7 +69,7 @@ class Member:
 
     @classmethod
     def of(cls, item: Object, spill: Spill, room_bytes: int = MAX_BYTES, redactor: Redactor | None = None) -> "Member":
-        """Make a member of an object, which is changed in place, reduced if it takes more than `room_bytes`.
+        """Make a member of an object, which is changed in place. It is reduced if it takes more than `room_bytes`.
 
         Blocks; raises OSError.
         """
@@ -93,7 +93,7 @@ class Member:
         )
 
     def item(self) -> AbstractContextManager[Object]:
-        """Decode the object as it is kept, for the time of the context (see `decoded`). Blocks; raises OSError."""
+        """Decode the stored object, for use within the context (see `decoded`). Blocks; raises OSError."""
         return decoded(self.content.read())
 
 

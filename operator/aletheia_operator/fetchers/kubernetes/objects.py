@@ -37,9 +37,9 @@ OBJECTS_PER_BATCH = 100
 BATCH_BYTES = 1024 * 1024
 MAX_BYTES = 16 * 1024 * 1024  # of all objects around the members
 MEMORY_BYTES = 1024 * 1024  # of these; the others are on the session volume
-MAX_DEPLOYERS = 20  # that are read: a release deploys many workloads
+MAX_DEPLOYERS = 20  # deployers that are read: each deploys many workloads
 MAX_NAMED = 500  # objects of a kind that are read one by one
-FEW_SERVICES = 100  # endpoint slices of so many services are listed by name; of more, all are listed and filtered
+FEW_SERVICES = 100  # endpoint slices of up to so many services are listed by name; for more, all are listed and filtered
 SERVICE_NAME = "kubernetes.io/service-name"
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class KubernetesObjectsFetcher:
         """Return one question for all targets: what they share is read once."""
         if not spec.of_targets("objects"):
             return Plan()
-        await sources.kubernetes()  # an identity that may not be used is the same gap in every fetcher, and so becomes one
+        await sources.kubernetes()  # the gap for an unusable identity is equal in all fetchers, and reported once
         request = spec.objects or ObjectsRequest(nodes=True)
         targets = [target.to_json() for target in spec.targets or []]
         arguments = {"targets": targets, "nodes": request.nodes, "reports_absent": not spec.of_targets("logs")}
@@ -212,7 +212,7 @@ class _Collection:
             await asyncio.to_thread(self._mark_absent, "ConfigMap", absent)
 
     async def _read_deployers(self) -> None:
-        """Read the revisions of what deployed the workloads, where the Investigation's identity may."""
+        """Read the revisions of what deployed the workloads, if the Investigation's identity may."""
         for deployer in sorted(self.families.deployers)[:MAX_DEPLOYERS]:
             try:
                 item = await read_deployer(self.kubernetes, self.namespace, deployer)
@@ -223,7 +223,7 @@ class _Collection:
                 await asyncio.to_thread(self._keep, self.families.deployers[deployer], item)
 
     def _mark_secrets(self) -> None:
-        """Keep the names of the Secrets that pods refer to: no more is read of them."""
+        """Keep the names of the Secrets that pods refer to: nothing else of them is read."""
         for name, pods in self._few("Secret", self.families.references("Secret")):
             self._keep(self.families.of_pods(pods), {"apiVersion": "v1", "kind": "Secret", "metadata": self._identity(name)})
 
@@ -241,7 +241,7 @@ class _Collection:
             self._keep(self.families.of_pods(pods), item)
 
     def _mark_absent(self, kind: str, absent: Mapping[str, set[str]]) -> None:
-        """Keep a mark for what pods refer to and that does not exist."""
+        """Keep a mark for each object that pods refer to and that does not exist."""
         for name, pods in absent.items():
             item = {"apiVersion": "v1", "kind": kind, "metadata": self._identity(name), "exists": False}
             self._keep(self.families.of_pods(pods), item)
@@ -289,7 +289,7 @@ class _Collection:
             self.families.add(families, entry)
 
     def _fit(self, item: Object) -> Entry | None:
-        """Return the object as it is kept; None if there is no more room."""
+        """Store an object without secrets, and return its entry; None if there is no more room."""
         redactor = self.sources.redactor.another()
         redact_object(item, redactor)
         encoded = dumps(item)
@@ -313,7 +313,7 @@ class _Collection:
 
 
 def _each(add: Callable[[Object], None]) -> Callable[[Iterable[Object]], None]:
-    """Return what calls `add` for each object."""
+    """Return a function that calls `add` for each object."""
 
     def add_each(items: Iterable[Object]) -> None:
         for item in items:

@@ -142,7 +142,7 @@ class PodLogs:
         return await self._states() or states
 
     async def _follow_restarts(self, states: States) -> None:
-        """Read again what restarts have moved. `states`: by which the containers were read."""
+        """Read runs again that restarts have moved. `states`: those with which the containers were read."""
         following = Restarts(self.containers, states, self._states)
         if not await following.follow():
             self._add_gap_of_unknown_restarts()

@@ -8,7 +8,7 @@ MIRROR = "kubernetes.io/config.mirror"
 """Annotation of a mirror pod, which represents a static pod in the API."""
 
 MAX_NAMES = 1_000
-"""Of a kind that one pod refers to; more are not read anyway, which is a gap."""
+"""Most names of a kind that are taken from one pod. More objects are not read anyway, which is a gap."""
 
 
 def pod_references(pod: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -71,7 +71,7 @@ async def claims_of(sources: Sources, targets: Sequence[Target]) -> tuple[Iterat
 
 
 def _keeper(sources: Sources, wanted: Callable[[Object], bool]) -> Callable[[list[Object]], list[Piece]]:
-    """Return what stores the wanted ones of some objects."""
+    """Return a function that stores the wanted objects of a list, without secrets."""
     spill = Spill(sources.memo_scratch or sources.scratch, MEMORY_BYTES)
 
     def keep(items: Sequence[Object]) -> list[Piece]:

@@ -13,7 +13,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing
 
-MAX_READ_ONE_BY_ONE = 20  # so many objects are read one by one; of more, one list is read and the rest of it dropped
+MAX_READ_ONE_BY_ONE = 20  # up to so many objects are read one by one; for more, a list is read and filtered
 
 Object = dict[str, Any]
 T = TypeVar("T")

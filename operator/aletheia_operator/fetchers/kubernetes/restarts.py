@@ -83,7 +83,7 @@ class Restarts:
         return changed
 
     async def _stale(self, containers: Sequence[ContainerLogs], now: States) -> list[ContainerLogs]:
-        """Return the containers that did not restart since `states`, by the API server, but did by their logs."""
+        """Return the containers that restarted since `states` by their logs, but not by the API server's states."""
         same = [container for container in containers if self._same_runs(container, now)]
         return [container for container in same if await container.is_stale(now[container.planned.container])]
 

@@ -1,7 +1,7 @@
 """Compares the revisions of a workload: what was rolled out when. Pure.
 
 A Deployment's revisions are its ReplicaSets, numbered by an annotation; a StatefulSet's and a DaemonSet's are
-ControllerRevisions, numbered by a field of their own.
+ControllerRevisions, numbered by a field.
 """
 
 from collections.abc import Mapping, Sequence

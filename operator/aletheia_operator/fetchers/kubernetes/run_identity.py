@@ -1,4 +1,4 @@
-"""Tells whether a log that the API returned is of the expected run. The API shows two runs, and a restart moves both."""
+"""Determines whether a log that the API returned is of the expected run. The API shows two runs, and a restart moves both."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,8 +12,8 @@ from aletheia_operator.fetchers.kubernetes.run_log import RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH
 from aletheia_operator.text.timestamps import NANOSECONDS, format_nanoseconds, to_nanoseconds
 
-RECENT_SECONDS = 30  # longest delay between a kubelet and the API server's status, on a node short of everything
-DRAINED_SECONDS = 2  # times of a status have whole seconds; and what a container wrote last gets its time a little late
+RECENT_SECONDS = 30  # longest delay between a kubelet and the API server's status, on an overloaded node
+DRAINED_SECONDS = 2  # times of a status have whole seconds; and a container's last lines get their times a little late
 SourceOf = Callable[[Run], LogSource]
 
 

@@ -70,7 +70,7 @@ class RunLog:
     alone: bool = False
     """Parse it in a worker without other runs: it may have made a worker fail."""
     redactor: Redactor = field(default_factory=Redactor)
-    """Of the capture."""
+    """The redactor of the capture."""
     plain: bool = False
     """Do not look for levels, messages and fields."""
     _rest: bytes = b""

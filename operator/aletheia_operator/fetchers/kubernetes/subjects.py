@@ -28,7 +28,7 @@ class Subjects:
         self._present: dict[str, str] = {}  # uids of the pods that are there now, by name
         self._controllers = FollowedControllers()
         self._revisions: dict[Subject, Revision] = {}
-        for target in targets:  # events outlive what they are about
+        for target in targets:  # events of a target may outlive it
             if target.pod is not None:
                 self.known.add(("Pod", target.pod))
             if target.workload is not None:

@@ -1,4 +1,4 @@
-"""Grafana Loki: log lines, also those that the kubelet has removed and of pods that are gone. One document per LogQL query."""
+"""Grafana Loki: log lines, also those that kubelets have removed and those of gone pods. One document per LogQL query."""
 
 from aletheia_operator.fetchers.loki.fetcher import LokiFetcher
 from aletheia_operator.fetchers.loki.pages import PAGE_ENTRIES

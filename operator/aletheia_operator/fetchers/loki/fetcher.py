@@ -27,7 +27,7 @@ BATCH_BYTES = 1024 * 1024
 
 
 class LokiFetcher:
-    """Log lines of a LogQL query over the window."""
+    """Captures the log lines of a LogQL query over the window."""
 
     name = "Loki"
     source_type = "loki"

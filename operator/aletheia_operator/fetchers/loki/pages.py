@@ -87,7 +87,7 @@ class Pages:
             )
 
     async def walk(self) -> AsyncGenerator[tuple[Page, list[Line]], None]:
-        """Yield each page with its new lines, which the page before did not have, in order. The next step closes the page.
+        """Yield each page with its new lines, which the page before did not have, in order. Advancing closes the page.
 
         Raises SourceError. A page that broke off has `broken` set and is the last one.
         """

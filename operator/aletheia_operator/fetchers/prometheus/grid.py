@@ -75,7 +75,7 @@ def step_seconds(step: str | None, window: Window, range_seconds: int | None = N
 
 
 def default_range_seconds(step: int) -> int:
-    """Return a range that sees every increase between two samples: a step, and the scrape before that step.
+    """Return a range that covers every increase between two samples: a step, and the scrape before that step.
 
     It is like Grafana's `$__rate_interval`, with room for scrape intervals of up to four minutes.
     """

@@ -1,7 +1,7 @@
 """Parses JSON while it arrives, with limited memory and limited time for each parse, whatever the size of the document.
 
 Objects may have any order of keys and any white space. Elements of arrays (series and samples) are parsed many at a time: a
-piece is cut where elements seem to end, or to be separated as the ones before, and given to orjson as an array. If that parses,
+piece is cut where an element seems to end, or at a separator like the one before, and orjson parses it as an array. If it can,
 the cut was right, because a prefix of an array that is itself an array ends between two elements. If not, elements are parsed
 one by one. Event parsers, for example ijson with its C backend, took several times as long.
 """

@@ -133,7 +133,7 @@ class SeriesStore:
     def batches(self, redactor: Redactor) -> Iterator[list[dict[str, Any]]]:
         """Yield entries {"metric": {label: value}, "values": [...]}, about BATCH_BYTES at a time, as the server sent them.
 
-        `redactor` removes secrets from the labels, which are on the disk no earlier.
+        `redactor` removes secrets from the labels, which are only in memory until then.
         """
         batch: list[dict[str, Any]] = []
         size = 0

@@ -55,7 +55,7 @@ class _Answer:
         self._text = JsonText(endpoint, chunks, computing)
 
     def _members(self) -> Iterator[str]:
-        """Yield the keys of the answer, which must be an object and all that comes."""
+        """Yield the keys of the answer, which must be one object with nothing after it."""
         if self._text.kind() != "{":
             self._text.value()
             raise self._not_ours()

@@ -58,7 +58,7 @@ class Peak:
 def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callable[[bytes], Samples]) -> str:
     """Summarise in one line, for example: error_rate: 3 series, max 0.41 at 14:32, spike from 14:28 (UTC).
 
-    `peaks`: highest values of the samples, and of the extremes between them. A spike is searched in the first peak's series.
+    `peaks`: highest values of the samples, and of the extremes between them. A spike is looked for in the first peak's series.
     """
     text = f"{title}: {series} series"
     if any(peak.strange for peak in peaks):  # of a server with an unusual format: the evidence is kept unchanged
