@@ -47,7 +47,7 @@ class Endpoint:
     options: Model | None = None
     """Options of the DataSource's type, see `options_of`. None: the DataSource sets none."""
     ca_bundle: Path | None = None
-    """PEM file with CAs to trust besides the public ones, if the credentials name none. None: the public ones alone."""
+    """PEM file with CAs to trust besides the public ones, if the credentials name none. None: only the public ones."""
     namespace: str = field(default="", compare=False)
     """Namespace of the Investigation. Empty: the operator asks for itself, to check the DataSource."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)

@@ -62,7 +62,7 @@ class JsonStream(JsonCursor):
             return value
 
     def _grow(self) -> bool:
-        """Read until there is twice as much of a value, up to the limit; False at the end."""
+        """Read twice as much text of a value, up to the limit; False at the end."""
         available = len(self._text) - self._at
         if available > MAX_VALUE_CHARACTERS:
             raise self.too_large(f"{MAX_VALUE_CHARACTERS} characters")

@@ -1,4 +1,4 @@
-"""The interface of fetchers: `plan` says what to ask, `fetch` asks one question and yields the answer as documents.
+"""The interface of fetchers: `plan` returns questions, `fetch` asks one of them and yields the answer as documents.
 
 A fetcher is one module or package with one class. Fetchers import neither each other nor the session.
 """

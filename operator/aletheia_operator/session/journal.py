@@ -42,7 +42,7 @@ class Done:
     artifacts: tuple[Artifact, ...] = ()
     gaps: tuple[Gap, ...] = ()
     trace_ids: TraceIds | None = None
-    """Trace ids in its entries. None: they are not needed, or not known any more (see `to_line`)."""
+    """Trace ids in its entries. None: they are not needed, or no longer known (see `to_line`)."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Origins by the artifact's path."""
     verdict: VerdictSummary | None = None

@@ -84,7 +84,7 @@ def for_markdown(text: str) -> str:
 
 
 def code_span(text: str) -> str:
-    """Return the text as a code span of Markdown, on one line, however many backquotes it has; `(none)` for blanks alone.
+    """Return the text as a code span of Markdown, on one line, however many backquotes it has; `(none)` if it is blank.
 
     In a code span there is no markup, no HTML, no link and no mention.
     """

@@ -48,18 +48,18 @@ MAX_OBJECTS = 1_000
 MAX_TEXT = 1_000
 
 
-def search(asked: SearchValues) -> list[tuple[str, str]]:
+def search(values: SearchValues) -> list[tuple[str, str]]:
     """Return the query parameters of a search."""
     return given(
         {
-            "service": asked.service,
-            "start": str(to_nanoseconds(asked.window.start) // 1000),
-            "end": str(to_nanoseconds(asked.window.end) // 1000),
-            "limit": str(asked.limit),
-            "operation": asked.operation,
-            "tags": asked.tags,
-            "minDuration": asked.shortest,
-            "maxDuration": asked.longest,
+            "service": values.service,
+            "start": str(to_nanoseconds(values.window.start) // 1000),
+            "end": str(to_nanoseconds(values.window.end) // 1000),
+            "limit": str(values.limit),
+            "operation": values.operation,
+            "tags": values.tags,
+            "minDuration": values.shortest,
+            "maxDuration": values.longest,
         }
     )
 

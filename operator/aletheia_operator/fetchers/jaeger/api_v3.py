@@ -29,19 +29,19 @@ _KINDS = ("", "internal", "server", "client", "producer", "consumer")
 _ERROR = (2, "2", "STATUS_CODE_ERROR")
 
 
-def search(asked: SearchValues) -> list[tuple[str, str]]:
+def search(values: SearchValues) -> list[tuple[str, str]]:
     """Return the query parameters of a search, in the spellings of all versions."""
     parameters = given(
         {
-            "service_name": asked.service,
-            "start_time_min": format_time(asked.window.start),
-            "start_time_max": format_time(asked.window.end),
-            "num_traces": str(asked.limit),
-            "search_depth": str(asked.limit),  # its name in later versions
-            "operation_name": asked.operation,
-            "duration_min": asked.shortest,
-            "duration_max": asked.longest,
-            "attributes": asked.tags,  # earlier versions ignore it
+            "service_name": values.service,
+            "start_time_min": format_time(values.window.start),
+            "start_time_max": format_time(values.window.end),
+            "num_traces": str(values.limit),
+            "search_depth": str(values.limit),  # its name in later versions
+            "operation_name": values.operation,
+            "duration_min": values.shortest,
+            "duration_max": values.longest,
+            "attributes": values.tags,  # earlier versions ignore it
         }
     )
     return [(f"query.{spelt}", value) for name, value in parameters for spelt in dict.fromkeys((name, _camel(name)))]

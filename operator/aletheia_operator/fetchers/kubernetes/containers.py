@@ -139,8 +139,8 @@ def requested_containers(pod: Mapping[str, Any], wanted: set[str] | None, reques
         for container in pod["spec"].get(specs) or []:
             name = container["name"]
             known.add(name)
-            asked = of_kind if wanted is None else name in wanted
-            if asked and is_selected(name, _status_of(pod, name), request):
+            requested = of_kind if wanted is None else name in wanted
+            if requested and is_selected(name, _status_of(pod, name), request):
                 found.append(states[name])
     missing = sorted((wanted or set()) - known)
     return found + [ContainerState(name, not_started=f"the pod has no container {name}") for name in missing]

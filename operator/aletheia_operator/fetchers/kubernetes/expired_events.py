@@ -52,7 +52,7 @@ class ExpectedEvent:
 
 
 def expected_events(item: Object) -> list[ExpectedEvent]:
-    """Return what a pod or ReplicaSet has in its status: its scheduling, the starts of its containers, or its rollout."""
+    """Return what happened to a pod or ReplicaSet, by its status: scheduling, starts of containers, or a rollout."""
     metadata = item["metadata"]
     if item["kind"] == "Pod":
         return list(_expected_of_pod(item))

@@ -12,7 +12,7 @@ from aletheia_operator.fetchers.kubernetes.resources import Object
 from aletheia_operator.fetchers.kubernetes.revisions import Revision
 from aletheia_operator.fetchers.kubernetes.targets import describe, selects
 
-CLUSTER_KINDS = ("Node", "PersistentVolume")  # their events lie in namespace default
+CLUSTER_KINDS = ("Node", "PersistentVolume")  # their events are in the namespace default
 
 
 class Subjects:

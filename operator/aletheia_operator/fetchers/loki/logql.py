@@ -41,8 +41,8 @@ def confine(query: str, label: str, value: str) -> str:
     The result is read again and compared with what was meant. Raises Rejected if a part of the query is not understood.
     """
     try:
-        asked = parse(query)
-        meant = LogQuery((*asked.matchers, Matcher(label, "=", value.encode())), asked.pipeline)
+        parsed = parse(query)
+        meant = LogQuery((*parsed.matchers, Matcher(label, "=", value.encode())), parsed.pipeline)
         if parse(str(meant)) != meant:
             raise NotUnderstood("it cannot be rewritten")
     except NotUnderstood as e:

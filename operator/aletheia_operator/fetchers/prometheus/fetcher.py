@@ -223,7 +223,7 @@ class _Request:
             queries.fill(into[0], promql, grid)
 
     async def exemplars(self, promql: str) -> tuple[Spill, int, list[str], Counter[str]]:
-        """Return the exemplars of the whole window, whatever the step, their number, the server's warnings, and redactions.
+        """Return the exemplars of the whole window, at any step, their number, the server's warnings, and redactions.
 
         Raises SourceError if the server does not have the exemplars API.
         """

@@ -29,7 +29,7 @@ class Grid:
 
     @classmethod
     def of(cls, window: Window, step: int) -> "Grid":
-        """Return the moments that lie whole steps before the window's last second, back to its start.
+        """Return the moments at whole steps before the window's last second, back to its start.
 
         A window is fixed once, so a retry has the same moments. A window that ends within a millisecond before a full second
         ends with that second.

@@ -26,7 +26,7 @@ _PIECES = re.compile(rf"(?P<string>{_STRING})|(?P<comment>#[^\n]*+)|\$\$|\$(?P<b
 
 @dataclass(frozen=True)
 class Convention:
-    """PromQL for one naming convention. Parameters: $namespace and $pods (matchers), $http (matchers with the service), $range."""
+    """PromQL for one naming convention. Places for: $namespace, $pods (matchers), $http (matchers with the service), $range."""
 
     name: str
     promql: str

@@ -32,15 +32,15 @@ def recognise(line: str) -> Recognised:
         return NOTHING
     if "\x1b[" in line:
         line = _SGR.sub("", line)
-    return _ask(_BY_FIRST, line)
+    return _try_table(_BY_FIRST, line)
 
 
 def _plain(line: str) -> Recognised:
     """Recognise a line that is part of another line: by all forms but syslog."""
-    return _ask(_OF_INNER, line)
+    return _try_table(_OF_INNER, line)
 
 
-def _ask(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:
+def _try_table(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:
     first = line[:1]
     if first == "{" and (found := read_json(line)) is not NOTHING:
         return found
