@@ -1,7 +1,7 @@
-"""Captures with the source that docs/fetchers.md adds, in a process that imports a copy of the operator: DIRECTORY URL...
+"""Run captures with the source that docs/fetchers.md adds, in a copy of the operator. Arguments: DIRECTORY URL...
 
-Reads the page's resources from stdin. Prints a line of JSON for each URL: what became of the Investigation, and the
-DataSource's status.
+Reads the page's resources from stdin. Prints a JSON line for each URL: the Investigation's result, and the DataSource's
+status.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ LARGE = "x" * (BLOCK_BYTES * 2 + 17)
 
 @dataclass
 class Api:
-    """A running API, its volume, and the authority that its clients' certificates come from."""
+    """A running API, its volume, and the authority of its clients' certificates."""
 
     root: Path
     server: Server
@@ -38,7 +38,7 @@ class Api:
     async def client(
         self, name: str | None = "front-proxy", authority: Authority | None = None
     ) -> AsyncIterator[aiohttp.ClientSession]:
-        """A client with a certificate of this name; None: without a certificate."""
+        """A client with a certificate of this name, or without a certificate if `name` is None."""
         context = ssl.create_default_context(cadata=self.serving.pem)
         if name is not None:
             context.load_cert_chain((authority or self.front_proxy).server(self.directory, name))
@@ -77,7 +77,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 def made(root: Path, namespace: str = "shop", name: str = "payments", uid: str = "uid-1", **options: Any) -> Path:
-    """A finished session with one small and one large artifact."""
+    """Write a finished session with one small and one large artifact."""
     answers = {"small": [[{"line": "evidence"}]], "large": [[{"line": LARGE}]]}
     owner = InvestigationReference(namespace=namespace, name=name, uid=uid)
     return Path(capture(root, Memory(answers), owner=owner, **options).path)

@@ -24,7 +24,7 @@ async def run(order: Order, tools: Tools, report: Callable[[Snapshot], None] = l
 
 
 def gaps(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Target and reason of each gap."""
+    """The target and reason of each gap."""
     return [(gap.target, gap.reason) for gap in snapshot.manifest.gaps]
 
 
@@ -34,12 +34,12 @@ def evidence(snapshot: Snapshot) -> list[Artifact]:
 
 
 def counts(snapshot: Snapshot) -> dict[str, int]:
-    """Entries of each artifact but the report, by its target."""
+    """Number of entries of each artifact except the report, by target."""
     return {artifact.target: artifact.count for artifact in evidence(snapshot)}
 
 
 def on_disk(snapshot: Snapshot) -> dict[str, Any]:
-    """Each artifact's file as JSON, by its target, checked against its digest and size. Without the report."""
+    """Content of each artifact except the report, as JSON by target. Checks digest and size."""
     found = {}
     for artifact in evidence(snapshot):
         content = (Path(snapshot.path) / artifact.path).read_bytes()
@@ -49,7 +49,7 @@ def on_disk(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def files(snapshot: Snapshot) -> set[str]:
-    """Every file of the session, by its path in it."""
+    """Relative path of every file of the session."""
     session = Path(snapshot.path)
     return {str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()}
 
@@ -65,7 +65,7 @@ def cancel(order: Order) -> Callable[[], Any]:
 
 
 async def interrupted(order: Order, tools: Tools, after: str) -> None:
-    """The capture in a process that is stopped once the question `after` is done."""
+    """Run the capture in a process that is stopped once the question `after` is done."""
     done = asyncio.Event()
 
     def report(snapshot: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""Certificates for servers on the loopback interface: of a CA, or of nobody that clients trust."""
+"""Certificates for servers on the loopback interface, signed by a CA of the tests."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def server(self, directory: Path, host: str = "127.0.0.1", days: int = 1) -> Path:
-        """A file with key and certificate for a host; a negative number of days: it has expired."""
+        """Write key and certificate of a host to a file, and return it. `days`: until it expires; negative: it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             alternative: x509.GeneralName = x509.IPAddress(ip_address(host))

@@ -16,7 +16,7 @@ from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
 from tests.unit.loopback import Loopback
 
 LONGEST_WAIT_SECONDS = 120
-"""Of an asynchronous test. On a busy machine the longest takes a tenth of it."""
+"""Time limit of an asynchronous test. On a busy machine the longest takes a tenth of it."""
 
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("unit")
@@ -52,7 +52,7 @@ def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
 async def watched_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Fail a test that blocks its event loop for too long; `blocks_the_loop` marks tests that do so on purpose."""
     pauses: list[Pause] = []
-    gc.freeze()  # or the garbage collector looks through what thousands of tests before left, and that is a pause
+    gc.freeze()  # collecting the garbage of thousands of earlier tests would be a pause
     watch = LoopWatch(pauses.append).start()
     yield
     watch.stop()
@@ -80,7 +80,7 @@ def undeclared_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def gaps_without_words(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail a test in which a gap has no target or no message, or a summary is no text."""
+    """Fail a test in which a gap has no target or no message, or a summary is not text."""
     wordless: list[object] = []
     make_missing, make_outcome = Missing.__init__, Outcome.__init__
 

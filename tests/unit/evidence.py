@@ -28,7 +28,7 @@ def at(minute: float) -> str:
 
 @dataclass
 class Incident:
-    """What was captured of an incident. `parts` are documents: source, category, path, metadata, entries."""
+    """What was captured of an incident. `more` are further documents: source, category, path, metadata, entries."""
 
     objects: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
     rollouts: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Incident:
         return self
 
     def log(self, pod: str, *lines: str, container: str = "app", run: int = 0) -> "Incident":
-        """Add lines `TIME TEXT` of one run. TIME: minutes after the window's start."""
+        """Add lines of one run, each `MINUTE TEXT`, with the minutes since the window's start."""
         self.logs.setdefault(pod, []).append((container, run, lines))
         return self
 
@@ -74,18 +74,18 @@ class Incident:
         return evidence
 
     def without(self, cited: Mapping[str, set[int]]) -> "Without":
-        """The same without these entries, by the artifact's path."""
+        """Return the incident without these entries, given by the artifact's path."""
         return Without(self, cited)
 
     def judged(self) -> Verdict:
         return judge(self.evidence(), NAMESPACE, self.missing)
 
     def left(self, path: str, entries: list[Any]) -> list[Any]:
-        """Return the entries of an artifact that are read."""
+        """Return those entries of an artifact that are read."""
         return entries
 
     def left_lines(self, path: str, first: int, number: int) -> list[int]:
-        """The numbers of lines that are read, of so many of a run. `first`: index of its first line in the artifact."""
+        """Return which of a run's `number` lines are read. `first`: index of its first line in the artifact."""
         return [*range(number)]
 
     def _read(
@@ -137,7 +137,7 @@ class Without(Incident):
 
 
 def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int]) -> Encoded:
-    """Lines as the operator's own parser makes entries of them. Adds their levels to `levels`."""
+    """Return lines as entries of the operator's own parser. Adds the number of lines by level to `levels`."""
     settings = RunSettings(container, run, False, "2026-11-22T14:00:00.000000000Z", "2026-11-22T15:00:00.000000000Z", 65_536)
     parser = RunParser(settings)
     text = ""
@@ -152,7 +152,7 @@ def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int
 
 
 def event(reason: str, message: str, name: str = "web-1-a", kind: str = "Pod", **more: Any) -> Object:
-    """An event as data/events has it. `container`: the part of the pod; `minute`, `until`, `count`, `type`."""
+    """An event as in data/events. Options: `container` (a part of the pod), `minute`, `until`, `count`, `type`."""
     involved = {"kind": kind, "name": name, "namespace": NAMESPACE}
     if container := more.pop("container", None):
         involved["fieldPath"] = f"spec.containers{{{container}}}"

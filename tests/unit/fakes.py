@@ -37,22 +37,22 @@ Script = Sequence[bytes | Exception]
 
 @dataclass
 class FakeKubernetes:
-    """The Kubernetes API from tables: `objects` and `lists` by path (an Exception is raised), `logs` one script a read."""
+    """The Kubernetes API from tables: `objects` and `lists` by path (an Exception is raised), `logs` as scripts, one a read."""
 
     objects: Mapping[str, Any] = field(default_factory=dict)
     lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     logs: list[Script] = field(default_factory=list)
     log_head: bytes = b""
-    """What a read with `limitBytes` shows of a log."""
+    """Beginning of the log, for reads with `limitBytes`."""
     user: str | None = None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     patches: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
     refusals: list[SourceError] = field(default_factory=list)
-    """What the next patches are answered with."""
+    """Errors of the next patches."""
     created: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
     _tail: list[bytes] = field(default_factory=list)
-    """The last lines of the log that was read last."""
+    """Last lines of the log that was read last."""
 
     @property
     def statuses(self) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ class FakeKubelet(FakeKubernetes):
     lines: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     """The log of each container."""
     breaks: Sequence[tuple[int, Exception | None]] = ()
-    """The first answers break off after so many bytes: with an error, or cleanly, as a cut between node and API server does."""
+    """The size at which each of the first answers breaks off, and the error. None: it ends cleanly, as when a node is lost."""
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
@@ -304,7 +304,7 @@ def make_window(start: str = "2026-11-22T11:00:00+00:00", end: str = "2026-11-22
 
 
 async def entries_of(document: Document) -> list[Any]:
-    """All entries of a document, as they will be read from its file."""
+    """All entries of a document, as they are read from its file later."""
     entries: list[Any] = []
     async for batch in document.batches:
         entries += json.loads(b"[" + batch.block + b"]") if isinstance(batch, Encoded) else batch
@@ -312,7 +312,7 @@ async def entries_of(document: Document) -> list[Any]:
 
 
 class InlineRun:
-    """A run that is parsed in this process instead of a worker. `faults`: exceptions to raise, one for each call of `feed`."""
+    """A run that is parsed in this process instead of a worker. `faults`: exceptions that the next calls of `feed` raise."""
 
     def __init__(self, order: RunOrder, faults: list[Exception]) -> None:
         self.capture = RunCapture(order)
@@ -341,7 +341,7 @@ class InlineRun:
 
 @dataclass
 class InlineParsers(Parsers):
-    """Parsers without processes. `opened`: for each run, whether it was opened alone, and plain."""
+    """Parsers without processes. `opened`: for each run, whether it was opened alone, and whether it is plain."""
 
     faults: list[Exception] = field(default_factory=list)
     opened: list[tuple[bool, bool]] = field(default_factory=list)

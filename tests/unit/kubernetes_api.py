@@ -21,10 +21,10 @@ _STATUS = {403: "forbidden", 404: "not found", 410: "expired", 500: "broken"}
 
 @dataclass
 class KubernetesApi:
-    """Serves `objects` and `lists` by path; a number among either is answered as that status.
+    """Serves `objects` and `lists` by path; a number in either is the status of the answer.
 
-    `asked` has the path, `queries` the parameters of each request. A path that is in neither table is 404 for an object, and
-    an empty list for a collection of the tables' namespaces.
+    `asked` has the path, `queries` the parameters of each request. If a path is in neither table, an object is answered
+    with 404, and a collection with an empty list.
     """
 
     objects: Mapping[str, Object | int] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class KubernetesApi:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Kubernetes]:
-        """A real client of this API."""
+        """Yield a real client of this API."""
         with Loopback() as server:
             server.answers = (self._answer,)
             client = ApiClient(Configuration(host=server.url))

@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback interface; the test writes its answers, also faulty ones."""
+"""A real HTTP server on the loopback interface. The test defines its answers, also faulty ones."""
 
 import gzip
 import json
@@ -14,13 +14,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aletheia_operator.clients.endpoint import Endpoint
 
-LONGEST_WAIT_SECONDS = 10  # of a server thread, so that none outlives a test for long
+LONGEST_WAIT_SECONDS = 10  # of a wait in a server thread, which must not outlive a test for long
 
 Answer = Callable[["Request"], None]
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request, which an `Answer` answers by any means."""
+    """A request, to which an `Answer` replies in any way."""
 
     protocol_version = "HTTP/1.1"
     server: "_Server"
@@ -33,7 +33,7 @@ class Request(BaseHTTPRequestHandler):
             loopback.asked.set()
             loopback.headers.append({name.title(): value for name, value in self.headers.items()})
         self.close_connection = True
-        with suppress(OSError):  # the client hung up, as some of the tests want
+        with suppress(OSError):  # some tests make the client hang up
             loopback.answers[min(number, len(loopback.answers) - 1)](self)
 
     do_PATCH = do_POST = do_PUT = do_HEAD = do_DELETE = do_GET
@@ -42,7 +42,7 @@ class Request(BaseHTTPRequestHandler):
         pass
 
     def send(self, status: int, body: bytes, **headers: str) -> None:
-        """A whole answer."""
+        """Send a whole answer."""
         self.head(status, **{"Content-Length": str(len(body)), **headers})
         self.wfile.write(body)
 
@@ -65,17 +65,17 @@ class _Server(ThreadingHTTPServer):
 
 
 class Loopback:
-    """The server: `answers` in turn, the last one again and again; `requests` are the paths that were asked for.
+    """The server. `answers` are given in turn, the last one repeatedly; `requests` are the requested paths.
 
-    `certificate`: a file with the key and certificate that it shows; None: it speaks plain HTTP. `clients_ca`: the CA, as PEM,
-    that signs its clients' certificates; None: it wants none.
+    `certificate`: a file with its key and certificate; None for plain HTTP. `clients_ca`: the CA, as PEM, of clients'
+    certificates; None if clients need none.
     """
 
     def __init__(self, certificate: Path | None = None, clients_ca: str | None = None) -> None:
         self.answers: Sequence[Answer] = (reply(404, b""),)
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
-        """Of each request; names are in title case."""
+        """Headers of each request, with names in title case."""
         self.asked = threading.Event()
         """Set with the first request."""
         self.guard = threading.Lock()
@@ -123,7 +123,7 @@ def deaf() -> Iterator[int]:
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
-        for filling in (first, second):  # the queue of connections is full then
+        for filling in (first, second):  # fills the queue of connections
             filling.setblocking(False)
             filling.connect_ex(listening.getsockname())
         yield listening.getsockname()[1]

@@ -61,15 +61,15 @@ class _Socket:
 
 
 def lying(status: int, body: bytes) -> Proxy:
-    """Answers every request with the same."""
+    """Return a proxy that gives every request the same answer."""
     return _Lying(status, body)
 
 
 @dataclass
 class FakeApi(Proxy):
-    """The API server's part for our resources, in memory. `objects`: by path; a number is answered as that status.
+    """The API server with our resources, in memory. `objects`: by path; a number is the status of the answer.
 
-    `asked`: method, path with its query, and body of each request. `events`: the watch events that each watch gets in turn.
+    `asked`: method, path with its query, and body of each request. `events`: the events of each watch, in turn.
     """
 
     objects: dict[str, Any] = field(default_factory=dict)

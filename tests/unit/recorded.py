@@ -27,7 +27,7 @@ class Recording:
     artifacts: Mapping[str, Any] = field(repr=False)
 
     def without(self, cited: Mapping[str, set[int]]) -> "Recording":
-        """The same without these entries, by the artifact's path."""
+        """Return the session without these entries, given by the artifact's path."""
         left = {
             path: {
                 **artifact,
@@ -38,7 +38,7 @@ class Recording:
         return Recording(self.start, self.end, self.namespace, self.gaps, left)
 
     def with_noise(self) -> "Recording":
-        """The same among 500 unrelated pods, events and error lines, as every busy cluster has them."""
+        """Return the session with 500 unrelated pods, events and error lines, as every busy cluster has them."""
         pods = [calm_pod(number, self.start) for number in range(500)]
         events = [calm_event(number, self.start) for number in range(500)]
         times = [self.start + (self.end - self.start) * number / 500 for number in range(500)]

@@ -25,7 +25,7 @@ SPEC = {
 
 @dataclass
 class Recording:
-    """A session in the making. `metrics` and `traces`: metadata and entries of each artifact."""
+    """A session to be written. `metrics` and `traces`: metadata and entries of each artifact."""
 
     incident: Incident
     metrics: Sequence[tuple[Object, list[Any]]] = ()
@@ -34,7 +34,7 @@ class Recording:
     spec: Object = field(default_factory=lambda: SPEC)
     name: str = "payments-500s"
     changed: Object = field(default_factory=dict)
-    """What replaces parts of the metadata of the findings."""
+    """Metadata that replaces parts of the findings' own."""
 
     def write(self, root: Path) -> Path:
         """Write the session below `root`, and return its directory."""
@@ -131,7 +131,7 @@ def series(labels: dict[str, str], values: Sequence[float | str], first: int, st
 
 
 def trace(trace_id: str, *spans: tuple[str, str, str, int, int, str]) -> Object:
-    """A trace in Jaeger's form. Each span: id, parent, `service operation`, start and duration in ms, and why it failed."""
+    """A trace in Jaeger's form. Each span: id, parent, `service operation`, start and duration in ms, error message or ''."""
     begin = int(START.timestamp() * 1e6)
     made, processes = [], {}
     for span, parent, what, start, milliseconds, why in spans:

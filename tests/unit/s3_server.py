@@ -1,4 +1,4 @@
-"""A small S3 in memory: what it answers, and what it was asked, for tests of buckets and uploads."""
+"""A small S3 in memory for tests of buckets and uploads. It notes what it is asked."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ CODES = {403: "AccessDenied", 404: "NoSuchUpload", 400: "InvalidRequest", 503: "
 class S3:
     """Keeps objects, their checksums and multipart uploads.
 
-    `refused`: the status of every answer to a listing of uploads. `refuse`: returns the status with which a request (its
-    command, key and query) is refused, or None. `etag_of` makes the ETag of a part from its number and content. `stores` makes
-    what is stored of what is sent. `attests`: whether checksums are kept.
+    `refused`: the status of every answer to a listing of uploads, or None. `refuse`: returns the status that refuses a
+    request (its command, key and query), or None. `etag_of` makes the ETag of a part from its number and content. `stores`
+    turns the content of an upload into what is stored. `attests`: whether checksums are kept.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)

@@ -83,7 +83,7 @@ class Rig:
         self.events.append((kind, reason, message))
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Wait, for a bounded time."""
+        """Wait, for a bounded time, until the condition is true."""
         async with asyncio.timeout(LONGEST_TEST_SECONDS):
             while not true():  # noqa: ASYNC110 (what is waited for is of several kinds)
                 await asyncio.sleep(0.001)
@@ -96,7 +96,7 @@ class Rig:
 
     @property
     def phases(self) -> list[str]:
-        """The phases that were written, repetitions left out."""
+        """The phases that were written, without repetitions."""
         written = [status.get("phase", "-") for status in self.kubernetes.statuses]
         return [phase for i, phase in enumerate(written) if i == 0 or phase != written[i - 1]]
 
