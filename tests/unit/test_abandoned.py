@@ -156,7 +156,7 @@ async def test_the_sweep_ends_what_is_kept_of_a_deleted_investigation(layout: Se
 
 
 async def test_the_sweep_ends_nothing_of_an_investigation_that_perhaps_nobody_deleted(layout: SessionLayout) -> None:
-    """Its definition is younger than the session: it may come back from a backup, and be captured to its end."""
+    """The definition is younger than the session, so a backup may restore the Investigation, and its capture may continue."""
     await stopped(layout)
     definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/investigations.aletheia.dev"
     cluster = {**CLUSTER, definition: {"metadata": {"creationTimestamp": "2026-11-22T12:30:00Z"}}}
@@ -209,7 +209,7 @@ def test_a_plan_of_another_version_says_what_it_can(layout: SessionLayout, plan:
 
 @pytest.mark.parametrize("recorded", ["", '{"plan": []}\n', '{"plan": {"version": "x", "questions": []}}\n'])
 def test_a_plan_that_was_lost_with_the_manifest(layout: SessionLayout, recorded: str) -> None:
-    """The status has ended: what is missing was lost by the volume, and not given up."""
+    """The status has ended, so missing data is reported as lost by the volume and not as given up."""
     session_id = create_session(layout, unfinished()).session_id
     layout.journal(session_id).write_text(recorded)
     manifest = end_abandoned(layout, session_id, LATER, "Failed")
@@ -230,7 +230,7 @@ def test_a_plan_that_was_lost_with_the_manifest(layout: SessionLayout, recorded:
 def test_why_the_capture_had_ended_early_is_its_phase(
     layout: SessionLayout, interruption: str | None, status_phase: str | None, phase: str
 ) -> None:
-    """As the journal has it, unless the status says the phase."""
+    """The phase is that of the status, or else that of the journal."""
     session_id = create_session(layout, unfinished()).session_id
     layout.journal(session_id).write_text(f'{{"interrupted": "{interruption}"}}\n' if interruption else "")
     assert end_abandoned(layout, session_id, LATER, status_phase).phase == phase

@@ -179,7 +179,7 @@ def test_the_chart_takes_the_type_and_its_options(copy: Path) -> None:
     assert [document["spec"] for document in rendered if document["kind"] == "DataSource"] == [
         spec,
         spec,
-    ]  # hooks of before and after
+    ]  # the hooks after the install and before the uninstall
     values["dataSources"][0]["notes"] = {"chanel": "payments"}
     refused = run(copy, *command, stdin=json.dumps(values))
     assert refused.returncode != 0 and "/dataSources/0/notes" in refused.stderr

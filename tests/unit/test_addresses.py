@@ -86,7 +86,7 @@ def test_another_ipv4_address_is_not(form: str, address: str) -> None:
     ],
 )
 def test_addresses_of_ipv6(address: str, refused: bool) -> None:
-    """Link-local, multicast and metadata are refused, a prefix of NAT64 that is the network's own included."""
+    """Link-local, multicast and metadata addresses are refused, also behind a NAT64 prefix of the network's own."""
     assert is_refused(address) is refused
 
 

@@ -117,7 +117,7 @@ def test_the_real_age_opens_what_we_seal(size: int, age_program: str, tmp_path: 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_ssh_keys_both_ways(kind: str, age_program: str, tmp_path: Path) -> None:
-    """What is sealed to an SSH key the real age opens, and what age seals to it we open."""
+    """The real age opens what we seal to an SSH key, and we open what it seals."""
     programs.debian({"ssh-keygen": "openssh-client"})
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)], check=True)
@@ -147,7 +147,7 @@ def test_a_locked_key_is_an_identity_of_the_real_age(age_program: str, tmp_path:
 
 
 def test_we_unlock_what_the_real_age_locks(age_program: str, tmp_path: Path) -> None:
-    """age -p -a."""
+    """Keys that `age -p -a` locked."""
     (tmp_path / "plain").write_bytes(b"secret")
     target = tmp_path / "locked"
     on_a_terminal([age_program, "-p", "-a", "-o", str(target), str(tmp_path / "plain")], "correct horse")
@@ -212,7 +212,7 @@ def test_spoiled_files_are_refused(how: str) -> None:
 
 
 def test_a_flipped_bit_anywhere_is_refused() -> None:
-    """One bit of each byte of a small file in turn, header and all."""
+    """One bit of each byte of a small file in turn, including the header."""
     secret, public = age.new_identity()
     cipher = sealed([public], b"evidence")
     for at in range(len(cipher)):
@@ -236,7 +236,7 @@ def test_wrong_keys_and_passwords_are_refused() -> None:
 
 @pytest.mark.parametrize("factor", ["19", "22", "30", "63", "99", "100", "017", "-1", "1e3"])
 def test_a_hostile_work_factor_is_refused(factor: str) -> None:
-    """A locked key that asks for more memory than `age -p` ever does, or for nonsense, is refused before any is taken."""
+    """A locked key that needs more memory than `age -p` ever does, or has an invalid factor, is refused before any is taken."""
     locked = age.dearmor(age.lock(b"secret", "correct horse"))
     hostile = age.armor(locked.replace(b" 17\n", f" {factor}\n".encode(), 1))
     with pytest.raises(age.Damaged, match=r"work factor|not locked by one password"):
@@ -245,7 +245,7 @@ def test_a_hostile_work_factor_is_refused(factor: str) -> None:
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("x"), KeyboardInterrupt()], ids=repr)
 def test_errors_of_the_disk_come_out_as_they_are(error: BaseException) -> None:
-    """ENOSPC while a file is sealed is an OSError with its number, not the library's words; so is a fault of a read."""
+    """ENOSPC while a file is sealed is an OSError with its number, without the library's message; so is a failed read."""
 
     def fail(*_: object) -> int:
         raise error
@@ -262,7 +262,7 @@ def test_errors_of_the_disk_come_out_as_they_are(error: BaseException) -> None:
 
 
 def bech32(payload: bytes) -> str:
-    """An age public key with a right checksum (BIP 173)."""
+    """An age public key with a valid checksum (BIP 173)."""
     alphabet, generators = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
     bits = "".join(f"{byte:08b}" for byte in payload).ljust(260, "0")
     data = [int(bits[at : at + 5], 2) for at in range(0, 260, 5)]
@@ -316,7 +316,7 @@ def test_public_keys_that_protect_nothing(key: str, capfd: pytest.CaptureFixture
 
 
 class PanicException(BaseException):
-    """As pyo3 has it, in a module that cannot be imported."""
+    """Like that of pyo3, which is in a module that cannot be imported."""
 
 
 PanicException.__module__ = "pyo3_runtime"

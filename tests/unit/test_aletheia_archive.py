@@ -1,4 +1,4 @@
-"""The archive for Aletheia, opened by a reader that knows its layout alone."""
+"""The archive for Aletheia, opened by a reader that knows only its layout."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ def unpacked(archive: bytes, password: str, folder: Path) -> Path:
 
 
 def resumed(session: Path, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What Aletheia's resume reads: the metadata, like its plain twin, the canary, and the scratchpad's sections."""
+    """Return what Aletheia's resume reads: metadata and the scratchpad's sections. Checks plain metadata and canary."""
     salt = (session / "salt").read_text()
     box = fernet(password, base64.b64decode(salt))
     metadata = json.loads(box.decrypt((session / "metadata.encrypted").read_bytes()))
@@ -82,7 +82,7 @@ def test_aletheia_opens_it(sealed: bool, password_file: Path, tmp_path: Path) ->
 
 
 def test_artifacts_are_named_by_their_source() -> None:
-    """With a number for a further one; the report, which is no JSON, is left out."""
+    """A further artifact of a source has a number. The report is left out, since it is not JSON."""
     names = ("data/logs/kubernetes_a.json", "data/logs/kubernetes_b.json.age", "data/logs/kubernetes_c_d.json")
     paths = (*names, "data/metrics/prometheus_up.json", "data/timeline.json", "data/findings.json.age", "report.html")
     found = {"fetcher": "F", "target": "t", "summary": "s", "timeRange": ["a", "b"], "sizeBytes": 1, "sha256": "0" * 64}
@@ -98,7 +98,7 @@ def test_artifacts_are_named_by_their_source() -> None:
 def test_an_archive_that_aletheia_could_not_read_is_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, taken: bool
 ) -> None:
-    """The limit itself is allowed."""
+    """An archive of exactly the limit is made."""
     snapshot = capture(tmp_path, Memory(ANSWERS))
     monkeypatch.setattr("aletheia_operator.session.aletheia_archive.MAX_BYTES", snapshot.manifest.size_bytes + spare)
     written: list[Any] = []
@@ -122,7 +122,7 @@ def test_only_the_password_opens_it(password_file: Path, tmp_path: Path) -> None
 
 @given(st.lists(st.binary(max_size=70)))
 def test_a_streamed_token_is_a_fernet_token(pieces: list[bytes]) -> None:
-    """Whatever the pieces, the original library opens it and finds them; one altered letter and it does not."""
+    """However the content is split, the original library decrypts it, but not after a byte was altered."""
     key, written = Fernet.generate_key(), bytearray()
     stream = FernetStream(key, written.extend)
     for piece in pieces:

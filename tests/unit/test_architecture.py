@@ -1,4 +1,4 @@
-"""docs/architecture.md speaks of the tree as it is, and the tree stays readable."""
+"""docs/architecture.md describes the tree as it is, and the tree stays readable."""
 
 import ast
 import re
@@ -71,7 +71,7 @@ def test_most_modules_are_short() -> None:
 
 @pytest.mark.parametrize("kind", ["unit", "integration", "e2e"])
 def test_test_modules_do_not_import_each_other(kind: str) -> None:
-    """Shared code is in tests/support, or in a module that is no test."""
+    """Shared code is in tests/support, or in a module without tests."""
     for path in (ROOT / "tests" / kind).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:

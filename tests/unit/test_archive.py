@@ -144,7 +144,7 @@ def test_what_holds_the_id(change: Callable[[Path], object], holder: str, archiv
 
 
 def test_a_link_in_place_of_a_file_is_not_exported(session: Path, tmp_path: Path) -> None:
-    """Wherever it leads, also to the same content."""
+    """Wherever the link leads, even to the same content."""
     artifact = read_session(session)[0].artifacts[0]
     (tmp_path / "link").symlink_to(session / artifact.path)
     written: list[Any] = []
@@ -327,7 +327,7 @@ def test_a_limit_of_bytes(archive: bytes, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_folder_is_imported_like_an_archive(session: Path, tmp_path: Path) -> None:
-    """A copy of a session's directory, as it was downloaded, becomes the same session; what it does not list stays."""
+    """A copy of a session's directory, as it was downloaded, becomes the same session. Files that it does not list are left."""
     copy = tmp_path / "downloaded"
     shutil.copytree(session, copy)
     (copy / "notes.txt").write_text("mine")
@@ -405,7 +405,7 @@ def test_hostile_folders(
     ],
 )
 def test_what_a_header_says(header: bytes, kind: bytes, mode: int, size: int) -> None:
-    """One block for a short name; nobody but owner and group reads what is unpacked."""
+    """A short name takes one block, and only owner and group may read the unpacked file."""
     info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     assert (info.name, info.type, info.mode, info.size) == ("a/b.json", kind, mode, size)
     assert (info.mtime, len(header)) == (int(NOW.timestamp()), 512)
@@ -421,7 +421,7 @@ def test_files_end_with_a_block(size: int, zeros: int) -> None:
     ("name", "size"), [("a" * 99, 8), ("d/" * 100 + "ü.json", 9), ("x" * 300, 2**33), ("short", 8**11), ("short", 8**11 - 1)]
 )
 def test_long_names_and_large_sizes_come_back(name: str, size: int) -> None:
-    """They need an extended header, or a size that is no octal number."""
+    """They need an extended header, or a size that is not an octal number."""
     stream = io.BytesIO(file_header(name, size, NOW) + END)
     assert next_file(stream) == (name, size)
     assert next_file(stream) is None

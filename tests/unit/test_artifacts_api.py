@@ -98,7 +98,7 @@ async def test_only_the_front_proxy_gets_in(api: Api) -> None:
     await session_of(api)
     address = f"{sessions()}/payments/manifest"
     for name, authority in ((None, None), ("front-proxy", new_authority())):
-        with suppress(aiohttp.ClientError):  # of TLS 1.3 the client hears when it reads
+        with suppress(aiohttp.ClientError):  # with TLS 1.3 the client gets the refusal when it reads
             async with api.client(name, authority) as client, client.get(address, headers=ALICE) as answer:
                 pytest.fail(f"an answer: {answer.status}")
     async with api.client("other") as client, client.get(address, headers=ALICE) as answer:
@@ -176,7 +176,7 @@ async def test_an_altered_file_is_no_success(api: Api) -> None:
 
 
 async def test_a_file_that_is_cut_while_it_is_sent_breaks_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No caller takes a part for the whole file."""
+    """No caller can mistake a part for the whole file."""
     session = await session_of(api)
     path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
     read = FilePart.read
@@ -203,7 +203,7 @@ async def test_table_for_kubectl(api: Api) -> None:
 
 
 async def test_pages_and_selectors(api: Api) -> None:
-    """Pages show each session once; a selector that is not known is refused, naming those that are."""
+    """Pages show each session once. An unknown selector is refused with the names of the known ones."""
     ids = {(await session_of(api, uid=f"uid-{number}")).name for number in range(5)}
     found, token = [], ""
     while True:
@@ -241,7 +241,7 @@ async def test_states_of_a_session(api: Api) -> None:
 
 
 async def test_the_newest_session_of_a_name(api: Api) -> None:
-    """An Investigation that was created again has its newest session by name; the older one is there by id."""
+    """If an Investigation was created again, its name leads to the newest session. The older one is found by its id."""
     older = await session_of(api, uid="uid-1")
     newer = await asyncio.to_thread(made, api.root, uid="uid-2", now=lambda: NOW + timedelta(hours=2))
     assert orjson.loads((await api.get(f"{sessions()}/payments"))[1])["metadata"]["name"] == newer.name
@@ -343,7 +343,7 @@ async def test_one_caller_cannot_keep_the_others_out(api: Api, monkeypatch: pyte
 async def test_a_caller_who_does_not_read_is_disconnected(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The download does not wait for him, and is logged as incomplete."""
+    """The download does not wait for the caller, and is logged as incomplete."""
     await session_of(api)
     ended = asyncio.Event()
     handler = logging.Handler()
@@ -391,7 +391,7 @@ def test_an_accepted_path_has_one_spelling(tail: str) -> None:
 
 
 async def test_no_answer_is_html(api: Api) -> None:
-    """The API server rewrites links in answers of the type text/html, and so their bytes: the report is none."""
+    """The API server would rewrite links in text/html, so the report has another content type."""
     session = await session_of(api)
     status, body, headers = await api.get(f"{sessions()}/payments/report")
     assert (status, body) == (200, (session / "report.html").read_bytes())

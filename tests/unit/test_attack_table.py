@@ -11,7 +11,7 @@ ROWS = [line for line in PAGE.split("## The attack table")[1].split("\n## ")[0].
 
 
 def test_the_table_has_rows() -> None:
-    """As many as there are kinds of attacks, each with a test at least."""
+    """There is a row for each kind of attack, with at least one test."""
     assert len(ROWS) >= 25
     assert not [row for row in ROWS if "::test_" not in row]
 
@@ -25,7 +25,7 @@ def test_each_attack_is_tried(row: str) -> None:
 
 
 def test_each_test_of_the_attacks_module_is_named() -> None:
-    """What is tried with a real API server is told, apart from what shows that others may."""
+    """The page names all tests with a real API server, except the one that shows what others may do."""
     text = (ROOT / "tests" / "integration" / "test_attacks.py").read_text()
     missing = [name for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE) if f"::{name}`" not in PAGE]
     assert missing == ["test_who_may_read_it_may_ask_for_it"]

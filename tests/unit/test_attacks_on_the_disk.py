@@ -75,7 +75,7 @@ def test_no_name_leads_out_of_the_session(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, "INC-7F3A/../../outside", "inc-7f3a", "INC-"], ids=ascii)
 def test_no_name_of_a_session_leads_out_of_the_volume(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a command line names is an id or an Investigation of a session that is there; nothing else is touched."""
+    """Commands accept only the id or the Investigation's name of an existing session, and touch nothing else."""
     outside = tmp_path / "outside"
     capture(outside, Memory({"a": [[EVIDENCE]]}))
     before = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
@@ -111,7 +111,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 def evidence_in(directory: Path) -> list[Path]:
-    """Every file below that is not what was there before."""
+    """Return the files below `directory`, except the one that was there before."""
     found = [path for path in directory.rglob("*") if path.is_file() and path.name != "precious"]
     assert (directory / "precious").read_text() == "precious"
     return found
@@ -135,7 +135,7 @@ FOLDERS: dict[str, Callable[[Session], Path]] = {
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_link_that_was_swapped_in_is_not_written_through(session: Session, outside: Path, folder: str) -> None:
-    """Neither by a new artifact, nor by the journal or the manifest, which are refused if the session itself was swapped."""
+    """New artifacts are not written through it. The journal and the manifest are refused if the session itself was swapped."""
     write(session)
     swap(FOLDERS[folder](session), outside)
     with pytest.raises(OSError, match=r"link leads out|moved or replaced"):
@@ -152,7 +152,7 @@ def test_a_link_that_was_swapped_in_is_not_written_through(session: Session, out
 def test_a_link_that_is_swapped_in_just_before_a_file_is_made(
     session: Session, outside: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the check of the folder and the file: the file is known to be elsewhere before a byte is written to it."""
+    """It appears after the folder was checked. The new file is recognised as misplaced before a byte is written to it."""
     write(session)
     written: list[Any] = []
 
@@ -173,7 +173,7 @@ def test_a_link_that_is_swapped_in_just_before_a_file_is_made(
 def test_a_link_that_is_swapped_in_while_a_file_is_written(
     session: Session, outside: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes go on into the file that was checked; its name is not found again, and nothing appears elsewhere."""
+    """Bytes go to the file that was checked. It is not found by its name again, and nothing appears elsewhere."""
     swapped: list[bool] = []
 
     def write_late(descriptor: int, block: bytes | memoryview) -> None:
@@ -207,7 +207,7 @@ class Swapping(Memory):
 
 @pytest.mark.parametrize("folder", ["data/logs", "data", ""])
 def test_a_capture_ends_while_links_are_swapped_in(tmp_path: Path, outside: Path, folder: str) -> None:
-    """What cannot be written is a gap; no byte of evidence lies outside."""
+    """Data that cannot be written is a gap. No byte of evidence is outside."""
     answers = {"first": [[{"line": EVIDENCE}]], "second": [[{"line": EVIDENCE}]]}
     layout = SessionLayout(tmp_path / "root")
     fetcher = Swapping(answers, layout=layout, outside=outside, folder=folder)

@@ -63,7 +63,7 @@ def quota_gaps(root: Path, name: str, budget: Budget) -> list[str]:
 
 
 def test_a_namespace_has_a_share_of_the_volume(tmp_path: Path) -> None:
-    """It ends there, with what an admin can change; with a larger volume it goes on."""
+    """Captures stop at the share, with the remedy for an admin. With a larger volume they continue."""
     budget = Budget(namespace_share=25, volume_bytes=80_000)
     assert quota_gaps(tmp_path, "first", budget) == []
     messages = quota_gaps(tmp_path, "second", budget)
@@ -74,7 +74,7 @@ def test_a_namespace_has_a_share_of_the_volume(tmp_path: Path) -> None:
 
 
 def test_the_file_system_bounds_the_size_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim may promise more than there is; a file system that tells no size leaves the claim's."""
+    """A claim may be larger than its file system. If the file system reports no size, that of the claim is used."""
     layout = SessionLayout(tmp_path)
     for blocks, limit, size in ((10, None, 10_240), (10, 99_999, 10_240), (10, 99, 99), (0, 99, 99), (0, None, None)):
         found = SimpleNamespace(f_blocks=blocks, f_frsize=1024)
@@ -97,7 +97,7 @@ def test_what_is_kept_or_on_hold_counts_for_the_quota(tmp_path: Path, protected:
 
 
 def test_a_reserve_is_kept_for_journals_and_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evidence that would take the last of the volume is not begun, and the gap says how much is needed and free."""
+    """Evidence that would use the reserve is not captured. The gap says how much is needed and free."""
     volume = SimpleNamespace(f_blocks=1_000, f_frsize=1024, f_bavail=100)  # of which 50 KiB are the reserve
     monkeypatch.setattr("aletheia_operator.session.files.os.statvfs", lambda directory: volume)
     answers = {"small": [[{"line": "x" * 1_000}]], "large": [[{"line": "x" * 60_000}]], "last": [[{"line": "y"}]]}
@@ -183,7 +183,7 @@ def test_which_quota_is_reached(
 
 
 def test_captures_of_a_namespace_share_its_quota_while_they_run_and_afterwards(tmp_path: Path) -> None:
-    """What runs counts with what it has in scratch files, what ended with what it kept, and no other namespace's at all."""
+    """Running captures count with their scratch files, ended ones with what they kept. Other namespaces do not count."""
     budget = Budget(max_namespace_bytes=100)
     first, second, other = open_accounts(tmp_path, budget, "shop", "shop", "bank")
     other.kept_bytes = 90

@@ -1,4 +1,4 @@
-"""Secrets of each kind, in every place of every source: none is in anything that a capture leaves behind.
+"""Secrets of each kind, in every place of every source: a capture leaves none of them anywhere.
 
 The capture is whole: fetchers, the parser, timeline, findings, manifest, status, report, export and upload. Sources answer on
 the loopback interface, Kubernetes from tables.
@@ -38,7 +38,7 @@ from tests.unit.uploads import SECRET, secret
 
 SHORTEST = 8  # characters: a shorter secret is in other texts by chance
 START = to_nanoseconds(make_window().start) + 60 * 10**9
-BY_NAME = "Mz7-kvT2q.Lw9x"  # a secret that only its name tells
+BY_NAME = "Mz7-kvT2q.Lw9x"  # only its name shows that it is a secret
 CORE = "/api/v1/namespaces/shop"
 
 
@@ -173,16 +173,16 @@ def found_in(content: bytes) -> list[str]:
 
 
 def all_found(left: dict[str, bytes]) -> dict[str, list[str]]:
-    """The canaries that are left, by where they are."""
+    """The canaries that are left, by place."""
     return {where: found for where, content in left.items() if (found := found_in(content))}
 
 
 async def test_no_secret_of_the_spec_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Secrets in the queries that were asked: in no file, name, manifest, report, status, archive or upload."""
+    """Secrets in queries are in no file, name, manifest, report, status, archive or upload."""
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
-    for name in ("TEXTS", "LINES"):  # short answers: what matters here is what was asked
+    for name in ("TEXTS", "LINES"):  # short answers: this test is about the queries
         monkeypatch.setitem(globals(), name, globals()[name][:5])
     sources = Sources()
     loopback.answers = [sources]

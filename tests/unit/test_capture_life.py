@@ -1,4 +1,4 @@
-"""A capture from beginning to end, over restarts: when it asks, which resources it holds, and how it is resumed."""
+"""A capture from beginning to end, over restarts: when it asks, which resources it uses, and how it is resumed."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, FakeFetcher, fore
 
 @dataclass
 class Sleeper:
-    """Sleeps by moving a clock, and keeps for how long."""
+    """Sleeps by moving a clock, and records for how long."""
 
     clock: Clock
     slept: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Sleeper:
     ids=["at once", "within the second", "at its end", "later", "by a clock that is behind"],
 )
 async def test_questions_are_asked_when_the_window_is_over(tmp_path: Path, late_seconds: float, slept: float | None) -> None:
-    """The second of the creation belongs to the window: before its end a source would not know all of it."""
+    """The second of the creation belongs to the window, and sources do not have all of it before it is over."""
     clock = Clock()
     clock.advance(late_seconds)
     sleeper, asked = Sleeper(clock), list[datetime]()
@@ -110,7 +110,7 @@ async def test_a_capture_that_is_stopped_while_its_session_opens_leaves_no_lock(
 async def test_an_account_is_closed_when_the_capture_is_stopped_while_it_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody works on is counted once, from its manifest."""
+    """A session without a running capture is counted once, from its manifest."""
     slow = Slow(Budget.open)
     monkeypatch.setattr(Budget, "open", slow.method())
     tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), budget=Budget(max_namespace_bytes=10**6))
@@ -119,7 +119,7 @@ async def test_an_account_is_closed_when_the_capture_is_stopped_while_it_opens(
 
 
 async def test_captures_that_have_ended_are_counted_once(tmp_path: Path) -> None:
-    """One that runs on beside them knows what they keep; nothing counts twice, and no account is left open."""
+    """A capture that still runs knows what the others kept. Nothing counts twice, and no account is left open."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -152,9 +152,9 @@ class Death:
         await forever()
 
     async def comes(self, tools: Tools, times: int, in_good_order: bool = False) -> None:
-        """Run this many processes until they die here: last, each records that a question has begun.
+        """Run this many processes until they die here. Each has recorded that a question began.
 
-        `in_good_order`: they are stopped, and record that.
+        `in_good_order`: they are stopped, and record that, too.
         """
         for _ in range(times):
             self.reached.clear()
@@ -198,7 +198,7 @@ UIDS = [f"{number}1111111-2222-3333-4444-555555555555" for number in range(3)]
 
 
 class Hang:
-    """A source that does not answer; `asked` counts those who wait for it."""
+    """A source that does not answer; `asked` counts the waiting questions."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Semaphore(0)
@@ -247,7 +247,7 @@ async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, m
 
 
 async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_path: Path) -> None:
-    """A stop in good order while it waited for its turn does not make up for a later death."""
+    """Its orderly stop while it waited is not recorded, so it does not offset a later death."""
     death = Death()
     tools = make_tools(tmp_path, FakeFetcher({"a": [death], "b": [[1]]}), max_fetches=1)
     await death.comes(tools, times=1, in_good_order=True)
@@ -266,7 +266,7 @@ async def test_a_plan_that_killed_the_process_twice_is_given_up(tmp_path: Path) 
 
 
 async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> None:
-    """Of several that were asked when it died one at a time is tried again: the next death tells which it was."""
+    """Of several questions that were asked when it died, one at a time is repeated, so another death shows the cause."""
     running, most = 0, 0
 
     async def work() -> None:
@@ -341,7 +341,7 @@ async def test_scratch_files_count_for_the_quota(tmp_path: Path) -> None:
 
 
 async def test_what_waits_in_scratch_files_does_not_count_twice(tmp_path: Path) -> None:
-    """Entries come out of them: a quota that holds an answer once is enough."""
+    """Entries leave the scratch files when they are saved: a quota for one copy of the answer is enough."""
 
     class Gathering(FakeFetcher):
         async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
@@ -430,7 +430,7 @@ def killed(*_: Any) -> Any:
 async def test_a_capture_that_is_killed_after_its_end_keeps_its_phase(
     tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though all questions were recorded, as while it uploads: the next process says what the first would have said."""
+    """It is killed while it uploads, after all questions were recorded: the next process ends with the same phase."""
     clock, order = Clock(), make_order()
 
     class Late(FakeFetcher):
@@ -465,7 +465,7 @@ async def test_a_manifest_that_cannot_be_saved_at_once_is_saved_again(tmp_path: 
 
 
 class Several(FakeFetcher):
-    """Yields a document for each of its steps, and another one that says that it was asked for."""
+    """Yields a document, notes that it was asked for more, and yields another one."""
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         async for document in super().fetch(question, sources):
@@ -476,7 +476,7 @@ class Several(FakeFetcher):
 
 
 async def test_nothing_more_is_asked_for_once_a_document_was_broken_off(tmp_path: Path) -> None:
-    """What is in flight at the end is saved; further documents would only keep it waiting."""
+    """The document in flight is saved; further ones would delay that."""
     order = make_order()
     fetcher = Several({"a": [[1], cancel(order)]})
     snapshot = await run(order, make_tools(tmp_path, fetcher))
@@ -484,7 +484,7 @@ async def test_nothing_more_is_asked_for_once_a_document_was_broken_off(tmp_path
 
 
 def test_an_account_that_is_closed_twice_counts_once(tmp_path: Path) -> None:
-    """Its fetcher closes it, or the end of the capture does."""
+    """The fetcher may close it before the end of the capture does."""
     budget, layout = Budget(), make_tools(tmp_path).layout
     ended, runs_on = (budget.open(layout, "shop", session_id, 0) for session_id in ("INC-0001", "INC-0002"))
     ended.kept_bytes = 100

@@ -146,7 +146,7 @@ def test_the_words_of_a_line_are_as_written(entry: Object, words: str) -> None:
 
 
 def test_what_a_runtime_says_without_its_layers() -> None:
-    """The names of what passes the message on are left out."""
+    """The names of components that pass the message on are left out."""
     message = (
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable"
         ' to start container process: error during container init: exec: "/srv": stat /srv: no such file or directory'
@@ -175,7 +175,7 @@ def test_the_last_words_tell_why(lines: tuple[str, ...], words: str) -> None:
 
 
 def test_the_log_of_the_next_run_speaks_for_one_that_is_gone() -> None:
-    """A kubelet's answer in place of a log is no words of the program."""
+    """A kubelet's answer in place of a log is not the program's output."""
     status = running(restarts=7, last=ended(1), ready=False)
     incident = Incident().add(pod("web-1-a", status))
     incident.log("web-1-a", "27 unable to retrieve container logs for containerd://593db86", run=6)

@@ -39,7 +39,7 @@ def helm(*arguments: str, values: Values | None, namespace: str = "aletheia") ->
 
 
 def render(values: Values | None = None, *flags: str, namespace: str = "aletheia") -> list[Object]:
-    """Every object of the chart for these values, hooks included, but what only `helm test` makes, in helm's order."""
+    """Every object of the chart for these values, in helm's order: with hooks, without the objects of `helm test`."""
     objects = rendered(values, *flags, namespace=namespace)
     return [item for item in objects if (item["metadata"].get("annotations") or {}).get("helm.sh/hook") != "test"]
 
@@ -244,7 +244,7 @@ NO_IDS = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"))
     ids=["asked for", "seen in the cluster", "by null"],
 )
 def test_no_user_is_fixed_on_openshift(values: Values, flags: tuple[str, ...]) -> None:
-    """Its ranges give user and groups; all else of the restricted profile stays."""
+    """OpenShift's ranges give user and groups. Everything else of the restricted profile stays."""
     for pod, container in contexts({**values, "dataSources": [PROMETHEUS]}, *flags):
         seccomp = {"type": "RuntimeDefault"}
         assert pod == {"runAsNonRoot": True, "seccompProfile": seccomp, "fsGroupChangePolicy": "OnRootMismatch"}
@@ -252,7 +252,7 @@ def test_no_user_is_fixed_on_openshift(values: Values, flags: tuple[str, ...]) -
 
 
 def test_security_contexts_can_be_overridden() -> None:
-    """Every key by itself, large numbers whole; OpenShift is not assumed if the values say so."""
+    """Every key by itself, without rounding large numbers. OpenShift is not assumed if the values say so."""
     values = {
         "podSecurityContext": {"runAsUser": 1000650000, "fsGroup": 1000650000, "supplementalGroups": [5555]},
         "securityContext": {"runAsUser": 1000650000, "capabilities": {"add": ["NET_BIND_SERVICE"]}},
@@ -268,7 +268,7 @@ def test_security_contexts_can_be_overridden() -> None:
 
 
 def test_common_labels_and_annotations_reach_every_object() -> None:
-    """Pods included; what the chart itself writes stays."""
+    """Pods have them, too. Labels and annotations of the chart itself stay."""
     mine = {"team": "sre", "app.kubernetes.io/name": "mine", "helm.sh/chart": "mine"}
     notes = {"note": "x", "helm.sh/resource-policy": "mine", "helm.sh/hook": "mine"}
     values = {
@@ -296,7 +296,7 @@ def test_common_labels_and_annotations_reach_every_object() -> None:
 
 
 def test_objects_of_ones_own() -> None:
-    """Maps and text, with templates in both."""
+    """They are maps or text, both with templates."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-mine"}}
     text = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: '{{ .Release.Namespace }}'}"
     objects = render({"extraObjects": [secret, text]})
@@ -328,7 +328,7 @@ def of_helm_test(values: Values) -> list[Object]:
 
 
 def test_helm_test_has_an_identity_of_its_own() -> None:
-    """It may create what it investigates in the release's namespace, and read DataSources; it looks at sessions, read-only."""
+    """It may create what it investigates in the release's namespace, read DataSources, and read the mounted sessions."""
     objects = of_helm_test({})
     pod = the(objects, "Pod")["spec"]
     account = the(objects, "ServiceAccount")["metadata"]["name"]
@@ -387,7 +387,7 @@ def test_the_selector_does_not_change_with_values() -> None:
 
 
 def test_pod_labels_cannot_break_the_selector() -> None:
-    """A label of the selector stays as it is when podLabels names it, too."""
+    """podLabels cannot replace a label of the selector."""
     spec = the(render({"podLabels": {"app.kubernetes.io/name": "mine"}}), "Deployment")["spec"]
     assert spec["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == "aletheia-operator"
 
@@ -415,7 +415,7 @@ def test_default_arguments() -> None:
 
 
 def test_arguments_follow_the_values() -> None:
-    """Each value that the operator takes becomes its flag, namespaces one each."""
+    """Each value that the operator takes becomes a flag, and each namespace one of its own."""
     values = {
         "namespaces": ["shop", "bank"],
         "defaultServiceAccount": "reader",
@@ -695,7 +695,7 @@ def test_namespaced_rights() -> None:
 
 
 def test_nodes_are_an_option() -> None:
-    """Without nodes nothing of the cluster is read but DataSources; namespace default may be one of the operator's own."""
+    """Without nodes only DataSources are read outside of namespaces. The operator may handle namespace default, too."""
     without = render({"namespaces": ["shop"], "operatorReads": {"nodes": False}})
     assert rights(without) == CLUSTER | POLICY
     assert {role["metadata"]["namespace"] for role in of_kind(without, "Role")} == {"shop"}
@@ -730,7 +730,7 @@ def test_operator_without_reads(values: Values, namespaces: list[str]) -> None:
 
 
 def impersonable(values: Values) -> set[tuple[str | None, frozenset[str]]]:
-    """(namespace or None for the whole cluster, names or nothing for all) that the operator may impersonate."""
+    """(namespace, names) that the operator may impersonate. None: in the whole cluster; no names: all."""
     granted = granted_to_operator(render(values))
     return {(namespace, names) for namespace, _, _, verb, names in granted if verb == "impersonate"}
 
@@ -837,7 +837,7 @@ def test_the_operators_metrics() -> None:
 
 
 def test_the_artifacts_api() -> None:
-    """The container that serves reads the volume alone, without a token; what it needs of the cluster the operator does."""
+    """The container that serves reads only the volume, without a token. The operator does what needs the cluster."""
     objects = render({"artifactsApi": {"enabled": True}, "namespaces": ["shop"], "statusLogText": False})
     (deployment,) = of_kind(objects, "Deployment")
     operator, serving = deployment["spec"]["template"]["spec"]["containers"]
@@ -883,7 +883,7 @@ def test_cert_manager_makes_the_serving_certificate() -> None:
 
 
 def test_aggregation_is_an_option() -> None:
-    """Asked to, the roles join Kubernetes' own view, edit and admin."""
+    """If the values ask for it, the roles join Kubernetes' own view, edit and admin."""
     objects = render({"rbac": {"aggregateToEdit": True, "aggregateToView": True}})
     aggregated = {
         role["metadata"]["name"].split(".")[0].rsplit("-", 1)[1]: sorted(
@@ -895,7 +895,7 @@ def test_aggregation_is_an_option() -> None:
 
 
 def policies(values: Values | None = None) -> dict[str, tuple[Object, Object]]:
-    """Each policy with its binding, by what it is about."""
+    """Each policy with its binding, by subject."""
     objects = render(values)
     bindings = {item["spec"]["policyName"]: item for item in of_kind(objects, "ValidatingAdmissionPolicyBinding")}
     found = of_kind(objects, "ValidatingAdmissionPolicy")
@@ -919,7 +919,7 @@ def the_creators_policy(values: Values | None = None) -> str:
 
 @pytest.mark.parametrize(("name", "operations"), [("creators", ["CREATE", "UPDATE"]), ("legal-hold", ["UPDATE", "DELETE"])])
 def test_admission_policies_fail_closed(name: str, operations: list[str]) -> None:
-    """One asks what creators may read themselves, the other who lifts a legal hold or deletes what is under it."""
+    """One checks what creators may read themselves, the other who lifts a legal hold or deletes what is under it."""
     policy, binding = policies()[name]
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert policy["spec"]["matchConstraints"]["resourceRules"] == [
@@ -948,7 +948,7 @@ def test_admission_policies_keep_to_the_releases_namespaces() -> None:
 
 
 def test_the_operator_looks_for_the_policy_that_is_there() -> None:
-    """Its flag and its right name the policy and its binding; another scope or content is another policy, as if it were new."""
+    """Its flag and its right name the policy and its binding. A policy of another scope or content has another name."""
     names = set()
     for values in (
         {},
@@ -975,7 +975,7 @@ def test_creators_must_have_every_right_that_objects_need() -> None:
         name, _, subresource = name.partition("/")
         below = f".subresource('{subresource}')" if subresource else ""
         check = f"authorizer.group('{group}').resource('{name}'){below}.namespace(request.namespace)"
-        verbs = {"list"} if f"list {resource}" in READS else {verb}  # who may list sees as much
+        verbs = {"list"} if f"list {resource}" in READS else {verb}  # list shows as much
         assert any(f"{check}.check('{verb}').allowed()" in text for verb in verbs), right
     everything = [rule["expression"] for rule in policy["spec"]["validations"] + policy["spec"]["variables"]]
     assert all(rule.count(".check(") <= 2 for rule in everything)
@@ -990,7 +990,7 @@ def test_without_the_policy_the_operator_looks_for_none(values: Values) -> None:
 
 
 def test_crds_are_the_generated_ones() -> None:
-    """The chart renders the very definitions of crds/, kept on uninstall unless told otherwise."""
+    """The chart renders exactly the definitions of crds/, and keeps them on uninstall unless the values say otherwise."""
     generated = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")}
     assert {path.name for path in (CHART / "files" / "crds").glob("*.yaml")} == set(generated)
     for keep in (True, False):
@@ -1007,7 +1007,7 @@ DATA_SOURCES_ARE_KNOWN = ("--api-versions", "aletheia.dev/v1alpha1/DataSource")
 
 
 def test_data_sources_are_hooks_of_the_first_install() -> None:
-    """A DataSource is made after its CRD on install, upgrade and rollback, removed before uninstall, numbers whole."""
+    """Each is created after its CRD on install, upgrade and rollback, and removed before uninstall. Numbers stay whole."""
     objects = render({"dataSources": [PROMETHEUS, JAEGER, S3]})
     for source in (PROMETHEUS, JAEGER, S3):
         documents = [item for item in of_kind(objects, "DataSource") if item["metadata"]["name"] == source["name"]]
@@ -1095,7 +1095,7 @@ def tcp(*ports: int) -> list[Object]:
 
 
 def test_network_policy() -> None:
-    """Switched on, all pods of the release open the health port alone, and reach DNS and the API server alone."""
+    """If it is enabled, all pods of the release open only the health port, and reach only DNS and the API server."""
     objects = render({"networkPolicy": {"enabled": True}, "dataSources": [PROMETHEUS]})
     policy = the(objects, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -1154,7 +1154,7 @@ def namespace_rule(name: str) -> Object:
     ],
 )
 def test_egress_follows_the_data_sources(endpoint: str, rule: Object) -> None:
-    """A Service opens its namespace, an address itself, any other name its port; the same rule is there once."""
+    """A Service opens its namespace, an address itself, any other name its port. Equal rules are written once."""
     sources = [{"name": name, "type": "prometheus", "endpoint": endpoint} for name in ("a", "b")]
     assert egress({"dataSources": sources})[2:] == [rule]
 
@@ -1191,7 +1191,7 @@ def test_the_notes_warn_of_secrets_that_the_operator_may_not_get() -> None:
 
 
 def test_the_notes_warn_of_what_is_open() -> None:
-    """A policy that is off, and egress that DataSources outside of the values lack; the defaults need neither word."""
+    """A policy that is off, and egress that DataSources outside of the values lack. The defaults need neither warning."""
     for expected, values in (
         ("admissionPolicy.enabled is false", {"admissionPolicy": {"enabled": False}}),
         ("need rules in networkPolicy.egress", {"networkPolicy": {"enabled": True}}),

@@ -1,4 +1,4 @@
-"""The rendered chart before kubeconform (is each object valid?) and kube-score (is it sound?), in five configurations."""
+"""The rendered chart, checked by kubeconform (is each object valid?) and kube-score (is it sound?) in five configurations."""
 
 import json
 import subprocess
@@ -150,12 +150,12 @@ def test_an_object_that_is_wrong_is_found(schemas: str) -> None:
 
 @each_configuration
 def test_every_critical_finding_has_a_reason(values: dict[str, Any]) -> None:
-    """tests/data/kube_score.yaml has it."""
+    """It is in tests/data/kube_score.yaml."""
     assert {(check, name) for check, name in findings(values) if not ACCEPTED.get(check)} == set()
 
 
 def test_no_reason_is_left_over() -> None:
-    """Each accepted finding is there, and values can fix all of the operator's pod but that of its probes."""
+    """Each accepted finding occurs. Values can fix all findings of the operator's pod except the one about its probes."""
     assert {check for values in CONFIGURATIONS.values() for check, _ in findings(values)} == set(ACCEPTED)
     hardened = findings(CONFIGURATIONS["hardened"])
     assert {check for check, name in hardened if name.endswith("/flight-aletheia-operator")} == {"pod-probes-identical"}

@@ -147,7 +147,7 @@ def test_delete_asks_and_respects(aletheia: Aletheia, session: Path, tmp_path: P
 
 
 def test_hold_and_release(aletheia: Aletheia, session: Path) -> None:
-    """A hold stops a deletion at once and shows in the list; released, the session can be deleted; both may be said twice."""
+    """A hold stops a deletion at once and shows in the list. A released session can be deleted. Both may be repeated."""
     for _ in range(2):
         assert "is on hold (case \\x1b 4711)" in aletheia("hold", session.name, "--reason", "case \x1b\n4711")
     assert "legal hold (case \\x1b 4711)" in aletheia("list")
@@ -160,7 +160,7 @@ def test_hold_and_release(aletheia: Aletheia, session: Path) -> None:
 
 
 def test_a_hold_of_an_investigation_that_is_gone_is_lifted(aletheia: Aletheia, session: Path) -> None:
-    """With the annotation's resource nobody could take it off; while that is there it is taken off there."""
+    """Once the Investigation is gone, its annotation cannot be removed. Before that, the command asks for its removal."""
     layout = SessionLayout(aletheia.root)
     update_retention_record(layout, session.name, legal_hold="case 4711", hold="mine")
     output = aletheia("release", session.name, code=1)
@@ -176,7 +176,7 @@ def test_a_hold_of_an_investigation_that_is_gone_is_lifted(aletheia: Aletheia, s
 
 
 def test_a_record_that_cannot_be_read_is_released_like_a_hold(aletheia: Aletheia, session: Path) -> None:
-    """The session is held until somebody says otherwise."""
+    """The session is held until somebody releases it."""
     SessionLayout(aletheia.root).retention_record(session.name).write_bytes(b"{")
     assert "custody.json cannot be read" in aletheia("delete", session.name, "--yes", code=1)
     aletheia("release", session.name)
@@ -245,7 +245,7 @@ def three(tmp_path: Path) -> dict[str, str]:
 
 
 def test_sessions_by_name(aletheia: Aletheia, three: dict[str, str], tmp_path: Path) -> None:
-    """Every command takes NAME, NAMESPACE/NAME, or the id in any case; a name of several is refused with their ids."""
+    """Every command takes NAME, NAMESPACE/NAME, or the id in any case; an ambiguous name is refused with the ids."""
     for name, id in three.items():
         for given in (name, id, id.lower()):
             assert aletheia.json("show", given)["sessionId"] == id
@@ -277,7 +277,7 @@ def test_the_list_is_in_order_of_time(aletheia: Aletheia, three: dict[str, str])
 
 
 def test_verify_of_all_goes_on(aletheia: Aletheia, three: dict[str, str], tmp_path: Path) -> None:
-    """Past what cannot be read. Expired sessions and running captures are named as such, and are no faults."""
+    """Unreadable sessions do not end it. Expired sessions and running captures are named, and are no faults."""
     layout = SessionLayout(tmp_path)
     expire(layout, three["shop/checkout"], NOW)
     running = create_session(layout, unfinished(owner("shop", "running", "r"))).session_id
@@ -331,7 +331,7 @@ LONG = "word " * 100 + "the remedy"
 
 
 def test_nothing_is_cut_but_for_a_terminal(aletheia: Aletheia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through a pipe every cell is whole; a terminal has short cells, and remedies whole in lines of its width."""
+    """A pipe gets whole cells. A terminal gets short cells, and whole remedies in lines of its width."""
     snapshot = capture(tmp_path, Memory({"p" * 150: [[{"line": "x"}]]}))
     manifest = snapshot.manifest.model_copy(update={"gaps": [Gap(fetcher="f", target="t", reason="NotFound", message=LONG)]})
     layout = SessionLayout(tmp_path)

@@ -1,4 +1,4 @@
-"""What the commands take: each command's arguments, whether they must be named, and what they are otherwise."""
+"""What the commands take: each command's arguments, which of them are required, and their defaults."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +40,12 @@ OF_SESSION: dict[str, dict[str, Any]] = {
     "decrypt": {**SESSION, **KEYS, "--to": ...},
     "redact": {**SESSION, **KEYS, "--level": "secrets", "--rule": None},
 }
-"""By command of `aletheia session`: the options with their defaults. `...`: it must be named."""
+"""By command of `aletheia session`: the options with their defaults. `...`: required."""
 PATHS = {"root", "identity", "password_file", "archive_password_file", "new_password_file", "to", "file", "unseal"}
 
 
 def all_commands(group: LazyGroup = root, path: str = "") -> Iterator[tuple[str, click.Command, str]]:
-    """Every command with its path, and the words that the list of commands has for it."""
+    """Every command with its path, and its text in the list of commands."""
     context = click.Context(group)
     for name, entry in group.entries.items():
         command = group.get_command(context, name)
@@ -59,7 +59,7 @@ ALL = {path: (command, about) for path, command, about in all_commands()}
 
 
 def default(parameter: click.Parameter) -> Any:
-    """What the command gets if it is not named; `...`: it must be."""
+    """Return the default of a parameter; `...` if it is required."""
     if parameter.required:
         return ...
     value = parameter.to_info_dict()["default"]
@@ -68,7 +68,7 @@ def default(parameter: click.Parameter) -> Any:
 
 @pytest.mark.parametrize("name", OF_SESSION)
 def test_what_a_command_takes(name: str) -> None:
-    """Nothing else, and nothing else must be named."""
+    """It has exactly these arguments, with these defaults."""
     command, _ = ALL[f"session {name}"]
     takes = {
         " ".join(param.opts) if isinstance(param, click.Option) else param.name: default(param) for param in command.params
@@ -77,7 +77,7 @@ def test_what_a_command_takes(name: str) -> None:
 
 
 def test_every_command_of_a_folder_is_tried_above() -> None:
-    """One that is added has its row; `aletheia redact` takes only a level."""
+    """A new command needs a row. `aletheia redact` takes only a level."""
     assert SESSION_COMMANDS.keys() == OF_SESSION.keys()
     (level,) = ALL["redact"][0].params
     assert (level.opts, level.to_info_dict()["default"]) == (["--level"], "secrets")
@@ -87,7 +87,7 @@ def test_every_command_of_a_folder_is_tried_above() -> None:
 
 @pytest.mark.parametrize("path", ALL)
 def test_every_argument_says_what_it_means(path: str) -> None:
-    """The list of commands has the words of the command itself; its help has words for each option; a file is a path."""
+    """A command has the same text in the list and its own help. Every option has a text, and a file is a path."""
     command, about = ALL[path]
     assert command.help
     assert command.short_help == about
@@ -139,7 +139,7 @@ def test_wrong_arguments(arguments: str, words: str, capsys: pytest.CaptureFixtu
 
 
 def values(arguments: str) -> dict[str, Any]:
-    """What a command on sessions gets."""
+    """The parameters that a command on sessions gets."""
     name, *rest = arguments.split()
     command, _ = ALL[f"session {name}"]
     return command.make_context(name, rest).params
@@ -151,7 +151,7 @@ def test_an_archive_may_hold_a_single_byte() -> None:
 
 
 def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """$ALETHEIA_ROOT where --root is not named; an empty one counts for nothing."""
+    """$ALETHEIA_ROOT is used without --root. It is ignored if empty."""
     for value, folder in (("/volume", "/volume"), ("", "/mine/aletheia")):
         monkeypatch.setenv("XDG_DATA_HOME", "/mine")
         monkeypatch.setenv("ALETHEIA_ROOT", value)

@@ -1,4 +1,4 @@
-"""Commands that are killed at each step in turn: the session is as it was, or as it was to be, and the next try succeeds."""
+"""Commands that are killed at each step in turn: the session is as before or as intended, and the next try succeeds."""
 
 from collections.abc import Callable
 from itertools import count
@@ -41,7 +41,7 @@ class Sealed:
 
 
 def killed_at_every_step(tmp_path: Path, command: Callable[[Sealed], int], check: Callable[[Sealed], object]) -> int:
-    """How many steps the command has; `check` is called after each death."""
+    """Kill the command at each of its steps, and call `check` after each. Returns the number of steps."""
     for at in count(1):
         sealed = Sealed(tmp_path / str(at))
         fault = Fault("kill", at)
@@ -60,7 +60,7 @@ def killed_at_every_step(tmp_path: Path, command: Callable[[Sealed], int], check
 
 
 def test_resealing(tmp_path: Path) -> None:
-    """Either key opens all of it, and never none."""
+    """One of the keys always opens all of it."""
 
     def reseal(sealed: Sealed) -> int:
         return sealed("reseal", "-i", str(sealed.root / "key"), "--recipient", sealed.other_public)
@@ -75,7 +75,7 @@ def test_resealing(tmp_path: Path) -> None:
 
 
 def test_holding(tmp_path: Path) -> None:
-    """The hold is there or not; said again, it is, and then nothing deletes the session."""
+    """The hold is there or not. The next try sets it, and then nothing deletes the session."""
 
     def hold(sealed: Sealed) -> int:
         return sealed("hold", "--reason", "case")
@@ -104,7 +104,7 @@ def test_releasing(tmp_path: Path) -> None:
 
 
 def test_deleting(tmp_path: Path) -> None:
-    """The session is there whole or gone; the next command that removes takes along what is left of it."""
+    """The session is whole or gone. The next command that removes sessions removes leftovers, too."""
 
     def check(sealed: Sealed) -> None:
         was_there = sealed.path.exists()
@@ -117,7 +117,7 @@ def test_deleting(tmp_path: Path) -> None:
 
 
 def test_decrypting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The folder is there whole or not at all; what is left beside it is named by the next try."""
+    """The folder is there whole or not at all. The next try names leftovers beside it."""
 
     def decrypt(sealed: Sealed) -> int:
         return sealed("decrypt", "-i", str(sealed.root / "key"), "--to", str(sealed.root / "plain"))

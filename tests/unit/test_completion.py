@@ -34,7 +34,7 @@ def values(words: list[str], incomplete: str) -> list[str]:
 
 
 def test_commands_and_options() -> None:
-    """What begins as the word does."""
+    """Those that begin with the word."""
     assert values([], "des") == ["describe"]
     assert values(["session"], "rese") == ["reseal"]
     assert "--trace-service" in values(["start"], "--trace")
@@ -42,7 +42,7 @@ def test_commands_and_options() -> None:
 
 
 def test_names(kubectl: None) -> None:
-    """Names and session ids of the namespace that was named; nothing that steers a terminal; none if kubectl fails."""
+    """Names and session ids of the given namespace, without control characters. There are none if kubectl fails."""
     assert values(["describe"], "") == ["payments-500s", "INC-7F3A", "other-one"]
     assert values(["wait"], "pay") == ["payments-500s"]
     assert values(["describe", "-n", "bank"], "t") == ["till"]
@@ -51,7 +51,7 @@ def test_names(kubectl: None) -> None:
 
 
 def test_kubectl_asks(kubectl: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """One suggestion in a line, then what the shell adds: no file names, but where a file is wanted."""
+    """One suggestion a line, then a directive for the shell: complete file names only for an option that takes a file."""
     for words, last in ((["describe", "pay"], ":4"), (["report", "x", "--file", ""], ":0")):
         monkeypatch.setattr(sys, "argv", ["kubectl_complete-investigation", *words])
         assert kubectl_complete() == 0

@@ -122,7 +122,7 @@ def test_containers_come_in_the_pods_order(state: dict[str, Any], containers: li
 
 
 def test_only_wanted_containers_are_read_and_unknown_ones_are_said() -> None:
-    """A name that the pod does not have is not silently nothing."""
+    """A name that the pod does not have is reported."""
     proxy, typo = requested_containers(make_pod(app=RUNNING, proxy=RUNNING), {"proxy", "typo"}, LogsRequest())
     assert proxy.container == "proxy"
     assert typo == ContainerState("typo", not_started="the pod has no container typo")

@@ -31,12 +31,12 @@ def entry(line: str, level: str | None = None) -> dict[str, Any]:
     return {"timestamp": "2026-11-22T11:30:00.000000000Z", "container": "app", "level": level, "line": line}
 
 
-MADE = ("timeline", "findings", "report")  # out of the answers, at the end
+MADE = ("timeline", "findings", "report")  # made from the answers, at the end
 LARGE = [[entry(f"{number} {'x' * 4000}") for number in range(batch, batch + 100)] for batch in range(0, 600, 100)]
 ERRORS = [[entry("connection refused", "ERROR")] * 20]
 ANSWERS = {"small": [[entry("evidence")]], "large": LARGE, "empty": [], "last": ERRORS}
 MOST_STEPS = 400
-KUBERNETES = "kubernetes"  # of the answers of this source a timeline is made, the session's last artifact
+KUBERNETES = "kubernetes"  # its answers become the timeline, the session's last artifact
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def faults(kind: str) -> Iterator[Fault]:
-    """The fault at step 1, at step 2, and so on; the test ends the series when a run meets it no more."""
+    """Yield the fault at step 1, at step 2, and so on. The test ends the series when a run no longer meets it."""
     return (Fault(kind, at) for at in count(1))
 
 
@@ -121,7 +121,7 @@ def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], 
         fault = Fault(kind, at)
         snapshot = None
         with fault.injected():
-            for _ in range(2):  # as the supervisor does where the volume cannot be used at all
+            for _ in range(2):  # as the supervisor does if the volume cannot be used
                 with suppress(OSError):
                     snapshot = capture(root, Memory(ANSWERS, KUBERNETES))
                     break
@@ -214,7 +214,7 @@ def opened(session: Path, secret: str) -> dict[str, bytes]:
 
 
 def test_a_sealed_capture_killed_at_every_step(tmp_path: Path) -> None:
-    """The next process seals with the same key, whole files are kept, and what is opened equals the undisturbed."""
+    """The next process seals with the same key and keeps whole files. The opened content is that of an undisturbed capture."""
     secret, public = age.new_identity()
     spec = {"session": {"encryption": {"recipients": [public]}}}
     answers = {"small": [[entry("evidence")]], "large": LARGE[:3]}
@@ -232,7 +232,7 @@ def test_a_sealed_capture_killed_at_every_step(tmp_path: Path) -> None:
         assert verify(session_in(root)).intact
         found = opened(session_in(root), secret)
         assert found.keys() == whole.keys(), fault
-        del found["report.html.age"]  # it has the digests of the sealed files, of which each try has others
+        del found["report.html.age"]  # it has the digests of the sealed files, which differ for each try
         assert found.items() <= whole.items(), fault
     assert 40 < fault.at < MOST_STEPS
 
@@ -255,7 +255,7 @@ def whole_sessions(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["kill", "torn", "EIO", "ENOSPC"])
 def test_an_import_that_is_broken_off_at_every_step(kind: str, archive: bytes, tmp_path: Path) -> None:
-    """The session is there whole or not at all; once more, and it is there; a failed one leaves nothing."""
+    """The session is there whole or not at all. The next import succeeds, and a failed one leaves nothing."""
     for fault in faults(kind):
         root = tmp_path / str(fault.at)
 
@@ -271,7 +271,7 @@ def test_an_import_that_is_broken_off_at_every_step(kind: str, archive: bytes, t
                 broken()
             if not fault.met:
                 break
-            remove_leftovers(SessionLayout(root))  # where the cleaning up itself failed
+            remove_leftovers(SessionLayout(root))  # if the cleaning up itself failed
             left = [path for path in root.rglob("*") if not path.is_dir()]
             assert not left or whole_sessions(root), fault
         if not whole_sessions(root):

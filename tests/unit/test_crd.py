@@ -1,4 +1,4 @@
-"""The definitions made from the models are structural schemas, documented to the last field, and what is committed."""
+"""The definitions made from the models are structural schemas, documented to the last field, and equal the committed ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_no_default_turns_an_empty_object_into_another(definition: dict[str, Any
 
 
 def test_a_default_that_the_schema_leaves_out_is_said_in_words() -> None:
-    """And it is the model's default."""
+    """The description has the model's default."""
     events = schema_of(crd.investigation_crd())["properties"]["spec"]["properties"]["events"]["properties"]
     assert events["nodes"]["description"].endswith(" Default: true.")
     logs = schema_of(crd.investigation_crd())["properties"]["spec"]["properties"]["logs"]["properties"]
@@ -102,14 +102,14 @@ def test_a_default_that_the_schema_leaves_out_is_said_in_words() -> None:
 
 
 def test_every_rule_says_in_words_what_it_wants(definition: dict[str, Any]) -> None:
-    """Nobody has to read CEL."""
+    """Its message explains the CEL expression."""
     for path, node in nodes(schema_of(definition)):
         for rule in node.get(crd.RULES, []):
             assert rule["rule"] and rule["message"], path
 
 
 def test_every_field_of_the_spec_is_frozen_but_the_mutable_ones() -> None:
-    """Each field has its transition rule; suspend and cancel have none."""
+    """Each field has a transition rule, except suspend and cancel."""
     spec = schema_of(crd.investigation_crd())["properties"]["spec"]
     transitions = {rule["message"].split()[0] for rule in spec[crd.RULES] if "oldSelf" in rule["rule"]}
     assert transitions == {f"spec.{name}" for name in spec["properties"] if name not in MUTABLE_FIELDS}
@@ -117,7 +117,7 @@ def test_every_field_of_the_spec_is_frozen_but_the_mutable_ones() -> None:
 
 
 def test_a_resource_that_no_one_looked_at_reads_as_in_progress() -> None:
-    """kstatus compares observedGeneration, so the default lies before every generation."""
+    """kstatus compares observedGeneration, so its default is below every generation."""
     assert schema_of(crd.investigation_crd())["properties"]["status"]["default"] == {"observedGeneration": -1}
 
 
@@ -142,7 +142,7 @@ def test_the_writer_repeats_itself_byte_by_byte(tmp_path: Path) -> None:
 
 
 class Union(Model):
-    """A model that has no structural schema."""
+    """A model without a structural schema."""
 
     either: int | str = Field(description="One or the other.")
 
@@ -157,13 +157,13 @@ class Odd(Model):
 
 
 def test_a_union_is_refused() -> None:
-    """A union of types cannot be said in a structural schema, and is not dropped silently."""
+    """A structural schema has no union of types, so it must not be dropped silently."""
     with pytest.raises(ValueError, match="union"):
         crd.model_schema(Union)
 
 
 def test_what_json_schema_says_otherwise_is_translated() -> None:
-    """Constants become enums, nullable fields their arm; a field's own description wins over its type's."""
+    """Constants become enums, nullable fields their other type. A field's own description wins over its type's."""
     properties = crd.model_schema(Odd)["properties"]
     assert properties["word"]["enum"] == ["one"]
     assert properties["maybe"] == {"type": "integer", "format": "int64", "description": "Nothing or a number."}
