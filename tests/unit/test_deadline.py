@@ -1,4 +1,4 @@
-"""The end of a capture: what is stopped, when, in which order, and how it is told."""
+"""The end of a capture: what is stopped, when, in which order, and what is recorded."""
 
 import asyncio
 from datetime import timedelta
@@ -11,8 +11,8 @@ from aletheia_operator.investigate.deadline import Deadline
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, forever
 
 
-class Told:
-    """A deadline, and what happens in order."""
+class RecordedDeadline:
+    """A deadline, and what happens, in order."""
 
     def __init__(self, left_seconds: float = 60, interruption: GapReason | None = None) -> None:
         self.happened: list[str] = []
@@ -44,8 +44,8 @@ class Told:
 
 
 async def test_work_that_ends_in_time_is_not_interrupted() -> None:
-    """Nothing is told, and what is called without work returns."""
-    calls = Told()
+    """No reason is recorded, and a call without work returns."""
+    calls = RecordedDeadline()
     await calls.run()
     await calls.run(calls.done(), calls.done())
     assert (calls.happened, calls.deadline.interruption) == (["done", "done"], None)
@@ -54,7 +54,7 @@ async def test_work_that_ends_in_time_is_not_interrupted() -> None:
 @pytest.mark.parametrize("left_seconds", [0.01, 0, -5])
 async def test_at_the_end_of_the_time_all_work_is_stopped(left_seconds: float) -> None:
     """After the reason was recorded; also if the time was over before."""
-    calls = Told(left_seconds)
+    calls = RecordedDeadline(left_seconds)
     await calls.run(calls.done(), calls.work("a"), calls.work("b"))
     assert (calls.happened[0], sorted(calls.happened[1:])) == ("done", ["TimedOut", "a", "b"])
     assert calls.happened.index("TimedOut") == 1
@@ -63,7 +63,7 @@ async def test_at_the_end_of_the_time_all_work_is_stopped(left_seconds: float) -
 
 async def test_a_cancellation_stops_all_work() -> None:
     """Whatever time is left."""
-    calls = Told(10**6)
+    calls = RecordedDeadline(10**6)
     asyncio.get_running_loop().call_soon(calls.cancelled.set)
     await calls.run(calls.work("a"))
     assert (calls.happened, calls.deadline.interruption) == (["Cancelled", "a"], GapReason.CANCELLED)
@@ -75,7 +75,7 @@ async def test_a_cancellation_stops_all_work() -> None:
 @pytest.mark.parametrize("reason", [GapReason.TIMED_OUT, GapReason.CANCELLED])
 async def test_what_was_interrupted_before_a_restart_is_stopped_at_once(reason: GapReason) -> None:
     """For the same reason, which is recorded already."""
-    calls = Told(10**6, reason)
+    calls = RecordedDeadline(10**6, reason)
     await calls.run(calls.work("a"))
     assert (calls.happened, calls.deadline.interruption) == (["a"], reason)
 
@@ -83,7 +83,7 @@ async def test_what_was_interrupted_before_a_restart_is_stopped_at_once(reason: 
 async def test_work_that_goes_on_is_stopped_again_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """As often as it needs; what has ended is left alone."""
     monkeypatch.setattr(module, "INTERRUPTION_GRACE_SECONDS", 0.01)
-    calls = Told(0)
+    calls = RecordedDeadline(0)
     await calls.run(calls.work("a", ignored=2), calls.work("b"))
     assert sorted(calls.happened) == ["TimedOut", "a", "a", "a", "b"]
 
@@ -97,5 +97,5 @@ async def test_work_that_goes_on_is_stopped_again_after_the_grace(monkeypatch: p
 )
 async def test_the_gap_says_why(interruption: GapReason, reason: GapReason, message: str) -> None:
     """With the timeout that ran out."""
-    missing = Told(interruption=interruption).deadline.missing("pod/a")
+    missing = RecordedDeadline(interruption=interruption).deadline.missing("pod/a")
     assert (missing.target, missing.reason, missing.message, missing.severity) == ("pod/a", reason, message, "gap")
