@@ -1,4 +1,4 @@
-"""The status of a DataSource: when it is looked at, and what is reported about it."""
+"""The status of a DataSource: when it is checked, and what is reported about it."""
 
 import base64
 from dataclasses import dataclass, field, replace
@@ -64,7 +64,7 @@ async def status_of(tmp_path: Path, fetcher: Probed, item: dict[str, Any]) -> di
 
 
 async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
-    """Its version, no error, and a time limit independent of its own timeout."""
+    """It has its version, no error, and a time limit independent of its own timeout."""
     fetcher = Probed()
     status = await status_of(tmp_path, fetcher, source())
     condition, _ = status["conditions"]
@@ -74,7 +74,7 @@ async def test_an_endpoint_that_answers(tmp_path: Path) -> None:
 
 
 async def test_an_endpoint_that_does_not(tmp_path: Path) -> None:
-    """The reason and the message, inert; the condition's time changes only with its status."""
+    """It has the reason and the message, inert. The condition's time changes only with its status."""
     fetcher = Probed(error=Unavailable("no route\x1b[2J", GapReason.TIMED_OUT))
     status = await status_of(tmp_path, fetcher, source())
     condition, _ = status["conditions"]
@@ -141,7 +141,7 @@ async def test_a_fault_of_one_check_leaves_the_others_alone(tmp_path: Path, capl
 
 
 async def test_a_version_does_not_repeat_a_credential(tmp_path: Path) -> None:
-    """A server may say as its version what it was shown; it is taken out before the version is cut."""
+    """A server may repeat a credential as its version. It is removed before the version is cut."""
     item = source()
     item["spec"]["auth"] = {"bearer": {"name": "login", "key": "token"}}
     canary = "canary-0123456789"

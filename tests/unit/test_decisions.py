@@ -68,7 +68,7 @@ def test_every_valid_lookback_has_a_window(lookback: str) -> None:
 @pytest.mark.parametrize("start", ["1970-01-01T00:00:00Z", "1970-01-01T05:30:00+05:30", "2026-11-22T12:00:00Z"])
 @pytest.mark.parametrize("end", [None, "2026-11-22T12:00:00.5Z", "2999-12-31T23:59:59Z", "2999-12-31T18:29:59-05:30"])
 def test_every_valid_span_has_a_window_that_sources_understand(start: str, end: str | None) -> None:
-    """Within the bounds of what sources know, in order, and over."""
+    """The window is within the years that sources support, in order, and over."""
     window, _ = fix_window(WindowSpec.model_validate({"start": start, **({"end": end} if end else {})}), CREATED)
     assert EARLIEST <= window.start <= window.end <= last_moment(CREATED)
     assert len(window.as_texts()) == 2
@@ -120,7 +120,7 @@ NOTE = GAP.model_copy(update={"severity": "note"})
 def test_the_phase_follows_from_the_evidence(
     artifacts: list[Artifact], gaps: list[Gap], interruption: GapReason | None, phase: str
 ) -> None:
-    """An interruption outweighs; otherwise gaps make it partial, and with nothing else failed."""
+    """An interruption decides. Otherwise gaps make it partial, or failed without any artifact."""
     assert conclude(artifacts, gaps, interruption) == phase
 
 

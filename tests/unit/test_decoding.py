@@ -33,7 +33,7 @@ def test_few_large_values_are_decoded_at_a_time() -> None:
 
 
 def test_a_place_is_free_again_after_a_fault() -> None:
-    """Of the text, or of what is done with the value."""
+    """The text, or the work on its value, may have the fault."""
     for _ in range(5):
         with pytest.raises(orjson.JSONDecodeError), decoded(LARGE + b"]"):
             pass

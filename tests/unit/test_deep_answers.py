@@ -1,4 +1,4 @@
-"""Deeply nested JSON anywhere in an answer: of each source it is left out or reported, and never an internal error."""
+"""Deeply nested JSON anywhere in an answer is left out or reported for every source, and is never an internal error."""
 
 import gc
 import json
@@ -38,7 +38,7 @@ def nested(depth: int, brackets: str) -> str:
 
 
 def with_a_hole(value: Any) -> Iterator[Any]:
-    """The value with HOLE at one place each: instead of each value in it, and as another member or element of each."""
+    """Yield the value with HOLE at one place each: instead of each value in it, and as an added member or element of each."""
     yield HOLE
     if isinstance(value, dict):
         yield {**value, "other": HOLE}
@@ -134,7 +134,7 @@ FETCHERS: dict[str, tuple[Fetcher, dict[str, Any]]] = {
 
 @dataclass
 class Server:
-    """Answers the question that is tried with `hostile`, and others as they should be."""
+    """Answers the tested question with `hostile`, and others correctly."""
 
     name: str
     hostile: bytes = b""
@@ -150,7 +150,7 @@ class Server:
             request.send(self.status, self.hostile)
 
     def ask(self, loopback: Loopback) -> list[str]:
-        """The reasons of the gaps. Raises what would become InternalError."""
+        """The reasons of the gaps. Raises errors that would become InternalError."""
         loopback.answers = [self]
         fetcher, spec = FETCHERS[self.name]
         options = JaegerOptions.model_validate({"api": self.name[-2:]}) if self.name.startswith("jaeger") else None
@@ -159,7 +159,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def no_garbage_of_other_tests() -> None:
-    """Or it is collected at the deepest point of the recursion, where not even a warning can be made of it."""
+    """Collect it now. At the deepest point of the recursion even a warning about it would fail."""
     gc.collect()
 
 
@@ -185,7 +185,7 @@ def test_a_deep_refusal(name: str, key: str, loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("depth", [150, 985, 1_010, 5_000])
 async def test_deep_kubernetes_objects(depth: int) -> None:
-    """Of a list, or alone: the answer is not understood. What is not as deep is."""
+    """In a list, or alone: a deep object is an invalid answer, and a less deep one is read."""
     item = {"metadata": {"name": "a", "uid": "1"}, "data": HOLE}
     text = json.dumps({"items": [item]}).replace(f'"{HOLE}"', nested(depth, "{")).encode()
     with Loopback() as loopback:

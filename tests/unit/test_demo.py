@@ -1,4 +1,4 @@
-"""What of the demo needs no cluster: how it names images, what it picks out of the evidence, how it prints it."""
+"""The parts of the demo that need no cluster: names of images, what is picked out of the evidence, and its output."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def test_data_sources_are_those_of_the_examples() -> None:
 
 
 def test_text_is_made_inert() -> None:
-    """What a log line says cannot move the cursor, ring, or turn the direction of writing."""
+    """Text of a log line cannot move the cursor, ring, or change the direction of writing."""
     assert inert("a\x1b[2J\r\a\u202eb\u2028c\udce9") == "a\\x1b[2J\\r\\x07\\u202eb\\u2028c\\udce9"
     assert inert("Zoë 李雷 ☕ 🐟") == "Zoë 李雷 ☕ 🐟"
 
@@ -188,7 +188,7 @@ def test_every_category_of_artifacts_has_a_look() -> None:
 
 
 def test_logs_without_errors_show_their_end() -> None:
-    """There is nothing to look for, but the look is not empty."""
+    """The last lines are shown instead of nothing."""
     assert [log["line"] for log in peek.of_logs([entry(str(i)) for i in range(9)])["shown"]] == ["5", "6", "7", "8"]
     assert peek.of_logs([]) == {"lines": 0, "shown": []}
 

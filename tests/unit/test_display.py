@@ -175,5 +175,5 @@ def test_numbers_in_cells_stay_numbers(number: str) -> None:
 
 @given(st.text(max_size=100))
 def test_html_loses_no_text(text: str) -> None:
-    """Decoded, it is what everybody sees."""
+    """The decoded text is the visible text."""
     assert html.unescape(for_html(text)) == visible(text, "\n\t")

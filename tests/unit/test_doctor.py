@@ -1,4 +1,4 @@
-"""`kubectl investigation doctor` on an API in memory: what fails is said with the command that mends it."""
+"""`kubectl investigation doctor` on an API in memory: each failure is reported with the command that fixes it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("objects", "message", "remedy"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
 def test_a_fault(objects: dict[str, Any], message: str, remedy: str, doctor: Callable[..., str], api: Reviewing) -> None:
-    """Is said with its remedy, and the exit code is 1."""
+    """It is reported with its remedy, and the exit code is 1."""
     for path, found in objects.items():
         if found is None:
             del api.objects[path]
@@ -133,13 +133,13 @@ def test_a_fault(objects: dict[str, Any], message: str, remedy: str, doctor: Cal
     ],
 )
 def test_rights(denied: tuple[str, str], words: str, doctor: Callable[..., str], api: Reviewing) -> None:
-    """Each that is missing is said with the command that gives it."""
+    """Each missing right is reported with the command that grants it."""
     api.denied = {denied}
     assert words in doctor("--service-account", "reader", code=1)
 
 
 def test_what_admission_demands(doctor: Callable[..., str], api: Reviewing) -> None:
-    """Rights that a policy wants are found by a rehearsal, in which nothing is created."""
+    """A dry run, which creates nothing, finds rights that a policy wants."""
     collection = f"{API}/namespaces/shop/investigations"
     doctor()
     assert ("POST", f"{collection}?dryRun=All") in [asked[:2] for asked in api.asked]

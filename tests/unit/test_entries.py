@@ -39,7 +39,7 @@ def at(second: int, text: str | bytes) -> bytes:
     ],
 )
 def test_a_long_line_is_cut_between_characters(text: str | bytes, limit: int, kept: str, exact: bytes | None) -> None:
-    """At its limit in bytes; a line that is not UTF-8 keeps its exact bytes too, and a cut of one that is makes no other."""
+    """It is cut at its limit in bytes, and stays UTF-8. A line that is not UTF-8 keeps its exact bytes, too."""
     (entry,) = entries_of(at(1, text), max_line_bytes=limit)
     content = text.encode() if isinstance(text, str) else text
     assert entry["line"] == kept
@@ -59,7 +59,7 @@ def test_a_long_line_is_cut_between_characters(text: str | bytes, limit: int, ke
     ],
 )
 def test_a_line_of_any_form_may_head_a_stack_trace(head: str) -> None:
-    """The lines that continue it name it, have no level of their own, and end with the next line of a form."""
+    """Its continuation lines name it, have no level of their own, and end with the next line of a form."""
     entries = entries_of(at(1, head), at(2, "\tat org.example.App.run(App.java:7)"), at(3, "INFO app: on"), at(4, "\tat x"))
     assert [entry.get("head", "")[17:19] for entry in entries] == ["", "01", "", "03"]
     assert [entry.get("level") for entry in entries] == ["ERROR", None, "INFO", None]
@@ -68,7 +68,7 @@ def test_a_line_of_any_form_may_head_a_stack_trace(head: str) -> None:
 @pytest.mark.parametrize("level", ["ERROR", "INFO"])
 @pytest.mark.parametrize("form", ["api", "file"])
 def test_a_line_of_a_known_shape_heads_its_stack_trace(level: str, form: Form) -> None:
-    """The latest before it, however many alike came before; lines of the trace are as serious as their head."""
+    """The head is the latest line before the trace, however many similar ones came before, and gives the trace its level."""
     stream = "stdout F " if form == "file" else ""
     lines = [at(number, f"{stream}{level} app: line {number}") for number in range(1, 40)]
     entries = entries_of(*lines, at(40, f"{stream}\tat a.B.run(B.java:7)"), at(41, f"{stream}Caused by: x"), form=form)
@@ -85,7 +85,7 @@ def test_a_line_of_a_known_shape_heads_its_stack_trace(level: str, form: Form) -
     ],
 )
 def test_a_line_of_a_known_shape_has_a_valid_time(second: str, known: bool) -> None:
-    """A date that does not exist is no time, also after similar lines; such a line is a message of the node."""
+    """A date that does not exist is not a time, even after similar lines; such a line is a message of the node."""
     lines = [at(number % 2, f"INFO app: line {number}") for number in range(1, 50)]
     entries = entries_of(*lines, f"{second}.000000000Z INFO app: odd".encode())
     assert len(entries) == 50
@@ -94,7 +94,7 @@ def test_a_line_of_a_known_shape_has_a_valid_time(second: str, known: bool) -> N
 
 
 def test_an_entry_names_its_run_if_it_is_known() -> None:
-    """Files of a node tell the run; the API may not."""
+    """Files of a node have the run; the API may not know it."""
     assert [entries_of(at(1, "x"), run=run)[0].get("run") for run in (0, 3, None)] == [0, 3, None]
 
 
@@ -102,7 +102,7 @@ NANOSECONDS = "000000000Z"
 
 
 def heads(*lines: tuple[float, str, str | None]) -> list[bool]:
-    """Whether each line continues another: its second, its text, and the level of a crash's line."""
+    """Whether each line continues another. Each has its second, its text, and the level of a crash, or None."""
     found = Heads()
     found.begin(f"2026-11-22T11:30:00.{NANOSECONDS}", True)
     result = []
@@ -148,7 +148,7 @@ def test_a_trace_is_written_at_once(seconds: list[int], continues: list[int]) ->
 
 
 def test_a_crash_after_an_error_belongs_to_it_and_one_after_another_line_does_not() -> None:
-    """Its own lines have it as head then."""
+    """In the second case the crash is the head of the lines after it."""
     for serious in (True, False):
         found = Heads()
         found.begin(START, serious)

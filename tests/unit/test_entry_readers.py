@@ -43,7 +43,7 @@ def errors(pod: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Pods:
-    """Logs of pods, each a question; `traces` is asked after them. What is in `hangs` never ends."""
+    """Logs of pods, a question each; `traces` is asked after them. Pods in `hangs` never end."""
 
     hangs: Sequence[str] = ()
     name: str = "Pods"
@@ -237,7 +237,7 @@ async def test_a_search_for_trace_ids_that_fails_costs_no_evidence(tmp_path: Pat
 
 @given(st.lists(st.binary(max_size=40).map(lambda entry: entry.replace(b"\n", b"")), min_size=1), st.integers(1, 60))
 def test_pieces_are_whole_entries(entries: list[bytes], most: int) -> None:
-    """None is lost, none is cut, and none is longer than asked for but by one entry."""
+    """No entry is lost or cut, and a piece exceeds the requested size by at most one entry."""
     block = SEPARATOR.join(entries)
     found = list(pieces(block, most))
     assert SEPARATOR.join(found) == block
@@ -322,7 +322,7 @@ def test_what_is_read_of_a_document() -> None:
     [(LOGS, 0, None, False), (OTHER, 5, None, False), (LOGS, 5, "pod/web-1", True)],
 )
 def test_whose_logs_are_searched_for_trace_ids(question: Question, most: int, target: str | None, searched: bool) -> None:
-    """Those of questions for logs, if ids are wanted; the document's own target is the one that is named."""
+    """Logs of questions for logs, if ids are wanted. A document's own target is named instead of the question's."""
     found, _ = readers(None, None, most)
     reader = found.open(question, a_document(target=target))
     assert (reader.target, list(found.trace_ids)) == (target or question.target, [question.key] if searched else [])
@@ -366,7 +366,7 @@ def test_a_reader_that_fails_is_not_asked_again(which: str, fails_at: str, caplo
 
 
 def test_files_of_an_earlier_process_are_read_again(tmp_path: Path) -> None:
-    """In batches, as when they were saved; those that cannot be read are named by the answer."""
+    """They are read in batches, as when they were saved. A file that cannot be read whole returns False."""
     entries = [{"level": "INFO", "number": number} for number in range(1200)]
     metadata = {"pod": "web-0", "count": 1200}
     buffer = EntryBuffer(make_scratch)
@@ -393,6 +393,6 @@ def test_files_of_an_earlier_process_are_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("timeline", "facts", "reads"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, True)])
 def test_what_nobody_reads_is_not_read_again(timeline: int, facts: int, reads: bool) -> None:
-    """One reader is sufficient."""
+    """They are read again if at least one reader wants them."""
     found, _ = readers(Recorder() if timeline else None, Recorder() if facts else None)
     assert found.reads(Origin("s", "c")) is reads

@@ -74,7 +74,7 @@ def test_an_event_behind_the_window_alone_shows_nothing() -> None:
 
 
 def test_only_pods_are_remembered_around_the_window() -> None:
-    """Whatever else has events before and behind it."""
+    """Other objects with events before and after it are not."""
     events = [an_event("n1", "NodeNotReady", kind, at=at) for kind in ("Node", "ReplicaSet") for at in ("10:30:00", "12:30:00")]
     assert seen_around(*events) == []
 
@@ -92,7 +92,7 @@ def test_the_pods_around_the_window_are_bounded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_event_around_the_window_keeps_no_text() -> None:
-    """Thousands of pods are remembered by it."""
+    """Thousands of pods are remembered by such events."""
     events = Events(WINDOW)
     events.add(an_event("web-0", "Killing", at="10:59:59", message="x" * 1000))
     (event,) = events.around_window()
@@ -123,7 +123,7 @@ def test_events_that_say_different_things_stay_apart(other: dict[str, Any]) -> N
 
 
 def test_events_of_parts_of_an_object_stay_apart() -> None:
-    """A container's field path tells it from its neighbour."""
+    """The field path distinguishes the containers of a pod."""
     events = Events(WINDOW)
     for number in range(2):
         event = an_event("web-0", "Pulled", at=f"11:30:0{number}")

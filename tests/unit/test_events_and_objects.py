@@ -65,7 +65,7 @@ async def test_members_are_the_same_from_above_and_from_below(targets: list[Obje
 
 
 async def test_a_refused_owner_is_a_gap_and_the_pods_stay() -> None:
-    """What may be read is there."""
+    """What may be read is captured."""
     api = a_shop()
     api.objects = {f"{APPS}/replicasets/web-222": 403}
     found, missing = await members(api, BY_LABELS)
@@ -86,12 +86,12 @@ Answer = tuple[list[Document], list[list[Any]]]
 
 
 async def fetch(fetcher: Any, api: KubernetesApi, *targets: Object, now: datetime = NOW, **spec: Any) -> Answer:
-    """The documents of an Investigation of these targets and their entries."""
+    """The documents of an Investigation with these targets, and their entries."""
     return await fetch_all([fetcher], api, *targets, now=now, **spec)
 
 
 async def fetch_all(fetchers: list[Any], api: KubernetesApi, *targets: Object, now: datetime = NOW, **spec: Any) -> Answer:
-    """The same of several fetchers of one capture."""
+    """The documents of several fetchers of one capture, and their entries."""
     parsed = InvestigationSpec.model_validate({"targets": list(targets), **spec})
     found: list[Document] = []
     entries = []
@@ -212,7 +212,7 @@ async def test_an_earlier_pod_of_the_same_name() -> None:
 
 
 async def test_logs_alone_cost_one_list_of_events() -> None:
-    """To know which pods are gone; where that may not be read, it is one gap that says so."""
+    """The events show which pods are gone. If they may not be read, one gap reports that."""
     api = a_shop()
     documents, _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, logs={})
     assert documents == []
@@ -257,7 +257,7 @@ async def test_events_of_few_nodes_are_read_by_name(nodes: int, queries: int) ->
 
 
 async def test_of_very_many_pods_that_are_gone_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has a gap with its name up to a limit; the document that has them is named for the namespace."""
+    """Up to a limit each has a gap with its name. The document with these gaps is named after the namespace."""
     monkeypatch.setattr(events_module, "MAX_GONE", 2)
     api = a_shop()
     api.lists = {**api.lists, f"{CORE}/events": [an_event(f"web-222-{name * 5}", "Killing") for name in "bcdfg"]}
@@ -279,7 +279,7 @@ async def test_a_workload_that_is_gone_still_has_its_events() -> None:
 
 @pytest.mark.parametrize("fetcher", [KubernetesEventsFetcher(), KubernetesObjectsFetcher()], ids=lambda case: case.name)
 async def test_what_was_never_there_has_no_empty_file(fetcher: Any) -> None:
-    """An Investigation of a misspelt name fails; an empty artifact would make it look captured. The logs' gap says it."""
+    """An Investigation of a misspelt name fails, with a gap of the logs. An empty artifact would make it look captured."""
     documents, _ = await fetch(fetcher, KubernetesApi(), BY_WORKLOAD, {"pod": "gone"})
     assert documents == []
 
@@ -301,7 +301,7 @@ def test_events_that_say_the_same_become_one() -> None:
 
 
 async def test_the_timeline_reads_events_as_they_are_given_to_be_written() -> None:
-    """Not as they come back from the file: an entry is shown to it on its way."""
+    """It reads entries on their way to the file, and not from the file."""
     events = Events(WINDOW)
     events.add(an_event("web-0", "BackOff", at="11:50:00", type="Warning"))
     reader = Timeline(WINDOW.start, WINDOW.end).reader("kubernetes", "events")
@@ -372,7 +372,7 @@ def test_long_words_of_events_are_not_kept_as_text(at: str) -> None:
 
 
 def test_large_events_of_many_captures_share_the_memory() -> None:
-    """Fifteen of one tenant had 24 MiB each. Each keeps some, and a later one all that it may when these are over."""
+    """Fifteen captures of one tenant had 24 MiB each. Now each keeps some, and after they end, a later one the maximum."""
     note = {"annotations": "x" * 10**6}
 
     def filled() -> Events:
@@ -455,7 +455,7 @@ async def test_what_other_investigations_left_behind_is_not_read() -> None:
 
 
 async def test_events_of_the_nodes_that_gone_pods_ran_on() -> None:
-    """Why a pod is gone is often told of its node alone: it is known by the kubelet's or the scheduler's event of the pod."""
+    """Often only events of the node show why a pod is gone. The kubelet's or scheduler's event of the pod names the node."""
     api = a_shop()
     assigned = "Successfully assigned shop/web-111-bbbbb to n3"
     api.lists = {
@@ -506,7 +506,7 @@ async def fetch_in_default(nodes: bool) -> list[Any]:
 
 
 async def test_in_namespace_default_events_of_nodes_count_once() -> None:
-    """Nodes' events lie in that namespace: they are neither read twice, nor kept where nodes are not asked for."""
+    """Nodes' events are in that namespace: they are neither read twice, nor kept if nodes are not asked for."""
     assert sorted(await fetch_in_default(nodes=True)) == [("n1", 1), ("web-0", 1)]
     assert await fetch_in_default(nodes=False) == [("web-0", 1)]
 
@@ -588,7 +588,7 @@ async def test_a_pod_that_refers_to_thousands_of_names() -> None:
 
 
 async def test_forged_times_end_nothing() -> None:
-    """Tenants write events and their times: the first and the last second that there are, and counts, cost no other event."""
+    """Tenants write the times and counts of events: extreme values push out no other event."""
     forged: Object = {"firstTimestamp": "0001-01-01T00:00:01Z", "lastTimestamp": "9999-12-31T23:59:59Z", "count": 2**31 - 1}
     pod = a_pod("web-222-00000", "web-222")
     pod["status"] = {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-22T11:00:00Z"}]}
@@ -658,7 +658,7 @@ async def test_a_misspelt_target_has_the_nearest_names(target: Object, words: st
     [({}, True, True, True), ({"logs": {}}, True, False, False), ({"events": {}, "objects": {}}, False, True, True)],
 )
 def test_what_is_captured_of_targets(fields: Object, logs: bool, events: bool, objects: bool) -> None:
-    """What the spec names; all three if it names none."""
+    """What the spec names; logs, events and objects if it names none of these."""
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], **fields})
     assert (spec.of_targets("logs"), spec.of_targets("events"), spec.of_targets("objects")) == (logs, events, objects)
 

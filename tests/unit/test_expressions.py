@@ -23,13 +23,13 @@ MOST = 21  # in one Investigation
     ],
 )
 def test_an_expression_is_searched_anywhere(expression: str, name: str, found: bool) -> None:
-    """As RE2 says."""
+    """As in RE2."""
     assert bool(compile_expression(expression).search(name)) == found
 
 
 @pytest.mark.parametrize("expression", ["(", "a**b(", r"\pL", r"\PN+", "[é]", r"\x{10ffff}", "(.{30}){9999}"])
 def test_what_is_no_expression_of_ascii_is_refused(expression: str) -> None:
-    """A broken one, one that is too large, and classes that no name of a container has a use for."""
+    """Invalid or too large expressions, and character classes that names of containers do not need."""
     assert not is_expression(expression)
 
 

@@ -1,4 +1,4 @@
-"""Facts that rules read from logs and events: which lines count, which are the last words, and all bounds."""
+"""Facts that rules read from logs and events: which lines count, which are the last words, and all limits."""
 
 import json
 import threading
@@ -85,7 +85,7 @@ def test_errors_of_a_run_are_bounded() -> None:
 
 
 def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of one log, and those of all; how many were left out is known."""
+    """Runs of a log, and of all logs, have limits. The number of those left out is known."""
     monkeypatch.setattr(log_reader, "MAX_RUNS", 2)
     runs: list[Run] = [("app", number, ["1 ERROR a: x"]) for number in range(3)]
     facts = read(*runs)
@@ -107,13 +107,13 @@ def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_which_lines_are_grouped(line: str, counts: bool) -> None:
-    """Errors, and those with words that tell, unless a level says that they are harmless."""
+    """Errors, and lines with telling words, unless a level says that they are harmless."""
     facts = read(("app", 0, [f"1 {line}"]))
     assert bool(facts.templates.by_shape) is counts
 
 
 def test_lines_of_a_stack_trace_count_with_their_head() -> None:
-    """The exception is told with it."""
+    """The exception is reported with it."""
     lines = ["1 ERROR a: boom", "1 java.net.ConnectException: Connection refused", "1 \tat a.B.run(B.java:7)"]
     facts = read(("app", 0, lines))
     assert [(template.shape, template.count) for template in facts.templates.by_shape.values()] == [
@@ -131,7 +131,7 @@ def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the harmless lines and the errors around them, which are most of a log: the search takes as long as writing it."""
+    """Harmless lines and the errors around them are most of a log. Searching them takes as long as writing them."""
     searched: list[bytes] = []
     pattern = any_word()
 
@@ -272,7 +272,7 @@ def test_templates_of_two_logs_become_one() -> None:
 
 
 def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more, the lines are counted; so are a template's containers, its runs and the hosts that are looked for."""
+    """Lines of further templates are only counted. A template's containers, runs and lines searched for hosts have limits."""
     for name, most in (("MAX_TEMPLATES", 2), ("MAX_PLACES", 2), ("PEERS_LOOKED_FOR", 2), ("MAX_CACHED", 2)):
         monkeypatch.setattr(templates_module, name, most)
     first, other = Templates(), Templates()
@@ -294,7 +294,7 @@ def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_variants_of_a_line_are_one_group() -> None:
-    """As many words, the same first, most of the others alike; the most frequent group first."""
+    """They have the same number of words, the same first word, and mostly equal others. The most frequent group comes first."""
     assert alike("cannot read file a of b now", "cannot read file c of b now")
     assert not alike("cannot read file", "will not read file")
     assert not alike("a b c", "x b c")
@@ -320,7 +320,7 @@ def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
 
 
 def test_which_events_are_read() -> None:
-    """Warnings, and others that tell; each with its place in the artifact."""
+    """Warnings, and other telling events, each with its place in the artifact."""
     facts = read_events(
         event("Pulled", "x", type="Normal"),
         event("Unhealthy", "y" * 2000, container="app", count=3, until=40),
@@ -381,7 +381,7 @@ def test_a_storm_is_counted_without_decoding_each_line(monkeypatch: pytest.Monke
 
 
 def test_lines_with_other_stack_traces_are_told_apart_in_a_storm() -> None:
-    """The exception that follows an error belongs to what is compared."""
+    """The exception that follows an error is compared, too."""
     lines = []
     for number in range(100):
         cause = "java.io.IOException: no disk" if number % 2 else "java.lang.IllegalStateException: no room"

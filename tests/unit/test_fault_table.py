@@ -24,7 +24,7 @@ def cited_by(name: str) -> dict[str, set[int]]:
 
 
 def test_the_table_is_whole() -> None:
-    """There are at least thirty faults and ten healthy workloads with a recorded session. Of later parts only some are kept."""
+    """At least thirty faults and ten healthy workloads have a recorded session. Of later parts only some have one."""
     assert set(TABLE) == set(recordings()) >= {fault.name for fault in faults() if fault.part <= WHOLE_PARTS}
     assert len(BROKEN) >= 30
     assert len(HEALTHY) >= 10

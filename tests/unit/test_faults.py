@@ -57,7 +57,7 @@ def test_the_table_names_no_class_that_is_gone() -> None:
 
 @pytest.mark.parametrize("name", [name for library in LIBRARIES for name in exceptions_of(library)])
 def test_no_message_names_a_class_of_python(name: str) -> None:
-    """Any exception of a library, however it is made, is an error in words."""
+    """The message explains it in words, however the exception was created."""
     library, _, kind = name.rpartition(".")
     module = next(candidate for candidate in LIBRARIES if candidate.__name__ == library)
     error = getattr(module, kind).__new__(getattr(module, kind))
@@ -96,7 +96,7 @@ def test_a_status_means_one_thing_for_every_client(status: int, kind: type[Sourc
 
 
 def test_the_table_of_statuses_says_only_what_their_class_does_not() -> None:
-    """Each row differs from the default of 3xx, 4xx and 5xx, or it would be noise."""
+    """Each row differs from the default of 3xx, 4xx and 5xx."""
     defaults: dict[int, tuple[type[SourceError], GapReason]] = {
         4: (Rejected, GapReason.REJECTED),
         5: (Unavailable, GapReason.UNAVAILABLE),
@@ -237,7 +237,7 @@ def test_no_part_of_a_secret_is_repeated_wherever_the_text_is_cut(form: str, bef
 
 @pytest.mark.parametrize("at", range(len(SECRET.encode()) + 2))
 def test_no_part_of_a_secret_is_left_where_reading_a_refusal_ended(at: int) -> None:
-    """Also if so many whole secrets before it were taken out that the end of what was read is shown."""
+    """So many whole secrets may be removed before it that the end of what was read is shown."""
     whole = SECRET.encode()
     body = whole * (MAX_ERROR_BYTES // len(whole) + 2)
     words = Quoter((SECRET,))(body[len(whole) - at : len(whole) - at + MAX_ERROR_BYTES], 100_000)
@@ -257,7 +257,7 @@ def test_an_empty_secret_is_none() -> None:
 
 
 def test_the_longest_secret_is_taken_out_first() -> None:
-    """One that begins with another leaves no rest."""
+    """A secret that begins with another one leaves no rest."""
     message = endpoint("canary-1", "canary-1-and-more").failed(500, "saw canary-1-and-more").message
     assert message == "DataSource main answered 500: saw ***"
 

@@ -69,7 +69,7 @@ class CutAnswer:
 
 
 def cut_after(get: Get, size: int, asked: list[str]) -> Get:
-    """Each answer of a file ends after `size` bytes."""
+    """Return `get` with answers of files that end after `size` bytes."""
 
     @contextmanager
     def cutting(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
@@ -255,7 +255,7 @@ async def test_a_busy_server_is_waited_for(api: Api, tmp_path: Path, status: int
 
 
 async def test_a_server_that_stays_busy(tmp_path: Path) -> None:
-    """Is given up after some minutes."""
+    """The command gives up after some minutes."""
     slept: list[float] = []
     with pytest.raises(Refused, match=r"429.*run the command again"):
         await asyncio.to_thread(Remote(lying(429, b"{}"), "shop", "payments", slept.append).manifest)
@@ -263,7 +263,7 @@ async def test_a_server_that_stays_busy(tmp_path: Path) -> None:
 
 
 async def test_many_fetch_at_once(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More downloads than the server runs at the same time: all end whole."""
+    """There are more downloads than the server runs at the same time: all are completed."""
     monkeypatch.setattr("aletheia_operator.serve.app.MAX_DOWNLOADS", 3)
     session, get = await session_of(api), getter(api)
     pauses = threading.Event()
@@ -280,7 +280,7 @@ async def test_many_fetch_at_once(api: Api, tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_a_full_disk(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is said before the first byte if the session cannot fit, and with what to do if it fills meanwhile; then it goes on."""
+    """A session that cannot fit is refused before the first byte. If the disk fills later, the next run continues."""
     session, root = await session_of(api), tmp_path / "mine"
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))

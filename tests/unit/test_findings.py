@@ -505,7 +505,7 @@ def measured(template: str, before: float, after: float, **metadata: Any) -> Inc
 
 
 def traced() -> Incident:
-    """Calls of pay fail in bank, which nobody else knows of."""
+    """Calls of pay fail in bank, which appears only in traces."""
     start = (START + timedelta(minutes=30)).timestamp() * 1e6
     processes = {"p": {"serviceName": "pay"}, "b": {"serviceName": "bank"}}
     failed = [{"key": "error", "value": True}, {"key": "error.message", "value": "limit reached"}]

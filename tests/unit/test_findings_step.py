@@ -67,7 +67,7 @@ async def test_findings_are_saved_and_lead_the_status(tmp_path: Path) -> None:
 
 
 async def test_what_is_missing_is_counted_in_the_headline(tmp_path: Path) -> None:
-    """Without a finding: nobody must take it for proof that all is well. Notes are not counted."""
+    """A headline without a finding must not look as if all is well. Notes are not counted."""
 
     class Silent(Crashed):
         async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:

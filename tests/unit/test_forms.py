@@ -128,7 +128,7 @@ def test_the_level_stands_in_its_own_place(line: str, level: str | None) -> None
 
 @pytest.mark.parametrize(("line", "level"), [(line, level) for line, level in LEVELS if line.strip()])
 def test_a_line_too_long_to_be_parsed_has_its_level_or_none(line: str, level: str | None) -> None:
-    """It is never taken for another level's, and one with a level continues no other line."""
+    """It never has another level, and a line with a level does not continue another."""
     found = recognise(f"{line} {'x' * MAX_PARSED}")
     assert found.level in (level, None)
     assert found.formed or found.level is None
@@ -179,7 +179,7 @@ def test_numbers_are_levels_of_their_librarys_scale(key: str, others: str, scale
     [('["error"]', "ERROR"), ('["a","b",7,"warning"]', "WARN"), ('["a","b","c","d","error"]', None), ("[]", None)],
 )
 def test_a_level_among_tags(tags: str, level: str | None) -> None:
-    """Kibana's stands among the first four."""
+    """Kibana's level is among the first four."""
     assert recognise(f'{{"type":"log","tags":{tags},"message":"m"}}').level == level
 
 

@@ -21,7 +21,7 @@ DAY = Window(NOW - timedelta(days=1), NOW)
 
 
 def find(events: list[Object], *targets: tuple[str, str], members: list[Object] | None = None) -> dict[str, GonePod]:
-    """The pods that are gone of workloads."""
+    """The pods of workloads that are gone."""
     parsed = [Target.model_validate({"workload": {"kind": kind, "name": name}}) for kind, name in targets]
     subjects = Subjects(parsed)
     subjects.add_members([Member.of(item, Spill(make_scratch)) for item in members or []])
@@ -133,7 +133,7 @@ def scheduled(pod: Object, at: str) -> Object:
 
 
 def started(pod: Object, *runs: str) -> Object:
-    """A pod with a container that started at these times of the day: the last run runs, the run before it ended."""
+    """The pod, with a container that started at these times of the day. The last run runs, the one before has ended."""
     states = [{"terminated": {"startedAt": f"2026-11-22T{at}Z"}} for at in runs[:-1]]
     container: dict[str, Any] = {"name": "app", "state": {"running": {"startedAt": f"2026-11-22T{runs[-1]}Z"}}}
     if states:
@@ -160,7 +160,7 @@ def seen(at: str) -> Object:
 
 
 def judged(events: list[Object], *items: Object, hours: int = 6) -> list[Missing]:
-    """What a window of so many hours says of expired events."""
+    """Return what a window of so many hours reports about expired events."""
     found = Events(Window(NOW - timedelta(hours=hours), NOW))
     for event in events:
         found.update_oldest(event)
@@ -214,7 +214,7 @@ def test_what_is_known_to_be_lost(events: list[Object], items: list[Object], sev
 
 
 def test_a_rollout_whose_events_are_gone() -> None:
-    """The pods that it replaced are known to nobody any more, so it is named."""
+    """The pods that it replaced cannot be known any more, so the gap names it."""
     item = scaled(replica_set("web-1", 1, "shop:1"))
     item["metadata"]["creationTimestamp"] = "2026-11-22T08:00:00Z"
     (missing,) = judged([], item)
@@ -248,7 +248,7 @@ def test_when_events_may_have_expired(hours: int, oldest: str | None, reported: 
 
 
 def test_static_pods_owe_no_events() -> None:
-    """Theirs have the uid of a file, so nothing is known of them."""
+    """Their events have the uid of a file, so none is expected."""
     pod = scheduled(a_pod("etcd", "none"), "08:00:00")
     pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert expected_events(pod) == []

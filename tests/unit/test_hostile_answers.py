@@ -1,4 +1,4 @@
-"""Answers that never end, break off, lie or are slow: of each kind of source they are capped, repeated or given up."""
+"""Answers that never end, break off, lie or are slow: for each kind of source they are capped, repeated or given up."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ END = 1_763_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """How one kind of source is asked, and how it answers: `head`, elements with commas between, `tail`."""
+    """A kind of source: its fetcher and spec, and its answers: `head`, elements separated by commas, `tail`."""
 
     fetcher: Fetcher
     spec: dict[str, Any]
@@ -85,12 +85,12 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 
 def ask(serve: Serve, source: Source, handler: Handler, **settings: Any) -> Fetched:
-    """The fetcher's question to a server with this handler for all but the question which API it speaks."""
+    """Ask the fetcher's question of a server. `handler` answers all requests except the one for the API's version."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/services"):
             return web.json_response({"data": ["shop"], "services": ["shop"]})
-        if "query_range" in request.path and request.query["start"] > f"{END}000000000":  # Loki's lines are all before
+        if "query_range" in request.path and request.query["start"] > f"{END}000000000":  # all lines of Loki are earlier
             return web.Response(text=source.answer())
         return await handler(request)
 
@@ -114,7 +114,7 @@ def test_a_whole_answer(serve: Serve, source: Source) -> None:
 
 
 def test_a_body_that_never_ends(serve: Serve, source: Source) -> None:
-    """At the cap the reading stops; what came whole is kept."""
+    """Reading stops at the cap. Complete elements are kept."""
 
     async def endless(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
@@ -146,7 +146,7 @@ def test_a_gzip_bomb(serve: Serve, source: Source) -> None:
 
 @pytest.mark.parametrize("end", ["", ",", ',{"', "]"])
 def test_json_that_is_cut(serve: Serve, source: Source, end: str) -> None:
-    """A body that ends within its JSON is asked for again, then a gap; what came whole is kept."""
+    """A body that ends within its JSON is asked for again, then a gap. Complete elements are kept."""
     asked = []
 
     async def cut(request: web.Request) -> web.Response:
@@ -195,7 +195,7 @@ def test_retry_after(serve: Serve, source: Source, status: int) -> None:
 
 
 def test_retry_after_the_deadline(serve: Serve, source: Source) -> None:
-    """A server that asks for more time than there is gets one question, and its words are the gap's."""
+    """If it ends after the deadline, the server is asked once, and the gap has the server's message."""
     asked = []
 
     async def busy(request: web.Request) -> web.Response:

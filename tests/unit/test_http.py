@@ -31,7 +31,7 @@ from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other soon."""
+    """Repeat requests almost without delay."""
     monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
 
 
@@ -134,7 +134,7 @@ async def test_nobody_listening_is_unavailable() -> None:
 
 
 async def test_a_gzip_bomb_is_not_unpacked_whole(loopback: Loopback) -> None:
-    """64 MiB of blanks take little more memory than the cap of one."""
+    """64 MiB of blanks take little more memory than a cap of 1 MiB."""
     loopback.answers = [gzip_bomb(2**26)]
     tracemalloc.start()
     try:
@@ -234,7 +234,7 @@ def test_which_cas_are_trusted(
 
 @pytest.mark.parametrize("content", [None, "no certificate", ""], ids=["missing", "not PEM", "empty"])
 async def test_a_bundle_that_cannot_be_used(loopback: Loopback, tmp_path: Path, content: str | None) -> None:
-    """Stops what needs it, https, and says which flag is wrong; plain http goes on."""
+    """It stops https, and the message names the flag. Plain http, which does not need it, continues."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_text(content)
@@ -266,7 +266,7 @@ async def test_a_certificate_that_cannot_be_used(loopback: Loopback, credentials
     ("host", "days", "words"), [("127.0.0.1", -1, "has expired"), ("10.9.8.7", 1, "is for another IP address")]
 )
 async def test_a_certificate_that_does_not_hold(authority: Authority, tmp_path: Path, host: str, days: int, words: str) -> None:
-    """Also of the right CA."""
+    """It is refused although the CA is right."""
     with Loopback(authority.server(tmp_path, host, days)) as tls:
         with pytest.raises(Unavailable, match=f"its certificate {words}"):
             await fetch(tls.endpoint(credentials=Credentials(ca_pem=authority.pem)))
@@ -401,14 +401,14 @@ async def test_the_address_that_refused_is_named(
 ) -> None:
     """The address that the name led to, in the form of a URL."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", address)])
-    refused = OSError(errno.ECONNREFUSED, "refused")  # where a host has no IPv6, the system says another thing
+    refused = OSError(errno.ECONNREFUSED, "refused")  # without IPv6 the system's error is another
     monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=refused))
     with pytest.raises(Unavailable, match=re.escape(f"main: connection refused by {named}: ")):
         await fetch(Endpoint("main", "http://prom.test:9090", 5, 2**20))
 
 
 async def test_netrc_is_not_used(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the DataSource's credentials are."""
+    """Only the DataSource's credentials are used."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     loopback.answers = [reply_json({})]
@@ -519,7 +519,7 @@ async def test_the_server_says_how_long_to_wait(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("answer", [server.hang, server.drip_head, server.drip_body], ids=["waiting", "its head", "its body"])
 async def test_a_cancelled_question_leaves_no_thread(loopback: Loopback, answer: server.Answer) -> None:
-    """Its connection is cut and its thread has ended when the cancellation is through, so nothing writes any more."""
+    """When the cancellation returns, the connection is cut and the thread has ended, so nothing writes any more."""
     loopback.answers = [answer]
     at_work: list[str] = []
 
@@ -597,7 +597,7 @@ def test_a_session_that_is_stopped_while_it_connects_asks_nothing(
 
 @pytest.mark.parametrize("body", [b"[" + b"[]," * 600_000 + b"1]", b'["' + b"x" * 3_000_000 + b'"]'], ids=["many", "large"])
 async def test_an_answer_that_is_costly_to_parse_whole(loopback: Loopback, body: bytes) -> None:
-    """Is refused unparsed: 8 MiB of empty lists took a quarter of a GiB, and no other thread ran for a third of a second."""
+    """It is refused unparsed: 8 MiB of empty lists took a quarter of a GiB, and stopped all threads for a third of a second."""
     loopback.answers = [reply(200, body)]
     tracemalloc.start()
     try:

@@ -80,7 +80,7 @@ def assert_inert(value: Any) -> None:
 
 
 def manifest_with(text: str, name: str = "incident") -> Manifest:
-    """A manifest with the text in every place that content, or an import, can fill. `name`: the Investigation's."""
+    """A manifest with the text wherever content, or an import, can put it. `name`: the Investigation's."""
     artifact = Artifact(
         path="data/logs/a.json",
         fetcher="KubernetesLogs",
@@ -182,7 +182,7 @@ class Elements(HTMLParser):
 
 @every_text
 def test_reports_are_inert(text: str, tmp_path: Path) -> None:
-    """HTML and Markdown, of evidence and of a manifest made of the text."""
+    """HTML and Markdown, of evidence and of a manifest with the text."""
     incident = Incident().add(pod("web-1-a", running())).log("web-1-a", f"30 FATAL: {text}").add_event(event(text, text))
     recording = Recording(
         incident,
@@ -212,7 +212,7 @@ def test_reports_are_inert(text: str, tmp_path: Path) -> None:
 def test_views_are_inert(
     text: str, width: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every command that shows evidence, in every form, of evidence that is made of the text."""
+    """Every command that shows evidence, in every form, of evidence with the text."""
     incident = Incident().add(pod("web-1-a", running())).log("web-1-a", f"30 FATAL: {text}").add_event(event(text, text))
     incident.add({"kind": text, "metadata": {"name": text, "labels": {text: text}}, "dataSha256": text})
     recording = Recording(
@@ -248,7 +248,7 @@ def test_views_are_inert(
 @pytest.mark.parametrize("form", ["plain", "json"])
 @pytest.mark.parametrize("process", ["operator", "artifacts"])
 def test_the_processes_logs_are_inert(text: str, form: str, process: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """No text begins a record of its own, in a message, in what it quotes, or in an exception's words."""
+    """No text begins a new record, whether it is in a message, an argument of one, or an exception."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     root.handlers.clear()
@@ -278,7 +278,7 @@ def test_the_processes_logs_are_inert(text: str, form: str, process: str, capsys
 
 @every_text
 def test_cells_of_a_spreadsheet_are_inert(text: str) -> None:
-    """Nothing hidden, and nothing to calculate."""
+    """They have no hidden character, and no formula."""
     shown = for_csv(text)
     assert not hidden(shown, "")
     assert shown[0] not in "=+-@\t\r"

@@ -15,7 +15,7 @@ STARTED = "2026-11-22T11:30:00Z"
 
 
 def lines_from(first: float, bytes_per_second: int, seconds: int = 3) -> list[bytes]:
-    """Lines of the API, `first` seconds after the start on, ten a second."""
+    """Lines as the API has them, ten a second, beginning `first` seconds after the start."""
     text = b"x" * (bytes_per_second // 10 - 32)
     moments = (first + number / 10 for number in range(seconds * 10))
     return [f"2026-11-22T11:30:{moment:012.9f}Z ".encode() + text + b"\n" for moment in moments]
@@ -50,6 +50,6 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
     ],
 )
 async def test_a_rotation_is_inferred_from_the_rate(first: float, bytes_per_second: int, reported: bool) -> None:
-    """Said if the time between the start and the first line would have filled the smallest file at the log's rate."""
+    """It is if the time from the start to the first line would have filled the smallest file at the log's rate."""
     reasons = await reasons_of(lines_from(first, bytes_per_second))
     assert reasons == ([GapReason.LOG_ROTATED] if reported else [])

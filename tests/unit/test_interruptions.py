@@ -177,7 +177,7 @@ class Rig:
         self.tools = make_tools(self.root, Pods(), Rude(), budget=budget)
 
     def run(self, at: int = 0, interrupt: Callable[[SteppingLoop], None] = lambda loop: None) -> tuple[Snapshot | None, int]:
-        """One capture in a loop of its own; its end, None if it was stopped, and how many steps it took."""
+        """Run one capture in its own loop. Returns its end (None if it was stopped) and the number of its steps."""
         loop = SteppingLoop(at, interrupt)
 
         async def main() -> Snapshot | None:
@@ -247,7 +247,7 @@ def nothing_left(rig: Rig) -> Iterator[None]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Raise where a capture hangs: its loop's clock cannot be trusted here."""
+    """Raise if a capture hangs. Its loop's clock cannot be used for that."""
 
     def hangs(*_: Any) -> None:
         raise TimeoutError("the capture hangs")
@@ -270,7 +270,7 @@ def evidence(session: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_syncs() -> Iterator[None]:
-    """The machine does not crash here: `test_crash_safety` tests that."""
+    """Do not sync: the machine does not crash here. `test_crash_safety` tests that."""
     with patch.object(os, "fsync", lambda descriptor: None):
         yield
 
@@ -289,7 +289,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def at_each_step(root: Path) -> Iterator[tuple[int, Rig]]:
-    """A rig for step 1, for step 2, and so on; the test ends the series when a capture has fewer."""
+    """Yield a rig for step 1, for step 2, and so on. The test ends the series when a capture has fewer steps."""
     for at in count(1):
         assert at < MOST_STEPS
         with bounded():

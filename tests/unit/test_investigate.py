@@ -298,7 +298,7 @@ async def test_what_a_fetcher_may_use(tmp_path: Path, named: str | None, default
 
 
 async def test_an_early_end_is_known_to_fetchers(tmp_path: Path) -> None:
-    """Then a cancelled fetch still yields what it has."""
+    """A cancelled fetch can then still yield what it has."""
     seen: list[bool] = []
 
     class Asking(FakeFetcher):
@@ -606,7 +606,7 @@ async def test_a_save_that_fails_is_a_gap_and_the_rest_goes_on(tmp_path: Path, m
 
 
 async def test_a_manifest_that_cannot_be_saved_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The status is all there is then, and says so; it has no digest."""
+    """The status, which is all that is left then, reports it and has no digest."""
     monkeypatch.setattr("aletheia_operator.session.store.Session.finish", full)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     assert snapshot.manifest.phase == "PartiallyCompleted"
@@ -617,7 +617,7 @@ async def test_a_manifest_that_cannot_be_saved_is_a_gap(tmp_path: Path, monkeypa
 async def test_a_journal_that_cannot_be_written_does_not_stop_the_capture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It only serves to go on after a crash."""
+    """It only serves to continue after a crash."""
     monkeypatch.setattr("aletheia_operator.session.store.Session._append_to_journal", full)
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     assert (snapshot.manifest.phase, counts(snapshot)) == ("Completed", {"thing/a": 1})
@@ -713,7 +713,7 @@ async def test_a_session_kept_by_another_version_may_ask_what_is_unknown(tmp_pat
 
 
 async def test_a_fetcher_sees_the_captures_own_clock_window_and_end(tmp_path: Path) -> None:
-    """What it asks for ends with the window, and once the capture is cancelled it can know so."""
+    """What it asks for ends with the window, and it can find out whether the capture was cancelled."""
     seen: list[Sources] = []
 
     @dataclass

@@ -92,7 +92,7 @@ STARTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("arguments", "wanted"), STARTS, ids=[arguments for arguments, _ in STARTS])
 def test_a_manifest_from_flags(arguments: str, wanted: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """--dry-run=client prints what Git takes: valid, with what was named and nothing else."""
+    """--dry-run=client prints a valid manifest for Git, with the fields that were given and no others."""
     found = manifest(*(part.replace("§", " ") for part in arguments.split()), capsys=capsys)
     assert (found["apiVersion"], found["kind"]) == ("aletheia.dev/v1alpha1", "Investigation")
     InvestigationSpec.model_validate(found["spec"])
@@ -120,7 +120,7 @@ def test_what_cannot_be_asked(arguments: str, words: str, run: Callable[..., str
 
 
 def test_start(run: Callable[..., str], api: FakeApi) -> None:
-    """The Investigation is created in the namespace; one of the same name is not replaced."""
+    """The Investigation is created in the namespace. An existing one of the same name is not replaced."""
     assert "Investigation shop/hunt created" in run("start", "deploy/web", "--name", "hunt")
     assert api.objects[f"{SHOP}/hunt"]["spec"]["targets"] == [{"workload": {"kind": "Deployment", "name": "web"}}]
     assert "already: choose another --name" in run("start", "deploy/web", "--name", "hunt", code=1)
@@ -136,7 +136,7 @@ def test_start_without_the_right(run: Callable[..., str], api: FakeApi) -> None:
 
 
 def test_list(run: Callable[..., str], api: FakeApi) -> None:
-    """A table of what broke, not cut unless it is a terminal; no hidden character reaches it."""
+    """A table of what broke, which is cut only for a terminal, and has no hidden character."""
     api.objects[f"{SHOP}/first"] = investigation(
         "first", "Completed", headline="web: \x1b[31mpanic", session={"id": "INC-0001"}
     )
@@ -223,7 +223,7 @@ def test_wait_goes_on_through_an_outage(run: Callable[..., str], api: FakeApi, m
 
 
 def test_wait_sees_it_deleted(run: Callable[..., str], api: FakeApi) -> None:
-    """That is an error, not an end."""
+    """It is an error, and not an end of the capture."""
     api.objects[f"{SHOP}/hunt"] = investigation("hunt", "Running")
     api.events = [[{"type": "DELETED", "object": investigation("hunt", "Running")}]]
     assert "shop/hunt was deleted" in run("wait", "hunt", code=1)
@@ -249,7 +249,7 @@ def test_describe(run: Callable[..., str], api: FakeApi) -> None:
 
 
 def test_names_that_are_not_there(run: Callable[..., str], api: FakeApi) -> None:
-    """Get the nearest ones."""
+    """The message has the nearest names."""
     api.objects[f"{SHOP}/payments-500s"] = ended("payments-500s", "Completed")
     assert "nearest names: payments-500s" in run("describe", "payment-500s", code=1)
     assert "nearest names: INC-0001" in run("describe", "INC-0002", code=1)

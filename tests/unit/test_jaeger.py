@@ -136,7 +136,7 @@ def stored(reading: Reading, api: Any = api_v1) -> list[Any]:
 
 
 def test_an_answer_has_traces_and_what_could_not_be_read() -> None:
-    """Errors of single traces are kept beside the others, as Jaeger wrote them: who shows them takes secrets out first."""
+    """Errors of single traces are kept beside the others, as Jaeger wrote them; callers remove secrets before showing them."""
     reading = reading_of({"data": [trace(span())], "errors": [{"code": 500, "msg": "lost\x1b[2J"}, "odd", None]})
     assert (stored(reading), reading.errors) == ([trace(span())], ["lost\x1b[2J"])
     reading = reading_of({"errors": None, "total": 0, "data": []})
@@ -187,7 +187,7 @@ def test_json_of_another_shape_is_not_taken_for_an_answer_of_v3(body: Any) -> No
     "text", ['{"data":[', '{"data":[{"traceID":"a"', "{", '{"data":[]', '{"data" []}', '{"data":[1 2]}', ""]
 )
 def test_json_that_is_cut_is_said(text: str) -> None:
-    """Or there is no value at all."""
+    """So is an answer without any value."""
     with pytest.raises(Unavailable) as caught:
         reading_of(None, text=text)
     assert caught.value.reason == GapReason.INVALID_RESPONSE
@@ -257,7 +257,7 @@ def test_an_answer_of_v3_without_traces(body: Any) -> None:
     ],
 )
 def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], found: set[str]) -> None:
-    """All conditions of one and the same span, as Jaeger does."""
+    """One span must meet all conditions, as in Jaeger."""
     user = {"stringValue": "björn"}
     spans = [
         resource("shop", otlp("1", "GET /", user=user, retry={"boolValue": True})),
@@ -333,7 +333,7 @@ def test_odd_fields_are_not_a_fault_of_the_operators_own(body: dict[str, Any]) -
 
 
 class Found:
-    """A DataSource that is there."""
+    """A finder that has the DataSource."""
 
     def __init__(self, loopback: Loopback, api: str | None) -> None:
         self.endpoint = replace(loopback.endpoint(), options=JaegerOptions.from_json({"api": api} if api else {}))
@@ -387,7 +387,7 @@ async def test_a_search_becomes_a_document(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize(("found", "reached"), [(2, False), (3, True)])
 async def test_a_document_says_whether_there_were_more_traces(loopback: Loopback, found: int, reached: bool) -> None:
-    """A search that finds no more than its limit is whole."""
+    """A search that finds exactly its limit or fewer is complete."""
     answer = reply_json({"data": [{**trace(span(n)), "traceID": f"{n:x}"} for n in range(found)]})
     _, document, entries = await document_of(loopback, SERVICES, answer, service="shop", limit=2)
     assert (len(entries), document.metadata["limit_reached"]) == (2, reached)
@@ -402,7 +402,7 @@ async def test_a_trace_is_asked_for_by_its_id(loopback: Loopback) -> None:
 
 
 async def test_a_trace_that_is_not_there_is_not_found(loopback: Loopback) -> None:
-    """Jaeger says so with 404 and JSON."""
+    """Jaeger answers with 404 and JSON."""
     with pytest.raises(Rejected, match="DataSource main answered 404: trace not found") as caught:
         await document_of(loopback, SERVICES, REFUSED, traceID="ab12")
     assert caught.value.reason == GapReason.NOT_FOUND
@@ -554,7 +554,7 @@ def test_members_of_a_trace_in_any_order(order: list[str]) -> None:
 
 
 def test_a_trace_that_breaks_off_leaves_nothing() -> None:
-    """Neither counts nor pieces; those before it are whole."""
+    """It adds neither counts nor pieces. Traces before it are complete."""
     text = json.dumps({"data": [trace(span()), {**trace(span(), span()), "traceID": "cd"}]})
     reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
     for at in range(text.index('"cd"'), len(text) - 4, 7):
@@ -582,7 +582,7 @@ def test_a_trace_that_breaks_off_leaves_nothing() -> None:
     ],
 )
 def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any], matches: bool) -> None:
-    """All conditions of one span: its own tags come before those of its process, those of its logs before both."""
+    """One span must meet all conditions. Tags of its logs come before its own, and these before those of its process."""
     made = span(1_000, version="2", user="björn")
     made["logs"] = [{"fields": [{"key": "message", "value": "boom"}]}]
     process = {"serviceName": "shop", "tags": [{"key": "zone", "value": "a"}, {"key": "version", "value": "1"}]}
@@ -596,7 +596,7 @@ def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any],
 
 
 def test_a_large_trace_that_is_not_looked_for_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if its spans went to the spill before that was known."""
+    """Even if its spans were spilled before that was known."""
     monkeypatch.setattr(api_v1, "PIECE_BYTES", 10)
     reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
     reading.sift = sift_of(request(service="cart"))
@@ -617,7 +617,7 @@ def test_errors_without_end_are_cut() -> None:
 
 
 def test_a_trace_of_very_many_services_is_read_in_time() -> None:
-    """Ten thousand processes, each a service of its own, in two hundred pieces: counting took the square of their number."""
+    """Ten thousand processes, each a service of its own, in two hundred pieces: counting them took quadratic time."""
     processes = {f"p{number}": {"serviceName": f"s{number}"} for number in range(9_000)}
     large = {"traceID": "ab12", "spans": [span(process=name) for name in processes], "processes": processes}
     before = time.thread_time()
@@ -628,7 +628,7 @@ def test_a_trace_of_very_many_services_is_read_in_time() -> None:
 
 @pytest.mark.parametrize("number", [10**400, True, -(10**30), 1.5, None, "1"])
 def test_numbers_that_are_no_times(number: Any) -> None:
-    """Are as good as none: nothing breaks over them."""
+    """They are treated as missing."""
     body = {"data": [{**trace({**span(number), "startTime": number}), "traceID": "1"}]}
     reading = reading_of(body)
     assert summarise(reading.traces.values()).startswith("1 traces, slowest")
@@ -647,7 +647,7 @@ def test_numbers_that_are_no_times(number: Any) -> None:
     ids=["a trace", "a resource", "a scope"],
 )
 def test_fields_without_end_do_not_fill_the_memory(api: Any, limit: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the spans is in memory as Python objects, thirty times as large as its text."""
+    """Everything except spans is in memory as Python objects, which are thirty times as large as the text."""
     monkeypatch.setattr(api, limit, 50_000)
     fields = ",".join(f'"{number}":[{"[]," * 1_000}[]]' for number in range(20))
     with pytest.raises(Rejected, match="larger than 50000 characters beside its spans") as caught:
@@ -680,12 +680,12 @@ def spans_of(entries: Sequence[Any]) -> list[tuple[str, str]]:
 
 
 OBJECTS = [trace(span(name="GET /")), trace(span(name="charge"), service="pay"), trace(span(name="GET /")), trace()]
-"""Of one trace: two with processes of the same name, one that is sent twice, one without spans."""
+"""Objects of one trace: two with processes of the same name, one that is sent twice, one without spans."""
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2), (3, 1, 0), (0, 3, 2, 1)])
 async def test_a_trace_in_several_objects(loopback: Loopback, order: tuple[int, ...]) -> None:
-    """Each is an entry with its own processes, one that is sent twice is there once, and a note says so."""
+    """Each is an entry with its own processes. A repeated one is kept once, and a note reports that there are several."""
     answer = reply_json({"data": [OBJECTS[number] for number in order]})
     _, document, entries = await document_of(loopback, SERVICES, answer, api="v1", service="shop")
     assert spans_of(entries) == [("pay", "charge"), ("shop", "GET /")]
@@ -696,7 +696,7 @@ async def test_a_trace_in_several_objects(loopback: Loopback, order: tuple[int, 
 
 
 async def test_objects_of_several_traces_that_mix(loopback: Loopback) -> None:
-    """As many as asked for come, whole."""
+    """They become complete traces, within the limit."""
     objects = [trace(span(name=f"op {number}")) | {"traceID": f"{number % 5}"} for number in range(40)]
     _, document, entries = await document_of(loopback, SERVICES, reply_json({"data": objects}), service="shop", limit=10)
     assert document.outcome.summary.startswith("5 traces")
@@ -705,7 +705,7 @@ async def test_objects_of_several_traces_that_mix(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_trace_in_objects_of_which_one_is_searched(first: bool) -> None:
-    """The objects behind the one that is searched are kept; that some before it are not is known."""
+    """The objects after the matching one are kept. Earlier ones are not, which is recorded."""
     fine, failing = trace(span()), trace(span(name="fails", error=True), service="pay")
     body = {"data": [failing, fine] if first else [fine, failing]}
     reading = reading_of(body, sift=sift_of(request(service="pay", tags={"error": "true"})))
@@ -714,7 +714,7 @@ def test_a_trace_in_objects_of_which_one_is_searched(first: bool) -> None:
 
 
 def test_objects_of_one_trace_without_end() -> None:
-    """Are too large: each takes memory."""
+    """They are refused as too large, since each takes memory."""
     objects = [trace() | {"number": number} for number in range(api_v1.MAX_OBJECTS + 1)]
     with pytest.raises(Rejected) as caught:
         reading_of({"data": objects})

@@ -94,7 +94,7 @@ async def test_traces_that_are_too_many_are_said(loopback: Loopback, monkeypatch
 async def test_failing_spans_are_looked_for_in_a_bounded_number_of_services(
     loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The searched service first; invalid names are not asked for; the number of remaining services is reported."""
+    """The searched service is first, and invalid names are left out. The number of remaining services is reported."""
     monkeypatch.setattr(searches, "MAX_SERVICES", 3)
     loopback.answers = [jaeger([])]
     search = searches_of(loopback, ["a", "", "x" * 254, "shop", "b", "c"])
@@ -118,7 +118,7 @@ async def test_failing_spans_are_looked_for_in_a_bounded_number_of_services(
 async def test_a_list_of_services_that_fails(
     loopback: Loopback, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
 ) -> None:
-    """Has Jaeger's own words, whichever version is looked for."""
+    """The error has Jaeger's own words, whatever the API's version."""
     loopback.answers = [answer]
     with pytest.raises(kind, match=words) as caught:
         await find_api(loopback.endpoint(), Http())
@@ -126,7 +126,7 @@ async def test_a_list_of_services_that_fails(
 
 
 async def test_errors_of_an_answer_are_told_once(loopback: Loopback) -> None:
-    """As gaps with Jaeger's words; the same again is nothing new."""
+    """They become gaps with Jaeger's words. A repeated error adds none."""
     loopback.answers = [reply_json({"data": [a_trace(1, False)], "errors": [{"msg": "one shard is down"}]})]
     search = searches_of(loopback, ["shop"])
     for _ in range(2):
@@ -138,7 +138,7 @@ async def test_errors_of_an_answer_are_told_once(loopback: Loopback) -> None:
 
 
 async def test_a_trace_that_is_unknown_has_jaegers_words(loopback: Loopback) -> None:
-    """Or our own, if it says nothing."""
+    """The message has our own words if Jaeger has none."""
     for errors, words in (
         ([{"msg": "no such trace"}], "DataSource main: no such trace"),
         ([], "DataSource main: trace not found"),

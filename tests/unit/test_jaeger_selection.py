@@ -17,7 +17,7 @@ TOO_LARGE = Rejected("too large", GapReason.TOO_LARGE)
 
 
 def a_trace(number: int) -> Trace:
-    """One of COUNT that begin evenly over the window; each has a duration of its own, in no order."""
+    """One of COUNT traces that begin evenly over the window. Each has another duration, in no order."""
     start = WINDOW.start.timestamp() + (number + 0.5) * WINDOW.seconds / COUNT
     return Trace(f"{number:x}", slowest=Mark("shop GET", start, 1000 * (1 + number * 77 % COUNT)), start=start)
 
@@ -63,7 +63,7 @@ class Jaeger:
 
 @pytest.mark.parametrize(("count", "reached"), [(0, False), (39, False), (40, False), (41, True)])
 async def test_the_limit_is_reached_with_one_more(count: int, reached: bool) -> None:
-    """As many as the limit are all that there are, and nothing else is asked."""
+    """If no more traces than the limit exist, all are kept, and nothing else is asked."""
     jaeger = Jaeger(count)
     selection = await select(jaeger, 40, WINDOW)
     assert (selection.limit_reached, len(selection.traces)) == (reached, min(count, 40))
@@ -113,7 +113,7 @@ async def test_nothing_more_is_asked_where_an_answer_breaks_off(breaks: int) -> 
 
 
 async def test_failing_traces_are_asked_for_where_the_first_answer_is_too_large() -> None:
-    """A smaller answer may well come; why the first did not is not forgotten."""
+    """A smaller answer may succeed. The error of the first one is kept."""
     jaeger = Jaeger(breaks=0, error=TOO_LARGE)
     selection = await select(jaeger, 40, WINDOW)
     assert jaeger.asked == ["latest", "failing"]

@@ -25,7 +25,7 @@ def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_lines_of_a_journal_follow_each_other(tmp_path: Path) -> None:
-    """Each is a line of JSON; only its owner and group read it."""
+    """Each is a line of JSON. Only owner and group may read the file."""
     path = tmp_path / "journal.ndjson"
     for number in range(3):
         journal.append(path, {"begun": str(number)}, sync=number == 1)
@@ -34,7 +34,7 @@ def test_lines_of_a_journal_follow_each_other(tmp_path: Path) -> None:
 
 
 def test_a_line_that_may_be_lost_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that syncs slowly is waited for by the first line, and by those that a later process needs."""
+    """Only the first line, and lines that a later process needs, wait for a disk that syncs slowly."""
     synced: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(not os.path.isdir(f"/proc/self/fd/{descriptor}")))
     path = tmp_path / "journal.ndjson"
@@ -129,7 +129,7 @@ def test_the_progress_follows_from_the_lines(lines: list[Any], whole: bool, expe
 
 
 def test_every_artifact_of_an_answer_must_be_whole() -> None:
-    """One that is damaged is enough to ask again."""
+    """If one is damaged, the question is asked again."""
     other = ARTIFACT.model_copy(update={"path": "data/logs/b.json"})
     progress = Progress()
     progress.take_up(written(Done("F/a", (ARTIFACT, other))), lambda artifact: artifact == ARTIFACT)
@@ -175,7 +175,7 @@ def test_a_line_that_is_not_written_whole_leaves_the_journal_as_it_was(
 
 
 def test_the_wrong_kind_of_key_is_said(tmp_path: Path) -> None:
-    """What opens the session instead is named."""
+    """The message names what opens the session."""
     secret, public = age.new_identity()
     by_password, to_recipients = seal_by_password("correct horse"), seal_to_recipients([public])
     identities = age.parse_identities(secret)

@@ -1,4 +1,4 @@
-"""JSON as it arrives: the same values for any pieces, and an error if it ends too early."""
+"""JSON as it arrives: any pieces give the same values, and an early end gives an error."""
 
 import json
 from collections.abc import Iterator
@@ -37,11 +37,11 @@ def walk(cursor: JsonStream) -> Any:
 
 @given(VALUES, st.integers(min_value=1, max_value=9), st.booleans(), st.sampled_from([None, 2]))
 def test_any_value_in_any_pieces(value: Any, size: int, escaped: bool, indent: int | None) -> None:
-    """Walked or taken whole, in pieces that cut through characters, numbers and escapes."""
+    """Walked, or taken whole, with cuts within characters, numbers and escapes."""
     text = json.dumps(value, ensure_ascii=escaped, indent=indent).encode("utf-8", "surrogatepass")
     try:
         text.decode()
-    except UnicodeDecodeError:  # half a surrogate pair, not escaped, is no UTF-8
+    except UnicodeDecodeError:  # half a surrogate pair, not escaped, is not UTF-8
         with pytest.raises(Unavailable):
             walk(stream(text, size))
         return
@@ -76,7 +76,7 @@ def test_several_values_one_after_the_other() -> None:
 
 
 def test_a_value_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is refused before all of it is there; walked, the same text is read."""
+    """It is refused before all of it has arrived. The same text can be walked."""
     monkeypatch.setattr(json_stream, "MAX_VALUE_CHARACTERS", 100)
     taken = 0
 
@@ -95,7 +95,7 @@ def test_a_value_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_brackets_without_end() -> None:
-    """Nesting that would exhaust the stack is no JSON."""
+    """Nesting that would exhaust the stack is refused."""
     with pytest.raises(Unavailable):
         stream(b"[" * 200_000, 4096).value()
 
@@ -119,13 +119,13 @@ def test_a_value_of_very_many_elements(element: str) -> None:
 
 
 def test_a_long_text_is_one_element() -> None:
-    """As a statement of a database in a span."""
+    """For example a statement of a database in a span."""
     text = json.dumps(["x, " * 50_000, "y" * 2_000_000])
     assert stream(text.encode(), 65_536).value() == json.loads(text)
 
 
 def test_a_value_that_just_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more of a value is read than the largest one has."""
+    """No more of a value is read than the largest allowed one has."""
     monkeypatch.setattr(json_stream, "MAX_VALUE_CHARACTERS", 100)
     assert stream(b'"' + b"x" * 98 + b'"', 1).value() == "x" * 98
     with pytest.raises(Rejected):
