@@ -70,7 +70,7 @@ async def test_a_node_says_where_its_kubelet_is(status: dict[str, Any], address:
 
 @pytest.mark.parametrize("node", [{}, {"status": None}, {"status": {"addresses": []}}, 404])
 async def test_a_node_without_an_address(node: Any) -> None:
-    """There is nothing to ask, and asking again would not help."""
+    """It is not asked, and the error says that trying again would not help."""
     async with KubernetesApi({"/api/v1/nodes/node-1": node}).serve() as kubernetes:
         with pytest.raises(Rejected, match="node-1") as caught:
             await Kubelets(kubernetes).address("node-1")
@@ -94,7 +94,7 @@ async def test_a_part_of_a_file_is_asked_for(loopback: Loopback, part: tuple[int
 
 
 async def test_how_kubelets_are_connected_to() -> None:
-    """Large pieces, no environment, time limits between two pieces but none for the whole; one session for all."""
+    """It reads large pieces and no environment, limits the time between two pieces but not the whole, and keeps one session."""
     async with kubelets() as client:
         session = client._client()
         assert client._client() is session
@@ -106,7 +106,7 @@ async def test_how_kubelets_are_connected_to() -> None:
 
 
 async def test_an_operator_without_a_token_sends_none(loopback: Loopback) -> None:
-    """One that a client certificate identifies to the API server."""
+    """A client certificate identifies such an operator to the API server."""
     loopback.answers = [reply(200, b"lines")]
     async with kubelets(token=None) as client:
         assert await read(client, loopback.url) == b"lines"
@@ -129,7 +129,7 @@ async def test_an_operator_without_a_token_sends_none(loopback: Loopback) -> Non
 async def test_what_a_refusal_means(
     loopback: Loopback, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
 ) -> None:
-    """Whether to try again, and what would help; the token is never told."""
+    """The error says whether to try again, and what would help. It never has the token."""
     loopback.answers = [answer]
     async with kubelets() as client:
         with pytest.raises(kind, match=words) as caught:
@@ -160,14 +160,14 @@ async def test_a_node_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_compressed_file_is_left_as_it_is(loopback: Loopback) -> None:
-    """A kubelet's rotated files are unpacked in parts, by those who read them."""
+    """The client does not unpack rotated files. Their readers unpack them in parts."""
     loopback.answers = [gzip_bomb(10_000_000)]
     async with kubelets() as client:
         assert len(await read(client, loopback.url)) < 100_000
 
 
 async def test_whose_certificates_are_trusted(authority: Authority, tmp_path: Path) -> None:
-    """With a CA, only its certificates. Without one, any certificate, since kubelets sign their own."""
+    """With a CA, only its certificates are trusted. Without one, any certificate is, since kubelets sign their own."""
     trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
     trusted.write_text(authority.pem)
     other.write_text(new_authority().pem)
@@ -184,7 +184,7 @@ async def test_whose_certificates_are_trusted(authority: Authority, tmp_path: Pa
 
 
 async def test_a_certificate_of_another_host(authority: Authority, tmp_path: Path) -> None:
-    """A CA's signature is not enough."""
+    """A certificate that the CA signed for another host is refused."""
     (tmp_path / "ca.pem").write_text(authority.pem)
     with Loopback(authority.server(tmp_path, "10.9.8.7")) as tls:
         async with kubelets(ca=tmp_path / "ca.pem") as client:
@@ -194,7 +194,7 @@ async def test_a_certificate_of_another_host(authority: Authority, tmp_path: Pat
 
 
 async def test_a_node_is_read_by_a_few_at_a_time() -> None:
-    """Each node has turns of its own."""
+    """Each node has its own slots."""
     async with kubelets() as client:
         turns = [client.slot("https://node-1", "shop") for _ in range(LOGS_AT_ONCE)]
         for turn in turns:

@@ -1,4 +1,4 @@
-"""Large answers of the Kubernetes API: few are in memory at a time, for any captures, and no wait is endless."""
+"""Large answers of the Kubernetes API: only a few are in memory at once, however many captures run, and every wait ends."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ class Working:
 
 
 async def test_few_large_bodies_are_worked_on_at_a_time(api: Kubernetes, loopback: Loopback) -> None:
-    """One of each namespace, and of all namespaces as many as there is memory for; all have their turn."""
+    """At most one of each namespace, and in all as many as fit in memory. Every body gets its turn."""
     loopback.answers = [reply_json({"items": [{"metadata": {}, "filling": LARGE}]})]
     working = Working()
 
@@ -72,7 +72,7 @@ async def test_few_large_bodies_are_worked_on_at_a_time(api: Kubernetes, loopbac
 
 
 async def test_small_bodies_never_wait(api: Kubernetes, loopback: Loopback) -> None:
-    """Even of the namespace that works on a large one."""
+    """They do not wait even in a namespace that works on a large body."""
     large, small = reply_json({"filling": LARGE}), reply_json({"filling": "x"})
     loopback.answers = [lambda request: (large if request.path.endswith("large") else small)(request)]
     working = Working()
@@ -108,7 +108,7 @@ async def test_a_large_body_that_must_wait_is_requested_again(
 
 
 async def test_a_place_is_free_again_after_faults(api: Kubernetes, loopback: Loopback) -> None:
-    """A body that breaks off, that is too large, or that the work does not understand."""
+    """The fault is a body that breaks off, that is too large, or that the work does not understand."""
 
     def broken(found: Any) -> int:
         raise ValueError("no")
@@ -141,7 +141,7 @@ async def test_a_cancelled_reader_keeps_its_place_until_its_work_is_over(api: Ku
 
 
 async def test_pages_are_asked_for_in_halves_and_anew(api: Kubernetes, loopback: Loopback) -> None:
-    """As for a list that yields items: a page that is too large, and a token that expired."""
+    """The page is too large, or the token has expired: both are handled as for a list that yields items."""
     items = [{"metadata": {"name": f"web-{number}", "uid": str(number)}, "filling": "x" * 900_000} for number in range(8)]
     expired = [reply_json({"message": "too old"}, 410)]
 

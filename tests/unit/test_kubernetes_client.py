@@ -26,7 +26,7 @@ PODS = "/api/v1/namespaces/shop/pods"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other soon."""
+    """Shorten the delays between tries."""
     monkeypatch.setattr(kubernetes, "RETRY_DELAYS_SECONDS", (0.01, 0.02))
 
 
@@ -68,7 +68,7 @@ async def failing(reason: GapReason, kind: type[SourceError] = Unavailable, word
 
 
 async def test_an_object_is_read_as_the_operator(loopback: Loopback, tmp_path: Path) -> None:
-    """With the token of the kubeconfig, and impersonating nobody."""
+    """The request has the token of the kubeconfig, and impersonates nobody."""
     loopback.answers = [reply_json({"kind": "Pod"})]
     async with client(loopback, tmp_path) as api:
         assert await api.get(f"{PODS}/web-0") == {"kind": "Pod"}
@@ -101,7 +101,7 @@ async def test_how_a_client_is_set_up(loopback: Loopback, tmp_path: Path) -> Non
 
 
 async def test_a_service_account_is_impersonated(loopback: Loopback, tmp_path: Path) -> None:
-    """In every request of that identity; the operator's own client goes on as itself."""
+    """Every request of the new client names the account; the operator's own client still impersonates nobody."""
     loopback.answers = [reply_json({})]
     async with client(loopback, tmp_path) as api:
         await api.as_service_account("shop", "reader").get(PODS)
@@ -220,7 +220,7 @@ async def test_an_api_server_that_cannot_be_reached(tmp_path: Path, monkeypatch:
 
 
 async def test_the_words_of_a_refusal_come_in_pieces(loopback: Loopback, tmp_path: Path) -> None:
-    """As from a proxy that passes them on as it gets them: all of them are read."""
+    """A proxy may pass them on piece by piece: all of them are read."""
 
     def answer(request: Request) -> None:
         request.head(400, Content_Length="22")
@@ -311,7 +311,7 @@ async def test_a_wait_that_is_too_long_is_not_begun(loopback: Loopback, tmp_path
 async def test_a_change_is_repeated_only_if_the_server_did_not_look(
     loopback: Loopback, tmp_path: Path, status: int, asked: int
 ) -> None:
-    """429 says so; after another fault it may have been done."""
+    """429 means that it was not done. After another fault it may have been done."""
     loopback.answers = [reply(status, b"busy")]
     async with client(loopback, tmp_path) as api:
         with pytest.raises(Unavailable):
@@ -321,7 +321,7 @@ async def test_a_change_is_repeated_only_if_the_server_did_not_look(
 
 @pytest.mark.parametrize("version", [None, "42"])
 async def test_what_a_patch_of_a_status_says(loopback: Loopback, tmp_path: Path, version: str | None) -> None:
-    """The status, and of which object it is: another one of the same name, or of a later version, refuses it."""
+    """The patch has the status, uid and version, so the API server refuses it for another or a changed object."""
     bodies: list[bytes] = []
 
     def take(request: Request) -> None:
@@ -355,7 +355,7 @@ async def names_of(api: Loopback, directory: Path) -> list[str]:
 
 
 async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None:
-    """Each one from where the last one ended."""
+    """Each page begins where the last one ended."""
     loopback.answers = [page(item(1), token="t1"), page(item(2), token="t2"), page(item(3))]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-3"]
     assert loopback.queries() == [
@@ -366,7 +366,7 @@ async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None
 
 
 async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_path: Path) -> None:
-    """Nothing of the first page is lost or twice there; what came or was recreated meanwhile is there."""
+    """No object of the first page is lost or doubled, and objects that were added or recreated meanwhile are listed."""
     again = page(item(0), item(1), item(2, uid="made anew"), token="t2")
     loopback.answers = [page(item(1), item(2), token="t1"), EXPIRED, again, page(item(3))]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-0", "pod-2", "pod-3"]
@@ -374,7 +374,7 @@ async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_pat
 
 
 async def test_a_list_that_expires_again_and_again_is_given_up(loopback: Loopback, tmp_path: Path) -> None:
-    """After a few beginnings."""
+    """The list is begun a few times at most."""
 
     def answer(request: Request) -> None:
         (EXPIRED if "continue" in request.path else page(item(1), token="t1"))(request)
@@ -408,7 +408,7 @@ async def test_a_page_that_is_too_large_is_halved(loopback: Loopback, tmp_path: 
 
 
 async def test_an_object_that_is_too_large_is_said(loopback: Loopback, tmp_path: Path) -> None:
-    """Alone it is over the cap of a body; one that is just below it is read without the others of its page."""
+    """It exceeds the cap of a body even alone. An object just below the cap is read alone."""
     most = kubernetes_bodies.MAX_BODY_BYTES
     loopback.answers = [store([item(1), item(2, most - 1000), item(3)])]
     assert await names_of(loopback, tmp_path) == ["pod-1", "pod-2", "pod-3"]
@@ -425,7 +425,7 @@ def drip(request: Request) -> None:
 
 
 async def test_logs_of_one_namespace_leave_connections_for_the_rest(loopback: Loopback, tmp_path: Path) -> None:
-    """Containers that never fall silent held every connection of the client, also those for status and other tenants."""
+    """Logs that never end must not occupy the connections that status and other tenants need."""
 
     def answer(request: Request) -> None:
         (drip if request.path.endswith("/log") else reply_json({"items": []}))(request)

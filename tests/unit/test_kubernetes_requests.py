@@ -1,4 +1,4 @@
-"""What the Kubernetes client sends, request by request, and which rule would allow what was refused."""
+"""What the Kubernetes client sends, request by request, and which rule would allow a refused request."""
 
 import json
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def api(loopback: Loopback) -> AsyncIterator[Kubernetes]:
 
 
 class Recording:
-    """Answers each request alike, and keeps what it was sent."""
+    """Gives each request the same answer, and records the request."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -37,7 +37,7 @@ class Recording:
 
 
 async def test_an_object_is_created(api: Kubernetes, loopback: Loopback) -> None:
-    """In its collection; what was stored comes back."""
+    """It is sent to its collection, and the stored object is returned."""
     loopback.answers = [server := Recording({"stored": True})]
     assert await api.create("/api/v1/namespaces/shop/events", {"reason": "Started"}) == {"stored": True}
     assert server.sent == [("POST", "/api/v1/namespaces/shop/events", {"reason": "Started"})]
@@ -65,7 +65,7 @@ async def test_only_the_object_that_is_meant_is_deleted(api: Kubernetes, loopbac
     ],
 )
 async def test_a_right_is_asked_about(api: Kubernetes, loopback: Loopback, answer: Any, allowed: bool) -> None:
-    """With the identity to check; any answer that is no clear yes is a no."""
+    """The review names the identity to check. Every answer that is not a clear yes means no."""
     loopback.answers = [server := Recording(answer)]
     attributes = {"namespace": "shop", "verb": "get", "resource": "pods"}
     assert await api.as_service_account("shop", "reader").may(attributes) is allowed
@@ -79,7 +79,7 @@ async def test_a_right_is_asked_about(api: Kubernetes, loopback: Loopback, answe
 
 
 async def test_what_is_asked_for_of_a_list(api: Kubernetes, loopback: Loopback) -> None:
-    """Its parameters, in pages; metadata alone where that is enough."""
+    """The request has the given parameters, asks for pages, and asks for metadata alone if that is enough."""
     loopback.answers = [Recording({"items": [{"metadata": {"name": "a"}}]})]
     query = {"labelSelector": "app=web", "limit": "7"}
     assert [item async for item in api.list("/api/v1/pods", query, metadata_only=True)] == [{"metadata": {"name": "a"}}]
@@ -92,7 +92,7 @@ async def test_what_is_asked_for_of_a_list(api: Kubernetes, loopback: Loopback) 
 
 
 async def test_a_body_is_not_read_before_it_is_wanted(api: Kubernetes, loopback: Loopback) -> None:
-    """The answer's head is there; what is left of it is dropped with the connection."""
+    """Only the head of the answer is read at first. The rest is dropped with the connection."""
     loopback.answers = [reply(200, b"x" * 10_000_000)]
     async with api.stream("/api/v1/pods", {"a": "b c"}) as response:
         assert (response.status, await response.content.readexactly(3)) == (200, b"xxx")
@@ -101,7 +101,7 @@ async def test_a_body_is_not_read_before_it_is_wanted(api: Kubernetes, loopback:
 
 @pytest.mark.parametrize("status", [300, 304])
 async def test_an_answer_without_content_is_no_success(api: Kubernetes, loopback: Loopback, status: int) -> None:
-    """Neither is it an object."""
+    """An empty answer is rejected as invalid."""
     loopback.answers = [reply(status, b"")]
     with pytest.raises(Rejected) as caught:
         await api.get("/api/v1/pods")
@@ -109,7 +109,7 @@ async def test_an_answer_without_content_is_no_success(api: Kubernetes, loopback
 
 
 async def test_an_answer_that_is_not_json_is_unavailable(api: Kubernetes, loopback: Loopback) -> None:
-    """For a change too: whether it was done is not known."""
+    """The same holds for a change: whether it was done is not known."""
     loopback.answers = [reply(200, b"<html>")]
     with pytest.raises(Unavailable, match="not JSON") as caught:
         await api.create("/api/v1/pods", {})
@@ -160,5 +160,5 @@ async def test_an_answer_that_is_not_json_is_unavailable(api: Kubernetes, loopba
     ],
 )
 def test_the_rule_that_would_allow_a_request(method: str, path: str, rule: str) -> None:
-    """As it is written into a role; a Secret is named in it, so that nobody grants all of them."""
+    """It has the form of a rule in a role. It names the Secret, so that nobody grants access to all of them."""
     assert rule_for(method, path) == rule

@@ -1,7 +1,7 @@
-"""No line of a log takes more than linear time, whatever it says: a search for lines that prove otherwise.
+"""No line of a log takes more than linear time, whatever it contains: a search for counterexamples.
 
-Lines are made of what the patterns themselves look for: for each pattern, strings that it matches are drawn at random, cut, and
-continued by a piece that repeats; then the line's end is spoilt. The search is seeded, and ends after BUDGET_SECONDS.
+Each line is made for a pattern: a random string that matches it is cut, a piece is repeated after it, and the line's end is
+made not to match. The search is seeded, and ends after BUDGET_SECONDS.
 """
 
 import pkgutil

@@ -1,4 +1,4 @@
-"""Levels of lines in the forms of many programs, from tests/data/log_forms, and of lines that have none."""
+"""Levels of lines in the forms of many programs, from tests/data/log_forms, and lines that have no level."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from aletheia_operator.logs.run_parser import RunParser
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
 TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv")
 OPENS = re.compile(r"(?i)(?:error|warn|warning|info|debug|fatal|critical|alert|trace|notice|panic|severe|verbose|emergency)\b")
-"""A sentence's first word that is a level behind a time."""
+"""Sentences that begin with the name of a level: behind a time it would be taken for the level."""
 LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
 

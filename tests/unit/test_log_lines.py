@@ -34,7 +34,7 @@ def blocks_of(parts: Iterable[bytes], max_line_bytes: int = 1000, block_bytes: i
     ],
 )
 def test_blocks_end_with_a_line(parts: list[bytes], blocks: list[bytes]) -> None:
-    """Only what is left at the end may lack its end."""
+    """Only the last block may lack its line end."""
     assert blocks_of(parts) == blocks
 
 
@@ -50,7 +50,7 @@ def test_any_chunking_gives_the_same_lines(content: bytes, cuts: list[int], bloc
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 64, 1000])
 def test_the_rest_of_an_over_long_line_is_dropped(chunk_bytes: int) -> None:
-    """What is kept begins like the line and is over the limit, so that it shows; the next line is whole."""
+    """The kept part begins like the line and exceeds the limit, so that the cut is visible. The next line is whole."""
     content = bytes(range(48, 58)) * 100 + b"\nnext\n"
     parts = [content[i : i + chunk_bytes] for i in range(0, len(content), chunk_bytes)]
     cut, following = b"".join(blocks_of(parts, max_line_bytes=100)).splitlines()
@@ -95,7 +95,7 @@ RUNS = st.lists(st.tuples(st.lists(st.integers(0, 20), max_size=20), st.lists(st
 
 @given(RUNS)
 def test_merging_keeps_every_line_in_one_order(runs: list[tuple[list[int], list[int]]]) -> None:
-    """Sorted by time, each run in its own order; nothing lost, nothing twice."""
+    """They are sorted by time, each run stays in its own order, and no line is lost or doubled."""
     lines = merged([encoded(sorted(keys), name, sizes) for name, (keys, sizes) in enumerate(runs)])
     assert [line["timestamp"] for line in lines] == sorted(str(line["timestamp"]) for line in lines)
     for name, (keys, _) in enumerate(runs):
@@ -104,7 +104,7 @@ def test_merging_keeps_every_line_in_one_order(runs: list[tuple[list[int], list[
 
 @pytest.mark.parametrize("sizes", [[], [1]], ids=["in one block", "over two blocks"])
 def test_equal_times_keep_the_order_of_the_runs(sizes: list[int]) -> None:
-    """The earlier run's lines stand first, however they came."""
+    """Lines of the earlier run stand first, in whatever order they arrive."""
     assert [line["run"] for line in merged([encoded([1, 1], 0, sizes), encoded([1], 1, [])])] == [0, 0, 1]
 
 
@@ -128,6 +128,6 @@ def test_merging_gives_out_lines_before_the_runs_are_over() -> None:
 
 
 def test_merging_nothing_is_nothing() -> None:
-    """No runs, or only empty ones."""
+    """No runs, or only empty runs, give no lines."""
     assert merged([]) == []
     assert merged([[], []]) == []

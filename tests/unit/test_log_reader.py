@@ -29,7 +29,7 @@ def at(second: float, text: str = "", end: str = "\n") -> bytes:
 
 
 class Reading:
-    """What was read of a script of answers."""
+    """Reads a log from scripted answers, and keeps what was read."""
 
     def __init__(
         self, *logs: Script, run: Run | None = None, window: Window | None = None, max_line_bytes: int = 2**20
@@ -83,7 +83,7 @@ class Reading:
 
 @dataclass
 class PartsKubelet(FakeKubelet):
-    """Shows the log's last record by `tail`, and by `rest` to those who ask from its second on; `head` is its beginning."""
+    """Answers `tail` for the last record, `rest` for reads from that record's second on, `head` for the log's beginning."""
 
     tail: bytes = b""
     rest: bytes = b""
@@ -107,7 +107,7 @@ ONE = len(ABC[0])
 
 
 async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
-    """The result of a reader for a log with first answers that break off."""
+    """Read a log of these lines, of which the first answers break off."""
     reading = Reading()
     reading.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks)
     return await reading.read()
@@ -140,14 +140,14 @@ async def test_a_log_that_breaks_off_is_read_on(breaks: list[tuple[int, Exceptio
 
 @pytest.mark.parametrize("cut", [5, 20, 30, 31, 33], ids=lambda cut: f"after {cut} bytes of the line")
 async def test_a_line_that_is_cut_by_a_clean_end_is_read_whole(cut: int) -> None:
-    """A connection that breaks off looks like the end of the log: the line's rest comes at the next look."""
+    """A connection that breaks off looks like the end of the log. The next read returns the rest of the line."""
     reading = await read_from([at(1, "a"), at(2, "hello world"), at(2, "c")], (ONE + cut, None))
     assert reading.lines == ["a", "hello world", "c"]
     assert reading.missing == []
 
 
 async def test_a_last_line_without_its_end_is_kept_as_partial() -> None:
-    """The application has not finished its line; what there is of it counts."""
+    """The application has not finished the line: its beginning is an entry."""
     last = at(2, "half", end="")
     reading = await Reading([at(1, "a"), last], [last]).read()
     assert reading.lines == ["a", "half"]
@@ -155,7 +155,7 @@ async def test_a_last_line_without_its_end_is_kept_as_partial() -> None:
 
 
 async def test_lines_of_the_same_second_and_moment_are_neither_lost_nor_doubled() -> None:
-    """The API starts again at whole seconds: what was read of that second is skipped, equal lines included."""
+    """The API can only start at whole seconds: lines of that second that were read are skipped, equal lines included."""
     lines = [at(1.1, "same"), at(1.1, "same"), at(1.1, "same"), at(1.2, "x"), at(1.2, "x")]
     size_bytes = [len(b"".join(lines[:n])) for n in (2, 4)]
     reading = await read_from(lines, *((size, None) for size in size_bytes))
@@ -171,14 +171,14 @@ async def test_lines_of_stdout_and_stderr_may_stand_in_disorder() -> None:
 
 
 async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
-    """The server sends what is not before sinceTime; the late line lies before the second of the latest."""
+    """sinceTime is the second of the last line, not of the latest, which lies after the late line."""
     lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late")]
     reading = await read_from(lines, (len(lines[0] + lines[1]), None))
     assert sorted(reading.lines) == ["a", "b", "late"]
 
 
 async def test_a_log_that_is_rotated_between_two_looks_is_said() -> None:
-    """The second look begins behind all that was read: none of its lines is lost, and what lay between may be."""
+    """The second read has only new lines. They are kept, and a gap says that lines before them may be lost."""
     later = [at(2, "c"), at(2.1, "d"), at(2.2, "e")]
     reading = await Reading([at(1, "a"), at(1.5, "b"), RESET], later, later).read()
     assert reading.lines == list("abcde")
@@ -187,7 +187,7 @@ async def test_a_log_that_is_rotated_between_two_looks_is_said() -> None:
 
 
 async def test_a_look_that_shows_a_line_again_goes_on_from_there() -> None:
-    """The node has put lines aside that were read; as long as one of them is still there, nothing lies between."""
+    """The node has rotated lines that were read. If the next read shows one of them again, nothing is missing."""
     later = [at(1.5, "b"), at(2, "c")]
     reading = await Reading([at(1, "a"), at(1.5, "b"), RESET], later).read()
     assert reading.lines == list("abc")
@@ -195,7 +195,7 @@ async def test_a_look_that_shows_a_line_again_goes_on_from_there() -> None:
 
 
 async def test_another_run_is_not_taken_for_the_rest_of_this_one() -> None:
-    """The container restarted between two looks: the reading stops, to be gone on with where the API has the run now."""
+    """The container restarted between two reads. Reading stops, and can continue where the API has the run now."""
     reading = Reading([at(1, "a"), RESET], [at(9, "of the next run")])
     reading.restarted = True
     await reading.read()
@@ -204,7 +204,7 @@ async def test_another_run_is_not_taken_for_the_rest_of_this_one() -> None:
 
 
 async def test_the_window_cuts_at_both_ends() -> None:
-    """Closed at both ends to the microsecond; lines of the start's second before it are dropped."""
+    """Both ends are inclusive, to the microsecond. Lines before the start are dropped, also those of the same second."""
     window = make_window("2026-11-22T11:30:01.500000+00:00", "2026-11-22T11:30:03+00:00")
     lines = [at(1.4, "early"), at(1.5, "first"), at(3, "last"), at(3.000_001, "after"), at(3.5, "late"), at(5, "far")]
     reading = await Reading(lines, window=window).read()
@@ -216,7 +216,7 @@ WINDOW = make_window("2026-11-22T11:30:00+00:00", "2026-11-22T11:30:03+00:00")
 
 
 async def test_reading_stops_where_the_window_is_surely_over() -> None:
-    """A line in disorder just behind the end still comes; the endless rest of the log is not read."""
+    """A line out of order just after the window's end is still read; the endless rest of the log is not."""
     far = AssertionError("the log was read past the window")
     flood = b"".join(at(5, "x" * 200) for _ in range(1200))
     reading = await Reading([at(3.5, "late"), at(2.9, "in time"), flood, far], window=WINDOW).read()
@@ -225,7 +225,7 @@ async def test_reading_stops_where_the_window_is_surely_over() -> None:
 
 @pytest.mark.parametrize("ahead", [1, 100], ids=["one line", "some lines"])
 async def test_lines_that_a_clock_stamped_ahead_end_nothing(ahead: int) -> None:
-    """The clock was set back after them: what follows is in the window, at the looks after the first too."""
+    """The clock was set back after them: later lines are in the window, also in further reads."""
     lines = [at(1, "a"), *[at(1700, "ahead")] * ahead, at(1.5, "b"), at(2, "c" * 200_000), at(2.5, "d")]
     reading = await Reading(lines, window=WINDOW).read()
     assert [line[0] for line in reading.lines] == list("abcd")
@@ -244,7 +244,7 @@ async def test_lines_that_a_clock_stamped_ahead_end_nothing(ahead: int) -> None:
 )
 @pytest.mark.parametrize("cut", [0, 31, 40], ids=lambda cut: f"cut {cut} bytes into the line")
 async def test_what_a_line_says_does_not_end_the_reading(text: bytes, cut: int) -> None:
-    """A time within a line is the application's, for any chunks of the network."""
+    """A time inside a line belongs to the application, however the network cuts the line."""
     hostile = at(1, "")[:-1] + text + b"\n"
     content = at(0.5, "before") + hostile + b"".join(at(2, f"line {number}") for number in range(50))
     at_byte = len(at(0.5, "before")) + cut
@@ -257,7 +257,7 @@ PART = 16 * 1024
 
 
 async def test_a_last_line_that_was_written_in_parts_is_whole() -> None:
-    """The log's last record has the time of the line's last part; asked for from there, the API shows it without a time."""
+    """The log's last record has the time of its line's last part. A read from this time shows the part without a time."""
     long = at(2, "x" * (3 * PART) + "end")
     reading = Reading()
     reading.kubernetes = PartsKubelet(lines={"app": [at(1, "a"), long]}, tail=at(2.5, "xend"), rest=b"xend\n")
@@ -267,7 +267,7 @@ async def test_a_last_line_that_was_written_in_parts_is_whole() -> None:
 
 
 async def test_the_rest_of_a_line_from_before_the_window_is_not_the_nodes_words() -> None:
-    """Its first part is older than what was asked for, so it comes without a time, before other lines or alone."""
+    """Its first part is older than requested, so the rest comes without a time, before other lines or alone."""
     for following in ([], [at(2, "b")]):
         reading = Reading()
         kubelet = PartsKubelet(lines={"app": [b"unable to x\n", *following]}, tail=at(2, "b"), rest=b"")
@@ -279,7 +279,7 @@ async def test_the_rest_of_a_line_from_before_the_window_is_not_the_nodes_words(
 
 
 async def test_times_in_another_zone_are_given_in_utc() -> None:
-    """The node's own words stay beside it."""
+    """The entry also has the time as the node wrote it."""
     reading = await Reading([b"2026-11-22T17:00:01.5+05:30 a\n", at(2, "b")]).read()
     first, second = reading.entries
     assert first == {
@@ -293,7 +293,7 @@ async def test_times_in_another_zone_are_given_in_utc() -> None:
 
 
 async def test_bytes_that_are_no_text_are_kept_exactly() -> None:
-    """Readable as text, with the exact bytes beside it."""
+    """The entry has readable text, and the exact bytes beside it."""
     line = at(1)[:-1] + b"caf\xe9 \xff\n"
     reading = await Reading([line]).read()
     (entry,) = reading.entries
@@ -314,7 +314,7 @@ async def test_a_line_is_kept_as_it_is(text: str) -> None:
 
 
 async def test_an_over_long_line_is_cut_and_said() -> None:
-    """Its beginning is kept to the byte; one gap stands for all such lines."""
+    """The exact bytes of its beginning are kept. One gap stands for all such lines."""
     lines = [at(1, "0123456789"), at(2, "0123456789A" + "x" * 500), at(3, "y" * 500)]
     reading = await Reading([b"".join(lines)], max_line_bytes=10).read()
     assert reading.lines == ["0123456789", "0123456789", "y" * 10]
@@ -323,7 +323,7 @@ async def test_an_over_long_line_is_cut_and_said() -> None:
 
 
 async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
-    """After three tries without news it is given up, with the last line's time; what came is kept."""
+    """After three tries without new lines it is given up. The gap has the last line's time, and the lines read are kept."""
     reading = await Reading([at(1, "a"), RESET], [RESET], [RESET], [RESET]).read()
     assert reading.lines == ["a"]
     (gap,) = reading.missing
@@ -342,7 +342,7 @@ async def test_a_log_that_keeps_breaking_off_is_incomplete() -> None:
     ],
 )
 async def test_a_log_whose_every_look_is_cut_is_incomplete(size_bytes: int, kept: list[str]) -> None:
-    """No error says so: the log's last line, which is asked for then, is later than what came."""
+    """No error shows it: the log's last line, which is then requested, is later than the lines that were read."""
     lines = [*ABC, at(3.5, "d")]
     reading = await read_from(lines, (size_bytes, None), *[(0, None)] * 9)
     assert reading.lines == kept
@@ -358,7 +358,7 @@ async def test_a_log_without_a_line_in_the_window_is_whole() -> None:
 
 
 async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:
-    """Nothing came, so nothing is incomplete."""
+    """Nothing was read, so the gap has the reason of the source, not that the log is incomplete."""
     reading = await Reading([RESET], [RESET], [RESET]).read()
     assert reading.reasons == [GapReason.UNAVAILABLE]
 
@@ -417,7 +417,7 @@ async def test_words_of_the_node_are_a_gap_and_kept_once() -> None:
 
 
 async def test_the_run_before_is_asked_for_and_marked() -> None:
-    """Its entries differ from those of the current run."""
+    """Its entries are marked, unlike those of the current run."""
     reading = await Reading([at(1, "a")], run=Run("app", 0, previous=True)).read()
     assert reading.entries[0]["previous"] is True
     assert {query["previous"] for _, query in reading.kubernetes.asked} == {"true"}

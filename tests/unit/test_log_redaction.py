@@ -96,7 +96,7 @@ SIZES = [1, 100, 10**9]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("written", "form"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
 def test_secrets_are_gone_in_every_form(written: Any, form: Form, size: int) -> None:
-    """Also one that lies across two parts of a line; what is no secret keeps its exact bytes, and the level its meaning."""
+    """Secrets across two parts of a line are removed too. Other text keeps its exact bytes, and the level its meaning."""
     lines = [
         "INFO starting: all is well",
         f"ERROR login: password={PASSWORD} refused",
@@ -119,7 +119,7 @@ def test_secrets_are_gone_in_every_form(written: Any, form: Form, size: int) -> 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("written", "form"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
 def test_a_key_over_many_lines_is_gone(written: Any, form: Form, size: int) -> None:
-    """For any end of the reads, also its short last line, and with other writers' lines in it."""
+    """It is removed wherever reads end, with its short last line, and with lines of other writers inside it."""
     lines = ["INFO before: it", *KEY_LINES[:4], "INFO between: them", *KEY_LINES[4:], "INFO behind: it"]
     found = lines_of(parse(written(lines), form, size))
     assert len(found) == len(lines)
@@ -149,7 +149,7 @@ def test_bytes_that_are_no_text_hide_nothing() -> None:
 
 @pytest.mark.parametrize("before", range(70, 105, 5))
 def test_a_secret_at_the_limit_of_a_line_is_gone(before: int) -> None:
-    """It is recognised by its whole, and the line is still said to be cut."""
+    """The whole secret is recognised before the line is cut, and the line is still marked as cut."""
     line = "x" * before + f" {TOKEN} " + "y" * 200
     (entry,) = parse(of_api([line]), "api", limit=100)
     assert entry["truncated"] is True
@@ -158,7 +158,7 @@ def test_a_secret_at_the_limit_of_a_line_is_gone(before: int) -> None:
 
 
 def test_a_line_that_becomes_short_is_still_cut() -> None:
-    """The limit counts what the container wrote."""
+    """The limit applies to the line as the container wrote it."""
     line = f"password={'Zq8' * 60}!"
     (entry,) = parse(of_api([line]), "api", limit=100)
     assert entry["truncated"] is True
@@ -178,7 +178,7 @@ def test_off_keeps_everything() -> None:
 
 
 def test_secrets_are_counted_by_rule() -> None:
-    """Each once, whatever the form."""
+    """Each secret counts once, in every form of the log."""
     for _, written, form in FORMS:
         redactor = Redactor(b"k" * 32)
         parse(written([f"x {TOKEN}", f"y {TOKEN}", f"password={PASSWORD}"]), form, redactor=redactor)
@@ -186,7 +186,7 @@ def test_secrets_are_counted_by_rule() -> None:
 
 
 def test_a_further_read_within_a_key_reveals_nothing() -> None:
-    """A broken connection is read again from a second before: lines that come a second time are no key's beginning or end."""
+    """After a broken connection the last second is read again: a repeated line neither begins nor ends a key."""
     content = of_api(KEY_LINES).splitlines(keepends=True)
     settings = RunSettings("web", 0, False, "2026-11-22T10:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 1 << 20)
     for broken_at in range(1, len(content)):

@@ -99,7 +99,7 @@ PIECES = (
 
 
 def test_no_query_has_a_second_selector() -> None:
-    """Of random pieces: what is taken has one brace outside of strings, and reads as what was meant."""
+    """Of random queries, each accepted one has a single brace outside of strings, and parses with the forced matcher."""
     taken = 0
     for seed in range(20_000):
         chooser = random.Random(seed)
@@ -115,7 +115,7 @@ def test_no_query_has_a_second_selector() -> None:
 
 
 def outside_of_strings(query: str) -> str:
-    """What is left without strings in double quotes, read one character after the other."""
+    """Return the query without strings in double quotes, read character by character."""
     left, inside, escaped = [], False, False
     for character in query:
         if inside:

@@ -49,7 +49,7 @@ class Answer(Content):
 
 @dataclass
 class Node:
-    """The kubelet's file server for one container; `hooks` are called before the listings of their numbers."""
+    """The kubelet's file server for one container. `hooks`: called before the listings with their numbers."""
 
     files: dict[str, bytes | Exception]
     hooks: Mapping[int, Callable[["Node"], None]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ async def fetch(
     reviews: list[Mapping[str, str]] | None = None,
     allowed: bool = True,
 ) -> Document:
-    """The pod's document, read from the node; by the API there is `api`. `reviews`: which rights were asked about."""
+    """Return the pod's document, read from the node. `api`: its log by the API. `reviews`: collects the rights checked."""
     pod = make_pod(app=state)
     pod["metadata"]["annotations"] = annotations or {}
 
@@ -132,7 +132,7 @@ def expected(run: int, first: int, last: int) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_only_who_may_read_the_pods_log_reads_its_files(allowed: bool) -> None:
-    """The kubelet is asked with the operator's rights, so the API server is asked first about the Investigation's own."""
+    """The kubelet is asked with the operator's rights, so the API server is asked first for the Investigation's right."""
     node, reviews = Node({"0.log": lines(0, 1)}), list[Mapping[str, str]]()
     document = await fetch(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n", reviews=reviews, allowed=allowed)
     found = [entry["line"] for entry in await entries_of(document)]
@@ -156,7 +156,7 @@ async def test_each_file_is_a_run_of_its_own() -> None:
 
 
 async def test_files_of_a_container_that_waits_are_read() -> None:
-    """For any status."""
+    """The status of the container does not matter."""
     state = {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     entries, gaps = await look(Node({"1.log": lines(0, 2), "2.log": lines(5, 7)}), state)
     assert entries == [*expected(1, 0, 2), *expected(2, 5, 7)]
@@ -164,7 +164,7 @@ async def test_files_of_a_container_that_waits_are_read() -> None:
 
 
 async def test_a_run_that_failed_on_the_node_costs_no_other() -> None:
-    """The API has the latest; one that it has not is a gap of its own."""
+    """The API has the latest run. A failed run that the API lacks is a gap."""
     broken = Unavailable("the kubelet answered 500")
     api = b"2026-11-22T11:30:09.000000000Z by the API\n"
     node = Node({"0.log": broken, "1.log": lines(0, 2), "2.log": broken})
@@ -178,7 +178,7 @@ async def test_a_run_that_failed_on_the_node_costs_no_other() -> None:
 
 
 def rotate(node: Node) -> None:
-    """The present file is put aside, with lines that came meanwhile, and a new one begun."""
+    """Rename the current file with the lines that were added meanwhile, and begin a new file."""
     before = node.files["0.log"]
     assert isinstance(before, bytes)
     node.files[f"0.log.{FIRST}"] = before + lines(5, 7)
@@ -186,7 +186,7 @@ def rotate(node: Node) -> None:
 
 
 async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
-    """The file that was opened is read under its new name, and the new one follows."""
+    """The opened file is read further under its new name, and then the new file."""
     entries, gaps = await look(Node({"0.log": lines(0, 5)}, {1: rotate}), status())
     assert (entries, gaps) == (expected(0, 0, 9), [])
 
@@ -195,7 +195,7 @@ async def test_a_rotation_while_it_is_read_loses_and_doubles_nothing() -> None:
 class RotatingNode(Node):
     """A kubelet that rotates at some requests: first it renames the file, at the next request it makes a new one.
 
-    What is older is compressed then, and as many files are kept as `keeps` says. Each rotation follows ten more lines.
+    Older files are compressed then, and at most `keeps` of them are kept. Ten lines are added before each rotation.
     """
 
     rotations: frozenset[int] = frozenset()
@@ -239,7 +239,7 @@ class RotatingNode(Node):
 @pytest.mark.parametrize("more", [(), (1,), (2,), (3,), (1, 2, 3, 4), (2, 4, 6, 8)], ids=str)
 @pytest.mark.parametrize("keeps", [100, 2, 1])
 async def test_a_rotation_at_any_request_is_followed(first: int, more: tuple[int, ...], keeps: int) -> None:
-    """Each line is there once, in order; only what the kubelet removed before it was read is missing, and is reported."""
+    """Each line is there once and in order. Only lines that the kubelet removed before the read are missing, and reported."""
     node = RotatingNode({}, rotations=frozenset({first, *(first + more_after for more_after in more)}), keeps=keeps)
     entries, gaps = await look(node, status())
     numbers = [int(text.split()[1]) for _, text in entries]
@@ -253,20 +253,20 @@ async def test_a_rotation_at_any_request_is_followed(first: int, more: tuple[int
 
 
 async def test_a_log_that_is_rotated_again_and_again_is_read_by_the_api() -> None:
-    """No listing agrees with what was read before."""
+    """No listing agrees with what was read before, so the API is read."""
     node = RotatingNode({}, rotations=frozenset(range(1000)))
     entries, gaps = await look(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
     assert (entries, gaps) == ([(0, "by the API")], [("pod/web-0", GapReason.NODE_LOGS_UNAVAILABLE)])
 
 
 async def test_a_run_whose_files_are_all_rotated_is_whole() -> None:
-    """There is no file that is being written, however often one looks: what there is was read."""
+    """No file is being written, however often the files are listed. All that was there is read."""
     entries, gaps = await look(Node({f"0.log.{FIRST}": lines(0, 5)}), status())
     assert (entries, gaps) == (expected(0, 0, 5), [])
 
 
 async def test_what_was_read_is_kept_where_the_pod_is_removed_meanwhile() -> None:
-    """With the whole directory: the kubelet answers 404 for it."""
+    """The whole directory is removed: the kubelet answers 404 for it."""
 
     def vanish(node: Node) -> None:
         node.gone = True
@@ -276,7 +276,7 @@ async def test_what_was_read_is_kept_where_the_pod_is_removed_meanwhile() -> Non
 
 
 async def test_a_listing_without_end_is_not_read() -> None:
-    """The API has the latest run, and a gap says why it was asked."""
+    """The API has the latest run, and a gap says why the API was used."""
     node = Node({f"0.log.{number:0100}": b"" for number in range(2000)})
     document = await fetch(node, status(), b"2026-11-22T11:30:09.000000000Z by the API\n")
     assert [entry["line"] for entry in await entries_of(document)] == ["by the API"]
@@ -302,7 +302,7 @@ def remove(node: Node) -> None:
 
 @pytest.mark.parametrize(("listing", "kept"), [(1, True), (0, False)], ids=["after it was read", "before it was listed"])
 async def test_a_run_that_the_node_removes(listing: int, kept: bool) -> None:
-    """What was read of it is there; what was not is a gap."""
+    """What was read of the run is there, and the rest is a gap."""
     node = Node({"0.log": lines(0, 3), "1.log": lines(5, 8)}, {listing: remove})
     entries, gaps = await look(node, status(1, "2026-11-22T11:30:00Z"))
     assert entries == [*(expected(0, 0, 3) if kept else []), *expected(1, 5, 8)]
@@ -310,7 +310,7 @@ async def test_a_run_that_the_node_removes(listing: int, kept: bool) -> None:
 
 
 async def test_a_run_that_is_removed_before_its_file_is_read() -> None:
-    """It was listed, so it is known."""
+    """It was listed, so the gap can name it."""
     node = Node({"0.log": Rejected("the kubelet answered 404", GapReason.NOT_FOUND), "1.log": lines(5, 8)}, {1: remove})
     entries, gaps = await look(node, status(1, "2026-11-22T11:30:00Z"))
     assert entries == expected(1, 5, 8)
@@ -318,7 +318,7 @@ async def test_a_run_that_is_removed_before_its_file_is_read() -> None:
 
 
 async def test_a_file_is_read_once_with_and_without_compression() -> None:
-    """As the kubelet leaves it for a moment."""
+    """For a moment the kubelet has the file in both forms."""
     first = lines(0, 5)
     node = Node({f"0.log.{FIRST}": first, f"0.log.{FIRST}.gz": gzip.compress(first), "0.log": lines(5, 8)})
     assert await look(node, status()) == (expected(0, 0, 8), [])
@@ -421,7 +421,7 @@ async def test_a_seek_into_a_line_that_is_longer_than_a_block_drops_its_rest(mon
     ],
 )
 async def test_no_annotation_leads_out_of_the_pods_directory(mirror: str | None, uid: str) -> None:
-    """Hex digits and dashes alone are taken from it."""
+    """Only hex digits and dashes are taken from an annotation."""
     assert directory_uid("the-uid", mirror) == uid
     node = Node({"0.log": lines(0, 1)})
     document = await fetch(node, status(), annotations={} if mirror is None else {MIRROR: mirror})

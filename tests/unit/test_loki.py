@@ -107,7 +107,7 @@ async def test_equal_lines_at_a_pages_border_are_all_there(loopback: Loopback) -
 
 @pytest.mark.parametrize("gives", [1, 7, 100, 999])
 async def test_a_proxy_that_gives_fewer_lines_without_a_word(loopback: Loopback, gives: int) -> None:
-    """Gives them all in the end: a short page is no end."""
+    """All lines are read in the end: a short page does not mean the end."""
     rows = [(number, "a", f"line {number}") for number in range(40 if gives < 10 else 1_200)]
     document, entries = await ask(loopback, Server(rows, gives=gives))
     assert lines_of(entries) == expected(rows)
@@ -119,7 +119,7 @@ async def test_a_proxy_that_gives_fewer_lines_without_a_word(loopback: Loopback,
     gives=st.integers(1, 30),
 )
 def test_what_a_proxy_keeps_back_is_a_gap(rows: list[Row], gives: int) -> None:
-    """Lines of any moments through any proxy: none is made up, and all are there or a gap says so."""
+    """For lines at any moments and any proxy, no line is made up, and missing lines are reported by a gap."""
     with Loopback() as loopback:
         document, entries = asyncio.run(ask(loopback, Server(rows, gives=gives)))
     assert lines_of(entries) <= expected(rows)
@@ -160,7 +160,7 @@ async def test_a_server_that_answers_other_times(loopback: Loopback, shifts: int
 
 
 async def test_a_server_that_answers_the_latest_lines_first(loopback: Loopback) -> None:
-    """It keeps the earlier ones back, with a gap."""
+    """The earlier lines are missing, with a gap."""
     rows = [(number, "a", f"line {number}") for number in range(400)]
     document, entries = await ask(loopback, Server(rows, gives=50, backward=True))
     assert len(entries) == 50
@@ -195,7 +195,7 @@ async def test_a_server_that_answers_fewer_lines(loopback: Loopback, most: int) 
 
 
 async def test_a_page_that_is_too_large_is_halved(loopback: Loopback) -> None:
-    """Lines that are over the DataSource's cap together come in smaller pages."""
+    """Lines that together exceed the DataSource's cap come in smaller pages."""
     rows = [(number, "a", "x" * 1_000 + str(number)) for number in range(300)]
     document, entries = await ask(loopback, Server(rows), max_response_bytes=100_000)
     assert lines_of(entries) == expected(rows)
@@ -212,7 +212,7 @@ async def test_lines_that_no_page_can_hold(loopback: Loopback) -> None:
 
 
 async def test_more_lines_of_one_moment_than_the_server_answers(loopback: Loopback) -> None:
-    """Those that it gives are there, and all later ones; the gap names the moment."""
+    """The lines that the server gives are kept, and so are all later ones. The gap names the moment."""
     rows = [*((5, "a", f"flood {number}") for number in range(700)), *((6, "a", f"later {number}") for number in range(10))]
     document, entries = await ask(loopback, Server(rows, most=500))
     found = [entry["line"] for entry in entries]
@@ -222,7 +222,7 @@ async def test_more_lines_of_one_moment_than_the_server_answers(loopback: Loopba
 
 
 async def test_a_query_that_is_refused(loopback: Loopback) -> None:
-    """With Loki's words, once."""
+    """The query is sent once, and the error has Loki's words."""
     with pytest.raises(SourceError, match="answered 400: parse error at line 1") as caught:
         await ask(loopback, reply(400, b"parse error at line 1, col 5: syntax error"))
     assert caught.value.reason is GapReason.REJECTED
@@ -251,7 +251,7 @@ async def test_a_query_that_is_refused(loopback: Loopback) -> None:
     ids=json.dumps,
 )  # fmt: skip
 async def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopback, body: Any) -> None:
-    """What was not understood is never "0 logs"."""
+    """An answer that was not understood is never reported as "0 logs"."""
     with pytest.raises(SourceError, match="not that of Loki") as caught:
         await ask(loopback, reply_json(body))
     assert caught.value.reason is GapReason.INVALID_RESPONSE
@@ -271,7 +271,7 @@ async def test_json_of_another_shape_is_not_taken_for_an_answer(loopback: Loopba
     ],
 )
 async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, query: str, messages: list[str]) -> None:
-    """A gap with the nearest names if nothing was found."""
+    """If nothing was found, a gap has the nearest names."""
     document, entries = await ask(loopback, Server([], names={"app": ["shop", "cart"], "pod": ["web-1"]}), query=query)
     assert entries == []
     assert [(gap.reason, gap.message) for gap in document.outcome.missing] == [
@@ -280,13 +280,13 @@ async def test_labels_that_loki_does_not_know_are_empty(loopback: Loopback, quer
 
 
 async def test_labels_are_not_asked_for_when_there_are_lines(loopback: Loopback) -> None:
-    """The query was understood."""
+    """Lines show that the query was understood."""
     await ask(loopback, Server([(1, "a", "x")]), query='{ap="shp"}')
     assert not any("/label" in path for path in loopback.requests)
 
 
 async def test_a_confined_query_is_the_only_thing_that_is_asked(loopback: Loopback) -> None:
-    """With the namespace in its selector; names of labels are those of all namespaces, and are not listed."""
+    """Its selector has the namespace. Names of labels are not listed, since they are those of all namespaces."""
     server = Server([], names={"app": ["of-another-namespace"]})
     document, _ = await ask(loopback, server, query='{ap="x"} |= "y"', options=LokiOptions(namespace_label="ns"))
     assert loopback.queries()[-1]["query"] == document.metadata["query"] == '{ap="x",ns="shop"} |= "y"'
@@ -325,12 +325,12 @@ async def test_labels_that_cannot_be_listed_are_no_gap(loopback: Loopback) -> No
     ],
 )
 def test_the_matchers_of_a_query(query: str, matchers: list[tuple[str, str, str]]) -> None:
-    """Of its first stream selector."""
+    """They are those of its first stream selector."""
     assert matchers_of(query) == matchers
 
 
 async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
-    """A page of long lines is read, told apart and encoded elsewhere: the watch of every asynchronous test would fail."""
+    """Long lines are read, parsed and encoded in other threads. Otherwise the watch of every asynchronous test would fail."""
     rows = [(number, "a", "ERROR a" + "$" * 9_000 + str(number)) for number in range(900)]
     _, entries = await ask(loopback, Server(rows))
     assert len(entries) == 900
@@ -349,7 +349,7 @@ async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
     ids=["streams", "labels", "a float", "infinity", "a moment far away", "a line that is none"],
 )
 async def test_an_answer_that_lies(loopback: Loopback, streams: str, reason: GapReason) -> None:
-    """It has a reason, and costs no more than a page: labels are in memory."""
+    """It fails with a reason, and takes no more memory than a page: labels are in memory."""
     body = '{"status":"success","data":{"resultType":"streams","result":[' + streams.rstrip(",") + "]}}"
     with pytest.raises(SourceError) as caught:
         await ask(loopback, reply(200, body.encode()))

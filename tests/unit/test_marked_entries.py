@@ -13,7 +13,7 @@ CODES = st.sampled_from([0, SERIOUS_CODE - 1, SERIOUS_CODE])
 
 
 def marked(codes: list[int], belonging: set[int], block: int) -> list[int]:
-    """The marks of entries of these levels that are taken in blocks; the entries come out as they went in."""
+    """Return the marks of entries with these levels, taken in blocks, and check that the entries are unchanged."""
     entries = MarkedEntries()
     content, marks = [], array("H")
     for number, code in enumerate(codes):
@@ -45,7 +45,7 @@ def test_lines_around_an_error_are_kept_with_it(lines: list[tuple[int, bool]], b
 
 @pytest.mark.parametrize("block", [1, 7, 5000])
 def test_the_first_buckets_are_an_even_sample(block: int) -> None:
-    """Of 8192 entries the first half of the buckets has each second one, a quarter each fourth; each bucket has as many."""
+    """Of 8192 entries the first half of the buckets has every second, a quarter every fourth. Buckets are equally large."""
     buckets = [mark >> 4 for mark in marked([0] * 2 * BUCKETS, set(), block)]
     for part in (2, 4, 64):
         assert [number for number, bucket in enumerate(buckets) if bucket < BUCKETS // part] == list(
@@ -55,7 +55,7 @@ def test_the_first_buckets_are_an_even_sample(block: int) -> None:
 
 
 def test_levels_are_counted_whatever_else_a_mark_says() -> None:
-    """Without those that no entry has."""
+    """Levels without entries are left out."""
     marks = array("H", marked([0, SERIOUS_CODE, 0, 0, 3], {2}, 2)).tobytes()
     assert codes_of(marks) == bytes([0, SERIOUS_CODE, 0, 0, 3])
     assert count_codes(marks) == {0: 3, 3: 1, SERIOUS_CODE: 1}

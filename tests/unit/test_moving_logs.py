@@ -34,10 +34,10 @@ class Kubelet(FakeKubernetes):
     """Shows the log's current file. `hooks` are called before the requests of their numbers; `cuts` end the next reads."""
 
     file: list[bytes] | None = field(default_factory=list)
-    """Lines; None: renamed, and not made again yet."""
+    """Lines of the file; None if it was renamed and not made again yet."""
     hooks: dict[int, Any] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)
-    """The next reads end cleanly after so many lines."""
+    """Numbers of lines after which the next reads end cleanly."""
     requests: int = 0
 
     @asynccontextmanager
@@ -64,7 +64,7 @@ class Kubelet(FakeKubernetes):
 
 
 async def read(kubelet: Kubelet, started: str | None = None, end: str = "11:30:40") -> tuple[list[str], list[GapReason]]:
-    """The first word of each entry, and the reasons of the gaps. The window begins at 11:30:00."""
+    """Return the first word of each entry, and the reasons of the gaps. The window begins at 11:30:00."""
     log = RunLog(
         run=Run("app", 0, started_at=started),
         window=make_window("2026-11-22T11:30:00+00:00", f"2026-11-22T{end}+00:00"),
@@ -98,7 +98,7 @@ AHEAD = [*range(50), 3000, 3010, 3020, *range(50, 100)]
 @pytest.mark.parametrize("steps", [BACK, TWICE_BACK, AHEAD], ids=["set back", "set back twice", "ahead for three seconds"])
 @pytest.mark.parametrize("cut", range(3, 150, 7))
 async def test_a_cut_after_a_clock_was_changed_loses_nothing(steps: list[int], cut: int) -> None:
-    """An answer that ends cleanly within a live log: every line is there once, whatever its time."""
+    """An answer ends cleanly within a live log: every line is there once, whatever its time."""
     texts = [f"{number}" for number in range(len(steps))]
     lines = [line(step, text, nanosecond=int(text)) for step, text in zip(steps, texts, strict=True)]
     kubelet = Kubelet(file=lines, cuts=[cut, cut + 9])
@@ -133,7 +133,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_rotation_at_any_request_is_said_or_loses_nothing(
     request_number: int, empty_for: int, renamed_for: int, cut: int | None
 ) -> None:
-    """The new file is missing for some requests, and empty for some: what was put aside unread is a gap, and never silence."""
+    """The new file is missing for some requests, and empty for some. Unread lines of the old file are reported by a gap."""
     old = [line(step, size=2000) for step in range(200)]
     late = [line(step, size=2000) for step in range(200, 210)]  # come before the rotation, after the first reads
     new = [line(step, size=2000) for step in range(210, 300)]
@@ -159,14 +159,14 @@ async def test_a_rotation_at_any_request_is_said_or_loses_nothing(
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_file_that_is_made_again_at_last_is_read() -> None:
-    """A kubelet that cannot find the file for a moment is asked again; its words are neither an entry nor a gap."""
+    """A kubelet that cannot find the file for a moment is asked again. Its message becomes neither an entry nor a gap."""
     kubelet = Kubelet(file=None, hooks={3: lambda kubelet: setattr(kubelet, "file", [line(step) for step in range(5)])})
     assert await read(kubelet) == ([str(step) for step in range(5)], [])
 
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_container_that_says_nothing_is_whole() -> None:
-    """An empty log is looked at some times, and is no gap."""
+    """An empty log is read a few times, and is no gap."""
     kubelet = Kubelet()
     assert await read(kubelet, "2026-11-22T11:00:00Z") == ([], [])
     assert kubelet.requests < 10

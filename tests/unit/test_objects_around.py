@@ -33,7 +33,7 @@ class RealApi:
 async def captured(
     api: KubernetesApi, *targets: Object, nodes: bool = True
 ) -> dict[str, tuple[Document, list[str], list[Any]]]:
-    """By the document's target: the document, kind and name of its entries, and the entries."""
+    """Return by target: the document, kind and name of its entries, and the entries."""
     spec = InvestigationSpec.model_validate({"targets": list(targets or [BY_WORKLOAD]), "objects": {"nodes": nodes}})
     found = {}
     async with api.serve() as kubernetes:
@@ -94,7 +94,7 @@ def a_full_shop() -> KubernetesApi:
 
 
 async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
-    """By selectors, references and scale targets; nothing of another workload, and nothing outside the namespace but nodes."""
+    """They follow from selectors, references and scale targets. Other workloads and namespaces are left out, except nodes."""
     api = a_full_shop()
     found = await captured(api)
     assert found["deployment/web"][1] == [
@@ -128,7 +128,7 @@ async def test_what_belongs_to_a_workload_and_what_is_shared() -> None:
 
 
 async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many were left out is reported, by number or by size."""
+    """A gap says how many were left out, because of their number or their size."""
     monkeypatch.setattr(module, "MAX_NAMED", 2)
     monkeypatch.setattr(module, "MAX_BYTES", 2_000)
     api = a_full_shop()
@@ -182,7 +182,7 @@ async def test_a_kind_that_may_not_be_read_costs_no_other(path: str, kind: str) 
 
 @pytest.mark.parametrize("few", [1, 2, 3])
 async def test_slices_of_many_services_are_listed_whole(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    """Up to a number of services they are asked for by name; the same are kept either way."""
+    """Slices of a few services are requested by name, otherwise all. The same slices are kept."""
     monkeypatch.setattr(module, "FEW_SERVICES", few)
     api = a_full_shop()
     api.lists = {
@@ -198,7 +198,7 @@ async def test_slices_of_many_services_are_listed_whole(monkeypatch: pytest.Monk
 
 
 async def test_two_workloads_have_a_document_each() -> None:
-    """A service of both is in both; what is of one alone is not in the other's."""
+    """A service of both is in both documents. A service of one is not in the other's document."""
     api = a_shop(1)
     api.objects = {
         **api.objects,
@@ -242,7 +242,7 @@ async def test_two_workloads_have_a_document_each() -> None:
     ],
 )
 def test_what_a_pod_refers_to(spec: Object, found: dict[str, set[str]]) -> None:
-    """By each field of its spec that names a ConfigMap, a Secret or a claim."""
+    """All fields of a pod's spec that name a ConfigMap, a Secret or a claim are read."""
     empty: dict[str, set[str]] = {"ConfigMap": set(), "Secret": set(), "PersistentVolumeClaim": set()}
     assert pod_references({"metadata": {"name": "web-0"}, "spec": spec}) == empty | found
 
@@ -285,7 +285,7 @@ READY = [{"type": "Ready", "status": "True"}]
     ],
 )
 def test_the_summary_of_a_workload(pods: list[Object], summary: str) -> None:
-    """How many pods, how many are not ready, their restarts, and what ails them, each once."""
+    """It has the number of pods, how many are not ready, their restarts, and each of their problems once."""
     family = Family("Deployment", "web")
     for status in pods:
         family.count({"status": status})

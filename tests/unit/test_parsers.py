@@ -38,7 +38,7 @@ def make_order(directory: Path, max_bytes: int = 2**30, encrypted: bool = False)
 
 
 def here(order: RunOrder) -> RunResult:
-    """What this process makes of BLOCKS."""
+    """Parse BLOCKS in this process."""
     capture = RunCapture(order)
     for block in BLOCKS:
         capture.feed(block)
@@ -56,7 +56,7 @@ def descriptors() -> int:
 
 @pytest.fixture
 async def parsers() -> AsyncIterator[Parsers]:
-    """Workers that are all gone at the end, with every descriptor."""
+    """Worker processes; at the end all have ended, and all descriptors are closed."""
     before = descriptors()
     parsers = Parsers(processes=1, request_seconds=LONGEST_TEST_SECONDS)
     yield parsers
@@ -70,7 +70,7 @@ async def parsers() -> AsyncIterator[Parsers]:
 async def test_a_worker_keeps_what_this_process_would(
     parsers: Parsers, tmp_path: Path, max_bytes: int, encrypted: bool
 ) -> None:
-    """The same entries, counts and position; the file comes back to the owner of the scratch that was given, without a name."""
+    """The entries, counts and position are the same. The file has no name, and belongs to the owner of the given scratch."""
     order = make_order(tmp_path, max_bytes, encrypted)
     run = await parsers.open(order)
     for block in BLOCKS:
@@ -111,7 +111,7 @@ async def test_a_run_that_is_cancelled_at_any_moment_keeps_what_was_fed(parsers:
 @pytest.mark.parametrize("drained", [False, True], ids=["while it is parsed", "while its result comes"])
 @pytest.mark.parametrize("answered", [False, True], ids=["before it arrives", "after it arrived"])
 async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path: Path, drained: bool, answered: bool) -> None:
-    """Its file is closed when the result arrives, or when it is given up after that."""
+    """Its file is closed when the result arrives, or when the run is given up after that."""
     run = await parsers.open(make_order(tmp_path))
     for block in BLOCKS:
         await run.feed(block)
@@ -123,11 +123,11 @@ async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path:
     await asyncio.wait({task})
     if answered:
         other = await parsers.open(make_order(tmp_path))
-        (await other.end()).spool.close()  # answered behind the first
+        (await other.end()).spool.close()  # answered after the first
     run.close()
     run.close()
     last = await parsers.open(make_order(tmp_path))
-    (await last.end()).spool.close()  # answered behind all others
+    (await last.end()).spool.close()  # answered after all others
 
 
 async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Parsers, tmp_path: Path) -> None:
@@ -140,13 +140,13 @@ async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Par
         for block in BLOCKS:
             await run.feed(block)
         run.close()
-    (await first.end()).spool.close()  # answered behind the others
+    (await first.end()).spool.close()  # answered after the others
     assert parsers.pids == [pid]
     assert len(os.listdir(f"/proc/{pid}/fd")) <= before
 
 
 async def test_a_volume_that_refuses_is_an_error_of_its_run_alone(parsers: Parsers, tmp_path: Path) -> None:
-    """What was kept before comes back with the reason; the worker goes on with its other runs."""
+    """Earlier entries are returned with the reason. The worker continues with its other runs."""
     lost, other = await parsers.open(make_order(tmp_path / "gone")), await parsers.open(make_order(tmp_path))
     with pytest.raises(FileNotFoundError):
         for block in BLOCKS:
@@ -161,7 +161,7 @@ async def test_a_volume_that_refuses_is_an_error_of_its_run_alone(parsers: Parse
 
 
 async def test_a_fault_in_a_worker_costs_only_its_run(parsers: Parsers, tmp_path: Path) -> None:
-    """Whatever it is asked for, it answers with an error and lives; the lost run's file is closed."""
+    """The worker answers every faulty request with an error, and continues. The file of the lost run is closed."""
     bad, good = await parsers.open(make_order(tmp_path)), await parsers.open(make_order(tmp_path))
     (pid,) = parsers.pids
     with pytest.raises(WorkerFault):
@@ -182,7 +182,7 @@ async def test_a_fault_in_a_worker_costs_only_its_run(parsers: Parsers, tmp_path
 
 
 async def test_a_worker_that_is_killed_is_noticed_and_replaced(parsers: Parsers, tmp_path: Path) -> None:
-    """For example by the kernel when memory is short; nobody waits forever for its answer."""
+    """The kernel may kill one when memory is short: nobody waits forever for its answer."""
     run = await parsers.open(make_order(tmp_path))
     await run.feed(BLOCKS[0])
     (pid,) = parsers.pids
@@ -198,7 +198,7 @@ async def test_a_worker_that_is_killed_is_noticed_and_replaced(parsers: Parsers,
 
 @pytest.mark.logs_errors("did not answer for")
 async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
-    """Over its time limit; the others' runs go on."""
+    """It is killed after its time limit, and the runs of other workers continue."""
     parsers = Parsers(processes=2, request_seconds=5)
     hanging = await parsers.open(make_order(tmp_path))
     (pid,) = parsers.pids
@@ -216,7 +216,7 @@ async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Parsers, tmp_path: Path) -> None:
-    """Which dies without the others, and ends with the run."""
+    """That worker can die without the others, and ends with the run."""
     other = await parsers.open(make_order(tmp_path))
     runs = [await parsers.open(make_order(tmp_path), namespace, alone=True) for namespace in ("a", "b")]
     third = asyncio.create_task(parsers.open(make_order(tmp_path), "c", alone=True))
@@ -245,7 +245,7 @@ async def test_one_namespace_has_one_worker_that_may_be_poisoned(parsers: Parser
 
 
 async def flood(parsers: Parsers, root: Path, fed: list[int], many: asyncio.Event) -> None:
-    """A run of a large namespace that never ends by itself; `fed`: each block that was parsed. `many`: set after some."""
+    """Feed a run of a large namespace until cancelled. `fed`: an item for each parsed block. `many`: set after 80 blocks."""
     run = await parsers.open(make_order(root), "large")
     try:
         while True:
@@ -258,7 +258,7 @@ async def flood(parsers: Parsers, root: Path, fed: list[int], many: asyncio.Even
 
 
 async def test_namespaces_take_turns_at_a_worker(parsers: Parsers, tmp_path: Path) -> None:
-    """Forty runs of one namespace hold a block of another up for a few of their blocks, not for forty."""
+    """Forty runs of one namespace delay a block of another by a few of their blocks, not by forty."""
     fed, many = list[int](), asyncio.Event()
     floods = [asyncio.create_task(flood(parsers, tmp_path, fed, many)) for _ in range(40)]
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
@@ -276,7 +276,7 @@ async def test_namespaces_take_turns_at_a_worker(parsers: Parsers, tmp_path: Pat
 
 
 async def test_ends_of_large_runs_take_turns_too(parsers: Parsers, tmp_path: Path) -> None:
-    """Thinning a large run out takes long: forty that end at once do not come before a block of another namespace."""
+    """Thinning out a large run takes long: forty runs that end at once do not all come before a block of another namespace."""
     runs = [await parsers.open(make_order(tmp_path), "large") for _ in range(40)]
     for run in runs:
         await run.feed(BLOCKS[0])
@@ -292,7 +292,7 @@ async def test_ends_of_large_runs_take_turns_too(parsers: Parsers, tmp_path: Pat
 
 
 async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that has had nothing to do for a while gives its memory back."""
+    """A worker that has been idle for a while ends, which frees its memory."""
     monkeypatch.setattr("aletheia_operator.logs.worker_process.IDLE_SECONDS", 0.2)
     parsers = Parsers(processes=2)
     parsers.warm()
@@ -308,7 +308,7 @@ async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.
 
 
 async def test_a_worker_whose_reader_is_cancelled_is_killed(tmp_path: Path) -> None:
-    """As when the event loop ends: it does not go on alone, though it is busy."""
+    """This happens when the event loop ends: even a busy worker does not stay behind."""
     parsers = Parsers(processes=1)
     run = await parsers.open(make_order(tmp_path))
     worker = run._worker
@@ -338,7 +338,7 @@ async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
 
 
 class Worker:
-    """A worker with answers from the test: `sent` are the requests, `answers` theirs."""
+    """Stands for a worker process. `sent`: the requests. `answers`: a future for each, which the test sets."""
 
     def __init__(self) -> None:
         self.turns = FairSlots(1, 1)
@@ -374,7 +374,7 @@ def opened(worker: Worker, directory: Path, max_bytes: int = 0) -> tuple[ParsedR
 
 
 async def test_what_a_run_asks_of_its_worker(tmp_path: Path) -> None:
-    """In order, one block at a time; more time where more entries may be thinned out; the place is given back by the answer."""
+    """It sends one block at a time, in order. More entries to thin out get more time. The answer frees the slot."""
     worker = Worker()
     run, order, closed = opened(worker, tmp_path, 30 * 1024 * 1024)
     await run.feed(b"lines")
@@ -409,7 +409,7 @@ async def test_what_a_run_asks_of_its_worker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("operation", ["feed", "end", "call", "open"])
 async def test_a_worker_that_ended_keeps_no_place(tmp_path: Path, operation: str) -> None:
-    """Neither of the run nor of its block; the scratch file is closed in any case."""
+    """Its runs and blocks give their slots back, and the scratch file is closed in any case."""
     worker = Worker()
     if operation == "open":
         worker.fault = WorkerEnded()
@@ -436,7 +436,7 @@ async def test_a_worker_that_ended_keeps_no_place(tmp_path: Path, operation: str
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), WorkerFault("KeyError")])
 async def test_a_block_that_fails_ends_the_run(tmp_path: Path, error: Exception) -> None:
-    """A full volume is an error of the result too, so that what was kept before is had; another fault is raised at once."""
+    """After a full volume the run is still ended, to return what was kept. Another fault is raised at once."""
     worker = Worker()
     run, _, _ = opened(worker, tmp_path)
     await run.feed(b"lines")
@@ -467,7 +467,7 @@ async def test_a_run_that_is_dropped_asks_for_it_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "path"), [(None, ""), ("", ""), ("/a:/b", ":/a:/b")])
 def test_a_worker_finds_the_package(monkeypatch: pytest.MonkeyPatch, value: str | None, path: str) -> None:
-    """From any place of the package; the rest of the environment is kept."""
+    """The package's directory comes first in PYTHONPATH. The rest of the environment is kept."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
     if value is not None:
         monkeypatch.setenv("PYTHONPATH", value)

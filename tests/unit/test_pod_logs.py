@@ -60,7 +60,7 @@ class Container:
     waits: bool = False
     gone: bool = False
     cuts: list[int] = field(default_factory=list)
-    """The next answers end after so many bytes."""
+    """Numbers of bytes after which the next answers end."""
 
     def status(self, present: int) -> dict[str, Any]:
         def ended(number: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Kubelet(FakeKubernetes):
     containers: dict[str, Container] = field(default_factory=dict)
     hooks: dict[int, Hook] = field(default_factory=dict)
     waits: set[str] = field(default_factory=set)
-    """Containers from which nothing comes after the first lines."""
+    """Containers that send nothing after the first lines."""
     requests: int = 0
     uid: str = "uid-web-0"
     began: str = "2026-11-22T11:00:00Z"
@@ -144,7 +144,7 @@ def restarting(runs: int, present: int, **more: Any) -> Container:
 
 
 async def fetch(kubelet: Kubelet, **changes: Any) -> Document:
-    """The document of a pod; its plan is made before anything happens."""
+    """Return the document of a pod, planned before anything happens."""
     sources = make_sources(kubelet, **changes)
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "logs": {"via": "api"}})
     (question,) = (await KubernetesLogsFetcher().plan(spec, sources)).questions
@@ -153,7 +153,7 @@ async def fetch(kubelet: Kubelet, **changes: Any) -> Document:
 
 
 def check_runs(entries: list[dict[str, Any]], gaps: list[Missing], container: Container, restarts: int) -> None:
-    """Every line is of the run that it says, once; each run up to this one is whole, or named by a gap."""
+    """Assert that each line is there once, with its run, and each run up to `restarts` is whole or named by a gap."""
     had: dict[int, list[str]] = {}
     for entry in entries:
         had.setdefault(entry["run"], []).append(entry["line"])
@@ -175,7 +175,7 @@ def check_runs(entries: list[dict[str, Any]], gaps: list[Missing], container: Co
 async def test_restarts_that_cannot_be_looked_for_are_said(
     monkeypatch: pytest.MonkeyPatch, error: SourceError, severity: str
 ) -> None:
-    """What was read may be of another run than the plan knew: nothing looks surer than it is."""
+    """What was read may be of another run than planned: a gap says that this is not known."""
     kubelet = Kubelet(containers={"app": restarting(2, 1)})
     document = await fetch(kubelet)
 
@@ -198,7 +198,7 @@ async def test_restarts_that_cannot_be_looked_for_are_said(
 async def test_a_restart_while_it_is_read_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, present: int, restarts: int, request_number: int | None, behind: int, cut: int | None
 ) -> None:
-    """At whatever request it comes, once or twice, whatever the API server knows of it, whole or cut answers."""
+    """It comes at any request, once or twice; the API server may know of it or not, and answers may be cut."""
     monkeypatch.setattr(restarts_of_pods, "STALE_SECONDS", 0)
     container = restarting(8, present, cuts=[] if cut is None else [cut])
 
@@ -234,7 +234,7 @@ async def test_seven_restarts_in_the_window() -> None:
 
 
 async def test_a_container_that_waits_after_seven_restarts() -> None:
-    """The API has its last run alone."""
+    """The API has only its last run."""
     document = await fetch(Kubelet(containers={"app": restarting(8, 7, waits=True)}))
     assert {entry["run"] for entry in await entries_of(document)} == {7}
     assert [gap.target for gap in document.outcome.missing] == [
@@ -243,7 +243,7 @@ async def test_a_container_that_waits_after_seven_restarts() -> None:
 
 
 async def test_a_crash_loop_does_not_fill_the_status() -> None:
-    """The latest of its runs are a gap each, the others one."""
+    """The latest of its runs are a gap each, and all others are one gap."""
     document = await fetch(
         Kubelet(containers={"app": restarting(48, 47, waits=True)}), window=make_window(end="2026-11-22T23:00:00+00:00")
     )
@@ -254,7 +254,7 @@ async def test_a_crash_loop_does_not_fill_the_status() -> None:
 
 
 async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
-    """The kubelet says that the previous run is gone, and a moment later shows the next one in its place."""
+    """The kubelet answers that the previous run is gone, and a moment later shows the next one as the previous."""
     container = restarting(3, 1)
 
     def remove(container: Container) -> None:
@@ -278,7 +278,7 @@ async def test_a_run_that_the_node_removes_when_the_next_one_ends() -> None:
 @pytest.mark.parametrize("ended", range(3))
 @pytest.mark.parametrize("gone_after", range(1, 6))
 async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_after: int) -> None:
-    """The kubelet shows its last run as the previous one too, and nobody can be asked afterwards: no line is misnamed."""
+    """The kubelet also shows its last run as the previous one, and later nothing can be checked: no line gets a wrong run."""
 
     def end(container: Container) -> None:
         container.waits = True
@@ -311,7 +311,7 @@ async def test_lines_of_a_pod_that_took_the_name_are_dropped(request_number: int
 
 
 async def test_a_restart_is_known_by_the_kubelet_whatever_the_api_server_says() -> None:
-    """Its status is behind for longer than it is asked: a later run's log is not taken for a rotated one."""
+    """Its status lags for longer than the operator waits: the log of a later run is not taken for a rotated one."""
     container = restarting(3, 0, cuts=[60])
     container.runs[1] = [line(3.5 + number, f"run 1 line {number}") for number in range(3)]
 
@@ -341,7 +341,7 @@ async def test_a_pod_that_is_gone_is_a_gap_for_each_run() -> None:
 
 @pytest.mark.logs_errors("reading the log of pod/web-0 container/bad (run 0) failed")
 async def test_one_bad_container_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the operator's own over one of them is its gap; what the other said is there."""
+    """An internal error over one of them is its gap. Lines of the other are kept."""
 
     def explode(container: Container) -> None:
         if container is bad:
@@ -359,7 +359,7 @@ async def test_one_bad_container_costs_no_other(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("fault", [WorkerEnded(), WorkerFault("KeyError")], ids=["died", "met a fault"])
 @pytest.mark.parametrize("times", [1, 2, 3])
 async def test_a_parser_that_fails_is_given_the_run_again(fault: Exception, times: int) -> None:
-    """Alone, then without looking for levels; then the run is a gap."""
+    """It is parsed in a worker of its own, then without levels. If that fails too, the run is a gap."""
     parsers = InlineParsers(faults=[fault] * times)
     document = await fetch(Kubelet(containers={"app": restarting(1, 0)}), parsers=parsers)
     lines = [entry["line"] for entry in await entries_of(document)]
@@ -372,7 +372,7 @@ async def test_a_parser_that_fails_is_given_the_run_again(fault: Exception, time
 
 @pytest.mark.parametrize("steps", range(1, 400, 23))
 async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
-    """Cancelled after any number of steps of the event loop: every line that counts as read is there, and nothing leaks."""
+    """The task is cancelled after any number of steps. Every line counted as read is there, and nothing leaks."""
     parsers = Parsers(processes=1)
     before = len(os.listdir("/proc/self/fd"))
     many = Container([[line(number / 100, f"line {number}") for number in range(4000)]], 0)
@@ -400,7 +400,7 @@ async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
 
 
 async def collect(document: Document, entries: list[Any]) -> None:
-    """Take the entries, as far as they come."""
+    """Append the document's entries until they end or break off."""
     async for batch in document.batches:
         assert isinstance(batch, Encoded)
         entries += json.loads(b"[" + batch.block + b"]")

@@ -23,7 +23,7 @@ def line(second: int, text: str, size: int = 0) -> bytes:
 
 
 class FullVolume(Scratch):
-    """A scratch file of a volume on which nothing has room."""
+    """A scratch file on a full volume."""
 
     def put(self, block: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -47,7 +47,7 @@ def a_log(
 
 
 async def gaps_of(log: RunLog, *chunks: bytes) -> list[tuple[str, GapReason, str]]:
-    """Target, reason and message of the gaps once the log was read to its end."""
+    """Read the log to its end, and return target, reason and message of its gaps."""
     await log.read(Content(list(chunks)).iter_any())
     await log.end()
     await log.end()  # changes nothing more
@@ -72,7 +72,7 @@ async def test_a_volume_that_is_full_at_the_end_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_volume_that_is_full_meanwhile_ends_the_reading(tmp_path: Path) -> None:
-    """Nothing more is read of a log that cannot be kept."""
+    """A log that cannot be kept is not read further."""
     log = a_log(scratch=lambda: FullVolume(tmp_path, encrypted=False))
     with pytest.raises(Rejected, match="the session volume refused the write: No space left on device") as caught:
         await log.read(Content([line(number % 60, "a", 100_000) for number in range(100)]).iter_any())
@@ -107,19 +107,19 @@ async def test_a_volume_that_is_full_meanwhile_ends_the_reading(tmp_path: Path) 
     ],
 )
 async def test_what_the_parser_found(form: Form, chunks: list[bytes], reason: GapReason, words: str) -> None:
-    """Each is a gap of the run, with a message that has the remedy."""
+    """Each problem is a gap of the run, with a message that has the remedy."""
     assert await gaps_of(a_log(form, max_line_bytes=50), *chunks) == [("pod/web-0 container/app (run 3)", reason, words)]
 
 
 async def test_a_line_without_a_time_in_a_file_is_no_gap() -> None:
-    """It is an entry in its place."""
+    """The line becomes an entry at its place."""
     stamped = b"2026-11-22T11:30:01.000000000Z stdout F a\n"
     assert await gaps_of(a_log("file"), stamped, b"no form\n") == []
 
 
 @pytest.mark.parametrize("fault", [WorkerEnded(), WorkerFault("KeyError")])
 async def test_a_parser_that_fails(fault: Exception) -> None:
-    """It differs from a log that cannot be read: the run can be read again from its beginning."""
+    """This differs from a log that cannot be read: the run can be read again from its beginning."""
     log = a_log(faults=[fault])
     with pytest.raises(ParserFailed) as caught:
         await gaps_of(log, line(1, "a"))
@@ -132,7 +132,7 @@ async def test_a_parser_that_fails(fault: Exception) -> None:
 
 
 async def test_a_gap_is_said_once() -> None:
-    """However often a reader finds it; another severity is another one."""
+    """A reader may find it several times. The same gap with another severity is added."""
     log = a_log()
     severities: list[Any] = ["gap", "gap", "note"]
     for severity in severities:
@@ -146,7 +146,7 @@ async def test_a_gap_is_said_once() -> None:
     ids=["with some text", "within its time", "none"],
 )
 async def test_the_last_line_of_a_file_without_its_end(rest: bytes, kept: list[str]) -> None:
-    """It is kept if some of its text is there."""
+    """It is kept if it has some text."""
     log = a_log("file")
     await log.read(Content([b"2026-11-22T11:30:01.000000000Z stdout F a\n" + rest]).iter_any())
     await log.feed_rest()

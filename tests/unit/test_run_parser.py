@@ -145,7 +145,7 @@ TRACES = [
 
 @pytest.mark.parametrize(("text", "continued"), TRACES)
 def test_a_stack_trace_names_its_head(text: str, continued: list[int]) -> None:
-    """Each line of it refers to the first; the lines around stand for themselves."""
+    """Each line of it refers to the first. Lines around it do not."""
     lines = text.split("\n")
     block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
     entries = entries_of(make_parser(), block)
@@ -158,7 +158,7 @@ CRASHES = [GO, GO_HTTP, GO_SIGNAL, UNHANDLED, RUST, PHP, RUBY, ELIXIR, ERLANG, P
 
 @pytest.mark.parametrize("text", CRASHES)
 def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
-    """The head has the level, its lines have none of their own, and each is marked as near an error."""
+    """The head has the level, the lines of the trace have none, and all are marked as near an error."""
     lines = text.split("\n")
     parser = make_parser()
     block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
@@ -171,7 +171,7 @@ def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 20])
 def test_a_trace_behind_many_lines_of_one_shape_belongs_to_the_last_of_them(lines: int) -> None:
-    """Also where the parser knows their shape, and looks at none of them again."""
+    """This holds even if the parser knows the shape of these lines, and does not parse them again."""
     text = [
         *(f"2026-11-22 11:30:00,{number:03} ERROR app: boom {number}" for number in range(lines)),
         "\tat app.Main(Main.java:7)",
@@ -182,7 +182,7 @@ def test_a_trace_behind_many_lines_of_one_shape_belongs_to_the_last_of_them(line
 
 
 def test_a_traceback_after_an_info_line_is_an_error_of_its_own() -> None:
-    """A budget keeps it: an unrelated line before it does not take its level away."""
+    """An unrelated line before it does not take its level, so a budget keeps it."""
     text = "INFO:app:on\nTraceback (most recent call last):\n  File 'a.py', line 1\nValueError: no"
     block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(text.split("\n"))).encode()
     entries = entries_of(make_parser(), block)
@@ -247,7 +247,7 @@ LINES = st.lists(st.tuples(TIMES, LEVELS, ORIGINS, ORIGINS, MESSAGES).map(" ".jo
 
 @given(LINES, st.integers(0, 9), st.sampled_from(["api", "file"]))
 def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], digit: int, form: Form) -> None:
-    """Whatever a parser has learned of other lines, an entry depends on its own line and on the traces around it."""
+    """An entry depends only on its line and on traces around it, not on shapes that the parser has learned."""
     others = [line.translate({ord("7"): str(digit), ord("1"): str(digit)}) for line in lines]
     between = " " if form == "api" else " stderr F "
     block = "".join(f"{short(number)}{between}{line}\n" for number, line in enumerate([*lines, *others, *lines])).encode()
@@ -289,7 +289,7 @@ SHAPED: dict[str, list[tuple[str, str]]] = {
 @pytest.mark.parametrize("form", ["api", "file"])
 @pytest.mark.parametrize("lines", SHAPED.values(), ids=SHAPED)
 def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are what each is alone, in one block or in several, in a first and in a further read; few are looked at closely."""
+    """Entries are as for each line alone, in one block or several, and in a further read. Few lines are parsed fully."""
     between = " " if form == "api" else " stderr F "
     block = "".join(f"{time}{between}{line} {number}\n" for number, (time, line) in enumerate(lines)).encode()
     half = block.index(b"\n", len(block) // 2) + 1
@@ -319,13 +319,13 @@ def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monke
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:
-    """An indented line a minute later is something else."""
+    """An indented line a minute later does not belong to the trace."""
     block = b"2026-11-22T11:30:00.000000000Z ERROR boom\n2026-11-22T11:31:30.000000000Z   indented\n"
     assert "head" not in entries_of(make_parser(), block)[1]
 
 
 def test_parts_of_a_line_are_joined_as_the_kubelet_does() -> None:
-    """A character may be split between two parts; times without trailing zeros are written out."""
+    """A character may be split between two parts. Times are written with their trailing zeros."""
     flame = "🔥".encode()
     block = (
         b"2026-11-22T11:30:00.1Z stdout P one " + flame[:2] + b"\n"
@@ -368,7 +368,7 @@ def test_fields_nested_too_deeply_are_left_to_the_line(depth: int, nan: str) -> 
 
 
 def test_parts_of_both_streams_may_alternate() -> None:
-    """A line of stderr within one of stdout is a line of its own."""
+    """A line of stderr between parts of a line of stdout is a separate line."""
     block = (
         b"2026-11-22T11:30:00.100000000Z stdout P one \n"
         b"2026-11-22T11:30:00.200000000Z stderr P bo\n"
@@ -391,7 +391,7 @@ def docker(second: float, log: str, stream: str = "stdout") -> bytes:
 
 
 def test_dockers_files_are_read_too() -> None:
-    """Lines, parts of lines, both streams, characters that JSON escapes; what comes of it looks as of any runtime."""
+    """Lines, parts of lines, both streams and characters escaped in JSON: the entries are like those of any runtime."""
     block = docker(1, 'ERROR "quoted" \\ \u2028 🔥\n', "stderr") + docker(2, "one ") + docker(3, "two\n") + docker(4, "\n")
     first, second, third = entries_of(make_parser("file"), block)
     assert first == {
@@ -424,7 +424,7 @@ def test_dockers_files_are_read_too() -> None:
     ],
 )
 def test_a_line_in_no_known_form_is_kept(line: str) -> None:
-    """In its place, without a time; outside of the window it is left out like the lines around it."""
+    """It stays at its place, without a time. Outside of the window it is left out like the lines around it."""
     around = "2026-11-22T{}.000000000Z stdout F ERROR: app: neighbour\n"
     block = around.format("11:30:00") + line + "\n" + around.format("12:30:00") + line + "\n"
     entries = entries_of(make_parser("file"), block.encode())
@@ -440,7 +440,7 @@ def test_a_line_in_no_known_form_is_kept(line: str) -> None:
 )
 @pytest.mark.parametrize("counts", [[1], [3], [1, 1, 1], [2, 1, 3], [1, 4, 2, 1], [5, 1]])
 def test_lines_of_a_second_are_counted_alike_in_blocks_of_any_size(counts: list[int], words: str) -> None:
-    """A further look skips as many, so one too many is a line lost, and one too few a line doubled."""
+    """The next read skips that number: one more loses a line, and one fewer doubles a line."""
     lines = [
         f"2026-11-22T11:30:{second:02}.{number:09}Z {words}\n".encode()
         for second, count in enumerate(counts)
@@ -461,14 +461,14 @@ def test_lines_of_a_second_are_counted_alike_in_blocks_of_any_size(counts: list[
 
 
 def test_bytes_without_a_time_are_kept_exactly() -> None:
-    """What is no text either has its bytes beside it."""
+    """If they are not text, the exact bytes are beside the line."""
     (entry,) = entries_of(make_parser("file"), b"\xff\xfe no form\n")
     assert (entry["timestamp"], entry["line_base64"]) == (None, "//4gbm8gZm9ybQ==")
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(99, 99), (100, 100)], ids=["too long", "just not"])
 def test_a_line_without_a_time_is_cut_by_its_own_bytes(limit: int, kept: int) -> None:
-    """Not by the bytes of their replacement text, which is three times as long."""
+    """Their replacement text, three times as long, does not count."""
     (entry,) = entries_of(make_parser("file", max_line_bytes=limit), b"\xff" * 100 + b"\n")
     assert base64.b64decode(entry["line_base64"]) == b"\xff" * kept
     assert entry["line"] == "\ufffd" * kept
@@ -489,7 +489,7 @@ KNOWN = [f"2026-11-22 15:21:07,123 {level} [main] app: line" for level in ("INFO
 
 @pytest.mark.parametrize("form", ["api", "file"])
 def test_a_further_look_skips_what_was_read(form: Form) -> None:
-    """Lines of the same second are neither lost nor doubled, known shapes or not, and new ones come behind."""
+    """Lines of the same second are neither lost nor doubled, with known shapes or without. New lines follow."""
     between = " " if form == "api" else " stdout F "
     lines = [f"{stamp(number)}{between}{text}\n".encode() for number, text in enumerate([*KNOWN, *KNOWN, "plain", "plain"])]
     later = f"{stamp(900)}{between}{KNOWN[0]}\n".encode()
@@ -504,7 +504,7 @@ def test_a_further_look_skips_what_was_read(form: Form) -> None:
 
 
 def test_a_look_that_begins_behind_what_was_read_is_detached() -> None:
-    """Nothing of it is taken, until what lies between is given up."""
+    """None of its lines is taken until `accept` gives up the lines between."""
     parser = make_parser()
     parser.feed(f"{stamp(1)} a\n".encode())
     parser.read_again()
@@ -519,7 +519,7 @@ def test_a_look_that_begins_behind_what_was_read_is_detached() -> None:
 
 
 def test_lines_behind_the_window_are_counted_in_a_row() -> None:
-    """One of the window between begins the count again, whether its shape is known or not."""
+    """A line inside the window restarts the count, whether its shape is known or not."""
     parser = make_parser()
     past = b"2026-11-22T12:00:00.000000001Z INFO app: x\n"
     parser.feed(past * 3)

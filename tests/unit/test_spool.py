@@ -20,7 +20,7 @@ START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
 
 
 def lines_kept(lines: list[str], max_bytes: int, cuts: list[int], sample_percent: int = 100) -> tuple[list[str], Spool]:
-    """What a spool keeps of lines that come in pieces, cut at these numbers."""
+    """Return what a spool keeps of lines that come in pieces, cut at these numbers."""
     parser = RunParser(RunSettings("app", 0, True, START, END, 2**20))
     spool = Spool(make_scratch(), max_bytes, sample_percent)
     edges = sorted({0, len(lines), *(cut % (len(lines) + 1) for cut in cuts)})
@@ -44,7 +44,7 @@ def lines_kept(lines: list[str], max_bytes: int, cuts: list[int], sample_percent
 def test_what_is_kept_depends_on_the_log_and_the_budget_alone(
     lines: list[str], cuts: list[int], max_bytes: int, sample_percent: int
 ) -> None:
-    """However it arrived: in order, the last lines among it, and counted right."""
+    """However lines arrived, the kept ones are in order, with the last lines among them, and counted correctly."""
     numbered = [f"{line} {number}" for number, line in enumerate(lines)]
     kept, spool = lines_kept(numbered, max_bytes, cuts, sample_percent)
     assert kept == lines_kept(numbered, max_bytes, [], sample_percent)[0]
@@ -65,7 +65,7 @@ def test_the_last_words_of_a_crash_stay() -> None:
 
 
 def test_errors_are_kept_before_the_lines_around_them_and_these_before_the_rest() -> None:
-    """Each budget keeps all of the more important lines before it keeps one that is less important."""
+    """No budget drops a line while it keeps a less important one."""
     errors, near = set(range(50, 1000, 100)), {at + off for at in range(50, 1000, 100) for off in range(-5, 6) if off}
     lines = [f"{'ERROR' if number in errors else 'INFO'} app: {number:04}" for number in range(1000)]
     whole, spool = lines_kept(lines, 2**30, [])
@@ -84,14 +84,14 @@ def test_errors_are_kept_before_the_lines_around_them_and_these_before_the_rest(
 
 @pytest.mark.parametrize("size", [LAST_BYTES // 3, LAST_BYTES * 2])
 def test_long_last_lines_have_a_bound(size: int) -> None:
-    """As many as fit, but always the very last."""
+    """As many as fit are kept, and always the very last."""
     lines = [f"{number} {'x' * size}" for number in range(30)]
     kept, _ = lines_kept(lines, 1, [5, 17])
     assert kept == lines[-max(1, LAST_BYTES // (size + 150)) :]
 
 
 def test_blocks_that_are_in_the_file_say_where() -> None:
-    """A file of the session takes them over as they lie there."""
+    """A session's file copies them unchanged."""
     spool = Spool(make_scratch(), 2**30)
     parser = RunParser(RunSettings("app", 0, True, START, END, 2**20))
     spool.add(parser.feed(b"".join(b"2026-11-22T11:30:00.%09dZ %s\n" % (number, b"x" * 3000) for number in range(400))))
@@ -105,19 +105,19 @@ def test_blocks_that_are_in_the_file_say_where() -> None:
 
 
 def test_an_even_share() -> None:
-    """None is cut below its share, and the others get what small runs do not need."""
+    """No run is cut below its share. Others get what small runs do not need."""
     assert share([10, 100, 100], 90) == [10, 40, 40]
     assert share([], 10) == []
 
 
 def test_a_sealed_spool_never_uses_a_key_twice(tmp_path: Path) -> None:
-    """Thinned out, it begins with another key: blocks are numbered from zero again."""
+    """A thinned spool has another key, since its blocks are numbered from zero again."""
     scratch = Scratch(tmp_path, encrypted=True)
     assert scratch.another()._key != scratch._key
 
 
 def test_a_block_behind_one_that_was_not_written_whole_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The volume was full meanwhile; later there is room again."""
+    """The volume was full for a while."""
     scratch = Scratch(tmp_path, encrypted=False)
     scratch.put(b"first")
 

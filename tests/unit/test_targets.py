@@ -57,21 +57,21 @@ def test_a_target_is_described_as_kubectl_would(asked: Target, words: str) -> No
 
 
 async def pods_of(kubernetes: FakeKubernetes, target: Target) -> list[str]:
-    """The names of a target's pods."""
+    """Return the names of a target's pods."""
     ((_, pods),) = await Members(kubernetes.real(), "shop", [target], make_scratch).pods()
     assert not isinstance(pods, SourceError)
     return [pod.name for pod in pods]
 
 
 async def test_a_pod_by_name_is_got() -> None:
-    """One read, no list."""
+    """It is a single read, without a list."""
     kubernetes = FakeKubernetes({f"{PODS}/web-0": make_pod()})
     assert await pods_of(kubernetes, target(pod="web-0")) == ["web-0"]
     assert kubernetes.asked == [(f"{PODS}/web-0", {})]
 
 
 async def test_pods_by_labels_come_in_order_of_name() -> None:
-    """Whatever the API's order is."""
+    """The API's order does not matter."""
     kubernetes = FakeKubernetes(lists={PODS: [make_pod("web-1"), make_pod("web-0")]})
     found = await pods_of(kubernetes, target(selector={"matchLabels": {"app": "shop"}}))
     assert found == ["web-0", "web-1"]
@@ -98,7 +98,7 @@ async def test_pods_of_a_workload_are_those_that_it_owns(kind: str) -> None:
     [("Deployment", "/apis/apps/v1/namespaces/shop", "replicasets"), ("CronJob", "/apis/batch/v1/namespaces/shop", "jobs")],
 )
 async def test_pods_are_found_through_what_stands_between(kind: str, base: str, between: str) -> None:
-    """Deployments own ReplicaSets, CronJobs own Jobs; all of them count, old ones too."""
+    """Deployments own ReplicaSets, and CronJobs own Jobs. All of these count, also old ones."""
     children = [make_pod("old", owner="top"), make_pod("new", owner="top"), make_pod("foreign", owner="other")]
     pods = [make_pod("b", owner="uid-old"), make_pod("a", owner="uid-new"), make_pod("c", owner="uid-foreign")]
     top = SELECTED if kind == "Deployment" else {"metadata": {"name": "web", "uid": "top"}, "spec": {}}
@@ -121,7 +121,7 @@ async def plan_of(kubernetes: FakeKubernetes, *targets: dict[str, Any], **spec: 
 
 
 async def test_a_pod_that_two_targets_select_is_asked_once() -> None:
-    """Each pod gives one artifact; the containers wanted add up."""
+    """Each pod gives one artifact, with the containers of both targets."""
     pod = make_pod(app=RUNNING, proxy=RUNNING, other=RUNNING)
     kubernetes = FakeKubernetes({f"{PODS}/web-0": pod}, {PODS: [pod]})
     by_label = {"selector": {"matchLabels": {"app": "shop"}}}
@@ -138,7 +138,7 @@ async def test_a_pod_that_two_targets_select_is_asked_once() -> None:
 
 
 async def test_what_a_target_cannot_have_does_not_hide_the_others() -> None:
-    """An absent pod, an empty selector and a missing right are gaps beside the pod that is there."""
+    """A missing pod, an empty selector and a missing right are gaps. The existing pod is read."""
     denied = "/apis/apps/v1/namespaces/shop/deployments/web"
     kubernetes = FakeKubernetes(
         {f"{PODS}/web-0": make_pod(), denied: Rejected("the Kubernetes API answered 403: no", GapReason.FORBIDDEN)}
@@ -168,7 +168,7 @@ async def test_without_targets_nothing_is_asked_of_kubernetes() -> None:
 
 
 async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
-    """Two containers' lines interleave; missing data is in the outcome."""
+    """Lines of two containers are merged, and missing data is in the outcome."""
     pod = make_pod(app=RUNNING, proxy=RUNNING, late=PULLING)
     plan = await plan_of(FakeKubernetes({f"{PODS}/web-0": pod}), {"pod": "web-0"})
     lines = {

@@ -41,7 +41,7 @@ SECOND = 1_000_000_000
     ],
 )
 def test_a_time_is_read_to_the_nanosecond(text: bytes, moment: int | None) -> None:
-    """All digits count; what is no RFC 3339 time is None."""
+    """All digits count. None is returned for anything but an RFC 3339 time."""
     assert parse_nanoseconds(text) == moment
 
 
@@ -57,7 +57,7 @@ def test_a_moment_written_is_read_as_itself(moment: datetime, nanoseconds: int) 
 
 @given(MOMENTS, MOMENTS)
 def test_written_moments_sort_as_text(first: datetime, second: datetime) -> None:
-    """The text is a sort key."""
+    """Moments can be sorted by their text."""
     texts = [format_nanoseconds(to_nanoseconds(moment)) for moment in (first, second)]
     assert (texts[0] < texts[1]) == (first < second)
 
@@ -70,7 +70,7 @@ def test_the_zero_time_of_go_sorts_before_every_other() -> None:
 
 
 def test_a_time_has_a_fraction_only_where_there_is_one() -> None:
-    """RFC 3339 in UTC, with Z."""
+    """The text is RFC 3339 in UTC, with Z."""
     moment = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
     assert format_time(moment) == "2026-11-22T12:00:00Z"
     assert format_time(moment + timedelta(milliseconds=250)) == "2026-11-22T12:00:00.250000Z"
@@ -118,7 +118,7 @@ def test_a_time_has_a_fraction_only_where_there_is_one() -> None:
     ],
 )
 def test_a_level_is_found_in_its_own_place(line: str, level: str | None, message: str) -> None:
-    """JSON, logfmt, klog or the line's head say the level; a word inside a message does not."""
+    """JSON, logfmt, klog or the line's head have the level. A word inside a message is none."""
     found = recognise(line)
     assert (found.level, line if found.message is None else found.message) == (level, message)
 
@@ -150,7 +150,7 @@ def test_no_line_is_slow_to_recognise(line: str) -> None:
 
 
 def test_a_long_line_has_the_level_of_its_head_but_long_json_is_not_parsed() -> None:
-    """Very long lines are evidence: their beginning is looked at, and no more."""
+    """Only the beginning of a very long line is read."""
     assert recognise("ERROR " + "x" * 100_000).level == "ERROR"
     assert recognise("level=error msg=" + "x" * 100_000).level == "ERROR"
     assert recognise('{"level":"error","msg":"' + "x" * 100_000 + '"}').level is None
@@ -162,7 +162,7 @@ def count_error(count: LevelCount, message: str) -> None:
 
 
 def test_a_summary_counts_levels_and_names_the_top_error() -> None:
-    """Messages that differ in numbers alone are one; the worst levels stand first."""
+    """Messages that differ only in numbers are the same. The worst levels come first."""
     count = LevelCount()
     for port in range(38):
         count_error(count, f"refused by 10.0.0.1:{port}")
@@ -197,7 +197,7 @@ def test_errors_past_the_limit_are_counted_but_not_kept() -> None:
 
 
 def test_distinct_errors_of_long_lines_take_little_memory() -> None:
-    """300 long lines of distinct errors are kept as their beginnings."""
+    """Only the beginnings of 300 long lines of distinct errors are kept."""
     count = LevelCount()
     tracemalloc.start()
     try:
@@ -215,7 +215,7 @@ def test_distinct_errors_of_long_lines_take_little_memory() -> None:
     ids=["text", "object", "list", "surrogate", "integer"],
 )
 def test_encoded_values_take_no_more_memory_than_their_length(value: Any) -> None:
-    """Fifty thousand values of 900 bytes that were kept as orjson gives them took 390 MiB."""
+    """Fifty thousand values of 900 bytes took 390 MiB when they were kept as orjson returns them."""
     tracemalloc.start()
     try:
         kept = [dumps(value) for _ in range(100)]

@@ -38,7 +38,7 @@ def open_run(number: int, directory: Path) -> tuple[Any, ...]:
 
 
 def answers(files: socket.socket, *requests: tuple[Any, ...]) -> list[Any]:
-    """The answer to each request."""
+    """Return the answer to each request."""
     written = BytesIO()
     serve(BytesIO(b"".join(map(frame, requests))), written, files)
     written.seek(0)
@@ -50,7 +50,7 @@ def answers(files: socket.socket, *requests: tuple[Any, ...]) -> list[Any]:
 
 
 def test_a_run_comes_back_with_its_file(tmp_path: Path, files: tuple[socket.socket, socket.socket]) -> None:
-    """The position after each block, then the result; its open file was sent before it."""
+    """The answers are the position after each block, then the result. The open file is sent before the result."""
     opened, fed, again, result = answers(files[0], open_run(7, tmp_path), ("feed", 7, MANY), ("read_again", 7), ("end", 7))
     assert opened is None
     assert isinstance(fed, Position)
@@ -65,7 +65,7 @@ def test_a_run_comes_back_with_its_file(tmp_path: Path, files: tuple[socket.sock
 
 
 def test_a_run_that_is_dropped_leaves_no_file(tmp_path: Path, files: tuple[socket.socket, socket.socket]) -> None:
-    """Neither does one that fails; dropping what is not there is no fault."""
+    """Neither does a run that fails. Dropping a missing run is no error."""
     before = len(os.listdir("/proc/self/fd"))
     assert answers(files[0], open_run(1, tmp_path), ("feed", 1, MANY), ("drop", 1), ("drop", 1))[2:] == [None, None]
     answers(files[0], open_run(1, tmp_path), ("feed", 1, MANY), ("feed", 1, None))
@@ -75,7 +75,7 @@ def test_a_run_that_is_dropped_leaves_no_file(tmp_path: Path, files: tuple[socke
 
 
 def test_a_fault_costs_its_own_run(tmp_path: Path, files: tuple[socket.socket, socket.socket]) -> None:
-    """The answer names its kind, and quotes nothing; the other run goes on, the failed one is gone."""
+    """The answer has the kind of the fault and no data. The failed run is removed, and the other continues."""
     requests = [open_run(1, tmp_path), open_run(2, tmp_path), ("feed", 1, None), ("feed", 1, LINES), ("feed", 2, LINES)]
     first, gone, position = answers(files[0], *requests, ("drop", 2))[2:5]
     assert isinstance(first, WorkerFault)
@@ -85,7 +85,7 @@ def test_a_fault_costs_its_own_run(tmp_path: Path, files: tuple[socket.socket, s
 
 
 def test_an_operation_that_is_none(files: tuple[socket.socket, socket.socket]) -> None:
-    """It is refused with its name: an operator of another version may ask for it."""
+    """The error has its name: an operator of another version may ask for it."""
     (answer,) = answers(files[0], ("__init__", 1))
     assert isinstance(answer, WorkerFault)
     assert str(answer) == "no such operation: __init__"
@@ -94,7 +94,7 @@ def test_an_operation_that_is_none(files: tuple[socket.socket, socket.socket]) -
 def test_a_volume_that_refuses_ends_no_run(
     tmp_path: Path, files: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each block says so with the system's number and words, and what was kept before comes back."""
+    """Each block is answered with the system's error number and text, and earlier entries are returned."""
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
