@@ -25,12 +25,12 @@ from aletheia_operator.fetchers.prometheus.summary import Change, Peak, compare,
     ],
 )
 def test_where_a_spike_begins(values: list[float], start: int | None) -> None:
-    """Two samples in a row, far above the median."""
+    """A spike begins at two samples in a row far above the median."""
     assert spike_start(values) == start
 
 
 def test_series_are_compared_with_their_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Levels, whether they changed, and spikes in either; those without samples in both are left out."""
+    """Compares levels, whether they changed, and spikes in either. Series without samples in both are left out."""
     spiky = [1.0] * 10 + [9.0, 9.0] + [1.0] * 8
     now = {b"steady": [1.0] * 20, b"up": [2.0] * 20, b"little": [1.05] * 20, b"spike": spiky, b"new": [1.0], b"gone": []}
     before = {b"steady": [1.0] * 20, b"up": [1.0] * 20, b"little": [1.0] * 20, b"spike": [1.0] * 20, b"new": [], b"gone": [1.0]}
@@ -68,7 +68,7 @@ def test_noise_is_no_change_of_level() -> None:
 
 
 def test_the_peak_of_all_series() -> None:
-    """The highest finite sample with its moment and series; an unknown form is remembered."""
+    """It is the highest finite sample, with its moment and series. `strange` is set by samples of an unknown form."""
     peak = Peak()
     peak.add(b"a", [[1, "2"], [2, "5"], [3, "NaN"], [4, "+Inf"]])
     peak.add(b"b", [[1, "5"], [2, "4"]])

@@ -1,4 +1,4 @@
-"""The nearest names: right for what people misspell, and quick for names that are made to be slow."""
+"""The nearest names: right for typical misspellings, and fast for names that are slow to compare."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_the_nearest(name: str, names: list[str], expected: list[str]) -> None:
 
 
 def test_a_hint() -> None:
-    """Is empty if nothing is near."""
+    """It has the nearest names, or is empty if none is near."""
     assert hint("wbe", ["web"]) == "; the nearest names: web"
     assert hint("wbe", ["payments"]) == ""
 

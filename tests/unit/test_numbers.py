@@ -50,7 +50,7 @@ def measured(template: str, *entries: Object, **metadata: Any) -> Incident:
 def test_a_level_that_is_trouble_by_itself(
     template: str, level: float, labels: dict[str, str], rule: str, message: str
 ) -> None:
-    """From its limit on, of two samples at least; a throttled processor must be so in the end."""
+    """It counts from its limit on, and with two samples at least. A processor must still be throttled at the end."""
     rising = series([level * number / 29 for number in range(22)] + [level] * 8, **labels)
     rising["values"][29][1] = str(level * 1.0000001)
     finding = found(measured(template, rising), rule)
@@ -77,7 +77,7 @@ def test_a_level_that_is_trouble_by_itself(
     ],
 )
 def test_a_number_that_stepped(template: str, before: float, after: float, message: str | None) -> None:
-    """By more than twice an error rate of one in a hundred, or half of a latency."""
+    """An error rate must more than double, to at least one in a hundred. A latency must rise by more than half."""
     incident = measured(template, series([before] * 15 + [after] * 15, service="web"))
     rules = {"ErrorRateRose", "LatencyRose"}
     if message is None:
@@ -99,7 +99,7 @@ def test_an_error_rate_that_is_over_is_a_warning() -> None:
 
 
 def test_findings_of_numbers_are_bounded() -> None:
-    """Ten of them."""
+    """There are at most ten."""
     entries = [series([0.95] * 9, pod=f"web-{number}") for number in range(30)]
     assert rules_of(measured("memory_limit", *entries)).count("MemoryNearLimit") == 10
 
@@ -134,7 +134,7 @@ def test_what_is_not_looked_at_of_metrics(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_known_of_a_series() -> None:
-    """Levels of its first and last quarter, its highest sample, and whether its query has one that stepped."""
+    """The facts are levels of its first and last quarter, its highest sample, and queries with a series that stepped."""
     facts = measured("up", series([1, 1, 9, 2, 2, 2, 4, 4], pod="a"), series([1.0] * 4 + [5.0] * 4)).evidence().metrics
     first, second = facts.series
     assert (first.template, first.query, first.labels, first.samples) == ("up", "up()", {"pod": "a"}, 8)
@@ -163,12 +163,12 @@ def test_what_is_known_of_a_series() -> None:
     ],
 )
 def test_when_a_series_stepped(values: list[float], step: int | None) -> None:
-    """A lasting change that stands out of the noise and is a fifth of the level; at its first sample."""
+    """A step is a lasting change above the noise and a fifth of the level. It begins at its first sample."""
     assert step_of([(float(number), value) for number, value in enumerate(values)]) == step
 
 
 def test_samples_that_are_looked_at() -> None:
-    """Finite ones, at most six hundred, evenly spaced."""
+    """They are finite, at most six hundred, and evenly spaced."""
     many = [[number, str(number)] for number in range(1201)]
     kept = finite(many)
     assert (len(kept), kept[:3], kept[-1]) == (401, [(0, 0), (3, 3), (6, 6)], (1200, 1200))
@@ -199,7 +199,7 @@ def traced(*traces: Object) -> Incident:
 
 
 def test_the_service_in_which_calls_fail_of_their_own_accord() -> None:
-    """Not those that only pass a failure on; with its first words, and whom it calls."""
+    """Services that only pass a failure on are left out. The finding has the first error message, and the services called."""
     failing = [
         trace(
             span("a", "shop", minute=30 + number, error=True),
@@ -222,13 +222,13 @@ def test_the_service_in_which_calls_fail_of_their_own_accord() -> None:
 
 @pytest.mark.parametrize(("failed", "calls", "reported"), [(2, 2, False), (3, 3, True), (3, 60, True), (3, 61, False)])
 def test_few_failing_spans_are_no_trouble(failed: int, calls: int, reported: bool) -> None:
-    """Three at least, and one in twenty."""
+    """There must be at least three, and one in twenty."""
     spans = [trace(span("a", "pay", error=number < failed)) for number in range(calls)]
     assert ("SpansFail" in rules_of(traced(*spans))) is reported
 
 
 def test_failing_services_are_bounded() -> None:
-    """The five with the most."""
+    """The five with the most failures are kept."""
     spans = [trace(span("a", f"s{name}", error=True)) for name in range(7) for _ in range(3 + name)]
     names = [finding.subject.name for finding in traced(*spans).judged().findings if finding.rule == "SpansFail"]
     assert sorted(names) == ["s2", "s3", "s4", "s5", "s6"]
@@ -245,7 +245,7 @@ def test_failing_services_are_bounded() -> None:
     ],
 )
 def test_what_a_span_of_jaeger_says(tags: Object, failed: bool, words: str) -> None:
-    """By its tags; a span that follows from another is no child of it."""
+    """Its tags say whether and why it failed. A span that follows from another is not its child."""
     made = span("a", "pay", "b", **tags)
     ((name, found_span),) = spans_of(trace(made))
     assert (name, found_span.service, found_span.parent) == ("a", "pay", "b")
@@ -256,7 +256,7 @@ def test_what_a_span_of_jaeger_says(tags: Object, failed: bool, words: str) -> N
 
 
 def test_what_a_span_of_otlp_says() -> None:
-    """Times in nanoseconds, the service of its resource, the status by number or name."""
+    """Times are in nanoseconds, the resource has the service, and the status is a number or a name."""
     spans = [
         {"spanId": "a", "startTimeUnixNano": "5000", "endTimeUnixNano": "9000", "status": {"code": code, "message": "m"}}
         for code in (2, "STATUS_CODE_ERROR", 1)

@@ -160,7 +160,7 @@ def test_a_pod_prefix_matches_itself_and_nothing_wider(value: str) -> None:
     ],
 )
 def test_an_unknown_or_wrong_parameter_is_refused(parameters: dict[str, str], words: str) -> None:
-    """The message says what the template knows."""
+    """The message lists the template's parameters."""
     with pytest.raises(Rejected, match=re.escape(words)):
         expression(request(template="request_rate", parameters=parameters), "shop")
 
@@ -181,7 +181,7 @@ def test_an_unknown_or_wrong_parameter_is_refused(parameters: dict[str, str], wo
     ],
 )
 def test_without_a_step_it_adapts_to_the_window(window_seconds: int, seconds: int) -> None:
-    """The steps of the table, at their borders."""
+    """The steps are those of the table, also at its borders."""
     assert step_seconds(None, window_of(window_seconds)) == seconds
 
 
@@ -191,7 +191,7 @@ def window_of(seconds: float) -> Any:
 
 
 def test_a_step_that_makes_too_many_points_is_refused_with_one_that_does_not() -> None:
-    """The limit itself is allowed; the step that is proposed is taken."""
+    """The limit itself is allowed. The proposed step is accepted."""
     most = 11_000 * 200
     window = window_of(2 * most + 1)
     assert step_seconds("1s", window_of(most)) == 1
@@ -202,7 +202,7 @@ def test_a_step_that_makes_too_many_points_is_refused_with_one_that_does_not() -
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 4_000))
 def test_chunks_of_a_grid_hold_each_moment_once(start: int, seconds: int, step: int) -> None:
-    """Whole steps before the window's end, which is among them, in pieces that the server answers."""
+    """Moments are whole steps before the window's end, and the end itself. The server accepts the size of each chunk."""
     begin, end = (f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(moment))}+00:00" for moment in (start, start + seconds))
     grid = Grid.of(make_window(begin, end), step)
     chunks = list(grid.chunks())
@@ -225,7 +225,7 @@ def test_chunks_of_a_grid_hold_each_moment_once(start: int, seconds: int, step: 
     ],
 )
 def test_moments_of_a_grid_lie_in_the_window(start: str, end: str, step: int, moments: list[str]) -> None:
-    """Up to its last second, and none before its start unless no second lies in it; `before` shifts them all alike."""
+    """They go up to its last second. None lies before its start unless the window has no second. `before` shifts them all."""
     grid = Grid.of(make_window(f"2026-11-22T{start}+00:00", f"2026-11-22T{end}+00:00"), step)
     found = [time.strftime("%H:%M:%S", time.gmtime(moment)) for moment in range(grid.start, grid.end + 1, grid.step)]
     assert found == moments
@@ -245,19 +245,19 @@ def events(series: dict[str, Any]) -> list[Event]:
     [(3_600, "1m", 15), (30 * 86_400, "5m", 150), (30 * 86_400, "1m", 30), (30 * 86_400, "20s", 15), (30 * 86_400, "1d", 900)],
 )
 def test_the_step_adapts_to_a_range_that_was_given(seconds: int, asked: str, step: int) -> None:
-    """So that what happens between two samples is in the range of one, whichever range was asked for."""
+    """What happens between two samples is in the range of one, whatever range was requested."""
     assert step_seconds(None, window_of(seconds), parse_duration(asked)) == step
 
 
 @pytest.mark.parametrize("step", [15, 60, 61, 300, 900, 3_600, 86_400])
 def test_the_default_range_of_templates_covers_a_step_and_the_scrape_before(step: int) -> None:
-    """An increase is seen from the last sample before the step on."""
+    """It begins at the sample before the step, so that an increase since then is counted."""
     assert default_range_seconds(step) >= step + (240 if step > 15 else 60)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 async def test_templates_ask_for_whole_windows(template: str, loopback: Loopback) -> None:
-    """By a range of more than a step, or else for the extremes of each step."""
+    """Their range is longer than a step, or the extremes of each step are requested."""
     body = success({"metric": {}, "values": [[1, "1"]]})
     loopback.answers = [reply_json(body)]
     sources = make_sources(data_sources=Found(loopback.endpoint()), window=window_of(30 * 86_400))
@@ -298,7 +298,7 @@ def series(*numbers: Any, start: int = 0) -> dict[str, Any]:
     ],
 )
 def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: str, tmp_path: Path) -> None:
-    """Number of series, maximum with its time in UTC, begin of a spike."""
+    """It has the number of series, the maximum with its time in UTC, and the beginning of a spike."""
     gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=10)
     for number, item in enumerate(found):
         gathered.add(events({**item, "metric": {"number": str(number)}}))
@@ -307,7 +307,7 @@ def test_a_summary_says_what_there_is_to_see(found: list[dict[str, Any]], text: 
 
 @pytest.mark.parametrize("series", [1, 50], ids=["one", "many"])
 def test_parts_of_series_take_little_memory(series: int, tmp_path: Path) -> None:
-    """A lying server may send each sample on its own: of half a million parts each took 144 bytes."""
+    """A malicious server may send each sample in a part of its own. Each of half a million parts took 144 bytes."""
     parts = 20_000
     gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=100)
     gathered.begin_chunk()
@@ -329,7 +329,7 @@ def test_parts_of_series_take_little_memory(series: int, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("most", [8, 9, 100])
 def test_a_series_of_more_parts_than_there_is_room_for(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is dropped as a whole, which is counted; others go on, before it and behind it."""
+    """The whole series is dropped and counted. Series before and after it are kept."""
     monkeypatch.setattr(series_store, "MAX_PARTS", most)
     gathered = SeriesStore(Scratch(tmp_path, encrypted=False), max_series=10)
     for name, parts in (("small", 2), ("large", 10), ("other", 3)):
@@ -382,7 +382,7 @@ def ask(endpoint: Endpoint) -> RangeAnswer:
 
 
 def test_a_range_query_asks_what_it_was_told(loopback: Loopback) -> None:
-    """Both ends, the step, and the endpoint's path prefix; labels come as they are."""
+    """It has both ends, the step and the endpoint's path prefix. Labels are returned unchanged."""
     loopback.answers = [reply_json(success(SERIES))]
     assert ask(loopback.endpoint(path="/prefix/")) == RangeAnswer([SERIES], [])
     assert loopback.queries() == [{"query": "up", "start": "1000", "end": "2000", "step": "15s"}]
@@ -396,7 +396,7 @@ def test_warnings_of_the_server_are_kept_and_inert(loopback: Loopback) -> None:
 
 
 def test_labels_with_half_a_surrogate_pair_do_not_break_the_answer(loopback: Loopback) -> None:
-    """JSON may spell them; what the server said is kept."""
+    """JSON may contain them. The server's text is kept."""
     body = json.dumps(success({**SERIES, "metric": {"a": "\ud800"}})).encode()
     loopback.answers = [reply(200, body)]
     assert ask(loopback.endpoint()).series[0]["metric"] == {"a": "\ud800"}
@@ -410,13 +410,13 @@ def test_labels_with_half_a_surrogate_pair_do_not_break_the_answer(loopback: Loo
     ],
 )
 def test_warnings_beside_odd_values_are_kept(loopback: Loopback, body: dict[str, Any]) -> None:
-    """What the library could parse does not become a fault of the operator's own."""
+    """Values that the library can parse do not cause an internal error."""
     loopback.answers = [reply_json(body)]
     assert ask(loopback.endpoint()).warnings == ["partial"]
 
 
 def test_a_passing_fault_is_asked_again(loopback: Loopback) -> None:
-    """503, then an answer."""
+    """The first answer is 503, the second is good."""
     loopback.answers = [reply(503, b"starting"), reply_json(success(SERIES))]
     assert ask(loopback.endpoint()).series == [SERIES]
     assert len(loopback.requests) == 2
@@ -465,7 +465,7 @@ TOO_MUCH = json.dumps(success(*[SERIES] * 20_000)).encode()
 def test_a_fault_of_the_server_has_its_reason(
     loopback: Loopback, answer: Answer, kind: type[SourceError], reason: GapReason, words: str, requests: int
 ) -> None:
-    """What passes is asked again, three times at most; the message names the DataSource and has the server's words."""
+    """A passing fault is retried, at most three times in all. The message has the DataSource and the server's words."""
     loopback.answers = [answer]
     with pytest.raises(kind, match=re.escape(words)) as caught:
         ask(loopback.endpoint())
@@ -509,7 +509,7 @@ def test_nobody_listening_is_unavailable() -> None:
 
 
 def test_a_gzip_bomb_is_not_unpacked_whole(loopback: Loopback) -> None:
-    """64 MiB of blanks take little more memory than the cap of one."""
+    """64 MiB of blanks take little more memory than the cap of one response."""
     loopback.answers = [gzip_bomb(2**26)]
     tracemalloc.start()
     try:
@@ -533,7 +533,7 @@ def test_a_slow_answer_is_given_up_at_the_deadline(loopback: Loopback, answer: A
 
 
 class Found:
-    """A DataSource that is there."""
+    """Finds the same DataSource for every question."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -553,7 +553,7 @@ async def documents_of(loopback: Loopback, spec: dict[str, Any], timeout_seconds
 
 
 async def test_each_query_becomes_a_document(loopback: Loopback) -> None:
-    """The metadata has what was asked; a warning makes the evidence incomplete."""
+    """The metadata has the query and the step. A warning makes the evidence incomplete."""
     loopback.answers = [reply_json(success(SERIES, warnings=["partial"])), reply_json(success())]
     metrics = [{"query": "up", "step": "30s"}, {"template": "cpu_usage"}]
     first, second = await documents_of(loopback, {"metrics": metrics})
@@ -583,7 +583,7 @@ async def test_each_query_becomes_a_document(loopback: Loopback) -> None:
     ],
 )
 async def test_samples_of_another_shape_are_an_invalid_response(loopback: Loopback, values: Any) -> None:
-    """Evidence that only lacks a summary is not a fault of the operator's own."""
+    """The evidence only lacks a summary. This is no internal error."""
     loopback.answers = [reply_json(success({"metric": {}, "values": values}))]
     try:
         (document,) = await documents_of(loopback, {"metrics": [{"query": "up"}]})
@@ -594,7 +594,7 @@ async def test_samples_of_another_shape_are_an_invalid_response(loopback: Loopba
 
 
 async def test_a_head_that_comes_byte_by_byte_does_not_hold_up_the_capture(loopback: Loopback) -> None:
-    """Each byte comes in time, the answer does not."""
+    """Each byte comes in time, but the whole answer does not."""
     loopback.answers = [drip_head]
     begin = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer within 1 s") as caught:
@@ -604,7 +604,7 @@ async def test_a_head_that_comes_byte_by_byte_does_not_hold_up_the_capture(loopb
 
 
 async def test_a_request_that_cannot_be_asked_does_not_hide_the_others() -> None:
-    """Its place in the spec is named."""
+    """The gap names its place in the spec."""
     spec = {"metrics": [{"template": "cpu_usage", "parameters": {"service": "x"}}, {"query": "up"}]}
     plan = await PrometheusFetcher().plan(InvestigationSpec.model_validate(spec), make_sources())
     assert [question.target for question in plan.questions] == ["up"]

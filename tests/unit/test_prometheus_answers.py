@@ -47,7 +47,7 @@ def ask(serve: Serve, handler: Handler, metrics: dict[str, Any], seconds: float 
 
 
 def read(body: bytes, piece: int = 100) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The series of an answer that comes in pieces, as they would be stored, and its envelope."""
+    """Return the series of an answer that comes in pieces, as they would be stored, and its envelope."""
     stream = SeriesStream(endpoint("http://localhost"), iter([body[at : at + piece] for at in range(0, len(body), piece)]))
     found: list[dict[str, Any]] = []
     samples: dict[str, list[Any]] = {}
@@ -89,7 +89,7 @@ def test_any_order_of_keys_and_any_spaces(found: list[dict[str, Any]], random: A
 @pytest.mark.parametrize("order", [["metric", "values"], ["values", "metric"]])
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 def test_a_series_larger_than_a_piece(order: list[str], spaces: tuple[str, str]) -> None:
-    """It is taken in parts, also when its labels come last."""
+    """It is read in parts, also if its labels come last."""
     values = [[END + number, f"{number}.5"] for number in range(PIECE_BYTES // 8)]
     series: dict[str, Any] = {"metric": {"metric": "a"}, "values": values}
     result = [{key: series[key] for key in order}] * 2
@@ -155,7 +155,7 @@ def test_every_kind_of_result(serve: Serve, data: dict[str, Any], entries: list[
     ids=json.dumps,
 )
 def test_what_is_not_understood_is_no_empty_answer(serve: Serve, data: Any) -> None:
-    """It is InvalidResponse, never "0 series"."""
+    """The error is InvalidResponse, never "0 series"."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"status": "success", "data": data})
@@ -175,7 +175,7 @@ def samples(*numbers: int, **labels: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [200, 403, 405, 501])
 def test_a_long_query_is_a_form(serve: Serve, status: int) -> None:
-    """It goes by POST, as URLs of such a length are refused; where POST is not taken, by GET after all."""
+    """It is sent by POST, since URLs of such a length are refused. If the server refuses POST, it is sent by GET."""
     methods: list[str] = []
     forms: list[dict[str, Any]] = []
 
@@ -194,7 +194,7 @@ def test_a_long_query_is_a_form(serve: Serve, status: int) -> None:
 
 
 def test_a_short_query_is_a_url(serve: Serve) -> None:
-    """Roles that may only read often know no POST."""
+    """Read-only roles often do not allow POST."""
     methods = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -229,7 +229,7 @@ def test_a_baseline_that_fails_keeps_the_metric(serve: Serve) -> None:
     ids=["without labels", "labels that are none", "samples that are none"],
 )
 def test_a_large_series_that_is_not_understood_is_no_empty_answer(series: dict[str, Any]) -> None:
-    """One that is taken member by member is held to the same as a small one."""
+    """A series that is read member by member is checked as strictly as a small one."""
     body = {"status": "success", "data": {"resultType": "matrix", "result": [series]}}
     assert len(json.dumps(series)) > PIECE_BYTES / 2
     with pytest.raises(SourceError) as caught:
@@ -238,7 +238,7 @@ def test_a_large_series_that_is_not_understood_is_no_empty_answer(series: dict[s
 
 
 class FullAt:
-    """Makes scratch files, of which those from number `first` on find the volume full."""
+    """Makes scratch files. From number `first` on they report a full volume."""
 
     def __init__(self, first: int) -> None:
         self.made = 0
@@ -263,7 +263,7 @@ class FullAt:
 async def test_a_volume_that_is_full_for_what_is_beside_keeps_the_metric(
     serve: Serve, metrics: dict[str, Any], seconds: int, severity: str
 ) -> None:
-    """What finds no room is reported, and what was captured before it is stored."""
+    """Data beside the metric that finds no room is reported, and the metric is stored."""
 
     async def answer(request: web.Request) -> web.Response:
         return matrix(samples(1, 2))
@@ -280,7 +280,7 @@ async def test_a_volume_that_is_full_for_what_is_beside_keeps_the_metric(
 
 
 def test_every_chunk_of_a_window_has_its_own_start_and_end(serve: Serve) -> None:
-    """`@ start()` and `@ end()` are the window's, however it is cut."""
+    """`@ start()` and `@ end()` mean the window's, however it is split."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -296,7 +296,7 @@ def test_every_chunk_of_a_window_has_its_own_start_and_end(serve: Serve) -> None
 
 
 def test_warnings_of_every_answer_are_said(serve: Serve) -> None:
-    """Also those of exemplars, of a convention that was empty, and of an answer that then broke off."""
+    """Those of exemplars, of an empty convention, and of an answer that broke off are included."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -318,7 +318,7 @@ def test_warnings_of_every_answer_are_said(serve: Serve) -> None:
 
 
 def test_a_chunk_that_is_asked_again_counts_once(serve: Serve) -> None:
-    """Its samples, its highest value, its size and its dropped series are those of the second answer alone."""
+    """The samples, highest value, size and dropped series are only those of the second answer."""
     asked: list[str] = []
     good = [samples(1, 2, n=str(number)) for number in range(300)]
     size = len(json.dumps(good))
@@ -352,7 +352,7 @@ def test_a_chunk_that_is_asked_again_counts_once(serve: Serve) -> None:
     ],
 )
 def test_extremes_are_asked_for_each_step(serve: Serve, query: str, asked: str) -> None:
-    """All of the window is in the range of one moment: the beginning in that of the first."""
+    """Each part of the window is in the range of some moment: its beginning in that of the first."""
     questions: list[tuple[str, int, int]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -380,7 +380,7 @@ def test_extremes_are_asked_for_each_step(serve: Serve, query: str, asked: str) 
     [({"query": "up"}, 20_000), ({"query": "up", "step": "1m"}, 90_000), ({"query": "up", "instant": True}, 90_000)],
 )
 def test_extremes_are_not_asked_for_where_nothing_was_thinned_out(serve: Serve, metrics: dict[str, Any], seconds: int) -> None:
-    """In short windows, with a step that was asked for, and at one moment."""
+    """That is so in short windows, with a requested step, and at a single moment."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -392,7 +392,7 @@ def test_extremes_are_not_asked_for_where_nothing_was_thinned_out(serve: Serve, 
 
 
 def test_extremes_that_cannot_be_had_are_a_note(serve: Serve) -> None:
-    """What was asked for is there, and notes say what may have been overlooked."""
+    """The requested samples are there. Notes say what may have been overlooked."""
 
     async def answer(request: web.Request) -> web.Response:
         if "max_over_time" in request.query["query"]:
@@ -471,18 +471,18 @@ def test_an_unknown_name_is_a_gap_with_the_nearest(serve: Serve, query: str, wor
     ['http_requests_total{service="none"}', "http_requests_total > 5", '{code="1"}', "absent(1", 'http_requests_total{no=""}'],
 )
 def test_a_known_name_without_series_is_no_gap(serve: Serve, query: str) -> None:
-    """The same holds for what names no metric, or is not understood."""
+    """The same holds for a query that names no metric, or that is not understood."""
     assert ask(serve, Metrics().answer, {"query": query}).missing == []
 
 
 def test_a_server_that_lists_no_names(serve: Serve) -> None:
-    """The empty answer is as the server gave it."""
+    """The empty answer is kept as the server gave it."""
     assert ask(serve, Metrics(lists_names=False).answer, {"query": "qqq"}).missing == []
 
 
 @pytest.mark.parametrize("ignores_matchers", [False, True])
 def test_names_of_other_tenants_are_not_told(serve: Serve, ignores_matchers: bool) -> None:
-    """A confined tenant hears names of its own series alone, also from a server that lists names without regard to matchers."""
+    """A confined tenant sees only names of its own series, even if the server ignores matchers when it lists names."""
     server = Metrics(ignores_matchers=ignores_matchers)
     fetched = ask(serve, server.answer, {"query": "http_request_errors_total"}, options=CONFINED)
     assert reasons(fetched.missing) == ["Empty"]
@@ -509,14 +509,14 @@ def test_names_of_other_tenants_are_not_told(serve: Serve, ignores_matchers: boo
     ],
 )
 def test_a_template_that_a_parameter_could_leave_is_refused(promql: str, words: str) -> None:
-    """At load, to the admin, and not when a tenant uses it."""
+    """It is refused when an admin loads it, not when a tenant uses it."""
     with pytest.raises(ValueError, match="metric templates: mine") as caught:
         parse_templates({"mine": [{"name": "own", "promql": promql}]})
     assert words in str(caught.value)
 
 
 def test_a_template_whose_parameters_are_quoted_is_taken() -> None:
-    """In either quotes, beside places for matchers and ranges, with $$ for a dollar."""
+    """Quotes may be of either kind. Matchers, ranges and $$ for a dollar are allowed."""
     promql = "label_replace(rate(up{$http,a=\"$a\",b='x$b.*'}[$range]), 'c', '$$1', 'd', '(.*)') or up{$pods}"
     (template,) = parse_templates({"mine": [{"name": "own", "promql": promql, "serviceLabel": "app"}]})["mine"]
     assert template.promql == promql
@@ -536,7 +536,7 @@ async def fetch_all(fetcher: PrometheusFetcher, sources: Sources, **spec: Any) -
 
 
 def end_of_threads() -> bool:
-    """Whether all threads for sources end, within a moment."""
+    """Return whether all threads for sources end within 5 seconds each."""
     threads = [thread for thread in threading.enumerate() if thread.name == "source"]
     for thread in threads:
         thread.join(5)
@@ -544,7 +544,7 @@ def end_of_threads() -> bool:
 
 
 async def test_a_slow_server_of_one_namespace_does_not_delay_another(serve: Serve) -> None:
-    """9 Investigations of 8 queries hang; one of another namespace is answered at once. Cancelled, all of them end at once."""
+    """72 queries of one namespace hang, and one of another is answered at once. When cancelled, all of them end at once."""
 
     hanging = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -615,7 +615,7 @@ async def test_what_came_before_the_time_was_up_is_kept(serve: Serve, interrupte
 
 
 async def test_a_stop_between_chunks(serve: Serve) -> None:
-    """Of a window in many chunks no further one is asked once nobody waits."""
+    """After a cancellation no further chunk of the window is requested."""
     asked: list[str] = []
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -636,7 +636,7 @@ async def test_a_stop_between_chunks(serve: Serve) -> None:
 
 
 async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
-    """Neither another namespace's query, nor the event loop, which every unit test watches."""
+    """It delays neither another namespace's query, nor the event loop, which every unit test watches."""
 
     async def answer(request: web.Request) -> web.Response:
         return matrix(samples(1))
@@ -657,7 +657,7 @@ async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
 
 @pytest.mark.parametrize("interrupted", [True, False])
 async def test_nothing_is_left_wherever_it_is_cancelled(serve: Serve, interrupted: bool) -> None:
-    """At each step of a question with chunks, extremes, a baseline and exemplars: no thread, no scratch file."""
+    """No thread and no scratch file is left, at any step of a question with chunks, extremes, a baseline and exemplars."""
     loop = asyncio.get_running_loop()
     begun: list[str] = []
     stops: list[tuple[int, asyncio.Event]] = []
@@ -718,7 +718,7 @@ async def test_a_large_answer_does_not_hold_up_the_event_loop(serve: Serve) -> N
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_rests_while_any_thread_parses(enabled: bool) -> None:
-    """Until the last of them is done; one that was off before stays off."""
+    """It is paused until the last thread is done. It stays off if it was off before."""
     before = gc.isenabled()
     (gc.enable if enabled else gc.disable)()
     try:

@@ -86,7 +86,7 @@ def test_a_body_that_never_ends(serve: Serve) -> None:
 
 
 def test_a_gzip_bomb(serve: Serve) -> None:
-    """The cap counts what is unpacked, and unpacks no more than that."""
+    """The cap counts unpacked bytes, and no more than that is unpacked."""
 
     async def bomb(request: web.Request) -> web.Response:
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -98,7 +98,7 @@ def test_a_gzip_bomb(serve: Serve) -> None:
 
 @pytest.mark.parametrize("end", ["", ',{"metric":{"series":"9"},"val', "]", TAIL[:-3]])
 def test_json_that_is_cut(serve: Serve, end: str) -> None:
-    """A body that ends within its JSON is asked for again, then a gap; series that came whole are kept."""
+    """A body that ends within its JSON is requested again, and then is a gap. Whole series are kept."""
     asked = []
 
     async def cut(request: web.Request) -> web.StreamResponse:
@@ -112,7 +112,7 @@ def test_json_that_is_cut(serve: Serve, end: str) -> None:
 
 
 def test_a_connection_that_breaks_is_asked_again(serve: Serve) -> None:
-    """If the first answer to a chunk breaks off, the second makes it complete, without doubles."""
+    """If the first answer to a chunk breaks off, the second completes it without doubling samples."""
     asked: list[str] = []
 
     async def breaks(request: web.Request) -> web.StreamResponse:
@@ -148,7 +148,7 @@ def test_retry_after(serve: Serve, status: int) -> None:
 
 
 def test_retry_after_the_deadline(serve: Serve) -> None:
-    """A server that asks for more time than there is gets one question, and its words are the gap's."""
+    """A server that wants more time than is left gets one request, and the gap has its message."""
     asked = []
 
     async def busy(request: web.Request) -> web.Response:
@@ -162,7 +162,7 @@ def test_retry_after_the_deadline(serve: Serve) -> None:
 
 
 def test_a_slow_drip(serve: Serve) -> None:
-    """A byte now and then does not outlive the timeout."""
+    """A server that sends a byte now and then does not delay the answer past the timeout."""
 
     async def drip(request: web.Request) -> web.StreamResponse:
         return await in_pieces(request, HEAD, *" " * 100, TAIL, pause=0.2)
@@ -188,7 +188,7 @@ def test_warnings_and_partial_answers(serve: Serve) -> None:
 
 
 def test_a_chunk_that_fails_keeps_those_before(serve: Serve) -> None:
-    """Of a window in two chunks the first is kept where the second is refused."""
+    """The window has two chunks. The first is kept, although the second is refused."""
     asked: list[str] = []
 
     async def second_fails(request: web.Request) -> web.StreamResponse:
@@ -215,7 +215,7 @@ def test_addresses_that_are_refused(address: str, refused: bool) -> None:
 
 
 def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The peer that was reached is checked, whatever its name said: it gets no request."""
+    """The connected peer's address is checked, whatever its name: a refused one gets no request."""
     asked = []
 
     async def metadata(request: web.Request) -> web.Response:
@@ -231,7 +231,7 @@ def test_a_name_that_leads_to_a_refused_address(serve: Serve, monkeypatch: pytes
 
 
 def test_warnings_without_end(serve: Serve) -> None:
-    """The first few are gaps: twenty thousand were, and each was compared with all before."""
+    """Only the first few become gaps. Twenty thousand once did, each compared with all before."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         text = json.dumps([f"{request.query['start']} {number}" for number in range(20_000)])
@@ -250,7 +250,7 @@ def test_warnings_without_end(serve: Serve) -> None:
 def test_what_a_series_costs_beside_its_samples(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, metric: str
 ) -> None:
-    """Labels and the places of samples are in memory: ten thousand series may have half a GiB of labels."""
+    """Labels and the places of samples are in memory: labels of ten thousand series may take half a GiB."""
     monkeypatch.setattr(series_store, limit, value)
 
     async def answer(request: web.Request) -> web.StreamResponse:

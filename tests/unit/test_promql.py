@@ -55,7 +55,7 @@ SHOP = 'namespace="shop"'
     ],
 )
 def test_a_selector_gets_the_matcher_and_the_rest_stays(query: str, confined: str) -> None:
-    """On one line, without comments, strings in the form that every server reads alike."""
+    """The result is on one line, without comments. Its strings have the form that all servers read alike."""
     assert confine(query, "namespace", "shop") == confined
     assert confine(confined, "namespace", "shop").count(SHOP) == 2 * confined.count(SHOP)
 
@@ -95,14 +95,14 @@ def test_a_selector_gets_the_matcher_and_the_rest_stays(query: str, confined: st
     ],
 )
 def test_what_is_not_understood_is_refused(query: str, words: str) -> None:
-    """Other servers' languages, what names series without a selector, and what is no PromQL."""
+    """Languages of other servers, expressions that name series without a selector, and anything that is not PromQL."""
     with pytest.raises(Rejected, match=re.escape(words)):
         confine(query, "namespace", "shop")
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_a_query_of_any_form_is_confined(seed: int) -> None:
-    """Nothing valid is refused; each selector keeps its matchers and gets the one."""
+    """No valid query is refused. Each selector keeps its matchers and gets the namespace's."""
     query = Writer(seed, utf8=True).query()
     before, after = parse(query), parse(confine(query, "namespace", "shop"))
     assert before.selectors
@@ -114,7 +114,7 @@ def test_a_query_of_any_form_is_confined(seed: int) -> None:
 
 @given(st.binary(max_size=60), st.sampled_from(["namespace", "kubernetes.namespace"]))
 def test_any_bytes_are_quoted(value: bytes, label: str) -> None:
-    """A string literal has the value that was quoted, and ends at its end."""
+    """The string literal has the quoted value, and ends where the value ends."""
     literal = quoted(value)
     assert unquoted(literal) == value
     (selector,) = parse(f"up{{{Matcher(label, '=', value)}}}").selectors
@@ -123,7 +123,7 @@ def test_any_bytes_are_quoted(value: bytes, label: str) -> None:
 
 @pytest.mark.parametrize("value", ['a"b', "a\\", "a\nb", "a`b", "}", "日本"])
 def test_any_value_is_quoted(value: str) -> None:
-    """The forced matcher's value is escaped; Kubernetes' names need it not, but the function does not lean on that."""
+    """The forced matcher's value is escaped. Kubernetes' names do not need it, but the function does not rely on that."""
     confined = confine('rate(load{job="x"}[5m])', "namespace", value)
     assert confined.count("{") == 1 or "}" in value
     with pytest.raises(Rejected):
@@ -136,7 +136,7 @@ PARTS = [*WORDS.split("|"), "# \n", "\n", "\r"]
 
 
 def test_the_time_is_linear_in_the_length() -> None:
-    """Repeats and mixes of every part of the language, as long as a query may be: none takes long."""
+    """Repeats and mixes of all parts of the language, as long as a query may be, are read within a second."""
     chosen = random.Random(1)
     hostile = [part * (LONGEST // len(part)) for part in PARTS]
     hostile += [part * (LONGEST // len(part) - 1) + "a" for part in PARTS]
@@ -185,14 +185,14 @@ def test_start_and_end_are_pinned_outside_of_strings(query: str, pinned: str) ->
     ],
 )
 def test_words_are_kept_apart(query: str) -> None:
-    """A word that ends or begins with no letter does not run together with the next; a query in its own form stays as it is."""
+    """Words stay separate, also beside words that begin or end with another character. A normalised query is unchanged."""
     text = parse(query).text()
     assert text.split() == parse(text).text().split()
     assert re.findall(r'[\w:."]+', text) == re.findall(r'[\w:."]+', query)
 
 
 def test_kinds_of_queries() -> None:
-    """What can be asked for its extremes, and how."""
+    """The kind decides whether extremes can be requested, and how."""
     assert parse("up").is_selector and parse('{__name__="up"}').is_selector and not parse("up offset 5m").is_selector
     kinds = {
         query: parse(query).kind for query in ("up", "1 + 2", "scalar(up)", "time() - 1", "up > 1", "'a'", "up[5m]", "sum(up)")
@@ -202,6 +202,6 @@ def test_kinds_of_queries() -> None:
 
 
 def test_a_syntax_error_names_its_place() -> None:
-    """For the author of the query."""
+    """The author of the query needs it."""
     with pytest.raises(NotUnderstood, match="'%' at character 4 is not expected"):
         parse("a+ % b")

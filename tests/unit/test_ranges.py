@@ -123,7 +123,7 @@ HALF = 11_000 * 15
 def test_which_queries_find_what_is_between_samples(
     promql: str, grid: Grid, since: float, expected: list[tuple[str, Grid]]
 ) -> None:
-    """The highest value of each step, then the lowest; the time before the first sample, too."""
+    """One asks for the highest value of each step, and one for the lowest, also before the first sample."""
     client = Client()
     result = queries(client).new_result()
     queries(client).fill_extremes(result, promql, grid, datetime.fromtimestamp(since, UTC))
@@ -148,7 +148,7 @@ def test_which_queries_find_what_is_between_samples(
     ],
 )
 def test_which_queries_fill_a_grid(instant: bool, asked: list[Any]) -> None:
-    """Each chunk has the moments of the whole for `start()`; an instant query is asked once, at the end."""
+    """In each chunk `start()` means the start of the whole grid. An instant query is sent once, for the end."""
     client = Client([Answer([ONE])])
     result = queries(client, instant).new_result()
     queries(client, instant).fill(result, "up @ start()", LONG)
@@ -170,7 +170,7 @@ BROKEN, LATE = Unavailable("it broke off"), Unavailable("late", GapReason.TIMED_
     ],
 )
 def test_an_answer_that_breaks_off(answers: list[list[Step]], asked: int, samples: int, fault: Any) -> None:
-    """What came of a try that is repeated is there once, and counts once."""
+    """Series of a repeated try are there once, and count once."""
     client = Client([Answer(steps, {"warnings": [f"w{len(steps)}"], "infos": ["i"]}) for steps in answers], size_bytes=50)
     result = queries(client).new_result()
     queries(client).fill(result, "up", Grid(0, 0, 15))
@@ -212,7 +212,7 @@ def test_extremes_that_cannot_be_had(fault: Exception, extremes: list[str], reas
 
 
 def test_remarks_are_few_and_told_once() -> None:
-    """At most twenty of each kind."""
+    """At most twenty of each kind are kept, each once."""
     envelopes = [{"warnings": [f"w{number}" for number in range(15)]}, {"warnings": [f"w{number}" for number in range(10, 30)]}]
     client = Client([Answer([], envelope) for envelope in envelopes])
     result = queries(client).new_result()

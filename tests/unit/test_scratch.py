@@ -16,7 +16,7 @@ from aletheia_operator.text.batches import SEPARATOR, Encoded
 
 
 def open_files(directory: Path) -> int:
-    """How many unlinked files of the directory this process has open."""
+    """Return the number of unlinked files of the directory that this process has open."""
     links = []
     for entry in Path("/proc/self/fd").iterdir():
         if entry.is_symlink():
@@ -26,7 +26,7 @@ def open_files(directory: Path) -> int:
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 def test_blocks_come_back_until_the_owner_closes(tmp_path: Path, encrypted: bool) -> None:
-    """Then reading and writing are refused, and no new file is made."""
+    """After that, reading and writing are refused, and no new file is made."""
     owner = Scratches(tmp_path, encrypted)
     first, second = owner(), owner()
     blocks = [bytes([number]) * 1000 for number in range(5)]
@@ -45,7 +45,7 @@ def test_blocks_come_back_until_the_owner_closes(tmp_path: Path, encrypted: bool
 
 
 def test_a_scratch_is_closed_with_its_last_holder(tmp_path: Path) -> None:
-    """Its bytes count no more."""
+    """After that, its bytes no longer count."""
     owner = Scratches(tmp_path, False)
     scratch = owner()
     scratch.put(b"x" * 1000)
@@ -57,7 +57,7 @@ def test_a_scratch_is_closed_with_its_last_holder(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_writes_on_is_refused(tmp_path: Path) -> None:
-    """Never does it write into a file that got the same number meanwhile."""
+    """It never writes into another file that got the same descriptor meanwhile."""
     owner = Scratches(tmp_path, False)
     scratch, writing, errors = owner(), threading.Event(), list[OSError]()
 
@@ -82,7 +82,7 @@ def test_a_thread_that_writes_on_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_refusal_by_the_owners_quota_writes_nothing(tmp_path: Path) -> None:
-    """What was written before stays readable."""
+    """Earlier blocks stay readable."""
 
     def room(size_bytes: int) -> None:
         if owner.size_bytes + size_bytes > 1500:
@@ -98,14 +98,14 @@ def test_a_refusal_by_the_owners_quota_writes_nothing(tmp_path: Path) -> None:
 
 
 def sent(scratch: Scratch) -> tuple[Scratch, int]:
-    """Return the copy that another process returns, and its file."""
+    """Return the copy that another process returns, and the descriptor of its file."""
     descriptor = os.dup(scratch.descriptor)
     scratch.release()
     return pickle.loads(pickle.dumps(scratch)), descriptor
 
 
 def test_what_comes_back_from_another_process_has_its_owner_again(tmp_path: Path) -> None:
-    """And is closed with it."""
+    """It is closed with its owner."""
     owner = Scratches(tmp_path, True)
     scratch = owner()
     scratch.put(b"content")
@@ -130,7 +130,7 @@ def test_what_comes_back_too_late_is_closed(tmp_path: Path) -> None:
 
 
 async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: Path) -> None:
-    """Also one that the worker recreated, when it thinned the log out."""
+    """This includes a spool that the worker made again when it thinned the log out."""
     owner = Scratches(tmp_path, False)
     settings = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
     parsers = Parsers(processes=1)
@@ -150,13 +150,13 @@ async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: 
 
 
 def stored(scratch: Scratch, *entries: bytes) -> Stored:
-    """Entries that lie in a scratch already."""
+    """Return entries that are already in a scratch."""
     block = SEPARATOR.join(entries)
     return Stored(block, bytes(len(entries)), scratch, scratch.put(block))
 
 
 def test_entries_that_lie_in_a_scratch_stay_readable_until_they_are_written(tmp_path: Path) -> None:
-    """Their owner may close it before; in order with those that were added between; then all files are closed."""
+    """Their owner may be closed before. Entries added between keep their order, and at the end all files are closed."""
     theirs, ours = Scratches(tmp_path, False), Scratches(tmp_path, False)
     scratch, entries = theirs(), EntryBuffer(ours)
     entries.add(Encoded(b"1", b"\0"))

@@ -63,7 +63,7 @@ def secrets_of(namespace: str | None = "here", **objects: Any) -> tuple[Secrets,
     ],
 )
 async def test_each_kind_of_login(auth: Any, secret: dict[str, str], header: tuple[str, str], secrets: set[str]) -> None:
-    """Becomes a header; its secret values are known in the form of the Secret and in that of the request."""
+    """It becomes a header. Its secret values are known as in the Secret and as in the request."""
     found = await credentials_of(
         a_spec(auth=auth, tenant={"header": "X-Scope-OrgID", "value": "team"}), secrets_of(login=a_secret(**secret))[0], "shop"
     )
@@ -75,7 +75,7 @@ async def test_each_kind_of_login(auth: Any, secret: dict[str, str], header: tup
 
 @pytest.mark.parametrize(("more", "token"), [({}, None), ({"AWS_SESSION_TOKEN": "the-session-token"}, "the-session-token")])
 async def test_an_access_key(more: dict[str, str], token: str | None) -> None:
-    """A temporary one has a session token too."""
+    """A temporary access key also has a session token."""
     found = await credentials_of(s3_spec(), secrets_of(login=a_secret(**KEY, **more))[0], "shop")
     assert found.access_key == ("the-key-id", "the-secret-key", token)
     assert set(found.secrets) == {"the-key-id", "the-secret-key", *([token] if token else [])}
@@ -83,7 +83,7 @@ async def test_an_access_key(more: dict[str, str], token: str | None) -> None:
 
 
 async def test_certificates_are_not_secret_but_their_key_is() -> None:
-    """The client's certificate comes with its key, each on lines of its own."""
+    """The client's certificate comes with its key, each on its own lines."""
     tls = {"caSecretRef": {"name": "login", "key": "ca.crt"}, "clientSecretRef": {"name": "login"}}
     secret = a_secret(**{"ca.crt": "CA\n", "tls.crt": "CERTIFICATE\n", "tls.key": "PRIVATE-KEY\n"})
     kubernetes = secrets_of(login=secret)
@@ -94,7 +94,7 @@ async def test_certificates_are_not_secret_but_their_key_is() -> None:
 
 
 async def test_a_secret_is_read_again_anew() -> None:
-    """Once for each question; a copy knows nothing of what the first has read."""
+    """Each question reads it once. A copy has none of the values read before."""
     secrets, kubernetes = secrets_of(login=a_secret(a="one"))
     assert [await secrets.value("login", "a"), await secrets.has("login", "a"), await secrets.has("login", "b")] == [
         "one",
@@ -122,7 +122,7 @@ async def test_a_secret_is_read_again_anew() -> None:
     ],
 )
 async def test_a_secret_that_cannot_be_read(namespace: str | None, found: Any, words: str) -> None:
-    """The message names what to correct, for the person who may."""
+    """The message says what to correct, to somebody with the right to do it."""
     with pytest.raises(Rejected, match=words) as caught:
         await secrets_of(namespace, login=found)[0].value("login", "a")
     assert (caught.value.reason, caught.value.__cause__) == (GapReason.NO_DATA_SOURCE, None)
@@ -139,7 +139,7 @@ async def test_an_api_server_that_is_away_is_no_fault_of_the_secret() -> None:
     [("x", True), ("a b", True), ("~!", True), ("", False), ("a\nb", False), ("ü", False), ("a\tb", False), ("a\x7f", False)],
 )
 async def test_what_can_be_a_header(value: str, fits: bool) -> None:
-    """One line of ASCII; the value is not repeated."""
+    """It must be one line of ASCII. The message does not repeat the value."""
     auth = {"bearer": {"name": "login", "key": "token"}}
     spec, secrets = a_spec(auth=auth), secrets_of(login=a_secret(token=value))[0]
     if fits:
@@ -151,7 +151,7 @@ async def test_what_can_be_a_header(value: str, fits: bool) -> None:
 
 
 async def test_the_endpoint_has_what_the_data_source_says() -> None:
-    """Its limits too; a timeout of more than an hour is cut."""
+    """It has the DataSource's limits. A timeout of more than an hour is cut."""
     spec = a_spec(timeout="2h", maxResponseBytes=2048, maxSeries=7)
     found = await endpoint_of("main", spec, secrets_of()[0])
     assert (found.name, found.url, found.timeout_seconds, found.max_series) == ("main", "http://main:9090", 3600, 7)
@@ -161,7 +161,7 @@ async def test_the_endpoint_has_what_the_data_source_says() -> None:
 
 
 async def test_an_endpoint_is_of_the_investigations_namespace() -> None:
-    """The share of threads that its questions get follows from it."""
+    """The namespace determines the share of threads for its questions."""
     spec = {"type": "prometheus", "endpoint": "http://main:9090", "allowedNamespaces": ["shop"]}
     source = {"metadata": {"name": "main"}, "spec": spec}
     kubernetes = FakeKubernetes({"/apis/aletheia.dev/v1alpha1/datasources/main": source})
@@ -169,7 +169,7 @@ async def test_an_endpoint_is_of_the_investigations_namespace() -> None:
 
 
 async def test_credentials_that_change_are_read_from_another_thread() -> None:
-    """As they are by then, within a bounded time; a fault is one of ours."""
+    """The current values are read within a bounded time. Errors are SourceErrors."""
     spec, (secrets, kubernetes) = s3_spec(), secrets_of(login=a_secret(**KEY))
     renew = (await endpoint_of("main", spec, secrets)).renew
     assert renew is not None
@@ -181,7 +181,7 @@ async def test_credentials_that_change_are_read_from_another_thread() -> None:
 
 
 async def test_credentials_that_cannot_be_read_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The question goes on without; the reading is given up."""
+    """The read is cancelled after RENEWAL_SECONDS, and raises Unavailable."""
     monkeypatch.setattr(finder, "RENEWAL_SECONDS", 0.05)
     hanging, ended = asyncio.Event(), asyncio.Event()
 
@@ -214,7 +214,7 @@ async def test_credentials_that_cannot_be_read_in_time(monkeypatch: pytest.Monke
     ],
 )
 async def test_the_tenant_of_a_namespace(tenant: dict[str, Any], sent: str) -> None:
-    """It is computed from the Investigation's namespace; the operator's own check sends that of no namespace."""
+    """It follows from the Investigation's namespace, unless it is fixed. The operator's own check sends only a fixed one."""
     spec = a_spec(tenant={"header": "X-Tenant", **tenant})
     assert (await credentials_of(spec, secrets_of()[0], "shop")).headers == (("X-Tenant", sent),)
     own = (("X-Tenant", sent),) if "value" in tenant else ()

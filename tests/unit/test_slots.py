@@ -51,7 +51,7 @@ async def test_namespaces_take_turns() -> None:
 
 
 async def test_a_namespace_of_any_name_has_its_turn() -> None:
-    """Also what belongs to none, which is named ''."""
+    """This includes the empty name, for tasks without a namespace."""
     queue = Queue(FairSlots(1, 1))
     await queue.come(["", "", "a"])
     for _ in range(2):
@@ -60,7 +60,7 @@ async def test_a_namespace_of_any_name_has_its_turn() -> None:
 
 
 async def test_a_namespace_never_has_all_places() -> None:
-    """Of twenty, five stay for others, who get them at once."""
+    """Of twenty slots, five stay for other namespaces, which get them at once."""
     queue = Queue(FairSlots(Limits().max_investigations, Limits().namespace_investigations))
     await queue.come(["loud"] * 100)
     assert queue.served == ["loud"] * 15
@@ -70,7 +70,7 @@ async def test_a_namespace_never_has_all_places() -> None:
 
 
 def test_the_share_of_a_namespace_is_an_admins() -> None:
-    """It is at least one place and at most all."""
+    """An admin sets it. It is at least one slot and at most all."""
     assert [Limits(max_investigations=n).namespace_investigations for n in (1, 2, 3, 4, 20)] == [1, 1, 2, 3, 15]
     assert Limits(max_investigations=5, max_namespace_investigations=9).namespace_investigations == 5
     assert Limits(max_investigations=5, max_namespace_investigations=2).namespace_investigations == 2
@@ -89,7 +89,7 @@ async def test_a_place_is_given_back_once() -> None:
 
 
 async def test_who_is_cancelled_while_the_place_is_given_loses_none() -> None:
-    """Its place goes to the next, at every step at which the cancellation may come."""
+    """The slot goes to the next task, at whatever step the cancellation comes."""
     for steps in range(4):
         slots = FairSlots(1, 1)
         release = await slots.acquire("a")

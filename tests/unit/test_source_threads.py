@@ -1,4 +1,4 @@
-"""Threads for sources: a share for each key, stops that are prompt, and results that nobody waits for."""
+"""Threads for sources: a share for each key, calls that stop promptly, and results that nobody waits for."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ def double(number: int, call: Call) -> int:
 
 
 async def test_results_and_errors_come_back() -> None:
-    """In the order of the callers, each its own."""
+    """They are returned in the order of the callers."""
     threads = SourceThreads()
     calls = (threads.run("a", partial(double, number)) for number in range(50))
     assert await asyncio.gather(*calls) == [2 * number for number in range(50)]
@@ -42,7 +42,7 @@ async def test_results_and_errors_come_back() -> None:
 
 
 async def test_a_key_has_no_more_than_its_share() -> None:
-    """Its other calls wait, and come in order."""
+    """Its other calls wait, and start in order."""
     threads = SourceThreads()
     running: list[int] = []
     with gate() as opened:
@@ -63,7 +63,7 @@ async def test_a_key_has_no_more_than_its_share() -> None:
 
 
 async def test_a_key_without_threads_starts_at_once() -> None:
-    """However many calls of other keys hang or wait."""
+    """It does not matter how many calls of other keys hang or wait."""
     threads = SourceThreads()
     with gate() as opened:
         hanging = [
@@ -83,7 +83,7 @@ async def test_a_key_without_threads_starts_at_once() -> None:
 
 
 async def test_a_cancelled_call_is_stopped_and_waited_for() -> None:
-    """Its stop actions run at once; the task ends when the thread has; what waits in the queue never starts."""
+    """Its stop actions run at once, and the task ends with its thread. Calls that wait in the queue never start."""
     threads = SourceThreads()
     started, stopped, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -119,7 +119,7 @@ async def test_a_cancelled_call_is_stopped_and_waited_for() -> None:
 
 
 async def test_a_thread_that_does_not_stop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cancelled task waits for it a moment only; the thread keeps its place until it ends."""
+    """A cancelled task waits for it only a moment. The thread keeps its slot until it ends."""
     monkeypatch.setattr("aletheia_operator.clients.threads.LINGER_SECONDS", 0.05)
     threads = SourceThreads()
     with gate() as opened:

@@ -1,4 +1,4 @@
-"""The types of DataSource: what models, fetchers and rules derive from one registry."""
+"""The types of DataSource: models, fetchers and rules derive from one registry."""
 
 import re
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_page_without_a_place_for_the_table_is_an_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("source_type", WITH_FETCHER, ids=name_of)
 def test_a_type_has_its_fetcher(source_type: SourceType) -> None:
-    """It is in the module of the type's name, and says the same type."""
+    """It is in the module of the type's name, and has the same type."""
     (fetcher,) = [
         fetcher for fetcher in FETCHERS if isinstance(fetcher, RemoteFetcher) and fetcher.source_type == source_type.name
     ]
@@ -119,7 +119,7 @@ def test_options_of_another_type_are_an_error() -> None:
     "spec", [{"namespaceLabel": "tenant"}, {"prometheus": {"namespaceLabel": "tenant"}}], ids=["the old form", "the new form"]
 )
 def test_a_label_confines_the_query_that_is_sent(spec: dict[str, Any]) -> None:
-    """From the stored resource to the server, in either form."""
+    """This holds from the stored resource to the server, in both forms."""
     with Loopback() as server:
         server.answers = (reply_json({"status": "success", "data": {"resultType": "matrix", "result": []}}),)
         stored = {"metadata": {"name": "a"}, "spec": {"type": "prometheus", "endpoint": server.url, "default": True, **spec}}

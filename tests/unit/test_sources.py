@@ -19,7 +19,7 @@ ACCOUNT = "/api/v1/namespaces/shop/serviceaccounts/reader"
 
 
 async def test_without_a_service_account_the_operator_reads() -> None:
-    """As itself, without a look-up."""
+    """It reads as itself, without looking up an account."""
     kubernetes = FakeKubernetes()
     identity = Identity(kubernetes.real(), "shop", None)
     assert await identity.kubernetes() is kubernetes.real()
@@ -27,7 +27,7 @@ async def test_without_a_service_account_the_operator_reads() -> None:
 
 
 async def test_a_service_account_is_checked_once_and_impersonated() -> None:
-    """For any number of concurrent questions; always an account of the Investigation's namespace."""
+    """Concurrent questions share one check. The account is always one of the Investigation's namespace."""
     kubernetes = FakeKubernetes({ACCOUNT: {}})
     identity = Identity(kubernetes.real(), "shop", "reader")
     users = {(await task).user for task in [asyncio.create_task(identity.kubernetes()) for _ in range(5)]}
@@ -44,7 +44,7 @@ async def test_a_service_account_is_checked_once_and_impersonated() -> None:
     ids=["it does not exist", "the operator may not look"],
 )
 async def test_a_service_account_that_cannot_be_used_is_refused(error: Rejected, reason: GapReason) -> None:
-    """Never falling back to the operator's own rights."""
+    """The operator's own rights are never used instead."""
     identity = Identity(FakeKubernetes({ACCOUNT: error}).real(), "shop", "reader")
     with pytest.raises(Rejected) as caught:
         await identity.kubernetes()
@@ -52,7 +52,7 @@ async def test_a_service_account_that_cannot_be_used_is_refused(error: Rejected,
 
 
 async def test_a_check_that_did_not_succeed_is_made_again() -> None:
-    """An API server that is away for a moment does not spoil the whole capture."""
+    """An API server that is down for a moment does not spoil the whole capture."""
     kubernetes = FakeKubernetes({ACCOUNT: Unavailable("away")})
     identity = Identity(kubernetes.real(), "shop", "reader")
     with pytest.raises(Unavailable):
@@ -62,7 +62,7 @@ async def test_a_check_that_did_not_succeed_is_made_again() -> None:
 
 
 def source(name: str, kind: str = "prometheus", **spec: Any) -> dict[str, Any]:
-    """A DataSource that is open to all, unless `spec` says otherwise; `allowedNamespaces` None: without that field."""
+    """A DataSource that is open to all, unless `spec` differs. `allowedNamespaces`: None leaves the field out."""
     spec = {"allowedNamespaces": ["*"], **spec}
     if spec["allowedNamespaces"] is None:
         del spec["allowedNamespaces"]
@@ -98,7 +98,7 @@ async def find(sources: list[dict[str, Any]], name: str | None) -> Endpoint:
     ],
 )
 async def test_a_data_source_is_found(sources: list[dict[str, Any]], name: str | None, found: Endpoint) -> None:
-    """By name, or the default of its type that may be used."""
+    """It is found by name, or is the default of its type that may be used."""
     assert await find(sources, name) == found
 
 
@@ -187,7 +187,7 @@ async def find_with_secrets(kubernetes: FakeKubernetes, name: str | None = None)
     ],
 )
 async def test_a_default_that_cannot_be_used_is_an_error(spec: dict[str, Any], words: str) -> None:
-    """No other server answers in its place unnoticed."""
+    """No other server is asked silently instead."""
     sources = [source("a", default=True, **spec), source("b", default=True)]
     with pytest.raises(Rejected, match=words) as caught:
         await find_with_secrets(FakeKubernetes({}, {SOURCES: sources}))
@@ -219,7 +219,7 @@ async def test_a_secret_that_cannot_be_sent(found: dict[str, Any], words: str) -
 
 
 async def test_credentials_are_read_again_within_a_question() -> None:
-    """From the thread that asks, as a Secret says by then; what goes wrong is one of our errors."""
+    """The asking thread reads the current Secret. If this fails, the former credentials stay."""
     kubernetes = FakeKubernetes(
         {f"{SECRETS}/login": secret(token="canary-old")}, {SOURCES: [source("a", default=True, **BEARER)]}
     )
@@ -243,7 +243,7 @@ async def test_credentials_are_read_again_within_a_question() -> None:
     ],
 )
 async def test_what_a_message_may_repeat_of_a_login(login: dict[str, str], quoted: bool) -> None:
-    """A short name is no secret; every password is, in plain and as it was sent."""
+    """A short name is no secret. Every password is, in plain text and in the form of the request."""
     kubernetes = FakeKubernetes(
         {f"{SECRETS}/login": secret(**login)}, {SOURCES: [source("a", default=True, auth={"basic": {"name": "login"}})]}
     )
@@ -257,7 +257,7 @@ async def test_what_a_message_may_repeat_of_a_login(login: dict[str, str], quote
 
 
 async def test_a_certificate_is_no_secret() -> None:
-    """It may be quoted; the key may not."""
+    """Messages may quote it, but not the key."""
     pems = {"ca.crt": "CA-IN-PUBLIC", "tls.crt": "CERTIFICATE-IN-PUBLIC", "tls.key": "canary-key"}
     tls = {"caSecretRef": {"name": "pki", "key": "ca.crt"}, "clientSecretRef": {"name": "pki"}}
     tls_source = source("a", default=True, tls=tls)
@@ -298,6 +298,6 @@ LABEL = {"namespaceLabel": "namespace"}
     ],
 )
 def test_who_may_use_a_data_source(spec: dict[str, Any], is_open: bool) -> None:
-    """All namespaces if each reads its own data alone; else those that an admin names."""
+    """All namespaces may, if each can read only its own data. Otherwise those named by an admin may."""
     parsed = DataSourceSpec.from_json({"endpoint": "http://a:9090", **spec})
     assert parsed.is_open_to("shop") is is_open

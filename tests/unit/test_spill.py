@@ -12,7 +12,7 @@ from aletheia_operator.text.encoding import dumps
 
 
 def test_pieces_come_back_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever place they lie in; the scratch is made when it is needed and given back."""
+    """They are in memory or in the scratch, which is made when needed and given back."""
     monkeypatch.setattr(spill, "MEMORY_BYTES", 10)
     scratches: list[Scratch] = []
 
@@ -31,6 +31,6 @@ def test_pieces_come_back_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("value", [{"a": "björn"}, "\ud800", 2**70, [1.5, None]], ids=repr)
 def test_any_json_is_written_on_one_line(value: object) -> None:
-    """Also what the fast encoder does not take."""
+    """This includes values that the fast encoder does not accept."""
     assert json.loads(dumps(value)) == value
     assert b"\n" not in dumps(value)

@@ -87,7 +87,7 @@ def line(number: int, level: str = "info") -> str:
 
 
 def test_errors_come_first_then_the_order_of_the_lines() -> None:
-    """Each id once; that of an error line first, also where an earlier line had it."""
+    """Each id is there once, with ids of error lines first, even if an earlier line without an error has the id."""
     lines = [line(1), line(2), line(1), line(3, "error"), line(2, "fatal"), line(4)]
     assert ids_of(*lines) == [numbered(n) for n in (3, 2, 1, 4)]
     plain = [f"INFO a trace_id={numbered(1)}", f"ERROR b trace_id={numbered(2)}"]
@@ -95,7 +95,7 @@ def test_errors_come_first_then_the_order_of_the_lines() -> None:
 
 
 def test_several_logs_are_one_order() -> None:
-    """By the time of the line, whichever log has it; the limit counts all."""
+    """Lines of all logs are sorted by time, and the limit counts all ids."""
     parts = [TraceIds(3), TraceIds(3)]
     parts[0].search(parsed(line(1), line(2), line(3), line(4)))
     parts[1].search(parsed(line(5), line(2, "error"), second=1))
@@ -105,7 +105,7 @@ def test_several_logs_are_one_order() -> None:
 
 
 def test_lines_of_loki() -> None:
-    """Lines with a level after the line, as a label or as it was recognised."""
+    """The level may follow the line, be a label, or be recognised."""
     lines = [(A, {}, "INFO"), (B, {}, "ERROR"), (C, {"level": "ERROR"}, None)]
     entries = [
         {"timestamp": STAMP, "labels": labels, "line": f"trace_id={line}", "level": level} for line, labels, level in lines
@@ -117,7 +117,7 @@ def test_lines_of_loki() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many ids there are, those that can be asked for are held; that there are more is known."""
+    """Only as many ids are kept as can be asked for, and whether there are more."""
     found = TraceIds(5)
     for start in range(1, 2_001, 50):
         found.search(parsed(*(line(number, "error" if number % 2 else "info") for number in range(start, start + 50))))
@@ -126,7 +126,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_it_is_kept_as_json() -> None:
-    """What the journal has is the same again."""
+    """Written to the journal as JSON and read again, the ids are the same."""
     found = TraceIds(5)
     found.search(parsed(line(1), line(2, "error")))
     kept: dict[str, Any] = orjson.loads(orjson.dumps(found.to_json()))
