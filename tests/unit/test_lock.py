@@ -46,7 +46,7 @@ def test_a_lock_is_over_though_a_process_that_starts_has_a_copy_of_it(directory:
 def test_a_directory_that_is_moved_before_the_lock_was_had(
     directory: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is not the session any more; nothing stays open or locked."""
+    """That directory is not the session any more: locking fails, and leaves nothing open or locked."""
     before, real = descriptors(), fcntl.flock
 
     def flock(descriptor: int, operation: int) -> None:
@@ -78,7 +78,7 @@ def test_only_a_directory_is_locked(directory: Path, kind: str) -> None:
 
 
 def test_a_lock_is_over_when_its_work_failed(directory: Path) -> None:
-    """For any exception within."""
+    """Any exception of the work releases the lock."""
     with pytest.raises(ValueError, match="x"), locked(directory):
         raise ValueError("x")
     with locked(directory):

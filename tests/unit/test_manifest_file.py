@@ -72,7 +72,7 @@ HOSTILE: list[tuple[str, Change, str]] = [
 
 @pytest.mark.parametrize(("change", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
 def test_hostile_manifests(change: Change, message: str, session: Path, tmp_path: Path) -> None:
-    """Each is refused by name, by every reader alike, and is an entry with a fault in the list of all."""
+    """Every reader refuses it and names the file; the list of sessions has an entry with the fault."""
     layout = SessionLayout(tmp_path)
     damaged = layout.session(session.name)
     damaged.mkdir(parents=True)
@@ -89,13 +89,13 @@ def test_hostile_manifests(change: Change, message: str, session: Path, tmp_path
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"null", b"[]", b"{}", b'{"schemaVersion": 1', b"[" * 100_000], ids=str)
 def test_what_is_no_manifest_at_all(content: bytes) -> None:
-    """Any bytes are a manifest or Unreadable, and nothing else."""
+    """Any other bytes raise Unreadable, and no other error."""
     with pytest.raises(Unreadable):
         parse_manifest(content)
 
 
 def test_one_limit_for_writing_reading_exporting_and_importing(session: Path, tmp_path: Path) -> None:
-    """A manifest of just the limit goes all the way; a byte more goes nowhere."""
+    """A manifest of exactly the limit passes all four. One with a byte more is refused by each."""
     layout = SessionLayout(tmp_path / "here")
     large = layout.session(session.name)
     large.parent.mkdir(parents=True)
@@ -120,7 +120,7 @@ def test_one_limit_for_writing_reading_exporting_and_importing(session: Path, tm
 
 
 def test_a_manifest_that_grew_too_large_is_still_written(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evidence is listed before anything else: summaries go first, and of the gaps those after the first thousand."""
+    """Evidence comes first: summaries are dropped first, and then all gaps after the first thousand."""
     gap = Gap(fetcher="KubernetesLogs", target="pod/a", reason="NotFound", message="gone")
     manifest = read_session(session)[0].model_copy(update={"gaps": [gap] * 3000})
     monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", 200_000)
@@ -164,20 +164,20 @@ def test_a_newer_version_may_name_its_investigation_otherwise(session: Path, own
 
 
 def test_words_of_a_manifest_may_be_those_of_numbers(session: Path) -> None:
-    """NaN and Infinity in a text are no values."""
+    """NaN and Infinity inside a text are accepted."""
     content = changed(session, lambda m: m.update(spec={"a": "NaN", "Infinity": "-Infinity"}))
     assert parse_manifest(content).spec == {"a": "NaN", "Infinity": "-Infinity"}
 
 
 def test_a_manifest_is_for_people_too(session: Path) -> None:
-    """A line for each field, and a line end at the end."""
+    """It has a line for each field, and ends with a line end."""
     lines = (session / "manifest.json").read_text().split("\n")
     assert (lines[0], lines[1], lines[-2:]) == ("{", '  "schemaVersion": 1,', ["}", ""])
 
 
 @pytest.mark.parametrize("version", ["2", None, 1, 0, 2.5])
 def test_what_is_no_newer_version(session: Path, version: Any) -> None:
-    """It is a damaged manifest."""
+    """The manifest counts as damaged, not as newer."""
     with pytest.raises(Unreadable, match="is not a manifest: ") as refused:
         parse_manifest(changed(session, lambda m: m.update(schemaVersion=version, artifacts=7)))
     assert not isinstance(refused.value, NewerManifest)
@@ -185,7 +185,7 @@ def test_what_is_no_newer_version(session: Path, version: Any) -> None:
 
 @pytest.mark.parametrize("how", ["damaged", "newer", "empty", "a directory", "a link to nowhere", "a pipe", "no manifest"])
 def test_another_session_never_fails_a_new_one(how: str, session: Path, tmp_path: Path) -> None:
-    """Whatever lies under the id that the uid asks for: the new session gets a longer id, and the other one is untouched."""
+    """Anything may be under the id that the uid asks for: the new session gets a longer id, and the other is untouched."""
     taken = tmp_path / "sessions" / session_id("newcomer", 4)
     taken.mkdir(parents=True)
     manifest = taken / "manifest.json"

@@ -45,13 +45,13 @@ ANY_TEXT = st.text(st.characters(), max_size=300) | st.text("./\\ \0._-aé\u0301
     ],
 )
 def test_a_file_name_keeps_letters_and_digits_of_any_script(text: str, name: str) -> None:
-    """All else becomes an underscore or goes."""
+    """All other characters become an underscore or are dropped."""
     assert sanitize_filename(text) == name
 
 
 @given(ANY_TEXT, st.integers(16, 260))
 def test_every_text_becomes_a_safe_name(text: str, max_bytes: int) -> None:
-    """Never empty, hidden, a path, control characters or too long; and its own name again."""
+    """A name is never empty, hidden, a path or too long, and has no control characters. A safe name stays the same."""
     name = sanitize_filename(text, max_bytes)
     assert 0 < len(name.encode()) <= max_bytes
     assert not name.startswith(".") and not name.endswith(".") and ".." not in name

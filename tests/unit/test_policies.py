@@ -33,7 +33,7 @@ SETTINGS = Retention(orphan_grace_seconds=3600)
 
 
 def manifest(name: str = "A", namespace: str = "shop", age_minutes: float = 60, size: int = 40, **changes: Any) -> Manifest:
-    """A session that ended so many minutes ago."""
+    """Return the manifest of a session that ended that many minutes ago."""
     artifact = {
         "path": "data/logs/a.json",
         "fetcher": "f",
@@ -153,7 +153,7 @@ EXPIRED = manifest(expirationTime=NOW)
     ],
 )
 def test_the_fate_of_a_session(session: Session, doubt: str | None, fate: Fate) -> None:
-    """By its manifest, its record, its resource and the time."""
+    """It follows from its manifest, its record, its resource and the time."""
     assert fate_of(session, NOW, SETTINGS, doubt) is fate
 
 
@@ -180,7 +180,7 @@ def test_how_many_are_a_mass(gone: int, all_sessions: int, vanished: bool) -> No
     ],
 )
 def test_when_a_finished_investigation_is_deleted(changes: dict[str, Any], deleted: bool) -> None:
-    """So long after its end as its spec says, unless it is on hold."""
+    """It is deleted when the time of its spec has passed since its end, unless it is on hold."""
     assert is_to_be_deleted(resource(**changes), NOW) is deleted
 
 
@@ -252,7 +252,7 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
     ],
 )
 def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
-    """The oldest ended first, of the largest namespace first, until the cap holds."""
+    """Sessions of the largest namespace go first, of these the oldest, until the cap holds."""
     assert [session.session_id for session in over_caps(sessions, caps, NOW)] == gone
 
 
@@ -270,7 +270,7 @@ def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list
 def test_the_cap_that_follows_from_the_volume(
     retention: Retention, shares: VolumeShares, volume_bytes: int | None, total_bytes: int | None
 ) -> None:
-    """A share of its size, unless an admin named a number; nothing else of the retention changes."""
+    """It is a share of the volume's size, unless an admin set a number. All other settings of the retention stay."""
     assert caps_of(retention, shares, volume_bytes) == replace(retention, total_bytes=total_bytes)
 
 
@@ -280,7 +280,7 @@ def test_the_cap_that_follows_from_the_volume(
     st.integers(0, 400),
 )
 def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]], total: int, namespace_cap: int) -> None:
-    """Whatever lies there: what goes may go, no more than needed, and a namespace within its equal share loses nothing."""
+    """For any sessions: none goes that must stay or is not needed, and a namespace within its equal share loses nothing."""
     sessions = [(kept if held else free)(str(n), namespace, age, size) for n, (namespace, size, age, held) in enumerate(rows)]
     caps = Retention(namespace_bytes=None, total_bytes=total, grace_seconds=3600)
     gone = over_caps(sessions, caps, NOW)
@@ -327,7 +327,7 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
     ],
 )
 def test_when_caps_are_exceeded(sessions: list[Session], gone: str, caps: Retention, exceeded: bool) -> None:
-    """By all that stays, whatever its hold, once what goes is gone."""
+    """Everything that stays after the removal counts, also what is on hold."""
     leaving = [session.manifest for session in sessions if session.manifest.session_id in gone.split()]
     assert exceeded_caps(sessions, leaving, caps) is exceeded
 
@@ -350,7 +350,7 @@ ENDLESS = manifest(completionTime=None, phase="Running")
     ],
 )
 def test_which_captures_are_abandoned(session: Session, doubt: str | None, abandoned: bool) -> None:
-    """Those that say that they run, of Investigations that are deleted or have ended."""
+    """Those in status Running of Investigations that are deleted or have ended."""
     assert is_abandoned(session, doubt) is abandoned
 
 
@@ -361,7 +361,7 @@ VOLUME = Volume(id="this", operators=("first", "second"))
     ("operator", "other"), [(None, False), ("this", False), ("first", False), ("second", False), ("third", True)]
 )
 def test_which_operators_are_of_another_volume(operator: str | None, other: bool) -> None:
-    """All that never worked on this volume. A status without a mark is ours."""
+    """It is one that never worked on this volume. A status without a mark is ours."""
     assert is_of_another(resource(operator=operator), VOLUME) is other
 
 
@@ -398,7 +398,7 @@ def test_when_the_status_has_another_digest(changes: dict[str, Any], wrong: bool
 
 
 def test_a_resource_is_read_from_its_object() -> None:
-    """With what is not said by default."""
+    """Absent fields get their defaults."""
     metadata = {"namespace": "a", "name": "b", "uid": "c"}
     nothing = Resource("a", "b", "c", 1, False, None, None, None, None, None, ())
     for body in ({}, {"spec": None, "status": None}, {"spec": {"retention": None}, "status": {"session": None}}):

@@ -12,7 +12,7 @@ from tests.support.secrets.stored import read, read_lookalikes
 MIN_RECALL = 0.99
 MIN_UNTOUCHED = 0.995
 ONE_BLOCK = frozenset({"private-key-tail"})
-"""Found in one block alone: the end of a private key tells what the lines before it were."""
+"""Found only within one block: the lines of a private key are recognised by its end."""
 
 
 def test_the_corpus_is_large() -> None:
@@ -25,14 +25,14 @@ def test_the_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("name", HALVES)
 def test_secrets_are_found(name: str) -> None:
-    """In each part of the corpus separately."""
+    """This holds for each part of the corpus."""
     count, survived = missed(read(name), Redactor(b"key"))
     assert 1 - len(survived) / count >= MIN_RECALL, by_kind(survived)
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_look_alikes_stay(name: str) -> None:
-    """In each part of the corpus separately."""
+    """This holds for each part of the corpus."""
     count, changed = touched(read_lookalikes(name), Redactor(b"key"))
     assert 1 - len(changed) / count >= MIN_UNTOUCHED, changed[:10]
 
@@ -44,7 +44,7 @@ def test_the_corpus_is_what_its_maker_makes(name: str) -> None:
 
 
 def test_redacting_twice_changes_nothing() -> None:
-    """What an earlier redaction left is no secret."""
+    """Redacted text has no secrets."""
     once, again = Redactor(b"key"), Redactor(b"other")
     for name in HALVES:
         for kind, text, _ in read(name):
@@ -76,6 +76,6 @@ def test_secrets_are_found_wherever_blocks_end(seed: int) -> None:
 
 
 def test_strict_finds_all_that_secrets_finds() -> None:
-    """And more."""
+    """It finds as large a share of them."""
     count, survived = missed(read("first"), Redactor(b"key", Level.STRICT))
     assert 1 - len(survived) / count >= MIN_RECALL

@@ -14,7 +14,7 @@ REDACTED = "[redacted]"
 
 
 def bare(text: str) -> str:
-    """The text with tokens that do not say which rule they are of."""
+    """Return the text with tokens that do not name their rule."""
     return re.sub(r"\[redacted:[a-z0-9-]+\]", REDACTED, text)
 
 
@@ -86,12 +86,12 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
     ],
 )
 def test_variables(name: str, value: str, kept: str) -> None:
-    """By name, or by a value that can be nothing else."""
+    """They are recognised by name, or by a value of an unmistakable form."""
     assert bare(Redactor().value(name, value)) == kept
 
 
 def test_specs_at_any_depth() -> None:
-    """Variables, headers, commands and arguments, in place, counted; everything else stays as it was."""
+    """Variables, headers, commands and arguments are redacted in place and counted. Everything else is unchanged."""
     spec: dict[str, Any] = {
         "containers": [
             {
@@ -132,7 +132,7 @@ def test_specs_at_any_depth() -> None:
     ],
 )
 def test_tokens_known_by_their_form(token: str) -> None:
-    """At any place of a text."""
+    """They are found at any place of a text."""
     for text in (token, f"push {token}", f'key="{token}", x', f"https://api.example/{token}/x"):
         assert bare(Redactor().text(text)) == text.replace(token, REDACTED)
 
@@ -163,7 +163,7 @@ def test_tokens_known_by_their_form(token: str) -> None:
     ids=lambda words: " ".join(words),
 )
 def test_command_lines(words: list[str], kept: list[str]) -> None:
-    """Programs' own ways to take a password, as words and within a shell's text."""
+    """Each program's own way to pass a password is known, as arguments and inside the text of a shell."""
     spec = {"args": list(words)}
     redact_spec(spec, Redactor())
     assert [*map(bare, spec["args"])] == kept
@@ -187,7 +187,7 @@ def test_what_kubernetes_says_stays(text: str) -> None:
 
 
 def test_copies_of_what_was_applied_never_stay() -> None:
-    """In annotations of any kind of object and of the templates in it; other annotations lose their credentials alone."""
+    """They are removed from annotations of any object and its templates. Other annotations lose only their credentials."""
     copies = {
         "kubectl.kubernetes.io/last-applied-configuration": '{"password": "canary"}',
         "objectset.rio.cattle.io/applied": "H4sIcanary",
@@ -232,7 +232,7 @@ def test_what_a_container_said_when_it_ended() -> None:
 
 
 def test_a_config_map_has_no_digest_of_a_password() -> None:
-    """A short one is found from it."""
+    """A short password can be found from its digest."""
     item: dict[str, Any] = {"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"db-password": "hunter2", "settings": "a"}}
     redact_object(item)
     assert item["dataSha256"]["db-password"] == REDACTED
@@ -268,7 +268,7 @@ def test_a_deeply_nested_annotation_is_no_end() -> None:
     ],
 )
 def test_hostile_text_is_read_once(hostile: str) -> None:
-    """Arguments are written by tenants: megabytes of almost-credentials end soon, where backtracking would take hours."""
+    """Tenants write arguments: megabytes that nearly look like credentials are read fast. Backtracking would take hours."""
     began = time.process_time()
     Redactor().text(hostile * (500_000 // len(hostile)))
     assert time.process_time() - began < 5

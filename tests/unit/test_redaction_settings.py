@@ -1,4 +1,4 @@
-"""What is redacted in a capture: the spec within what an admin allows, with the same tokens after a restart."""
+"""The redaction of a capture: the spec within the limits of an admin, with the same tokens after a restart."""
 
 import time
 from pathlib import Path
@@ -32,7 +32,7 @@ LEVELS: list[tuple[str, bool, str | None, str, bool]] = [
 
 @pytest.mark.parametrize(("least", "allowed", "wanted", "used", "noted"), LEVELS)
 def test_the_level(least: str, allowed: bool, wanted: str | None, used: str, noted: bool) -> None:
-    """An Investigation may be stricter; laxer only if an admin allows it, else there is a note."""
+    """An Investigation may be stricter. It may be laxer only if an admin allows it; otherwise there is a note."""
     spec = None if wanted is None else RedactionSpec.model_validate({"level": wanted})
     level, note = level_for(Redaction(level=least, allow_off=allowed), spec)
     assert level == used
@@ -41,7 +41,7 @@ def test_the_level(least: str, allowed: bool, wanted: str | None, used: str, not
 
 
 def test_rules_of_an_admin_and_of_the_spec() -> None:
-    """Both are used; one that cannot be used names its field."""
+    """Rules of both are used. The error for an unusable rule names its field."""
     settings = Redaction(rules=(("badge", "EMP-[0-9]+"),))
     spec = RedactionSpec.model_validate({"rules": [{"name": "order", "pattern": "ORD(?P<secret>[0-9]+)"}]})
     redactor = redactor_for(settings, spec, b"")
@@ -56,7 +56,7 @@ HOSTILE = ["(?:.{1,1000})" * 70, r"\pL{1,1000}" * 60, "(?:(?:a|b|c|d[^x]){1,30})
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_patterns_that_take_long_to_compile_are_refused(pattern: str) -> None:
-    """At once: compiling holds up the event loop, and with RE2's default of memory takes up to half a minute."""
+    """They are refused at once: compiling blocks the event loop, and takes up to 30 seconds with RE2's default of memory."""
     began = time.process_time()
     with pytest.raises(ValueError, match="RE2"):
         RedactionSpec.model_validate({"rules": [{"name": "badge", "pattern": pattern}]})
@@ -66,7 +66,7 @@ def test_patterns_that_take_long_to_compile_are_refused(pattern: str) -> None:
 
 
 def test_rules_that_are_too_large_together_are_refused() -> None:
-    """All are compiled in one: that, too, must be quick."""
+    """All rules are compiled into one pattern, which must be quick too."""
     rules = [Rule(f"badge-{number}", f"EMP{number}-[^a-f]{{1,90}}") for number in range(50)]
     with pytest.raises(InvalidRule, match="too large"):
         Redactor(rules=rules)
@@ -83,7 +83,7 @@ def test_rules_of_an_admin_are_checked_at_the_start(rules: Any) -> None:
 
 
 async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) -> None:
-    """Evidence without the redaction that was asked for would stay on the volume."""
+    """Evidence without the requested redaction would stay on the volume."""
     order = make_order(redaction={"rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
     fetcher = FakeFetcher({"a": [[1]]})
     tools = make_tools(tmp_path, fetcher, redaction=Redaction(level="strict", rules=(("badge", "x"),)))
@@ -97,7 +97,7 @@ async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) ->
 
 
 async def test_the_manifest_says_how_it_was_redacted(tmp_path: Path) -> None:
-    """The level, the names of the rules, and that less was asked for than is allowed."""
+    """It has the level, the names of the rules, and a gap for a laxer level than allowed."""
     order = make_order(redaction={"level": "off", "rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
     snapshot = await run(order, make_tools(tmp_path, FakeFetcher({"a": [[1]]})))
     record = snapshot.manifest.redaction
@@ -109,7 +109,7 @@ async def test_the_manifest_says_how_it_was_redacted(tmp_path: Path) -> None:
 
 
 async def test_words_of_sources_are_redacted(tmp_path: Path) -> None:
-    """In gaps, in the manifest as in the artifact's metadata."""
+    """This holds for gaps, in the manifest and in the artifact's metadata."""
     fault = Rejected("cannot log in with password=Xq9vLm3Zw8", GapReason.REJECTED)
     fetcher = FakeFetcher({"a": [[1], fault]})
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
@@ -118,7 +118,7 @@ async def test_words_of_sources_are_redacted(tmp_path: Path) -> None:
 
 
 async def test_tokens_are_the_same_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is derived again from the volume's secret and the journal, and from neither alone; no session has it."""
+    """The key is derived from both the volume's secret and the journal. No session has it."""
     keys: list[bytes] = []
 
     def watched(session: Session) -> bytes:

@@ -36,7 +36,7 @@ class Dripping:
 
 
 def filtered(data: bytes, sizes: list[int], level: Level = Level.SECRETS) -> bytes:
-    """What `aletheia redact` makes of data that comes in pieces."""
+    """Return what `aletheia redact` makes of data that comes in pieces."""
     target = BytesIO()
     assert redact_stream(Redactor(b"key", level), Dripping(data, sizes), target) == 0
     return target.getvalue()
@@ -51,7 +51,7 @@ def command(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 @settings(max_examples=80, deadline=None)
 @given(STREAMS, st.lists(st.integers(1, 90), min_size=1, max_size=5))
 def test_pieces_make_no_difference(data: bytes, sizes: list[int]) -> None:
-    """For any reads, also within a line or a character, the same bytes come out line for line."""
+    """The same bytes are written wherever reads end, also within a line or a character."""
     drips = filtered(data, sizes)
     assert drips.count(b"\n") == data.count(b"\n")
     assert filtered(data, [1 << 20]) == drips
@@ -60,7 +60,7 @@ def test_pieces_make_no_difference(data: bytes, sizes: list[int]) -> None:
 @settings(max_examples=80, deadline=None)
 @given(STREAMS)
 def test_a_second_pass_changes_nothing(data: bytes) -> None:
-    """What an earlier pass left is no secret, whatever key made its tokens."""
+    """Text of an earlier pass has no secrets, whatever key made its tokens."""
     once = filtered(data, [1 << 20])
     again = BytesIO()
     redact_stream(Redactor(b"another"), BytesIO(once), again)
@@ -70,7 +70,7 @@ def test_a_second_pass_changes_nothing(data: bytes) -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=2000), st.sampled_from(list(Level)))
 def test_any_bytes_pass(data: bytes, level: Level) -> None:
-    """Nothing fails or loses a line; a level that is off changes nothing."""
+    """No bytes fail, no line is lost, and level `off` changes nothing."""
     redacted = filtered(data, [13], level)
     assert redacted.count(b"\n") == data.count(b"\n")
     assert level is not Level.OFF or redacted == data
@@ -79,7 +79,7 @@ def test_any_bytes_pass(data: bytes, level: Level) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6))
 def test_a_secret_has_one_token_in_a_session(seed: int) -> None:
-    """In all shapes; another secret or another session's key has another one."""
+    """All forms of the secret have it. Another secret has another token, and so has another session."""
     secret = Maker(seed).password("random")
     shapes = [b"password=%s", b'{"password":"%s"}', b"postgres://shop:%s@db/shop", b"--password %s", b"    db_password: %s"]
     redactor = Redactor(b"key")
@@ -90,7 +90,7 @@ def test_a_secret_has_one_token_in_a_session(seed: int) -> None:
 
 
 def test_the_command_keeps_lines_and_counts() -> None:
-    """Standard output has the lines, standard error how many secrets of which rule went."""
+    """Standard output has the lines. Standard error has the number of removed secrets for each rule."""
     secret = Maker(5).password("random").encode()
     done = command(b"one\npassword=%s\r\n10.1.2.3 last" % secret)
     assert secret not in done.stdout
@@ -102,7 +102,7 @@ def test_the_command_keeps_lines_and_counts() -> None:
 
 
 def test_many_hits_take_time_in_proportion() -> None:
-    """A block that is sixteen times as long takes about as many times as long: no hit searches the rest of its block."""
+    """A block of sixteen times the length takes about sixteen times as long: no hit searches the rest of its block."""
     line = b"2026-11-29T03:02:01.000000001Z login of user 7 with password=hunter7x done\n"
     redactor = Redactor(b"key")
     redactor.lines().feed(line)  # compiles
@@ -117,7 +117,7 @@ def _seconds(redactor: Redactor, block: bytes) -> float:
 
 
 def test_a_line_without_an_end_is_cut_and_said() -> None:
-    """The part after the limit is not printed unsearched; the next line is."""
+    """The part after the limit is not printed, since it was not searched. The next line is printed."""
     endless = b"x" * (MAX_LINE_BYTES + 300_000) + b" password=ember42\nnext password=ember42\n"
     done = command(endless)
     first, second, rest = done.stdout.split(b"\n")
@@ -156,5 +156,5 @@ def test_cards_in_groups_or_in_one_piece(card: str) -> None:
 
 @pytest.mark.parametrize("numbers", ["3004 1796468849", "411111111111 1111", "3004-1796468849", "4111 11111111 1111"])
 def test_numbers_side_by_side_are_no_card(numbers: str) -> None:
-    """A counter before a time stamp, for example, though all digits together pass Luhn's check."""
+    """For example, a counter before a time stamp is none, even if all digits together pass Luhn's check."""
     assert Redactor().text(f"chaos: {numbers} seen") == f"chaos: {numbers} seen"

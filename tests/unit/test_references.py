@@ -41,13 +41,13 @@ def options(**named: Any) -> Options:
 
 
 async def reading(api: Api, name: str, read: Callable[[SessionReader], T], namespace: str = "shop") -> T:
-    """What `read` returns for the session of the API with this name."""
+    """Return what `read` returns for the reader of this session through the API."""
     cluster = Cluster(ApiProxy(api), [], namespace)
     return await asyncio.to_thread(lambda: read(remote_reader(cluster, parsed(name), options())))
 
 
 def everything(reader: SessionReader) -> dict[str, Any]:
-    """All that a reader gives, by what was asked."""
+    """Return everything that a reader gives, by name."""
     found: dict[str, Any] = {artifact.path: reader.open(artifact.path).read() for artifact in reader.artifacts()}
     large = next(artifact.path for artifact in reader.artifacts("logs") if artifact.size_bytes > len(LARGE))
     found["entries"] = list(reader.entries(large))
@@ -95,7 +95,7 @@ async def test_a_misspelt_name(api: Api) -> None:
 
 
 async def test_an_altered_file(api: Api) -> None:
-    """Is refused once it was read to its end."""
+    """It is refused after it was read to its end."""
     session = await session_of(api)
     with open_session(options(session=str(session))) as reader:
         (artifact, *_) = reader.artifacts("logs")
@@ -132,7 +132,7 @@ def test_what_names_a_session() -> None:
     ],
 )
 def test_clusters_without_the_api(status: int, body: bytes, error: type[Exception], words: str) -> None:
-    """A cluster without the API, or with the API down, has another message than a refusal."""
+    """Without the API, or with the API down, the message differs from that of a refusal."""
     cluster = Cluster(lying(status, body), [], "shop")
     with pytest.raises(error, match=words):
         remote_session(cluster, parsed("payments"))
@@ -151,14 +151,14 @@ def test_clusters_without_the_api(status: int, body: bytes, error: type[Exceptio
     ],
 )
 def test_an_investigation_without_a_session(status: dict[str, Any], words: str) -> None:
-    """Is told from a name that nothing has."""
+    """The message differs from that of a name that does not exist."""
     api = FakeApi({f"{API}/namespaces/shop/investigations/hunt": {"metadata": {"name": "hunt"}, "status": status}})
     with pytest.raises(NoSession, match=words):
         remote_session(Cluster(api, [], "shop"), parsed("hunt"))
 
 
 def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
-    """With the message of `aletheia session`."""
+    """The message is that of `aletheia session`."""
     with pytest.raises(Refused, match="there is no session"), open_session(options(root=tmp_path, session="INC-0000")):
         pass
     assert not SessionLayout(tmp_path).sessions.exists()
@@ -166,7 +166,7 @@ def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
 
 @pytest.fixture
 def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
-    """Lets commands reach a proxy instead of a kubectl's."""
+    """Return a function that lets commands reach the given proxy instead of one of kubectl."""
 
     def connect(proxy: Proxy) -> None:
         @contextmanager
@@ -209,7 +209,7 @@ def test_an_admin_without_the_api(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Reads and fetches by `kubectl exec`, byte for byte, and is told so."""
+    """The commands read by `kubectl exec`, byte for byte, and report it."""
     session, mine = made(tmp_path / "volume"), tmp_path / "mine"
     kubectl = tmp_path / "kubectl"
     kubectl.write_text(EXEC.format(python=sys.executable, root=tmp_path / "volume"))

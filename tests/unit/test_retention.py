@@ -34,7 +34,7 @@ SIZE = 200_000
 
 
 class Rig:
-    """A volume with the sessions of Investigations `names`, which exist, and a sweeper."""
+    """A volume with a session for each of `names`, whose Investigations exist, and a sweeper."""
 
     def __init__(self, root: Path, *names: str, **settings: Any) -> None:
         self.layout = SessionLayout(root)
@@ -70,25 +70,25 @@ class Rig:
         asyncio.run(self.sweeper.sweep())
 
     def know(self) -> None:
-        """Let the API server return what exists, by name."""
+        """Make the API server return the existing Investigations, by name."""
         found = {paths.investigation(body["metadata"]["namespace"], name): body for name, body in self.bodies.items()}
         self.kubernetes.objects = {**self.cluster, **found}
 
     def delete(self, name: str) -> None:
-        """Delete, as the watch reports it."""
+        """Delete an Investigation, and report it as the watch does."""
         body = self.bodies.pop(name)
         self.know()
         asyncio.run(self.sweeper.deleted(body))
 
     def there(self) -> set[str]:
-        """Names of the Investigations that still have their data."""
+        """Return the names of the Investigations with data."""
         return {name for name, id in self.ids.items() if list(self.layout.session(id).glob("data/logs/*"))}
 
     def hold(self, name: str, value: str = "case 4711") -> None:
         self.bodies[name]["metadata"]["annotations"] = {"aletheia.dev/legal-hold": value}
 
     def import_one(self, name: str) -> str:
-        """Take a session of this volume along, and bring it back; its id."""
+        """Export a session of this volume, remove it, import it, and return its id."""
         session = self.layout.session(self.ids[name])
         archive = self.layout.root / "archive.tar"
         with archive.open("wb") as file:
@@ -105,7 +105,7 @@ class Rig:
 
 
 def test_data_expires_and_the_resource_stays(tmp_path: Path) -> None:
-    """After artifactsSeconds the data goes, the manifest says so, and the status gains ArtifactsExpired, once."""
+    """After artifactsSeconds the data is removed. The manifest records it, and the status gains ArtifactsExpired once."""
     rig = Rig(tmp_path, "old", "forever")
     rig.retain("old", artifactsSeconds=60)
     rig.sweep()
@@ -132,7 +132,7 @@ def test_data_expires_and_the_resource_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["expiry", "resealing"])
 def test_the_status_follows_the_digest_of_the_manifest(tmp_path: Path, change: str) -> None:
-    """What changes manifest.json later, here or by the command line, changes status.session.manifestSha256; once."""
+    """Any later change of manifest.json, also by the command line, updates status.session.manifestSha256 once."""
     rig = Rig(tmp_path, "old", "other", "another-session")
     for name in ("old", "other", "another-session"):
         digest = sha256(rig.layout.manifest(rig.ids[name]).read_bytes()).hexdigest()
@@ -157,7 +157,7 @@ def test_the_status_follows_the_digest_of_the_manifest(tmp_path: Path, change: s
 
 
 def test_the_digest_of_another_operators_manifest_is_left_alone(tmp_path: Path) -> None:
-    """Its session has the same id, on another volume; that of a predecessor on this volume is brought up to date."""
+    """Its session has the same id on another volume. The digest of a predecessor on this volume is updated."""
     rig = Rig(tmp_path, "old")
     record_operator(rig.layout, "predecessor")
     record_operator(rig.layout, "us")
@@ -180,7 +180,7 @@ def test_a_status_that_was_lost_is_written_again(tmp_path: Path) -> None:
 
 
 def test_a_legal_hold_holds_against_everything(tmp_path: Path) -> None:
-    """Expiry, caps and the resource's deletion leave the data; taken off, the deletion's sweep removes it."""
+    """Expiry, caps and deletion of the resource leave the data. When the hold is lifted, the next pass removes it."""
     rig = Rig(tmp_path, "evidence", retention=Retention(1, 1, 0, 0))
     rig.hold("evidence")
     rig.retain("evidence", artifactsSeconds=1)
@@ -193,7 +193,7 @@ def test_a_legal_hold_holds_against_everything(tmp_path: Path) -> None:
 
 
 def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
-    """At once, and no other's; with retention.keep the session stays."""
+    """Its session is removed at once, and no other. With retention.keep the session stays."""
     rig = Rig(tmp_path, "gone", "kept", "other")
     rig.retain("kept", keep=True)
     rig.delete("gone")
@@ -206,7 +206,7 @@ def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
 
 
 def test_a_deletion_that_was_seen_is_remembered_until_it_is_settled(tmp_path: Path) -> None:
-    """And no longer: it would count for another session, and fill the memory."""
+    """Later it would count for another session, and use more and more memory."""
     rig = Rig(tmp_path, "removed", "kept", "busy")
     seen = rig.sweeper._settler.seen_to_go
     rig.retain("kept", keep=True)
@@ -222,7 +222,7 @@ def test_a_deletion_that_was_seen_is_remembered_until_it_is_settled(tmp_path: Pa
 
 @pytest.mark.parametrize(("keep", "seen", "stays"), [(True, False, True), (True, True, False), (False, False, False)])
 def test_keep_of_the_manifest_counts_if_the_deletion_was_not_seen(tmp_path: Path, keep: bool, seen: bool, stays: bool) -> None:
-    """The resource's last word is not known then, and what it said at first is."""
+    """The resource's last settings are not known then, but those of the capture are."""
     rig = Rig(tmp_path)
     owner = InvestigationReference(namespace="shop", name="a", uid="uid-a")
     spec = {"retention": {"keep": keep}}
@@ -237,7 +237,7 @@ def test_keep_of_the_manifest_counts_if_the_deletion_was_not_seen(tmp_path: Path
 
 
 def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
-    """A deletion while something holds the session is made up for by the next pass, without the grace."""
+    """The session is in use when the resource is deleted. The next pass removes it, without the grace period."""
     rig = Rig(tmp_path, "gone")
     with locked(rig.layout.session(rig.ids["gone"])):
         rig.delete("gone")
@@ -247,7 +247,7 @@ def test_a_session_in_use_is_removed_later(tmp_path: Path) -> None:
 
 
 def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
-    """A session without a resource is marked, and removed after the grace period; the mark goes when the resource is back."""
+    """An orphan is marked, and removed after the grace period. If its resource returns, the mark is removed."""
     rig = Rig(tmp_path, "orphan", "back", retention=Retention(orphan_grace_seconds=3600))
     bodies = dict(rig.bodies)
     rig.bodies.clear()
@@ -263,7 +263,7 @@ def test_an_orphan_is_listed_then_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("the Kubernetes API did not answer"), Rejected("forbidden"), "partial"])
 def test_nothing_goes_on_a_failed_or_partial_list(error: Any, tmp_path: Path) -> None:
-    """Whether the list fails at once or after its first items, nothing is marked, expired or removed."""
+    """The list fails at once or after its first items: nothing is marked, expired or removed."""
     rig = Rig(tmp_path, "a", "b", retention=Retention(1, 1, 0, 0))
     rig.retain("a", artifactsSeconds=1)
     rig.clock.advance(10**6)
@@ -276,7 +276,7 @@ def test_nothing_goes_on_a_failed_or_partial_list(error: Any, tmp_path: Path) ->
 
 
 def test_an_incomplete_list_that_looks_whole_does_no_harm(tmp_path: Path) -> None:
-    """A resource that a list omits but that is there by name keeps its session."""
+    """If a resource is not in the list but can be read by name, its session stays."""
     rig = Rig(tmp_path, "omitted", retention=Retention(orphan_grace_seconds=0))
     rig.sweep(listed=[])
     rig.sweep(listed=[])
@@ -299,7 +299,7 @@ def test_what_was_imported_stays(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
-    """As many as it takes, none within the grace, none that is held."""
+    """As few as possible go, none within the grace period, and none on hold."""
     rig = Rig(tmp_path, "first", "second", "third", "last", retention=Retention(total_bytes=4 * SIZE, grace_seconds=10))
     rig.hold("second")
     rig.sweep()
@@ -310,7 +310,7 @@ def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
 
 
 def test_what_is_held_counts_for_the_caps(tmp_path: Path) -> None:
-    """Kept and held sessions dodge no cap: others of the namespace go for them; alone they stay, whatever the cap."""
+    """Other sessions of the namespace are removed for them. Alone they stay, whatever the cap."""
     rig = Rig(tmp_path, "held", "kept", "loose", retention=Retention(namespace_bytes=2 * SIZE, grace_seconds=0))
     rig.hold("held")
     rig.retain("kept", keep=True)
@@ -321,7 +321,7 @@ def test_what_is_held_counts_for_the_caps(tmp_path: Path) -> None:
 
 
 def test_by_default_a_share_of_the_volume_stays_free(tmp_path: Path) -> None:
-    """The oldest sessions go for new ones, held ones count, and the status says why."""
+    """The oldest sessions are removed for new ones, those on hold count too, and the status has the reason."""
     names = [f"n{number}" for number in range(6)]
     rig = Rig(tmp_path, *names, retention=Retention(grace_seconds=0))
     size = read_manifest(rig.layout, rig.ids["n0"]).size_bytes
@@ -345,7 +345,7 @@ def expiries(rig: Rig) -> list[dict[str, Any]]:
 
 
 def test_a_capture_that_begins_during_a_pass_counts_for_the_caps(tmp_path: Path) -> None:
-    """Its session was not there when the pass read the volume; the older ones go first."""
+    """Its session was not there when the pass read the volume. Older sessions are removed."""
     rig = Rig(tmp_path, "first", "second", retention=Retention(total_bytes=2 * SIZE, grace_seconds=0))
     listing = rig.kubernetes.list
 
@@ -362,7 +362,7 @@ def test_a_capture_that_begins_during_a_pass_counts_for_the_caps(tmp_path: Path)
 
 
 def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:
-    """Many expire in one pass, each with its Event, and what comes after them is done too."""
+    """Many sessions expire in one pass, each with its Event, and later sessions are handled too."""
     rig = Rig(tmp_path, "a", "b", "c", "orphan", retention=Retention(orphan_grace_seconds=0))
     for name in "abc":
         rig.retain(name, artifactsSeconds=1)
@@ -375,7 +375,7 @@ def test_an_expiry_is_told_once_and_ends_no_pass(tmp_path: Path) -> None:
 
 @pytest.mark.logs_errors("is not changed in this pass: ZeroDivisionError")
 def test_a_fault_of_one_session_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised for one, the others get what is due to them."""
+    """For any exception over one session, the others are still expired or removed."""
     rig = Rig(tmp_path, "a", "b", "c")
     for name in "abc":
         rig.retain(name, artifactsSeconds=1)
@@ -392,7 +392,7 @@ def test_a_fault_of_one_session_costs_no_other(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_hold_that_comes_after_the_list_holds(tmp_path: Path) -> None:
-    """The resource is read again right before its data is touched, for an expiry and for a cap."""
+    """The resource is read again right before its data is removed, for an expiry and for a cap."""
     for number, retention in enumerate((Retention(), Retention(total_bytes=1, grace_seconds=0))):
         rig = Rig(tmp_path / str(number), "evidence", retention=retention)
         if retention.total_bytes is None:
@@ -408,7 +408,7 @@ def test_a_hold_that_comes_after_the_list_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("later", [{}, {"artifactsSeconds": 10**6}, {"keep": True}], ids=["none", "longer", "kept"])
 @pytest.mark.parametrize("cap", [False, True], ids=["an expiry", "a cap"])
 def test_a_retention_that_changes_after_the_list_counts(tmp_path: Path, cap: bool, later: dict[str, Any]) -> None:
-    """Data is not removed by what the resource said before; a cap asks for what is kept alone."""
+    """Data is not removed because of an older state of the resource. For a cap only `keep` counts."""
     retention = Retention(total_bytes=1, grace_seconds=0) if cap else Retention()
     rig = Rig(tmp_path, "evidence", retention=retention)
     if not cap:
@@ -421,7 +421,7 @@ def test_a_retention_that_changes_after_the_list_counts(tmp_path: Path, cap: boo
 
 
 def test_a_hold_is_noted_at_once(tmp_path: Path) -> None:
-    """As soon as the watch shows it: the next moment somebody may delete the session by hand. So is its end."""
+    """It is recorded as soon as the watch shows it, since somebody may delete the session by hand. So is its end."""
     rig = Rig(tmp_path, "evidence")
     rig.hold("evidence")
     asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
@@ -433,7 +433,7 @@ def test_a_hold_is_noted_at_once(tmp_path: Path) -> None:
 
 
 def test_a_hold_that_cannot_be_noted_is_noted_when_it_is_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was noted costs no further look at the volume."""
+    """A hold that was recorded causes no further access to the volume."""
     rig = Rig(tmp_path, "evidence")
     rig.hold("evidence")
     updates: list[dict[str, Any]] = []
@@ -453,7 +453,7 @@ def test_a_hold_that_cannot_be_noted_is_noted_when_it_is_shown_again(tmp_path: P
 
 
 def test_an_imported_session_does_not_follow_an_investigation(tmp_path: Path) -> None:
-    """Though one of its uid still exists, and says that the data expires, or is deleted."""
+    """The Investigation with its uid still exists. Neither its expiry nor its deletion affects the session."""
     rig = Rig(tmp_path, "traveller", retention=Retention(1, 1, 0, 0))
     rig.ids["traveller"] = rig.import_one("traveller")
     rig.retain("traveller", artifactsSeconds=1)
@@ -465,7 +465,7 @@ def test_an_imported_session_does_not_follow_an_investigation(tmp_path: Path) ->
 
 
 def test_the_volume_of_another_cluster_keeps_its_sessions(tmp_path: Path) -> None:
-    """A restored cluster knows none of them: they are kept, and later sessions of this cluster are removed as usual."""
+    """A restored cluster knows none of them: they are kept. Later sessions of this cluster are removed as usual."""
     rig = Rig(tmp_path, "old", "kept-up", retention=Retention(orphan_grace_seconds=0))
     rig.sweep()
     assert open_volume(rig.layout).cluster == "this-cluster"
@@ -493,7 +493,7 @@ def test_the_volume_of_another_cluster_keeps_its_sessions(tmp_path: Path) -> Non
     ids=["gone", "being deleted", "made anew"],
 )
 def test_deleting_the_definition_removes_no_evidence(definition: Any, tmp_path: Path) -> None:
-    """Every Investigation goes with it, seen or unseen; nobody meant the sessions."""
+    """Every Investigation is deleted with it, watched or not. The sessions stay."""
     rig = Rig(tmp_path, "seen", "unseen", retention=Retention(orphan_grace_seconds=0))
     rig.sweep()
     rig.cluster.pop(paths.CRD)
@@ -509,7 +509,7 @@ def test_deleting_the_definition_removes_no_evidence(definition: Any, tmp_path: 
 
 
 def test_many_that_vanish_at_once_keep_their_sessions(tmp_path: Path) -> None:
-    """As after a restore from a backup: nobody has deleted them one by one. One that comes back follows its resource again."""
+    """This happens after a restore from a backup. A session whose Investigation comes back follows it again."""
     names = [f"inv-{n}" for n in range(12)]
     rig = Rig(tmp_path, *names, retention=Retention(orphan_grace_seconds=0))
     rig.sweep()
@@ -528,7 +528,7 @@ def test_many_that_vanish_at_once_keep_their_sessions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("there", "imported", "spared"), [(10, 0, False), (9, 0, True), (9, 5, True), (10, 5, False)])
 def test_what_is_suspicious_is_more_than_half(tmp_path: Path, there: int, imported: int, spared: bool) -> None:
-    """Of the sessions that follow an Investigation; those that were imported do not count."""
+    """Sessions that follow an Investigation count; imported ones do not."""
     rig = Rig(tmp_path, retention=Retention(orphan_grace_seconds=0))
     for kind, number in (("gone", 10), ("there", there), ("imported", imported)):
         for name in (f"{kind}-{n}" for n in range(number)):
@@ -544,7 +544,7 @@ def test_what_is_suspicious_is_more_than_half(tmp_path: Path, there: int, import
 
 
 def test_many_that_are_seen_to_be_deleted_go(tmp_path: Path) -> None:
-    """`kubectl delete --all` is meant."""
+    """`kubectl delete --all` is intended."""
     names = [f"inv-{n}" for n in range(12)]
     rig = Rig(tmp_path, *names)
     for name in names:
@@ -554,7 +554,7 @@ def test_many_that_are_seen_to_be_deleted_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [CLUSTER, paths.CRD])
 def test_a_cluster_that_cannot_be_looked_up_removes_nothing(path: str, tmp_path: Path) -> None:
-    """Without the rights, or while the API server is away; data still expires, and removal is made up for."""
+    """A right is missing, or the API server is down: data still expires, and sessions are removed later."""
     rig = Rig(tmp_path, "orphan", "seen", "old", retention=Retention(orphan_grace_seconds=0))
     rig.retain("old", artifactsSeconds=1)
     known = rig.cluster[path]
@@ -572,7 +572,7 @@ def test_a_cluster_that_cannot_be_looked_up_removes_nothing(path: str, tmp_path:
 
 
 def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> None:
-    """As Jobs are; one that runs, or is on hold, stays. What is not there any more is no fault."""
+    """It is deleted like a Job with a TTL. A running one, or one on hold, stays. One already gone causes no error."""
     rig = Rig(tmp_path, "done", "held", "running")
     for name in rig.bodies:
         rig.bodies[name]["spec"]["ttlSecondsAfterFinished"] = 60
@@ -591,7 +591,7 @@ def test_a_finished_investigation_is_deleted_after_its_time(tmp_path: Path) -> N
 
 
 def test_a_finished_investigation_whose_deletion_fails_stays_until_the_next_pass(tmp_path: Path) -> None:
-    """It may be put on hold after the list, and the API server may be away: the others are still deleted."""
+    """A hold may be added after the list, or the API server may be down. Others are still deleted."""
     rig = Rig(tmp_path, "away", "held", "done")
     for body in rig.bodies.values():
         body["spec"]["ttlSecondsAfterFinished"] = 60
@@ -612,7 +612,7 @@ def test_a_finished_investigation_whose_deletion_fails_stays_until_the_next_pass
 
 
 def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:
-    """One that another process has open is left for the next pass; those before and after it are not."""
+    """A session that another process has open is left for the next pass. Other sessions are handled."""
     rig = Rig(tmp_path, "a", "b", "c")
     for name in "abc":
         rig.retain(name, artifactsSeconds=1)
@@ -626,7 +626,7 @@ def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:
 
 
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
-    """Half-made and half-removed sessions go with a pass, but none that a process is working on."""
+    """A pass removes partial sessions and partially removed ones, except those that a process works on."""
     rig = Rig(tmp_path, "a")
     left, busy = (rig.layout.sessions / f".new-{name}" for name in ("removed-INC-0001", "uid-b"))
     for directory in (left, busy):

@@ -48,7 +48,7 @@ HELD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("record", HELD, ids=str)
 def test_nothing_removes_what_is_on_hold(record: dict[str, Any], layout: SessionLayout, session_id: str) -> None:
-    """Neither expiry nor removal, also by hand, until every hold is lifted."""
+    """Expiry and removal, also by hand, leave it until every hold is lifted."""
     update_retention_record(layout, session_id, **record)
     for removal in (
         lambda: expire(layout, session_id, NOW),
@@ -65,7 +65,7 @@ def test_nothing_removes_what_is_on_hold(record: dict[str, Any], layout: Session
 
 @pytest.mark.parametrize("field", ["keep", "imported"])
 def test_what_is_kept_goes_by_hand_alone(field: str, layout: SessionLayout, session_id: str) -> None:
-    """A deleted Investigation leaves it; `aletheia session delete` does not."""
+    """It stays when its Investigation is deleted. `aletheia session delete` removes it."""
     update_retention_record(layout, session_id, **{field: True})
     with pytest.raises(PermissionError, match="is kept"):
         remove(layout, session_id)
@@ -75,7 +75,7 @@ def test_what_is_kept_goes_by_hand_alone(field: str, layout: SessionLayout, sess
 
 
 def test_an_unfinished_capture_is_not_expired(layout: SessionLayout) -> None:
-    """Its data would go from under it, and the next process would take the session for ended."""
+    """Its data would be removed while it is written, and the next process would consider the session ended."""
     manifest = create_session(layout, unfinished())
     with pytest.raises(PermissionError, match="has not ended"):
         expire(layout, manifest.session_id, NOW)
@@ -83,7 +83,7 @@ def test_an_unfinished_capture_is_not_expired(layout: SessionLayout) -> None:
 
 
 def test_expiry_and_removal_wait_for_who_works_on_the_session(layout: SessionLayout, session_id: str) -> None:
-    """While another process has it nothing is changed, not even the manifest."""
+    """While another process has the session locked nothing changes, not even the manifest."""
     before = layout.manifest(session_id).read_bytes()
     with locked(layout.session(session_id)):
         for work in (lambda: expire(layout, session_id, NOW), lambda: remove(layout, session_id, by_hand=True)):
@@ -96,7 +96,7 @@ def test_expiry_and_removal_wait_for_who_works_on_the_session(layout: SessionLay
 def test_a_directory_that_was_replaced_meanwhile_is_not_taken_for_the_same(
     layout: SessionLayout, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Removed and restored between the opening and the lock: the lock would be of a directory that nobody sees any more."""
+    """It was removed and restored between opening and locking: the lock would be of a directory that is gone."""
     directory = layout.session(session_id)
     real = fcntl.flock
 
@@ -112,7 +112,7 @@ def test_a_directory_that_was_replaced_meanwhile_is_not_taken_for_the_same(
 
 
 def test_what_each_writer_said_stays(layout: SessionLayout, session_id: str) -> None:
-    """The operator's record of the Investigation does not lift a hold by hand, and vice versa."""
+    """The operator's record of the Investigation does not lift a hold set by hand, and vice versa."""
     update_retention_record(layout, session_id, hold="case 4711")
     update_retention_record(layout, session_id, keep=True, legal_hold="audit", orphaned_since=None)
     assert read_retention_record(layout, session_id) == RetentionRecord(keep=True, legal_hold="audit", hold="case 4711")
@@ -131,7 +131,7 @@ def _add(root: Path, session_id: str, count: int) -> None:
 
 
 def test_processes_change_the_record_one_after_the_other(layout: SessionLayout, session_id: str) -> None:
-    """Of 200 changes by four processes none is lost."""
+    """Four processes make 200 changes, and none is lost."""
     update_retention_record(layout, session_id, hold="0")
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_add, args=(layout.root, session_id, 50)) for _ in range(4)]
@@ -183,7 +183,7 @@ def test_what_is_no_file_in_place_of_a_record_is_a_hold(
 
 
 def test_expiry_takes_a_journal_along_that_a_crash_left(layout: SessionLayout, session_id: str) -> None:
-    """Killed between the last manifest and the journal's removal: an expired session holds its manifest and record alone."""
+    """The process was killed after the last manifest: an expired session has only its manifest and record."""
     layout.journal(session_id).write_text('{"key": "pod/first"}\n')
     expire(layout, session_id, NOW)
     assert verify(layout.session(session_id)).intact

@@ -48,7 +48,7 @@ def bucket(endpoint: str, **s3: Any) -> Bucket:
 
 @pytest.mark.parametrize(("endpoint", "s3", "url"), HOSTS)
 def test_which_host_is_asked(endpoint: str, s3: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of the endpoint, or the bucket's below it: what the library makes of it is what is allowed."""
+    """It is the endpoint's host, or the bucket's below it. The library requests the host that the client allows."""
     seen: list[tuple[str, tuple[str, str, int]]] = []
 
     def send(session: Any, request: Any, **settings: Any) -> Any:
@@ -64,7 +64,7 @@ def test_which_host_is_asked(endpoint: str, s3: dict[str, Any], url: str, monkey
 
 
 def test_a_region_that_contradicts_the_endpoint() -> None:
-    """An AWS endpoint's name says its region: requests signed for another one would be refused with less clear words."""
+    """The host of an AWS endpoint has its region: S3 would refuse requests for another one with a less clear message."""
     with pytest.raises(Rejected, match=r"its endpoint is in eu-central-1, but s3.region is eu-west-1") as caught:
         bucket("https://s3.eu-central-1.amazonaws.com", region="eu-west-1").check()
     assert caught.value.reason is GapReason.NO_DATA_SOURCE
@@ -103,7 +103,7 @@ def error(status: int, code: str, **headers: str) -> Answer:
 def test_what_s3_says_is_one_of_our_errors(
     loopback: Loopback, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[SourceError], reason: GapReason, words: str
 ) -> None:
-    """By its code where that says more than the HTTP status; the cause is kept, the secret is not."""
+    """Its code determines the error if it is more exact than the HTTP status. The message never has the secret."""
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
     loopback.answers = [answer]
     credentials = Credentials(access_key=("id", "canary-secret", None), secrets=("canary-secret",))
@@ -119,7 +119,7 @@ def test_what_s3_says_is_one_of_our_errors(
     ("size_bytes", "parts"), [(PART_BYTES + 1, 2), (2**30, 128), (MAX_PARTS * PART_BYTES, MAX_PARTS), (2**40, 9987)]
 )
 def test_a_file_has_no_more_parts_than_s3_takes(size_bytes: int, parts: int) -> None:
-    """10,000: larger files have larger parts."""
+    """S3 takes 10,000 parts: larger files have larger parts."""
     assert -(-size_bytes // part_size(size_bytes)) == parts <= MAX_PARTS
 
 

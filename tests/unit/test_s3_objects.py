@@ -33,7 +33,7 @@ def bucket(loopback: Loopback, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def test_an_object_is_stored_with_its_checksum(bucket: Bucket, s3: S3) -> None:
-    """The server gets the SHA-256, and the client believes the server's answer about the object."""
+    """The server gets the SHA-256, and the client trusts the server's digest of the object."""
     assert bucket.put("a/key", CONTENT, SHA256) == SHA256
     assert (s3.objects, s3.checksums) == ({"a/key": CONTENT}, {"a/key": IN_BASE64})
     assert bucket.attested("a/key", len(CONTENT)) == SHA256
@@ -57,7 +57,7 @@ def test_what_a_server_says_of_an_object(bucket: Bucket, s3: S3, checksum: str, 
 
 
 def test_an_object_that_is_not_there(bucket: Bucket) -> None:
-    """It is not attested, and cannot be read."""
+    """It has no attested digest, and cannot be read."""
     assert bucket.attested("a/key", 1) is None
     with pytest.raises(Rejected) as caught:
         bucket.read("a/key", 0, 1)
@@ -66,7 +66,7 @@ def test_an_object_that_is_not_there(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize(("offset", "length", "read"), [(0, 4, b"evid"), (4, 4, b"ence"), (7, 1, b"e")])
 def test_a_part_of_an_object_is_read(bucket: Bucket, s3: S3, offset: int, length: int, read: bytes) -> None:
-    """Exactly its bytes."""
+    """Exactly its bytes are returned."""
     s3.objects["a/key"] = CONTENT
     assert bucket.read("a/key", offset, length) == read
 
@@ -81,7 +81,7 @@ def test_an_upload_in_parts(bucket: Bucket, s3: S3) -> None:
 
 
 def test_uploads_that_were_begun_are_found_with_all_their_parts(bucket: Bucket, s3: S3) -> None:
-    """Also where the server lists them in pages; those of keys that only begin alike are another's."""
+    """The server may list them in pages. Uploads of keys that only begin with the same text are left out."""
     s3.uploads = {
         "one": ("a/key", dict.fromkeys(range(1, 6), b"x")),
         "two": ("a/key", {}),
@@ -91,7 +91,7 @@ def test_uploads_that_were_begun_are_found_with_all_their_parts(bucket: Bucket, 
 
 
 def test_uploads_that_may_not_be_listed(bucket: Bucket, s3: S3) -> None:
-    """A right that is missing costs an upload its resumption; a server that is down is asked again later."""
+    """Without the right to list, an upload cannot be resumed. A server that is down is asked again later."""
     s3.refused = 403
     assert bucket.begun("a/key") == {}
     s3.refused = 503
@@ -100,13 +100,13 @@ def test_uploads_that_may_not_be_listed(bucket: Bucket, s3: S3) -> None:
 
 
 def test_an_upload_that_is_given_up(bucket: Bucket, s3: S3) -> None:
-    """Its parts are freed."""
+    """The server removes its parts."""
     upload = bucket.begin("a/key")
     bucket.abort("a/key", upload)
     assert (s3.objects, s3.uploads) == ({}, {})
 
 
 def test_a_bucket_that_is_there_passes_the_check(bucket: Bucket, s3: S3) -> None:
-    """A missing one is reported to be missing."""
+    """A missing bucket is reported."""
     bucket.check()
     assert s3.asked == ["HEAD "]

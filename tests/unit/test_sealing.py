@@ -37,7 +37,7 @@ BY_PASSWORD = {
 
 @pytest.fixture
 def key(tmp_path: Path) -> tuple[Path, str]:
-    """An age key: the file of the private one, and the public one."""
+    """An age key: the file with the private key, and the public key."""
     secret, public = age.new_identity()
     file = tmp_path / "key.txt"
     file.write_text(f"# a comment\n{secret}\n")
@@ -75,7 +75,7 @@ def evidence_in(folder: Path) -> dict[str, Any]:
 
 
 def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path) -> None:
-    """The canary that is in every line is in no write at all, also not in the spool of what memory does not hold."""
+    """The canary in every line is in no write, not even in that of a spool."""
     with watched_writes() as written:
         snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
     assert snapshot.manifest.phase == "Completed"
@@ -91,7 +91,7 @@ def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path
 
 
 def test_the_real_age_opens_every_file(key: tuple[Path, str], tmp_path: Path) -> None:
-    """With `age -d -i key.txt`."""
+    """The command is `age -d -i key.txt`."""
     programs.debian({"age": "age"})
     snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(key[1]))
     for artifact in snapshot.manifest.artifacts:
@@ -106,7 +106,7 @@ def test_the_real_age_opens_every_file(key: tuple[Path, str], tmp_path: Path) ->
 
 
 def test_our_command_opens_and_reseals(key: tuple[Path, str], password_file: Path, tmp_path: Path) -> None:
-    """Opened by key; sealed again by a password; opened by that; the files themselves are not written again."""
+    """They open by the key, are sealed again by a password, and open by that. The files are not written again."""
     root = tmp_path / "root"
     session = Path(capture(root, Memory(ANSWERS), to_recipients(key[1])).path)
     before = {path: path.read_bytes() for path in session.rglob("*.age")}
@@ -147,7 +147,7 @@ def test_by_a_password_with_nothing_but_age_and_jq(tmp_path: Path) -> None:
 
 
 def test_resealed_by_another_password_and_to_recipients(key: tuple[Path, str], password_file: Path, tmp_path: Path) -> None:
-    """The old password opens it no more; sealed to recipients at last, the real age gets to the session's key."""
+    """The old password does not open it any more. When sealed to recipients, the real age decrypts the session's key."""
     programs.debian({"age": "age"})
     root = tmp_path / "root"
     session = Path(capture(root, Memory(ANSWERS), BY_PASSWORD, kubernetes=kubernetes(password=PASSWORD).real()).path)
@@ -170,7 +170,7 @@ def test_resealed_by_another_password_and_to_recipients(key: tuple[Path, str], p
 
 
 def test_resealing_never_writes_an_old_manifest(key: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What became of the session since it was read stays: a capture that ended, an expiry, another lock."""
+    """Later changes of the session are kept: the end of its capture, an expiry, or another sealing."""
     root = tmp_path / "root"
     layout = SessionLayout(root)
     id = capture(root, Memory(ANSWERS), to_recipients(key[1])).manifest.session_id
@@ -196,7 +196,7 @@ def test_resealing_never_writes_an_old_manifest(key: tuple[Path, str], tmp_path:
 
 
 def test_decrypted_files_are_for_their_owner_alone(key: tuple[Path, str], tmp_path: Path) -> None:
-    """And the folder appears whole: nothing is beside it."""
+    """The folder appears whole, with nothing beside it."""
     root = tmp_path / "root"
     id = capture(root, Memory(ANSWERS), to_recipients(key[1])).manifest.session_id
     assert cli(root, "decrypt", id, "-i", key[0], "--to", tmp_path / "plain") == 0
@@ -229,7 +229,7 @@ REFUSED: list[tuple[str, dict[str, Any], FakeKubernetes, str, str]] = [
 def test_what_cannot_be_sealed_is_not_captured(
     spec: dict[str, Any], fake: FakeKubernetes, reason: str, message: str, tmp_path: Path
 ) -> None:
-    """One gap that says why; nothing was asked, nothing lies there in plain."""
+    """One gap has the reason. Nothing is requested, and nothing is stored in plain text."""
     fetcher = Memory(ANSWERS)
     manifest = capture(tmp_path, fetcher, spec, kubernetes=fake.real()).manifest
     assert (manifest.phase, [(gap.target, gap.reason) for gap in manifest.gaps]) == ("Failed", [("session.encryption", reason)])
@@ -239,7 +239,7 @@ def test_what_cannot_be_sealed_is_not_captured(
 
 
 def test_a_decryption_that_was_broken_off_is_not_overwritten(tmp_path: Path) -> None:
-    """It may be another process' that goes on: what is in the way is named."""
+    """Another process may still work on it: the error names the path in the way."""
     (tmp_path / "plain.part").mkdir()
     with pytest.raises(FileExistsError, match="left by a decryption") as caught:
         decrypt_session(tmp_path, capture(tmp_path, Memory(ANSWERS)).manifest, "", tmp_path / "plain")
@@ -248,7 +248,7 @@ def test_a_decryption_that_was_broken_off_is_not_overwritten(tmp_path: Path) -> 
 
 
 def test_a_link_in_place_of_a_sealed_file_is_not_followed(key: tuple[Path, str], tmp_path: Path) -> None:
-    """Nor is anything written."""
+    """Nothing is written either."""
     snapshot = capture(tmp_path, Memory({"small": [[{"line": CANARY}]]}), to_recipients(key[1]))
     artifact = snapshot.manifest.artifacts[0]
     file = Path(snapshot.path) / artifact.path
@@ -261,7 +261,7 @@ def test_a_link_in_place_of_a_sealed_file_is_not_followed(key: tuple[Path, str],
 
 
 def test_a_damaged_file_leaves_no_plain_text(key: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One flipped bit at the end of one file: the command names the file, and the folder is not there."""
+    """One bit at the end of a file is flipped: the command names the file, and no folder is made."""
     root = tmp_path / "root"
     session = Path(capture(root, Memory(ANSWERS), to_recipients(key[1])).path)
     victim = next(session.rglob("*large*.age"))

@@ -1,4 +1,4 @@
-"""`aletheia session redact`: a copy with fewer secrets and the same entries, which names the session that it is of."""
+"""`aletheia session redact`: a copy with fewer secrets and the same entries, which names its original session."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def entries_of(root: Path, manifest: Manifest) -> list[Any]:
 
 
 def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same entries in the same order; counts, digests, level, rules, and the digest of the session it is of."""
+    """Entries keep their order. The manifest has counts, digests, level, rules, and the digest of the original."""
     old = a_session(tmp_path, metrics=[{"query": f'up{{password="{PASSWORD}"}}'}])
     content = (SessionLayout(tmp_path).session(old.session_id) / "manifest.json").read_bytes()
     arguments = ["--level", "strict", "--rule", "badge=EMP-[0-9]+", "-o", "json"]
@@ -75,7 +75,7 @@ def test_a_copy_has_fewer_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_sealed_session_stays_sealed(tmp_path: Path) -> None:
-    """Its key is needed; the copy opens by the same one; nothing is on the disk in plain meanwhile."""
+    """The command needs its key, which also opens the copy. Nothing is written to the disk in plain text."""
     secret, public = age.new_identity()
     old = a_session(tmp_path, session={"encryption": {"recipients": [public]}})
     identity = tmp_path / "identity"
@@ -93,7 +93,7 @@ def test_a_sealed_session_stays_sealed(tmp_path: Path) -> None:
 
 
 def test_what_the_manifest_quotes_is_redacted(tmp_path: Path) -> None:
-    """Headline, findings and gaps; the rest of them stays."""
+    """Headline, findings and gaps are redacted, and otherwise unchanged."""
     layout, error = SessionLayout(tmp_path), f"it broke: password={PASSWORD}"
     subject = FindingObject(kind="Pod", name="web")
     finding = FindingStatus(
@@ -132,7 +132,7 @@ def test_lines_of_one_stream_are_read_together(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_redacted(tmp_path: Path) -> None:
-    """A damaged or expired session, and a rule that is no use: nothing is made."""
+    """For a damaged or expired session, or an unusable rule, no copy is made."""
     layout = SessionLayout(tmp_path)
     old = a_session(tmp_path)
     assert main(["session", "redact", old.session_id, f"--root={tmp_path}", "--rule", "badge=x*"]) == 1
@@ -144,7 +144,7 @@ def test_what_cannot_be_redacted(tmp_path: Path) -> None:
 
 
 def rewritten(root: Path, path: str, content: bytes, **changes: Any) -> Manifest:
-    """A session whose one artifact has this path and content."""
+    """A session with a single artifact, which has this path and content."""
     layout, old = SessionLayout(root), a_session(root)
     file = layout.session(old.session_id) / path
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def rewritten(root: Path, path: str, content: bytes, **changes: Any) -> Manifest
 
 
 def test_a_large_file_is_copied_whole(tmp_path: Path) -> None:
-    """However it is cut into chunks and batches."""
+    """The sizes of chunks and batches do not matter."""
     entries = [{"container": "a", "line": f"{number:06} password={PASSWORD} " + "x" * 2000} for number in range(1300)]
     old = capture(tmp_path, Memory({"web": [entries]}), redaction=Redaction(level="off")).manifest
     assert log_of(old).size_bytes > 2.5 * 2**20
@@ -179,7 +179,7 @@ HEAD = b'{"source": "kubernetes",\n"metadata": {"pod": "web", "token": "%s"},\n"
     ids=len,
 )
 def test_what_is_no_artifact_is_not_redacted(tmp_path: Path, content: bytes) -> None:
-    """Nothing of it is understood in part."""
+    """It is refused as a whole."""
     old = rewritten(tmp_path, "data/logs/a.json", content)
     with pytest.raises(ArchiveError, match=r"data/logs/a\.json has a form that this version cannot read"):
         redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
@@ -188,7 +188,7 @@ def test_what_is_no_artifact_is_not_redacted(tmp_path: Path, content: bytes) -> 
 
 @pytest.mark.parametrize(("folder", "spec"), [("objects", True), ("events", False)])
 def test_words_of_a_command_are_those_of_objects(tmp_path: Path, folder: str, spec: bool) -> None:
-    """A flag says what the next word is; elsewhere two words of a list have nothing to do with each other."""
+    """After a flag the next word of a command is its value. In other lists two words are unrelated."""
     entry = {"command": ["app", "--password", "abcdefg1"], "password": PASSWORD}
     old = rewritten(tmp_path, f"data/{folder}/a.json", HEAD + json.dumps(entry).encode() + b"\n]}\n")
     new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
@@ -234,7 +234,7 @@ def test_what_has_not_ended_or_has_expired_is_not_redacted(tmp_path: Path, chang
 def test_what_is_told_of_a_line_follows_from_it(
     tmp_path: Path, line: str, exact: bool, before: dict[str, Any], after: list[str]
 ) -> None:
-    """Of a line that changed; what was not told before is not told then either. Other lines keep what is told of them."""
+    """If the line changed, its existing fields are computed again, and no field is added. Other lines keep their fields."""
     entry = {"container": "a", "line": line, **before, **({"line_base64": b64encode(line.encode()).decode()} if exact else {})}
     old = capture(tmp_path, Memory({"web": [[entry]]}), redaction=Redaction(level="off")).manifest
     new = redact_session(SessionLayout(tmp_path), old.session_id, Redactor(b"k"), None)
@@ -248,7 +248,7 @@ def test_what_is_told_of_a_line_follows_from_it(
 
 
 def test_each_pass_makes_one_more(tmp_path: Path) -> None:
-    """Also of a copy; counts add up, and the rules of all passes are listed."""
+    """A copy can be redacted again. Counts add up, and the rules of all passes are listed."""
     layout = SessionLayout(tmp_path)
     old = a_session(tmp_path)
     first = redact_session(layout, old.session_id, Redactor(b"k", rules=[Rule("badge", "EMP-[0-9]+")]), None)

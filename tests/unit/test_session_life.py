@@ -1,9 +1,9 @@
-"""The session's life as a state machine: whatever happens in which order, nothing is lost that nobody asked to remove.
+"""The session's life as a state machine: in any order of actions, only evidence is removed that somebody asked to remove.
 
 Captures, kills at any step, cancellations, expiry, holds, exports, imports, resealing, deletions by hand and of the resource,
-and the operator's sweeps, in random sequences over Investigations two of which ask for the same session id. After every step:
-evidence is whole that nobody asked to remove, no session is locked, no descriptor leaks. In the end an operator that is left
-alone leaves no capture `Running` and no leftovers. `--lives` sets how many sequences are tried.
+and the operator's sweeps happen in random sequences. Two of the Investigations ask for the same session id. After each step
+all other evidence is whole, no session is locked, and no descriptor leaks. In the end an undisturbed operator leaves no
+capture `Running` and no leftovers. `--lives` sets how many sequences are tried.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def key_pair() -> tuple[str, str]:
 
 @dataclass
 class Cancelling(Memory):
-    """Cancels the Investigation when it is asked its n-th question."""
+    """Cancels the Investigation at its n-th question."""
 
     at: int = 1
     cancel: Callable[[], None] = lambda: None
@@ -78,7 +78,7 @@ class Cancelling(Memory):
 
 @dataclass
 class Story:
-    """An Investigation and its session, as somebody would tell it who did everything."""
+    """The expected state of an Investigation and its session."""
 
     name: str
     uid: str
@@ -88,16 +88,16 @@ class Story:
     seconds: int | None = None
     annotation: str | None = None
     kept: bool = False
-    """What the operator knows of `keep`: of a resource that goes unseen nobody knows more."""
+    """The value of `keep` that the operator knows. It does not change when a resource is deleted unseen."""
     noted: str | None = None
-    """What the operator knows of `annotation`."""
+    """The value of `annotation` that the operator knows."""
     hold: bool = False
     imported: bool = False
     evidence: dict[str, str] | None = None
-    """Digests by path of what must be there; None while there is nothing that could be lost."""
+    """Digests by path of files that must be there. None: nothing can be lost."""
     expired: bool = False
     unsettled: bool = False
-    """A process died on it, and none has taken it up since."""
+    """A process died while working on it, and no process has continued since."""
 
     @property
     def owner(self) -> InvestigationReference:
@@ -307,7 +307,7 @@ class SessionLife(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
     def settle(self) -> None:
-        """What an operator does that runs undisturbed: it starts, resumes captures, and sweeps."""
+        """Let an undisturbed operator start, resume captures and sweep."""
         self.sweeper = self.new_sweeper()
         for story in self.stories:
             if self.is_to_capture(story):
@@ -330,7 +330,7 @@ class SessionLife(RuleBasedStateMachine):
     # how it is done
 
     def is_to_capture(self, story: Story) -> bool:
-        """Whether the operator has work: the resource is there, and its status does not say that the capture ended."""
+        """Return whether there is work: the resource exists, and its status does not say that the capture ended."""
         manifest = self.manifest(story)
         return story.exists and (story.evidence is None if manifest is None else True) and not story.expired
 
@@ -347,12 +347,12 @@ class SessionLife(RuleBasedStateMachine):
         asyncio.run(self.sweeper.sweep())
 
     def note(self, story: Story) -> None:
-        """The operator writes the resource's settings to the volume if it has a session of it."""
+        """Let the operator write the resource's settings to the volume if it has a session of it."""
         if self.manifest(story) is not None and not story.imported:
             story.kept, story.noted = story.keep, story.annotation
 
     def read_what_was_noted(self) -> None:
-        """After a pass that broke off: it noted some, and not others."""
+        """Read which settings were written by a pass that broke off."""
         for story in self.stories:
             if (manifest := self.manifest(story)) is not None:
                 record = read_retention_record(self.layout, manifest.session_id)
@@ -368,7 +368,7 @@ class SessionLife(RuleBasedStateMachine):
         }
 
     def look_for_what_went(self) -> None:
-        """What the operator removed it must have been allowed to."""
+        """Assert that the operator was allowed to remove what it removed."""
         for story in self.stories:
             manifest = self.manifest(story)
             if manifest is None:
@@ -390,7 +390,7 @@ class SessionLife(RuleBasedStateMachine):
         )
 
     def do(self, broken: tuple[str, int] | None, work: Callable[[], object]) -> object:
-        """Do it; or in a process that dies at a step, or in this process with a failing call there."""
+        """Do the work. With `broken` a process is killed at that step, or a call fails there."""
         if broken is None:
             return work()
         kind, at = broken
@@ -413,7 +413,7 @@ class SessionLife(RuleBasedStateMachine):
 
 
 def test_no_sequence_loses_or_leaves_anything(request: pytest.FixtureRequest) -> None:
-    """Within a budget of the unit tests; deeper with --lives=1000."""
+    """As many sequences are tried as fit the unit tests, and more with --lives=1000."""
     lives = int(request.config.getoption("--lives"))
     run_state_machine_as_test(
         SessionLife,

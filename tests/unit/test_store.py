@@ -68,7 +68,7 @@ def open_session(layout: SessionLayout, uid: str = UID) -> Session:
 
 
 def write(session: Session, *batches: Sequence[Any], name: tuple[str, ...] = NAME) -> Written:
-    """The file of these entries, under its temporary name."""
+    """Write these entries to a file under its temporary name."""
     entries = EntryBuffer(session.scratches())
     try:
         for batch in batches:
@@ -79,7 +79,7 @@ def write(session: Session, *batches: Sequence[Any], name: tuple[str, ...] = NAM
 
 
 def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artifact:
-    """A saved artifact with these entries."""
+    """Save an artifact with these entries."""
     written = write(session, entries, name=name)
     artifact = Artifact(
         path=written.path,
@@ -98,7 +98,7 @@ def save(session: Session, *entries: Any, name: tuple[str, ...] = NAME) -> Artif
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    """Every file below, by its path."""
+    """Return every file below, by its path."""
     return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
@@ -107,7 +107,7 @@ def content(session: Session, artifact: Artifact) -> bytes:
 
 
 def test_an_artifact_is_readable_with_head_and_with_jq(layout: SessionLayout) -> None:
-    """Source, metadata, then one entry a line."""
+    """It has source, metadata, then one entry a line."""
     with open_session(layout) as session:
         artifact = save(session, {"line": "a"}, {"line": "支払い"})
         text = content(session, artifact).decode()
@@ -127,7 +127,7 @@ def test_an_artifact_is_readable_with_head_and_with_jq(layout: SessionLayout) ->
     ],
 )
 def test_entries_come_back_as_they_went_in(layout: SessionLayout, entries: list[Any]) -> None:
-    """Valid JSON, one line an entry, with the size and digest that were given."""
+    """They are valid JSON, one line an entry. The size and digest are those returned."""
     with open_session(layout) as session:
         artifact = save(session, *entries)
         saved = content(session, artifact)
@@ -145,7 +145,7 @@ def test_batches_join_as_if_they_were_one(layout: SessionLayout) -> None:
 
 
 def test_entries_that_are_given_up_leave_nothing(layout: SessionLayout) -> None:
-    """Neither a file nor a temporary one, also past what memory holds."""
+    """Neither a file nor a temporary file is left, even if memory did not hold the entries."""
     with open_session(layout) as session:
         entries = EntryBuffer(session.scratches())
         entries.add(encoded(["x" * BLOCK_BYTES] * 2))
@@ -154,7 +154,7 @@ def test_entries_that_are_given_up_leave_nothing(layout: SessionLayout) -> None:
 
 
 def test_two_artifacts_never_share_a_name(layout: SessionLayout) -> None:
-    """Also before the first is saved, in one second, with names that become the same."""
+    """This includes a name that is not saved yet, the same second, and texts that become the same name."""
     with open_session(layout) as session:
         names = (NAME, NAME, ("kubernetes", "web-0/shop"))
         paths = [write(session, [number], name=name).path for number, name in enumerate(names)]
@@ -163,7 +163,7 @@ def test_two_artifacts_never_share_a_name(layout: SessionLayout) -> None:
 
 
 def failing(real: Callable[..., Any], matches: Callable[..., bool], number: int) -> Callable[..., Any]:
-    """`real`, which raises ENOSPC at its `number`th call that matches."""
+    """Return `real`, which raises ENOSPC at its `number`th matching call."""
     calls = itertools.count(1)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
@@ -187,7 +187,7 @@ def failing(real: Callable[..., Any], matches: Callable[..., bool], number: int)
 def test_a_save_that_fails_leaves_nothing_behind(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
-    """Neither under the final name nor under a temporary one; what was there stays, and the next save succeeds."""
+    """No file is left under the final or the temporary name. Earlier files stay, and the next save succeeds."""
     with open_session(layout) as session:
         save(session, "old")
         before = files(session.path)
@@ -223,7 +223,7 @@ def test_a_directory_that_cannot_be_synced_costs_nothing(layout: SessionLayout, 
 
 @pytest.mark.parametrize("undone", [True, False])
 def test_a_crash_after_a_directory_was_not_synced(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, undone: bool) -> None:
-    """Whether or not the machine remembers the new name, the next process finds what the journal says, and can go on."""
+    """Whether or not the machine kept the new name, the next process finds the files of the journal, and can continue."""
     with open_session(layout) as session:
         monkeypatch.setattr(publishing, "sync_directory", refusing_directories)
         done = Done("a", (save(session, "evidence"),))
@@ -239,7 +239,7 @@ def test_a_crash_after_a_directory_was_not_synced(layout: SessionLayout, monkeyp
 async def test_a_capture_on_a_volume_whose_directories_cannot_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status, journal and files agree: what was captured is there, and the manifest is a gap until it can be written."""
+    """Status, journal and files agree: the captured files are there, and the manifest is a gap until it can be written."""
     tools = make_tools(tmp_path, FakeFetcher({"a": [[1, 2]], "b": [[3]]}))
     monkeypatch.setattr(publishing, "sync_directory", refusing_directories)
     snapshot = await run(make_order(), tools)
@@ -254,7 +254,7 @@ async def test_a_capture_on_a_volume_whose_directories_cannot_be_synced(
 def test_a_manifest_that_cannot_be_saved_leaves_the_old_one(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
-    """The session can still be taken up."""
+    """The session can still be resumed."""
     with open_session(layout) as session:
         before = files(session.path)
         final = session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW})
@@ -270,7 +270,7 @@ def test_a_manifest_that_cannot_be_saved_leaves_the_old_one(
 def test_a_session_that_cannot_be_made_leaves_nothing(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
-    """No half session lies in the way of the next try."""
+    """No partial session blocks the next try."""
     with monkeypatch.context() as patch:
         patch.setattr(os, function, failing(getattr(os, function), lambda *_: True, number))
         with pytest.raises(OSError, match="No space left"):
@@ -280,7 +280,7 @@ def test_a_session_that_cannot_be_made_leaves_nothing(
 
 
 def test_a_session_is_taken_up_where_it_was_left(layout: SessionLayout) -> None:
-    """Plan, artifacts and gaps are there again; names that are taken stay taken."""
+    """Plan, artifacts and gaps are there again, and names in use stay in use."""
     with open_session(layout) as session:
         session.record_plan({"questions": [1]})
         done = Done("a", (save(session, 1),), (GAP,))
@@ -294,7 +294,7 @@ def test_a_session_is_taken_up_where_it_was_left(layout: SessionLayout) -> None:
 
 @pytest.mark.parametrize("torn", [b"{", b'{"key":"b","artifacts":[],"gaps":[]}', b"\0\0\0"], ids=["a brace", "no end", "NULs"])
 def test_a_torn_last_line_of_the_journal_is_dropped(layout: SessionLayout, torn: bytes) -> None:
-    """What the crash cut is asked again, and later lines are not spoilt by it."""
+    """Its question is asked again, and later lines are not damaged."""
     with open_session(layout) as session:
         session.record(Done("a"))
     journal = layout.journal(session.manifest.session_id)
@@ -307,7 +307,7 @@ def test_a_torn_last_line_of_the_journal_is_dropped(layout: SessionLayout, torn:
 
 
 def test_a_journal_that_is_full_hides_no_later_line(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that could not be synced is taken back."""
+    """A line that could not be synced is removed."""
     with open_session(layout) as session:
         session.record(Done("a"))
         with monkeypatch.context() as patch:
@@ -320,7 +320,7 @@ def test_a_journal_that_is_full_hides_no_later_line(layout: SessionLayout, monke
 
 
 def test_a_damaged_journal_does_not_stop_the_capture(layout: SessionLayout) -> None:
-    """A line that is no JSON costs its own question alone."""
+    """For a line that is no JSON, only its own question is asked again."""
     with open_session(layout) as session:
         session.record(Done("a"))
     journal = layout.journal(session.manifest.session_id)
@@ -330,7 +330,7 @@ def test_a_damaged_journal_does_not_stop_the_capture(layout: SessionLayout) -> N
 
 
 def test_files_that_no_line_names_are_removed(layout: SessionLayout) -> None:
-    """What a crash left half or unrecorded; what is recorded stays."""
+    """Partial and unrecorded files of a crash are removed. Recorded files stay."""
     with open_session(layout) as session:
         kept = save(session, 1)
         session.record(Done("a", (kept,)))
@@ -342,7 +342,7 @@ def test_files_that_no_line_names_are_removed(layout: SessionLayout) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{}"], ids=["emptied", "replaced"])
 def test_an_altered_artifact_is_fetched_again(layout: SessionLayout, damage: bytes) -> None:
-    """Its question is not done, and the altered file goes."""
+    """Its question counts as not done, and the altered file is removed."""
     with open_session(layout) as session:
         artifact = save(session, 1)
         session.record(Done("a", (artifact,)))
@@ -354,7 +354,7 @@ def test_an_altered_artifact_is_fetched_again(layout: SessionLayout, damage: byt
 
 
 def test_an_artifact_that_is_gone_is_fetched_again(layout: SessionLayout) -> None:
-    """A journal's word alone is no evidence."""
+    """A line in the journal is not enough."""
     with open_session(layout) as session:
         artifact = save(session, 1)
         session.record(Done("a", (artifact,)))
@@ -364,7 +364,7 @@ def test_an_artifact_that_is_gone_is_fetched_again(layout: SessionLayout) -> Non
 
 
 def test_a_session_has_one_holder(layout: SessionLayout) -> None:
-    """Another is refused until the first lets go."""
+    """Others are refused until the first one closes it."""
     first = open_session(layout)
     manifest = first.manifest
     with pytest.raises(SessionBusy, match=manifest.session_id):
@@ -374,7 +374,7 @@ def test_a_session_has_one_holder(layout: SessionLayout) -> None:
 
 
 def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> None:
-    """A process that is being started has copies of all descriptors for a moment: closing still unlocks."""
+    """While a process starts it has copies of all descriptors. Closing the lock still unlocks the session."""
     manifest = create_session(layout, make_manifest())
     session = Session(layout, manifest)
     in_child = os.dup(session._place._descriptor)
@@ -396,7 +396,7 @@ def colliding_uid(uid: str) -> str:
 
 
 def test_sessions_whose_ids_collide_get_longer_ids(layout: SessionLayout) -> None:
-    """Each Investigation finds its own again."""
+    """Each Investigation still finds its own session."""
     other = colliding_uid(UID)
     first, second = create_session(layout, make_manifest(UID)), create_session(layout, make_manifest(other))
     assert first.session_id == session_id(UID, 4)
@@ -407,7 +407,7 @@ def test_sessions_whose_ids_collide_get_longer_ids(layout: SessionLayout) -> Non
 
 
 def test_a_directory_without_a_manifest_is_passed_by(layout: SessionLayout) -> None:
-    """What lies there already is not ours to overwrite."""
+    """Existing files of others must not be overwritten."""
     foreign = layout.session(session_id(UID, 4))
     foreign.mkdir(parents=True)
     (foreign / "notes.txt").write_text("mine")
@@ -416,7 +416,7 @@ def test_a_directory_without_a_manifest_is_passed_by(layout: SessionLayout) -> N
 
 
 def test_the_manifests_digest_is_that_of_its_file(layout: SessionLayout) -> None:
-    """At once, and for a later process that reads it back."""
+    """This holds at once, and for a later process that reads the file."""
     with open_session(layout) as session:
         session.record(Done("a", (save(session, 1),), (GAP,)))
         final = session.manifest_so_far(["a"]).model_copy(update={"phase": "Completed", "completion_time": NOW})
@@ -430,7 +430,7 @@ def test_the_manifests_digest_is_that_of_its_file(layout: SessionLayout) -> None
 
 
 def test_the_digest_of_a_manifest_of_an_older_form_is_that_of_its_file(layout: SessionLayout) -> None:
-    """An operator that would write it differently today says the digest that `sha256sum` says."""
+    """This version would write it differently, but its digest is still that of `sha256sum`."""
     with open_session(layout) as session:
         session.finish(session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW}))
     file = layout.manifest(session.manifest.session_id)
@@ -440,7 +440,7 @@ def test_the_digest_of_a_manifest_of_an_older_form_is_that_of_its_file(layout: S
 
 
 def test_a_finished_session_is_not_touched(layout: SessionLayout) -> None:
-    """Not even files that its manifest does not name."""
+    """This includes files that its manifest does not name."""
     with open_session(layout) as session:
         session.finish(session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW}))
         (session.path / "data" / "logs").mkdir(parents=True)
@@ -451,7 +451,7 @@ def test_a_finished_session_is_not_touched(layout: SessionLayout) -> None:
 
 
 def test_answers_stand_in_the_manifest_in_the_order_of_the_questions(layout: SessionLayout) -> None:
-    """Whichever was done first."""
+    """It does not matter which was done first."""
     with open_session(layout) as session:
         for key in ("c", "a", "b"):
             session.record(Done(key, (), (GAP.model_copy(update={"target": key}),)))
@@ -460,7 +460,7 @@ def test_answers_stand_in_the_manifest_in_the_order_of_the_questions(layout: Ses
 
 
 def test_a_link_planted_among_the_data_is_removed_and_not_followed(layout: SessionLayout, tmp_path: Path) -> None:
-    """Neither what it points to nor what lies in a linked directory is touched."""
+    """The file or directory behind the link is not touched."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious.json").write_text("precious")
@@ -475,7 +475,7 @@ def test_a_link_planted_among_the_data_is_removed_and_not_followed(layout: Sessi
 
 
 def test_a_link_planted_under_a_temporary_name_is_not_written_through(layout: SessionLayout, tmp_path: Path) -> None:
-    """The save fails; what the link points to stays."""
+    """The save fails, and the link's target stays."""
     outside = tmp_path / "precious"
     outside.write_text("precious")
     with open_session(layout) as session:
@@ -518,7 +518,7 @@ def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
 
 
 def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
-    """A missing manifest is no error."""
+    """For a missing manifest None is returned."""
     with pytest.raises(NoManifest):
         read_manifest(layout, "INC-0000")
 
@@ -550,13 +550,13 @@ BEGUN, STOPPED, DONE = b'{"begun":"a"}\n', b'{"stopped":"a"}\n', b'{"key":"a","a
     ],
 )
 def test_the_journal_tells_how_often_the_process_died_with_a_question(tmp_path: Path, lines: list[bytes], deaths: int) -> None:
-    """A question that has begun, and was neither done nor left in good order, was the last of its process."""
+    """A question that began, and was neither done nor stopped in good order, was open when its process died."""
     (tmp_path / "journal.ndjson").write_bytes(b"".join(lines))
     assert journal.read(tmp_path / "journal.ndjson", lambda artifact: True).deaths["a"] == deaths
 
 
 def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> None:
-    """A process that looked before another one finished the session finds it finished, and removes nothing."""
+    """If another process finished the session meanwhile, this is seen, and nothing is removed."""
     with open_session(layout) as session:
         looked = session.manifest
         artifact = save(session, 1)
@@ -584,7 +584,7 @@ def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> Non
 def test_which_lines_of_the_journal_wait_for_the_disk(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, record: Callable[[Session], None], line: Any, synced: bool
 ) -> None:
-    """Those that count deaths do not: a crash of the whole machine was not theirs."""
+    """Lines that count deaths need not survive a crash of the machine, which no question caused."""
     appended: list[Any] = []
     monkeypatch.setattr(journal, "append", lambda *arguments: appended.append(arguments))
     with open_session(layout) as session:
@@ -593,7 +593,7 @@ def test_which_lines_of_the_journal_wait_for_the_disk(
 
 
 def test_when_every_session_id_is_taken(layout: SessionLayout) -> None:
-    """Nothing is overwritten, and the error is one of a file that exists."""
+    """Nothing is overwritten, and the error is FileExistsError."""
     for digits in range(4, MAX_SESSION_ID_DIGITS):
         (taken := layout.session(session_id(UID, digits))).mkdir(parents=True)
         (taken / "mine").touch()
@@ -604,7 +604,7 @@ def test_when_every_session_id_is_taken(layout: SessionLayout) -> None:
 
 
 def test_a_session_closes_the_scratch_files_that_are_left(layout: SessionLayout) -> None:
-    """And makes none afterwards: nobody would close them."""
+    """It makes none afterwards, since nobody would close them."""
     session = open_session(layout)
     scratch = session.scratches()()
     scratch.put(b"x")

@@ -17,7 +17,7 @@ __all__ = ["archive"]
 
 
 def refusing(status: int, commands: str, times: int, part: str = "") -> Callable[[str, str, Mapping[str, str]], int | None]:
-    """Refuse the first requests of these commands, with `part` among their parameters."""
+    """Refuse the first `times` requests of these commands that have the parameter `part`."""
     left = [times]
 
     def refuse(command: str, key: str, query: Mapping[str, str]) -> int | None:
@@ -31,7 +31,7 @@ def refusing(status: int, commands: str, times: int, part: str = "") -> Callable
 
 @pytest.mark.parametrize("answers", [ANSWERS, LARGE], ids=["small files", "a large file"])
 def test_a_server_that_is_away_for_a_while(archive: Archive, answers: Mapping[str, Any]) -> None:
-    """It resumes, after more than the attempts of one request."""
+    """The upload resumes, after more tries than those of one request."""
     archive.s3.etag_of = md5
     archive.s3.refuse = refusing(503, "PUT", 7)
     snapshot = archive.capture(answers)
@@ -40,7 +40,7 @@ def test_a_server_that_is_away_for_a_while(archive: Archive, answers: Mapping[st
 
 
 def test_a_file_that_is_refused_is_a_gap(archive: Archive) -> None:
-    """At once, with S3's words; nothing more is tried."""
+    """The gap comes at once, with S3's message, and nothing is tried again."""
     archive.s3.refuse = refusing(403, "PUT", 99)
     reason, message = the_gap(archive.capture())
     assert (reason, message) == ("UploadFailed", "DataSource archive answered 403: AccessDenied: refused")
@@ -71,7 +71,7 @@ def test_parts_that_cannot_be_removed_change_no_gap(archive: Archive) -> None:
 
 
 def test_an_object_whose_completion_was_not_heard_of(archive: Archive) -> None:
-    """Asked again, the server knows the upload no more: the object is verified, and that counts."""
+    """When asked again, the server does not know the upload any more. The object is verified instead."""
     done: list[str] = []
 
     def complete_unheard(command: str, key: str, query: Mapping[str, str]) -> int | None:
@@ -89,7 +89,7 @@ def test_an_object_whose_completion_was_not_heard_of(archive: Archive) -> None:
 
 
 def test_rotated_credentials_count_at_once(archive: Archive) -> None:
-    """A refused key with a successor in the Secret: the upload continues with the new key."""
+    """A key is refused, and the Secret has another one: the upload continues with it."""
 
     def refuse(command: str, key: str, query: Mapping[str, str]) -> int | None:
         archive.kubernetes.objects = {**archive.kubernetes.objects, SECRET: secret("the-new-key-id")}
@@ -120,7 +120,7 @@ def test_credentials_that_cannot_be_read_again_change_nothing(archive: Archive) 
     ids=["no DataSource", "no Secret"],
 )
 def test_an_upload_without_a_data_source(archive: Archive, objects: dict[str, Any], reason: str, words: str) -> None:
-    """The reason stays, for it says whom to ask."""
+    """The gap keeps the reason, which says whom to ask."""
 
     class Without(FakeKubernetes):
         async def get(self, path: str, *_: Any, **__: Any) -> Any:
@@ -135,7 +135,7 @@ def test_an_upload_without_a_data_source(archive: Archive, objects: dict[str, An
 
 
 def test_a_cancelled_investigation_is_not_uploaded(archive: Archive) -> None:
-    """What was sent before stays; the gap has its own reason."""
+    """Files that were already sent stay. The gap has its own reason."""
     memory = Memory(ANSWERS)
 
     def refuse(command: str, key: str, query: Mapping[str, str]) -> int | None:
@@ -158,7 +158,7 @@ def test_a_cancelled_investigation_is_not_uploaded(archive: Archive) -> None:
 def test_a_volume_that_cannot_be_read(
     archive: Archive, spoil: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gap says so; a link is not followed, for it may lead anywhere."""
+    """A gap reports it. A link is not followed, since it may lead anywhere."""
     real = uploader.Uploader.run
 
     def found(directory: Path) -> Path:
@@ -178,7 +178,7 @@ def test_a_volume_that_cannot_be_read(
 
 @pytest.mark.logs_errors("uploading session")
 def test_a_fault_of_our_own_is_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session is complete without its copy; the log has the fault."""
+    """The session is complete without its copy. The exception is in the log."""
 
     async def broken(*_: object) -> Any:
         raise KeyError("secret words")

@@ -20,7 +20,7 @@ __all__ = ["archive"]
 
 @pytest.mark.parametrize(("options", "prefix"), [({}, ""), ({"prefix": "cluster-a"}, "cluster-a/")])
 def test_a_copy_is_the_session(archive: Archive, options: dict[str, Any], prefix: str) -> None:
-    """Byte for byte; the manifest, which says where the copy is, comes last. Nothing is looked for before it is sent."""
+    """Files are equal byte for byte. The manifest, which has the copy's place, is sent last. Nothing is looked up first."""
     archive.options = options
     snapshot = archive.capture()
     assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", [])
@@ -35,7 +35,7 @@ def test_a_copy_is_the_session(archive: Archive, options: dict[str, Any], prefix
 
 
 def test_the_progress_counts_the_files(archive: Archive) -> None:
-    """From none to all of them, the manifest not counted; before the upload there is no number."""
+    """It goes from none to all files without the manifest. Before the upload there is no number."""
     reported: list[int | None] = []
     snapshot = archive.capture(report=lambda shown: reported.append(shown.uploaded))
     begin = reported.index(0)
@@ -44,7 +44,7 @@ def test_the_progress_counts_the_files(archive: Archive) -> None:
 
 
 def test_a_file_is_read_in_pieces_and_through_no_link(tmp_path: Path) -> None:
-    """As what is in memory."""
+    """It gives the same pieces as content in memory, and a link is refused."""
     (tmp_path / "file").write_bytes(b"0123456789")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     for content in (Content(10, "", tmp_path / "file"), Content(10, "", memory=b"0123456789")):
@@ -54,7 +54,7 @@ def test_a_file_is_read_in_pieces_and_through_no_link(tmp_path: Path) -> None:
 
 
 def test_without_a_request_nothing_is_uploaded(archive: Archive) -> None:
-    """No DataSource is even looked at."""
+    """Not even a DataSource is looked up."""
     assert capture(archive.root, Memory(ANSWERS), kubernetes=archive.kubernetes).manifest.upload is None
     assert (archive.s3.asked, archive.kubernetes.asked) == ([], [])
 
@@ -80,7 +80,7 @@ def test_a_session_that_is_larger_than_the_data_source_takes(archive: Archive, s
 
 
 def test_an_upload_in_parts(archive: Archive) -> None:
-    """Each but the last of the same size; nothing is left of them."""
+    """All parts but the last have the same size, and no part is left."""
     snapshot = archive.capture(LARGE)
     assert archive.s3.objects == the_session(snapshot)
     assert archive.s3.uploads == {}
@@ -91,11 +91,11 @@ def test_an_upload_in_parts(archive: Archive) -> None:
 
 
 class Killed(BaseException):
-    """The process has ended."""
+    """Raised instead of killing the process."""
 
 
 def killed_at(archive: Archive, monkeypatch: pytest.MonkeyPatch, command: str, number: int, answers: Mapping[str, Any]) -> None:
-    """A capture in a process that is killed at this request of its upload."""
+    """Capture in a process that is killed at this request of its upload."""
     real, left = archive.s3.refuse, [number]
 
     def kill(bucket: Any, *arguments: Any) -> Any:
@@ -113,7 +113,7 @@ def killed_at(archive: Archive, monkeypatch: pytest.MonkeyPatch, command: str, n
 
 
 def test_an_upload_is_resumed(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are there are looked for, and not sent again; what differs is."""
+    """Files that are already there are found, and not sent again. Files that differ are."""
     killed_at(archive, monkeypatch, "put", 2, ANSWERS)
     first, second = archive.s3.objects
     archive.s3.objects[second] = archive.s3.objects[second].replace(b"bj", b"BJ")
@@ -131,7 +131,7 @@ def test_an_upload_is_resumed(archive: Archive, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("etags", ["of their content", "of another kind"])
 def test_parts_of_an_earlier_try_are_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch, etags: str) -> None:
-    """Of the upload that has most of them, if their ETags prove them; other uploads of the file are aborted."""
+    """Those of the upload with most parts are kept, if their ETags prove them. Other uploads of the file are aborted."""
     if etags == "of their content":
         archive.s3.etag_of = md5
     killed_at(archive, monkeypatch, "put_part", 2, LARGE)
@@ -161,7 +161,7 @@ def test_a_part_that_is_not_what_it_was_is_sent_again(archive: Archive, monkeypa
 
 @pytest.mark.parametrize("answers", [ANSWERS, LARGE], ids=["small files", "a large file"])
 def test_a_server_without_checksums_is_read_back(archive: Archive, answers: Mapping[str, Any]) -> None:
-    """Every byte, at most a part at a time."""
+    """Every byte is read, at most a part at a time."""
     archive.s3.attests = False
     snapshot = archive.capture(answers)
     assert archive.s3.objects == the_session(snapshot)
@@ -170,7 +170,7 @@ def test_a_server_without_checksums_is_read_back(archive: Archive, answers: Mapp
 
 
 def test_a_server_that_stores_something_else(archive: Archive) -> None:
-    """It is found by reading back, and tried until the time is up; the gap names the file and says why."""
+    """Reading back finds it, and the upload is tried until its time is over. The gap names the file and the reason."""
     archive.s3.attests = False
     archive.s3.stores = lambda content: content.replace(b"evidence", b"evidenCe")
     sent_at: list[Any] = []
@@ -193,7 +193,7 @@ def test_a_server_that_stores_something_else(archive: Archive) -> None:
     ("offset", "length", "read"), [(0, 4, b"evid"), (4, 2, b"en"), (6, 9, b"ce"), (8, 1, b""), (0, 8, b"evidence")]
 )
 def test_a_content_is_read_in_pieces(tmp_path: Path, offset: int, length: int, read: bytes) -> None:
-    """Alike from a file and from memory."""
+    """Content of a file and content in memory give the same."""
     (tmp_path / "file").write_bytes(b"evidence")
     for content in (uploader.Content(8, "", tmp_path / "file"), uploader.Content(8, "", memory=b"evidence")):
         assert content.read(offset, length) == read

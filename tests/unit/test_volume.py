@@ -21,7 +21,7 @@ def test_a_volume_keeps_its_id(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made", [lambda layout: open_volume(layout).id, lambda layout: redaction_key(layout, b"salt")])
 def test_all_who_begin_at_once_have_the_same(made: Callable[[SessionLayout], object], tmp_path: Path) -> None:
-    """Many captures of one process start together, and so may two operators: each must find id and secret again later."""
+    """Captures of one process, and two operators, may begin at once. Each must find the same id and secret later."""
     for number in range(20):
         layout = SessionLayout(tmp_path / str(number))
         start = Barrier(8)
@@ -47,7 +47,7 @@ def test_the_first_cluster_is_the_volumes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", '{"id": 5}', '{"id": "x", "more": 1}'])
 def test_a_damaged_record_is_no_new_volume(content: str, tmp_path: Path) -> None:
-    """Its sessions may be of another cluster: nothing is guessed, and the message says what helps."""
+    """Its sessions may be of another cluster: nothing is guessed, and the message has the remedy."""
     layout = SessionLayout(tmp_path)
     layout.volume.write_text(content)
     with pytest.raises(OSError, match="damaged"):
@@ -56,7 +56,7 @@ def test_a_damaged_record_is_no_new_volume(content: str, tmp_path: Path) -> None
 
 
 def test_a_volume_that_cannot_be_used(tmp_path: Path) -> None:
-    """It is an error of the system, as for every other file."""
+    """An OSError is raised, as for other files."""
     (tmp_path / "root").write_text("in the way")
     with pytest.raises(OSError):
         open_volume(SessionLayout(tmp_path / "root"))

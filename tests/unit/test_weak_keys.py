@@ -1,4 +1,4 @@
-"""Public keys that protect nothing are refused with the spec; what it refuses is also refused when a session is sealed."""
+"""Public keys without protection are refused in the spec, and also when a session is sealed."""
 
 import pytest
 
@@ -13,7 +13,7 @@ RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAA"
 
 @pytest.mark.parametrize("recipient", [*weak_keys._AGE, *POINTS, *WEAK_RECIPIENTS.values()])
 def test_what_is_listed_protects_nothing(recipient: str) -> None:
-    """Each of them, with a comment behind it as well."""
+    """Each is refused, also with a comment behind it."""
     assert not weak_keys.protects(recipient)
     if recipient.startswith("ssh-"):
         assert not weak_keys.protects(f"{recipient} bob@shop")
@@ -22,7 +22,7 @@ def test_what_is_listed_protects_nothing(recipient: str) -> None:
 
 
 def test_the_list_has_every_encoding() -> None:
-    """Seven points, of which two are written in two ways, each with and without the bit that is ignored, or is a sign."""
+    """Seven encodings, each with and without the bit that is ignored or is a sign: of five values two have two forms."""
     assert len(set(weak_keys._AGE)) == len(set(POINTS)) == 14
 
 
@@ -38,5 +38,5 @@ def test_the_list_has_every_encoding() -> None:
     ],
 )
 def test_other_keys_are_taken(recipient: str) -> None:
-    """An exponent of two is refused later: the beginning of the text does not distinguish it from three."""
+    """An exponent of two is refused later, since the beginning of its text is the same as that of three."""
     assert weak_keys.protects(recipient)
