@@ -40,7 +40,7 @@ def python(program: str) -> str:
 
 
 def test_without_the_packages_of_the_operator() -> None:
-    """Every module of the command line can be imported where only the base dependencies are installed."""
+    """Every module of the command line can be imported with only the base dependencies installed."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     absent = packages(extras["operator"] + extras["sealing"]) - {"aletheia-operator"}
     assert len(absent) > 5
@@ -48,14 +48,14 @@ def test_without_the_packages_of_the_operator() -> None:
 
 
 def test_help_imports_no_command() -> None:
-    """It is there at once: nothing of a command, of rich or of the models is imported."""
+    """Help is there at once: it imports no command, and neither rich nor the models."""
     count, _, heavy = python(HELP).strip().splitlines()[-1].partition(" ")
     assert heavy == "[]"
     assert int(count) < 250
 
 
 def test_requirements_are_those_of_the_package() -> None:
-    """What is locked for the image and the single-file program is what pyproject.toml names."""
+    """The locked packages of the image and of the single-file program are those that pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
 

@@ -57,7 +57,7 @@ def stored(rig: Rig) -> dict[str, Any]:
 
 
 async def test_a_mark_without_a_sign_of_life_is_taken_over(tmp_path: Path) -> None:
-    """Once it was seen unchanged for the whole time; the condition that said to stand back goes."""
+    """It was seen unchanged for the whole time. The condition about the other operator is removed."""
     rig = Rig(tmp_path)
     clock = with_clock(rig)
     await rig.supervisor.shared.identity.get()
@@ -78,7 +78,7 @@ async def test_a_mark_without_a_sign_of_life_is_taken_over(tmp_path: Path) -> No
 
 
 async def test_a_mark_that_moves_is_left_alone(tmp_path: Path) -> None:
-    """Whether the watch showed that it moved, or not."""
+    """It does not matter whether the watch has shown the move."""
     rig = Rig(tmp_path)
     clock = with_clock(rig)
     rig.observe(make_body(status=LEFT))
@@ -101,7 +101,7 @@ async def test_a_mark_that_moves_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.logs_errors("was taken over by another operator")
 async def test_a_capture_gives_signs_of_life_and_stops_when_it_is_taken_over(tmp_path: Path) -> None:
-    """Its operator writes the time; once another one is noted it captures no more, and writes nothing more."""
+    """Its operator writes the time. Once another operator is noted, it stops capturing and writing."""
     rig = Rig(tmp_path, FakeFetcher({"a": [[1], forever]}))
     rig.observe(make_body())
     await rig.until(lambda: rig.fetcher.asked)
@@ -123,7 +123,7 @@ async def test_a_capture_gives_signs_of_life_and_stops_when_it_is_taken_over(tmp
 
 
 async def test_an_api_server_that_is_away_stops_no_capture(tmp_path: Path) -> None:
-    """A sign of life that cannot be given is given later."""
+    """A sign of life that cannot be written is written later."""
     rig = Rig(tmp_path, FakeFetcher({"a": [[1], forever]}))
     rig.observe(make_body())
     await rig.until(lambda: rig.fetcher.asked)
@@ -158,7 +158,7 @@ async def test_a_last_status_does_not_overwrite_that_of_a_successor(tmp_path: Pa
 
 @pytest.mark.parametrize("known", [True, False], ids=["by the first look", "by the claim"])
 async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path, known: bool) -> None:
-    """A release that was installed again under another name continues; it waits while its predecessor still works."""
+    """A release that was reinstalled under another name continues it. It waits while its predecessor still works."""
     rig = Rig(tmp_path)
     layout = rig.supervisor.shared.tools.layout
     manifest = left_behind(layout)
@@ -175,7 +175,7 @@ async def test_what_was_left_on_the_same_volume_is_taken_at_once(tmp_path: Path,
 
 
 def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
-    """The same holds for a missing mark, and for that of an operator that never worked on this volume."""
+    """Nor is one without a mark, or with that of an operator that never worked on this volume."""
     layout = SessionLayout(tmp_path)
     record_operator(layout, "another")
     record_operator(layout, "us")
@@ -190,7 +190,7 @@ def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
 
 
 async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> None:
-    """Nothing of their specs is kept meanwhile; one that was recreated, or is gone, is not taken for the old one."""
+    """Their specs are not kept meanwhile. A recreated or deleted Investigation is not taken for the old one."""
     rig = Rig(tmp_path)
     clock = with_clock(rig)
     await rig.supervisor.shared.identity.get()
@@ -212,7 +212,7 @@ async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> No
 
 
 def test_marks_count_from_when_they_were_first_seen_so() -> None:
-    """By this process's own clock alone; an end, or our own mark, ends it."""
+    """Only this process's own clock counts. The mark is forgotten once the Investigation ends or has our own mark."""
     clock = Monotonic()
     marks = OtherMarks(clock)
     body = {"metadata": {"uid": UID, "namespace": "shop", "name": "incident"}, "status": LEFT}
@@ -229,6 +229,6 @@ def test_marks_count_from_when_they_were_first_seen_so() -> None:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing here waits for a real delay."""
+    """Remove all real delays."""
     monkeypatch.setattr(run_module, "MAX_RETRY_SECONDS", 0.01)
     yield

@@ -42,7 +42,7 @@ def state(root: Path, slots: FairSlots | None = None) -> State:
 
 @pytest.fixture
 def scraped(tmp_path: Path) -> Iterator[Callable[[State], Values]]:
-    """Scrapes a state over HTTP: values by name and labels' values."""
+    """Return a function that scrapes a state over HTTP, and returns values by name and labels."""
     servers: list[MetricsServer] = []
 
     def scrape(state: State) -> Values:
@@ -57,7 +57,7 @@ def scraped(tmp_path: Path) -> Iterator[Callable[[State], Values]]:
 
 
 def test_what_a_scrape_shows(scraped: Callable[[State], Values], tmp_path: Path) -> None:
-    """The volume, the watch and the version."""
+    """A scrape has the volume, the watch and the version."""
     values = scraped(state(tmp_path))
     assert values["aletheia_volume_size_bytes",] > values["aletheia_volume_free_bytes",] > 0
     assert values["aletheia_investigations_unnoticed",] == 3
@@ -65,14 +65,14 @@ def test_what_a_scrape_shows(scraped: Callable[[State], Values], tmp_path: Path)
 
 
 def test_a_volume_that_cannot_be_read(scraped: Callable[[State], Values], tmp_path: Path) -> None:
-    """Has no value; the other metrics stay."""
+    """It has no value, and the other metrics stay."""
     values = scraped(state(tmp_path / "gone"))
     assert ("aletheia_volume_size_bytes",) not in values
     assert values["aletheia_investigations_unnoticed",] == 3
 
 
 async def test_few_namespaces_have_a_value(tmp_path: Path) -> None:
-    """Those with the most; the others are added up, so that tenants cannot make the answer long."""
+    """The namespaces with the most have a value. The others are added up, so that tenants cannot make the answer long."""
     slots = FairSlots(1, 1)
     release = await slots.acquire("holder")
     many = [name for number in range(50) for name in [f"team-{number:02}"] * (number + 1)]
@@ -99,7 +99,7 @@ async def test_few_namespaces_have_a_value(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("code", "outcome"), [(200, "2xx"), (404, "4xx"), (503, "5xx"), (None, "no answer")])
 def test_requests_are_counted(code: int | None, outcome: str) -> None:
-    """By the class of their status; a request that raises is one without an answer."""
+    """They are counted by the class of their status. A request that raises counts as one without an answer."""
     before = value("aletheia_requests_total", server="test", outcome=outcome)
     try:
         with metrics.request("test") as request:
@@ -112,7 +112,7 @@ def test_requests_are_counted(code: int | None, outcome: str) -> None:
 
 
 def test_a_data_source_that_is_gone() -> None:
-    """Has no value any more: an alert on it would never end."""
+    """It has no value any more: an alert on it would never end."""
     metrics.REACHABLE.labels("old").set(0)
     metrics.REACHABLE.labels("new").set(1)
     metrics.forget_other_data_sources({"new"})
@@ -122,7 +122,7 @@ def test_a_data_source_that_is_gone() -> None:
 
 
 def test_scrapers_show_a_certificate(tmp_path: Path) -> None:
-    """With a CA for scrapers, one without a certificate of it gets nothing."""
+    """With a CA for scrapers, a scraper without a certificate from it gets nothing."""
     authority = new_authority()
     bundle = tmp_path / "ca.crt"
     bundle.write_text(authority.pem)
@@ -142,7 +142,7 @@ def test_scrapers_show_a_certificate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["9090x", "127.0.0.1", "127.0.0.1:"])
 def test_an_address_that_is_none(address: str, tmp_path: Path) -> None:
-    """Is refused at the start."""
+    """It is refused at the start."""
     with pytest.raises(ValueError, match="invalid literal"):
         serve(Metrics(address=address), state(tmp_path), CollectorRegistry())
 
@@ -158,7 +158,7 @@ def known_names() -> set[str]:
 
 
 def test_alerts_and_dashboard_name_metrics_that_exist() -> None:
-    """And the dashboard is one that Grafana can read: each panel has its own place and id."""
+    """Grafana can read the dashboard: each panel has its own place and id."""
     board: dict[str, Any] = json.loads(DASHBOARD.read_text())
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     expressions += [rule["expr"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
@@ -170,7 +170,7 @@ def test_alerts_and_dashboard_name_metrics_that_exist() -> None:
 
 
 def test_the_alerts_fire() -> None:
-    """By `promtool test rules`: each alert on its fault, none on a sound operator."""
+    """`promtool test rules` proves it: each alert fires on its fault, and none on a sound operator."""
     _, promtool = programs.prometheus()
     tests = Path(__file__).resolve().parents[1] / "data" / "alerts_test.yaml"
     done = subprocess.run([promtool, "test", "rules", tests], capture_output=True, text=True, timeout=60, check=False)

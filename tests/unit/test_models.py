@@ -19,14 +19,14 @@ from tests.invalid_specs import (
 
 
 def refusal(model: type[Model], spec: dict[str, Any]) -> str:
-    """What the model says about a spec that it refuses: each fault with its path."""
+    """Return the model's refusal of the spec: each fault with its path."""
     with pytest.raises(ValidationError) as caught:
         model.from_json(spec)
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in caught.value.errors())
 
 
 def is_part(asked: Any, taken: Any) -> bool:
-    """Return whether all of `asked` was taken; there may be defaults as well."""
+    """Return whether `taken` has all of `asked`; it may have defaults as well."""
     if not isinstance(asked, dict) or not isinstance(taken, dict):
         return bool(asked == taken)
     return all(key in taken and is_part(value, taken[key]) for key, value in asked.items())
@@ -40,7 +40,7 @@ def test_an_invalid_investigation_is_refused(row: InvalidSpec) -> None:
 
 @pytest.mark.parametrize("row", VALID_INVESTIGATIONS, ids=lambda row: row.title)
 def test_a_valid_investigation_keeps_what_it_says(row: ValidSpec) -> None:
-    """What was written comes back from the model's JSON form, moments compared as moments."""
+    """The model's JSON form has all that was written; moments are compared as moments."""
     taken = InvestigationSpec.from_json(row.spec).to_json()
     assert is_part(moments(row.spec), moments(taken))
     assert InvestigationSpec.from_json(taken).to_json() == taken
@@ -65,7 +65,7 @@ def test_an_invalid_data_source_is_refused(row: InvalidSpec) -> None:
 
 @pytest.mark.parametrize("row", VALID_DATA_SOURCES, ids=lambda row: row.title)
 def test_a_valid_data_source_keeps_what_it_says(row: ValidSpec) -> None:
-    """What was written comes back from the model's JSON form."""
+    """The model's JSON form has all that was written."""
     kept = DataSourceSpec.from_json(row.spec).to_json()
     for name, value in row.spec.items():
         assert value.items() <= kept[name].items() if isinstance(value, dict) else value == kept[name]

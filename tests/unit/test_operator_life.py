@@ -70,7 +70,7 @@ async def handlers(loopback: Loopback, tmp_path: Path) -> AsyncIterator[_Handler
 
 
 async def test_each_part_has_its_settings(handlers: _Handlers, loopback: Loopback, tmp_path: Path) -> None:
-    """And all share one client."""
+    """All parts share one client."""
     await handlers.start(kopf.OperatorSettings())
     shared = handlers.supervisor.shared
     tools = shared.tools
@@ -112,7 +112,7 @@ async def test_investigations_that_are_not_served_yet_are_waited_for(
 
 
 async def test_investigations_that_may_not_be_listed_end_the_operator(handlers: _Handlers, loopback: Loopback) -> None:
-    """At once, with what is missing: waiting would not help."""
+    """The operator ends at once with the missing right: waiting would not help."""
     loopback.answers = [FORBIDDEN]
     with pytest.raises(kopf.PermanentError, match=r"Investigations may not be listed: .*forbidden"):
         await handlers.start(kopf.OperatorSettings())
@@ -120,7 +120,7 @@ async def test_investigations_that_may_not_be_listed_end_the_operator(handlers: 
 
 
 async def test_templates_that_cannot_be_read_end_the_operator(handlers: _Handlers, tmp_path: Path) -> None:
-    """With the flag that names them."""
+    """The message has the flag that names them."""
     handlers.settings = replace(handlers.settings, metric_templates=tmp_path / "none.yaml")
     with pytest.raises(kopf.PermanentError, match=r"--metric-templates: .*none\.yaml"):
         await handlers.start(kopf.OperatorSettings())
@@ -135,7 +135,7 @@ async def test_a_cluster_that_is_not_configured_ends_the_operator(handlers: _Han
 
 
 class Recorder:
-    """Replaces supervisor and sweeper: records calls, and raises what the test wants."""
+    """Replaces supervisor and sweeper. Records calls, and raises the given errors."""
 
     def __init__(self, **raises: list[Exception]) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -186,7 +186,7 @@ BODY = {"metadata": {"uid": "u", "namespace": "shop", "name": "incident"}}
 
 @pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])
 async def test_what_is_there_is_observed(kind: str | None, tmp_path: Path) -> None:
-    """By those that capture, and those that note holds."""
+    """Both the supervisor and the sweeper observe it."""
     handlers = _Handlers(Settings(session_root=tmp_path))
     supervisor, sweeper = Observing(), Sweeping()
     handlers.supervisor, handlers.sweeper = cast("Any", supervisor), cast("Any", sweeper)
@@ -250,7 +250,7 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
 def test_how_kopf_is_run(
     scope: Scope, clusterwide: bool, namespaces: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Alone, over the watched namespaces, with its probe at the configured address."""
+    """kopf runs standalone over the watched namespaces, with its probe at the configured address."""
     asked: dict[str, Any] = {}
     monkeypatch.setenv("KUBECONFIG", "/other")
     monkeypatch.setattr(module, "log_as", lambda process: None)
@@ -276,7 +276,7 @@ def test_how_kopf_is_run(
 def test_how_the_log_is_set_up(
     level: Any, debug: bool, quiet: bool, chatty: int, log_format: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kopf's line for each event and each probe is for debugging alone."""
+    """kopf's lines for each event and each probe are for debugging only."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(kopf, "configure", lambda **options: asked.update(options))
     names = ("kopf.objects", "kopf.activities", "aiohttp.access")
@@ -295,7 +295,7 @@ def test_how_the_log_is_set_up(
     ("path", "function"), [(None, "login_with_service_account"), (Path("/config"), "login_with_kubeconfig")]
 )
 def test_how_kopf_logs_in(path: Path | None, function: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As the pod, unless a kubeconfig is named."""
+    """The login is that of the pod, unless a kubeconfig is named."""
     for name in ("login_with_service_account", "login_with_kubeconfig"):
         monkeypatch.setattr(kopf, name, lambda name=name, **given: (name, given))
     handlers = _Handlers(Settings(session_root=tmp_path, scope=Scope(kubeconfig=path)))
@@ -303,7 +303,7 @@ def test_how_kopf_logs_in(path: Path | None, function: str, monkeypatch: pytest.
 
 
 def test_threads_that_wait_for_a_source_are_not_waited_for() -> None:
-    """The process ends, though one of them hangs; what has not begun is dropped."""
+    """The process ends even if one of them hangs. Calls that have not begun are dropped."""
     begun: list[int] = []
     release, started = threading.Event(), threading.Event()
     threads = Threads(1)

@@ -26,7 +26,7 @@ def healthy(*own: FindingRule) -> Incident:
 
 
 def test_lines_of_a_log() -> None:
-    """INFO lines too: how many, since when, with links, the severity and the runbook."""
+    """INFO lines count too. The finding has their number, the first time, links, the severity and the runbook."""
     incident = healthy(rule(**LOG, severity="critical", runbookUrl=URL))
     incident.log("web-1-a", "20 INFO ok", "21 INFO record 7 is torn", "22 INFO record 8 is torn")
     finding = found(incident, "Own")
@@ -37,7 +37,7 @@ def test_lines_of_a_log() -> None:
 
 
 def test_fewer_lines_than_asked() -> None:
-    """Nothing is found; lines of all pods of a workload count together."""
+    """With fewer lines nothing is found. Lines of all pods of a workload count together."""
     incident = healthy(rule(log={"pattern": "torn", "atLeast": 3})).add(pod("web-1-b", running()))
     incident.log("web-1-a", "21 INFO torn", "22 INFO torn")
     assert "Own" not in rules_of(incident)
@@ -54,7 +54,7 @@ def test_fewer_lines_than_asked() -> None:
     ],
 )
 def test_events(match: Object, is_found: bool) -> None:
-    """Of any reason, also reasons that no built-in rule reads."""
+    """A rule may name any reason, also one that no built-in rule reads."""
     incident = healthy(rule(event=match)).add_event(event("Odd", "the lease web lost", type="Normal", count=4))
     assert ("Own" in rules_of(incident)) == is_found
     if is_found:
@@ -62,7 +62,7 @@ def test_events(match: Object, is_found: bool) -> None:
 
 
 def test_conditions_of_objects() -> None:
-    """Also of healthy pods, of which otherwise a few are kept."""
+    """Healthy pods count too, although few of them are kept for other rules."""
     incident = healthy(rule(condition={"kind": "Pod", "type": "Example", "status": "False"}))
     for letter in "bcdefg":
         made = pod(f"web-1-{letter}", running())
@@ -87,7 +87,7 @@ def test_conditions_of_objects() -> None:
 )
 @pytest.mark.parametrize("name", ["queue_depth", "max(queue)"])
 def test_levels_of_metrics(limit: Object, words: str | None, name: str) -> None:
-    """By the template or the query."""
+    """The template or the query selects the metric."""
     incident = healthy(rule(metric={"metric": name, **limit}))
     values = [[1795269600 + 60 * n, "1" if n < 30 else "9" if n > 38 else "2"] for n in range(60)]
     metadata = {"template": "queue_depth", "query": "max(queue)", "step_seconds": 60}
@@ -133,7 +133,7 @@ def test_rules_that_are_not_valid(wrong: Object) -> None:
 
 
 def test_there_are_at_most_twenty_rules() -> None:
-    """Of an Investigation."""
+    """An Investigation may have at most twenty."""
     own_rule = {"name": "Own", "message": "m", **LOG}
     assert len(FindingsSpec.from_json({"rules": [own_rule] * 20}).rules) == 20
     with pytest.raises(ValidationError):
@@ -154,7 +154,7 @@ def test_hostile_rules_over_hostile_lines_end(pattern: str) -> None:
 
 
 def test_rules_without_seconds_left_are_named() -> None:
-    """In the verdict's failed rules, from which a gap is made."""
+    """The verdict lists them as failed, and a gap is made from it."""
     incident = healthy(rule(**LOG), rule(name="Other", event={"reason": "Odd"})).log("web-1-a", "21 INFO torn")
     evidence = incident.evidence()
     evidence.own.seconds_left = 0
@@ -165,7 +165,7 @@ def test_rules_without_seconds_left_are_named() -> None:
 
 
 def test_lines_are_searched_up_to_a_length_and_pods_are_bounded() -> None:
-    """However long a line is, and however many pods match."""
+    """A line is searched up to MAX_LINE, and at most MAX_PODS matching pods are kept."""
     own, link = OwnRules([rule(**LOG)]), Link(Artifact("data/logs/a.json"), 0)
     matches: dict[int, Matches] = {}
     own.see_line(matches, "a", {"line": "x" * MAX_LINE + "torn", "timestamp": at(1)}, link)
@@ -176,7 +176,7 @@ def test_lines_are_searched_up_to_a_length_and_pods_are_bounded() -> None:
 
 
 def test_an_admins_rules_are_read_from_a_file(tmp_path: Path) -> None:
-    """A list in YAML; without a file there are none."""
+    """The file is a list in YAML. Without a file there are no rules."""
     file = tmp_path / "rules.yaml"
     file.write_text("- {name: Own, message: torn, log: {pattern: torn}}\n")
     assert read_rules(file) == (rule(**LOG, message="torn"),)
@@ -187,7 +187,7 @@ def test_an_admins_rules_are_read_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["a: b", "- {name: own}", "[", "- 7", "- {name: Own, message: m, log: {pattern: '(['}}"])
 def test_a_file_of_rules_that_is_not_valid(content: str, tmp_path: Path) -> None:
-    """It is refused whole."""
+    """The whole file is refused."""
     file = tmp_path / "rules.yaml"
     file.write_text(content)
     with pytest.raises(ValueError):

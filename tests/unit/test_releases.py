@@ -1,4 +1,4 @@
-"""What Flux and Argo CD applied: found by a workload's labels, read with the identity's rights, told with the rollout."""
+"""What Flux and Argo CD applied: found by a workload's labels, read with the identity's rights, shown with the rollout."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,7 +34,7 @@ ARGO = "argocd.argoproj.io/tracking-id"
     ],
 )
 def test_what_deployed_a_workload(labels: Object, annotations: Object, deployer: Deployer | None) -> None:
-    """Its labels and annotations tell; a name that is no name never becomes part of a path."""
+    """Its labels and annotations name it. An invalid name never becomes part of a path."""
     assert deployer_of({"metadata": {"name": "web", "labels": labels, "annotations": annotations}}) == deployer
 
 
@@ -55,7 +55,7 @@ async def read(answer: Object | int, user: str | None, namespace: str = "shop") 
 
 
 async def test_only_revisions_are_kept() -> None:
-    """Specifications hold values of charts, and so credentials."""
+    """Specifications have values of charts, which may be credentials."""
     kept = await read(KUSTOMIZATION, "system:serviceaccount:shop:investigator")
     assert kept is not None
     assert kept["status"]["lastAppliedRevision"] == f"main@sha1:{COMMIT}"
@@ -64,7 +64,7 @@ async def test_only_revisions_are_kept() -> None:
 
 @pytest.mark.parametrize("status", [403, 404])
 async def test_no_right_and_no_such_kind_are_silent(status: int) -> None:
-    """Most clusters have neither Flux nor Argo CD, and most identities no right."""
+    """Most clusters have neither Flux nor Argo CD, and most identities lack the right: no gap is reported."""
     assert await read(status, "system:serviceaccount:shop:investigator") is None
 
 
@@ -75,7 +75,7 @@ async def test_the_operator_itself_reads_the_investigations_namespace_alone() ->
 
 
 async def test_a_workloads_artifact_has_its_deployer() -> None:
-    """Read once, after the objects around the pods; what may not be read is no gap."""
+    """It is read once, after the objects around the pods. A missing right is no gap."""
     labelled = deployment()
     labelled["metadata"]["labels"] = FLUX
     api = a_shop()
@@ -138,7 +138,7 @@ APPLIED = [
 
 @pytest.mark.parametrize(("kind", "status", "words"), APPLIED)
 def test_a_crash_after_a_release_names_it(kind: str, status: Object, words: str) -> None:
-    """With the revision before, where the history tells it; it is among what changed."""
+    """It has the revision before, if the history has it. The release is listed as a change."""
     incident = deployed(kind, status)
     assert f"; {words}" in found(incident, "CrashLoop").message
     assert f"web: applied by {words}" in " ".join(change["message"] for change in incident.judged().changes)
@@ -155,5 +155,5 @@ def test_a_crash_after_a_release_names_it(kind: str, status: Object, words: str)
     ],
 )
 def test_a_release_that_tells_nothing_or_belongs_to_another_time(status: Object) -> None:
-    """Nothing is reported with the crash."""
+    """Such a release is not mentioned with the crash."""
     assert "Application" not in found(deployed("Application", status), "CrashLoop").message

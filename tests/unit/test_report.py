@@ -26,7 +26,7 @@ NOTE = Gap(fetcher="KubernetesObjects", target="nodes", reason="Forbidden", mess
 
 
 class Page(HTMLParser):
-    """A page's elements, attributes and text."""
+    """Parses a page: its elements, attributes and text."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ def page_of(directory: Path) -> Page:
 
 
 def test_every_section_is_there(tmp_path: Path) -> None:
-    """Headline, gaps with remedies, findings with quotes, timeline, errors, charts, waterfalls, changes, spec, digests."""
+    """These are headline, gaps with remedies, findings, timeline, errors, charts, waterfalls, changes, spec and digests."""
     directory = full().write(tmp_path)
     page = page_of(directory)
     manifest = read_copy(directory)[0]
@@ -172,7 +172,7 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("render", [html_report, lambda source: markdown_report(source).encode()])
 def test_text_of_tenants_is_inert(tmp_path: Path, render: Any) -> None:
-    """Markup, control characters and turned text in every field stay text."""
+    """Markup, control characters and reversed text in any field are shown as text."""
     hostile = {"service": HOSTILE, HOSTILE: "x"}
     recording = Recording(
         crash(f"FATAL: {HOSTILE}").add_event(event(HOSTILE, HOSTILE, name="web-1-a")),
@@ -217,7 +217,7 @@ def test_links_lead_to_artifacts_of_the_session_alone(tmp_path: Path, evidence: 
 
 @pytest.mark.parametrize("odd", [None, 1, "x", [], {}, [[]], {"a": [1]}, {"object": 3, "evidence": {}, "count": "many"}])
 def test_documents_of_any_form_make_a_report(tmp_path: Path, odd: Any) -> None:
-    """What cannot be shown is left out and named: the report is there."""
+    """Content that cannot be shown is left out and listed. The report is made."""
     directory = full().write(tmp_path)
     in_memory = {
         "findings": LoadedDocument(
@@ -238,7 +238,7 @@ def test_a_healthy_session_says_so(tmp_path: Path) -> None:
 
 
 def test_an_empty_session_reads_well(tmp_path: Path) -> None:
-    """Nothing was captured: the report says what was requested, and why nothing is there."""
+    """The report says what was requested, and why nothing is there."""
     page = page_of(Recording(Incident(), gaps=[GAP]).write(tmp_path))
     assert "nothing to judge" in page.text
     assert "connection refused: check the endpoint" in page.text
@@ -246,9 +246,9 @@ def test_an_empty_session_reads_well(tmp_path: Path) -> None:
 
 
 def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> None:
-    """Of a sealed session the findings and the timeline are given; quotes, charts and waterfalls are left out, and named.
+    """A sealed session has findings and timeline in its report. Charts and waterfalls are left out, and listed.
 
-    Entries that the findings were made of are quoted all the same.
+    Entries that the findings cite were kept, and are quoted.
     """
     directory = full().write(tmp_path)
     plain = source(directory)
@@ -264,7 +264,7 @@ def test_a_report_without_files_has_what_the_capture_knows(tmp_path: Path) -> No
 
 
 def test_of_many_pods_the_page_stays_small(tmp_path: Path) -> None:
-    """200 crashing Deployments with their logs: under 2 MB, and what is left out is counted."""
+    """200 crashing Deployments with logs give less than 2 MB, with the number of items left out."""
     incident = Incident()
     for number in range(200):
         name = f"svc{number}"
@@ -288,7 +288,7 @@ def test_a_page_that_would_be_too_large_shows_less(tmp_path: Path, monkeypatch: 
 
 
 def test_entries_are_found_by_number_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the size of blocks, and where lines fall on their edges."""
+    """The size of blocks does not matter, nor do lines that end at their edges."""
     file = tmp_path / "a.json"
     entries = [f'{{"n": {number}, "x": "{"y" * (number % 7)}"}}' for number in range(500)]
     file.write_text('{"source": "x",\n"metadata": {"a": 1},\n"data": [\n' + ",\n".join(entries) + "\n]}\n")
@@ -304,7 +304,7 @@ def test_entries_are_found_by_number_in_blocks(tmp_path: Path, monkeypatch: pyte
 
 
 def test_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    """What is not read by then is named."""
+    """Artifacts that were not read in time are listed."""
     directory = full().write(tmp_path)
     plain = source(directory)
     slow = Source(plain.manifest, plain.files, seconds=dict.fromkeys(("documents", "metrics", "traces", "quotes"), 0.0))
@@ -314,7 +314,7 @@ def test_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
 
 
 def test_lines_past_the_limit_are_passed_over(tmp_path: Path) -> None:
-    """An entry that is too long is not parsed; those behind it are."""
+    """An entry that is too long is not parsed. Entries after it are read."""
     file = tmp_path / "a.json"
     long = '{"n": "' + "x" * 600_000 + '"}'
     file.write_text('{"source": "x",\n"metadata": {},\n"data": [\n' + f'{{"n": 0}},\n{long},\n{{"n": 2}}\n]}}\n')
@@ -325,7 +325,7 @@ def test_lines_past_the_limit_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_large_session_takes_little_time(tmp_path: Path) -> None:
-    """A log of 200 MB, with evidence at its end: well under a second, since its lines are counted, not parsed."""
+    """A log of 200 MB with evidence at its end takes well under a second: its lines are counted, not parsed."""
     recording = Recording(crash())
     directory = recording.write(tmp_path)
     manifest = read_copy(directory)[0]
@@ -349,7 +349,7 @@ def test_a_large_session_takes_little_time(tmp_path: Path) -> None:
 
 
 def test_the_command_makes_both_formats(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """On standard output, or in a file."""
+    """It writes to standard output or to a file."""
     full().write(tmp_path)
     arguments = ["session", "report", "--root", str(tmp_path), "INC-7F3A"]
     assert main([*arguments, "--format", "markdown"]) == 0

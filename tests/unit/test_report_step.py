@@ -1,4 +1,4 @@
-"""The report step of a capture: the report's place, sealed, over restarts, and the effects of failures."""
+"""The report step of a capture: the report's place, sealing, restarts, and the effects of failures."""
 
 import errno
 import os
@@ -64,7 +64,7 @@ async def test_a_sealed_session_has_a_sealed_report(tmp_path: Path, capfd: pytes
 
 
 async def test_a_session_that_cannot_be_sealed_has_no_report(tmp_path: Path) -> None:
-    """It would lie there in plain text."""
+    """Its report would be in plain text."""
     order = make_order(
         serviceAccountName="reader", session={"encryption": {"passwordSecretRef": {"name": "none", "key": "password"}}}
     )
@@ -82,7 +82,7 @@ async def test_a_session_that_cannot_be_sealed_has_no_report(tmp_path: Path) -> 
 async def test_a_report_that_fails_is_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    """The evidence is there, and the phase is as without it."""
+    """The evidence is kept, and the phase is the same as with a report."""
 
     def fails(*_: Any) -> Any:
         raise error
@@ -96,7 +96,7 @@ async def test_a_report_that_fails_is_a_note(
 
 
 async def test_a_report_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a killed process left of one is removed."""
+    """The remains of a killed process's report are removed."""
     real = Session.finish
 
     def killed(*_: Any) -> Any:

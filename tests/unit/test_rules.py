@@ -38,7 +38,7 @@ Object = dict[str, Any]
     ],
 )
 def test_why_an_image_is_not_pulled(reason: str, pulled: str, message: str, words: str) -> None:
-    """In the registry's words, or in ours for those that are known."""
+    """The message has the registry's words, or ours for known ones."""
     incident = Incident().add(pod("web-1-a", waiting(reason, message)))
     if pulled:
         incident.add_event(event("Failed", f'Failed to pull image "shop/app:2": {pulled}', container="app"))
@@ -55,7 +55,7 @@ def test_why_an_image_is_not_pulled(reason: str, pulled: str, message: str, word
 
 
 def test_pods_that_wait_for_the_same_are_one_finding() -> None:
-    """With the first time, and all of their links; containers are listed separately."""
+    """It has the first time and all links. Containers are listed separately."""
     early = pod("web-1-b", waiting("CreateContainerConfigError", "no key"), metadata={"creationTimestamp": at(0)})
     late = pod("web-1-a", waiting("CreateContainerConfigError", "no key"))
     both = pod(
@@ -76,7 +76,7 @@ def test_pods_that_wait_for_the_same_are_one_finding() -> None:
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""])
 def test_containers_that_wait_for_something_else(reason: str) -> None:
-    """They are not reported as unable to start; nor is a container that is being deleted."""
+    """They are not reported as unable to start. Nor are containers of a pod that is being deleted."""
     assert not {"ImagePull", "ConfigMissing", "ContainerCannotStart"} & set(
         rules_of(Incident().add(pod("web-1-a", waiting(reason))))
     )
@@ -100,7 +100,7 @@ def test_containers_that_wait_for_something_else(reason: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["Failed", "FailureTarget"])
 def test_why_a_job_failed(condition: Object, words: str | None, kind: str) -> None:
-    """Within the window; the message has the number of failed pods."""
+    """The failure lies within the window. The message has the number of failed pods."""
     given = conditions(**{kind: condition})
     job = item("Job", "migrate", {"activeDeadlineSeconds": 60}, {"failed": 1, "conditions": given})
     incident = Incident().add(job, of=("Job", "migrate"))
@@ -118,7 +118,7 @@ def test_why_a_job_failed(condition: Object, words: str | None, kind: str) -> No
     "reason", ["MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"]
 )
 def test_why_a_cron_job_did_not_start(reason: str) -> None:
-    """In the controller's words; an event of another kind does not count."""
+    """The message has the controller's words. An event of another kind does not count."""
     finding = found(Incident().add_event(event(reason, "too late", name="nightly", kind="CronJob")), "CronJobMissed")
     assert (finding.message, finding.severity, finding.depth) == (
         "nightly: the CronJob too late (since 14:28)",
@@ -129,7 +129,7 @@ def test_why_a_cron_job_did_not_start(reason: str) -> None:
 
 
 def test_a_cron_job_that_waits_or_is_suspended() -> None:
-    """The last Job still runs, or somebody meant it."""
+    """Its last Job still runs, or somebody suspended it."""
     active = event("JobAlreadyActive", "x", name="nightly", kind="CronJob", type="Normal")
     finding = found(Incident().add_event(active, active), "CronJobMissed")
     assert finding.message.startswith("nightly: the CronJob did not start: its last Job still runs")
@@ -151,7 +151,7 @@ def test_a_cron_job_that_waits_or_is_suspended() -> None:
     ],
 )
 def test_a_node_in_trouble(states: Object, rule: str | None, words: str, severity: str) -> None:
-    """By its conditions, with the pods that it runs."""
+    """Its conditions show it. The finding has the pods on the node."""
     incident = Incident(shared=[a_node(**states)]).add(pod("web-1-a", running()))
     if rule is None:
         assert rules_of(incident) == []
@@ -172,7 +172,7 @@ def test_a_node_in_trouble(states: Object, rule: str | None, words: str, severit
     ],
 )
 def test_a_node_that_was_in_trouble(reason: str, words: str, severity: str) -> None:
-    """By its events; those of its first quarter of an hour are how a node begins, and what its conditions say comes first."""
+    """Its events show it. Those of a node's first 15 minutes are ignored, and its current conditions come first."""
     incident = Incident().add_event(event(reason, "victim java", name="n1", kind="Node"))
     finding = found(incident, reason)
     assert (finding.message, finding.severity) == (f"node n1 {words}", severity)
@@ -193,7 +193,7 @@ def test_a_node_that_was_in_trouble(reason: str, words: str, severity: str) -> N
     ],
 )
 def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> None:
-    """By the condition that says so; a drain that a user requested is not one."""
+    """Its condition shows it. A drain requested by a user is no disruption."""
     status = {"conditions": conditions(DisruptionTarget={"reason": reason, "message": "x"}), "phase": "Failed"}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=status))
     if rule is None:
@@ -204,7 +204,7 @@ def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> 
 
 
 def test_evictions_of_a_workload_are_one_finding() -> None:
-    """From pods and from events alike; a cancelled eviction by a taint does not count."""
+    """They come from pods and events. A cancelled eviction by a taint does not count."""
     evicted = {"phase": "Failed", "reason": "Evicted", "message": "low on memory", "startTime": at(5)}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=evicted))
     incident.add_event(event("Evicted", "low on disk", name="web-1-b", minute=3))
@@ -232,7 +232,7 @@ def test_a_pod_of_no_workload_is_named_itself(status: Object, rule: str) -> None
 
 
 def stateful(ready: int, updated: int, replicas: int | None = 3, to: str = "new") -> Object:
-    """A StatefulSet on its way to revision `to`."""
+    """A StatefulSet that is being rolled out to revision `to`."""
     status = {"currentRevision": "old", "updateRevision": to, "readyReplicas": ready, "updatedReplicas": updated}
     return item("StatefulSet", "web", {} if replicas is None else {"replicas": replicas}, status)
 
@@ -269,7 +269,7 @@ def daemons(updated: int, unavailable: int) -> Object:
     ],
 )
 def test_which_rollouts_without_a_deadline_hang(workload: Object, words: str | None) -> None:
-    """Those of StatefulSets and DaemonSets without their new pods; if nothing is wrong, they are still in progress."""
+    """StatefulSets and DaemonSets without their new pods hang if something is wrong. Otherwise they are still in progress."""
     incident = Incident().add(workload, of=(workload["kind"], "web"))
     if words is None:
         assert "RolloutStuck" not in rules_of(incident)

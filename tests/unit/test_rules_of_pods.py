@@ -31,7 +31,7 @@ Object = dict[str, Any]
     ],
 )
 def test_what_a_probe_asks_and_what_was_said(message: str, words: str, probe: Object, where: str) -> None:
-    """The endpoint, and its answer without the words that every such message has."""
+    """The finding has the endpoint, and its answer without the phrases common to all such messages."""
     status = running(ready=False, spec={"readinessProbe": probe} if probe else {})
     incident = Incident().add(pod("web-1-a", status))
     incident.add_event(event("Unhealthy", message, container="app", count=9, until=58))
@@ -54,7 +54,7 @@ def test_what_a_probe_asks_and_what_was_said(message: str, words: str, probe: Ob
     ],
 )
 def test_how_bad_a_failing_probe_is(ready: bool, count: int, until: int, killed: bool, severity: str, confidence: str) -> None:
-    """A pod that is down, was restarted, flaps, or was only slow to start."""
+    """The pod is down, was restarted, flaps, or was only slow to start."""
     incident = Incident().add(pod("web-1-a", running(ready=ready)))
     incident.add_event(event("Unhealthy", "Liveness probe failed: x", container="app", count=count, until=until))
     if killed:
@@ -94,7 +94,7 @@ def test_how_bad_a_failing_probe_is(ready: bool, count: int, until: int, killed:
     ],
 )
 def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> None:
-    """As a short text for each cause that the scheduler names."""
+    """Each cause that the scheduler names becomes a short text."""
     asked = {"name": "app", "image": "x", "resources": {"requests": {"memory": "2Gi"}, "limits": {"cpu": "100m"}}}
     condition = {"status": "False", "reason": "Unschedulable"}
     condition |= {"message": f"0/3 nodes are available: {message}" if message else ""}
@@ -122,7 +122,7 @@ def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> Non
     ],
 )
 def test_a_claim_that_is_not_bound(claim: Object, explanation: tuple[str, str, str] | None, words: str | None) -> None:
-    """Why, by its events or its phase; one that waits for its pod is no trouble of its own."""
+    """Its events or its phase have the reason. A claim that waits for its pod is not reported."""
     made = item("PersistentVolumeClaim", "data", {"storageClassName": "fast"}, creationTimestamp=at(10)) | claim
     incident = Incident().add(pod("web-1-a", running()), made)
     if explanation is not None:
@@ -147,7 +147,7 @@ def test_a_claim_that_is_not_bound(claim: Object, explanation: tuple[str, str, s
     ids=["not started", "healthy", "started", "started before"],
 )
 def test_a_mount_that_fails(status: Object, severity: str) -> None:
-    """The event that tells most; it is over if the pod's containers were started."""
+    """The most informative event is quoted. The fault is over if the pod's containers were started."""
     incident = Incident().add(pod("web-1-a", status))
     incident.add_event(
         event("FailedMount", 'MountVolume.SetUp failed for volume "tls" : secret "web-tls" not found', minute=20),
@@ -178,7 +178,7 @@ def test_a_mount_that_fails(status: Object, severity: str) -> None:
 )
 @pytest.mark.parametrize(("available", "severity"), [(1, "critical"), (2, "info")])
 def test_why_pods_are_refused(refusal: str, rule: str, words: str, available: int, severity: str) -> None:
-    """It is over once the workload has all the pods that it wants."""
+    """The fault is over once the workload has all its wanted pods."""
     deployment = item("Deployment", "web", {"replicas": 2}, {"availableReplicas": available, "updatedReplicas": 2})
     incident = Incident().add(deployment, item("ReplicaSet", "web-1"), pod("web-1-a", running()))
     incident.add_event(event("FailedCreate", refusal, name="web-1", kind="ReplicaSet", count=9, until=58))

@@ -27,7 +27,7 @@ def source(name: str, answers: bool) -> dict[str, Any]:
 
 
 def program(directory: Path, monkeypatch: pytest.MonkeyPatch, server: Loopback, authority_pem: str) -> ModuleType:
-    """The program, loaded as a module that asks `server`; sessions are not mounted."""
+    """Load the program as a module that asks `server`, without mounted sessions."""
     specification = importlib.util.spec_from_file_location("selftest", PROGRAM)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -45,7 +45,7 @@ def program(directory: Path, monkeypatch: pytest.MonkeyPatch, server: Loopback, 
 def outcome(
     directory: Path, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], *sources: dict[str, Any]
 ) -> tuple[str | int | None, list[str]]:
-    """The program's exit code or last words, and the methods with which it asked for Investigations."""
+    """Run the program. Return its exit code or last message, and the methods of its requests for Investigations."""
     asked: list[str] = []
 
     def answer(request: Request) -> None:
@@ -72,7 +72,7 @@ def outcome(
 
 
 def test_it_passes_and_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a session and sources that answer."""
+    """A session exists, and sources answer."""
     code, asked = outcome(tmp_path, monkeypatch, DONE, source("prometheus", True))
     assert code is None
     assert (asked[0], asked[-1]) == ("POST", "DELETE")
@@ -91,13 +91,13 @@ def test_it_passes_and_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], sources: list[dict[str, Any]], words: str
 ) -> None:
-    """With a message that names the cause."""
+    """The message names the cause."""
     code, _ = outcome(tmp_path, monkeypatch, status, *sources)
     assert words in str(code)
 
 
 def test_it_holds_the_session_against_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manifest that is not the one of the status is a failure, whatever its files are."""
+    """It fails if the manifest is not the one of the status, whatever its files are."""
     directory = tmp_path / "sessions" / SESSION["id"]
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_bytes(json.dumps({"altered": True}).encode())

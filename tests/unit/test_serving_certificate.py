@@ -30,7 +30,7 @@ OF_THE_API_SERVER = {
 
 
 class Objects:
-    """An API server of a few objects, that refuses a patch of what has changed meanwhile."""
+    """An API server with a few objects. It refuses a patch of an object that has changed meanwhile."""
 
     def __init__(self, config: dict[str, str]) -> None:
         self.patched: list[str] = []
@@ -62,7 +62,7 @@ def keeper(objects: Objects, directory: Path, secret: str | None = "artifacts-tl
 
 
 def hands_shake(authorities: str, certificate: Path, key: Path) -> bool:
-    """Whether a client that trusts the authorities accepts the certificate for HOST."""
+    """Return whether a client that trusts the authorities accepts the certificate for HOST."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -95,7 +95,7 @@ async def test_made_kept_and_trusted(tmp_path: Path) -> None:
 
 
 async def test_renewed_without_a_gap(tmp_path: Path) -> None:
-    """Before the end a new one is made; both are trusted, so that it does not matter which one is served at that moment."""
+    """A new one is made before the old one ends. Both are trusted, so either may be served meanwhile."""
     objects, former, new = Objects(OF_THE_API_SERVER), tmp_path / "former", tmp_path / "new"
     for directory, now in ((former, NOW), (new, NOW + LIFETIME - timedelta(days=90))):
         directory.mkdir()
@@ -127,7 +127,7 @@ async def test_a_broken_secret_is_replaced(tmp_path: Path, spoil: str) -> None:
 
 
 async def test_a_changed_bundle_is_set_right(tmp_path: Path) -> None:
-    """An upgrade or a person that removes caBundle has it back after the next check."""
+    """If an upgrade or a person removes caBundle, the next check restores it."""
     objects = Objects(OF_THE_API_SERVER)
     await keeper(objects, tmp_path).check()
     bundle = objects.objects[API_SERVICE]["spec"].pop("caBundle")
@@ -136,7 +136,7 @@ async def test_a_changed_bundle_is_set_right(tmp_path: Path) -> None:
 
 
 async def test_somebody_else_makes_the_certificate(tmp_path: Path) -> None:
-    """Without a Secret the operator writes the front proxy's file alone, and patches nothing."""
+    """Without a Secret the operator writes only the front proxy's file, and patches nothing."""
     objects = Objects(OF_THE_API_SERVER)
     await keeper(objects, tmp_path, secret=None).check()
     assert os.listdir(tmp_path) == ["front-proxy.json"]
@@ -144,14 +144,14 @@ async def test_somebody_else_makes_the_certificate(tmp_path: Path) -> None:
 
 
 async def test_no_front_proxy(tmp_path: Path) -> None:
-    """An API server without one is named, with the remedy, and no file is written."""
+    """If the API server has none, the error has the remedy, and no file is written."""
     with pytest.raises(ValueError, match=r"requestheader-client-ca-file.*artifactsApi.enabled=false"):
         await keeper(Objects({"client-ca-file": json.dumps("PEM")}), tmp_path).check()
     assert os.listdir(tmp_path) == []
 
 
 async def test_two_operators_agree(tmp_path: Path) -> None:
-    """One that made a certificate from an older Secret is refused, and takes the other's at its next check."""
+    """If an operator made one from an older Secret, its patch is refused, and its next check takes the other's certificate."""
     objects = Objects(OF_THE_API_SERVER)
     stale = objects.objects[SECRET]
 

@@ -1,4 +1,4 @@
-"""Settings: each is documented, has its flag, and the flag's default is that of the setting."""
+"""Settings: each is documented and has its flag, and their defaults are the same."""
 
 import ast
 import dataclasses
@@ -16,7 +16,7 @@ REQUIRED = ["--session-root=/sessions"]
 
 
 def documented(name: str) -> set[str]:
-    """The fields of a class of the module that have a docstring under them."""
+    """Return the fields of a class of the module with a docstring under them."""
     tree = ast.parse(Path(module.__file__).read_text())
     (group,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
     pairs = zip(group.body, group.body[1:], strict=False)
@@ -30,7 +30,7 @@ def documented(name: str) -> set[str]:
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
 def test_every_setting_says_what_it_means(group: Any) -> None:
-    """A docstring stands under each field, and settings never change once made."""
+    """A docstring stands under each field. Settings cannot be changed once made."""
     assert documented(group.__name__) == {field.name for field in dataclasses.fields(group)}
     assert group.__dataclass_params__.frozen
 
@@ -99,7 +99,7 @@ FLAGS: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize(("arguments", "path", "value"), FLAGS, ids=[row[0] for row in FLAGS])
 def test_a_flag_reaches_its_setting(arguments: str, path: str, value: object) -> None:
-    """In its type, and with the least value that is allowed; no other setting changes."""
+    """It has the right type, and the lowest allowed value is accepted. No other setting changes."""
     found = command_line.settings_of(command_line.parser().parse_args([*REQUIRED, *arguments.split()]))
     expected: Any = Settings(session_root=Path("/sessions"))
     group, _, name = path.rpartition(".")
@@ -119,7 +119,7 @@ def test_every_flag_is_tried_above() -> None:
 
 
 def test_every_flag_says_what_it_means() -> None:
-    """`--help` has words for each."""
+    """Each has a text in `--help`."""
     assert [action.dest for action in command_line.parser()._actions if not (action.help or "").strip()] == []
 
 
@@ -140,7 +140,7 @@ def test_every_flag_says_what_it_means() -> None:
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything starts, with the flag's name."""
+    """The error comes before anything starts, and has the flag's name."""
     with pytest.raises(SystemExit):
         command_line.parser().parse_args([*REQUIRED, *flag.split()])
     assert flag.split("=")[0].split()[0] in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Status: phase, conditions and evidence, derived from the manifest; and its only writer."""
+"""Status: phase, conditions and evidence, derived from the manifest; and the only code that writes it."""
 
 import asyncio
 import json
@@ -83,7 +83,7 @@ def conditions(status: dict[str, Any]) -> dict[str, str]:
 
 
 def test_words_of_logs_can_be_left_out() -> None:
-    """Counts and levels stay, and each gap says what its reason means; whatever else there was to say is in the manifest."""
+    """Counts and levels stay, and each gap has the meaning of its reason. The manifest has everything else."""
     artifacts = [
         make_artifact(summary="9 logs (2 ERROR), top error: 'card CANARY' (2x)", counts="9 logs (2 ERROR)"),
         make_artifact(summary="3 events"),
@@ -102,7 +102,7 @@ def test_words_of_logs_can_be_left_out() -> None:
 
 
 def test_counts_are_of_the_manifest_alone() -> None:
-    """The resource's definition does not have this field."""
+    """The CRD does not have this field."""
     status = of_snapshot(make_snapshot([make_artifact(counts="3 logs")]), 1, {}, NOW)
     assert InvestigationStatus.from_json(status).artifacts is not None
     assert "counts" not in status["artifacts"][0]
@@ -122,7 +122,7 @@ def test_counts_are_of_the_manifest_alone() -> None:
     ],
 )
 def test_conditions_follow_from_the_phase(phase: str, ready: str, reconciling: str, stalled: str, succeeded: str) -> None:
-    """As kstatus reads them: in progress, current or failed; never ready and stalled at once."""
+    """kstatus reads them as in progress, current or failed. A resource is never ready and stalled at once."""
     status = of_phase(phase, "words", 3, {}, NOW)
     assert conditions(status) == {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled, "Succeeded": succeeded}
     assert (status["phase"], status["observedGeneration"]) == (phase, 3)
@@ -150,7 +150,7 @@ def test_a_transition_time_moves_only_with_its_status() -> None:
 
 
 def test_a_snapshot_becomes_a_status_that_the_schema_knows() -> None:
-    """Every field is the CRD's own; nothing is pruned."""
+    """Every field is in the CRD, so nothing is pruned."""
     status = of_snapshot(make_snapshot([make_artifact()], [make_gap()], "PartiallyCompleted"), 1, {}, NOW)
     assert InvestigationStatus.model_validate(status).to_json() == status
     assert status["session"] == {
@@ -182,7 +182,7 @@ FINDINGS = [
 
 
 def test_all_that_a_status_has_of_an_uploaded_capture() -> None:
-    """The headline, the findings and where the copy is; texts are inert and short, and notes are not counted as gaps."""
+    """It has the headline, the findings and the copy's place. Texts are inert and short, and notes do not count as gaps."""
     made = make_snapshot([make_artifact(redactions={"password": 2})], [make_gap(), make_gap(severity="note", target="x" * 900)])
     manifest = made.manifest.model_copy(
         update={
@@ -215,7 +215,7 @@ def test_all_that_a_status_has_of_an_uploaded_capture() -> None:
     ],
 )
 def test_when_there_is_progress(total: int, ended: bool, progress: Any) -> None:
-    """Once there is a plan, and at the end in any case."""
+    """Progress is there once there is a plan, and always at the end."""
     made = replace(make_snapshot(ended=ended), done=0, total=total)
     assert of_snapshot(made, 1, {}, NOW).get("progress") == progress
 
@@ -232,7 +232,7 @@ def test_the_reason_of_a_phase() -> None:
 
 
 def test_a_condition_that_is_of_another_status_is_no_earlier_one() -> None:
-    """Its transition is now; that of another type of the same status does not matter either."""
+    """If the status changes, the transition is now. Conditions of another type do not matter."""
     before = [
         {"type": "Ready", "status": "False", "lastTransitionTime": "a"},
         {"type": "Stalled", "status": "True", "lastTransitionTime": "b"},
@@ -253,7 +253,7 @@ def test_a_condition_that_is_of_another_status_is_no_earlier_one() -> None:
 
 
 def test_what_a_smaller_status_keeps() -> None:
-    """First few of each list, with short texts; at last phase and conditions alone, and what was written before is removed."""
+    """It keeps the first items of each list, with short texts. The smallest has phase and conditions, and removes the rest."""
     made = make_snapshot([make_artifact(summary="s" * 500)] * 5, [make_gap(message="m" * 500)] * 5)
     made = replace(made, manifest=made.manifest.model_copy(update={"findings": [FINDINGS[1]] * 5}))
     whole = of_snapshot(made, 1, {}, NOW) | {"operator": "me"}
@@ -285,14 +285,14 @@ def test_what_a_smaller_status_keeps() -> None:
 
 
 def test_while_a_capture_runs_it_has_no_end() -> None:
-    """Neither a completion time nor a digest."""
+    """There is neither a completion time nor a digest."""
     status = of_snapshot(make_snapshot(phase="Running", ended=False), 1, {}, NOW)
     assert "completionTime" not in status
     assert "manifestSha256" not in status["session"]
 
 
 def test_lists_are_capped_and_counted() -> None:
-    """An object in etcd holds about a megabyte: status has the first ones, the manifest has all."""
+    """An object in etcd holds about a megabyte: status has the first items, and the manifest has all."""
     artifacts = [make_artifact(path=f"data/logs/{n:03}.json") for n in range(MAX_ARTIFACTS + 5)]
     gaps = [make_gap(target=f"{n:03}") for n in range(MAX_GAPS + 7)]
     status = of_snapshot(make_snapshot(artifacts, gaps), 1, {}, NOW)
@@ -311,7 +311,7 @@ def test_what_logs_and_servers_say_is_short_and_inert() -> None:
 
 
 def test_a_target_is_short_and_inert_too() -> None:
-    """`pods KEY=VALUE,...` has the keys and values of the spec, up to hundreds of kilobytes."""
+    """A target `pods KEY=VALUE,...` has keys and values of the spec, which may have hundreds of kilobytes."""
     status = of_snapshot(make_snapshot(gaps=[make_gap(target="pods \x1b[2J" + "x" * 10_000)]), 1, {}, NOW)
     assert len(status["gaps"][0]["target"]) <= MAX_MESSAGE
     assert status["gaps"][0]["target"].isprintable()
@@ -340,7 +340,7 @@ def with_headline(headline: str) -> Snapshot:
     ids=["running", "one artifact", "nothing", "gaps", "one gap", "planning", "a headline", "uploading"],
 )
 def test_a_capture_is_described_in_one_line(snapshot: Snapshot, text: str) -> None:
-    """What `kubectl describe` shows of the conditions."""
+    """`kubectl describe` shows this line in the conditions."""
     assert describe(snapshot) == text
 
 
@@ -349,7 +349,7 @@ def test_a_capture_is_described_in_one_line(snapshot: Snapshot, text: str) -> No
     [(0, "0"), (1023, "1023"), (1024, "1Ki"), (81_234, "79.33Ki"), (2**20, "1Mi"), (3 * 2**30, "3Gi"), (2**41, "2Ti")],
 )
 def test_sizes_are_readable(size_bytes: int, text: str) -> None:
-    """In the units of Kubernetes' quantities."""
+    """They have the units of Kubernetes' quantities."""
     assert readable_size(size_bytes) == text
 
 
@@ -365,7 +365,7 @@ def answered(code: int) -> SourceError:
 
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer tries again at once."""
+    """Let a writer try again at once."""
     monkeypatch.setattr(module, "retry_delays", lambda: repeat(0.0))
 
 
@@ -379,7 +379,7 @@ async def test_a_status_is_written_until_it_is_taken() -> None:
 
 
 async def test_a_resource_that_is_gone_is_let_go() -> None:
-    """Once the API server says so when it is asked for the resource itself."""
+    """The writer stops once the API server says so when asked for the resource itself."""
     kubernetes = FakeKubernetes(refusals=[answered(404)])
     assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is Written.GONE
     kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}, refusals=[answered(409)])
@@ -389,7 +389,7 @@ async def test_a_resource_that_is_gone_is_let_go() -> None:
 
 @pytest.mark.parametrize("code", [401, 403, 404, 409, 429, 500, 502, 503, 504])
 async def test_a_passing_refusal_loses_no_status(code: int) -> None:
-    """While the resource is there, its last status is written until it is taken."""
+    """While the resource exists, its last status is written until it is stored."""
     kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": UID}}}, refusals=[answered(code), answered(code)])
     assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
     (status,) = kubernetes.statuses
@@ -407,7 +407,7 @@ async def test_a_passing_refusal_loses_no_status(code: int) -> None:
     ],
 )
 async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError) -> None:
-    """First with few artifacts and gaps, then with none and a word that says so; then it is given up."""
+    """It is first written with few artifacts and gaps, then with none and a note that says so. Then the writer gives up."""
     artifacts, gaps = [make_artifact()] * 9, [make_gap(message="x" * 500)] * 9
     snapshot = make_snapshot(artifacts, gaps, "PartiallyCompleted")
     sizes = []
@@ -425,7 +425,7 @@ async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError)
 
 
 async def test_a_fault_that_lasts_is_taken_for_a_status_that_is_too_large() -> None:
-    """Some API servers answer no more than 500; after a few the status is written smaller."""
+    """Some API servers only answer 500. After a few tries the status is written smaller."""
     kubernetes = FakeKubernetes(refusals=[answered(500)] * 6)
     assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
     assert kubernetes.statuses[0]["artifacts"] is None
@@ -446,7 +446,7 @@ async def test_a_status_that_is_never_taken_is_given_up_in_time(monkeypatch: pyt
 
 
 def test_smaller_statuses_are_of_the_same_schema() -> None:
-    """What is left out is taken out, and all that is left is known."""
+    """They have fields of the schema only, without those left out."""
     whole = of_snapshot(make_snapshot([make_artifact()] * 9, [make_gap()] * 9, "PartiallyCompleted"), 1, {}, NOW)
     for smaller in (shortened(whole), minimal(whole), minimal(of_phase("Failed", "x" * 9999, 1, {}, NOW))):
         InvestigationStatus.model_validate({name: value for name, value in smaller.items() if name != "session"})
@@ -454,7 +454,7 @@ def test_smaller_statuses_are_of_the_same_schema() -> None:
 
 
 def test_the_status_of_a_large_investigation_stays_small() -> None:
-    """Thousands of finished ones lie in memory while they are listed: a full status is a few kilobytes."""
+    """A full status has a few kilobytes: thousands of finished ones are in memory while they are listed."""
     artifact = make_artifact(path=f"data/logs/{'x' * 100}.json", summary="s" * 900, target="t" * 200, sha256="0" * 64)
     gap = make_gap(target="t" * 200, message="m" * 150)
     status = of_snapshot(make_snapshot([artifact] * 500, [gap] * 500), 1, {}, NOW)
@@ -465,7 +465,7 @@ OTHERS = {"type": "Mine", "status": "True", "reason": "Why", "message": "", "las
 
 
 async def test_conditions_of_others_stay() -> None:
-    """Those that do not follow from the phase, also when they are added meanwhile."""
+    """They do not follow from the phase. They stay even if they are added meanwhile."""
     kubernetes = FakeKubernetes()
     writer = make_writer(kubernetes)
     metadata = {"namespace": "shop", "name": "incident", "uid": UID, "generation": 2}
@@ -492,7 +492,7 @@ def claimable(**status: Any) -> FakeKubernetes:
 
 
 async def test_an_investigation_is_claimed_once() -> None:
-    """The first claim writes Running; the second, of any operator, gets the mark of the first."""
+    """The first claim writes Running. Any later claim gets the mark of the first, also another operator's."""
     kubernetes = claimable()
     assert await make_writer(kubernetes).claim("a") == "a"
     (status,) = kubernetes.statuses
@@ -502,7 +502,7 @@ async def test_an_investigation_is_claimed_once() -> None:
 
 
 async def test_of_two_claims_at_once_one_holds() -> None:
-    """The API server refuses the patch of what has changed; then the other's mark is read."""
+    """The API server refuses the patch of a changed resource, and the other operator's mark is read."""
     kubernetes = claimable()
 
     async def overtaken(path: str, status: Any, uid: str, resource_version: str | None = None) -> None:
@@ -515,7 +515,7 @@ async def test_of_two_claims_at_once_one_holds() -> None:
 
 
 async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is gone, being deleted, another of its name, refused, or the API server is away."""
+    """It is gone, being deleted, replaced by another of its name or refused, or the API server is down."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     assert await make_writer(FakeKubernetes()).claim("a") is Claim.GONE
     deleted = FakeKubernetes({PATH: {"metadata": {"uid": UID, "deletionTimestamp": "2026-11-22T12:00:00Z"}}})
@@ -529,7 +529,7 @@ async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_claim_that_is_refused_is_not_tried_again(status: int) -> None:
-    """What is not valid now will not be later."""
+    """An invalid patch stays invalid."""
     kubernetes = claimable()
     kubernetes.refusals = [answered(status)]
     assert await make_writer(kubernetes).claim("a") is Claim.REFUSED
@@ -573,7 +573,7 @@ async def test_a_claim_that_fails_in_passing_is_tried_again(status: int) -> None
 async def test_a_capture_writes_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, found: Any, goes_on: bool, written: bool
 ) -> None:
-    """Only the time, and only while it is still its Investigation; only another operator's mark ends it."""
+    """Only the time is written, while the Investigation is still the same. Only another operator's mark ends the capture."""
     monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.05)
     kubernetes = claimable()
     writer = make_writer(kubernetes)
@@ -588,7 +588,7 @@ async def test_a_capture_writes_that_it_goes_on(
 
 
 async def test_what_was_not_claimed_gives_no_sign_of_life() -> None:
-    """Nothing is asked or written of it."""
+    """Its resource is neither read nor written."""
     kubernetes = claimable()
     assert await make_writer(kubernetes).beat()
     assert (kubernetes.asked, kubernetes.patches) == ([], [])
@@ -604,7 +604,7 @@ async def test_what_was_not_claimed_gives_no_sign_of_life() -> None:
     ],
 )
 def test_a_headline_without_words_names_the_first_cause(severities: list[str], headline: str) -> None:
-    """The rule and its object; what is only informative is no cause."""
+    """It has the rule and the object. Findings that only inform are no cause."""
     finding = {"rule": "Crash", "confidence": "certain", "message": "panic: CANARY"}
     findings = [
         FindingStatus.model_validate({**finding, "severity": severity, "object": {"kind": "Pod", "name": f"web-{number}"}})
@@ -617,7 +617,7 @@ def test_a_headline_without_words_names_the_first_cause(severities: list[str], h
 
 
 async def test_an_end_without_a_session_has_its_time() -> None:
-    """For example of a spec that was refused."""
+    """The spec was refused, for example."""
     kubernetes = FakeKubernetes()
     await make_writer(kubernetes).phase("Failed", ConditionReason.INVALID_SPEC, "spec.window: no")
     (status,) = kubernetes.statuses
@@ -627,7 +627,7 @@ async def test_an_end_without_a_session_has_its_time() -> None:
 
 
 async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
-    """The writer remembers what it said last."""
+    """The writer remembers the conditions that it wrote last."""
     kubernetes, clock = FakeKubernetes(), Clock()
     writer = make_writer(kubernetes)
     writer._now = clock
@@ -638,7 +638,7 @@ async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
 
 
 async def test_what_others_write_moves_no_transition_time() -> None:
-    """Own conditions are those that were written last, not those of an older view; others' are as they are now."""
+    """Own conditions are those written last, not those of an older view. Others' conditions are the current ones."""
     kubernetes, clock = FakeKubernetes(), Clock()
     writer = make_writer(kubernetes)
     writer._now = clock
@@ -652,7 +652,7 @@ async def test_what_others_write_moves_no_transition_time() -> None:
 
 
 async def test_a_change_after_the_end_is_acknowledged() -> None:
-    """The generation is observed; the conditions stay as they are now, not as an older view had them."""
+    """The generation is observed. The conditions are the current ones, not those of an older view."""
     ended = of_snapshot(make_snapshot([make_artifact()]), 1, {}, NOW)
     kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": UID}, "status": ended}})
     await make_writer(kubernetes, {"phase": "Running"}, generation=4).acknowledge()
@@ -667,7 +667,7 @@ CHANGE = ("ArtifactsExpired", ConditionReason.ARTIFACTS_EXPIRED, "removed")
 
 @pytest.mark.parametrize("code", [400, 413, 422])
 async def test_a_change_that_is_refused_is_not_tried_again(code: int) -> None:
-    """What is not valid now will not be later."""
+    """An invalid patch stays invalid."""
     kubernetes = claimable()
     kubernetes.refusals = [answered(code)]
     assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.REFUSED
@@ -676,7 +676,7 @@ async def test_a_change_that_is_refused_is_not_tried_again(code: int) -> None:
 
 @pytest.mark.parametrize("code", [401, 403, 409, 429, 500, 503])
 async def test_a_change_that_fails_in_passing_is_tried_again(code: int) -> None:
-    """With what the status has become meanwhile, until it is stored."""
+    """The current status is patched until the change is stored."""
     kubernetes = claimable()
     kubernetes.refusals = [answered(code)]
     assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.DONE
@@ -694,7 +694,7 @@ async def test_a_change_of_what_is_gone_is_let_go(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_of_many_reports_the_latest_is_written() -> None:
-    """A flood of progress does not become a flood of patches, and the last word comes after them."""
+    """A flood of progress does not become a flood of patches. The last status is written after them."""
     kubernetes = FakeKubernetes()
     writer = make_writer(kubernetes)
     snapshots = [Snapshot(make_snapshot(ended=False, phase="Running").manifest, "", n, 100) for n in range(100)]
@@ -712,7 +712,7 @@ async def test_of_many_reports_the_latest_is_written() -> None:
 
 
 async def test_late_progress_never_overtakes_the_end() -> None:
-    """The writer waits for a running patch when the capture ends: the API server would apply it after the last one."""
+    """At the end of the capture the writer waits for a running patch: the API server might apply it after the last one."""
     kubernetes = FakeKubernetes()
     go_on, begun = asyncio.Event(), asyncio.Event()
 

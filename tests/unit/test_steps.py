@@ -49,7 +49,7 @@ DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
     ],
 )
 def test_the_next_step(spec: Any, status: Any, metadata: Any, known: Known, step: Step) -> None:
-    """By the resource and by what this process knows of it."""
+    """It follows from the resource and from what this process knows of it."""
     body = {"metadata": {"generation": 2, **metadata}, "spec": spec, "status": status}
     assert next_step(body, known) is step
 

@@ -1,4 +1,4 @@
-"""The supervisor: for any resource, what is missing is done, once."""
+"""The supervisor: whatever the resource, missing work is done once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
-    """Status ends at Completed, with an Event at the begin and one at the end."""
+    """Its status ends at Completed, with an Event at the beginning and one at the end."""
     rig.observe(make_body())
     await rig.settled()
     assert rig.phases[-1] == "Completed"
@@ -45,7 +45,7 @@ async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
 
 
 async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
-    """While it runs, after it ended with an older view, and after the status arrived."""
+    """It is observed while it runs, after its end with an older view, and with its last status."""
     body = make_body()
     for _ in range(3):
         rig.observe(body)
@@ -58,7 +58,7 @@ async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
 
 
 async def test_a_terminal_investigation_asks_nothing(rig: Rig) -> None:
-    """Whatever the phase was in which it ended; a restarted operator writes nothing either."""
+    """It may have ended in any phase. A restarted operator does not write anything either."""
     for number, phase in enumerate(("Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled")):
         rig.observe(make_body(uid=str(number), status={"phase": phase, "observedGeneration": 1}))
     await rig.settled()
@@ -66,7 +66,7 @@ async def test_a_terminal_investigation_asks_nothing(rig: Rig) -> None:
 
 
 async def test_a_change_after_the_end_is_acknowledged(rig: Rig) -> None:
-    """kstatus would report it as in progress permanently; nothing is captured again."""
+    """Otherwise kstatus would always report it as in progress. Nothing is captured again."""
     ended = {"phase": "Completed", "observedGeneration": 1, "conditions": []}
     rig.observe(make_body(generation=2, status=ended, cancel=True))
     await rig.settled()
@@ -88,7 +88,7 @@ async def test_a_suspended_investigation_waits(rig: Rig) -> None:
 
 
 async def test_a_suspended_investigation_that_is_shown_again_is_written_once(rig: Rig) -> None:
-    """While its status is being written, and it is forgotten with its task."""
+    """It is observed while its status is being written. When it is forgotten, so is its task."""
     rig.kubernetes.put(make_body(suspend=True))
     for _ in range(3):
         rig.supervisor.observe(make_body(suspend=True))
@@ -99,7 +99,7 @@ async def test_a_suspended_investigation_that_is_shown_again_is_written_once(rig
 
 
 async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
-    """What it has is kept; the status speaks of the generation that cancelled it."""
+    """Captured evidence is kept, and the status has the generation that cancelled it."""
     saved = asyncio.Event()
 
     async def hang() -> None:
@@ -117,7 +117,7 @@ async def test_a_running_investigation_can_be_cancelled(tmp_path: Path) -> None:
 
 
 async def test_a_suspended_investigation_can_be_cancelled(rig: Rig) -> None:
-    """It ends without having asked anything of a source that hangs."""
+    """It ends without any request to a source that hangs."""
     rig.fetcher.answers = {"a": [forever]}
     rig.observe(make_body(suspend=True, cancel=True))
     await rig.settled()
@@ -125,7 +125,7 @@ async def test_a_suspended_investigation_can_be_cancelled(rig: Rig) -> None:
 
 
 async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
-    """Failed, with the message in status and as an Event; the value is not repeated."""
+    """It is Failed, with the message in status and in an Event. The message does not repeat the value."""
     rig.observe(make_body(timeout="canary-7d1", window={"lookback": "1h", "start": "2026-11-22T10:00:00Z"}))
     await rig.settled()
     (condition, *_) = rig.last["conditions"]
@@ -137,14 +137,14 @@ async def test_a_spec_that_is_refused_says_which_field(rig: Rig) -> None:
 
 
 async def test_a_suspended_spec_that_is_refused_says_so_at_once(rig: Rig) -> None:
-    """It could never begin, so it does not pretend to wait."""
+    """It could never begin, so it is not Pending."""
     rig.observe(make_body(suspend=True, timeout="soon"))
     await rig.settled()
     assert (rig.phases, rig.last["conditions"][0]["reason"]) == (["Failed"], "InvalidSpec")
 
 
 async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
-    """With the first of each kind and how many there are more."""
+    """The Event has the first gap of each reason and the number of others."""
     rig = Rig(tmp_path, FakeFetcher({"a": [Unavailable("down")], "b": [Unavailable("down")], "c": [[1]]}))
     rig.observe(make_body())
     await rig.settled()
@@ -155,7 +155,7 @@ async def test_gaps_are_announced_once_for_each_reason(tmp_path: Path) -> None:
 
 
 async def test_a_deleted_investigation_is_stopped(tmp_path: Path) -> None:
-    """Its capture has ended once it is settled, nothing more is written of it, and another goes on to its end."""
+    """When `settled` returns its capture has ended, and nothing is written for it. Another capture goes on to its end."""
     go_on, stopped = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -181,7 +181,7 @@ async def test_a_deleted_investigation_is_stopped(tmp_path: Path) -> None:
 
 
 async def test_a_closed_supervisor_has_stopped_everything(tmp_path: Path) -> None:
-    """What saves and writes is over before its clients are closed."""
+    """Saves and writes end before their clients are closed."""
     stopped: list[str] = []
 
     async def wait() -> None:
@@ -219,7 +219,7 @@ async def test_a_capture_that_does_not_end_is_not_waited_for_without_limit(
 
 
 async def test_an_investigation_that_is_deleted_at_once_is_forgotten(rig: Rig) -> None:
-    """Created and deleted between two steps of the loop: nothing of it is kept."""
+    """It is created and deleted between two steps of the loop: nothing of it stays in memory."""
     rig.observe(make_body())
     rig.supervisor.forget(UID)
     await rig.settled()
@@ -227,7 +227,7 @@ async def test_an_investigation_that_is_deleted_at_once_is_forgotten(rig: Rig) -
 
 
 async def test_investigations_past_the_limit_are_queued(tmp_path: Path) -> None:
-    """The second says so, and begins when the first has ended."""
+    """The second has this in its status, and begins when the first has ended."""
     go_on = asyncio.Event()
     rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}), max_investigations=1)
     rig.observe(make_body(uid="first"))
@@ -243,7 +243,7 @@ async def test_investigations_past_the_limit_are_queued(tmp_path: Path) -> None:
 
 
 async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """During an upload, perhaps to a hanging bucket, the next Investigation is captured; the status shows the upload."""
+    """While one uploads, perhaps to a hanging bucket, the next is captured. The status shows the upload."""
     go_on = asyncio.Event()
 
     async def hangs(uploader: Uploader, directory: Path, manifest: Manifest, encode: Any) -> Manifest:
@@ -268,7 +268,7 @@ async def test_an_upload_takes_no_place(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_stopped_process_leaves_the_capture_to_the_next(tmp_path: Path) -> None:
-    """The next one takes it up, asks only what is missing and announces no second begin."""
+    """The next process resumes it, asks only what is missing, and posts no second Event of the start."""
     first = Rig(tmp_path, FakeFetcher({"a": [[1]], "b": [forever]}))
     first.observe(make_body())
     await first.until(lambda: first.kubernetes.statuses and first.last.get("artifactCount") == 1)
@@ -283,7 +283,7 @@ async def test_a_stopped_process_leaves_the_capture_to_the_next(tmp_path: Path) 
 
 
 async def test_a_volume_that_comes_back_is_used(tmp_path: Path) -> None:
-    """Meanwhile the Investigation is Pending, and says why."""
+    """Meanwhile the Investigation is Pending, with the reason."""
     blocked = tmp_path / "sessions"
     blocked.write_text("in the way")
     rig = Rig(tmp_path)
@@ -296,7 +296,7 @@ async def test_a_volume_that_comes_back_is_used(tmp_path: Path) -> None:
 
 
 async def test_a_volume_that_stays_away_fails_the_investigation_in_the_end(tmp_path: Path) -> None:
-    """Once the timeout is over."""
+    """It fails when the timeout has passed."""
     (tmp_path / "sessions").write_text("in the way")
     rig = Rig(tmp_path)
     rig.observe(make_body(timeout="1m"))
@@ -311,7 +311,7 @@ async def test_a_volume_that_stays_away_fails_the_investigation_in_the_end(tmp_p
 
 
 async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Path) -> None:
-    """It ends though nothing can be kept."""
+    """It ends although nothing can be stored."""
     (tmp_path / "sessions").write_text("in the way")
     rig = Rig(tmp_path)
     rig.observe(make_body())
@@ -328,7 +328,7 @@ async def test_an_investigation_without_its_volume_can_be_cancelled(tmp_path: Pa
 
 @pytest.mark.logs_errors("Investigation shop/incident failed")
 async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever investigate raises, a person reads in the status that it is over; the exception's text stays in the log."""
+    """For any exception the status says that it is over. The exception's text is only in the log."""
 
     async def broken(*_: Any) -> Any:
         raise OverflowError("canary-3e8")
@@ -342,7 +342,7 @@ async def test_a_fault_of_our_own_ends_the_investigation(rig: Rig, monkeypatch: 
 
 
 async def test_a_damaged_manifest_is_left_as_it_is(rig: Rig) -> None:
-    """A session that cannot be read is nobody's: the Investigation is captured into another, and the damaged one stays."""
+    """The Investigation is captured into another session."""
     rig.observe(make_body())
     await rig.settled()
     (session,) = (rig.root / "sessions").iterdir()
@@ -378,7 +378,7 @@ async def test_a_watch_that_has_gone_deaf_is_noticed(rig: Rig, items: list[Any],
 
 
 async def test_only_the_namespaces_that_are_watched_are_looked_at(rig: Rig) -> None:
-    """There may be no right to list elsewhere."""
+    """The operator may lack the right to list others."""
     await rig.supervisor.look_for_unnoticed(("shop", "bank"))
     assert [path for path, _ in rig.kubernetes.asked] == [
         f"/apis/aletheia.dev/v1alpha1/namespaces/{name}/investigations" for name in ("shop", "bank")
@@ -386,7 +386,7 @@ async def test_only_the_namespaces_that_are_watched_are_looked_at(rig: Rig) -> N
 
 
 async def queued_rig(root: Path, **changes: Any) -> Rig:
-    """One Investigation runs and hangs, and `incident` waits for its place."""
+    """One Investigation runs and hangs, and `incident` is queued."""
     rig = Rig(root, FakeFetcher({"a": [forever]}), max_investigations=1, **changes)
     rig.observe(make_body(uid="first"))
     await rig.until(lambda: rig.fetcher.asked)
@@ -396,7 +396,7 @@ async def queued_rig(root: Path, **changes: Any) -> Rig:
 
 
 async def test_a_queued_investigation_can_be_cancelled(tmp_path: Path) -> None:
-    """At once: it needs no place to end."""
+    """It ends at once, without a slot."""
     rig = await queued_rig(tmp_path)
     rig.observe(make_body(generation=2, cancel=True))
     await rig.until(lambda: rig.last.get("phase") == "Cancelled")
@@ -406,7 +406,7 @@ async def test_a_queued_investigation_can_be_cancelled(tmp_path: Path) -> None:
 
 
 async def test_a_queued_investigation_can_be_suspended(tmp_path: Path) -> None:
-    """It gives up its turn, and takes a new one when it is no longer suspended."""
+    """It leaves the queue, and enters it again when it is no longer suspended."""
     rig = await queued_rig(tmp_path)
     rig.observe(make_body(generation=2, suspend=True))
     await rig.until(lambda: rig.last.get("phase") == "Pending")
@@ -450,7 +450,7 @@ async def test_a_namespace_does_not_wait_for_another(tmp_path: Path) -> None:
 
 
 async def test_a_timeout_is_at_most_the_admins(tmp_path: Path) -> None:
-    """It is cut, an Event says so, and the gaps name the time that really ran out."""
+    """A longer one is cut. An Event says so, and gaps have the time that was really used."""
     rig = Rig(tmp_path, FakeFetcher({"a": [forever]}))
     rig.observe(make_body(timeout="9999w9999w", session={"upload": {"timeout": "9999w"}}))
     await rig.until(lambda: rig.fetcher.asked)
@@ -468,7 +468,7 @@ TOO_LARGE = error_of(500, "the Kubernetes API answered 500: etcdserver: request 
 
 
 async def test_a_status_that_is_refused_holds_no_place(tmp_path: Path) -> None:
-    """Twenty with a status that is never accepted: another one is captured, none of the twenty is, and the attempts end."""
+    """The status of twenty is always refused: none of them is captured, the attempts end, and another one is captured."""
     rig = Rig(tmp_path, max_investigations=2)
     patch = rig.kubernetes.patch_status
 
@@ -496,7 +496,7 @@ async def test_a_status_that_is_refused_holds_no_place(tmp_path: Path) -> None:
 async def test_a_last_status_that_could_not_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The place is free meanwhile; the next look writes it."""
+    """Its slot is free meanwhile. The next check writes it."""
     monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.05)
     for name in ("WRITE_SECONDS", "PROGRESS_SECONDS"):
         monkeypatch.setattr(status_module, name, 0.05)
@@ -557,7 +557,7 @@ async def test_a_slot_that_comes_too_late_is_given_back(tmp_path: Path) -> None:
     ids=["captured", "suspended", "refused", "another operator's", "acknowledged"],
 )
 async def test_one_task_at_a_time_works_on_an_investigation(rig: Rig, body: dict[str, Any]) -> None:
-    """However often it is shown meanwhile."""
+    """It does not matter how often it is observed meanwhile."""
     rig.observe(body)
     (task,) = rig.supervisor._tasks.values()
     for _ in range(3):
@@ -569,7 +569,7 @@ async def test_one_task_at_a_time_works_on_an_investigation(rig: Rig, body: dict
 
 
 async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:
-    """Also if its deletion comes just as its task has ended, with a change that was seen meanwhile."""
+    """It is deleted just as its task has ended, after a change that was observed meanwhile."""
     rig.observe(make_body(suspend=True))
     task = rig.supervisor._tasks[UID]
     await rig.settled()
@@ -581,7 +581,7 @@ async def test_what_is_gone_is_not_observed_again(rig: Rig) -> None:
 
 
 async def test_a_last_status_that_got_lost_is_written_again(rig: Rig) -> None:
-    """Whatever took it away: the session on disk knows the end, and nothing is asked again."""
+    """The session on disk has the end, so nothing is captured again."""
     rig.observe(make_body())
     await rig.settled()
     rig.kubernetes.stored[paths.investigation("shop", "incident")]["status"] = {"phase": "Running", "operator": "flight"}
@@ -600,7 +600,7 @@ async def test_a_last_status_that_got_lost_is_written_again(rig: Rig) -> None:
 
 
 async def test_one_held_by_a_finalizer_is_known(rig: Rig) -> None:
-    """It is being deleted: nothing is begun, and nobody takes the watch for deaf."""
+    """It is being deleted: nothing is begun, and the watch does not count as deaf."""
     body = make_body()
     body["metadata"]["deletionTimestamp"] = "2026-11-22T12:00:00Z"
     rig.observe(body)
@@ -611,7 +611,7 @@ async def test_one_held_by_a_finalizer_is_known(rig: Rig) -> None:
 
 
 async def test_two_operators_capture_an_investigation_once(tmp_path: Path) -> None:
-    """The first one captures; the other says so in a condition and an Event, and then leaves it alone."""
+    """The first one captures. The other reports this in a condition and an Event, and leaves it alone."""
     first = Rig(tmp_path / "a", FakeFetcher({"a": [[1]]}))
     second = Rig(tmp_path / "b", kubernetes=first.kubernetes, identity="other")
     first.observe(make_body())
@@ -630,7 +630,7 @@ async def test_two_operators_capture_an_investigation_once(tmp_path: Path) -> No
 
 
 async def test_an_investigation_of_another_operator_is_left_alone(rig: Rig) -> None:
-    """Also after a restart. One Event says so, and the other operator's conditions stay."""
+    """This holds after a restart too. One Event reports it, and the other operator's conditions stay."""
     await rig.supervisor.shared.identity.get()
     ready = {"type": "Ready", "status": "False", "reason": "Running", "message": "", "lastTransitionTime": "x"}
     rig.observe(make_body(status={"phase": "Running", "operator": "another", "conditions": [ready]}))
@@ -646,7 +646,7 @@ async def test_an_investigation_of_another_operator_is_left_alone(rig: Rig) -> N
 
 
 async def test_a_service_account_that_nobody_checked_is_refused(rig: Rig) -> None:
-    """Before anything is read, with the reason in status and Event."""
+    """Nothing is read. The reason is in status and an Event."""
     rig.observe(make_body(serviceAccountName="cluster-admin"))
     await rig.settled()
     assert rig.last["phase"] == "Failed"
@@ -656,7 +656,7 @@ async def test_a_service_account_that_nobody_checked_is_refused(rig: Rig) -> Non
 
 
 async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is captured unclaimed; the place is given back between the tries."""
+    """Nothing is captured without a claim, and the slot is given back between tries."""
     monkeypatch.setattr(status_module, "WRITE_SECONDS", 0.01)
     rig = Rig(tmp_path, max_investigations=1)
     rig.kubernetes.refusals = [Unavailable("away")] * 10**6
@@ -702,7 +702,7 @@ async def test_the_waits_for_an_api_server_grow_to_a_bound(rig: Rig, monkeypatch
     ],
 )
 def test_which_timeouts_are_cut(timeout: str, upload: str | None, limited_timeout: str, limited_upload: str | None) -> None:
-    """Those over the admin's limit; nothing else of the spec changes."""
+    """Timeouts over the admin's limit are cut. Nothing else of the spec changes."""
     session = {"upload": {"timeout": upload}, "encryption": {"recipients": [PUBLIC]}} if upload else None
     spec = InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}], "timeout": timeout, "session": session})
     found = limited(spec, 3600)
@@ -717,7 +717,7 @@ def test_which_timeouts_are_cut(timeout: str, upload: str | None, limited_timeou
 
 
 async def test_an_admin_may_keep_words_of_logs_out_of_status_and_events(tmp_path: Path) -> None:
-    """Nothing that the source said is in a status that was written, or in an Event; the manifest has it."""
+    """No text of the source is in a written status or an Event. The manifest has it."""
     rig = Rig(tmp_path, FakeFetcher({"a": [[1], Unavailable("CANARY")], "b": [[1]]}), log_text=False)
     rig.observe(make_body())
     await rig.settled()
@@ -730,7 +730,7 @@ async def test_an_admin_may_keep_words_of_logs_out_of_status_and_events(tmp_path
 
 
 async def test_a_refusal_that_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An API server that does not answer for a while costs no status."""
+    """If the API server does not answer for a while, no status is lost."""
     monkeypatch.setattr(status_module, "WRITE_SECONDS", 0.02)
     rig = Rig(tmp_path)
     rig.kubernetes.refusals = [Unavailable("down")] * 10_000

@@ -1,4 +1,4 @@
-"""Which words of a log tell why: behind farewells, in stack traces, at the end of long lines; and pods that stand still."""
+"""Which log lines give a reason: behind farewells, in stack traces, at the end of long lines; and pods that stand still."""
 
 import pytest
 
@@ -27,7 +27,7 @@ CRASHED = waiting("CrashLoopBackOff", restarts=1, last=ended(1))
     ],
 )
 def test_a_farewell_does_not_tell_why(text: str) -> None:
-    """It tells that a program ends, or announces what follows."""
+    """It only says that a program ends, or announces what follows."""
     assert is_farewell(text)
     assert not tells_why(text)
 
@@ -37,7 +37,7 @@ def test_a_farewell_does_not_tell_why(text: str) -> None:
     ["license 8817 expired 28 days ago", "config: key 'listen' missing", "max_map_count [65530] is too low", "no such table"],
 )
 def test_a_reason_is_no_farewell(text: str) -> None:
-    """It names something that is wrong."""
+    """It names an error."""
     assert tells_why(text)
 
 
@@ -53,7 +53,7 @@ def test_a_reason_is_no_farewell(text: str) -> None:
     ],
 )
 def test_lines_of_exceptions(text: str, is_one: bool) -> None:
-    """Of several languages."""
+    """They are recognised in several languages."""
     assert is_exception(text) is is_one
 
 
@@ -70,7 +70,7 @@ def test_lines_of_exceptions(text: str, is_one: bool) -> None:
     ],
 )
 def test_a_long_line_is_cut_around_what_tells(text: str, words: str) -> None:
-    """Chains of errors tell their cause last."""
+    """A chain of errors has its cause at the end."""
     short = excerpt(text, 80)
     assert len(short) <= 80
     assert words in short
@@ -120,12 +120,12 @@ CPP = (
     ],
 )
 def test_what_a_program_says_last_does_not_hide_why_it_ended(lines: tuple[str, ...], words: str) -> None:
-    """Workers that exit, banners, farewells."""
+    """The last lines are of exiting workers, banners or farewells."""
     assert words in found(Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", *lines, run=1), "CrashLoop").message
 
 
 def test_a_crash_of_which_the_log_is_gone_does_not_say_nothing() -> None:
-    """What could not be read is not silence."""
+    """A log that could not be read is not reported as silent."""
     gone = (
         Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", "27 unable to retrieve container logs for containerd://5", run=1)
     )
@@ -133,7 +133,7 @@ def test_a_crash_of_which_the_log_is_gone_does_not_say_nothing() -> None:
 
 
 def burst(*lines: str, minutes: int = 20) -> Incident:
-    """These lines each minute, of a healthy pod."""
+    """A healthy pod that logs these lines in each of the last minutes."""
     texts = [f"{minute} {line}" for minute in range(60 - minutes, 60) for line in lines]
     return Incident().add(pod("web-1-a", running())).log("web-1-a", *texts)
 
@@ -147,13 +147,13 @@ JAVA = (
 
 
 def test_the_cause_that_a_stack_trace_names_last_tells_who_is_called() -> None:
-    """`charge failed` alone would say nothing."""
+    """`charge failed` alone would not show the failing service."""
     finding = found(burst(*JAVA), "NameNotResolved")
     assert finding.message.startswith("web: DNS does not resolve ledger.payments")
 
 
 def test_an_exception_again_and_again_is_counted_each_time() -> None:
-    """It continues no stack trace, though it looks so."""
+    """It looks like part of a stack trace, but does not continue one."""
     finding = found(burst("botocore.ClientError: (RequestTimeTooSkewed) the difference is too large"), "ClockSkew")
     assert "(20x" in finding.message
     assert finding.severity != "info"
@@ -167,13 +167,13 @@ def test_an_exception_again_and_again_is_counted_each_time() -> None:
     ],
 )
 def test_a_healthy_pod_that_goes_on_to_complain_is_no_quiet_one(line: str, rule: str) -> None:
-    """Lines without a level, and warnings, if there are many; a few are nothing."""
+    """Many lines without a level, or warnings, are reported. For a few there is only information."""
     assert found(burst(line), rule).severity == "warning"
     assert found(burst(line, minutes=4), rule).severity == "info"
 
 
 def test_an_init_container_that_does_not_end() -> None:
-    """With its last words; one that began just now is nothing, and neither is a sidecar."""
+    """It is reported with its last words. One that began just now is not, and neither is a sidecar."""
     status = {"name": "migrate", "ready": False, "restartCount": 0, "state": {"running": {"startedAt": at(50)}}}
 
     def waits(since: float, **more: str) -> Incident:
@@ -189,7 +189,7 @@ def test_an_init_container_that_does_not_end() -> None:
 
 
 def test_a_readiness_gate_that_is_not_met() -> None:
-    """Its containers are ready, and nothing else tells why the pod is not."""
+    """Its containers are ready, and nothing else explains why the pod is not."""
     gated = pod("web-1-a", running(), spec={"readinessGates": [{"conditionType": "a.io/target"}]})
     gated["status"]["conditions"] = [
         {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "lastTransitionTime": at(9)}
@@ -199,7 +199,7 @@ def test_a_readiness_gate_that_is_not_met() -> None:
 
 @pytest.mark.parametrize(("wanted", "reported"), [(0, True), (1, False)])
 def test_an_agent_that_no_node_takes(wanted: int, reported: bool) -> None:
-    """A DaemonSet without pods is as it should be only if no node is meant."""
+    """It is correct that a DaemonSet has no pods only if no node was meant."""
     template = {"spec": {"nodeSelector": {"role": "edge"}}}
     agent = item("DaemonSet", "web", {"template": template})
     agent["status"] = {"desiredNumberScheduled": wanted, "observedGeneration": 1}
@@ -207,7 +207,7 @@ def test_an_agent_that_no_node_takes(wanted: int, reported: bool) -> None:
 
 
 def test_an_image_without_its_pull_secret() -> None:
-    """The secret is named with the image."""
+    """The message has the secret and the image."""
     pulling = pod("web-1-a", waiting("ImagePullBackOff"))
     secret_event = event(
         "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred); attempting to pull"
@@ -216,7 +216,7 @@ def test_an_image_without_its_pull_secret() -> None:
 
 
 def test_an_error_that_names_a_service_is_explained_by_what_is_behind_it() -> None:
-    """`Redis` in the words of an error, and a Service of that name: its complaint comes first."""
+    """The error has the word `Redis`, and a Service has that name: the trouble of its pods comes first."""
     redis = pod("redis-0", running(), labels={"app": "redis"})
     lines = [f"{minute} ERROR cannot store: MISCONF Redis cannot persist" for minute in range(30, 60)]
     own = [f"{minute} WARN Can't save: fork: Cannot allocate memory" for minute in range(30, 60)]
@@ -238,18 +238,18 @@ def test_an_error_that_names_a_service_is_explained_by_what_is_behind_it() -> No
     ],
 )
 def test_categories_that_share_words(text: str, category: str) -> None:
-    """The more telling one counts."""
+    """The more specific category wins."""
     assert category_of(text) == category
 
 
 def test_the_host_after_an_exceptions_class() -> None:
-    """Not the word `exception` before it."""
+    """It is found, not the word after the first `exception`."""
     assert peer_of("cannot resolve exception: java.net.UnknownHostException: zk-1.zk-headless") == "zk-1.zk-headless"
 
 
 @pytest.mark.parametrize(("minute", "code", "reported"), [(30, 0, True), (59.8, 0, False), (30, 1, False)])
 def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: float, code: int, reported: bool) -> None:
-    """The program has done its work a while ago, and a proxy goes on."""
+    """The program ended a while ago, and a proxy continues."""
     owners = [{"kind": "Job", "name": "report", "uid": "j", "controller": True}]
     states = {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(code, minute=minute)}}
     stuck = pod("report-x", states, metadata={"ownerReferences": owners})
@@ -263,7 +263,7 @@ def test_a_job_that_does_not_end_for_the_container_beside_its_program(minute: fl
     ("line", "severity"), [("ERROR no such item: 9 (404)", "info"), ("ERROR cannot parse order 9", "warning")]
 )
 def test_errors_of_clients_are_no_trouble_of_a_healthy_pod(line: str, severity: str) -> None:
-    """The HTTP status tells whose they are."""
+    """The HTTP status shows that the client is at fault."""
     finding = next(finding for finding in burst(line).judged().findings if finding.rule in ("Errors", "ErrorBurst"))
     assert finding.severity == severity
 
@@ -279,7 +279,7 @@ def test_a_refusal_that_stops_a_rollout_is_trouble(updated: int, severity: str) 
 
 
 def test_what_a_finding_cites_is_kept_for_the_report_of_a_sealed_session() -> None:
-    """Objects, events and lines, as they are in the artifacts: these cannot be read again."""
+    """They are objects, events and lines as in the artifacts, which cannot be read again."""
     incident = Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", "27 INFO on", "28 ERROR record 40: torn write", run=1)
     incident.add_event(event("BackOff", "Back-off restarting failed container app", container="app", count=4, until=58))
     evidence = incident.evidence()

@@ -46,12 +46,12 @@ def event(reason: str, message: str = "", kind: str = "Pod", type: str = "Warnin
     ],
 )
 def test_what_an_event_is_on_the_timeline(entry: dict[str, Any], kind: str | None) -> None:
-    """Every warning, and of the rest what changes a workload, a pod or a node."""
+    """Every warning is on it, and any other event that changes a workload, a pod or a node."""
     assert [moment.kind for moment in of_event(entry)] == ([kind] if kind else [])
 
 
 def test_a_repeated_event_is_one_moment_with_its_count() -> None:
-    """Of fifty failing probes a person reads one line."""
+    """Fifty failing probes are a single line to read."""
     involved = {"kind": "Pod", "name": "web-0", "fieldPath": "spec.containers{app}"}
     (moment,) = of_event(event("Unhealthy", "failed\x1b[2J", last="2026-11-22T11:40:00Z", count=50, object=involved))
     assert moment.to_json() == {
@@ -118,12 +118,12 @@ def ended(code: int, reason: str) -> dict[str, Any]:
     ],
 )
 def test_what_a_pod_is_on_the_timeline(status: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    """How its containers ended, and what keeps it from running."""
+    """It shows how the containers ended, and what keeps the pod from running."""
     assert [(moment.kind, moment.message) for moment in of_object(a_pod(**status))] == expected
 
 
 def test_a_node_with_trouble() -> None:
-    """Ready is good, pressure is not; a node that is well says nothing."""
+    """A condition Ready is good, and one of pressure is not. A healthy node has no moments."""
     at = {"lastTransitionTime": "2026-11-22T11:30:00Z", "message": "m"}
     conditions = [
         {"type": "Ready", "status": "Unknown", **at},
@@ -159,7 +159,7 @@ def test_the_first_error_and_a_burst_of_each_container() -> None:
 
 
 def test_a_burst_begins_with_its_first_error() -> None:
-    """Not before it: a reader compares it with what happened just then. Neighbouring buckets are one burst."""
+    """It does not begin earlier, since readers compare it with other changes. Neighbouring buckets are one burst."""
     watch = ErrorWatch(START, END)
     stamps = [f"2026-11-22T11:30:{second:02}.5Z" for second in range(7, 27) for _ in range(3)]
     for index, stamp in enumerate(stamps):
@@ -169,7 +169,7 @@ def test_a_burst_begins_with_its_first_error() -> None:
 
 
 def test_errors_that_never_stop_are_no_burst() -> None:
-    """A container that fails evenly through the whole window has a first error with its count, and nothing that stands out."""
+    """For a container that fails evenly through the whole window, only the first error with its count is shown."""
     watch = ErrorWatch(START, END)
     stamps = (f"2026-11-22T11:{second // 60:02}:{second % 60:02}Z" for second in range(3600) for _ in range(2))
     for index, stamp in enumerate(stamps):
@@ -178,7 +178,7 @@ def test_errors_that_never_stop_are_no_burst() -> None:
 
 
 def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
-    """Entries of several artifacts become one list without moments before the window; each links to its entry."""
+    """Entries of several artifacts become one list, each with a link, without moments before the window."""
     timeline = Timeline(START, END)
     events = timeline.reader("kubernetes", "events")
     objects = timeline.reader("kubernetes", "objects")
@@ -204,7 +204,7 @@ def test_the_timeline_is_in_order_within_the_window_and_linked() -> None:
 
 
 def test_of_too_many_moments_the_weightier_stay() -> None:
-    """Memory and file stay small; what was left out is counted."""
+    """Memory and file stay small, and the dropped moments are counted."""
     timeline = Timeline(START, END)
     reader = timeline.reader("kubernetes", "events")
     assert reader
@@ -217,5 +217,5 @@ def test_of_too_many_moments_the_weightier_stay() -> None:
 
 
 def test_a_quiet_session_says_so() -> None:
-    """A session without any moment has an answer too."""
+    """A session without any moment has a timeline that says so."""
     assert Timeline(START, END).summary() == "nothing out of the ordinary"

@@ -25,7 +25,7 @@ REREAD_AFTER = datetime.timedelta(seconds=61)
 
 
 async def test_our_client_reads_the_token_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a minute, so long before the former one ends."""
+    """It is read after a minute, long before the former one ends."""
     authority, token, trusted = new_authority(), tmp_path / "token", tmp_path / "ca.crt"
     trusted.write_text(authority.pem)
     token.write_text("first")
@@ -64,7 +64,7 @@ DISCOVERY = {
 
 
 async def test_kopf_logs_in_again_with_the_new_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the API server refuses the former one with 401, the operator's login reads the file again, and watching goes on."""
+    """When the API server refuses the former token with 401, the login reads the file again, and watching continues."""
     token = tmp_path / "token"
     token.write_text("first")
     handlers = _Handlers(Settings(session_root=tmp_path))

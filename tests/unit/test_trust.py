@@ -58,7 +58,7 @@ def body(account: str | None = "investigator") -> dict[str, Any]:
     ],
 )
 async def test_what_nobody_checked_is_refused(rights: Rights, kubernetes: Any, account: str | None, word: str | None) -> None:
-    """It is refused, with the remedy, unless somebody has checked the creator."""
+    """The Investigation is refused, with the remedy, unless the creator was checked."""
     refusal = await Trust(kubernetes, rights).refusal(body(account))
     if word is None:
         assert refusal is None
@@ -71,7 +71,7 @@ async def test_what_nobody_checked_is_refused(rights: Rights, kubernetes: Any, a
 
 
 async def test_what_is_not_known_is_not_allowed() -> None:
-    """A policy that cannot be looked up is no policy, and no refusal either: it is tried again."""
+    """If the policy cannot be read, the Investigation is neither allowed nor refused, and is tried again."""
     kubernetes = FakeKubernetes({f"{POLICIES}/checks": Unavailable("away")}).real()
     with pytest.raises(SourceError):
         await Trust(kubernetes, POLICY).refusal(body())
@@ -82,7 +82,7 @@ async def test_what_is_not_known_is_not_allowed() -> None:
     [("11:00:00", [5.0]), ("11:00:03", [2.0]), ("11:00:05", [0.0]), ("12:00:00", [0.0]), ("10:00:00", [5.0])],
 )
 async def test_the_operator_waits_for_a_new_policy(now: str, seconds: list[float]) -> None:
-    """When it starts, until the policy applies everywhere; never longer, whatever its clock says."""
+    """At its start it waits until the policy applies everywhere, but never longer, whatever its clock says."""
     slept: list[float] = []
 
     async def sleep(duration: float) -> None:
@@ -103,7 +103,7 @@ async def test_the_operator_waits_for_a_new_policy(now: str, seconds: list[float
     ids=["none is required", "creators are trusted", "it is missing", "it cannot be looked up"],
 )
 async def test_the_operator_waits_for_no_policy(kubernetes: Any, rights: Rights) -> None:
-    """It starts at once, and decides for each Investigation."""
+    """If the policy is missing it starts at once, and decides for each Investigation."""
 
     async def sleep(duration: float) -> None:
         raise AssertionError

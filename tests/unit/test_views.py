@@ -59,7 +59,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int | None, has_colours: bool = False) -> None:
-    """Commands take standard output for a terminal of this width."""
+    """Make commands take standard output for a terminal of this width. `width`: None for a pipe."""
 
     @contextmanager
     def opened() -> Iterator[tuple[Page, IO[str]]]:
@@ -70,7 +70,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int | None, has_colour
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    """What a command writes to standard output; of one that fails, to standard error."""
+    """Run a command, and return its standard output, or its standard error if it fails."""
     assert main([*arguments]) == code
     written = capsys.readouterr()
     return written.err if code else written.out
@@ -81,7 +81,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) ->
 def test_as_recorded(
     name: str, width: int | None, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command prints what is recorded ($RECORD_VIEWS writes it again), and nothing but logs is wider than the terminal."""
+    """Each command prints what is recorded ($RECORD_VIEWS records it again). Only logs are wider than the terminal."""
     on_a_terminal(monkeypatch, width)
     command, *options = COMMANDS[name]
     out = shown(capsys, command, str(session), *options)
@@ -97,7 +97,7 @@ def test_as_recorded(
 def test_colours_change_nothing_but_colours(
     name: str, session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without its colours the output is the same: no meaning is in a colour alone."""
+    """Without colours the output is the same: nothing is shown by a colour alone."""
     command, *options = COMMANDS[name]
     on_a_terminal(monkeypatch, 80, has_colours=True)
     coloured = shown(capsys, command, str(session), *options)
@@ -109,7 +109,7 @@ def test_colours_change_nothing_but_colours(
 
 
 def lines(directory: Path, **query: Any) -> list[str]:
-    """The texts of the lines that are found; those of the context in brackets."""
+    """Return the texts of the lines found, with lines of the context in brackets."""
     found = log_lines(captured(directory), LogQuery(**query))
     return [f"[{line.text}]" if line.is_context else line.text for group in found for line in group]
 
@@ -131,21 +131,21 @@ def lines(directory: Path, **query: Any) -> list[str]:
     ],
 )
 def test_lines_that_are_looked_for(query: dict[str, Any], expected: list[str], session: Path) -> None:
-    """Each filter keeps the lines it names, alone and with others; a stack trace comes with its error."""
+    """Filters keep the lines that they name, alone and combined. A stack trace comes with its error."""
     found = lines(session, **query)
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True)), found
 
 
 def test_pods_are_merged_by_time(session: Path) -> None:
-    """Lines of all pods are in the order of their times; a pod's own lines keep theirs."""
+    """Lines of all pods are ordered by their times. A pod's own lines keep their order."""
     found = [line for group in log_lines(captured(session), LogQuery()) for line in group]
     assert [line.order for line in found] == sorted(line.order for line in found)
     assert {line.pod for line in found} == {"web-1-a", "web-1-b"}
 
 
 def test_context_is_not_doubled(tmp_path: Path) -> None:
-    """If the contexts of two lines meet, each line is there once; lines of another container only on request."""
+    """If the contexts of two lines meet, each line is printed once. Lines of another container are printed only on request."""
     incident = Incident().log("web-1-a", *(f"{number} INFO line {number}" for number in range(30)))
     directory = Recording(incident).write(tmp_path)
     found = lines(directory, grep="line (4|6|20)$", context=2)
@@ -168,7 +168,7 @@ def test_context_is_not_doubled(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there(arguments: list[str], words: str, session: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Is refused with the nearest names, or how to write it."""
+    """The error has the nearest names, or the right form."""
     command, *options = arguments
     assert words in shown(capsys, command, str(session), *options, code=1)
 
@@ -197,19 +197,19 @@ def test_a_category_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_times(text: str | None, expected: str | None) -> None:
-    """Times of day, RFC 3339 and durations become bounds; a minute is whole."""
+    """Times of day, RFC 3339 and durations become bounds. A minute counts as a whole."""
     assert bound(text, WINDOW) == expected
 
 
 def test_a_time_of_day_before_midnight() -> None:
-    """Is of the day before, if the window ends after midnight and has that time."""
+    """It is of the day before if the window ends after midnight and has that time."""
     assert bound("23:59", ("2026-11-21T23:00:00Z", "2026-11-22T00:30:00Z")) == "2026-11-21T23:59"
     assert is_within("2026-11-21T23:59:59.9Z", "2026-11-21T23:59", "2026-11-21T23:59")
     assert not is_within("2026-11-22T00:00:00Z", None, "2026-11-21T23:59")
 
 
 def test_json_is_the_entries(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`-o json` prints each entry as it is, on a line of ASCII; a log's with the name of its pod."""
+    """`-o json` prints each entry unchanged on a line of ASCII. Entries of logs have the name of their pod."""
     for category, files in (("events", "events/*.json"), ("metrics", "metrics/*.json"), ("traces", "traces/*.json")):
         out = shown(capsys, category, str(session), "-o", "json")
         entries = [entry for path in sorted((session / "data").glob(files)) for entry in json.loads(path.read_text())["data"]]
@@ -221,20 +221,20 @@ def test_json_is_the_entries(session: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_json_of_hidden_characters() -> None:
-    """What a terminal would obey is escaped, and parses to the same."""
+    """Characters that would control a terminal are escaped. The parsed value is the same."""
     text = json.dumps("a\x9b\u202e\U0001f525\x7fé", ensure_ascii=False)
     assert for_json(text).isprintable() and for_json(text).isascii()
     assert json.loads(for_json(text)) == json.loads(text)
 
 
 def test_colours_of_programs_are_left_out() -> None:
-    """Of a log's line; other escapes are shown, blanks stay."""
+    """They are removed from log lines. Other escapes are shown, and blanks stay."""
     assert log_line("\x1b[1;31mERROR\x1b[0m  at\tx\r") == "ERROR  at       x"
     assert log_line("\x1b[2Jx\x1b]0;y\x07") == "\\x1b[2Jx\\x1b]0;y\\x07"
 
 
 def test_csv_has_every_sample(session: Path) -> None:
-    """One line for each sample of each series, of baselines too."""
+    """There is a line for each sample of each series, including baselines."""
     header, *rows = "".join(csv_lines(captured(session), None, None)).splitlines()
     assert header == "metric,labels,time,value"
     assert len(rows) == 180
@@ -243,7 +243,7 @@ def test_csv_has_every_sample(session: Path) -> None:
 
 
 def test_objects_whole(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An object that is named is printed as YAML, by kubectl's short kinds too."""
+    """A named object is printed as YAML. kubectl's short kinds work too."""
     out = shown(capsys, "objects", str(session), "deploy/web")
     assert out.startswith("---\n")
     assert "kind: Deployment" in out and "shop/app:2" in out
@@ -306,7 +306,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
 
 
 def test_long_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An entry that is too long to be parsed is named, and the rest is shown; as JSON it is whole."""
+    """An entry too long to be parsed is reported, and the rest is shown. As JSON it is shown whole."""
     monkeypatch.setattr("aletheia_operator.show.captured.MAX_ENTRY_BYTES", 1000)
     directory = Recording(Incident().log("web-1-a", "1 INFO a", f"2 INFO {'b' * 2000}", "3 INFO c")).write(tmp_path)
     assert main(["logs", str(directory)]) == 0
@@ -319,7 +319,7 @@ def test_long_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 @pytest.mark.parametrize("left", [-3, -60, 200, 30, 0])
 def test_damaged_artifacts(left: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One that ends early is refused by name after what it has."""
+    """Entries before the damage are shown, and the error names the file."""
     directory = Recording(Incident().log("web-1-a", "1 INFO a", "2 INFO b")).write(tmp_path)
     path = directory / "data" / "logs" / "web-1-a.json"
     path.write_bytes(path.read_bytes()[:left])
@@ -328,7 +328,7 @@ def test_damaged_artifacts(left: int, tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("seed", range(12))
 def test_evidence_of_any_form(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A session that somebody made up is shown, or refused in words: no command breaks."""
+    """Made-up evidence is shown, or refused with a message: no command crashes."""
     directory, random = recording().write(tmp_path), Random(seed)
     for path in sorted((directory / "data").rglob("*.json")):
         found = json.loads(path.read_text())
@@ -355,7 +355,7 @@ def changed(value: Any, random: Random, depth: int = 0) -> Any:
 
 
 def test_sealed_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Are opened with their key; without it the error says which option names it."""
+    """They are opened by their key. Without it the error names the option."""
     secret, public = age.new_identity()
     (tmp_path / "key").write_text(secret)
     spec = {"session": {"encryption": {"recipients": [public]}}}
@@ -369,7 +369,7 @@ def test_sealed_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_many_pods(tmp_path: Path) -> None:
-    """More logs than can be open at the same time are still merged."""
+    """More logs are merged than may be open at once."""
     incident = Incident()
     for number in range(40):
         incident.log(f"web-1-{number}", *(f"{minute} INFO {number} at {minute}" for minute in range(10)))

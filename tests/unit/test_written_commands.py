@@ -1,4 +1,4 @@
-"""The commands that README and docs show: each is taken by the command line as it is written there."""
+"""The commands in README and docs: the command line accepts each as it is written there."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ PROGRAM = re.compile(r"(?:^|\s|\()(?:kubectl (?:investigation|inv) |aletheia (?=
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The arguments of each command in the page's blocks of code, up to a pipe or a redirection."""
+    """Return the arguments of each command in the page's blocks of code, up to a pipe or a redirection."""
     for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             code = line.removeprefix("$ ").partition(" #")[0]
@@ -37,14 +37,14 @@ CASES = [(page, words) for page in PAGES for words in commands(page)]
 
 
 def test_there_are_commands() -> None:
-    """In README, and in the page about evidence, so that the test below is not an empty one."""
+    """README and the page about evidence have some, so that the test below is not empty."""
     assert {page.name for page, _ in CASES} >= {"README.md", "evidence.md", "sessions.md"}
     assert len(CASES) > 30
 
 
 @pytest.mark.parametrize(("page", "words"), CASES, ids=[f"{page.name}: {' '.join(words)[:80]}" for page, words in CASES])
 def test_a_command_is_taken(page: Path, words: list[str]) -> None:
-    """With its options and arguments."""
+    """The command line accepts its options and arguments."""
     command: click.Command = root
     name: str | None = "aletheia"
     parent: click.Context | None = None
