@@ -171,7 +171,7 @@ async def test_lines_of_stdout_and_stderr_may_stand_in_disorder() -> None:
 
 
 async def test_a_late_line_behind_a_cut_is_not_lost() -> None:
-    """sinceTime is the second of the last line, not of the latest, which lies after the late line."""
+    """The server sends no lines before sinceTime, so the next read begins some seconds before the latest line."""
     lines = [at(1.1, "a"), at(2.0, "b"), at(1.9, "late")]
     reading = await read_from(lines, (len(lines[0] + lines[1]), None))
     assert sorted(reading.lines) == ["a", "b", "late"]

@@ -186,7 +186,7 @@ def test_secrets_are_counted_by_rule() -> None:
 
 
 def test_a_further_read_within_a_key_reveals_nothing() -> None:
-    """After a broken connection the last second is read again: a repeated line neither begins nor ends a key."""
+    """After a broken connection some lines are read a second time: these neither begin nor end a key."""
     content = of_api(KEY_LINES).splitlines(keepends=True)
     settings = RunSettings("web", 0, False, "2026-11-22T10:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 1 << 20)
     for broken_at in range(1, len(content)):

@@ -330,7 +330,7 @@ def test_the_matchers_of_a_query(query: str, matchers: list[tuple[str, str, str]
 
 
 async def test_hostile_lines_do_not_stop_the_loop(loopback: Loopback) -> None:
-    """Long lines are read, parsed and encoded in other threads. Otherwise the watch of every asynchronous test would fail."""
+    """Long lines are read, parsed and encoded outside of the event loop, which every asynchronous test watches."""
     rows = [(number, "a", "ERROR a" + "$" * 9_000 + str(number)) for number in range(900)]
     _, entries = await ask(loopback, Server(rows))
     assert len(entries) == 900

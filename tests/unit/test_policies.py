@@ -350,7 +350,7 @@ ENDLESS = manifest(completionTime=None, phase="Running")
     ],
 )
 def test_which_captures_are_abandoned(session: Session, doubt: str | None, abandoned: bool) -> None:
-    """Those in status Running of Investigations that are deleted or have ended."""
+    """Those in phase Running of Investigations that are deleted or have ended."""
     assert is_abandoned(session, doubt) is abandoned
 
 

@@ -172,7 +172,7 @@ def test_a_node_in_trouble(states: Object, rule: str | None, words: str, severit
     ],
 )
 def test_a_node_that_was_in_trouble(reason: str, words: str, severity: str) -> None:
-    """Its events show it. Those of a node's first 15 minutes are ignored, and its current conditions come first."""
+    """Its events show it. Those of a node's first 15 minutes only inform, and its current conditions come first."""
     incident = Incident().add_event(event(reason, "victim java", name="n1", kind="Node"))
     finding = found(incident, reason)
     assert (finding.message, finding.severity) == (f"node n1 {words}", severity)

@@ -518,7 +518,7 @@ def test_files_are_not_for_everyone(layout: SessionLayout) -> None:
 
 
 def test_without_a_manifest_there_is_none(layout: SessionLayout) -> None:
-    """For a missing manifest None is returned."""
+    """A missing manifest raises NoManifest, unlike a damaged one."""
     with pytest.raises(NoManifest):
         read_manifest(layout, "INC-0000")
 

@@ -450,7 +450,7 @@ async def test_a_namespace_does_not_wait_for_another(tmp_path: Path) -> None:
 
 
 async def test_a_timeout_is_at_most_the_admins(tmp_path: Path) -> None:
-    """A longer one is cut. An Event says so, and gaps have the time that was really used."""
+    """A longer one is cut. An Event says so, and gaps have the timeout that applied."""
     rig = Rig(tmp_path, FakeFetcher({"a": [forever]}))
     rig.observe(make_body(timeout="9999w9999w", session={"upload": {"timeout": "9999w"}}))
     await rig.until(lambda: rig.fetcher.asked)

@@ -103,7 +103,7 @@ async def test_the_operator_waits_for_a_new_policy(now: str, seconds: list[float
     ids=["none is required", "creators are trusted", "it is missing", "it cannot be looked up"],
 )
 async def test_the_operator_waits_for_no_policy(kubernetes: Any, rights: Rights) -> None:
-    """If the policy is missing it starts at once, and decides for each Investigation."""
+    """It starts at once, and decides for each Investigation."""
 
     async def sleep(duration: float) -> None:
         raise AssertionError

@@ -59,7 +59,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int | None, has_colours: bool = False) -> None:
-    """Make commands take standard output for a terminal of this width. `width`: None for a pipe."""
+    """Make commands take standard output for a terminal of this width. `width`: None if it is no terminal."""
 
     @contextmanager
     def opened() -> Iterator[tuple[Page, IO[str]]]:
