@@ -22,6 +22,7 @@ from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.reader import SessionReader
 from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
 from aletheia_operator.session import SessionLayout
+from aletheia_operator.show.captured import CapturedSession
 from tests.unit.artifacts_server import LARGE, Api, made, serving, session_of
 from tests.unit.proxies import ApiProxy, FakeApi, lying
 
@@ -47,14 +48,13 @@ async def reading(api: Api, name: str, read: Callable[[SessionReader], T], names
 
 
 def everything(reader: SessionReader) -> dict[str, Any]:
-    """Return everything that a reader gives, by name."""
-    found: dict[str, Any] = {artifact.path: reader.open(artifact.path).read() for artifact in reader.artifacts()}
-    large = next(artifact.path for artifact in reader.artifacts("logs") if artifact.size_bytes > len(LARGE))
-    found["entries"] = list(reader.entries(large))
-    found["metadata"] = dict(reader.metadata(large))
-    found["document"] = reader.document("data/timeline.json")
-    found["none"] = reader.document("data/none.json")
-    with reader.open(large) as file:
+    """All that a reader gives, by what was asked."""
+    found: dict[str, Any] = {artifact.path: reader.open(artifact.path).read() for artifact in reader.manifest.artifacts}
+    session = CapturedSession(reader.manifest, reader)
+    large = next(artifact for artifact in session.artifacts("logs") if artifact.size_bytes > len(LARGE))
+    found["entries"] = [entry for _, entry in session.entries(large)]
+    found["metadata"] = session.metadata(large)
+    with reader.open(large.path) as file:
         file.seek(-1000, 2)
         end = file.read()
         file.seek(10)
@@ -70,7 +70,6 @@ async def test_a_cluster_and_a_folder_give_the_same(api: Api) -> None:
     with open_session(options(session=str(session))) as reader:
         assert everything(reader) == here
     assert here["entries"] == [{"line": LARGE}]
-    assert here["none"] == {}
     for name in (session.name, session.name.lower(), "payments", "shop/payments", f"shop/{session.name}"):
         assert await reading(api, name, everything) == here, name
 
@@ -98,12 +97,12 @@ async def test_an_altered_file(api: Api) -> None:
     """It is refused after it was read to its end."""
     session = await session_of(api)
     with open_session(options(session=str(session))) as reader:
-        (artifact, *_) = reader.artifacts("logs")
+        (artifact, *_) = CapturedSession(reader.manifest, reader).artifacts("logs")
 
     def swapped(reader: SessionReader) -> None:
         listed = [
             saved.model_copy(update={"sha256": "0" * 64}) if saved.path == artifact.path else saved
-            for saved in reader.artifacts()
+            for saved in reader.manifest.artifacts
         ]
         forged = replace(reader, manifest=reader.manifest.model_copy(update={"artifacts": listed}))
         forged.open(artifact.path).read()
@@ -222,7 +221,7 @@ def test_an_admin_without_the_api(
         open_session(options(session=str(session))) as here,
     ):
         assert reader.origin == "kubectl exec in system/pod-1"
-        path = reader.artifacts("logs")[0].path
+        path = CapturedSession(reader.manifest, reader).artifacts("logs")[0].path
         with reader.open(path) as file, here.open(path) as same:
             assert file.read() == same.read()
     assert "Reading by kubectl exec in system/pod-1" in capsys.readouterr().err

@@ -9,23 +9,17 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
-
-import orjson
 
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.session import age
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.unseal import plain_path
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-MAX_LINE_BYTES = 32 * 1024 * 1024
 BUFFER_BYTES = 256 * 1024
-_METADATA = b'"metadata": '
-_END = b"]}"
 
 Blocks = Callable[[Artifact, int], Iterator[bytes]]
 """Yields the bytes of an artifact's file from an offset."""
@@ -74,12 +68,6 @@ class SessionReader:
     def session_id(self) -> str:
         return self.manifest.session_id
 
-    def artifacts(self, category: str = "") -> list[Artifact]:
-        """Return the artifacts below data/{category}/, for example `logs`; all artifacts if it is empty."""
-        return [
-            artifact for artifact in self.manifest.artifacts if not category or artifact.path.startswith(f"data/{category}/")
-        ]
-
     def artifact(self, path: str) -> Artifact | None:
         """Return the artifact at a path; None if there is none."""
         return next((artifact for artifact in self.manifest.artifacts if path in (artifact.path, plain_path(artifact))), None)
@@ -95,38 +83,6 @@ class SessionReader:
             raise FileNotFoundError(2, "no such artifact", path)
         file = self.raw.open(artifact)
         return file if self.key is None or plain_path(artifact) == artifact.path else self._opened(file, artifact)
-
-    def document(self, path: str) -> dict[str, Any]:
-        """Return a small artifact whole, for example data/findings.json; {} if the session has none. Raises as `open`."""
-        artifact = self.artifact(path)
-        if artifact is None:
-            return {}
-        if artifact.size_bytes > MAX_DOCUMENT_BYTES:
-            raise Refused(f"{path} is too large to be shown: download the session with `fetch`")
-        with self.open(path) as file:
-            found = _parsed(file.read(MAX_DOCUMENT_BYTES + 1), path)
-        return found if isinstance(found, dict) else {}
-
-    def metadata(self, path: str) -> Mapping[str, Any]:
-        """Return an artifact's metadata. Raises as `open`."""
-        with self.open(path) as file:
-            file.readline(MAX_LINE_BYTES)
-            line = file.readline(MAX_LINE_BYTES)
-        if not line.startswith(_METADATA):
-            raise Refused(f"{path} is no artifact")
-        found = _parsed(line.removeprefix(_METADATA).rstrip(b",\n"), path)
-        return found if isinstance(found, dict) else {}
-
-    def entries(self, path: str) -> Iterator[Any]:
-        """Yield an artifact's entries in their order, with flat memory. Raises as `open`."""
-        with self.open(path) as file:
-            for _ in range(3):  # source, metadata, the beginning of data
-                file.readline(MAX_LINE_BYTES)
-            while line := file.readline(MAX_LINE_BYTES):
-                if line.startswith(_END):
-                    file.read()  # to the end, so that the digest is compared
-                    return
-                yield _parsed(line.rstrip(b",\n"), path)
 
     def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
         """Decrypt a file into an unlinked temporary file."""
@@ -203,10 +159,3 @@ class _Stream(io.RawIOBase):
         if self._running is not None and hasattr(self._running, "close"):
             self._running.close()
         self._running, self._rest = None, b""
-
-
-def _parsed(content: bytes, path: str) -> Any:
-    try:
-        return orjson.loads(content)
-    except ValueError as e:
-        raise Refused(f"{path} is damaged: {e}") from e
