@@ -23,7 +23,7 @@ from aletheia_operator.cli.output import say
 from aletheia_operator.cli.pod import PodSession, operator_pod, session_of
 from aletheia_operator.cli.reader import FolderFiles, RawFiles, SessionReader, StreamedFiles
 from aletheia_operator.session import Manifest, SessionLayout
-from aletheia_operator.session.manifest_file import parse_manifest, read_manifest
+from aletheia_operator.session.manifest_file import read_copy, read_manifest
 from aletheia_operator.session.names import is_session_id
 
 MANIFEST = "manifest.json"
@@ -67,7 +67,7 @@ def open_session(options: Options, name: str | None = None) -> Iterator[SessionR
         return
     folder = Path(name).expanduser()
     if (name.startswith((".", "/", "~")) or not name.count("/")) and (folder / MANIFEST).is_file():
-        yield _reader(parse_manifest((folder / MANIFEST).read_bytes()), str(folder), FolderFiles(folder), options)
+        yield _reader(read_copy(folder)[0], str(folder), FolderFiles(folder), options)
         return
     with connected(options) as cluster:
         yield remote_reader(cluster, parsed(name), options)
