@@ -7,6 +7,7 @@ from typing import Any
 from aletheia_operator.findings.traces import spans_of
 from aletheia_operator.report.axis import clock, duration
 from aletheia_operator.report.charts import plain
+from aletheia_operator.session.layout import category_of
 from aletheia_operator.text.display import one_line
 
 MAX_TEXT = 500
@@ -32,10 +33,9 @@ def quote(artifact: str, number: int, entry: Any, is_context: bool = False) -> Q
     """Quote an entry. `artifact`: its path, which has the category; `number`: of the entry."""
     if not isinstance(entry, dict):
         return Quote(artifact, number, "", "", one_line(str(entry), MAX_TEXT), is_context=is_context)
-    folder = artifact.split("/")[1] if artifact.count("/") > 1 else ""
-    made = {"logs": _log, "events": _event, "objects": _object, "metrics": _series, "traces": _trace}.get(folder, _other)
+    made = {"logs": _log, "events": _event, "objects": _object, "metrics": _series, "traces": _trace}
     try:
-        when, source, text, tone = made(entry)
+        when, source, text, tone = made.get(category_of(artifact), _other)(entry)
     except (TypeError, ValueError, AttributeError, KeyError):  # of an unusual form
         when, source, text, tone = "", "", "entry of an unknown form", ""
     return Quote(artifact, number, when, one_line(source, 80), one_line(text, MAX_TEXT), tone, is_context)

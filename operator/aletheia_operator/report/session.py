@@ -10,7 +10,6 @@ from aletheia_operator.report.charts import Query, query_of
 from aletheia_operator.report.quotes import Quote, quote
 from aletheia_operator.report.reading import Files, Reading
 from aletheia_operator.session import Artifact, Manifest
-from aletheia_operator.session.unseal import plain_path
 
 MAX_METRIC_FILES = 60
 MAX_TRACES = 2_000
@@ -47,9 +46,7 @@ class Source:
         """Return the timeline or the findings; an empty document if the session has none, or it cannot be read."""
         if category in self.in_memory:
             return self.in_memory[category]
-        path = next(
-            (artifact.path for artifact in self.manifest.artifacts if plain_path(artifact) == f"data/{category}.json"), None
-        )
+        path = next((artifact.path for artifact in self._of(category)), None)
         if path is None:
             return LoadedDocument()
         with _ReadPart(self, "documents") as reading:
@@ -104,7 +101,7 @@ class Source:
                     yield artifact.path, number, entry
 
     def _of(self, category: str) -> Iterator[Artifact]:
-        return (artifact for artifact in self.manifest.artifacts if artifact.path.startswith(f"data/{category}/"))
+        return (artifact for artifact in self.manifest.artifacts if artifact.category == category)
 
 
 class _ReadPart:

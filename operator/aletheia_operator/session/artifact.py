@@ -33,6 +33,8 @@ BLOCK_BYTES = 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024 * 1024
 HEAD_LINES = 3
 """Number of lines before the first entry."""
+END = b"]}"
+"""The line after the last entry."""
 _METADATA = b'"metadata": '
 _DATA = b'"data": ['
 
@@ -183,7 +185,7 @@ def entry_lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
     Raises ValueError if the artifact ends before its last line.
     """
     while line := file.readline(max_bytes):
-        if line.startswith(b"]}"):
+        if line.startswith(END):
             return
         if line.endswith(b"\n"):
             yield line.rstrip(b",\n")

@@ -3,10 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from aletheia_operator.session.seal import SEALED_SUFFIX
+
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
 SINGLES = ("timeline", "findings")
-REPORT = "report.html"
 """Categories of which a session has exactly one file."""
+REPORT = "report.html"
+
+
+def category_of(path: str) -> str:
+    """Return the category of an artifact, sealed or not; '' if it has none. `path`: as in the manifest."""
+    plain = path.removesuffix(SEALED_SUFFIX)
+    single = next((category for category in SINGLES if plain == f"data/{category}.json"), "")
+    return single or next((category for category in CATEGORIES if plain.startswith(f"data/{category}/")), "")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 from aletheia_operator.api.redaction import RedactionLevel
 from aletheia_operator.api.status import ArtifactStatus, FindingStatus, GapStatus, UploadStatus
 from aletheia_operator.api.types import Model
+from aletheia_operator.session.layout import category_of
 from aletheia_operator.session.seal import Encryption
 
 Gap = GapStatus
@@ -31,6 +32,11 @@ class Artifact(ArtifactStatus):
     """How many secrets were removed, by rule."""
     unscanned: list[str] = Field(default_factory=list)
     """Parts of the file that were not searched for secrets."""
+
+    @property
+    def category(self) -> str:
+        """The category of its path; '' if it has none."""
+        return category_of(self.path)
 
     @property
     def wordless(self) -> str:

@@ -21,7 +21,7 @@ from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session.archive import write_checked
-from aletheia_operator.session.artifact import HEAD_LINES, EntryBuffer, metadata_of, write_artifact
+from aletheia_operator.session.artifact import END, HEAD_LINES, EntryBuffer, metadata_of, write_artifact
 from aletheia_operator.session.files import replace, temporary
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import locked
@@ -137,7 +137,7 @@ class _Copy:
         for line in lines:
             if len(self._head) < HEAD_LINES:
                 self._head.append(line)
-            elif not line.startswith(b"]}"):
+            elif not line.startswith(END):
                 self._add(dumps(self._redacted(orjson.loads(line.removesuffix(b",")))))
 
     def _add(self, entry: bytes) -> None:
@@ -153,7 +153,7 @@ class _Copy:
     def _redacted(self, entry: Any) -> Any:
         if isinstance(entry, dict) and isinstance(entry.get("line"), str):
             self._redact_line(entry)
-        elif self.artifact.path.startswith("data/objects/"):
+        elif self.artifact.category == "objects":
             redact_spec(entry, self.redactor)
         else:
             redact_document(entry, self.redactor)

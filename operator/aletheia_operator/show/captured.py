@@ -12,9 +12,8 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from aletheia_operator.report.reading import Files
-from aletheia_operator.session.artifact import entry_lines, read_metadata
+from aletheia_operator.session.artifact import END, entry_lines, read_metadata
 from aletheia_operator.session.manifest import Artifact, Manifest
-from aletheia_operator.session.unseal import plain_path
 from aletheia_operator.text.nearest import hint
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
@@ -37,8 +36,7 @@ class CapturedSession:
 
     def artifacts(self, category: str) -> list[Artifact]:
         """Return the artifacts of a category (`logs`, `timeline`, ...). Raises NotShown if there is none."""
-        paths = f"data/{category}/", f"data/{category}.json"
-        found = [artifact for artifact in self.manifest.artifacts if plain_path(artifact).startswith(paths)]
+        found = [artifact for artifact in self.manifest.artifacts if artifact.category == category]
         if self.manifest.expiration_time is not None:
             raise NotShown(f"the data of {self.manifest.session_id} has expired and was removed")
         if not self.manifest.finished:
@@ -46,6 +44,10 @@ class CapturedSession:
         if not found:
             raise NotShown(f"{self.manifest.session_id} has no {category}: {self._why_not(category)}")
         return found
+
+    def has(self, category: str) -> bool:
+        """Return whether the session has an artifact of a category."""
+        return any(artifact.category == category for artifact in self.manifest.artifacts)
 
     def metadata(self, artifact: Artifact) -> Mapping[str, Any]:
         """Return an artifact's metadata. Raises NotShown."""
@@ -80,7 +82,7 @@ class CapturedSession:
                 read_metadata(file)
                 at_start = True
                 while piece := file.readline(COPY_BYTES):
-                    if at_start and piece.startswith(b"]}"):
+                    if at_start and piece.startswith(END):
                         break
                     at_start = piece.endswith(b"\n")
                     yield piece[:-2] + b"\n" if piece.endswith(b",\n") else piece

@@ -93,7 +93,7 @@ def between(before: CapturedSession, after: CapturedSession) -> Difference:
 def since_baseline(session: CapturedSession) -> Difference:
     """Return what changed in a session's window: rollouts, and metrics that differ from their baselines."""
     found = Difference()
-    if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
+    if session.has("findings"):
         for change in session.metadata(session.artifacts("findings")[0]).get("changes") or []:
             found.settings += _settings_of(change)
     for artifact in _of(session, "metrics"):
@@ -129,7 +129,7 @@ def _is_same(error: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _of(session: CapturedSession, category: str) -> list[Any]:
-    return [artifact for artifact in session.manifest.artifacts if artifact.path.startswith(f"data/{category}/")]
+    return [artifact for artifact in session.manifest.artifacts if artifact.category == category]
 
 
 def _objects(session: CapturedSession) -> dict[str, Object]:

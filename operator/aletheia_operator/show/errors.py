@@ -23,12 +23,12 @@ Errors = Sequence[Mapping[str, Any]]
 
 
 def all_errors(session: CapturedSession) -> Errors:
-    """Return all templates, the most frequent first: from the findings, or counted in the logs if that list is full."""
-    if any(artifact.path.startswith("data/findings.json") for artifact in session.manifest.artifacts):
+    """Return all templates, the most frequent first: those that the findings list, or counted if that list is full."""
+    if session.has("findings"):
         found = session.metadata(session.artifacts("findings")[0]).get("top_errors")
         if isinstance(found, list) and len(found) < MOST:
             return [error for error in found if isinstance(error, Mapping)]
-    if not any(artifact.path.startswith("data/logs/") for artifact in session.manifest.artifacts):
+    if not session.has("logs"):
         return []
     return counted_errors(session, LogQuery(level="ERROR"))
 
