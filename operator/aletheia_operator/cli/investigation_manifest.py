@@ -63,7 +63,7 @@ def checked(resource: dict[str, Any]) -> dict[str, Any]:
     try:
         InvestigationSpec.model_validate(resource["spec"])
     except ValidationError as e:
-        raise Refused("; ".join(_problem(dict(error)) for error in e.errors()[:5])) from None
+        raise Refused("; ".join(_problem(dict(error)) for error in e.errors()[:5])) from e
     return resource
 
 

@@ -331,7 +331,7 @@ def _trust(context: ssl.SSLContext, bundle: Path) -> None:
     try:
         context.load_verify_locations(cafile=bundle)
     except (ssl.SSLError, OSError) as e:
-        raise Rejected(f"--ca-bundle {bundle} cannot be used: {e.strerror or e}", GapReason.NO_DATA_SOURCE) from None
+        raise Rejected(f"--ca-bundle {bundle} cannot be used: {e.strerror or e}", GapReason.NO_DATA_SOURCE) from e
 
 
 def _load_client(context: ssl.SSLContext, pem: str) -> None:

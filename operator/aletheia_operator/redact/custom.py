@@ -55,7 +55,7 @@ def _checked_size(rule: Rule) -> int:
         pattern = new_pattern(rule.pattern, MAX_MEMORY)
     except re2.error as e:
         reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else str(e)
-        raise InvalidRule(f"rule {rule.name}: RE2 does not accept its pattern: {reason[:200]}") from None
+        raise InvalidRule(f"rule {rule.name}: RE2 does not accept its pattern: {reason[:200]}") from e
     if pattern.search(b"") is not None:
         raise InvalidRule(f"rule {rule.name}: its pattern matches an empty text, so it would match everywhere")
     return int(pattern.programsize)

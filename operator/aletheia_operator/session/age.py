@@ -93,8 +93,8 @@ def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
         if not isinstance(e, pyrage.DecryptError | OSError) and not _is_panic(e):
             raise
         if "No matching keys" in str(e):
-            raise WrongKey("none of the keys opens it") from None
-        raise Damaged("it was altered or is not whole") from None
+            raise WrongKey("none of the keys opens it") from e
+        raise Damaged("it was altered or is not whole") from e
 
 
 def parse_identities(text: str) -> list[Any]:
@@ -147,12 +147,12 @@ def unlock(armored: str, password: str) -> bytes:
     with _one_password_at_a_time:
         try:
             return bytes(pyrage.passphrase.decrypt(cipher, password))
-        except pyrage.DecryptError:
-            raise WrongKey("the password does not open it, or it was altered") from None
+        except pyrage.DecryptError as e:
+            raise WrongKey("the password does not open it, or it was altered") from e
         except BaseException as e:
             if not isinstance(e, OSError) and not _is_panic(e):
                 raise
-            raise Damaged("it was altered or is not whole") from None
+            raise Damaged("it was altered or is not whole") from e
 
 
 def armor(cipher: bytes) -> str:

@@ -137,8 +137,8 @@ class _Selectors(_Tokens):
         is_string = self.group == "string"
         try:
             label = unquoted(self.token).decode() if is_string else self.token
-        except UnicodeDecodeError:
-            raise NotUnderstood("the name of a label is not UTF-8") from None
+        except UnicodeDecodeError as e:
+            raise NotUnderstood("the name of a label is not UTF-8") from e
         self.advance(_IN_BRACES)
         if is_string and (self.is_symbol(",") or self.is_symbol("}")):
             return Matcher("__name__", "=", label.encode())
