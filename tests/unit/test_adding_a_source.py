@@ -95,6 +95,7 @@ class Captured:
 
     result: dict[str, Any]
     queries: list[dict[str, str]]
+    session: Path
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +109,10 @@ def captured(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         urls = [server.url for server in servers]
         printed = output(copy, sys.executable, "-m", "tests.unit.added_source", str(directory), *urls, stdin=RESOURCES)
     results = map(json.loads, printed.splitlines())
+    sessions = [next((directory / str(number) / "sessions").glob("INC-*")) for number in range(len(ANSWERS))]
     return {
-        name: Captured(result, [query for query in server.queries() if query])
-        for name, result, server in zip(ANSWERS, results, servers, strict=True)
+        name: Captured(result, [query for query in server.queries() if query], session)
+        for name, result, server, session in zip(ANSWERS, results, servers, sessions, strict=True)
     }
 
 
@@ -144,6 +146,15 @@ def test_what_the_added_source_cannot_have(captured: dict[str, Captured], name: 
     result = captured[name].result
     assert result["gaps"] == [["rollback", reason]]
     assert [len(document["data"]) for document in result["artifacts"].values()] == kept
+
+
+def test_the_command_line_shows_it(copy: Path, captured: dict[str, Captured]) -> None:
+    """The view of its category has the entries, or says why there are none."""
+    events = (sys.executable, "-m", "aletheia_operator.cli", "events")
+    assert "author=ada, text=rollback of payments began" in output(copy, *events, str(captured["notes"].session))
+    assert output(copy, *events, str(captured["notes"].session), "--grep=payments").count("rollback") == 1
+    refused = run(copy, *events, str(captured["refused"].session))
+    assert refused.returncode == 1 and "has no events: NotFound rollback: " in refused.stderr
 
 
 def test_the_definitions_have_the_type_and_its_options(copy: Path) -> None:

@@ -18,6 +18,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.fetchers import FETCHERS, RemoteFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.investigate import KubernetesDataSources
+from aletheia_operator.session.layout import CATEGORIES
 from tests.cluster.rig import ROOT
 from tests.support.fetching import fetch, window
 from tests.unit.fakes import FakeKubernetes
@@ -70,11 +71,13 @@ def test_a_page_without_a_place_for_the_table_is_an_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("source_type", WITH_FETCHER, ids=name_of)
 def test_a_type_has_its_fetcher(source_type: SourceType) -> None:
-    """It is in the module of the type's name, and has the same type."""
+    """It has the name of its type, as its module has. Views find its gaps by that name and the category."""
     (fetcher,) = [
         fetcher for fetcher in FETCHERS if isinstance(fetcher, RemoteFetcher) and fetcher.source_type == source_type.name
     ]
     assert type(fetcher).__module__.startswith(f"aletheia_operator.fetchers.{source_type.name}")
+    assert fetcher.name.lower() == source_type.name
+    assert source_type.writes in CATEGORIES
 
 
 def test_every_module_of_fetchers_is_registered() -> None:

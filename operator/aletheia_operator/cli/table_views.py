@@ -73,7 +73,7 @@ def findings(options: Options) -> int:
 
 
 def events(options: Options) -> int:
-    from aletheia_operator.show.events import event_blocks, merged, place_of
+    from aletheia_operator.show.events import event_blocks, merged, place_of, words_of
     from aletheia_operator.show.timeline import about, matches
 
     with captured(options) as session:
@@ -88,7 +88,7 @@ def events(options: Options) -> int:
             for entry in merged((entry for _, entry in session.entries(artifact)) for artifact in artifacts)
             if not wanted or str(entry.get("type")).lower() in wanted
             if is_within(str(entry.get("last") or ""), since, None) and is_within(str(entry.get("first") or ""), None, until)
-            if is_about(place_of(entry)) and matches(pattern, entry.get("reason"), entry.get("message"))
+            if is_about(place_of(entry)) and matches(pattern, entry.get("reason"), words_of(entry))
         )
         if options.output == "json":
             return write_json(dumps(entry) + b"\n" for entry in found)

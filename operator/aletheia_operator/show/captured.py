@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
+from aletheia_operator.api.source_types import SOURCE_TYPES
 from aletheia_operator.report.reading import Files
 from aletheia_operator.session.artifact import END, entry_lines, read_metadata
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -99,9 +100,8 @@ class CapturedSession:
 
     def _why_not(self, category: str) -> str:
         """Return why a category has no artifact: what is missing, or that it was not requested."""
-        fetchers = {"logs": ("KubernetesLogs", "Loki"), "events": ("KubernetesEvents",), "objects": ("KubernetesObjects",)}
-        fetchers |= {"metrics": ("Prometheus",), "traces": ("Jaeger",)}
-        gaps = [gap for gap in self.manifest.gaps if gap.fetcher in fetchers.get(category, ())]
+        fetchers = {f"kubernetes{category}", *(source.name for source in SOURCE_TYPES if source.writes == category)}
+        gaps = [gap for gap in self.manifest.gaps if gap.fetcher.lower() in fetchers]
         if gaps:
             return f"{gaps[0].reason} {gaps[0].target}: {gaps[0].message}"
         return "its Investigation did not ask for them, or nothing was found"

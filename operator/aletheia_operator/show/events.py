@@ -1,4 +1,4 @@
-"""Formats events of Kubernetes, in order of time."""
+"""Events, in order of time: those of Kubernetes, and entries of other sources that store events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
@@ -6,14 +6,24 @@ from typing import Any
 
 from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.show.times import Times
+from aletheia_operator.text.display import one_line
+
+MAX_WORDS = 1000
 
 Entry = Mapping[str, Any]
 
 
 def place_of(entry: Entry) -> str:
-    """Return the object of an event as kind/name."""
-    involved = entry.get("object") or {}
-    return f"{str(involved.get('kind') or '').lower()}/{involved.get('name')}"
+    """Return the object of an event as kind/name; '' if it names none."""
+    involved = entry.get("object")
+    return f"{str(involved.get('kind') or '').lower()}/{involved.get('name')}" if isinstance(involved, Mapping) else ""
+
+
+def words_of(entry: Entry) -> str:
+    """Return the message of an event; the fields of an entry that is no event of Kubernetes."""
+    if "reason" in entry or "message" in entry:
+        return str(entry.get("message") or "")
+    return one_line(", ".join(f"{key}={value}" for key, value in entry.items()), MAX_WORDS)
 
 
 def event_blocks(entries: Iterable[Entry], times: Times) -> Iterator[Block]:
@@ -29,7 +39,7 @@ def _row(entry: Entry, times: Times) -> Sequence[Span]:
         Span(kind, "warn" if kind == "Warning" else "dim"),
         Span(str(entry.get("reason") or "")),
         Span(place_of(entry)),
-        Span(str(entry.get("message") or "") + repeated(entry.get("count"), times(entry.get("last")))),
+        Span(words_of(entry) + repeated(entry.get("count"), times(entry.get("last")))),
     )
 
 

@@ -26,7 +26,8 @@ MAX_OPEN = 16
 _STAMP = b'{"timestamp":"'
 _LITERAL = re.compile(r"[A-Za-z0-9 _\-:,;/=<>@%&#!~]+")
 _POD = "pod/"
-_LOKI = "Loki"
+_OF_PODS = "KubernetesLogs"
+"""Fetcher of artifacts with the lines of one pod. In the artifacts of others, each line has labels."""
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ def log_lines(session: CapturedSession, query: LogQuery) -> Iterator[list[LogLin
     artifacts = selected(session, query.pods)
     if len(artifacts) > MAX_OPEN and session.manifest.encryption is None:
         session = CapturedSession(session.manifest, BriefFiles(session.files), session.notes)
-    search = _Search(session, query, {_name(artifact) for artifact in artifacts if artifact.fetcher != _LOKI})
+    search = _Search(session, query, {_name(artifact) for artifact in artifacts if artifact.fetcher == _OF_PODS})
     if query.containers:
         search.require_containers(artifacts)
     if len(artifacts) == 1:
@@ -116,12 +117,12 @@ def selected(session: CapturedSession, pods: Sequence[str]) -> list[Artifact]:
     artifacts = session.artifacts("logs")
     if not pods:
         return artifacts
-    names = {_name(artifact) for artifact in artifacts if artifact.fetcher != _LOKI}
+    names = {_name(artifact) for artifact in artifacts if artifact.fetcher == _OF_PODS}
     for pod in pods:
-        if not any(_is_pod(name, pod) for name in names) and not any(artifact.fetcher == _LOKI for artifact in artifacts):
+        if not any(_is_pod(name, pod) for name in names) and not any(artifact.fetcher != _OF_PODS for artifact in artifacts):
             raise unknown("pod", pod, names)
     return [
-        artifact for artifact in artifacts if artifact.fetcher == _LOKI or any(_is_pod(_name(artifact), pod) for pod in pods)
+        artifact for artifact in artifacts if artifact.fetcher != _OF_PODS or any(_is_pod(_name(artifact), pod) for pod in pods)
     ]
 
 
@@ -150,7 +151,7 @@ class _Search:
         """Raise NotShown for a container that none of these logs has."""
         known: set[str] = set()
         for artifact in artifacts:
-            if artifact.fetcher == _LOKI:
+            if artifact.fetcher != _OF_PODS:
                 return
             known |= {str(name) for name in self.session.metadata(artifact).get("containers") or ()}
         for name in self.query.containers:
@@ -159,7 +160,7 @@ class _Search:
 
     def of_artifact(self, artifact: Artifact) -> Iterator[list[LogLine]]:
         """Yield the groups of lines of one artifact that match."""
-        pod = "" if artifact.fetcher == _LOKI else _name(artifact)
+        pod = "" if artifact.fetcher != _OF_PODS else _name(artifact)
         context = self.query.context if self.query.has_hits else 0
         before: deque[LogLine] = deque(maxlen=context)
         group: list[LogLine] = []

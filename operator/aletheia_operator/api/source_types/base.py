@@ -13,12 +13,19 @@ class SourceType:
     """Value of `spec.type` of a DataSource, and name of the sub-object with its options: lower-case letters and digits."""
     asked_by: str
     """Field of an Investigation that uses DataSources of this type."""
+    category: str = ""
+    """Category of its artifacts, if it is not `asked_by`."""
     options: type[Model] | None = None
     """Model of the sub-object `spec.{name}`. None: the type has no options."""
     query: str = ""
     """Describes `query` in an item of `spec.queries` of this type, for users. Empty: `spec.queries` does not take this type."""
     has_fetcher: bool = True
     """Whether DataSources of this type are queried for evidence."""
+
+    @property
+    def writes(self) -> str:
+        """Return the category of its artifacts."""
+        return self.category or self.asked_by
 
     @property
     def needs_options(self) -> bool:
