@@ -6,16 +6,14 @@ import secrets
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import Entries, Fetcher, Sources, Window
-from aletheia_operator.logs.pool import Parsers
+from aletheia_operator.fetchers.base import Entries, Fetcher, Window
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import EntryBuffer, encoded, write_artifact
-from tests.support.fetching import Fetched, OneEndpoint
+from tests.support.fetching import Fetched, build_sources
 
 
 def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, **spec: Any) -> Fetched:
@@ -34,12 +32,7 @@ def peak_mb() -> float:
 
 
 async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, spec: dict[str, Any]) -> Fetched:
-    async def no_kubernetes() -> NoReturn:
-        raise AssertionError("this fetcher does not ask Kubernetes")
-
-    sources = Sources(
-        "shop", span, no_kubernetes, Http(), OneEndpoint(source), Parsers(), partial(Scratch, directory, False), lambda: False
-    )
+    sources = build_sources("shop", span, source, scratch=partial(Scratch, directory, False))
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
     fetched = Fetched(missing=list(plan.missing))
     for question in plan.questions:

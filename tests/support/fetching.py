@@ -53,22 +53,28 @@ def fetch(fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namesp
     return asyncio.run(_fetch(fetcher, source, span, namespace, spec))
 
 
-async def _fetch(
-    fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str, spec: dict[str, Any]
-) -> Fetched:
+def build_sources(namespace: str, span: Window, source: Endpoint | DataSources | None = None, **changes: Any) -> Sources:
+    """Sources without Kubernetes, with scratch files in the system's temporary directory. `changes`: other fields."""
+
     async def no_kubernetes() -> NoReturn:
         raise AssertionError("this fetcher does not ask Kubernetes")
 
-    sources = Sources(
-        namespace,
-        span,
-        no_kubernetes,
-        Http(),
-        OneEndpoint(source) if isinstance(source, Endpoint) else source,
-        Parsers(),
-        partial(Scratch, Path(tempfile.gettempdir()), False),
-        lambda: False,
-    )
+    settings: dict[str, Any] = {
+        "kubernetes": no_kubernetes,
+        "http": Http(),
+        "data_sources": OneEndpoint(source) if isinstance(source, Endpoint) else source,
+        "parsers": Parsers(),
+        "scratch": partial(Scratch, Path(tempfile.gettempdir()), False),
+        "interrupted": lambda: False,
+        **changes,
+    }
+    return Sources(namespace, span, **settings)
+
+
+async def _fetch(
+    fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str, spec: dict[str, Any]
+) -> Fetched:
+    sources = build_sources(namespace, span, source)
     plan = await fetcher.plan(InvestigationSpec.from_json(spec), sources)
     fetched = Fetched(missing=list(plan.missing))
     for question in plan.questions:

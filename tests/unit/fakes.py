@@ -25,6 +25,7 @@ from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from aletheia_operator.text.batches import Encoded
+from tests.support.fetching import build_sources
 from tests.unit.kubernetes_api import is_selected
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -363,16 +364,8 @@ def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> So
     async def identity() -> Kubernetes:
         return fake.real()
 
-    settings: dict[str, Any] = {
-        "http": Http(),
-        "data_sources": None,
-        "window": make_window(),
-        "parsers": InlineParsers(),
-        "scratch": make_scratch,
-        "interrupted": lambda: False,
-        **changes,
-    }
-    return Sources(namespace="shop", kubernetes=identity, **settings)
+    span = changes.pop("window", None) or make_window()
+    return build_sources("shop", span, **{"kubernetes": identity, "parsers": InlineParsers(), **changes})
 
 
 RUNNING: dict[str, Any] = {"state": {"running": {}}}

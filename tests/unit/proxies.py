@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
+from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli.kubectl import Proxy
 from tests.unit.artifacts_server import ALICE, Api
 
@@ -63,6 +66,16 @@ class _Socket:
 def lying(status: int, body: bytes) -> Proxy:
     """Return a proxy that gives every request the same answer."""
     return _Lying(status, body)
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> None:
+    """Let commands reach this proxy in place of kubectl's."""
+
+    @contextmanager
+    def running(flags: Any, accept: str = "") -> Iterator[Proxy]:
+        yield proxy
+
+    monkeypatch.setattr(cluster_module, "kubectl_proxy", running)
 
 
 @dataclass

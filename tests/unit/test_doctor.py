@@ -1,17 +1,15 @@
 """`kubectl investigation doctor` on an API in memory: each failure is reported with the command that fixes it."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from aletheia_operator.api.paths import API, ARTIFACTS_ROOT, DATA_SOURCES
-from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli.__main__ import main
-from tests.unit.proxies import FakeApi
+from tests.unit.proxies import FakeApi, connect
 
 PODS = "/api/v1/pods"
 CLAIM = "/api/v1/namespaces/system/persistentvolumeclaims/sessions"
@@ -68,12 +66,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Reviewing:
         ACCOUNT: {"metadata": {"name": "reader"}},
         "/apis/rbac.authorization.k8s.io/v1/clusterroles": {"items": [{"metadata": {"name": "a-evidence.system"}}]},
     }
-
-    @contextmanager
-    def proxy(flags: Any, accept: str = "") -> Iterator[FakeApi]:
-        yield fake
-
-    monkeypatch.setattr(cluster_module, "kubectl_proxy", proxy)
+    connect(monkeypatch, fake)
     return fake
 
 

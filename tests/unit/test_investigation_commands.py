@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,12 +12,11 @@ import yaml
 
 from aletheia_operator.api.investigation import InvestigationSpec
 from aletheia_operator.api.paths import API
-from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli import following
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.cli.errors import ExitCode
 from aletheia_operator.cli.investigations import Investigation
-from tests.unit.proxies import FakeApi
+from tests.unit.proxies import FakeApi, connect
 
 SHOP = f"{API}/namespaces/shop/investigations"
 HOLD = "aletheia.dev/legal-hold"
@@ -35,12 +33,7 @@ def investigation(name: str, phase: str = "", namespace: str = "shop", **status:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     fake = FakeApi()
-
-    @contextmanager
-    def proxy(flags: Any, accept: str = "") -> Iterator[FakeApi]:
-        yield fake
-
-    monkeypatch.setattr(cluster_module, "kubectl_proxy", proxy)
+    connect(monkeypatch, fake)
     return fake
 
 

@@ -3,16 +3,15 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from aletheia_operator.api.paths import API
-from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.cli.cluster import Cluster
 from aletheia_operator.cli.downloading import NoApi, NoSession
@@ -24,7 +23,7 @@ from aletheia_operator.cli.reference import Reference, open_session, parsed, rem
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.show.captured import CapturedSession
 from tests.unit.artifacts_server import LARGE, Api, made, serving, session_of
-from tests.unit.proxies import ApiProxy, FakeApi, lying
+from tests.unit.proxies import ApiProxy, FakeApi, connect, lying
 
 T = TypeVar("T")
 ENDED = "2026-11-22T12:00:00Z"
@@ -165,16 +164,8 @@ def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
 
 @pytest.fixture
 def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
-    """Return a function that lets commands reach the given proxy instead of one of kubectl."""
-
-    def connect(proxy: Proxy) -> None:
-        @contextmanager
-        def running(flags: Any, accept: str = "") -> Iterator[Proxy]:
-            yield proxy
-
-        monkeypatch.setattr(cluster_module, "kubectl_proxy", running)
-
-    return connect
+    """Lets commands reach a proxy instead of a kubectl's."""
+    return partial(connect, monkeypatch)
 
 
 async def test_fetch_by_each_name(
