@@ -197,7 +197,3 @@ def condition_of(item: Object, kind: str) -> Mapping[str, Any]:
     """Return a condition of an object's status; {} if it has none."""
     conditions = (item.get("status") or {}).get("conditions") or []
     return next((condition for condition in conditions if condition.get("type") == kind), {})
-
-
-def times(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

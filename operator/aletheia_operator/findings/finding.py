@@ -43,6 +43,11 @@ class Subject:
         return f"{self.kind.lower()}/{self.name}"
 
 
+def object_text(reference: Mapping[str, Any]) -> str:
+    """Return the text of an object in JSON, as that of a Subject: its kind and name."""
+    return f"{str(reference.get('kind') or '').lower()}/{reference.get('name')}"
+
+
 @dataclass
 class Finding:
     """A claim about one object.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aletheia_operator.findings.calls import Callees, calls_of
-from aletheia_operator.findings.case import Case, times
+from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.changes import tell_changes
 from aletheia_operator.findings.evidence import Evidence
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
@@ -14,6 +14,7 @@ from aletheia_operator.findings.ranking import ranked
 from aletheia_operator.findings.rules import RULES, Rule
 from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,9 @@ def headline_of(findings: Sequence[Finding], evidence: Evidence, looked_at: str,
     if first is not None:
         return shortened(first.message)
     if not evidence.entry_counts.total():
-        return one_line(f"nothing to judge: no evidence was captured ({times(missing, 'gap')})", MAX_HEADLINE)
-    unsure = f"; not judged: {times(missing, 'gap')}" if missing else ""
-    unsure += f"; {times(len(failed), 'rule')} failed" if failed else ""
+        return one_line(f"nothing to judge: no evidence was captured ({counted(missing, 'gap')})", MAX_HEADLINE)
+    unsure = f"; not judged: {counted(missing, 'gap')}" if missing else ""
+    unsure += f"; {counted(len(failed), 'rule')} failed" if failed else ""
     errors = evidence.logs.levels["ERROR"] + evidence.logs.levels["FATAL"]
     what = "no cause found in" if errors or missing or failed else "no trouble found:"
     return one_line(f"{what} {looked_at}{unsure}", MAX_HEADLINE)
@@ -98,19 +99,19 @@ def looked_at_of(evidence: Evidence) -> str:
     parts = []
     pods = max(objects.counts["Pod"], len(logs.pods))
     if pods:
-        parts.append(times(pods, "pod"))
+        parts.append(counted(pods, "pod"))
     if logs.pods:
         errors = logs.levels["ERROR"] + logs.levels["FATAL"]
-        parts += [f"{logs.lines:,} line{'' if logs.lines == 1 else 's'}", times(errors, "error")]
+        parts += [f"{logs.lines:,} line{'' if logs.lines == 1 else 's'}", counted(errors, "error")]
     if queries := evidence.metrics.queries:
         stepped = len(evidence.metrics.stepped)
-        parts.append(times(len(queries), "metric") + (f" ({stepped} not steady)" if stepped else " steady"))
+        parts.append(counted(len(queries), "metric") + (f" ({stepped} not steady)" if stepped else " steady"))
     if evidence.traces.traces:
-        parts.append(times(evidence.traces.traces, "trace"))
+        parts.append(counted(evidence.traces.traces, "trace"))
     if evidence.entry_counts["events"]:
-        parts.append(times(evidence.entry_counts["events"], "event"))
+        parts.append(counted(evidence.entry_counts["events"], "event"))
     if evidence.entry_counts["objects"]:
-        parts.append(times(evidence.entry_counts["objects"], "object"))
+        parts.append(counted(evidence.entry_counts["objects"], "object"))
     return ", ".join(parts) or "nothing"
 
 

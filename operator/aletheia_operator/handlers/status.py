@@ -9,7 +9,7 @@ from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.text.display import for_status
-from aletheia_operator.text.sizes import readable_size
+from aletheia_operator.text.sizes import counted, readable_size
 from aletheia_operator.text.timestamps import format_time
 
 MAX_ARTIFACTS = 20  # more would cost the operator memory when it lists Investigations; the manifest has all
@@ -182,15 +182,15 @@ def describe(snapshot: Snapshot) -> str:
     """Describe the state of a capture on one line."""
     manifest = snapshot.manifest
     if snapshot.uploaded is not None:
-        return f"captured; {snapshot.uploaded} of {_count(len(manifest.artifacts), 'artifact')} uploaded"
+        return f"captured; {snapshot.uploaded} of {counted(len(manifest.artifacts), 'artifact')} uploaded"
     if not manifest.finished:
         return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
     text = f"{for_status(manifest.headline, MAX_HEADLINE)}; " if manifest.headline else ""
-    text += f"{_count(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
+    text += f"{counted(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
     for severity in ("gap", "note"):
         if found := [gap for gap in manifest.gaps if gap.severity == severity]:
             reasons = ", ".join(sorted({gap.reason for gap in found}))
-            text += f"; {_count(len(found), severity)} ({reasons}): see status.gaps"
+            text += f"; {counted(len(found), severity)} ({reasons}): see status.gaps"
     if manifest.upload is not None:
         text += f"; uploaded to {manifest.upload.url}"
     return text
@@ -199,7 +199,3 @@ def describe(snapshot: Snapshot) -> str:
 def _shown(finding: FindingStatus) -> Status:
     """Return a finding with inert text."""
     return finding.model_copy(update={"message": for_status(finding.message, MAX_FINDING)}).to_json()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.findings.finding import object_text
 from aletheia_operator.report.axis import Axis, clock, duration
 from aletheia_operator.report.charts import charts
 from aletheia_operator.report.lanes import picture, tone_of
@@ -143,7 +144,7 @@ def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits:
             rule=one_line(str(finding.get("rule")), 60),
             severity=str(finding.get("severity")) if finding.get("severity") in ("critical", "error", "warning") else "info",
             confidence=one_line(str(finding.get("confidence")), 20),
-            subject=one_line(f"{str(subject.get('kind') or '').lower()}/{subject.get('name')}", 140),
+            subject=one_line(object_text(subject), 140),
             message=one_line(str(finding.get("message")), 300),
             since=clock(finding["firstSeen"]) if finding.get("firstSeen") else "",
             because=one_line(str(finding.get("because") or ""), 160),
@@ -205,7 +206,7 @@ def _changes(findings: LoadedDocument, limits: Limits) -> Iterator[Change]:
         values = [_value(change) for change in (details.get("changed") or [])[:20] if isinstance(change, dict)]
         yield Change(
             when=clock(finding.get("firstSeen")),
-            subject=one_line(f"{str(subject.get('kind') or '').lower()}/{subject.get('name')}", 140),
+            subject=one_line(object_text(subject), 140),
             message=message,
             values=[value for value in values if not (value[1] in message and value[2] in message)],
             link=next(iter(_links(finding.get("evidence"))), None),

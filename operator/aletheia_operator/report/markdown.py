@@ -7,6 +7,7 @@ from aletheia_operator.report.model import Card, Contents, Limits
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.session import Source
 from aletheia_operator.text.display import code_block, code_span, for_markdown
+from aletheia_operator.text.sizes import counted
 
 LIMITS = Limits(findings=10, moments=40, errors=10, gaps=20, artifacts=100, changes=20, context=0, with_pictures=False)
 
@@ -93,7 +94,7 @@ def _moments(it: Contents) -> Iterator[str]:
 
 def _errors(it: Contents) -> Iterator[str]:
     for error in it.errors:
-        pods = f"{error.pods} pod" if error.pods == 1 else f"{error.pods} pods"
+        pods = counted(error.pods, "pod")
         level, times = for_markdown(error.level), for_markdown(error.times)
         yield f"- {error.count:,} × {level} {code_span(error.example)} ({times}, {pods})"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aletheia_operator.findings.finding import object_text
 from aletheia_operator.findings.traces import spans_of
 from aletheia_operator.report.axis import clock, duration
 from aletheia_operator.report.charts import plain
@@ -53,7 +54,7 @@ def _event(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     involved = entry.get("object") or {}
     count = entry.get("count")
     times = f" ({count} times until {clock(entry.get('last'))})" if isinstance(count, int) and count > 1 else ""
-    source = f"event of {str(involved.get('kind') or '').lower()}/{involved.get('name')}"
+    source = f"event of {object_text(involved)}"
     tone = "warn" if entry.get("type") == "Warning" else ""
     return clock(entry.get("first")), source, f"{entry.get('reason')}: {entry.get('message')}{times}", tone
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from aletheia_operator.findings.finding import object_text
 from aletheia_operator.findings.metrics import DEVIATIONS, finite
 from aletheia_operator.findings.objects import Object
 from aletheia_operator.findings.revisions import Change, changes_between, template_of
@@ -164,7 +165,7 @@ def _name(change: Change) -> str:
 def _settings_of(change: Mapping[str, Any]) -> Iterator[Setting]:
     """Yield the values that a change in the findings names; its message if it names none."""
     about, details = change.get("object") or {}, change.get("details") or {}
-    place = f"{str(about.get('kind') or '').lower()}/{about.get('name')}"
+    place = object_text(about)
     values = [value for value in details.get("changed") or [] if isinstance(value, Mapping)]
     for value in values:
         name = f"{value.get('container') or ''} {value.get('field') or ''}".strip()

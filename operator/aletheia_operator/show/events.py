@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Any
 
+from aletheia_operator.findings.finding import object_text
 from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.show.times import Times
 from aletheia_operator.text.display import one_line
@@ -16,7 +17,7 @@ Entry = Mapping[str, Any]
 def place_of(entry: Entry) -> str:
     """Return the object of an event as kind/name; '' if it names none."""
     involved = entry.get("object")
-    return f"{str(involved.get('kind') or '').lower()}/{involved.get('name')}" if isinstance(involved, Mapping) else ""
+    return object_text(involved) if isinstance(involved, Mapping) else ""
 
 
 def words_of(entry: Entry) -> str:

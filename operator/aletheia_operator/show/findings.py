@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aletheia_operator.findings.finding import object_text
 from aletheia_operator.report.contents import serious_first
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.session import Link
@@ -48,12 +49,11 @@ def _brief(number: int, finding: Finding) -> Iterator[Block]:
 
 def _finding(number: int, finding: Finding, quotes: Mapping[Link, Sequence[Quote]], times: Times) -> Iterator[Block]:
     severity, about = str(finding.get("severity") or ""), finding.get("object") or {}
-    place = f"{str(about.get('kind') or '').lower()}/{about.get('name')}"
     style = STYLES.get(severity, "")
     since = f", since {times(finding['firstSeen'])}" if finding.get("firstSeen") else ""
     head = f"{number}. {severity.upper()} "
     yield Paragraph((Span(head, style), Span(str(finding.get("message") or ""), "head")), hanging=3)
-    yield text(f"{finding.get('rule')} of {place}, {finding.get('confidence')}{since}", "dim", indent=3)
+    yield text(f"{finding.get('rule')} of {object_text(about)}, {finding.get('confidence')}{since}", "dim", indent=3)
     if because := finding.get("because"):
         yield text(f"because of: {because}", indent=3, hanging=2)
     for link in links_of([finding]):

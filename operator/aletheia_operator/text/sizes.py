@@ -1,4 +1,4 @@
-"""Formats sizes for people. Pure."""
+"""Formats sizes and counts for people. Pure."""
 
 
 def readable_size(size_bytes: int) -> str:
@@ -9,3 +9,8 @@ def readable_size(size_bytes: int) -> str:
             return f"{size:.4g}{unit}"
         size /= 1024
     return f"{size:.4g}Ti"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, which gets an `s` unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -14,6 +14,7 @@ from aletheia_operator.fetchers.kubernetes.revisions import Revision, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
 from aletheia_operator.fetchers.spill import Piece
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 MAX_WORDS = 2_000  # of a family's pods
 MAX_LABELS = 20_000  # of all pods that stay in memory; labels of further pods are read again when needed
@@ -82,9 +83,9 @@ class Family:
 
     def summary(self, window: Window) -> str:
         """Summarise: `3 pods (1 not ready), 4 restarts, CrashLoopBackOff; revision 2 rolled out: app image shop:1 → shop:2`."""
-        text = f"{self.pods} pod{'' if self.pods == 1 else 's'}" + (f" ({self.unready} not ready)" if self.unready else "")
+        text = counted(self.pods, "pod") + (f" ({self.unready} not ready)" if self.unready else "")
         if self.restarts:
-            text += f", {self.restarts} restart{'' if self.restarts == 1 else 's'}"
+            text += f", {counted(self.restarts, 'restart')}"
         text += "".join(f", {one_line(state, 60)}" for state in sorted(self.states))
         rolled_out = [rollout for rollout in self.metadata(window)["rollouts"] if rollout["in_window"]]
         return text + "".join(f"; {rollout['summary']}" for rollout in rolled_out[-1:])

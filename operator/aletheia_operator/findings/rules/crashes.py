@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, times
+from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.findings.telling import excerpt
 from aletheia_operator.findings.words import runtime_words
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 SIGNALS = {
     129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE",
@@ -124,7 +125,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
     if signal := SIGNALS.get(code):
         how += f", {signal}"
     if end.restarts:
-        how += f", {times(end.restarts, 'restart')}"
+        how += f", {counted(end.restarts, 'restart')}"
     how += f" since {clock(end.first)}"
     if len(end.pods) > 1:
         how += f", in {len(end.pods)} pods"

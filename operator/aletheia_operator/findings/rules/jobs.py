@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from aletheia_operator.findings.case import Case, clock, condition_of, earlier, times
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 MAX_WORDS = 120
 _WORDS = {
@@ -36,7 +37,7 @@ def jobs(case: Case) -> Iterator[Finding]:
             severity="critical",
             confidence="certain",
             subject=subject,
-            message=f"{fact.name}: the Job {what} ({times(failed, 'pod')} failed, at {clock(first)})",
+            message=f"{fact.name}: the Job {what} ({counted(failed, 'pod')} failed, at {clock(first)})",
             depth=26,
             first_seen=first,
             links=(fact.link, *(event.link for event in events[:2])),

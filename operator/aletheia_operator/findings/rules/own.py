@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from aletheia_operator.api.expressions import TEXTS_MEMORY, compile_expression
 from aletheia_operator.api.findings import ConditionMatch, EventMatch, FindingRule, MetricMatch
-from aletheia_operator.findings.case import Case, clock, condition_of, earlier, times
+from aletheia_operator.findings.case import Case, clock, condition_of, earlier
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Subject
 from aletheia_operator.findings.metrics import Series
 from aletheia_operator.findings.own_rules import Matches
 from aletheia_operator.findings.rules.traced import time_of
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 DEPTH = 18
 MAX_EVENT_MESSAGE = 1_024
@@ -40,7 +41,7 @@ def _of_logs(case: Case, rule: FindingRule, number: int, least: int) -> Iterator
         first = earlier(*(match.first for match in matches))
         links = tuple(match.link for match in sorted(matches, key=lambda match: match.first))
         pods = frozenset(match.pod for match in matches)
-        yield _finding(rule, subject, f"{times(count, 'line')} since {clock(first)}", first, links, "likely", pods)
+        yield _finding(rule, subject, f"{counted(count, 'line')} since {clock(first)}", first, links, "likely", pods)
 
 
 def _of_events(case: Case, rule: FindingRule, match: EventMatch) -> Iterator[Finding]:

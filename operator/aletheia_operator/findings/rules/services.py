@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aletheia_operator.findings.case import Case, clock, times
+from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -48,8 +49,8 @@ def _of(
         link = _pod_link(case, matching)
         yield _finding(case, fact, "ServicePortMismatch", wrong, 8, (*links, *link), "correct targetPort")
     elif not ready and (endpoints or matching):
-        total = max(len(endpoints), len(matching))
-        finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {times(total, 'pod')} is ready", 40, links, "")
+        of = max(len(endpoints), len(matching))
+        finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {counted(of, 'pod')} is ready", 40, links, "")
         finding.pods = frozenset(matching)
         yield finding
 
