@@ -17,6 +17,7 @@ import orjson
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT
 from aletheia_operator.cli.errors import Refused
+from aletheia_operator.clients.errors import PASSING
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session.files import make_directory
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -190,7 +191,7 @@ class Remote:
             message = text.strip()[:500]
         if answer.status == 429:
             raise _Busy(f"the server answers 429: {message}", _retry_after(answer))
-        if answer.status in (500, 502, 503, 504):
+        if answer.status in PASSING:
             raise _Unavailable(f"the server answers {answer.status}: {message}")
         if answer.status == 404 and "the server could not find the requested resource" in text:
             raise NoApi("this cluster has no artifacts API: its chart value is artifactsApi.enabled")
