@@ -1,7 +1,7 @@
-"""Compiles tenants' regular expressions. RE2 takes time linear in the text, for any expression.
+"""Compiles regular expressions, ours and tenants'. RE2 takes time linear in the text, for any expression.
 
-Compiling also takes time: 21 expressions of 256 characters with Unicode classes took 0.6 s. So expressions are ASCII. An
-expression that needs more memory than its limit is refused: with 1 MiB, 4 KiB of text can take a second.
+Compiling also takes time: 21 expressions of 256 characters with Unicode classes took 0.6 s. So tenants' expressions are
+ASCII. An expression that needs more memory than its limit is refused: with 1 MiB, 4 KiB of text can take a second.
 """
 
 import re
@@ -14,20 +14,27 @@ TEXTS_MEMORY = 1 << 18
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|(?<!\\)(?:\\\\)*\\(?:[pP]|x\{)")
 
 
-@lru_cache(maxsize=256)
-def compile_expression(expression: str, memory: int = NAMES_MEMORY) -> Any:
-    """Compile an expression, for `search`. Raises ValueError if it is not valid, not ASCII, or needs more memory."""
-    import re2  # imported late: most Investigations have no expression
+def compiled(pattern: str | bytes, case_sensitive: bool = True, memory: int | None = None) -> Any:
+    """Compile an expression. Raises ValueError if it is not valid, or needs more than `memory` bytes. None: RE2's own limit."""
+    import re2  # not at start: it takes memory, and an idle operator needs none of it
 
-    if _BEYOND_ASCII.search(expression):
-        raise ValueError("characters and classes beyond ASCII are not taken")
     options = re2.Options()
+    options.case_sensitive = case_sensitive
     options.log_errors = False
-    options.max_mem = memory
+    if memory is not None:
+        options.max_mem = memory
     try:
-        return re2.compile(expression, options)
+        return re2.compile(pattern, options)
     except re2.error as e:
         raise ValueError(str(e)) from e
+
+
+@lru_cache(maxsize=256)
+def compile_expression(expression: str, memory: int = NAMES_MEMORY) -> Any:
+    """Compile a tenant's expression, for `search`. Raises ValueError if it is not valid, not ASCII, or needs more memory."""
+    if _BEYOND_ASCII.search(expression):
+        raise ValueError("characters and classes beyond ASCII are not taken")
+    return compiled(expression, memory=memory)
 
 
 def is_expression(expression: str, memory: int = NAMES_MEMORY) -> bool:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-import re2
 from pydantic import Field, model_validator
 
+from aletheia_operator.api.expressions import compiled
 from aletheia_operator.api.types import Model, require, rules
 
 MAX_PATTERN_MEMORY = 256 * 1024  # bytes for compiling a pattern; with RE2's default, that may take half a minute
@@ -52,10 +52,7 @@ class RedactionSpec(Model):
 
 
 def _is_usable(pattern: str) -> bool:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = MAX_PATTERN_MEMORY
     try:
-        return re2.compile(pattern, options).search("") is None
-    except re2.error:
+        return compiled(pattern, memory=MAX_PATTERN_MEMORY).search("") is None
+    except ValueError:
         return False

@@ -6,6 +6,7 @@ All patterns are for RE2: their time is linear in the text.
 from functools import lru_cache
 from typing import Any
 
+from aletheia_operator.api.expressions import compiled
 from aletheia_operator.findings.words import MAX_TEXT, category_of, category_span
 from aletheia_operator.text.display import one_line
 
@@ -41,41 +42,24 @@ _BOILERPLATE = (
 )
 
 
-def _options(case_sensitive: bool = False) -> Any:
-    import re2  # imported late: an idle operator does not need its memory
-
-    options = re2.Options()
-    options.case_sensitive = case_sensitive
-    options.log_errors = False
-    return options
-
-
 @lru_cache(maxsize=1)
 def _patterns() -> tuple[Any, Any]:
-    import re2
-
-    return re2.compile(_FAREWELLS, _options()), re2.compile(_REASONS, _options())
+    return compiled(_FAREWELLS, case_sensitive=False), compiled(_REASONS, case_sensitive=False)
 
 
 @lru_cache(maxsize=1)
 def _exception() -> Any:
-    import re2
-
-    return re2.compile(_EXCEPTION, _options(case_sensitive=True))
+    return compiled(_EXCEPTION)
 
 
 @lru_cache(maxsize=1)
 def _boilerplate() -> Any:
-    import re2
-
-    return re2.compile(_BOILERPLATE, _options(case_sensitive=True))
+    return compiled(_BOILERPLATE)
 
 
 @lru_cache(maxsize=1)
 def _long_path() -> Any:
-    import re2
-
-    return re2.compile(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", _options())
+    return compiled(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
 
 
 def _without_long_paths(text: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from aletheia_operator.api.expressions import compiled
 from aletheia_operator.findings.finding import Link
 from aletheia_operator.findings.words import CALLS, MAX_TEXT, category_of, peer_of
 
@@ -20,11 +21,7 @@ SIMILAR = 0.7  # least share of equal words of two templates that are shown as o
 
 @lru_cache(maxsize=1)
 def _varying() -> Any:
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(r"[\w.-]*\d[\w.-]*|\b[0-9a-f]{8,}\b|'[^']{40,}'|\"[^\"]{40,}\"", options)
+    return compiled(r"[\w.-]*\d[\w.-]*|\b[0-9a-f]{8,}\b|'[^']{40,}'|\"[^\"]{40,}\"")
 
 
 def shape_of(text: str) -> str:

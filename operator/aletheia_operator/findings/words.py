@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from aletheia_operator.api.expressions import compiled
+
 MAX_TEXT = 600  # characters of a line that are read
 
 WORDS = {
@@ -127,35 +129,20 @@ def runtime_words(message: str) -> str:
     return next((message.rpartition(wrapper)[2] for wrapper in _WRAPPERS if wrapper in message), message)
 
 
-def _options() -> Any:
-    import re2  # imported late: an idle operator does not need its memory
-
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    return options
-
-
 @lru_cache(maxsize=1)
 def _by_category() -> Any:
-    import re2
-
-    return re2.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in WORDS.items()), _options())
+    return compiled("|".join(f"(?P<{name}>{pattern})" for name, pattern in WORDS.items()), case_sensitive=False)
 
 
 @lru_cache(maxsize=1)
 def any_word() -> Any:
     """Return a pattern over bytes that matches any of the words."""
-    import re2
-
-    return re2.compile("|".join((*WORDS.values(), CAUSED_BY)).encode(), _options())
+    return compiled("|".join((*WORDS.values(), CAUSED_BY)).encode(), case_sensitive=False)
 
 
 @lru_cache(maxsize=1)
 def _peers() -> tuple[Any, ...]:
-    import re2
-
-    return tuple(re2.compile(pattern, _options()) for pattern in _PEERS)
+    return tuple(compiled(pattern, case_sensitive=False) for pattern in _PEERS)
 
 
 def category_of(text: str) -> str:

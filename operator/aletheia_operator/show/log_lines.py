@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from aletheia_operator.api.expressions import compiled
 from aletheia_operator.findings.loki_reader import place_of
 from aletheia_operator.session.manifest import Artifact
 from aletheia_operator.show.bounds import is_within
@@ -72,14 +73,9 @@ class LogQuery:
         """The compiled `grep`; None without one. Raises NotShown."""
         if not self.grep:
             return None
-        import re2
-
-        options = re2.Options()
-        options.log_errors = False
-        options.case_sensitive = not self.ignore_case
         try:
-            return re2.compile(self.grep, options)
-        except re2.error as e:
+            return compiled(self.grep, case_sensitive=not self.ignore_case)
+        except ValueError as e:
             raise NotShown(f"--grep {self.grep[:100]!r} is no regular expression (RE2): {e}") from e
 
     @cached_property
