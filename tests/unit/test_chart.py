@@ -14,6 +14,8 @@ import yaml
 from aletheia_operator import __main__ as command_line
 from aletheia_operator.api import DataSourceSpec
 from aletheia_operator.api.findings import FindingRule
+from aletheia_operator.cli.options import DEFAULT_ROOT
+from aletheia_operator.cli.pod import CONTAINER, SELECTOR
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
@@ -518,10 +520,19 @@ def test_a_global_registry_replaces_that_of_the_image(repository: str, reference
         assert owner["spec"]["template"]["spec"]["containers"][0]["image"] == f"{reference}:0.1.0"
 
 
+def test_the_command_line_knows_the_pod() -> None:
+    """`kubectl investigation` finds the operator's pod and container by these names, and the sessions in it."""
+    template = the(render(), "Deployment")["spec"]["template"]
+    assert dict(label.split("=") for label in SELECTOR.split(",")).items() <= template["metadata"]["labels"].items()
+    assert template["spec"]["containers"][0]["name"] == CONTAINER
+    assert f"--session-root={DEFAULT_ROOT}" in operator_arguments()
+
+
 def test_probes_ask_the_health_port() -> None:
     """Startup, readiness and liveness ask the named port, and a deaf operator is restarted within 30 s."""
     container = operator_pod()["containers"][0]
-    assert {"name": "health", "containerPort": 8080, "protocol": "TCP"} in container["ports"]
+    port = int(Process.listen.rpartition(":")[2])
+    assert {"name": "health", "containerPort": port, "protocol": "TCP"} in container["ports"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
         assert container[probe]["timeoutSeconds"] == 5

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from aletheia_operator.api.investigation import InvestigationSpec
 from aletheia_operator.api.paths import API
-from aletheia_operator.cli import following
+from aletheia_operator.cli import following, starting
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.cli.errors import ExitCode
 from aletheia_operator.cli.investigations import Investigation
@@ -120,6 +121,13 @@ def test_start(run: Callable[..., str], api: FakeApi) -> None:
     assert run("start", "web", "--name", "dry", "--dry-run=server", "-o", "name").startswith("investigation.aletheia.dev/dry")
     assert f"{SHOP}/dry" not in api.objects
     assert json.loads(run("start", "web", "--name", "json", "-o", "json").partition("}\nfollow")[0] + "}")["kind"]
+
+
+def test_the_help_gives_the_default_of_the_spec() -> None:
+    """If no timeout is named, the spec has none, and its own default holds."""
+    (timeout,) = [option for option in starting.command.params if option.name == "timeout"]
+    assert isinstance(timeout, click.Option)
+    assert timeout.help == f"Longest duration of the capture; default: {InvestigationSpec.model_fields['timeout'].default}."
 
 
 def test_start_without_the_right(run: Callable[..., str], api: FakeApi) -> None:

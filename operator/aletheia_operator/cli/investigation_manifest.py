@@ -10,6 +10,8 @@ from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.options import Options
 
 MAX_NAME = 63
+LOOKBACK = "1h"
+"""Length of the window if the options name none."""
 KINDS = {
     kind: names
     for kind, *names in (
@@ -138,14 +140,14 @@ def query_of(text: str) -> dict[str, str]:
 
 
 def window_of(options: Options) -> dict[str, Any]:
-    """Return the window. Default: the last hour. Raises Refused."""
+    """Return the window; the last LOOKBACK if the options name none. Raises Refused."""
     if options.since and options.start:
         raise Refused("--since and --start exclude each other: a window ends now, or begins at a time")
     if options.start:
         return {"start": options.start, **({"end": options.end} if options.end else {})}
     if options.end:
         raise Refused("--end needs --start")
-    return {"lookback": options.since or "1h"}
+    return {"lookback": options.since or LOOKBACK}
 
 
 def name_of(options: Options, now: datetime) -> str:

@@ -11,7 +11,7 @@ from aletheia_operator.api.paths import API, INVESTIGATIONS
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.following import follow
-from aletheia_operator.cli.investigation_manifest import checked, investigation_of
+from aletheia_operator.cli.investigation_manifest import LOOKBACK, checked, investigation_of
 from aletheia_operator.cli.investigations import PRINTED, Investigation, explained, printed
 from aletheia_operator.cli.options import Options, cluster_options
 from aletheia_operator.cli.options import command as option_command
@@ -80,7 +80,9 @@ command = option_command(
     click.Argument(["targets"], metavar="[TARGET]...", nargs=-1),
     click.Option(["-l", "--selector"], multiple=True, metavar="LABELS", help="Pods with these labels (repeatable)."),
     click.Option(
-        ["--since", "--lookback", "since"], metavar="DURATION", help="The window ends now, for example 30m or 2h; default: 1h."
+        ["--since", "--lookback", "since"],
+        metavar="DURATION",
+        help=f"The window ends now, for example 30m or 2h; default: {LOOKBACK}.",
     ),
     click.Option(["--start"], metavar="TIME", help="Begin of the window, for example 2026-11-22T14:00:00Z."),
     click.Option(["--end"], metavar="TIME", help="End of the window; default: now."),
