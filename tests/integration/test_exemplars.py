@@ -1,11 +1,10 @@
 """Exemplars of a real Prometheus that scraped them from an OpenMetrics target."""
 
 import json
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +14,7 @@ from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from tests.cluster import servers
 from tests.support.fetching import endpoint, fetch, window
+from tests.support.http import threads_serving
 from tests.support.operator import until
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -45,12 +45,8 @@ class Target(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Target) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join(10)
+    with threads_serving(Target) as address:
+        yield address
 
 
 def exemplars(server: servers.Prometheus, query: str) -> list[Any]:

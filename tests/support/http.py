@@ -5,12 +5,26 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], str]
 OVER = web.AppKey("over", asyncio.Event)
+
+
+@contextmanager
+def threads_serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """HOST:PORT of a server with this handler, which may block: each request has a thread."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 @contextmanager

@@ -273,22 +273,17 @@ def test_a_damaged_file_leaves_no_plain_text(key: tuple[Path, str], tmp_path: Pa
     assert not (tmp_path / "plain").exists()
 
 
-def key_file(content: bytes) -> Any:
+def key_file(content: bytes, option: str = "-i") -> Any:
     def make(folder: Path) -> list[str]:
         file = folder / "given"
         file.write_bytes(content)
-        return ["-i", str(file)]
+        return [option, str(file)]
 
     return make
 
 
 def password(content: bytes) -> Any:
-    def make(folder: Path) -> list[str]:
-        file = folder / "given"
-        file.write_bytes(content)
-        return ["--password-file", str(file)]
-
-    return make
+    return key_file(content, "--password-file")
 
 
 BAD_KEYS: list[tuple[str, Any, str]] = [
