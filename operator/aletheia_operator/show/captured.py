@@ -18,7 +18,9 @@ from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.text.nearest import hint
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
-"""Longer entries are left out; only `-o json` without filters shows them."""
+"""Longer entries are not parsed; as JSON they are shown without filters."""
+_OF_KUBERNETES = {"logs": "KubernetesLogs", "events": "KubernetesEvents", "objects": "KubernetesObjects"}
+"""Fetchers of Kubernetes by the category of their artifacts. Those of DataSources follow from their types."""
 COPY_BYTES = 1024 * 1024
 BRIEF_BYTES = 512 * 1024
 
@@ -100,8 +102,9 @@ class CapturedSession:
 
     def _why_not(self, category: str) -> str:
         """Return why a category has no artifact: what is missing, or that it was not requested."""
-        fetchers = {f"kubernetes{category}", *(source.name for source in SOURCE_TYPES if source.writes == category)}
-        gaps = [gap for gap in self.manifest.gaps if gap.fetcher.lower() in fetchers]
+        types = [source.name for source in SOURCE_TYPES if source.writes == category]
+        own = _OF_KUBERNETES.get(category)
+        gaps = [gap for gap in self.manifest.gaps if gap.fetcher == own or gap.fetcher.lower() in types]
         if gaps:
             return f"{gaps[0].reason} {gaps[0].target}: {gaps[0].message}"
         return "its Investigation did not ask for them, or nothing was found"
