@@ -36,7 +36,7 @@ def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod:
 
 
 def the_run(facts: LogFacts, container: str = "app", run: int = 0) -> RunFacts:
-    found = facts.of_run("web-0", container, run)
+    found = facts.runs.get(("web-0", container, run))
     assert found is not None
     return found
 

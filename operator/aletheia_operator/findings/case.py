@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -174,11 +174,6 @@ def parse(stamp: str) -> datetime:
 def earlier(*stamps: str | None) -> str | None:
     """Return the earliest of the known times; None if none is known."""
     return min((stamp for stamp in stamps if stamp), default=None)
-
-
-def shifted(stamp: str, seconds: float) -> str:
-    """Return the time `seconds` after `stamp`."""
-    return format_time(parse(stamp) + timedelta(seconds=seconds))
 
 
 def containers_of(pod: Object) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], bool]]:

@@ -163,6 +163,3 @@ class LogFacts:
                     self.levels[template.level] += template.count
             self.templates.merge(templates)
         self.loki.clear()
-
-    def of_run(self, pod: str, container: str, run: int | None) -> RunFacts | None:
-        return self.runs.get((pod, container, run))

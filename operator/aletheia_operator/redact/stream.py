@@ -65,14 +65,6 @@ class Lines:
         parts.append(block[at:])
         return b"".join(parts)
 
-    def feed_lines(self, lines: list[bytes]) -> list[bytes]:
-        """Return lines without secrets. `lines`: without line ends."""
-        if not lines:
-            return lines
-        block = b"\n".join(lines)
-        redacted = self.feed(block)
-        return lines if redacted is block else redacted.split(b"\n")
-
     def _line(self, line: bytes, before: list[bytes]) -> bytes:
         redactor = self._redactor
         if self.state.is_open:

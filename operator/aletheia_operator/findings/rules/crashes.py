@@ -20,7 +20,6 @@ SIGNALS = {
 NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 HOOKS = ("FailedPostStartHook",)
 MAX_WORDS = 170
-OOM_LIKELY = "out of memory"
 
 
 @dataclass
