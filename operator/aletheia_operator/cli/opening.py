@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, reading_options
+from aletheia_operator.cli.options import SESSION_HELP, Options, reading_options, report_options
 from aletheia_operator.cli.options import command as option_command
 from aletheia_operator.cli.output import say
 from aletheia_operator.cli.reader import SessionReader
@@ -22,7 +22,6 @@ from aletheia_operator.text.sizes import readable_size
 if TYPE_CHECKING:
     from aletheia_operator.report import Source
 
-FORMATS = ("html", "markdown")
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 READ_SECONDS = 60.0
 """Processor time for reading each part of a session, which may be streamed from the cluster."""
@@ -111,9 +110,6 @@ report_command = option_command(
     report,
     "write the report of a session: what broke, how that is known, and what is missing",
     *reading_options(),
-    click.Option(
-        ["--format"], type=click.Choice(FORMATS), default="html", help="html: one file, with pictures; markdown: for a chat."
-    ),
-    click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
+    *report_options(),
     notes=SESSION_HELP,
 )

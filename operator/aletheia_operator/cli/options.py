@@ -120,6 +120,15 @@ def session_argument(required: bool = True) -> click.Argument:
     return click.Argument(["session"], metavar="SESSION", required=required, shell_complete=_names)
 
 
+def report_options() -> list[click.Parameter]:
+    """Return the options for the form of a report, and for the file that it is written to."""
+    about = "html: one file, with pictures; markdown: for a chat."
+    return [
+        click.Option(["--format"], type=click.Choice(("html", "markdown")), default="html", help=about),
+        click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
+    ]
+
+
 def reading_options() -> list[click.Parameter]:
     """Return the parameters of commands that read one session, from the cluster or a folder: see `reference.open_session`."""
     return [session_argument(), *cluster_options(), root_option(default=False), *key_options()]

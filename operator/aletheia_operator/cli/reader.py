@@ -85,19 +85,23 @@ class SessionReader:
         return file if self.key is None or plain_path(artifact) == artifact.path else self._opened(file, artifact)
 
     def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
-        """Decrypt a file into an unlinked temporary file."""
         assert self.key is not None
         if not self._keys:
             self._keys.append(self.key())
-        plain = tempfile.TemporaryFile()  # noqa: SIM115
-        try:
-            with file:
-                age.decrypt(file, plain.write, age.parse_identities(self._keys[0]))
-            plain.seek(0)
-        except BaseException:
-            plain.close()
-            raise
-        return cast(BinaryIO, plain)
+        with file:
+            return decrypted(lambda write: age.decrypt(file, write, age.parse_identities(self._keys[0])))
+
+
+def decrypted(decrypt: Callable[[age.Write], None]) -> BinaryIO:
+    """Return a file without a name, at its beginning, with all that `decrypt` wrote."""
+    plain = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        decrypt(plain.write)
+        plain.seek(0)
+    except BaseException:
+        plain.close()
+        raise
+    return cast(BinaryIO, plain)
 
 
 class _Stream(io.RawIOBase):

@@ -1,23 +1,20 @@
 """aletheia session report: prints a report of a session, as HTML or Markdown."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
-
-import click
 
 from aletheia_operator.cli.command import folder_command, manifest_of, report
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
-from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, key_options, session_argument
+from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, report_options, session_argument
+from aletheia_operator.cli.reader import decrypted
 from aletheia_operator.session import Artifact, Manifest, SessionLayout
 from aletheia_operator.session.files import replace
 from aletheia_operator.session.unseal import decrypt_artifact
-
-FORMATS = ("html", "markdown")
 
 
 def run(options: Options) -> int:
@@ -55,14 +52,7 @@ class OpenedFiles:
         artifact = self.artifacts.get(path)
         if artifact is None:
             raise FileNotFoundError(2, "no such artifact", path)
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-        try:
-            decrypt_artifact(self.directory, artifact, self.key, file.write)
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
+        return decrypted(partial(decrypt_artifact, self.directory, artifact, self.key))
 
 
 def _opened(directory: Path, manifest: Manifest, options: Options) -> OpenedFiles:
@@ -75,13 +65,7 @@ command = folder_command(
     run,
     "make the report of a session: what broke, how that is known, and what is missing",
     session_argument(),
-    click.Option(
-        ["--format"],
-        type=click.Choice(FORMATS),
-        default="html",
-        help="html: one file, with pictures; markdown: for a chat.",
-    ),
-    click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
+    *report_options(),
     *key_options(),
     notes=SESSION_HELP,
 )
