@@ -21,6 +21,7 @@ from aletheia_operator.cli.reference import Reference, parsed, remote_session, s
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.archive import Imported, import_session, move_directory
 from aletheia_operator.session.files import make_directory, replace
+from aletheia_operator.session.layout import MANIFEST
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.staging import discard_tree
 from aletheia_operator.session.unseal import decrypt_session
@@ -87,7 +88,7 @@ def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
 
 def _prepare(directory: Path, manifest: bytes) -> None:
     """Make the folder for a download. Remove a folder with another manifest, or with a link in it."""
-    known = directory / "manifest.json"
+    known = directory / MANIFEST
     linked = directory.is_symlink() or any(path.is_symlink() for path in directory.rglob("*"))
     if not linked and known.is_file() and known.read_bytes() == manifest:
         return

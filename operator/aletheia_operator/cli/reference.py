@@ -23,10 +23,10 @@ from aletheia_operator.cli.output import say
 from aletheia_operator.cli.pod import PodSession, operator_pod, session_of
 from aletheia_operator.cli.reader import FolderFiles, RawFiles, SessionReader, StreamedFiles
 from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session.layout import MANIFEST
 from aletheia_operator.session.manifest_file import read_copy, read_manifest
 from aletheia_operator.session.names import is_session_id
 
-MANIFEST = "manifest.json"
 READING_DELAYS = (0.5, 1.0)
 """Seconds to wait between tries while the artifacts API is down. Then `kubectl exec` is tried."""
 

@@ -25,7 +25,9 @@ from aletheia_operator.serve.content import (
 )
 from aletheia_operator.serve.discovery import documents
 from aletheia_operator.serve.front_proxy import FrontProxy
+from aletheia_operator.session.layout import MANIFEST, REPORT
 from aletheia_operator.session.manifest_file import Unreadable
+from aletheia_operator.session.seal import SEALED_SUFFIX
 from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.version import __version__
 
@@ -38,7 +40,7 @@ MAX_WITH_FIRST_DOWNLOADS = 96
 """Maximum number of concurrent downloads, callers' first ones included. Each takes 1.4 MiB; the container has 256 MiB."""
 STALLED_SECONDS = 75.0
 """A caller that reads no block for so long is disconnected. The API server ends each answer after 60 s."""
-REPORTS = ("report.html", "report.html.age")
+REPORTS = (REPORT, REPORT + SEALED_SUFFIX)
 _Headers = Mapping[str, str]
 
 
@@ -151,7 +153,7 @@ class ArtifactsApi:
             contents = self._catalog.contents(summary)
             if contents is None:
                 raise ApiError(404, "NotFound", f"session {summary.session_id} was removed meanwhile")
-            if address.subresource == "manifest" or address.file == "manifest.json":
+            if address.subresource == "manifest" or address.file == MANIFEST:
                 return manifest_content(contents)
             _require_files(contents)
             if address.subresource == "archive":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aletheia_operator.serve.catalog import Contents, ListedFile
 from aletheia_operator.session.archive import archive_parts
+from aletheia_operator.session.layout import MANIFEST
 from aletheia_operator.session.manifest_file import read_session
 
 BLOCK_BYTES = 256 * 1024
@@ -89,8 +90,8 @@ class Content:
 
 def manifest_content(contents: Contents) -> Content:
     """Return manifest.json. Raises Unavailable if it was replaced meanwhile."""
-    part = FilePart(contents.directory, "manifest.json", contents.manifest_bytes)
-    return Content((part,), contents.manifest_sha256, "application/json", "manifest.json")
+    part = FilePart(contents.directory, MANIFEST, contents.manifest_bytes)
+    return Content((part,), contents.manifest_sha256, "application/json", MANIFEST)
 
 
 def file_content(contents: Contents, path: str, listed: ListedFile) -> Content:

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.files import make_directory, open_new, replace
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest, read_copy, read_session
 from aletheia_operator.session.names import is_session_id
@@ -81,7 +81,7 @@ def import_session(layout: SessionLayout, archive: BinaryIO, max_bytes: int | No
     """Restore a session byte for byte under its id. On an error (ArchiveError, OSError) nothing is left."""
     name, size = next_file(archive) or _refuse("it is empty")
     session_id, _, rest = name.partition("/")
-    if rest != "manifest.json" or not is_session_id(session_id):
+    if rest != MANIFEST or not is_session_id(session_id):
         raise ArchiveError("it does not begin with a session's manifest")
     if size > MAX_MANIFEST_BYTES:
         raise ArchiveError(f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
@@ -159,8 +159,8 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
     with staging(layout, f"import-{manifest.session_id}") as made, Place(made, lock=False) as place:
         yield place
         place.require()
-        replace(made / "manifest.json", content)
-        replace(made / "custody.json", retention_record_bytes(RetentionRecord(keep=True, imported=True)))
+        replace(made / MANIFEST, content)
+        replace(made / RETENTION_RECORD, retention_record_bytes(RetentionRecord(keep=True, imported=True)))
         if not publish(made, layout.session(manifest.session_id)):
             raise ArchiveError(
                 f"another process made {manifest.session_id} meanwhile: import it again to see whether it is the same"

@@ -8,7 +8,8 @@ from aletheia_operator.session.seal import SEALED_SUFFIX
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
 SINGLES = ("timeline", "findings")
 """Categories of which a session has exactly one file."""
-REPORT = "report.html"
+MANIFEST, RETENTION_RECORD, REPORT = "manifest.json", "custody.json", "report.html"
+"""Names of files in a session's directory."""
 
 
 def category_of(path: str) -> str:
@@ -42,7 +43,7 @@ class SessionLayout:
         return self.sessions / session_id
 
     def manifest(self, session_id: str) -> Path:
-        return self.session(session_id) / "manifest.json"
+        return self.session(session_id) / MANIFEST
 
     def journal(self, session_id: str) -> Path:
         """Return the path of the journal, which exists only while the capture runs."""
@@ -61,4 +62,4 @@ class SessionLayout:
 
     def retention_record(self, session_id: str) -> Path:
         """Return the path of the retention record, which exists only if it differs from the default."""
-        return self.session(session_id) / "custody.json"
+        return self.session(session_id) / RETENTION_RECORD

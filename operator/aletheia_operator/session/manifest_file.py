@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from aletheia_operator.session.layout import CATEGORIES, REPORT, SessionLayout
+from aletheia_operator.session.layout import CATEGORIES, MANIFEST, REPORT, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.seal import SEALED_SUFFIX
 
@@ -65,7 +65,7 @@ def read_copy(directory: Path) -> tuple[Manifest, bytes]:
     """Read the manifest, and its bytes, in a directory of any name. Raises Unreadable."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        with os.fdopen(os.open(directory / "manifest.json", flags), "rb") as file:
+        with os.fdopen(os.open(directory / MANIFEST, flags), "rb") as file:
             content = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as e:
         raise NoManifest(f"{directory}: manifest.json cannot be read: {e.strerror}") from e
@@ -138,9 +138,7 @@ def _shortened(manifest: Manifest) -> Manifest:
     if more := manifest.gaps[MAX_GAPS_IN_A_LARGE_MANIFEST:]:
         severity = "gap" if any(gap.severity == "gap" for gap in more) else "note"
         message = f"{len(more)} more gaps do not fit into the manifest: ask for less in one Investigation"
-        gaps.append(
-            Gap(fetcher="Investigation", target="manifest.json", reason="SaveFailed", message=message, severity=severity)
-        )
+        gaps.append(Gap(fetcher="Investigation", target=MANIFEST, reason="SaveFailed", message=message, severity=severity))
     artifacts = [artifact.model_copy(update={"summary": ""}) for artifact in manifest.artifacts]
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": gaps})
 

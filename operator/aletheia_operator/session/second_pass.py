@@ -23,7 +23,7 @@ from aletheia_operator.scratch import Scratches
 from aletheia_operator.session.archive import write_checked
 from aletheia_operator.session.artifact import END, HEAD_LINES, EntryBuffer, metadata_of, write_artifact
 from aletheia_operator.session.files import replace, temporary
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import MANIFEST, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest, RedactionRecord
 from aletheia_operator.session.manifest_file import is_report_path, manifest_bytes, read_session
@@ -67,7 +67,7 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
             for digits in range(4, MAX_SESSION_ID_DIGITS):
                 named = manifest.model_copy(update={"session_id": session_id(f"{sha256} {redactor.level}", digits)})
                 place.require()
-                replace(made / "manifest.json", manifest_bytes(named))
+                replace(made / MANIFEST, manifest_bytes(named))
                 if publish(made, layout.session(named.session_id)):
                     return named
     raise ArchiveError("every session id is taken")

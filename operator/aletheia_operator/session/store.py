@@ -20,7 +20,7 @@ from aletheia_operator.session import journal
 from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact, write_file
 from aletheia_operator.session.files import replace, temporary
 from aletheia_operator.session.journal import Done, Progress
-from aletheia_operator.session.layout import REPORT, SessionLayout
+from aletheia_operator.session.layout import MANIFEST, REPORT, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
@@ -59,7 +59,7 @@ def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
     with staging(layout, template.investigation.uid) as made:
         for digits in range(4, MAX_SESSION_ID_DIGITS):
             manifest = template.model_copy(update={"session_id": session_id(template.investigation.uid, digits)})
-            replace(made / "manifest.json", manifest_bytes(manifest))
+            replace(made / MANIFEST, manifest_bytes(manifest))
             if publish(made, layout.session(manifest.session_id)):
                 return manifest
     raise FileExistsError(errno.EEXIST, "every session id is taken", str(layout.sessions))

@@ -8,7 +8,7 @@ from typing import Any
 
 from aletheia_operator.session import age
 from aletheia_operator.session.files import make_directory, open_new, replace
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import MANIFEST, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
@@ -56,7 +56,7 @@ def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path)
             make_directory(path.parent)
             with os.fdopen(open_new(path), "wb") as file:
                 decrypt_artifact(directory, artifact, key, file.write)
-        replace(made / "manifest.json", (directory / "manifest.json").read_bytes())
+        replace(made / MANIFEST, (directory / MANIFEST).read_bytes())
         os.rename(made, target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)

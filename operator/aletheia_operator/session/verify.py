@@ -9,10 +9,11 @@ from typing import BinaryIO, cast
 
 from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.files import temporary
+from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import read_session
 
-_KEPT = ("manifest.json", "custody.json")
+_KEPT = (MANIFEST, RETENTION_RECORD)
 OWN_FILES = frozenset({*_KEPT, *(temporary(Path(name)).name for name in _KEPT)})
 """Files of a session that the manifest does not list, and the temporary files that a killed process may leave."""
 
