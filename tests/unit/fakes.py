@@ -365,7 +365,8 @@ def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> So
         return fake.real()
 
     span = changes.pop("window", None) or make_window()
-    return build_sources("shop", span, **{"kubernetes": identity, "parsers": InlineParsers(), **changes})
+    settings: dict[str, Any] = {"kubernetes": identity, "parsers": InlineParsers(), **changes}
+    return build_sources("shop", span, **settings)
 
 
 RUNNING: dict[str, Any] = {"state": {"running": {}}}
