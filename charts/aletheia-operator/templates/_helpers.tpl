@@ -42,7 +42,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- /* The field `annotations` with an object's own and `commonAnnotations`; nothing if there are none. Takes (list . OWN INDENT);
-OWN is a dict, which wins. */}}
+OWN is a dict, which has precedence. */}}
 {{- define "aletheia.annotations" -}}
 {{- $root := index . 0 }}
 {{- with merge (deepCopy (index . 1)) $root.Values.commonAnnotations }}
@@ -54,7 +54,7 @@ OWN is a dict, which wins. */}}
 {{- .Values.serviceAccount.name | default (ternary (include "aletheia.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
-{{- /* The image, from `global.imageRegistry` if it is set: the registry in image.repository, if it names one, is replaced. */}}
+{{- /* The image. `global.imageRegistry`, if set, replaces the registry in image.repository. */}}
 {{- define "aletheia.image" -}}
 {{- $repository := .Values.image.repository }}
 {{- with .Values.global.imageRegistry }}
@@ -76,7 +76,6 @@ OWN is a dict, which wins. */}}
 {{- .Values.persistence.existingClaim | default (printf "%s-sessions" (include "aletheia.fullname" .)) }}
 {{- end }}
 
-{{- /* OpenShift's security context constraints choose user and groups for each namespace, and refuse others. */}}
 {{- define "aletheia.artifactsName" -}}
 {{- printf "%s-artifacts" (include "aletheia.fullname" . | trunc 53 | trimSuffix "-") }}
 {{- end }}
@@ -85,6 +84,7 @@ OWN is a dict, which wins. */}}
 {{- printf "%s-tls" (include "aletheia.artifactsName" .) }}
 {{- end }}
 
+{{- /* OpenShift's security context constraints choose user and groups for each namespace, and refuse others. */}}
 {{- define "aletheia.podSecurityContext" -}}
 {{- $context := .Values.podSecurityContext }}
 {{- $detected := and (eq (toString .Values.openshift.enabled) "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
@@ -98,7 +98,7 @@ OWN is a dict, which wins. */}}
 {{- include "aletheia.plain" .Values.securityContext }}
 {{- end }}
 
-{{- /* YAML of a dict of values, with whole numbers as such: values are floats, and 1000650000 would become 1.00065e+09. */}}
+{{- /* YAML of a dict of values, with whole numbers as integers: values are floats, and 1000650000 would become 1.00065e+09. */}}
 {{- define "aletheia.plain" -}}
 {{- $copy := deepCopy . }}
 {{- include "aletheia.wholeNumbers" $copy -}}
@@ -115,7 +115,7 @@ OWN is a dict, which wins. */}}
 {{- end }}
 {{- end }}
 
-{{- /* What all pods of the chart have in common: identity, placement, names. */}}
+{{- /* Fields that all pods of the chart share: identity, placement, names. */}}
 {{- define "aletheia.pod" -}}
 serviceAccountName: {{ include "aletheia.serviceAccountName" . }}
 automountServiceAccountToken: false # `aletheia.token` mounts a token with a shorter lifetime
