@@ -1,4 +1,4 @@
-"""One operator for the tests that need nothing special of it, in one namespace."""
+"""The shared operator and namespace, for tests that need no special operator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ NAMESPACE = "aletheia-integration"
 def prepared(cluster: Cluster) -> Cluster:
     """The cluster with the project's resource definitions."""
     cluster.run_kubectl("apply", "-f", str(ROOT / "crds"))
-    # `kubectl wait` fails while they are so new that they have no conditions
+    # `kubectl wait` fails for new definitions that have no conditions yet
     established = "-o=jsonpath={.items[*].status.conditions[?(@.type=='Established')].status}"
     crds = ("crd/investigations.aletheia.dev", "crd/datasources.aletheia.dev")
     until(lambda: cluster.run_kubectl("get", *crds, established) == "True True", 30, "the API server serves them")

@@ -1,4 +1,4 @@
-"""What the API server itself refuses, and how the resources explain themselves."""
+"""The API server refuses invalid resources, and `kubectl explain` describes every field."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def test_invalid_specs_are_refused(kubectl: Kubectl, kind: str, row: InvalidSpec
 
 @pytest.mark.parametrize(("kind", "row"), rows(("Investigation", VALID_INVESTIGATIONS), ("DataSource", VALID_DATA_SOURCES)))
 def test_valid_specs_are_taken(kubectl: Kubectl, kind: str, row: ValidSpec) -> None:
-    """The API server takes what the models take."""
+    """The API server accepts what the models accept."""
     kubectl("create", "--dry-run=server", "-f", "-", stdin=resource(kind, row.spec))
 
 
@@ -55,7 +55,7 @@ def unwatched(prepared: Cluster) -> Kubectl:
 
 @pytest.mark.parametrize("row", FORBIDDEN_UPDATES, ids=lambda row: row.title)
 def test_what_was_asked_cannot_be_changed(unwatched: Kubectl, row: ForbiddenUpdate) -> None:
-    """A change of what was asked is refused and names the field; the remedy is to create another."""
+    """A change of the requested data is refused; the message names the field, and says to create another Investigation."""
     unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "update"))
     try:
         with pytest.raises(RigError, match="create another Investigation") as refused:
@@ -67,7 +67,7 @@ def test_what_was_asked_cannot_be_changed(unwatched: Kubectl, row: ForbiddenUpda
 
 @pytest.mark.parametrize("row", ALLOWED_UPDATES, ids=lambda row: row.title)
 def test_what_steers_can_be_changed(unwatched: Kubectl, row: AllowedUpdate) -> None:
-    """Suspend and cancel may change at any time."""
+    """`suspend`, `cancel` and retention may change at any time."""
     unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "steered"))
     try:
         unwatched("replace", "-f", "-", stdin=resource("Investigation", row.after, "steered"))
@@ -98,7 +98,7 @@ EMPTY = {
     ids=["client first", "server first", "Flux first", "Argo CD first"],
 )
 def test_every_way_of_applying_takes_what_another_applied(unwatched: Kubectl, ways: tuple[tuple[str, ...], ...]) -> None:
-    """Empty objects stay empty: none becomes null, nothing conflicts, and nothing that was asked is lost."""
+    """Empty objects stay empty: none becomes null, nothing conflicts, and no requested field is lost."""
     for way in ways:
         unwatched(*way, "-f", "-", stdin=resource("Investigation", EMPTY, "applied"))
     try:

@@ -1,9 +1,9 @@
-"""Attacks of tenants on a shared cluster, tried by users of their own: refused or confined, with zero foreign bytes.
+"""Attacks of tenants on a shared cluster, as real users: each is refused or confined, and yields no foreign byte.
 
-Namespace `attack-shop` is theirs, `attack-bank` is not. alice may write Investigations and nothing else, bob may also view his
-namespace, dave may also become the ServiceAccount `investigator`, carol holds the evidence, erin edits and victor views the
-namespace by the roles of Kubernetes, `tenant` is a ServiceAccount, mallory owns the bank's namespace alone. The policies are
-the chart's. docs/threat-model.md has the whole attack table, with the rows that other modules try.
+Users of namespace `attack-shop`: alice may only write Investigations. bob may also view the namespace. dave may also
+impersonate the ServiceAccount `investigator`. carol may end legal holds. erin and victor have Kubernetes' roles `edit` and
+`view`. `tenant` is a ServiceAccount. mallory has rights in namespace `attack-bank` only. The policies are the chart's.
+docs/threat-model.md has the whole attack table, with the rows that other modules test.
 """
 
 import json
@@ -37,7 +37,7 @@ SILENT = {"logs": {}, "events": {"nodes": False}}
 
 @dataclass(frozen=True)
 class Refused:
-    """An Investigation that the API server refuses this user, with a word of the reason."""
+    """An Investigation that the API server refuses to this user; `word` is in the message."""
 
     title: str
     user: str
@@ -100,7 +100,7 @@ class Attacked:
     operator: Operator
 
     def refusal(self, user: str, *arguments: str, stdin: str | None = None) -> str:
-        """What the API server says to this user; empty if it takes it."""
+        """Return the API server's error message for this user; '' if it accepts the resource."""
         person = () if user == "admin" else (f"--as={user}",)
         try:
             self.shop(*arguments, *person, stdin=stdin)
@@ -112,7 +112,7 @@ class Attacked:
         return self.refusal(user, "create", *flags, "-f", "-", stdin=json.dumps(investigation(name, **spec)))
 
     def stored(self) -> bytes:
-        """Every byte of the session volume."""
+        """Return all bytes of the session volume."""
         return b"".join(path.read_bytes() for path in self.operator.root.rglob("*") if path.is_file())
 
 
@@ -167,7 +167,7 @@ def chart(cluster: Cluster) -> str:
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.title)
 def test_nobody_reads_by_an_investigation_what_they_cannot_read(attacked: Attacked, row: Refused) -> None:
-    """The API server refuses it and says what is missing, for real and on a dry run; nothing is created."""
+    """The API server refuses it and names the missing right, also on a dry run; nothing is created."""
     for flags in ((), ("--dry-run=server",)):
         assert row.word in attacked.create(row.user, "attack", row.spec, *flags)
     assert "NotFound" in attacked.refusal("admin", "get", "investigation", "attack")
@@ -175,7 +175,7 @@ def test_nobody_reads_by_an_investigation_what_they_cannot_read(attacked: Attack
 
 @pytest.mark.parametrize(("user", "spec"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
 def test_who_may_read_it_may_ask_for_it(attacked: Attacked, user: str, spec: dict[str, Any]) -> None:
-    """The policy stops nobody else."""
+    """The policy accepts users with the rights."""
     assert attacked.create(user, "fine", spec, "--dry-run=server") == ""
 
 
@@ -196,7 +196,7 @@ def test_who_ends_a_suspension_is_asked_too(attacked: Attacked) -> None:
 
 
 def test_what_is_older_than_the_policy_is_not_captured(attacked: Attacked) -> None:
-    """Nobody checked its creator: refused with its reason, before anything is read."""
+    """Its creator was not checked, so it is refused with a reason, before anything is read."""
     status = attacked.shop.ended("older")["status"]
     assert (status["phase"], status["conditions"][0]["reason"]) == ("Failed", "CreatorNotChecked")
     assert "create it again" in status["conditions"][0]["message"]
@@ -204,7 +204,7 @@ def test_what_is_older_than_the_policy_is_not_captured(attacked: Attacked) -> No
 
 
 def test_other_namespaces_are_out_of_reach(attacked: Attacked) -> None:
-    """Names and labels of another namespace are only searched in the Investigation's own; its bytes are not on the volume."""
+    """Names and labels of another namespace are searched only in the Investigation's own; no foreign byte is stored."""
     for name, spec in FOREIGN_TARGETS.items():
         assert attacked.create("bob", name, spec) == ""
     assert attacked.create("bob", "own", {"targets": TARGETS}) == ""
@@ -257,7 +257,7 @@ def shared(attacked: Attacked) -> Iterator[None]:
 
 
 def test_data_of_other_namespaces_in_shared_sources_is_out_of_reach(attacked: Attacked, shared: None) -> None:
-    """Sources that show all are closed, by name and as the default; others are confined; no byte is foreign."""
+    """Sources with data of all namespaces are closed, by name and as the default; others are confined; no byte is foreign."""
     made = []
     for field, (asked, names) in ATTEMPTS.items():
         kind = {"type": "loki"} if field == "queries" else {}
@@ -280,7 +280,7 @@ def test_data_of_other_namespaces_in_shared_sources_is_out_of_reach(attacked: At
 
 
 def test_a_forged_status_is_not_taken(attacked: Attacked) -> None:
-    """Neither on creation, nor by an update, nor by the subresource; there are no other subresources."""
+    """A user cannot set the status on creation, by an update or by the subresource; there are no other subresources."""
     forged = investigation("forged", targets=TARGETS, suspend=True)
     forged["status"] = {"phase": "Completed", "operator": "mine", "session": {"id": "INC-0000", "path": "/etc"}}
     forged["metadata"]["annotations"] = {
@@ -313,7 +313,7 @@ FORGED: dict[str, Any] = {
 
 @pytest.mark.parametrize("user", [*WRITERS, *OTHERS])
 def test_nobody_forges_the_status_of_what_has_ended(attacked: Attacked, ended: Any, user: str) -> None:
-    """Of a finished Investigation, by any kind of user and way: nothing changes, and nothing is captured again."""
+    """Whichever user tries to change the status of a finished Investigation: it stays, and nothing is captured again."""
     before = {path: path.stat().st_mtime_ns for path in attacked.operator.root.rglob("*") if path.is_file()}
     status = json.dumps({"status": FORGED["status"]})
     refusal = attacked.refusal(user, "patch", "investigation", "ended", "--subresource=status", "--type=merge", f"-p={status}")
@@ -338,7 +338,7 @@ def ended(attacked: Attacked) -> Any:
 
 
 def test_accounts_that_may_not_read_give_nothing(attacked: Attacked) -> None:
-    """A user who may become any account: a missing one, one without rights, and the operator's own name read no byte."""
+    """A user may impersonate any account, but a missing account, one without rights and the operator's name read no byte."""
     expected = {
         "missing": "ServiceAccountMissing",
         PREFIX: "ServiceAccountMissing",
@@ -365,7 +365,7 @@ PATHS = ("../../attack-bank/pods/vault", "%2e%2e%2fvault", "/etc/passwd", "till?
 
 
 def test_no_name_is_a_path(attacked: Attacked, shared: None) -> None:
-    """Of a target, a source, a template, a trace or a service: refused, or not found, and nothing lies outside of a session."""
+    """Path-like names of targets, sources, templates, traces and services lead to no file outside of a session."""
     fields: list[dict[str, Any]] = [
         {"targets": [{"pod": "NAME"}]},
         {"targets": [{"workload": {"kind": "Deployment", "name": "NAME"}}]},
@@ -399,7 +399,7 @@ METADATA = (
 
 
 def test_no_data_source_leads_to_where_it_must_not(attacked: Attacked) -> None:
-    """To services of metadata in any form, and by a redirect to another server: refused, without a request there."""
+    """Metadata services in any form, and a redirect to another server, are refused without a request to them."""
     requests: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -430,7 +430,7 @@ def test_no_data_source_leads_to_where_it_must_not(attacked: Attacked) -> None:
 
 
 def test_hostile_queries_and_patterns_end(attacked: Attacked, shared: None) -> None:
-    """Queries that are costly to parse, and patterns that are costly to match: refused or done, within the time."""
+    """Queries that are costly to parse, and patterns that are costly to match, are refused or finish in time."""
     regex = "(" * 40 + "a" + "+)" * 40
     queries = [
         f'up{{a=~"{"(a|b?)*" * 60}"}}', "up" + " or up" * 1_200, "-" * 3_000 + "up", "(" * 3_000 + "up", f'up{{a=~"{regex}"}}',
@@ -472,7 +472,7 @@ KEPT = {"metrics": [{"query": "up"}], "suspend": True, "retention": {"keep": Tru
 
 
 def test_held_evidence_needs_a_right_of_its_own(attacked: Attacked) -> None:
-    """Lifting the hold, deleting under it, and ending `keep` under it are refused without the right to hold evidence."""
+    """Lifting a hold, deleting under it, and ending `keep` under it are refused without the right `releasehold`."""
     assert attacked.create("bob", "held", KEPT) == ""
     assert attacked.refusal("bob", "annotate", "investigation", "held", f"{HOLD}=case-1") == ""
     lifted = investigation("held", **KEPT)
@@ -500,6 +500,6 @@ def test_held_evidence_needs_a_right_of_its_own(attacked: Attacked) -> None:
 
 
 def test_the_volume_holds_no_way_out(attacked: Attacked) -> None:
-    """No link and no name of the tenants leads out of the session volume."""
+    """No link and no name that tenants chose leads out of the session volume."""
     root: Path = attacked.operator.root
     assert not [path for path in root.rglob("*") if path.is_symlink() or ".." in path.parts]

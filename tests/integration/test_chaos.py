@@ -1,4 +1,4 @@
-"""Nothing is lost in silence while everything goes wrong; `CHAOS_SECONDS` says for how long. The long form is a benchmark."""
+"""No line is lost without a gap while many faults happen, for `CHAOS_SECONDS`. The benchmark runs longer."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""DataSources of the chart over installs and upgrades, with a real helm and API server: the same objects, kept and changed.
+"""The chart's DataSources stay the same objects over installs and upgrades, with a real helm and API server.
 
-The operator itself does not run: its pods are not waited for.
+The operator does not run: helm does not wait for its pods.
 """
 
 import json
@@ -24,7 +24,7 @@ SECOND = {"name": "it-upgrade-b", "type": "loki", "endpoint": "http://b:3100"}
 
 @dataclass(frozen=True)
 class Release:
-    """The release `flight` in a namespace of its own."""
+    """The release `flight` in its own namespace."""
 
     cluster: Cluster
     namespace: str
@@ -40,14 +40,14 @@ class Release:
         return run(command if sources is None else [*command, "--values=-"], stdin=values, timeout_seconds=120)
 
     def upgrade(self, *sources: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """The DataSources after an upgrade, by name."""
+        """Upgrade the release. Returns its DataSources by name."""
         self.helm("upgrade", "flight", str(CHART), sources=sources)
         listed = json.loads(self.cluster.run_kubectl("get", "datasources", "-o", "json"))["items"]
         return {item["metadata"]["name"]: item for item in listed if item["metadata"]["name"].startswith("it-upgrade-")}
 
 
 def install_first(release: Release, directory: Path) -> None:
-    """Install FIRST as the first install does: by hooks. The definitions are there already, so the hooks are rendered apart."""
+    """Install FIRST by hooks, as a first install does. The definitions exist already, so hooks are rendered separately."""
     rendered = release.helm("template", "flight", str(CHART), sources=[FIRST])
     hooks = [document for document in yaml.safe_load_all(rendered) if document and document["kind"] == "DataSource"]
     assert all("helm.sh/hook" in hook["metadata"]["annotations"] for hook in hooks)
@@ -73,7 +73,7 @@ def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def test_data_sources_stay_the_same_objects_over_upgrades(release: Release) -> None:
-    """One that the first install's hook made is taken over; upgrades patch, keep and remove; uninstall leaves none."""
+    """The hook's DataSource becomes the release's; upgrades patch, keep and remove DataSources; uninstall leaves none."""
     uid = release.cluster.run_kubectl("get", "datasource", "it-upgrade-a", "-o", "jsonpath={.metadata.uid}")
 
     changed = release.upgrade(FIRST | {"timeout": "7s"})
@@ -93,11 +93,11 @@ def test_data_sources_stay_the_same_objects_over_upgrades(release: Release) -> N
 
 
 def test_a_hooks_data_source_that_is_no_longer_asked_for_is_removed(release: Release) -> None:
-    """By the first upgrade, although it was no part of the release."""
+    """The first upgrade removes it, although it was not part of the release."""
     assert release.upgrade() == {}
 
 
 def test_what_the_first_install_made_is_removed_with_it(release: Release) -> None:
-    """Also without an upgrade in between."""
+    """The uninstall removes it, also without an upgrade before."""
     release.helm("uninstall", "flight")
     assert "it-upgrade-" not in release.cluster.run_kubectl("get", "datasources", "-o", "name")

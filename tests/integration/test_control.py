@@ -46,12 +46,12 @@ def traces_from(name: str) -> list[dict[str, object]]:
 
 
 def end_of(created: str) -> str:
-    """The end of a window: that of the second of the creation."""
+    """Return the end of a window: the end of the second of the creation."""
     return created.replace("Z", ".999999Z")
 
 
 def end_of_second(resource: dict[str, dict[str, str]]) -> str:
-    """The end of the second in which a resource was created, as windows end."""
+    """Return the end of the second in which a resource was created, which is the end of its window."""
     return resource["metadata"]["creationTimestamp"].removesuffix("Z") + ".999999Z"
 
 
@@ -83,7 +83,7 @@ def test_conditions_and_progress_while_it_runs(kubectl: Kubectl, operator: Opera
 
 
 def test_before_anyone_looked_it_is_in_progress(own_namespace: Kubectl) -> None:
-    """Without an operator the API server itself says that no generation was observed, so kstatus reads InProgress."""
+    """Without an operator the API server sets that no generation was observed, so kstatus reads InProgress."""
     own_namespace.apply(investigation("early", targets=[{"pod": "any"}], logs={}))
     assert own_namespace.get("investigation", "early")["status"] == {"observedGeneration": -1}
 
@@ -114,20 +114,20 @@ def test_suspended_until_told(kubectl: Kubectl, operator: Operator, speaker: str
 
 
 def test_applying_again_captures_nothing_again(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """Applying the same resource, labelling it and annotating it leave session and status as they are."""
+    """Applying the same resource again, labelling or annotating it does not change session and status."""
     first = kubectl.investigate("again", targets=[{"pod": speaker}], logs={})
     content = {path: path.stat().st_mtime_ns for path in session_of(first).rglob("*")}
     kubectl.apply(investigation("again", targets=[{"pod": speaker}], logs={}))
     kubectl("label", "investigation", "again", "touched=yes")
     kubectl("annotate", "investigation", "again", "touched=yes")
-    kubectl.investigate("after-again", targets=[{"pod": speaker}], logs={})  # what came before it has been handled by then
+    kubectl.investigate("after-again", targets=[{"pod": speaker}], logs={})  # earlier events have been handled before it
     again = kubectl.get("investigation", "again")
     assert again["status"] == first["status"]
     assert {path: path.stat().st_mtime_ns for path in session_of(first).rglob("*")} == content
 
 
 def test_a_deleted_one_stops_and_its_name_is_free(kubectl: Kubectl, operator: Operator, speaker: str, hanging: str) -> None:
-    """Deleting a running Investigation needs no finalizer; a new one of that name gets a session of its own."""
+    """Deleting a running Investigation needs no finalizer; a new one of that name gets a new session."""
     kubectl.apply(investigation("reused", targets=[{"pod": speaker}], logs={}, traces=traces_from(hanging)))
     kubectl.wait("investigation/reused", "jsonpath={.status.phase}=Running")
     before = kubectl.get("investigation", "reused")
@@ -140,7 +140,7 @@ def test_a_deleted_one_stops_and_its_name_is_free(kubectl: Kubectl, operator: Op
 
 
 def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hanging: str) -> None:
-    """With room for one, the second is Queued until the first has ended."""
+    """If only one may run, the second is Queued until the first has ended."""
     kubectl = own_namespace
     kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
     operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--max-investigations=1"]).start()
@@ -157,7 +157,7 @@ def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hangin
 
 
 def test_a_queued_one_is_cancelled_at_once(own_namespace: Kubectl, root: Path, hanging: str) -> None:
-    """It does not wait for the place that it no longer needs; a suspended one leaves the queue."""
+    """A cancelled one in the queue ends without waiting for a place; a suspended one leaves the queue."""
     kubectl = own_namespace
     operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--max-investigations=1"]).start()
     try:
@@ -176,7 +176,7 @@ def test_a_queued_one_is_cancelled_at_once(own_namespace: Kubectl, root: Path, h
 
 
 def test_two_operators_capture_each_investigation_once(own_namespace: Kubectl, root: Path, hanging: str) -> None:
-    """The first marks it, and none has it twice; the other says that it is contested, unless it has ended by then."""
+    """The first operator marks it, and none is captured twice; the other reports it as contested unless it has ended."""
     kubectl = own_namespace
     others = root.parent / "other"
     operators = [Operator(kubectl.cluster, volume, [kubectl.namespace]).start() for volume in (root, others)]
@@ -204,7 +204,7 @@ def test_two_operators_capture_each_investigation_once(own_namespace: Kubectl, r
 
 
 def test_a_finished_one_is_deleted_after_its_time(own_namespace: Kubectl, root: Path) -> None:
-    """With its session, as Jobs are; one on hold stays."""
+    """It is deleted with its session, as Jobs are; one on hold stays."""
     kubectl = own_namespace
     operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--sweep-seconds=1"]).start()
     try:
@@ -230,7 +230,7 @@ def test_columns(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
 
 
 def test_a_window_that_ends_in_the_future_is_cut_and_said(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """The window is fixed at creation; what lies after is a gap, not a promise."""
+    """The window is fixed at creation; the part in the future is a gap."""
     window = {"start": "2026-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
     resource = kubectl.investigate("future", window=window, targets=[{"pod": speaker}], logs={})
     assert resource["status"]["window"] == ["2026-01-01T00:00:00Z", end_of(resource["metadata"]["creationTimestamp"])]
@@ -257,7 +257,7 @@ def test_events_tell_start_and_end(kubectl: Kubectl, speaker: str) -> None:
 
 
 def test_captures_are_counted(kubectl: Kubectl, operator: Operator, speaker: str, metrics_port: int) -> None:
-    """The operator's own metrics tell of captures, gaps, questions and requests; they are what promtool expects of metrics."""
+    """The operator's metrics count captures, gaps, questions and requests; promtool accepts them."""
     kubectl.investigate("counted", targets=[{"pod": speaker}, {"pod": "gone"}], logs={})
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
         scraped = answer.read()

@@ -1,4 +1,4 @@
-"""DataSources with credentials: shown to the endpoint alone, read again when they change, and never repeated."""
+"""Credentials of DataSources are sent only to the endpoint, read again when they change, and never repeated."""
 
 import base64
 import ssl
@@ -31,7 +31,7 @@ def secret(name: str, **values: str) -> dict[str, Any]:
 
 
 def reachable(kubectl: Kubectl, name: str, reason: str) -> Any:
-    """The status once its condition Reachable has this reason."""
+    """Wait until the condition Reachable has this reason. Returns the status."""
 
     def status() -> Any:
         found = kubectl.get("datasource", name).get("status") or {}
@@ -72,7 +72,7 @@ def test_what_the_endpoint_is_shown(kubectl: Kubectl, operator: Operator, serve:
 
 
 def test_a_rotated_secret_counts_at_once(kubectl: Kubectl, operator: Operator, serve: Serve) -> None:
-    """The next question carries the new value; a Secret that is gone is a gap that names it."""
+    """The next question uses the new value; a deleted Secret is a gap that names it."""
     seen: list[str] = []
 
     async def server(request: web.Request) -> web.Response:
@@ -95,7 +95,7 @@ def test_a_rotated_secret_counts_at_once(kubectl: Kubectl, operator: Operator, s
 
 
 def test_the_canary_is_repeated_nowhere(kubectl: Kubectl, operator: Operator, serve: Serve) -> None:
-    """A server that repeats the credential or redirects, and one that breaks the header, make it appear nowhere."""
+    """The credential appears nowhere, even if a server repeats it or redirects, or if it breaks the header."""
     elsewhere: list[str] = []
 
     async def second(request: web.Request) -> web.Response:
@@ -133,7 +133,7 @@ def test_the_canary_is_repeated_nowhere(kubectl: Kubectl, operator: Operator, se
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, and a certificate of it each for the server at 127.0.0.1 and for the client."""
+    """A CA, and certificates that it signed for the server at 127.0.0.1 and for the client."""
     directory = tmp_path_factory.mktemp("certificates")
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     run(["openssl", "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca"], cwd=directory)
@@ -145,7 +145,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_client_certificate_and_ca(kubectl: Kubectl, operator: Operator, certificates: Path) -> None:
-    """An endpoint with a certificate of a CA of its own, which demands one of us, answers; without the CA it does not."""
+    """An endpoint with a private CA that requires a client certificate answers; without the CA the check fails."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates / "ca.crt"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificates / "server.crt", certificates / "server.key")

@@ -1,4 +1,4 @@
-"""The examples of docs/datasources, applied to a real cluster with real servers: they work as they stand."""
+"""The examples of README and docs work unchanged on a real cluster with real servers."""
 
 import json
 import re
@@ -30,7 +30,7 @@ STEP = 15
 
 
 def examples(page: str) -> list[dict[str, Any]]:
-    """The resources of a page's YAML."""
+    """Return the resources in a page's YAML."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", (PAGES / page).read_text(), re.DOTALL | re.MULTILINE)
     found = [resource for block in blocks for resource in yaml.safe_load_all(block)]
     resources: list[dict[str, Any]] = json.loads(json.dumps(found, default=lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
@@ -38,24 +38,24 @@ def examples(page: str) -> list[dict[str, Any]]:
 
 
 def section(title: str) -> str:
-    """A section of README.md."""
+    """Return the text of a section of README.md."""
     text = (ROOT / "README.md").read_text()
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The code of one language in Markdown."""
+    """Return the code blocks of one language in Markdown."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def console(block: str) -> list[tuple[list[str], str]]:
-    """The commands of a console and what each printed."""
+    """Return the commands in a console block, each with its output."""
     typed = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
     return [(shlex.split(command), printed) for command, printed in typed]
 
 
 def without_chance(printed: str) -> str:
-    """What was printed, without what differs each time: the session, its size, the age, and the width of columns."""
+    """Replace what differs in each run: the session, its size, the age, and the width of columns."""
     text = re.sub(r"INC-[0-9A-F]{4,}", "INC-7F3A", printed)
     text = re.sub(r"\b[0-9.]+[KM]i\b", "SIZE", text)
     text = re.sub(r"\b[0-9]+s\b", "AGE", text)
@@ -88,7 +88,7 @@ def production(prepared: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
 
 
 def test_the_first_example_of_the_readme(production: Kubectl, tmp_path: Path) -> None:
-    """As it stands, with the role that the chart ships, it ends Completed and prints what README says."""
+    """Unchanged, with the chart's role, it ends Completed and prints what README shows."""
     investigate = section("Investigate with YAML")
     (grant,) = blocks(investigate, "sh")
     for line in grant.replace("\\\n", " ").splitlines():
@@ -127,7 +127,7 @@ def read_the_evidence(kubectl: Kubectl, resource: Any) -> None:
 
 
 def adapted(page: str, namespace: str, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A page's DataSource and Investigation, with nothing changed but where they are."""
+    """Return a page's DataSource and Investigation; only endpoint and namespaces are changed."""
     source, investigation = examples(page)
     source["spec"]["endpoint"] = url
     if "allowedNamespaces" in source["spec"]:
@@ -137,7 +137,7 @@ def adapted(page: str, namespace: str, url: str) -> tuple[dict[str, Any], dict[s
 
 
 def run(kubectl: Kubectl, page: str, url: str) -> Any:
-    """Apply a page's example; the Investigation when it has ended, and its DataSource was reachable."""
+    """Apply a page's example, and check that its DataSource is reachable. Returns the Investigation when it has ended."""
     source, investigation = adapted(page, kubectl.namespace, url)
     name = source["metadata"]["name"]
     kubectl.apply(source)
@@ -158,7 +158,7 @@ def run(kubectl: Kubectl, page: str, url: str) -> Any:
 
 
 def openmetrics(namespace: str) -> str:
-    """Two hours of what the page on Prometheus asks for."""
+    """Return two hours of the metrics that the page on Prometheus queries."""
     end = int(time.time()) // STEP * STEP
     moments = range(end - 7200, end + 1, STEP)
     common = f'namespace="{namespace}"'
@@ -219,7 +219,7 @@ def checkout(kubectl: Kubectl) -> Iterator[None]:
 
 @pytest.mark.usefixtures("checkout")
 def test_the_example_of_jaeger(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
-    """The search finds the slow payments that fail, and the traces by id and of the logs are there."""
+    """The search finds slow payments that fail; the traces by id and from the logs are captured."""
     with servers.jaeger(tmp_path) as server:
         for trace_id, milliseconds in ((TRACE_ID, 250), (IN_LOGS, 20)):
             failing_span = span(trace_id, "POST /pay", time.time_ns() - 10**9, milliseconds, failing=True)
@@ -237,7 +237,7 @@ def test_the_example_of_jaeger(kubectl: Kubectl, operator: Operator, tmp_path: P
 
 
 def test_the_example_of_loki(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
-    """The lines of the window with the word are there, of the tenant that the page names."""
+    """The lines within the window that contain the word are captured, from the tenant on the page."""
     moment = int(datetime(2026, 11, 20, 14, 30, tzinfo=UTC).timestamp()) * 10**9
     lines = [[str(moment), "level=error msg=refused"], [str(moment + 1), "level=info msg=paid"]]
     with servers.loki(tmp_path) as server:
@@ -249,6 +249,6 @@ def test_the_example_of_loki(kubectl: Kubectl, operator: Operator, tmp_path: Pat
 
 
 def test_the_example_of_everything_a_data_source_has(kubectl: Kubectl) -> None:
-    """The API server takes it as it stands."""
+    """The API server accepts it unchanged."""
     (source,) = examples("README.md")
     kubectl("apply", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump(source))

@@ -30,7 +30,7 @@ CANARY = "canary-5f1d9c"
 
 
 def deployment(name: str, script: str, replicas: int = 1, **changes: Any) -> dict[str, Any]:
-    """A Deployment of one container `app`; `changes` are of the container."""
+    """Return a Deployment with one container `app`; `changes` are fields of the container."""
     labels = {"app": name}
     app = {**container("app", script), **changes}
     template = {
@@ -182,7 +182,7 @@ def test_scaling_and_eviction(place: Kubectl) -> None:
 
 
 def test_an_oom_kill(place: Kubectl) -> None:
-    """A container that takes more memory than its limit is an OOM kill in the timeline."""
+    """A container that exceeds its memory limit is an OOM kill in the timeline."""
     eater = container("app", "tail /dev/zero") | {"resources": {"limits": {"memory": "16Mi"}}}
     place.apply(pod("eater", "", containers=[eater]))
     place.wait("pod/eater", "jsonpath={.status.phase}=Failed")
@@ -194,7 +194,7 @@ def test_an_oom_kill(place: Kubectl) -> None:
 
 
 def test_a_node_with_trouble(place: Kubectl) -> None:
-    """What befalls the node of a pod within the window is in events and timeline, though it lies in another namespace."""
+    """Events of a pod's node within the window are in events and timeline, although they are in another namespace."""
     place.apply(pod("settled", "sleep 3600"))
     place.wait("pod/settled", "condition=Ready")
     node = place.get("pod", "settled")["spec"]["nodeName"]
@@ -218,7 +218,7 @@ def test_a_node_with_trouble(place: Kubectl) -> None:
 
 
 def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
-    """Everything that concerns a workload lies in its file; no Secret's and no ConfigMap's content, no literal password."""
+    """All objects of a workload are in its file, without contents of Secrets and ConfigMaps or literal passwords."""
     app = container("app", "sleep 3600") | {
         "env": [
             {"name": "DB_PASSWORD", "value": CANARY},
@@ -291,7 +291,7 @@ def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
 
 
 def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
-    """A ServiceAccount that may read pods alone: one gap a resource, with the rule to paste; what it may read is there."""
+    """If a ServiceAccount may only read pods, each other resource is a gap with the rule to add; the pods are captured."""
     place.apply(
         deployment("guarded", "echo evidence; sleep 3600"),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "poor"}},
@@ -321,7 +321,7 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
 
 
 def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
-    """Events from before the oldest one that is left are a note, unless a target is known to have lost one."""
+    """A window before the oldest event is a note, unless a target is known to have lost an event."""
     place.apply(pod("old", "sleep 3600"))
     place.wait("pod/old", "condition=Ready")
     resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
@@ -340,7 +340,7 @@ def test_a_misspelt_deployment(place: Kubectl) -> None:
 
 
 def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
-    """What befell the node is kept, though no pod of the target runs on it any more; the pods' long names are known."""
+    """Events of the node are kept, although no pod of the target runs on it any more; the pods' long names are recognised."""
     name = "a-deployment-of-the-large-shop-with-a-name-longer-than-fifty-eight"
     labelled = deployment(name, "sleep 3600")
     labels = {"app": "long"}
@@ -366,7 +366,7 @@ def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
 
 
 def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
-    """A pod that no node takes says why; of one that was deleted its events are still there by its name."""
+    """A pod that no node accepts shows the reason; the events of a deleted pod are found by its name."""
     place.apply(pod("waiting", "sleep 1", nodeSelector={"nowhere": "yes"}), pod("deleted", "sleep 3600"))
     place.wait("pod/deleted", "condition=Ready")
     place("delete", "pod", "deleted", "--now")
@@ -381,7 +381,7 @@ def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
 
 
 def rolled_out_twice(place: Kubectl, kind: str) -> Any:
-    """A workload of this kind with a changed image, investigated."""
+    """Investigate a workload of this kind with a changed image. Returns the resource."""
     name = f"rolled-{kind.lower()}"
     for image in (BUSYBOX, SAME_IMAGE):
         workload = deployment(name, "sleep 3600", image=image) | {"kind": kind}
@@ -396,7 +396,7 @@ def rolled_out_twice(place: Kubectl, kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
 def test_a_rollout_of_a_stateful_or_daemon_set(place: Kubectl, kind: str) -> None:
-    """Its ControllerRevisions say which image became which, within the window."""
+    """Its ControllerRevisions show the image before and after the change within the window."""
     resource = rolled_out_twice(place, kind)
     (family,) = [document for document in documents(resource, "objects") if document["metadata"].get("kind") == kind]
     rollouts = family["metadata"]["rollouts"]
@@ -408,7 +408,7 @@ def test_a_rollout_of_a_stateful_or_daemon_set(place: Kubectl, kind: str) -> Non
 
 
 def test_what_befalls_a_volume(place: Kubectl) -> None:
-    """Events of the PersistentVolume behind a pod's claim, which lie in another namespace, are with those of the pod."""
+    """Events of the PersistentVolume behind a pod's claim are captured, although they are in another namespace."""
     name = "it-recycled-volume"
     place("delete", "pv", name, "--ignore-not-found")
     volume = {
@@ -447,7 +447,7 @@ def test_what_befalls_a_volume(place: Kubectl) -> None:
 
 
 def test_a_quota_that_is_spent_and_an_autoscaler_that_cannot_scale(place: Kubectl) -> None:
-    """The ReplicaSet's events say why no pods are created, the autoscaler's say why it cannot scale."""
+    """The ReplicaSet's events show why no pods are created, the autoscaler's why it cannot scale."""
     scaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

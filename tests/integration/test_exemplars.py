@@ -31,7 +31,7 @@ http_requests_total{{namespace="other",service="web"}} 4 # {{trace_id="of-anothe
 
 
 class Target(BaseHTTPRequestHandler):
-    """What a program that exposes exemplars answers a scrape with."""
+    """The answer to a scrape of a program that exposes exemplars."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -50,7 +50,7 @@ def target() -> Iterator[str]:
 
 
 def exemplars(server: servers.Prometheus, query: str) -> list[Any]:
-    """What the API returns, of all time."""
+    """Return the API's exemplars of all time."""
     parameters = urlencode({"query": query, "start": 0, "end": time.time() + 60})
     with urllib.request.urlopen(f"{server.url}/api/v1/query_exemplars?{parameters}", timeout=10) as answer:
         found: list[Any] = json.load(answer)["data"]
@@ -83,7 +83,7 @@ QUERIES = {
 
 @pytest.mark.parametrize("asked", QUERIES.values(), ids=QUERIES)
 def test_exemplars_equal_the_apis(prometheus: servers.Prometheus, asked: dict[str, Any]) -> None:
-    """Beside the samples stand the exemplars of the query's series, with their traces, as the API returns them."""
+    """The exemplars of the query's series are captured with their traces, as the API returns them."""
     span = window(time.time() - 300, time.time() + 1)
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), span, metrics=[{**asked, "step": "1s", "exemplars": True}])
     assert fetched.missing == []
@@ -96,7 +96,7 @@ def test_exemplars_equal_the_apis(prometheus: servers.Prometheus, asked: dict[st
 
 
 def test_exemplars_of_another_namespace_are_not_read(prometheus: servers.Prometheus) -> None:
-    """The namespace label confines exemplars as it does samples."""
+    """The namespace label confines exemplars as well as samples."""
     span = window(time.time() - 300, time.time() + 1)
     metrics = [{"query": '{service="web"} or http_requests_total', "step": "1m", "exemplars": True}]
     source = endpoint(prometheus.url, options=PrometheusOptions(namespace_label="namespace"))

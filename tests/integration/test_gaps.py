@@ -1,4 +1,4 @@
-"""Data that cannot be captured is one gap each, and everything else is on disk."""
+"""Each item that cannot be captured is one gap, and everything else is on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
-    """Starts servers on loopback that misbehave; ends them with the module."""
+    """Start misbehaving servers on loopback; they end with the module."""
     with serving() as serve:
         yield serve
 
@@ -36,7 +36,7 @@ def gaps_of(resource: Any) -> list[tuple[str, str]]:
 
 
 def check_partial(resource: Any, *gaps: tuple[str, str]) -> None:
-    """Partially completed, with exactly these gaps in status, manifest and events, and the pod's log on disk."""
+    """Check that it is PartiallyCompleted: exactly these gaps in status, manifest and events, and the pod's log on disk."""
     status = resource["status"]
     assert status["phase"] == "PartiallyCompleted", status
     assert gaps_of(resource) == list(gaps)
@@ -57,7 +57,7 @@ def events_of(kubectl: Kubectl, name: str) -> set[str]:
 
 
 def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """A Prometheus that nobody listens for is one gap: Unavailable."""
+    """A Prometheus that refuses connections is one gap: Unavailable."""
     kubectl.apply(data_source("it-down", "prometheus", f"http://127.0.0.1:{free_port()}"))
     resource = kubectl.investigate(
         "prometheus-down", targets=[{"pod": speaker}], logs={}, metrics=[{"query": "up", "dataSourceRef": {"name": "it-down"}}]
@@ -67,7 +67,7 @@ def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> 
 
 
 def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
-    """A Jaeger that sends no JSON, and one that sends another server's JSON, are one gap each: InvalidResponse."""
+    """Answers of a Jaeger that are no JSON, or another server's JSON, are one gap each: InvalidResponse."""
 
     async def rubbish(request: web.Request) -> web.Response:
         return web.Response(text="<html>welcome</html>", content_type="text/html")
@@ -84,7 +84,7 @@ def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker:
 
 
 def test_a_source_that_hangs(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
-    """A Prometheus that accepts and never answers is one gap, TimedOut, when its DataSource's timeout is over."""
+    """A Prometheus that accepts connections and never answers is one gap, TimedOut, after its DataSource's timeout."""
 
     async def silence(request: web.Request) -> web.Response:
         await request.app[OVER].wait()
@@ -124,7 +124,7 @@ def test_a_redirect_is_not_followed(kubectl: Kubectl, operator: Operator, speake
 
 
 def test_a_pod_that_is_gone(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """A pod, a workload and labels that nothing matches are one gap each."""
+    """A pod and a workload that do not exist, and labels without a match, are one gap each."""
     targets = [
         {"pod": speaker},
         {"pod": "gone"},
@@ -136,7 +136,7 @@ def test_a_pod_that_is_gone(kubectl: Kubectl, operator: Operator, speaker: str) 
 
 
 def test_a_container_that_never_started(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """A container without an image is a gap with the kubelet's reason, beside the log of the one that runs."""
+    """A container without an image is a gap with the kubelet's reason; the log of the running container is captured."""
     broken = pod("unstarted", "")
     broken["spec"]["containers"] = [
         {"name": "absent", "image": "localhost/no-such-image:1", "imagePullPolicy": "Never"},
@@ -175,7 +175,7 @@ def test_a_forbidden_namespace(kubectl: Kubectl, operator: Operator, speaker: st
 
 
 def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
-    """A service account that may read pods and logs gets them; one that does not exist is a gap and borrows no rights."""
+    """A ServiceAccount with the rights reads pods and logs; one that does not exist is a gap, and no other rights are used."""
     kubectl.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}})
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader"}}
     rules = [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]
@@ -198,7 +198,7 @@ def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator:
 
 
 def test_a_data_source_for_others(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
-    """A DataSource that is not open to the namespace, one that is absent, and one of another type are not asked."""
+    """A DataSource that is closed to the namespace, missing or of another type is not queried."""
     asked = []
 
     async def remember(request: web.Request) -> web.Response:
@@ -216,7 +216,7 @@ def test_a_data_source_for_others(kubectl: Kubectl, operator: Operator, speaker:
 
 
 def test_the_timeout_ends_what_still_runs(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
-    """When the Investigation's own timeout is over it is TimedOut, with what was captured until then."""
+    """After its own timeout the Investigation is TimedOut, and keeps what was captured before."""
 
     async def silence(request: web.Request) -> web.Response:
         await request.app[OVER].wait()
@@ -237,7 +237,7 @@ def test_the_timeout_ends_what_still_runs(kubectl: Kubectl, operator: Operator, 
 
 
 def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
-    """On a volume of 1 MiB the first entries are saved if they fit, the rest is a gap SaveFailed, nothing is half written."""
+    """On a volume of 1 MiB the entries that fit are saved, the rest is a gap SaveFailed, and no file is half written."""
     kubectl = own_namespace
     kubectl.apply(
         pod("small", "echo evidence; sleep 600"),
@@ -263,7 +263,7 @@ def test_a_volume_that_is_full(own_namespace: Kubectl, root: Path) -> None:
 
 
 def test_a_volume_that_cannot_be_used(own_namespace: Kubectl, root: Path) -> None:
-    """Without a usable volume the Investigation says so, waits, and fails when its timeout is over."""
+    """Without a usable volume the Investigation reports it, waits, and fails after its timeout."""
     kubectl = own_namespace
     root.parent.mkdir(exist_ok=True)
     root.write_text("a file where the directory should be")

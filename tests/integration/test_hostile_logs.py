@@ -1,4 +1,4 @@
-"""Logs served as a real kubelet seldom does: memory and time stay flat, what came is kept, the rest is reported."""
+"""With hostile logs, memory and time have a limit; received data is kept, and the rest is reported."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ from tests.support.processes import Memory
 
 pytestmark = pytest.mark.cluster
 
-MOST_BYTES = 240 * 10**6  # of the operator and its parsers, with the patterns of redaction in each, whatever a log does
+MOST_BYTES = 240 * 10**6  # of the operator and its parsers, each with the patterns of redaction, for any log
 BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 HELD_BACK_BYTES = 4096  # the API server sends a log in blocks of this size
 GOOD = [b"good line %d" % number for number in range(3000)]
@@ -50,9 +50,9 @@ def lines_of(document: Any, name: str) -> list[str]:
 def look(
     kubelet: FakeKubelet, operator: Operator, name: str, hostile: Log, **spec: Any
 ) -> tuple[Any, Any, set[tuple[str, str]]]:
-    """Investigate a pod with this log beside one that is well; the resource, the document and the gaps' targets and reasons.
+    """Investigate a pod with this log and a normal one. Returns the resource, the document, and the gaps' targets and reasons.
 
-    Holds for each: the other container's log is whole, the session is sound, and memory has a bound.
+    Checks that the other container's log is complete, the session is intact, and memory has a limit.
     """
     kubelet.run(name, {"good": whole(stamped(GOOD, BEGUN)), "hostile": hostile}, BEGUN)
     memory = Memory(operator.pid)
@@ -72,7 +72,7 @@ def seconds_taken(resource: Any) -> float:
 
 
 def test_a_line_of_50_mb(kubelet: FakeKubelet, operator: Operator) -> None:
-    """Its beginning is kept and the cut is reported; the lines around it are whole."""
+    """Its beginning is kept and the cut is reported; the lines around it are complete."""
     lines = stamped([b"before", b"x" * 50_000_000, b"after"], BEGUN)
     _, document, gaps = look(kubelet, operator, "long-line", whole(lines))
     assert gaps == {("pod/long-line container/hostile (run 0)", "LineTruncated")}
@@ -92,7 +92,7 @@ def test_bytes_that_are_no_text(kubelet: FakeKubelet, operator: Operator, kubect
 
 
 def flood(until_second: int) -> Log:
-    """A thousand lines for each second since the beginning, without an end; past `until_second` time stands still."""
+    """Return an endless log with a thousand lines a second; after `until_second` all lines have the same time."""
     first = f"{BEGUN:%Y-%m-%dT%H:%M:%S}"
     texts = [b"ERROR lost" if number == 500 else b"INFO nothing of interest %d" % number for number in range(1000)]
     block = b"".join(line + b"\n" for line in stamped(texts, BEGUN))
@@ -108,7 +108,7 @@ def flood(until_second: int) -> Log:
 
 
 def test_a_flood_that_never_ends(kubelet: FakeKubelet, operator: Operator) -> None:
-    """The deadline ends it and the budget bounds what is kept: every error first."""
+    """The deadline ends the read, and the budget limits what is kept: every error first."""
     resource, document, gaps = look(
         kubelet, operator, "flood", flood(300), timeout="6s", logs={"limits": {"bytesPerContainer": "2Mi"}}
     )
@@ -125,7 +125,7 @@ def test_a_flood_that_never_ends(kubelet: FakeKubelet, operator: Operator) -> No
 
 
 def test_a_flood_past_the_window(kubelet: FakeKubelet, operator: Operator) -> None:
-    """A log that goes on behind the window is read to the window's end, and no further."""
+    """A log that goes on after the window is read only to the window's end."""
     end = BEGUN + timedelta(seconds=20)
     window = {"start": f"{BEGUN - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
     kubelet.run("past", {"hostile": flood(10**9)}, BEGUN)
@@ -135,7 +135,7 @@ def test_a_flood_past_the_window(kubelet: FakeKubelet, operator: Operator) -> No
 
 
 async def silent(request: web.Request) -> AsyncGenerator[bytes, None]:
-    """Not even a head of an answer."""
+    """Send no answer, not even its headers."""
     await request.app[OVER].wait()
     yield b""
 
@@ -171,7 +171,7 @@ def trickling(lines: list[bytes], pause_seconds: float) -> Log:
 def test_a_stream_that_does_not_come(
     kubelet: FakeKubelet, operator: Operator, name: str, log: Log, before: list[bytes]
 ) -> None:
-    """One that is silent, hangs or trickles is left when the time is up, with what came."""
+    """If it is silent, hangs or is very slow, it is given up after the timeout; received lines are kept."""
     resource, document, gaps = look(kubelet, operator, name, log, timeout="4s")
     assert resource["status"]["phase"] == "TimedOut"
     assert gaps == {(f"pod/{name} container/hostile (run 0)", "LogIncomplete"), (f"pod/{name}", "TimedOut")}
@@ -182,7 +182,7 @@ def test_a_stream_that_does_not_come(
 
 
 def cutting(lines: list[bytes], size_bytes: int, times: int) -> Log:
-    """So many answers end after so many bytes."""
+    """Return a handler that cuts the first `times` answers after `size_bytes`."""
     answers = 0
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -200,7 +200,7 @@ def cutting(lines: list[bytes], size_bytes: int, times: int) -> Log:
 
 @pytest.mark.parametrize("number", [50, 5000], ids=["of a short log", "of a busy log"])
 def test_a_stream_that_is_cut(kubelet: FakeKubelet, operator: Operator, number: int) -> None:
-    """A log that is cut within a line, twice, is read on: every line once, and no gap."""
+    """If a log is cut twice within a line, reading continues: every line once, and no gap."""
     texts = [b"line %d" % index for index in range(number)]
     lines = stamped(texts, BEGUN)
     size = sum(map(len, lines)) // 2
@@ -210,7 +210,7 @@ def test_a_stream_that_is_cut(kubelet: FakeKubelet, operator: Operator, number: 
 
 
 def stuck(lines: list[bytes], number: int) -> Log:
-    """Every answer ends within this line at the latest, except the answer with the last line."""
+    """Return a handler that cuts every answer within this line at the latest, except the answer with the last line."""
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
         if "tailLines" in request.query:
@@ -233,7 +233,7 @@ def test_a_stream_that_is_cut_for_ever(kubelet: FakeKubelet, operator: Operator,
 
 
 def failing(lines: list[bytes], times: int) -> Log:
-    """So many answers are an error of the kubelet's."""
+    """Return a handler that answers `times` times with an error of the kubelet."""
     answers = 0
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -247,7 +247,7 @@ def failing(lines: list[bytes], times: int) -> Log:
 
 
 def test_a_kubelet_that_fails(kubelet: FakeKubelet, operator: Operator) -> None:
-    """One that fails for a moment is asked again; one that goes on failing is a gap with its words."""
+    """A kubelet that fails briefly is asked again; one that continues to fail is a gap with its message."""
     resource, document, _ = look(kubelet, operator, "fails-twice", failing(stamped(GOOD, BEGUN), times=2))
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert lines_of(document, "hostile") == [line.decode() for line in GOOD]
@@ -275,7 +275,7 @@ def test_a_pod_that_is_replaced_while_it_is_read(kubelet: FakeKubelet, operator:
 
 
 def test_a_pod_that_is_deleted_while_it_is_read(kubelet: FakeKubelet, operator: Operator) -> None:
-    """What came before is kept, and the gap says that the pod is gone."""
+    """Lines read before are kept, and the gap reports that the pod is gone."""
     lines = stamped([b"line %d" % number for number in range(50)], BEGUN)
 
     async def deleting(request: web.Request) -> AsyncGenerator[bytes, None]:

@@ -42,7 +42,7 @@ OTLP = json.dumps(
 )
 SAMPLE = f'[{END},"0.12345678901234567"]'
 SHOP = '{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]}'
-# head, an element's own head, its part that is repeated, its end, tail
+# start of the answer; start, repeated part and end of an element; end of the answer
 SHAPES = {
     "prometheus": (
         '{"status":"success","data":{"resultType":"matrix","result":[',
@@ -105,7 +105,7 @@ def serving(kind: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_memory_stays_flat(tmp_path: Path, kind: str) -> None:
-    """At most 150 MB at the peak for an answer of 500 MB, all of which is in the artifact."""
+    """At most 150 MB of memory for an answer of 500 MB, which is completely in the artifact."""
     with serving(kind) as url:
         command = [sys.executable, "-m", "tests.support.large", kind, url, str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)

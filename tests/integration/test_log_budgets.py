@@ -1,4 +1,4 @@
-"""What is kept when there is more than the budget, and which containers are asked for."""
+"""Which lines are kept above the budget, and which containers are read."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def look(kubectl: Kubectl, name: str, **logs: Any) -> tuple[Any, Any]:
 
 
 def test_errors_stay_and_the_rest_is_sampled_evenly(kubectl: Kubectl, operator: Operator, noisy: str) -> None:
-    """Errors, what is around them and the quiet container are whole; the sample is even, in order, and the same each time."""
+    """Errors, the lines around them and the quiet container are complete; the sample is even, in order and repeatable."""
     limits = {"bytesPerContainer": "64Ki"}
     resource, document = look(kubectl, "budget", limits=limits)
     assert [(gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [
@@ -51,7 +51,7 @@ def test_errors_stay_and_the_rest_is_sampled_evenly(kubectl: Kubectl, operator: 
     assert [entry["message"] for entry in of_noisy if entry.get("level") == "ERROR"] == ["boom 1000", "boom 4000"]
     for error in (1000, 4000):
         assert {*range(error - 5, error), *range(error + 1, error + 6)} <= set(numbers)
-    sampled = [number for number in numbers if number <= 6000 - LAST_LINES]  # the last lines stay whatever the budget
+    sampled = [number for number in numbers if number <= 6000 - LAST_LINES]  # the last lines are always kept
     quarters = [sum(quarter * 1500 < number <= (quarter + 1) * 1500 for number in sampled) for quarter in range(4)]
     assert max(quarters) - min(quarters) <= 15, quarters
     kept, dropped = document["metadata"]["kept"], document["metadata"]["dropped"]
@@ -63,14 +63,14 @@ def test_errors_stay_and_the_rest_is_sampled_evenly(kubectl: Kubectl, operator: 
 
 
 def test_one_noisy_container_does_not_starve_the_others(kubectl: Kubectl, operator: Operator, noisy: str) -> None:
-    """Of a small budget for all, the quiet container has all it needs."""
+    """Within a small common budget, the quiet container's log is complete."""
     _, document = look(kubectl, "share", limits={"bytesPerInvestigation": "8Ki"})
     assert [entry["line"] for entry in document["data"] if entry["container"] == "quiet"] == ["one", "two", "three"]
     assert document["metadata"]["dropped"]["INFO"] > 5000
 
 
 def test_a_sample_on_request_is_no_gap(kubectl: Kubectl, operator: Operator, noisy: str) -> None:
-    """What was asked for is complete: errors, and the share that was named."""
+    """The requested data is complete: errors, and the requested share of the rest."""
     resource, document = look(kubectl, "sample", samplePercent=10)
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert document["metadata"]["kept"]["ERROR"] == 2
@@ -78,7 +78,7 @@ def test_a_sample_on_request_is_no_gap(kubectl: Kubectl, operator: Operator, noi
 
 
 def test_an_over_long_line_is_cut_where_asked(kubectl: Kubectl, operator: Operator, noisy: str) -> None:
-    """The limit is in the resource, and what it cut is a gap."""
+    """The resource sets the limit, and the cut is a gap."""
     resource, document = look(kubectl, "short-lines", limits={"lineBytes": "4"}, container="^quiet$")
     assert [entry["line"] for entry in document["data"]] == ["one", "two", "thre"]
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["LineTruncated"]
@@ -97,14 +97,14 @@ def test_an_over_long_line_is_cut_where_asked(kubectl: Kubectl, operator: Operat
 def test_containers_are_selected_as_stern_does(
     kubectl: Kubectl, operator: Operator, noisy: str, logs: dict[str, Any], containers: set[str]
 ) -> None:
-    """By regular expression and by state."""
+    """Regular expressions and states select containers."""
     name = "select-" + "-".join(logs).lower() + str(len(containers))
     _, document = look(kubectl, name, **logs)
     assert {entry["container"] for entry in document["data"]} == containers
 
 
 def test_a_broken_expression_is_refused(kubectl: Kubectl, operator: Operator) -> None:
-    """The resource fails at once, and says why."""
+    """The resource fails at once, with the reason."""
     resource = kubectl.investigate("broken-expression", targets=[{"pod": "any"}], logs={"container": "(a"})
     assert resource["status"]["phase"] == "Failed"
     (message,) = {condition["message"] for condition in resource["status"]["conditions"] if condition["type"] == "Succeeded"}

@@ -1,4 +1,4 @@
-"""Logs on disk against `kubectl logs`: the same lines, byte for byte."""
+"""Logs on disk have the same lines as `kubectl logs`, byte for byte."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def test_strange_lines_are_kept_byte_for_byte(kubectl: Kubectl, operator: Operat
 
 
 def test_a_window_is_cut_to_the_nanosecond(kubectl: Kubectl, operator: Operator) -> None:
-    """Of a pod that goes on writing, exactly the lines between the window's ends are there."""
+    """Of a pod that continues to write, exactly the lines within the window are captured."""
     kubectl.apply(pod("ticking", "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo tick $i; usleep 2000; done; sleep 600"))
     kubectl.wait("pod/ticking", "condition=Ready")
     until(lambda: kubectl_logs(kubectl, "ticking").count(b"\n") > 1500, 60, "the pod has written for some seconds")
@@ -110,7 +110,7 @@ def workload(kind: str) -> dict[str, Any]:
 
 
 def test_workloads_are_followed_through_owner_references(own_namespace: Kubectl, root: Path) -> None:
-    """The pods of each kind of workload are found, and no pod that only wears the labels."""
+    """The pods of each kind of workload are found, but no other pod with the same labels."""
     kubectl = own_namespace
     kubectl.apply(*(workload(kind) for kind in PODS_OF))
     kubectl("create", "job", "of-cronjob-run", "--from=cronjob/of-cronjob")

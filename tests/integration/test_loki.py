@@ -1,4 +1,4 @@
-"""Log lines of a real Loki: each once, in order, of the right tenant."""
+"""Log lines of a real Loki are captured once each, in order, from the right tenant."""
 
 import asyncio
 import time
@@ -21,13 +21,13 @@ SECOND = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def start() -> int:
-    """The first moment with lines, in seconds."""
+    """Return the time of the first line, in seconds."""
     return int(time.time()) - 3_600
 
 
 @pytest.fixture(scope="module")
 def loki(start: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Loki]:
-    """Two streams with many lines at equal nanoseconds, across what a page holds; and another tenant's line."""
+    """A Loki with two streams, with many lines of equal time across pages, and a line of another tenant."""
     with servers.loki(tmp_path_factory.mktemp("loki")) as server:
         for pod in ("web-1", "web-2"):
             values = [
@@ -48,7 +48,7 @@ def ask(server: servers.Loki, start: int, **query: object) -> Fetched:
 
 
 def test_every_line_once(loki: servers.Loki, start: int) -> None:
-    """Paging forward over equal timestamps gives every line of the tenant once, in the order of the times."""
+    """Paging over equal timestamps gives every line of the tenant once, in order of time."""
     fetched = ask(loki, start)
     assert fetched.missing == []
     lines = [entry["line"] for entry in fetched.entries[0]]
@@ -66,7 +66,7 @@ def test_every_line_once(loki: servers.Loki, start: int) -> None:
     ['{namespace="shop"} |= "line"', '{pod=~".+"} # }', '{namespace=~".+"} | line_format `{{.a}}`', '{namespace="flood"}'],
 )
 def test_a_confined_query_finds_lines_of_its_namespace_alone(loki: servers.Loki, start: int, query: str) -> None:
-    """The server takes the query with the matcher in it; streams of another namespace of the same tenant stay out."""
+    """The server accepts the query with the matcher; streams of another namespace of the same tenant are left out."""
     options = LokiOptions(namespace_label="namespace")
     source = endpoint(loki.url, credentials=Credentials((("X-Scope-OrgID", "shop"),)), options=options)
     request = {"type": "loki", "query": query, "limit": 50}
@@ -79,7 +79,7 @@ def test_a_confined_query_finds_lines_of_its_namespace_alone(loki: servers.Loki,
 @pytest.mark.parametrize("query", ['{namespace="shop"}', '{namespace=~".+"}', '{pod="secret"}', '{tenant="other|shop"}'])
 @pytest.mark.parametrize("namespace", ["shop", "other", "nobody"])
 def test_each_namespace_reads_its_own_tenant(loki: servers.Loki, start: int, namespace: str, query: str) -> None:
-    """With `tenant.fromNamespace` no line of another tenant comes, whatever the query is."""
+    """With `tenant.fromNamespace` no query returns a line of another tenant."""
     spec = {"type": "loki", "endpoint": loki.url, "tenant": {"fromNamespace": True}}
     kubernetes = FakeKubernetes({f"{DATA_SOURCES}/loki": {"metadata": {"name": "loki"}, "spec": spec}})
     source = asyncio.run(KubernetesDataSources(kubernetes.real(), namespace).find("loki", "loki"))
@@ -118,7 +118,7 @@ def test_a_limit_that_is_just_reached(loki: servers.Loki, start: int, query: str
 
 
 def test_more_lines_of_one_moment_than_a_page_holds(loki: servers.Loki, start: int) -> None:
-    """Those that Loki gives are there, and all later ones; the gap names the moment."""
+    """The lines that Loki returns are captured, and all later ones; the gap names the time."""
     fetched = ask(loki, start, query='{namespace="flood"}')
     lines = [entry["line"] for entry in fetched.entries[0]]
     assert len(set(lines)) == len(lines) == 5_000 + 10
@@ -128,14 +128,14 @@ def test_more_lines_of_one_moment_than_a_page_holds(loki: servers.Loki, start: i
 
 
 def test_a_filter_and_a_window(loki: servers.Loki, start: int) -> None:
-    """A line filter is Loki's to apply; the window includes both of its ends."""
+    """Loki applies a line filter; the window includes both of its ends."""
     fetched = ask(loki, start, query='{pod="web-1"} |= "line 00001"')
     assert [entry["labels"]["pod"] for entry in fetched.entries[0]] == ["web-1"]
     assert fetched.entries[0][0]["level"] == "INFO"
 
 
 def test_what_loki_refuses(loki: servers.Loki, start: int) -> None:
-    """A syntax error, a metric query and a missing tenant are gaps with Loki's words."""
+    """A syntax error, a metric query and a missing tenant are gaps with Loki's message."""
     assert reasons(ask(loki, start, query='{pod="').missing) == ["Rejected"]
     metric = ask(loki, start, query='sum(rate({pod="web-1"}[1m]))')
     assert reasons(metric.missing) == ["Rejected"]

@@ -1,4 +1,4 @@
-"""Every template in every metric convention, evaluated by a real Prometheus over series of that convention."""
+"""A real Prometheus evaluates every template in every metric convention, over series of that convention."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +18,7 @@ POD = 'pod="web-1",container=""'
 
 
 class Series(NamedTuple):
-    """Samples of one convention. A counter grows by `number` a second, a gauge stays at it."""
+    """Samples of one convention. A counter grows by `number` per second, a gauge stays at `number`."""
 
     namespace: str
     metric: str
@@ -43,7 +43,7 @@ class Series(NamedTuple):
 
 
 def requests(namespace: str, metric: str, service: str, status: str, count: str | None = None) -> list[Series]:
-    """Ten requests a second of which one fails; nine take less than 0.5 s, all less than 1 s."""
+    """Return series of ten requests per second: one fails, nine take less than 0.5 s, all less than 1 s."""
     found = []
     for code, rate in (("200", 9.0), ("503", 1.0)):
         labels = f'{service}="shop",{status}="{code}"'
@@ -92,7 +92,7 @@ CONTAINER = {**WEB, "container": "app"}
 
 
 class Row(NamedTuple):
-    """Which convention of a template answers in a namespace, with which value and labels."""
+    """The convention that answers a template in a namespace, with value and labels."""
 
     template: str
     namespace: str
@@ -134,7 +134,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
-    """A real Prometheus with each convention in a namespace of its own."""
+    """A real Prometheus with each convention in its own namespace."""
     lines = []
     for name, kind in dict.fromkeys(item.family for item in SERIES):
         members = [item for item in SERIES if item.family == (name, kind)]
@@ -147,7 +147,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.template}-{row.namespace}")
 def test_a_template_in_a_convention(prometheus: servers.Prometheus, row: Row) -> None:
-    """The value is right, the labels tell what it is about, and the metadata says which convention answered."""
+    """Value and labels are right, and the metadata names the convention that answered."""
     metrics = [{"template": row.template, "step": "1m"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), row.namespace, metrics=metrics)
     assert fetched.missing == []
@@ -161,13 +161,13 @@ def test_a_template_in_a_convention(prometheus: servers.Prometheus, row: Row) ->
 
 
 def test_every_convention_has_a_row() -> None:
-    """No template and no convention is without a right value here."""
+    """ROWS has a value for each convention of each template."""
     shown = {(row.template, row.convention) for row in ROWS}
     assert shown == {(name, number) for name, found in TEMPLATES.items() for number in range(len(found))}
 
 
 def test_the_saturation_of_one_namespace(prometheus: servers.Prometheus) -> None:
-    """Asked for together, those with series answer, and of the others the gap names what was looked for."""
+    """Of several templates, those with series answer; for the others the gap names what was searched."""
     names = ["cpu_throttling", "memory_limit", "restarts", "oom_kills", "pvc_usage", "network_errors", "hpa_at_maximum"]
     metrics = [{"template": name} for name in names]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), "cadvisor", metrics=metrics)
@@ -178,7 +178,7 @@ def test_the_saturation_of_one_namespace(prometheus: servers.Prometheus) -> None
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_where_no_convention_has_series(prometheus: servers.Prometheus, template: str) -> None:
-    """The gap says that there is none here, and names every convention that was tried."""
+    """The gap reports that there are no series, and names every convention that was tried."""
     metrics = [{"template": template}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), "nobody", metrics=metrics)
     assert reasons(fetched.missing) == ["NotFound"]

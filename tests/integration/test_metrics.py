@@ -1,4 +1,4 @@
-"""Metrics on disk against `promtool query range`: the same series, the same samples."""
+"""Metrics on disk have the same series and samples as `promtool query range`."""
 
 import json
 import math
@@ -19,12 +19,12 @@ SERVICE = 'quoted"service'
 
 
 def history(end: int, namespace: str) -> str:
-    """OpenMetrics text of a shop: requests of which a tenth fails, latencies, CPU and memory, one sample every 15 s."""
+    """Return OpenMetrics text of a shop: requests (a tenth fails), latencies, CPU and memory, one sample every 15 s."""
     moments = range(end - HOURS * 3600, end + 1, STEP)
     lines: list[str] = []
 
     def family(name: str, kind: str, *series: tuple[str, float]) -> None:
-        """Samples of each series: labels and its growth a second (counters) or its height (gauges, as a wave)."""
+        """Add samples of each series: labels, and growth per second (counters) or amplitude (gauges, as a wave)."""
         lines.append(f"# TYPE {name} {kind}")
         suffix = {"counter": "_total", "gauge": "", "histogram": "_bucket"}[kind]
         for labels, number in series:
@@ -52,7 +52,7 @@ def history(end: int, namespace: str) -> str:
 
 
 def regroup(lines: list[str]) -> list[str]:
-    """The histogram's lines with those of one series together, as OpenMetrics wants them."""
+    """Group the histogram's lines by series, as OpenMetrics requires."""
     start = lines.index("# TYPE http_request_duration_seconds histogram") + 1
     return [*lines[:start], *sorted(lines[start:], key=lambda line: line.split("} ")[0])]
 
@@ -69,7 +69,7 @@ def prometheus(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def promtool(server: servers.Prometheus, metadata: dict[str, object]) -> object:
-    """What promtool prints for the question that the artifact says was asked."""
+    """Return promtool's answer to the query in the artifact's metadata."""
     _, program = programs.prometheus()
     command = [program, "query", "range", "--format=json", f"--start={metadata['start']}", f"--end={metadata['end']}"]
     command += [f"--step={metadata['step_seconds']}s", server.url, metadata["query"]]
@@ -87,7 +87,7 @@ TEMPLATES = {
 
 
 def test_samples_equal_promtool(kubectl: Kubectl, operator: Operator, prometheus: servers.Prometheus) -> None:
-    """Every template, raw queries and given steps: the artifact's data is what `promtool query range` prints."""
+    """For every template, raw queries and given steps, the data equals the output of `promtool query range`."""
     metrics = [{"template": name, "parameters": values} for name, values in TEMPLATES.items()]
     metrics += [
         {"query": 'http_requests_total{service=~".+"}'},
@@ -115,7 +115,7 @@ def test_samples_equal_promtool(kubectl: Kubectl, operator: Operator, prometheus
 
 
 def test_a_query_that_prometheus_refuses(kubectl: Kubectl, operator: Operator, prometheus: servers.Prometheus) -> None:
-    """A syntax error, a step with too many points and an unknown parameter are gaps with the words that help."""
+    """A syntax error, a step with too many points and an unknown parameter are gaps with a helpful message."""
     metrics = [
         {"query": "sum(rate(http_requests_total[5m])"},
         {"query": "up", "step": "1s"},

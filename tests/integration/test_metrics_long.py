@@ -1,4 +1,4 @@
-"""Windows longer than one answer, and what lies between samples, against a real Prometheus with known samples."""
+"""Windows longer than one answer, and peaks between points, with a real Prometheus of known samples."""
 
 import json
 import subprocess
@@ -16,17 +16,17 @@ STEP = 15
 DAYS = 30
 START = END - DAYS * 86_400
 RESTARTS = [START + 3 * 86_400 + number * (86_400 + 61) for number in range(27)]
-"""Moments at which a counter grows by one, at every phase of a default step."""
+"""Times at which a counter grows by one, at every phase of a default step."""
 
 
 def value(series: int, moment: int) -> int:
-    """The sample that the TSDB holds for a series at a moment."""
+    """Return the TSDB's sample of a series at a time."""
     return (moment // STEP * (series + 7)) % 10_007
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
-    """30 days of two series at 15 s, one of which begins after a third of the window, below a path prefix."""
+    """A Prometheus below a path prefix, with 30 days of two series at 15 s; one begins after a third of the window."""
     lines = ["# TYPE level gauge"]
     for series, first in ((0, START), (1, START + 10 * 86_400)):
         lines += [f'level{{series="{series}"}} {value(series, moment)} {moment}' for moment in range(first, END + 1, STEP)]
@@ -43,9 +43,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
 
 
 def test_every_sample_of_thirty_days(prometheus: servers.Prometheus) -> None:
-    """Each moment of 30 days at 15 s is there once, with the value that the TSDB holds, also if a series begins late; the last
-    one is the window's end.
-    """
+    """Each sample of 30 days is there once, with the TSDB's value, also of a series that begins late; the last is at the end."""
     metrics = [{"query": "level", "step": "15s"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(START + 0.5, END + 3.9), metrics=metrics)
     assert fetched.missing == []
@@ -57,7 +55,7 @@ def test_every_sample_of_thirty_days(prometheus: servers.Prometheus) -> None:
 
 
 def test_a_retry_gets_the_same_samples(prometheus: servers.Prometheus) -> None:
-    """A window is fixed once: its moments are whole steps before its end."""
+    """A window does not change: its points are whole steps before its end."""
     metrics = [{"query": "rate(level[1m])", "step": "1m"}]
     first, second = (
         fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 3599, END + 7.5), metrics=metrics) for _ in range(2)
@@ -70,7 +68,7 @@ def test_a_retry_gets_the_same_samples(prometheus: servers.Prometheus) -> None:
 @pytest.mark.parametrize("days", [0.5, 2, 8, 30])
 @pytest.mark.parametrize("query", ["level", "level * 2 + 1"])
 def test_extremes_of_a_window_equal_prometheus(prometheus: servers.Prometheus, days: float, query: str) -> None:
-    """Without a step the highest and lowest of all that is stored are what Prometheus computes over the same window."""
+    """Without a step, the highest and lowest stored values are those that Prometheus computes over the window."""
     seconds = int(days * 86_400)
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - seconds, END), metrics=[{"query": query}])
     assert fetched.missing == []
@@ -87,7 +85,7 @@ def test_extremes_of_a_window_equal_prometheus(prometheus: servers.Prometheus, d
 
 @pytest.mark.parametrize("days", [1, 7, 30])
 def test_an_event_of_one_scrape_shows_in_a_template(prometheus: servers.Prometheus, days: int) -> None:
-    """Each increase of a counter within the window is above zero in a sample of at most a step after its scrape."""
+    """Each increase of a counter within the window is above zero in a sample at most one step after its scrape."""
     begin = END - days * 86_400
     metrics = [{"template": "restarts"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(begin, END), metrics=metrics)
@@ -102,7 +100,7 @@ def test_an_event_of_one_scrape_shows_in_a_template(prometheus: servers.Promethe
 
 
 def test_start_and_end_are_those_of_the_window(prometheus: servers.Prometheus) -> None:
-    """`@ start()` and `@ end()` mean the same in every chunk of a long range."""
+    """`@ start()` and `@ end()` have the same meaning in every chunk of a long range."""
     metrics = [{"query": f"level @ {moment}()", "step": "15s"} for moment in ("start", "end")]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 12_000 * STEP, END), metrics=metrics)
     assert fetched.missing == []
@@ -119,7 +117,7 @@ def promtool(server: servers.Prometheus, *arguments: str) -> Any:
 
 
 def test_an_instant_query_equals_promtool(prometheus: servers.Prometheus) -> None:
-    """Vectors and scalars at the window's end are what `promtool query instant` prints."""
+    """Vectors and scalars at the window's end equal the output of `promtool query instant`."""
     metrics = [{"query": "level * 2", "instant": True}, {"query": "scalar(sum(level))", "instant": True}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 60, END), metrics=metrics)
     assert fetched.missing == []
@@ -130,7 +128,7 @@ def test_an_instant_query_equals_promtool(prometheus: servers.Prometheus) -> Non
 
 
 def test_a_baseline_beside_the_window(prometheus: servers.Prometheus) -> None:
-    """The same question of a day before lies beside, and the summary says in how many series the level changed."""
+    """The result of a day before is in a second file, and the summary counts the series in which the level changed."""
     metrics = [{"query": "level > bool 5000", "baseline": {"offset": "24h"}, "step": "15s"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=metrics)
     assert fetched.missing == []
@@ -142,7 +140,7 @@ def test_a_baseline_beside_the_window(prometheus: servers.Prometheus) -> None:
 
 
 def test_a_template_that_nothing_answers(prometheus: servers.Prometheus) -> None:
-    """If no convention has series, the gap names all that were tried."""
+    """If no convention has series, the gap names all conventions that were tried."""
     fetched = fetch(
         PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=[{"template": "memory_limit"}]
     )
@@ -151,7 +149,7 @@ def test_a_template_that_nothing_answers(prometheus: servers.Prometheus) -> None
 
 
 def test_exemplars_are_asked_for(prometheus: servers.Prometheus) -> None:
-    """A server with exemplar storage answers with a second document, here of none."""
+    """With exemplar storage there is a second document, here an empty one."""
     metrics = [{"query": "level", "exemplars": True}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(END - 600, END), metrics=metrics)
     assert fetched.missing == []

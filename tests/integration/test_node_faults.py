@@ -1,4 +1,4 @@
-"""Log files from a node that fails: the API takes over without loss or doubles, and rotation is seen through."""
+"""If reading log files from a node fails, the API is used, without loss or duplicates; rotation is handled."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from tests.support.processes import Memory
 
 pytestmark = pytest.mark.cluster
 
-MOST_BYTES = 240 * 10**6  # with the patterns of redaction in each process
+MOST_BYTES = 240 * 10**6  # each process has the patterns of redaction
 BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 TEXTS = [b"line %d" % number for number in range(9000)]
 LINES = stamped(TEXTS, BEGUN)
@@ -54,7 +54,7 @@ def seen_through(kubelet: FakeKubelet) -> Iterator[FakeKubelet]:
 
 
 def look(kubelet: FakeKubelet, name: str, files: Files, **spec: Any) -> tuple[Any, Any]:
-    """Investigate a pod that has these files on the node, and by the API all of LINES."""
+    """Investigate a pod with these files on the node, and all of LINES through the API."""
     kubelet.files[f"{name}/app"] = files
     kubelet.run(name, {"app": whole(LINES)}, BEGUN)
     logs = {"via": "node", **spec.pop("logs", {})}
@@ -89,7 +89,7 @@ async def failing(request: web.Request) -> AsyncGenerator[bytes, None]:
     ],
 )
 def test_a_node_that_fails(kubelet: FakeKubelet, name: str, files: Files, words: str) -> None:
-    """Whatever came from the node is forgotten, and the API has every line once; the gap says why."""
+    """Lines from the node are discarded, and the API returns every line once; the gap has the reason."""
     resource, document = look(kubelet, name, dict(files))
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable"]
     assert words in resource["status"]["gaps"][0]["message"]
@@ -105,7 +105,7 @@ def test_a_node_that_fails(kubelet: FakeKubelet, name: str, files: Files, words:
     ],
 )
 def test_a_rotated_file_that_is_damaged(kubelet: FakeKubelet, name: str, content: bytes, words: str) -> None:
-    """What can be read of it is there, with all other files, and the gap says so: the API would have less."""
+    """Its readable part and all other files are captured, with a gap: the API would return less."""
     resource, document = look(kubelet, name, {f"{FIRST}.gz": content, "0.log": in_file(LINES[4000:])})
     (gap,) = resource["status"]["gaps"]
     assert (gap["target"], gap["reason"]) == (f"pod/{name} container/app (run 0)", "LogIncomplete")
@@ -116,7 +116,7 @@ def test_a_rotated_file_that_is_damaged(kubelet: FakeKubelet, name: str, content
 
 
 def test_a_file_that_is_there_with_and_without_compression(kubelet: FakeKubelet) -> None:
-    """As it is for a moment while the kubelet compresses it: its lines are there once."""
+    """Both exist for a moment while the kubelet compresses the file: its lines are captured once."""
     first = in_file(LINES[:4000])
     files: Files = {FIRST: first, f"{FIRST}.gz": gzip.compress(first), "0.log": in_file(LINES[4000:])}
     resource, document = look(kubelet, "both", files)
@@ -125,7 +125,7 @@ def test_a_file_that_is_there_with_and_without_compression(kubelet: FakeKubelet)
 
 
 def as_docker(lines: list[bytes]) -> bytes:
-    """The lines as Docker's json-file has them."""
+    """Return the lines in the format of Docker's json-file."""
     records = []
     for line in lines:
         time, _, text = line.decode().partition(" ")
@@ -134,7 +134,7 @@ def as_docker(lines: list[bytes]) -> bytes:
 
 
 def test_files_of_another_runtime(kubelet: FakeKubelet) -> None:
-    """Docker's are read; those in a form that nobody knows are left to the API."""
+    """Docker's files are read; for files in an unknown format the API is used."""
     resource, document = look(kubelet, "docker", {"0.log": as_docker(LINES)})
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert lines_of(document) == TEXTS
@@ -145,7 +145,7 @@ def test_files_of_another_runtime(kubelet: FakeKubelet) -> None:
 
 
 def test_every_run_on_the_node_is_read(kubelet: FakeKubelet) -> None:
-    """Each as its own, the last line without an end included; one that is missing between them is a gap."""
+    """Each run is read separately, with an unterminated last line; a missing run between them is a gap."""
     files: Files = {
         "0.log": in_file(LINES[:10])[:-1],
         "1.log": in_file(LINES[10:20]),
@@ -190,7 +190,7 @@ async def hanging(request: web.Request) -> AsyncGenerator[bytes, None]:
 
 
 def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
-    """After the read timeout the API has every line once, those that the node gave included."""
+    """After the read timeout the API returns every line once, also those that the node had sent."""
     resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
@@ -198,7 +198,7 @@ def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
 
 
 def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
-    """The deadline holds there too."""
+    """The deadline also ends a read from a node."""
     resource, document = look(kubelet, "hanging", {"0.log": hanging}, timeout="3s")
     assert resource["status"]["phase"] == "TimedOut"
     assert {gap["reason"] for gap in resource["status"]["gaps"]} == {"LogIncomplete", "TimedOut"}
@@ -214,7 +214,7 @@ def test_auto_falls_back_without_a_word(kubelet: FakeKubelet) -> None:
 
 
 def rotate(files: Files) -> None:
-    """What a kubelet does when the log grew: the file is put aside, and the one before is compressed."""
+    """Rotate as a kubelet does: rename the file, and compress the one before."""
     before = files.pop(FIRST)
     assert isinstance(before, bytes)
     files[f"{FIRST}.gz"] = gzip.compress(before)
@@ -223,7 +223,7 @@ def rotate(files: Files) -> None:
 
 
 def test_a_log_that_is_rotated_while_it_is_read(seen_through: FakeKubelet) -> None:
-    """Between the first listing and the second all files move on: every line is there once."""
+    """All files are renamed between the first listing and the second: every line is captured once."""
     files: Files = {FIRST: in_file(LINES[:4000]), "0.log": in_file(LINES[4000:8000])}
     listings = []
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_compressed_before_it_is_read(kubelet: FakeKubelet) -> No
 
 
 def test_a_log_that_is_rotated_again_and_again(seen_through: FakeKubelet) -> None:
-    """If no two listings agree, the API is asked."""
+    """If no two listings agree, the API is used."""
     files: Files = {"0.log": in_file(LINES)}
     listings = []
 
@@ -274,7 +274,7 @@ def test_a_log_that_is_rotated_again_and_again(seen_through: FakeKubelet) -> Non
 
 
 def bomb(size_bytes: int) -> bytes:
-    """One line of so many bytes, between two others."""
+    """Return a compressed file with one line of `size_bytes` between two others."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     head, middle, tail = stamped([b"before", b"", b"after"], BEGUN)
     parts = [packer.compress(in_file([head]) + middle.replace(b" ", b" stdout F ", 1))]
@@ -296,7 +296,7 @@ def bomb(size_bytes: int) -> bytes:
 def test_files_without_an_end(
     kubelet: FakeKubelet, operator: Operator, name: str, spec: Mapping[str, Any], reasons: set[str]
 ) -> None:
-    """A compressed line of 500 MB, and an endless file: memory is bounded, deadline and budget hold."""
+    """With a compressed line of 500 MB, and with an endless file, memory, deadline and budget are respected."""
     content = in_file(LINES)
 
     async def endless(request: web.Request) -> AsyncGenerator[bytes, None]:

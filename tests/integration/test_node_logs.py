@@ -1,4 +1,4 @@
-"""Logs by way of the node's files: the same entries as by the API, and more where the API has none."""
+"""Logs from the node's files have the same entries as through the API, and more runs."""
 
 import json
 import ssl
@@ -30,7 +30,7 @@ def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[Any, Any]:
-    """The documents by the API and from the node, of the same window."""
+    """Return the documents through the API and from the node, for the same window."""
     first = kubectl.investigate(
         f"{name}-api", window={"lookback": "1h"}, targets=[{"pod": target}], logs={"via": "api"}, **spec
     )
@@ -46,12 +46,12 @@ def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[An
 
 
 def without_stream(entries: list[Any]) -> list[Any]:
-    """As the API gives them, which does not tell stdout from stderr."""
+    """Return the entries as the API gives them: it does not distinguish stdout from stderr."""
     return [{key: value for key, value in entry.items() if key != "stream"} for entry in entries]
 
 
 def test_both_ways_give_the_same_entries(kubectl: Kubectl, operator: Operator) -> None:
-    """Strange lines, parts joined to lines of 1 MiB, several containers, a run before: entry for entry the same."""
+    """Strange lines, joined parts of lines of 1 MiB, several containers and a previous run give equal entries."""
     again = "if [ -e /shared/seen ]; then echo second run; sleep 600; else touch /shared/seen; echo first run; exit 1; fi"
     app = container("app", again) | {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
     loud = container("loud", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done; sleep 600")
@@ -70,9 +70,9 @@ def test_both_ways_give_the_same_entries(kubectl: Kubectl, operator: Operator) -
 
 
 def test_a_window_is_found_in_a_large_file(kubectl: Kubectl, operator: Operator) -> None:
-    """A window within a file that is large enough to be bisected is the same both ways."""
+    """A window within a file that is large enough to be bisected gives equal entries both ways."""
     script = "s=$(head -c 900 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo $i $s; done; sleep 2"
-    kubectl.apply(pod("large", script))  # it sleeps since a window ends with a whole second
+    kubectl.apply(pod("large", script))  # sleeps because a window ends with a whole second
     kubectl.wait("pod/large", "jsonpath={.status.phase}=Succeeded")
     whole = kubectl.investigate("large-whole", window={"lookback": "1h"}, targets=[{"pod": "large"}], logs={"via": "node"})
     entries = artifact_of(whole)["data"]
@@ -95,7 +95,7 @@ tail -n 10 0.log > rest && cat rest > 0.log && rm rest
 
 
 def test_rotated_files_are_read_too(kubectl: Kubectl, operator: Operator) -> None:
-    """A compressed and a plain rotated file come before the present one; the API has the present one alone."""
+    """A compressed and a plain rotated file come before the current one; the API has only the current one."""
     kubectl.apply(pod("rotated", "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; done"))
     kubectl.wait("pod/rotated", "jsonpath={.status.phase}=Succeeded")
     uid = kubectl.get("pod", "rotated")["metadata"]["uid"]
@@ -110,7 +110,7 @@ def test_rotated_files_are_read_too(kubectl: Kubectl, operator: Operator) -> Non
 
 
 def test_without_the_right_to_a_pods_log_nothing_is_read_from_its_node(kubectl: Kubectl, operator: Operator) -> None:
-    """A service account that may list pods but not read logs gets none of them by the back door."""
+    """A ServiceAccount that may list pods but not read logs gets no log from the node either."""
     kubectl.apply(pod("secret", "echo not for everyone; sleep 600"))
     kubectl.wait("pod/secret", "condition=Ready")
     kubectl("create", "serviceaccount", "lister")
@@ -123,7 +123,7 @@ def test_without_the_right_to_a_pods_log_nothing_is_read_from_its_node(kubectl: 
 
 
 def test_a_node_that_does_not_serve_files_is_not_noticed(kubectl: Kubectl, tmp_path: Path) -> None:
-    """With a certificate that cannot be verified, auto reads by the API, without a gap, loss or duplicates."""
+    """With a certificate that cannot be verified, `via: auto` uses the API, without a gap, loss or duplicates."""
     stranger = tmp_path / "ca.crt"
     stranger.write_text(ssl.get_server_certificate(api_server(kubectl)))
     options = ["--node-logs", f"--kubelet-certificate-authority={stranger}"]

@@ -1,4 +1,4 @@
-"""Rules for findings of an Investigation, with a real API server that checks them, over a real pod's log."""
+"""Rules for findings in a spec: a real API server checks them, and they find lines in a real pod's log."""
 
 from typing import Any
 
@@ -38,6 +38,6 @@ def test_a_rule_of_an_investigation_leads(operator: Operator, kubectl: Kubectl, 
     ],
 )
 def test_the_api_server_refuses_rules_that_are_not_valid(prepared: Any, kubectl: Kubectl, wrong: Any, words: str) -> None:
-    """When they are applied."""
+    """The API server refuses them when they are applied."""
     with pytest.raises(RigError, match=words):
         kubectl.apply(investigation("wrong-rule", targets=TARGETS, findings={"rules": [RULE | wrong]}))

@@ -1,4 +1,4 @@
-"""Secrets of a pod: in no file of the session, not in the resource, its Events or the operator's log."""
+"""Secrets of a pod are in no file of the session, and not in the resource, its Events or the operator's log."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ CANARIES = [secret for _, secrets in TEXTS.values() for secret in secrets if len
 
 
 def test_no_secret_is_captured(kubectl: Kubectl, operator: Operator) -> None:
-    """A text of each kind in the log, a password in the environment, an annotation and an error; the manifest counts them."""
+    """A secret of each kind is in the log, and passwords in environment, annotation and error; the manifest counts them."""
     log = "\n".join(text for text, _ in TEXTS.values())
     script = f"cat <<'END'\n{log}\nEND\necho \"FATAL cannot log in with password=$DB_PASSWORD\"; exit 3"
     app = {**container("app", script), "env": [{"name": "DB_PASSWORD", "value": PASSWORD}]}

@@ -32,7 +32,7 @@ TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "TimedOut", "Cancelled"
 
 
 def reasons_of(status: Any) -> list[str]:
-    """Reasons of the gaps. Without those of the report: a report that was given up is a note, and loses no evidence."""
+    """Return the gaps' reasons, except the report's: a report that was given up is a note, and loses no evidence."""
     return [gap["reason"] for gap in status["gaps"] if gap["target"] != "report"]
 
 
@@ -46,7 +46,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
     answered: Counter[str] = Counter()
 
     async def slow(request: web.Request) -> web.Response:
-        """A Prometheus that takes its time, so that kills fall into the middle."""
+        """Answer slowly as Prometheus, so that kills hit captures that are running."""
         if not request.path.endswith("query_range"):
             return web.Response(status=404)
         query = (await request.post() if request.method == "POST" else request.query)["query"]
@@ -92,7 +92,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
             operator.stop()
 
         after = statuses(kubectl)
-        # a question during which the process died twice is given up, with a gap; each death counts against one question at most
+        # a question is given up, with a gap, if the process died twice during it; each kill counts for at most one question
         given_up = {name: reasons_of(status) for name, status in after.items() if reasons_of(status)}
         assert all(set(reasons) == {"InternalError"} for reasons in given_up.values()), given_up
         assert sum(map(len, given_up.values())) < KILLS, given_up
@@ -143,7 +143,7 @@ def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) 
 
 
 def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, root: Path) -> None:
-    """SIGTERM in the middle of a capture: the process ends soon, and the next one goes on with the same session."""
+    """After SIGTERM during a capture the process ends soon, and the next process continues the same session."""
     kubectl = own_namespace
     kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
     kubectl.wait("pod/speaker", "condition=Ready")

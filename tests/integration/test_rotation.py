@@ -1,4 +1,4 @@
-"""Logs that a real kubelet rotates while they are written: whole from the node; by the API with a gap."""
+"""Logs that a real kubelet rotates while they are written are complete from the node; through the API there is a gap."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.operator import Kubectl, Operator, artifact_of, check_session
 
 pytestmark = pytest.mark.cluster
 
-ROTATED_LINES = 50_000  # so many are more than the size from which the API's reader infers a rotation
+ROTATED_LINES = 50_000  # larger than the size from which the API's reader infers a rotation
 WRITER = """awk 'BEGIN { for (i = 1; i <= 160000; i++) {
   printf "line %06d of a log that is written faster than its node keeps it: %0165d\\n", i, i
   if (i % 400 == 0) { fflush(); system("usleep 40000") } } }'; sleep 600"""
@@ -21,7 +21,7 @@ WRITER = """awk 'BEGIN { for (i = 1; i <= 160000; i++) {
 
 @pytest.fixture(scope="module")
 def kubectl() -> Iterator[Kubectl]:
-    """A cluster that rotates logs early: the rig's own node, set up so, or kind's, which does so at 10 MiB."""
+    """A cluster that rotates logs early: the rig's own node with such a setting, or kind's, which rotates at 10 MiB."""
     if missing := provider.missing():
         pytest.skip(f"no cluster that rotates logs early: {missing}")
     cluster = provider.start("rotation", log_max_size="1Mi")
@@ -44,7 +44,7 @@ def numbers(resource: Any) -> list[int]:
 
 
 def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
-    """Meanwhile the node's files have every line once; the API has the last ones, and the gap says so."""
+    """The node's files give every line once; the API gives the last lines, and a gap."""
     kubectl.apply(pod("writer", WRITER))
     kubectl.wait("pod/writer", "condition=Ready")
 

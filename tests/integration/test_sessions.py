@@ -21,7 +21,7 @@ SEALED = {"encryption": {"passwordSecretRef": {"name": "incident-password"}}}
 
 @pytest.fixture(scope="module")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    """A namespace with a pod that spoke, a password, and a service account that may read both."""
+    """A namespace with a pod that has logs, a password, and a ServiceAccount that may read both."""
     kubectl = make_namespace(prepared, NAMESPACE)
     rules = [
         {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]},
@@ -55,7 +55,7 @@ def operator(prepared: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempP
 
 
 def test_sealed_by_a_secret(kubectl: Kubectl, operator: Operator, tmp_path: Path) -> None:
-    """The service account's right reads the password; the evidence is readable with it alone, and it is nowhere to be seen."""
+    """The ServiceAccount reads the password. Only the password opens the evidence, and it is stored and shown nowhere."""
     resource = kubectl.investigate(
         "sealed", serviceAccountName="investigator", targets=[{"pod": "speaker"}], logs={}, session=SEALED
     )
@@ -75,7 +75,7 @@ def test_sealed_by_a_secret(kubectl: Kubectl, operator: Operator, tmp_path: Path
 
 
 def test_a_secret_that_may_not_be_read(kubectl: Kubectl, operator: Operator) -> None:
-    """A service account without the right: a gap that names the right, and no evidence in plain."""
+    """For a ServiceAccount without the right, the gap names the right, and no evidence is in plain text."""
     resource = kubectl.investigate(
         "may-not", serviceAccountName="powerless", targets=[{"pod": "speaker"}], logs={}, session=SEALED
     )
@@ -86,7 +86,7 @@ def test_a_secret_that_may_not_be_read(kubectl: Kubectl, operator: Operator) -> 
 
 
 def test_expiry_keeps_the_resource(kubectl: Kubectl, operator: Operator) -> None:
-    """Retention may be set afterwards; the data goes, the resource stays, says ArtifactsExpired and is not captured again."""
+    """Retention may be set later. The data is removed; the resource stays, has ArtifactsExpired and is not captured again."""
     resource = kubectl.investigate("expires", targets=[{"pod": "speaker"}], logs={})
     session = session_of(resource)
     assert list(session.glob("data/logs/*"))
@@ -105,7 +105,7 @@ def test_expiry_keeps_the_resource(kubectl: Kubectl, operator: Operator) -> None
 
 
 def test_deleting_the_resource_removes_its_session(kubectl: Kubectl, operator: Operator) -> None:
-    """At once where the operator sees it, without any finalizer; retention.keep leaves the session."""
+    """The session is removed at once if the operator sees the deletion, without a finalizer; `retention.keep` keeps it."""
     gone = kubectl.investigate("goes", targets=[{"pod": "speaker"}], logs={})
     kept = kubectl.investigate("stays", targets=[{"pod": "speaker"}], logs={}, retention={"keep": True})
     assert "finalizers" not in gone["metadata"]
@@ -116,7 +116,7 @@ def test_deleting_the_resource_removes_its_session(kubectl: Kubectl, operator: O
 
 
 def test_deleted_while_the_operator_was_down(kubectl: Kubectl, operator: Operator) -> None:
-    """A deletion that nobody saw is found by the sweep after the next start."""
+    """The sweep after the next start finds a deletion that the operator missed."""
     resource = kubectl.investigate("unseen", targets=[{"pod": "speaker"}], logs={})
     operator.kill()
     kubectl("delete", "investigation", "unseen", "--wait=true")

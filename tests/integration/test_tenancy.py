@@ -1,4 +1,4 @@
-"""Attempts of a tenant to read another namespace's series, against a real Prometheus: refused or confined, all of them."""
+"""A tenant's attempts to read another namespace's series are refused or confined, with a real Prometheus."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SECRET = "of-another-namespace"
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Prometheus]:
-    """The same metrics for the namespaces shop and other; only the latter's have the secret label."""
+    """A Prometheus with the same metrics for the namespaces shop and other; only those of other have the secret label."""
     lines = []
     for metric in ("load", "target_info"):
         lines.append(f"# TYPE {metric} gauge")
@@ -83,7 +83,7 @@ REFUSED = [
 
 
 def test_the_secret_is_there(prometheus: servers.Prometheus) -> None:
-    """Without confinement the other namespace's series are read, so that what follows proves something."""
+    """Without confinement the other namespace's series are read; otherwise the tests below would prove nothing."""
     assert SECRET in str(ask(prometheus, "load", label=None).entries)
 
 
@@ -99,14 +99,14 @@ def test_confined(prometheus: servers.Prometheus, query: str) -> None:
 
 @pytest.mark.parametrize("query", REFUSED, ids=lambda query: query[:30])
 def test_refused(prometheus: servers.Prometheus, query: str) -> None:
-    """What cannot be confined is a gap, and is not asked."""
+    """A query that cannot be confined is a gap, and is not sent."""
     fetched = ask(prometheus, query)
     assert fetched.documents == []
     assert reasons(fetched.missing) == ["Rejected"]
 
 
 def format_query(server: servers.Prometheus, query: str) -> str | None:
-    """The query as Prometheus' own parser prints it; None if that refuses it."""
+    """Return the query as Prometheus' own parser prints it; None if the parser refuses it."""
     form = urlencode({"query": query}).encode()
     try:
         with urlopen(f"{server.url}/api/v1/format_query", form, timeout=10) as answer:
@@ -117,7 +117,7 @@ def format_query(server: servers.Prometheus, query: str) -> str | None:
 
 
 def test_what_prometheus_parses_is_confined_and_nothing_else_changed(prometheus: servers.Prometheus) -> None:
-    """Valid queries of any form are accepted, and Prometheus parses both alike except for the matcher."""
+    """Valid queries of any form are accepted; for Prometheus' parser they differ from the original only by the matcher."""
     valid = 0
     for seed in range(600):
         query = Writer(seed).query()
@@ -133,12 +133,12 @@ def test_what_prometheus_parses_is_confined_and_nothing_else_changed(prometheus:
 
 
 def without_space(text: str) -> str:
-    """Pretty-printed text breaks its lines by their lengths, which the matcher changes."""
+    """Remove white space: the matcher changes where pretty-printed lines are broken."""
     return re.sub(r"\s+", "", text)
 
 
 def test_templates_are_confined_too(prometheus: servers.Prometheus) -> None:
-    """A template on a DataSource with a label of its own asks by that label alone, with its parameters escaped."""
+    """On a DataSource with another namespace label, a template uses only that label, and its parameters are escaped."""
     metrics = [{"template": "cpu_usage", "parameters": {"pod": 'x"} or load{namespace="other'}}]
     source = endpoint(prometheus.url, options=PrometheusOptions(namespace_label="kubernetes_namespace"))
     fetched = fetch(PrometheusFetcher(), source, window(END - 300, END), metrics=metrics)

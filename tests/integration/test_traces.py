@@ -1,4 +1,4 @@
-"""Traces on disk against Jaeger's own API: the same traces."""
+"""Traces on disk are the same as those of Jaeger's own API."""
 
 import json
 import secrets
@@ -44,7 +44,7 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
-    """A search, a search with every condition, and a trace by id hold what Jaeger's API returns for the same question."""
+    """A search, a search with every condition, and a trace by id equal what Jaeger's API returns for the same question."""
     trace_id = ask(jaeger, service="shop", limit="1", lookback="1h")[0]["traceID"]
     traces: list[dict[str, Any]] = [
         {"service": "shop", "limit": 100},
@@ -63,7 +63,7 @@ def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, 
     assert [gap["reason"] for gap in resource["status"].get("gaps", [])] == ["Empty"], resource["status"]
     assert "Jaeger knows no service nobody" in resource["status"]["gaps"][0]["message"]
     check_session(session_of(resource))
-    documents = [artifact_of(resource, number) for number in range(len(traces) - 1)]  # the gap stands for the last one
+    documents = [artifact_of(resource, number) for number in range(len(traces) - 1)]  # the last question has a gap instead
     counts = [document["metadata"]["count"] for document in documents]
     assert counts == [TRACES, 1, TRACES // 3, 1]
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
@@ -78,7 +78,7 @@ def test_traces_equal_what_jaeger_returns(kubectl: Kubectl, operator: Operator, 
 
 
 def test_a_trace_that_is_not_there(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
-    """An id that Jaeger does not know is a gap, beside the search that has its answer."""
+    """An id that Jaeger does not know is a gap; the search is answered."""
     resource = kubectl.investigate("no-trace", traces=[{"traceID": "0123456789abcdef"}, {"service": "shop", "limit": 5}])
     assert resource["status"]["phase"] == "PartiallyCompleted"
     assert [(gap["reason"], gap["target"]) for gap in resource["status"]["gaps"]] == [("NotFound", "trace/0123456789abcdef")]
@@ -86,7 +86,7 @@ def test_a_trace_that_is_not_there(kubectl: Kubectl, operator: Operator, jaeger:
 
 
 def test_what_is_kept_when_the_limit_bites(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
-    """Every failing trace, then the slowest, then a sample that is spread over the window."""
+    """Every failing trace is kept, then the slowest, then a sample that is spread over the window."""
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
     failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
     slow = {trace["traceID"] for trace in everything if any(span["duration"] > 1_000_000 for span in trace["spans"])}
@@ -115,7 +115,7 @@ SEARCHES: list[dict[str, Any]] = [
 
 
 def otlp_spans(resource_spans: list[Any]) -> dict[str, list[Any]]:
-    """Service and span of each span, by trace id."""
+    """Return service and span of each span, by trace id."""
     found: dict[str, list[Any]] = {}
     for resource in resource_spans:
         (service,) = [
@@ -151,7 +151,7 @@ def test_both_apis_give_the_same_traces(kubectl: Kubectl, operator: Operator, ja
 
 
 def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: Operator, jaeger: servers.Jaeger) -> None:
-    """The same as over v1: every failing trace, then the slowest, then a sample."""
+    """As with v1, every failing trace is kept, then the slowest, then a sample."""
     kubectl.apply(data_source("it-jaeger-v3", "jaeger", jaeger.url, jaeger={"api": "v3"}))
     everything = ask(jaeger, service="shop", limit="100", lookback="1h")
     failing = {trace["traceID"] for trace in everything if "error" in str(trace["spans"])}
@@ -169,7 +169,7 @@ def test_what_is_kept_over_v3_when_the_limit_bites(kubectl: Kubectl, operator: O
 @pytest.mark.parametrize("api", ["v1", "v3"])
 @pytest.mark.parametrize("fault", ["full", "too large"])
 def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch, api: str, fault: str) -> None:
-    """If one answer cannot hold them, they are found in parts of the window: all of them and nothing else."""
+    """If one answer is too small for them, they are found in parts of the window: all of them and no others."""
     settings = {"max_response_bytes": 12_000 if api == "v1" else 6_000} if fault == "too large" else {}
     if fault == "full":
         monkeypatch.setattr(searches, "MAX_POOL", 4)
@@ -185,7 +185,7 @@ def test_failing_traces_among_too_many(jaeger: servers.Jaeger, monkeypatch: pyte
 
 
 def test_more_services_than_are_asked(jaeger: servers.Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If failing spans were not searched in every service, that is reported; those of the requested service are there."""
+    """A gap reports that failing spans were not searched in every service; those of the requested service are found."""
     monkeypatch.setattr(searches, "MAX_SERVICES", 1)
     now = time.time()
     span = window(now - 900, now)

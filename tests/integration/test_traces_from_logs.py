@@ -74,7 +74,7 @@ def investigate(kubectl: Kubectl, name: str, pod_name: str, limit: int, **spec: 
 
 
 def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
-    """Each known one is there once, those of error lines first; the unknown one is a gap, zero and words are none."""
+    """Each known trace is captured once, those of error lines first; an unknown id is a gap; zeros and words are no ids."""
     resource = investigate(kubectl, "from-logs", logging_pod, 10)
     document = artifact_of(resource, 1)
     order = [KNOWN[2], UNKNOWN, KNOWN[0], KNOWN[1], KNOWN[3]]
@@ -88,14 +88,14 @@ def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, log
 
 
 def test_the_limit_is_said(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
-    """Of more ids than the limit those of error lines are fetched first, and the rest is a gap."""
+    """Above the limit, ids of error lines are fetched first, and the rest is a gap."""
     resource = investigate(kubectl, "from-logs-limit", logging_pod, 3)
     assert artifact_of(resource, 1)["metadata"]["mentioned"] == [KNOWN[2], UNKNOWN, KNOWN[0]]
     assert sorted(gap["reason"] for gap in resource["status"]["gaps"]) == ["BudgetExceeded", "NotFound"]
 
 
 def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: str) -> None:
-    """Also if the operator cannot read back what it wrote, the traces are captured, and nothing is on disk in plain text."""
+    """The traces are captured although the operator cannot read back its files, and nothing is on disk in plain text."""
     resource = investigate(kubectl, "from-logs-sealed", logging_pod, 10, session={"encryption": {"recipients": [RECIPIENT]}})
     (artifact,) = [artifact for artifact in resource["status"]["artifacts"] if artifact["fetcher"] == "Jaeger"]
     assert artifact["count"] == 4
@@ -106,9 +106,9 @@ def test_of_a_sealed_session(kubectl: Kubectl, operator: Operator, logging_pod: 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
 def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace: Kubectl, root: Path, sealed: bool) -> None:
-    """Killed between logs and traces, with its pod gone since: the same traces are fetched.
+    """After a kill between logs and traces, and without the pod, the same traces are fetched.
 
-    A sealed session cannot be searched for ids after a restart, nor may they lie in plain: that is a gap.
+    A sealed session cannot be searched for ids after a restart, and may not store them in plain text: that is a gap.
     """
     kubectl = own_namespace
     asked: list[str] = []

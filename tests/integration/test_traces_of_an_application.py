@@ -1,4 +1,4 @@
-"""Traces of a real instrumented application (Jaeger's HotROD): stored as Jaeger's API returns them, the failing ones all."""
+"""Traces of a real application (Jaeger's HotROD) are stored as Jaeger's API returns them, with all failing traces."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from tests.support.traces import ask, in_order
 pytestmark = pytest.mark.cluster
 
 RIDES = 4
-"""Each has redis spans that time out."""
+"""Each of them has redis spans that time out."""
 LOOKS = 20
 SOURCE = {"dataSourceRef": {"name": "it-hotrod"}}
 
 
 @pytest.fixture(scope="module")
 def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[servers.Jaeger, Path]]:
-    """A Jaeger with the traces of rides, which fail in part, and of other requests; and the application's log."""
+    """A Jaeger with traces of rides, some of which fail, and of other requests; and the application's log."""
     directory = tmp_path_factory.mktemp("hotrod")
     with servers.jaeger(directory) as server, servers.hotrod(directory, server) as application:
         for number in range(LOOKS):
@@ -32,7 +32,7 @@ def jaeger(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         looks: deque[int] = deque(maxlen=20)  # at least a second, and the application sends ten times a second
 
         def settled() -> bool:
-            """Every trace is there and grows no more."""
+            """Return whether every trace is there and complete."""
             looks.append(sum(len(trace["spans"]) for trace in everything(server)))
             return len(looks) == 20 and len(set(looks)) == 1 and len(rides(server)) == RIDES
 
@@ -58,7 +58,7 @@ def is_failing(span: dict[str, Any]) -> bool:
 def test_what_is_stored_is_what_jaeger_returns(
     kubectl: Kubectl, operator: Operator, jaeger: tuple[servers.Jaeger, Path]
 ) -> None:
-    """Every trace of every service, span for span; and the summary says which service fails."""
+    """Every trace of every service is stored, span for span; the summary names the failing service."""
     server, _ = jaeger
     expected = everything(server)
     assert len(expected) >= RIDES + LOOKS
@@ -77,7 +77,7 @@ def test_what_is_stored_is_what_jaeger_returns(
 def test_failing_traces_are_all_there_when_the_limit_bites(
     kubectl: Kubectl, operator: Operator, jaeger: tuple[servers.Jaeger, Path], api: str
 ) -> None:
-    """Though most traces, and the latest ones of some services, are sound."""
+    """All failing traces are found, although most traces, and the latest of some services, succeeded."""
     server, _ = jaeger
     kubectl.apply(data_source(f"it-hotrod-{api}", "jaeger", server.url, jaeger={"api": api}))
     traces = [{"service": "frontend", "limit": RIDES + 2, "dataSourceRef": {"name": f"it-hotrod-{api}"}}]

@@ -1,4 +1,4 @@
-"""Sessions on their way to a real S3 server: whole and proven there, or a gap and still here."""
+"""Uploads to a real S3 server are complete and verified, or the failure is a gap and the session stays."""
 
 import asyncio
 import base64
@@ -82,7 +82,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Archive:
-    """A DataSource and its Secret as the API server has them; `now` is the time of the capture."""
+    """A DataSource and its Secret in a fake API server; `now` is the time of the capture."""
 
     server: servers.S3
     bucket: str
@@ -112,13 +112,13 @@ class Archive:
         return FakeKubernetes({SOURCE: {"metadata": {"name": "archive"}, "spec": spec}, SECRET: {"data": data}})
 
     def capture(self, root: Path, memory: Memory | None = None, **settings: Any) -> Snapshot:
-        """A capture that is uploaded here."""
+        """Capture a session that is uploaded to this DataSource."""
         settings = {"spec": UPLOAD, "kubernetes": self.kubernetes(), **settings}
         return capture(root, memory or Memory(SHORT), operator_namespace="aletheia-system", **settings)
 
 
 def copy_of(snapshot: Snapshot, bucket: Path) -> Path:
-    """URL of the uploaded session."""
+    """Return the URL of the uploaded session."""
     assert snapshot.manifest.upload is not None, snapshot.manifest.gaps
     return bucket.parent / snapshot.manifest.upload.url.removeprefix("s3://")
 
@@ -128,7 +128,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def the_gap(snapshot: Snapshot) -> tuple[str, str]:
-    """Reason and message of the single gap of a failed upload; the session is complete."""
+    """Check that the session is complete. Returns reason and message of the single gap of a failed upload."""
     manifest = snapshot.manifest
     assert (manifest.phase, manifest.upload) == ("PartiallyCompleted", None)
     assert verify(Path(snapshot.path)).intact
@@ -142,12 +142,12 @@ def client_of(server: servers.S3) -> Minio:
 
 
 def unfinished(server: servers.S3, bucket: Path) -> list[Any]:
-    """Multipart uploads that were neither completed nor aborted."""
+    """Return the multipart uploads that were neither completed nor aborted."""
     return list(client_of(server)._list_multipart_uploads(bucket.name).uploads)
 
 
 def download(server: servers.S3, bucket: Path, url: str, target: Path) -> None:
-    """What any S3 tool does: every object below the session's key, under its own name."""
+    """Download as any S3 tool does: every object below the session's key, under its own name."""
     client = client_of(server)
     prefix = url.removeprefix(f"s3://{bucket.name}/")
     for found in client.list_objects(bucket.name, prefix, recursive=True):
@@ -175,7 +175,7 @@ def test_round_trip(server: servers.S3, bucket: Path, tmp_path: Path, capsys: py
 
 
 def test_by_https_with_a_ca_of_its_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The endpoint's certificate is checked against the DataSource's; without it nothing is sent."""
+    """The endpoint's certificate is checked with the DataSource's CA; without the CA nothing is sent."""
     directory = tmp_path_factory.mktemp("s3-tls")
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=s3"]
     files = ["-keyout", "key.pem", "-out", "cert.pem", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -195,7 +195,7 @@ def test_by_https_with_a_ca_of_its_own(tmp_path: Path, tmp_path_factory: pytest.
 def test_a_bucket_in_the_hosts_name(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pathStyle false: requests go to BUCKET.ENDPOINT, and to no other host."""
+    """With `pathStyle: false` requests go to BUCKET.ENDPOINT, and to no other host."""
     real = socket.getaddrinfo
     asked: set[str] = set()
 
@@ -214,7 +214,7 @@ def test_a_bucket_in_the_hosts_name(
 
 
 def test_sealed_files_are_uploaded_sealed(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """The server never sees what the session volume does not."""
+    """The server gets only the encrypted files that are on the session volume."""
     _, public = age.new_identity()
     spec = {"session": {**UPLOAD["session"], "encryption": {"recipients": [public]}}}
     snapshot = Archive(server, bucket.name).capture(tmp_path, spec=spec)
@@ -225,7 +225,7 @@ def test_sealed_files_are_uploaded_sealed(server: servers.S3, bucket: Path, tmp_
 
 
 def test_nothing_is_uploaded_unasked(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """Without spec.session.upload no DataSource is even looked at."""
+    """Without `spec.session.upload` no DataSource is read."""
     kubernetes = Archive(server, bucket.name).kubernetes()
     assert capture(tmp_path, Memory(SHORT), kubernetes=kubernetes).manifest.upload is None
     assert kubernetes.asked == []
@@ -233,9 +233,9 @@ def test_nothing_is_uploaded_unasked(server: servers.S3, bucket: Path, tmp_path:
 
 @dataclass
 class Requests:
-    """The requests of this process, by method and object; SIGKILL before or after the one that is number `at`.
+    """Records this process' requests, by method and object, and sends SIGKILL before or after request number `at`.
 
-    They are written to `file` as they are made, so that they outlive the process.
+    Requests are written to `file` when they are made, so that they outlive the process.
     """
 
     file: Path
@@ -268,7 +268,7 @@ class Requests:
 
     @property
     def sent(self) -> list[str]:
-        """What the server was sent: files and parts of files, without the ids of uploads."""
+        """Return what was sent to the server: files and parts of files, without the ids of uploads."""
         lines = self.file.read_text().splitlines() if self.file.exists() else []
         return [line.partition("&uploadId")[0] for line in lines if line.startswith("PUT")]
 
@@ -281,7 +281,7 @@ ALL_REQUESTS = 14  # small files, findings, timeline: 4; begin, parts, complete:
 def test_killed_at_every_request(
     server: servers.S3, bucket: Path, tmp_path: Path, after: bool, before_that: int | None
 ) -> None:
-    """The next process ends with the same copy; no file and no part of one is sent twice, and nothing is fetched again."""
+    """The next process completes the same copy; no file or part is sent twice, and no source is queried again."""
     archive = Archive(server, bucket.name)
     for at in count(1):
         root, requests = tmp_path / f"{at}", tmp_path / f"{at}.requests"
@@ -308,7 +308,7 @@ def test_killed_at_every_request(
 
 
 def test_killed_at_every_system_call(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """From the first call of the capture to the last after its upload: the copy is the session, and that is whole."""
+    """For each call from the start of the capture to the end of the upload, copy and session are equal and complete."""
     archive = Archive(server, bucket.name)
     for at in count(1):
         root, fault = tmp_path / f"{at}", Fault("kill", at)
@@ -329,7 +329,7 @@ def test_killed_at_every_system_call(server: servers.S3, bucket: Path, tmp_path:
 
 
 def test_what_differs_there_is_sent_again(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """An object of the same size but another content is no copy."""
+    """An object of the same size but with other content is replaced."""
     archive = Archive(server, bucket.name)
 
     def until_the_manifest() -> None:
@@ -364,7 +364,7 @@ def test_a_server_without_checksums_is_read_back(server: servers.S3, serve: Serv
 
 
 def test_a_server_that_stores_something_else(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """A byte that differs is found by reading back, and tried until the time is up; then it is a gap."""
+    """Reading back finds a byte that differs; the upload is tried again until its timeout, and then is a gap."""
 
     async def change(request: web.Request, body: bytes) -> Any:
         spoil = request.method == "GET"
@@ -378,7 +378,7 @@ def test_a_server_that_stores_something_else(server: servers.S3, serve: Serve, b
 
 
 def test_a_bit_that_flips_on_the_way(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """The server holds what it gets against its digest, and stores nothing."""
+    """The server compares what it receives with the digest, and stores nothing."""
 
     async def change(request: web.Request, body: bytes) -> Any:
         return body.replace(b"evidence", b"evidEnce") if request.method == "PUT" else body
@@ -390,14 +390,14 @@ def test_a_bit_that_flips_on_the_way(server: servers.S3, serve: Serve, bucket: P
 
 
 def passing(seconds_each: float) -> Callable[[], datetime]:
-    """A clock that goes on by so much whenever it is looked at."""
+    """Return a clock that advances by `seconds_each` with each call."""
 
     ticks = count()
     return lambda: datetime(2026, 11, 22, 12, tzinfo=UTC) + timedelta(seconds=next(ticks) * seconds_each)
 
 
 def test_a_server_that_is_away_in_the_middle(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """Connections that are cut within a part, and errors of the server: the upload resumes."""
+    """After connections that are cut within a part, and errors of the server, the upload resumes."""
     numbers = count()
 
     async def change(request: web.Request, body: bytes) -> Any:
@@ -417,7 +417,7 @@ def test_a_server_that_is_away_in_the_middle(server: servers.S3, serve: Serve, b
 
 @dataclass(frozen=True)
 class Failure:
-    """A DataSource that cannot be used as it is: changes to it, and what the gap says."""
+    """Changes that make a DataSource unusable, and the gap's reason and message."""
 
     reason: str
     words: tuple[str, ...]
@@ -450,7 +450,7 @@ def test_failures(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each is one gap with its reason; credentials of the environment do not help, and no secret value is repeated."""
+    """Each is one gap with its reason; credentials of the environment are not used, and no secret value is repeated."""
     for name, value in {"ACCESS_KEY_ID": server.access_key, "SECRET_ACCESS_KEY": server.secret_key}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     failure = FAILURES[title]
@@ -467,7 +467,7 @@ def test_failures(
 
 
 def test_a_redirect_is_not_followed(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """No credential is sent to another server, however the first one refers to it."""
+    """No credential is sent to another server, for any kind of redirect."""
     elsewhere: list[str] = []
 
     async def other(request: web.Request) -> web.Response:
@@ -489,7 +489,7 @@ def test_a_redirect_is_not_followed(server: servers.S3, serve: Serve, bucket: Pa
 def test_a_name_that_leads_to_a_refused_address(
     server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer that was reached is checked, whatever its name said: it gets no request, and so no credential."""
+    """The connected address is checked, not only the name: it gets no request, and so no credential."""
     asked: list[str] = []
 
     async def metadata(request: web.Request) -> web.Response:
@@ -504,7 +504,7 @@ def test_a_name_that_leads_to_a_refused_address(
 
 
 def test_rotated_credentials_count_at_once(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """A key that is refused while its successor is written to the Secret: the upload goes on with the new one."""
+    """If a key is refused while a new one is written to the Secret, the upload continues with the new key."""
     archive = Archive(server, bucket.name, secret_key="the-old-one")
     kubernetes = archive.kubernetes()
 
@@ -516,7 +516,7 @@ def test_rotated_credentials_count_at_once(server: servers.S3, bucket: Path, tmp
 
 
 def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """Equal session ids in two namespaces, and in one after the other, lie beside each other."""
+    """Sessions with equal ids, in two namespaces or one after the other in one, have separate copies."""
     by_id: dict[str, str] = {}
     for number in count():
         uid = f"uid-{number}"
@@ -540,7 +540,7 @@ def test_no_session_overwrites_another(server: servers.S3, bucket: Path, tmp_pat
 
 
 def test_an_answer_that_is_lost(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """The server has completed the object, but its answer was lost. Asked again, most servers no longer know the upload."""
+    """The server completed the object, but its answer was lost; for the next request most servers no longer know the upload."""
     lost: list[str] = []
     unknown = "<Error><Code>NoSuchUpload</Code><Message>The upload does not exist.</Message></Error>"
 
@@ -567,7 +567,7 @@ def test_an_answer_that_is_lost(server: servers.S3, serve: Serve, bucket: Path, 
 def test_a_volume_that_cannot_be_read(
     server: servers.S3, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """EIO while a file is read for its upload is a gap; nothing looks like a copy."""
+    """EIO while a file is read for its upload is a gap; the bucket has no manifest."""
 
     def fails(content: uploader.Content, offset: int, length: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -580,7 +580,7 @@ def test_a_volume_that_cannot_be_read(
 
 
 def test_the_time_for_an_upload_begins_anew(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """An operator that was down for longer than the upload's timeout, and the Investigation's, still uploads."""
+    """An operator that was down for longer than the timeouts of upload and Investigation still uploads."""
     archive = Archive(server, bucket.name)
 
     def killed() -> None:
@@ -594,7 +594,7 @@ def test_the_time_for_an_upload_begins_anew(server: servers.S3, bucket: Path, tm
 
 
 def test_what_is_given_up_is_aborted(server: servers.S3, serve: Serve, bucket: Path, tmp_path: Path) -> None:
-    """Parts of a file that the server refuses to take whole do not stay behind to be paid for."""
+    """If the server refuses a part of a file, the parts before it are removed, since they would cost money."""
 
     async def change(request: web.Request, body: bytes) -> Any:
         if request.query.get("partNumber") == "2":
@@ -611,7 +611,7 @@ def test_what_is_given_up_is_aborted(server: servers.S3, serve: Serve, bucket: P
 
 
 def test_a_cancelled_investigation_is_not_uploaded(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """cancel ends the upload, too; the session stays."""
+    """`cancel` ends the upload too; the session stays."""
     from aletheia_operator.api import InvestigationSpec
     from aletheia_operator.investigate import Order, investigate
     from tests.unit.fakes import make_tools
@@ -637,7 +637,7 @@ def test_a_cancelled_investigation_is_not_uploaded(server: servers.S3, bucket: P
 
 
 def test_memory_is_flat(server: servers.S3, bucket: Path, tmp_path: Path) -> None:
-    """A file of many parts takes the memory of a few."""
+    """A file of many parts takes the memory of a few parts."""
     answers = {"large": LARGE * 10}
     archive = Archive(server, bucket.name)
 

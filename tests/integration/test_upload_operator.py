@@ -1,4 +1,4 @@
-"""Uploads by the real operator: what an admin and a user see of them, also when the operator dies in the middle."""
+"""Uploads by the real operator: what an admin and a user see, also if the operator dies during an upload."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="module", autouse=True)
 def evidence(kubectl: Kubectl, server: servers.S3) -> Iterator[None]:
-    """A pod that spoke, and the Secrets of a right and a wrong key."""
+    """A pod with logs, and Secrets with a right and a wrong key."""
     keys = {"i6-login": server.secret_key, "i6-wrong": CANARY}
     secrets = [
         {
@@ -69,7 +69,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def copy_of(resource: Any, server: servers.S3) -> dict[str, bytes]:
-    """The session's files as the server has them."""
+    """Return the session's files on the server."""
     return files_of(server.directory / resource["status"]["session"]["uploaded"]["url"].removeprefix("s3://"))
 
 
@@ -86,7 +86,7 @@ def reachable(kubectl: Kubectl, name: str) -> Any:
 
 
 def events_of(kubectl: Kubectl, name: str) -> dict[str, str]:
-    """Reason and message of the Events of an Investigation."""
+    """Return reason and message of the Events of an Investigation."""
 
     def events() -> dict[str, str]:
         found = kubectl.get("events", "--field-selector", f"involvedObject.name={name}")["items"]
@@ -112,7 +112,7 @@ def test_uploaded(kubectl: Kubectl, operator: Operator, server: servers.S3) -> N
 
 
 def test_refused(kubectl: Kubectl, operator: Operator, server: servers.S3) -> None:
-    """A wrong key, no bucket, a closed DataSource: a gap and an Event each, the session stays; no secret is repeated."""
+    """A wrong key, no bucket and a closed DataSource are a gap and an Event each; the session stays, no secret is repeated."""
     kubectl.apply(
         archive("i6-wrong", server.url, secret="i6-wrong"),
         archive("i6-nowhere", server.url, bucket="nowhere"),
@@ -141,7 +141,7 @@ def test_refused(kubectl: Kubectl, operator: Operator, server: servers.S3) -> No
 
 
 def test_killed_in_the_middle(kubectl: Kubectl, operator: Operator, server: servers.S3, serve: Serve) -> None:
-    """SIGKILL while a request hangs: the next process goes on, and fetches nothing again; the capture was over all along."""
+    """After SIGKILL while a request hangs, the next process continues the upload, and captures nothing again."""
     puts: list[str] = []
     open_again = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Every log that a pod has: each kind of container and its previous run; and what remains of pods that are not well."""
+"""Logs of each kind of container and its previous run, and of pods that fail."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def twice(name: str, end: str) -> dict[str, Any]:
-    """A container that fails at its first run and says `end` of the second."""
+    """Return a container that fails in its first run and ends the second run with the command `end`."""
     seen = f"/shared/{name}"
     script = f"if [ -e {seen} ]; then echo second run of {name}; {end}; else touch {seen}; echo first run of {name}; exit 1; fi"
     return container(name, script) | {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
@@ -51,7 +51,7 @@ def twice(name: str, end: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def crowd(kubectl: Kubectl) -> str:
-    """A pod with an init container, a sidecar and a regular one that restarted each, and an ephemeral container."""
+    """A pod with an init container, a sidecar and a regular container that have restarted, and an ephemeral container."""
     until(lambda: restarted_crowd(kubectl), 120, "the kubelet keeps the first run of each container")
     debugger = container("debugger", "echo looking around; sleep 600") | {"targetContainerName": "app"}
     patch = {"spec": {"ephemeralContainers": [debugger]}}
@@ -62,9 +62,10 @@ def crowd(kubectl: Kubectl) -> str:
 
 
 def restarted_crowd(kubectl: Kubectl) -> bool:
-    """Make the pod `crowd`; False, and no pod, if the kubelet removed a first run.
+    """Make the pod `crowd`. Returns False, without a pod, if the kubelet removed a first run.
 
-    It does so when it collects dead containers while the second run is created but not started: that one counts as dead too.
+    The kubelet does that if it collects dead containers while the second run is created but not started: that run counts as
+    dead.
     """
     init = [twice("prepare", "exit 0"), twice("sidecar", "sleep 600") | {"restartPolicy": "Always"}]
     volumes = [{"name": "shared", "emptyDir": {}}]
@@ -81,7 +82,7 @@ def restarted_crowd(kubectl: Kubectl) -> bool:
 
 @pytest.mark.parametrize("via", ["api", "node"])
 def test_every_container_and_its_previous_run(kubectl: Kubectl, operator: Operator, crowd: str, via: str) -> None:
-    """Each run equals `kubectl logs`, with and without --previous, and all are in one order of time.
+    """Each run equals `kubectl logs`, with and without --previous, and all lines are in order of time.
 
     An init container's first run is a gap: the kubelet removes its file before the second run.
     """
@@ -115,7 +116,7 @@ def test_every_container_and_its_previous_run(kubectl: Kubectl, operator: Operat
 def test_kinds_of_containers_can_be_left_out(
     kubectl: Kubectl, operator: Operator, crowd: str, name: str, logs: dict[str, Any], containers: set[str]
 ) -> None:
-    """As stern's flags do."""
+    """The options exclude the same containers as stern's flags."""
     resource = kubectl.investigate(f"crowd-{name}", window={"lookback": "30m"}, targets=[{"pod": crowd}], logs=logs)
     assert {entry["container"] for entry in artifact_of(resource)["data"]} == containers
 
@@ -125,7 +126,7 @@ def gaps_of(resource: Any) -> list[tuple[str, str]]:
 
 
 def test_a_pending_pod(kubectl: Kubectl, operator: Operator) -> None:
-    """Each container of a pod that no node takes is a gap with the scheduler's reason."""
+    """Each container of a pod that no node accepts is a gap with the scheduler's reason."""
     kubectl.apply(pod("pending", "", nodeSelector={"nowhere": "yes"}, containers=[container("a", ""), container("b", "")]))
     kubectl.wait("pod/pending", "condition=PodScheduled=False")
     resource = kubectl.investigate("pending", window={"lookback": "30m"}, targets=[{"pod": "pending"}], logs={})
@@ -134,7 +135,7 @@ def test_a_pending_pod(kubectl: Kubectl, operator: Operator) -> None:
 
 
 def test_a_container_whose_init_container_failed(kubectl: Kubectl, operator: Operator) -> None:
-    """The log of the one that failed is there; the one that never had its turn is a gap."""
+    """The log of the failed container is captured; the container that never started is a gap."""
     kubectl.apply(pod("initialising", "echo never", initContainers=[container("failing", "echo cannot migrate; exit 1")]))
     kubectl.wait("pod/initialising", "jsonpath={.status.phase}=Failed")
     resource = kubectl.investigate("initialising", window={"lookback": "30m"}, targets=[{"pod": "initialising"}], logs={})
@@ -157,7 +158,7 @@ def test_a_crashed_pod(kubectl: Kubectl, operator: Operator) -> None:
 
 @pytest.mark.parametrize("via", ["api", "node"])
 def test_a_previous_run_whose_log_is_gone(kubectl: Kubectl, operator: Operator, via: str) -> None:
-    """The run before restarted and the node has lost its file: that is a gap, and the present run is there."""
+    """If the node has lost the file of the previous run, that is a gap, and the current run is captured."""
     name = f"forgotten-{via}"
     app, volumes = twice("app", "sleep 600"), [{"name": "shared", "emptyDir": {}}]
     kubectl.apply(pod(name, "", restartPolicy="Always", containers=[app], volumes=volumes))
@@ -183,7 +184,7 @@ def test_an_evicted_pod(kubectl: Kubectl, operator: Operator) -> None:
     def removed() -> bool:
         try:
             return b"unable to retrieve" in kubectl_logs(kubectl, "evicted")
-        except subprocess.CalledProcessError as e:  # a kubelet that knows no more of the container refuses instead
+        except subprocess.CalledProcessError as e:  # a kubelet that no longer knows the container refuses instead
             return b"is terminated" in e.stderr
 
     until(removed, 60, "the kubelet has removed the container")
