@@ -43,7 +43,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pro
 
 
 def test_every_sample_of_thirty_days(prometheus: servers.Prometheus) -> None:
-    """Each sample of 30 days is there once, with the TSDB's value, also of a series that begins late; the last is at the end."""
+    """Each sample of 30 days is there once, with the TSDB's value, also of a series that begins late."""
     metrics = [{"query": "level", "step": "15s"}]
     fetched = fetch(PrometheusFetcher(), endpoint(prometheus.url), window(START + 0.5, END + 3.9), metrics=metrics)
     assert fetched.missing == []

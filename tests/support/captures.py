@@ -28,7 +28,7 @@ OWNER = InvestigationReference(namespace="production", name="payments-500s", uid
 
 
 class NoWorkers(Parsers):
-    """Starts no worker processes: their descriptors would outlive a capture."""
+    """Starts no worker processes, because their descriptors would outlive a capture."""
 
     def warm(self) -> None:
         pass
@@ -70,7 +70,7 @@ def capture(
     report: Callable[[Snapshot], None] = lambda snapshot: None,
     **tools: Any,
 ) -> Snapshot:
-    """One capture to its end, questions in order. `cancel`: the fetcher's `cancel` cancels the Investigation.
+    """Run one capture to its end, questions in order. `cancel`: the fetcher's `cancel` cancels the Investigation.
 
     `report`: called with its progress.
     """
@@ -97,7 +97,7 @@ async def _no_sleep(seconds: float) -> None:
 
 
 def unfinished(owner: InvestigationReference = OWNER) -> Manifest:
-    """The first manifest of a capture, without an id."""
+    """Return the first manifest of a capture, without an id."""
     return Manifest(
         session_id="",
         investigation=owner,
@@ -113,7 +113,7 @@ def unfinished(owner: InvestigationReference = OWNER) -> Manifest:
 class StoredResource:
     """An Investigation in an API server that outlives the operator: its status is a file, patched in one step.
 
-    `fault` meets a step before each patch and one after it, before the operator hears of it.
+    `fault` counts a step before each patch, and one after it before the operator gets the answer.
     """
 
     file: Path
@@ -157,7 +157,7 @@ def _merged(old: Any, new: Any) -> Any:
 
 
 def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
-    """Do what an operator does when it starts and finds the resource, until nothing is left to do."""
+    """Run an operator that starts and finds the resource, until it is finished."""
     tools = Tools(
         SessionLayout(root),
         cast("Any", resource),

@@ -1,7 +1,8 @@
-"""Chaos with a known truth: pods write their lines twice, to their log and to a file of the node, while everything goes wrong.
+"""Many faults with a known truth: pods write each line twice, to their log and to a file on the node.
 
-Containers exit every few seconds, logs are rotated, pods are deleted and replaced, the operator is killed. Afterwards every
-line of each Investigation's window is in an artifact, under the run that wrote it, or a gap names its pod, container and run.
+Meanwhile containers exit every few seconds, logs are rotated, pods are deleted and replaced, and the operator is killed.
+Afterwards every line of each Investigation's window is in an artifact, under the run that wrote it, or a gap names its pod,
+container and run.
 """
 
 import random
@@ -14,7 +15,7 @@ from tests.support.operator import Kubectl, Operator, container, investigation, 
 
 WINDOW_SECONDS = 40
 TRUTH = "/var/log/aletheia-chaos"
-# Each line goes to the log first: one that only the truth has would be the test's fault. `$1` seconds, `$2` lines a second
+# Each line goes to the log first, so that the truth has no line that was never logged. `$1`: seconds, `$2`: lines per second
 WRITER = r"""
 base=/truth/${POD_UID}_${POD_NAME}_$NAME
 run=$(cat $base.runs 2>/dev/null || echo 0); echo $((run+1)) > $base.runs
@@ -30,7 +31,7 @@ exec awk -v id="$POD_UID $NAME $run" -v truth=${base}_$run.truth -v seconds=%d -
 
 
 def writer(name: str, seconds: int, rate: int) -> dict[str, Any]:
-    """A container that writes so many lines a second, and exits after so many seconds."""
+    """Return a container that writes `rate` lines per second, and exits after `seconds`."""
     made = container(name, WRITER % (seconds, rate))
     fields = {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
     made["env"] = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in fields.items()]
@@ -61,7 +62,7 @@ def workloads() -> list[dict[str, Any]]:
 
 
 def reader() -> dict[str, Any]:
-    """A pod that sees the truth, and lists the rotated files of all logs each second."""
+    """Return a pod that can read the truth, and lists the rotated files of all logs each second."""
     script = f"while true; do ls -d /pods/*/*/*.log.* >>/truth/{ROTATED} 2>/dev/null; sleep 1; done"
     hands = container("app", script)
     paths = {"truth": TRUTH, "pods": "/var/log/pods"}
@@ -71,7 +72,7 @@ def reader() -> dict[str, Any]:
 
 
 def run_chaos(kubectl: Kubectl, operator: Operator, seconds: float, seed: int = 7) -> Outcome:
-    """Let everything go wrong for this long, then compare each Investigation with the truth."""
+    """Cause faults for `seconds`, then compare each Investigation with the truth."""
     outcome = Outcome()
     chance = random.Random(seed)
     kubectl.apply(reader())

@@ -1,4 +1,4 @@
-"""Compares the Investigations of a chaos run with what its containers really wrote, and explains each loss."""
+"""Compares the Investigations of a chaos run with the lines that its containers wrote, and explains each loss."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Writer(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Something that happened, and when (Unix time)."""
+    """An event and its time (Unix time)."""
 
     second: float
     what: str
@@ -42,14 +42,14 @@ class Moment(NamedTuple):
 
 @dataclass
 class Truth:
-    """All recorded events. `lines` of each run: their numbers, and the second in which each was written."""
+    """All recorded events. `lines`: for each run, the number of each line and the second in which it was written."""
 
     lines: dict[Writer, list[tuple[int, int]]]
     rotations: dict[str, list[Moment]]
     """Rotations by `uid container run`."""
 
     def around(self, writer: Writer, start: float, end: float, moments: Iterable[Moment]) -> list[Moment]:
-        """Return what happened to this container from `start` to `end`, in order: restarts and rotations too."""
+        """Return what happened to this container from `start` to `end`, in order, with restarts and rotations."""
         runs = [
             Moment(lines[edge][1], f"run {name.run} of {name.pod} writes its {'first' if edge == 0 else 'last'} line")
             for name, lines in self.lines.items()
@@ -69,7 +69,7 @@ class Outcome:
     lost: Counter[str] = field(default_factory=Counter)
     """Lines that neither an artifact has nor a gap explains, by Investigation, pod, container and run."""
     misnamed: Counter[str] = field(default_factory=Counter)
-    """Lines under another pod or run than the one that wrote them, by Investigation, writer and the run that is named."""
+    """Lines under a wrong pod or run, by Investigation, writer and the run in the artifact."""
     doubled: Counter[str] = field(default_factory=Counter)
     investigations: int = 0
     phases: Counter[str] = field(default_factory=Counter)
@@ -80,11 +80,11 @@ class Outcome:
     moments: list[Moment] = field(default_factory=list)
     """Kills of the operator and deletions of pods."""
     details: list[str] = field(default_factory=list)
-    """Of each fault: which lines, what the session has instead, and what happened meanwhile."""
+    """A text for each fault: its lines, what the session has instead, and what happened meanwhile."""
 
     @property
     def faults(self) -> tuple[int, int, int]:
-        """Return how many lines were lost, under a wrong run, and there twice."""
+        """Return how many lines were lost, under a wrong run, or duplicated."""
         return self.lost.total(), self.misnamed.total(), self.doubled.total()
 
     def __str__(self) -> str:
@@ -121,14 +121,14 @@ def _truth(kubectl: Kubectl) -> Truth:
             rotation = Moment(second, f"the node rotates the log of run {match[4]} of {match[1]}")
             if rotation not in (known := truth.rotations[f"{match[2]} {match[3]} {match[4]}"]):
                 known.append(rotation)
-        elif writer.endswith(".truth") and len(parts := line.split()) == 2:  # the last one may have been cut off
+        elif writer.endswith(".truth") and len(parts := line.split()) == 2:  # the last line may be incomplete
             lines.append((int(parts[0]), int(parts[1])))
     return truth
 
 
 @dataclass
 class _Held:
-    """Holds one Investigation against the truth."""
+    """Compares one Investigation with the truth."""
 
     outcome: Outcome
     resource: Any
@@ -232,7 +232,9 @@ def _clock(second: float) -> str:
 
 
 def _reasons(gaps: Sequence[Any], writer: Writer) -> Iterator[str]:
-    """Of the gaps that name this run; one of a pod that is gone, was replaced or was given up stands for all its runs."""
+    """Yield the reasons of gaps for this run. A gap of a pod that is gone, was replaced or was given up counts for all its
+    runs.
+    """
     for gap in gaps:
         target = gap["target"]
         if target == f"pod/{writer.pod}" and gap["reason"] in _OF_PODS:

@@ -1,4 +1,4 @@
-"""The fault table: what each manifest of tests/faults breaks and what must be said of it, and recorded sessions of them.
+"""The fault table: what each manifest of tests/faults breaks, the expected finding, and recorded sessions.
 
 A manifest begins with comments that are YAML: the fault, the faulty object and the cause (a regular expression that the message
 has), the workloads to look at, and what to wait for. `NAME.then.yaml` is applied when `then` holds.
@@ -32,7 +32,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Fault:
-    """One manifest. `objects`: each of these, `Kind/name`, is the faulty one; none: the workloads are healthy."""
+    """One manifest. `objects`: names of the faulty object, as `Kind/name`; empty: the workloads are healthy."""
 
     name: str
     about: str
@@ -43,7 +43,7 @@ class Fault:
     then: tuple[Condition, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     part: int = 1
-    """2: written after the rules had been corrected by the faults of part 1, and so a fair measure of them."""
+    """2: written after the rules were corrected with the faults of part 1, so a fair measure of the rules."""
 
     @property
     def namespace(self) -> str:
@@ -51,12 +51,14 @@ class Fault:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The Investigation's."""
+        """The Investigation's spec."""
         targets = [{"workload": {"kind": kind, "name": name}} for kind, name in self.targets]
         return {"window": {"lookback": "30m"}, "targets": targets}
 
     def place(self, findings: Iterable[Mapping[str, Any]]) -> int | None:
-        """The place (from 1) of the first finding that names a faulty object and the cause; None without one above info."""
+        """Return the place (from 1) of the first finding above info that names a faulty object and the cause; None if none
+        does.
+        """
         for place, finding in enumerate(findings, 1):
             about = f"{finding['object']['kind']}/{finding['object']['name']}"
             if finding["severity"] == "info":
@@ -93,7 +95,7 @@ def _conditions(headers: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
 
 
 def record(fault: Fault, session: Path, target: Path) -> None:
-    """Write a session's evidence, without what no rule reads, as one compressed file."""
+    """Write a session's evidence as one compressed file, without data that no rule reads."""
     manifest = json.loads((session / "manifest.json").read_bytes())
     evidence = [artifact for artifact in manifest["artifacts"] if artifact["fetcher"] not in ("Findings", "Timeline", "Report")]
     artifacts = {artifact["path"]: _trimmed(json.loads((session / artifact["path"]).read_bytes())) for artifact in evidence}

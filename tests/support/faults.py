@@ -19,9 +19,9 @@ STEPS = {
 
 @dataclass
 class Fault:
-    """What happens at step `at` (from 1): `kill`, `torn` (half a write, then death), or an errno's name for a failing call.
+    """A fault at step `at` (from 1): `kill`, `torn` (half a write, then a kill), or an errno's name for a failing call.
 
-    `taken` lists the steps so far by name.
+    `taken` lists the names of the steps so far.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Fault:
 
     @contextmanager
     def injected(self) -> Iterator["Fault"]:
-        """Every step of this process goes through the fault until the context ends."""
+        """Apply the fault to the steps of this process until the context ends."""
         patches = [
             patch.object(module, name, self._wrapped(name, getattr(module, name)))
             for module, names in STEPS.items()
@@ -50,12 +50,12 @@ class Fault:
                 replacement.stop()
 
     def passes(self, name: str) -> None:
-        """A step that is no system call: the process dies here, if it is the one."""
+        """Count a step that is no system call; the process dies here if it is step `at`."""
         if self._reaches(name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _reaches(self, name: str) -> bool:
-        """Whether this is the step, of whichever thread."""
+        """Count a step, of any thread. Returns whether it is step `at`."""
         with self._guard:
             self.taken.append(name)
             return len(self.taken) == self.at

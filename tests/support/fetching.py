@@ -1,4 +1,4 @@
-"""A fetcher asked without a cluster: what it plans, and the documents that it yields, read to their end."""
+"""Runs a fetcher without a cluster: its plan, and its documents, read to their end."""
 
 import asyncio
 import tempfile
@@ -33,7 +33,7 @@ class OneEndpoint:
 
 @dataclass
 class Fetched:
-    """The result of a spec."""
+    """The result for a spec."""
 
     documents: list[Document] = field(default_factory=list)
     entries: list[list[Any]] = field(default_factory=list)
@@ -49,7 +49,7 @@ def window(start: float, end: float) -> Window:
 
 
 def fetch(fetcher: Fetcher, source: Endpoint | DataSources, span: Window, namespace: str = "shop", **spec: Any) -> Fetched:
-    """Plan and ask; entries as they are written, gaps as they are reported."""
+    """Plan and fetch. Returns entries as they are written, and gaps as they are reported."""
     return asyncio.run(_fetch(fetcher, source, span, namespace, spec))
 
 

@@ -1,4 +1,4 @@
-"""A proxy in front of a real server that spoils requests and answers on the way: `serve(forward(url, change))`."""
+"""A proxy in front of a real server that changes requests and answers: `serve(forward(url, change))`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +12,7 @@ Change = Callable[[web.Request, bytes], Awaitable["bytes | web.StreamResponse | 
 
 
 class Answer:
-    """Changes of the server's answer: headers to leave out, and an edit of its body."""
+    """Changes to the server's answer: headers to leave out, and a function that edits its body."""
 
     def __init__(self, without: str = "", edit: Edit = lambda body: body) -> None:
         self.without = without
@@ -20,9 +20,9 @@ class Answer:
 
 
 def forward(url: str, change: Change) -> Handler:
-    """A handler that passes each request on, signed headers as they are.
+    """Return a handler that passes each request on, with unchanged signed headers.
 
-    `change` gets it with its body, and returns the body to send, an answer in place of the server's, or an `Answer`.
+    `change` gets the request and its body. It returns the body to send, an answer instead of the server's, or an `Answer`.
     """
 
     async def handler(request: web.Request) -> web.StreamResponse:

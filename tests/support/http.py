@@ -29,7 +29,7 @@ def threads_serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Serve]:
-    """A function that starts a server with one handler for every path, and returns its URL.
+    """Yield a function that starts a server with one handler for every path, and returns its URL.
 
     `request.app[OVER]` is an event for handlers that wait: it is set when the servers end.
     """

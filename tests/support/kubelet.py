@@ -1,7 +1,7 @@
-"""A kubelet that misbehaves on purpose: an HTTPS server that a Node of the real cluster names as its own.
+"""A kubelet that misbehaves on purpose: an HTTPS server with a Node in the real cluster.
 
-It serves what logs need of a kubelet: `/containerLogs/{namespace}/{pod}/{container}`, which the API server asks for `pods/log`,
-and `/logs/pods/{namespace}_{pod}_{uid}/{container}/`, the files. Its pods run nowhere: their status is what the test says.
+It serves a kubelet's endpoints for logs: `/containerLogs/{namespace}/{pod}/{container}`, which the API server asks for
+`pods/log`, and `/logs/pods/{namespace}_{pod}_{uid}/{container}/`, the files. Its pods do not run: the test sets their status.
 """
 
 import asyncio
@@ -28,25 +28,25 @@ from tests.support.http import serving
 from tests.support.operator import Kubectl, container, pod
 
 Log = Callable[[web.Request], AsyncGenerator[bytes, None]]
-"""The answer in pieces. Raising `Cut` breaks the connection off; an HTTPException that comes first is the answer."""
+"""Yields the answer in pieces. Raising `Cut` breaks the connection; an HTTPException before the first piece is the answer."""
 
 
 class Cut(Exception):
-    """The connection breaks off here."""
+    """The connection breaks here."""
 
 
 def stamped(texts: Iterable[bytes], start: datetime, step: timedelta = timedelta(milliseconds=1)) -> list[bytes]:
-    """Lines with their times, as the pods/log API has them."""
+    """Return lines with their times, as in the pods/log API."""
     return [f"{start + number * step:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + text for number, text in enumerate(texts)]
 
 
 def in_file(lines: Iterable[bytes]) -> bytes:
-    """The same lines in the form of a file on the node."""
+    """Return the same lines in the format of a file on the node."""
     return b"".join(line.replace(b" ", b" stdout F ", 1) + b"\n" for line in lines)
 
 
 def since(lines: Sequence[bytes], request: web.Request) -> bytes:
-    """What a kubelet answers of these lines."""
+    """Return the part of the lines that the request asks for, as a kubelet answers."""
     start = request.query.get("sinceTime", "").removesuffix("Z").encode()
     chosen = [line for line in lines if line >= start]
     if "tailLines" in request.query:
@@ -56,7 +56,7 @@ def since(lines: Sequence[bytes], request: web.Request) -> bytes:
 
 
 def whole(lines: Sequence[bytes]) -> Log:
-    """A log as a kubelet serves it."""
+    """Return a log that serves these lines as a kubelet does."""
 
     async def answer(request: web.Request) -> AsyncGenerator[bytes, None]:
         yield since(lines, request)
@@ -66,7 +66,7 @@ def whole(lines: Sequence[bytes]) -> Log:
 
 @dataclass
 class FakeKubelet:
-    """`logs` by `pod/container`, and files by `pod/container` and name. `asked` has the path of every request."""
+    """`logs` are by `pod/container`, files by `pod/container` and name. `asked` has the path of every request."""
 
     kubectl: Kubectl
     node: str
@@ -77,11 +77,11 @@ class FakeKubelet:
     asked: list[str] = field(default_factory=list)
 
     def run(self, name: str, logs: dict[str, Log], started: datetime) -> None:
-        """A pod of this node with these containers, which run since `started`."""
+        """Create a pod on this node with these containers, which run since `started`."""
         self.run_many({name: logs}, started)
 
     def run_many(self, pods: dict[str, dict[str, Log]], started: datetime, labels: dict[str, str] | None = None) -> None:
-        """Pods of this node, each with the logs of its containers."""
+        """Create pods on this node, each with the logs of its containers."""
         tolerations = [{"operator": "Exists"}]
         running = {"running": {"startedAt": f"{started:%Y-%m-%dT%H:%M:%SZ}"}}
         common = {"image": "none", "imageID": "none", "ready": True, "restartCount": 0, "state": running}
@@ -103,7 +103,7 @@ class FakeKubelet:
         self.kubectl("apply", *of_status, stdin=items, timeout_seconds=300)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer any request of the API server, or of the operator."""
+        """Answer any request of the API server or the operator."""
         self.asked.append(request.path)
         kind, *rest = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
         if kind == "containerLogs":
@@ -139,7 +139,7 @@ async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
                     if not answer.prepared:
                         await answer.prepare(request)
                     await answer.write(piece)
-                    await asyncio.sleep(0)  # a write that need not wait does not notice that its connection is gone
+                    await asyncio.sleep(0)  # a write that does not have to wait does not notice a closed connection
                     if request.transport is None:
                         break
             except Cut:
@@ -154,7 +154,7 @@ async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
 
 @contextmanager
 def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") -> Iterator[FakeKubelet]:
-    """One that serves until the context ends, and its Node, which takes no pods but those that name it."""
+    """Run a kubelet until the context ends, with a Node that runs only pods with its name in the spec."""
     kubelet = FakeKubelet(kubectl, node)
     address = _address_towards(kubectl.cluster)
     with serving(_serving_certificate(kubectl.cluster, address, directory), address) as serve:
@@ -178,7 +178,7 @@ def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") 
 
 
 def _address_towards(cluster: Cluster) -> str:
-    """This machine's address as the API server sees it."""
+    """Return this machine's address as the API server sees it."""
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -187,7 +187,7 @@ def _address_towards(cluster: Cluster) -> str:
 
 
 def _serving_certificate(cluster: Cluster, address: str, directory: Path) -> ssl.SSLContext:
-    """For this address, signed by the rig's authority; elsewhere by itself, as most kubelets' are."""
+    """Make a certificate for this address, signed by the rig's CA; in other clusters self-signed, as most kubelets' are."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake-kubelet")])
     issuer, issuer_key = name, key

@@ -1,4 +1,4 @@
-"""Asks one kind of source a question in a process of its own, and prints its peak of memory in MB: KIND URL DIRECTORY."""
+"""Queries one kind of source in its own process, and prints its peak memory in MB: KIND URL DIRECTORY."""
 
 import sys
 from pathlib import Path

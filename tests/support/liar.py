@@ -1,6 +1,6 @@
-"""A server that lies: answers of Prometheus and Jaeger that hang, are huge or are wrong. Runs in a pod with nothing but Python.
+"""A hostile server: its answers as Prometheus and Jaeger hang, are huge or are wrong. Runs in a pod with nothing but Python.
 
-The first part of the path chooses the lie, so that one server is many DataSources: /hang, /large, /spans.
+The first part of the path selects the answer, so that one server serves several DataSources: /hang, /large, /spans.
 """
 
 import json
@@ -43,7 +43,7 @@ class Liar(BaseHTTPRequestHandler):
 
 
 def large_matrix() -> list[bytes]:
-    """About 20 MB of a range query's answer."""
+    """Return about 20 MB of a range query's answer."""
     end = int(time.time())
     values = ",".join(f'[{end - 15 * number},"{number}.25"]' for number in range(SAMPLES, 0, -1))
     series = [f'{{"metric":{{"series":"{number}"}},"values":[{values}]}}' for number in range(LARGE_SERIES)]
@@ -52,7 +52,7 @@ def large_matrix() -> list[bytes]:
 
 
 def large_trace(trace_id: str) -> list[bytes]:
-    """One trace of many spans, as Jaeger's UI reads it."""
+    """Return one trace of many spans, as in the API of Jaeger's UI."""
     now = int(time.time() * 1e6)
     spans = [
         {

@@ -32,7 +32,7 @@ printf 'no newline at the end'
 
 
 def as_kubectl_prints(entries: list[dict[str, Any]]) -> bytes:
-    """What `kubectl logs --timestamps` would have printed of these entries."""
+    """Return what `kubectl logs --timestamps` prints for these entries."""
     printed = b""
     for entry in entries:
         line = base64.b64decode(entry["line_base64"]) if "line_base64" in entry else entry["line"].encode()
@@ -46,7 +46,7 @@ def kubectl_logs(kubectl: Kubectl, *arguments: str) -> bytes:
 
 
 def verification(kubectl: Kubectl, directory: Path) -> list[str]:
-    """The cluster's CA if it signs the kubelet's certificate, as on the rig's own node; else None."""
+    """Return the cluster's CA if it signs the kubelet's certificate, as on the rig's own node; else None."""
     config = yaml.safe_load(kubectl.cluster.kubeconfig.read_text())
     authority = directory / "ca.crt"
     authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))

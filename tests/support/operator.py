@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @dataclass
 class Operator:
-    """One operator process; `start` again after `kill` to go on with the same sessions."""
+    """One operator process; call `start` again after `kill` to continue with the same sessions."""
 
     cluster: Cluster
     root: Path
@@ -54,7 +54,7 @@ class Operator:
     """A command that starts the process, for example in separate namespaces."""
     environment: Mapping[str, str] = field(default_factory=dict)
     trusts_creators: bool = True
-    """Whether no admission policy is needed: most tests have none, and are admins."""
+    """Whether the operator needs no admission policy: most tests have none, and run as admins."""
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self, wait: bool = True) -> "Operator":
@@ -148,7 +148,7 @@ class Kubectl:
 
     def investigate(self, name: str, **spec: Any) -> Any:
         """Apply an Investigation and wait until it has ended. Returns the resource."""
-        second = int(time.time())  # the window ends with the whole second of the creation: what was just written lies before it
+        second = int(time.time())  # the window ends with the second of the creation: lines that were just written are within it
         until(lambda: int(time.time()) > second, 5, "the second is over")
         self.apply(investigation(name, **spec))
         return self.ended(name)
@@ -163,7 +163,7 @@ def investigation(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def data_source(name: str, kind: str, endpoint: str, **spec: Any) -> dict[str, Any]:
-    """A DataSource that is open to all namespaces, unless `spec` has allowedNamespaces; None there: what it is without."""
+    """Return a DataSource, open to all namespaces unless `spec` has allowedNamespaces. None there: the field is left out."""
     allowed = spec.pop("allowedNamespaces", ["*"])
     if allowed is not None:
         spec["allowedNamespaces"] = allowed
@@ -176,7 +176,7 @@ def data_source(name: str, kind: str, endpoint: str, **spec: Any) -> dict[str, A
 
 
 def pod(name: str, script: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    """A pod with one container `app` that runs a shell script."""
+    """Return a pod with one container `app` that runs a shell script."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -200,7 +200,7 @@ def container(name: str, script: str) -> dict[str, Any]:
 
 
 def session_of(resource: Any, root: Path | None = None) -> Path:
-    """The session's directory; under `root` where the operator saw it under another path."""
+    """Return the session's directory; below `root` if the operator has another path for it."""
     path = Path(resource["status"]["session"]["path"])
     return path if root is None else root / "sessions" / path.name
 

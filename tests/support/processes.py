@@ -42,10 +42,10 @@ class Memory:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that any thread of a process has started."""
+    """Return the ids of the processes that any thread of a process has started."""
     found: list[int] = []
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended
             found += map(int, (thread / "children").read_text().split())
     return found
 

@@ -14,7 +14,7 @@ NUMBERS = ("0", "1", "1.5", ".5", "1e3", "0x1F", "Inf", "NaN", "5e-3")
 
 
 class Writer:
-    """Writes one query after the other from a seed; `utf8` also names that only Prometheus 3 takes."""
+    """Writes random queries from a seed. `utf8`: also with names that only Prometheus 3 accepts."""
 
     def __init__(self, seed: int, utf8: bool = False) -> None:
         self.random = random.Random(seed)

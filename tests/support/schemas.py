@@ -1,6 +1,6 @@
 """JSON schemas of Kubernetes' own kinds and of ours, for kubeconform, which has no network here.
 
-Those of Kubernetes come with its Go module, which the test cluster is built from (api/openapi-spec/v3); ours come from crds/.
+Kubernetes' schemas are in its Go module, from which the test cluster is built (api/openapi-spec/v3); ours are in crds/.
 """
 
 import json
@@ -13,11 +13,11 @@ from tests.cluster.rig import HERE, ROOT, run
 
 Schema = dict[str, Any]
 LOCATION = "{{.Group}}_{{.ResourceAPIVersion}}_{{.ResourceKind}}.json"
-"""Name of a schema's file, as kubeconform's option -schema-location wants it; kubeconform writes the kind in lower case."""
+"""Name of a schema's file for kubeconform's option -schema-location; kubeconform writes the kind in lower case."""
 
 
 def write_schemas(directory: Path) -> str:
-    """Write the schema of each kind; return the value of -schema-location. Takes seconds. Unknown fields are refused."""
+    """Write the schema of each kind, which refuses unknown fields. Returns the value of -schema-location. Takes seconds."""
     module = json.loads(run(["go", "mod", "download", "-json", "k8s.io/kubernetes"], cwd=HERE / "tools", env={"GOWORK": "off"}))
     documents = Path(module["Dir"]) / "api/openapi-spec/v3"
     for path in documents.glob("api*__v*_openapi.json"):
@@ -42,7 +42,7 @@ def _file(directory: Path, group: str, version: str, kind: str) -> Path:
 
 
 def _closed(node: Any) -> Any:
-    """The schema, which refuses unknown fields and takes a number or a string where Kubernetes does."""
+    """Return the schema with unknown fields refused, and with numbers and strings allowed as in Kubernetes."""
     if isinstance(node, list):
         return [_closed(child) for child in node]
     if not isinstance(node, dict):

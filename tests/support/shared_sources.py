@@ -1,6 +1,6 @@
-"""Servers of metrics, traces and log lines with data of two namespaces, which tell each request what it may see.
+"""Servers of metrics, traces and log lines with data of two namespaces, which check what a request may see.
 
-A request that names one of them, by a matcher or as its tenant, gets that one's data; any other request gets the other's too.
+A request that names `own`, by a matcher or as its tenant, gets only the data of `own`; any other request gets all data.
 """
 
 from collections.abc import Callable, Mapping

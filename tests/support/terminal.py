@@ -16,7 +16,7 @@ def on_a_terminal(command: list[str], password: str) -> bytes:
     while select.select([terminal], [], [], SECONDS)[0]:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # it has ended
+        except OSError:  # the program has ended
             break
         output += part
         while output.count(b"passphrase") > asked and output.rstrip().endswith(b":"):

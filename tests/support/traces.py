@@ -24,13 +24,13 @@ def span(trace: str, name: str, start_ns: int, milliseconds: int, parent: str = 
 
 
 def ask(server: servers.Jaeger, path: str = "", **query: str) -> list[Any]:
-    """The traces that Jaeger's API returns, by id, with their spans in order."""
+    """Return the traces from Jaeger's API, by id, with their spans in order."""
     with urllib.request.urlopen(f"{server.url}/api/traces{path}?{urlencode(query)}", timeout=10) as answer:
         return in_order(json.load(answer)["data"])
 
 
 def in_order(traces: list[Any]) -> list[Any]:
-    """Jaeger's answers differ in order from one to the next; traces and spans are sets."""
+    """Sort traces and spans: their order differs between Jaeger's answers."""
     for trace in traces:
         trace["spans"].sort(key=lambda span: span["spanID"])
         processes = {key: trace["processes"][key] for key in sorted(trace["processes"])}

@@ -1,4 +1,4 @@
-"""The first half of the corpus: the shapes in which the rules were made."""
+"""The first part of the corpus: shapes that were used to write the rules."""
 
 # ruff: noqa: E501  (lines of logs, as they are printed)
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from tests.support.secrets.making import Maker, tokens
 
 Case = tuple[str, str, list[str]]
-"""Kind, text of one or more lines, and the secrets that it holds."""
+"""Kind, text of one or more lines, and the secrets in it."""
 
 FREE = (
     "2026-11-29 03:02:11.123 ERROR 1 --- [nio-8080-exec-7] c.e.shop.UpstreamClient : call failed with key {s}, giving up",
@@ -111,7 +111,7 @@ KEYED = (
 
 
 def cases(seed: int = 1) -> Iterator[Case]:
-    """Yield the secrets of this half."""
+    """Yield the cases of this part."""
     make = Maker(seed)
     for turn in range(3):
         for number, (kind, token) in enumerate(tokens(make).items()):

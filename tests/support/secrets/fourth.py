@@ -1,4 +1,4 @@
-"""The fourth part of the corpus: the shapes that two more rounds of blind trials missed at first, or took for secrets."""
+"""The fourth part of the corpus: shapes that failed at first in more blind trials, missed or wrongly taken for secrets."""
 
 from collections.abc import Iterator
 
@@ -83,7 +83,7 @@ HARMLESS = (
 
 
 def cases(seed: int = 6) -> Iterator[Case]:
-    """Yield the secrets of this part."""
+    """Yield the cases of this part."""
     make = Maker(seed)
     for kind, template in SHAPES:
         for style in ("weak", "random"):

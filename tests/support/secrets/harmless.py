@@ -1,4 +1,4 @@
-"""Look-alikes: lines of real programs' shapes that speak of secrets, or hold long random values that are none."""
+"""Look-alikes: lines of real programs that mention secrets, or have long random values that are no secrets."""
 
 # ruff: noqa: E501  (lines of logs, as they are printed)
 

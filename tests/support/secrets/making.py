@@ -1,6 +1,6 @@
 """Random secrets and harmless values of many forms."""
 
-# ruff: noqa: E501, SIM905  (a row of the table of tokens is one provider)
+# ruff: noqa: E501, SIM905  (each row of the table of tokens is one provider)
 
 import base64
 import json
@@ -25,13 +25,13 @@ WORDS = (
 
 
 class Maker:
-    """Draws values. seed: the same seed draws the same values."""
+    """Makes random values; the same `seed` gives the same values."""
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
 
     def some(self, alphabet: str, length: int) -> str:
-        """A string of an alphabet; with a digit and both cases if the alphabet has them."""
+        """Return a string from an alphabet; with a digit and both cases if the alphabet has them."""
         while True:
             text = "".join(self.draw.choice(alphabet) for _ in range(length))
             wanted = [
@@ -63,7 +63,7 @@ class Maker:
         return self.draw.randint(low, high)
 
     def password(self, style: str | None = None) -> str:
-        """A password as people choose them: weak, a word, random, of symbols."""
+        """Return a password as people choose them: weak, a word, random, or of symbols."""
         style = style or self.draw.choice(["weak", "weak", "word", "random", "symbols", "long", "digits"])
         match style:
             case "weak":
@@ -106,7 +106,7 @@ class Maker:
 
 
 def tokens(make: Maker) -> dict[str, str]:
-    """One token of each provider's form."""
+    """Return one token of each provider's form."""
     n, h, u = make.alnum, make.hex, make.urlsafe
     upper = partial(make.some, UPPER)
     return {

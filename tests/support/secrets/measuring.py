@@ -1,4 +1,4 @@
-"""Measures recall on secrets and what look-alikes are changed."""
+"""Measures which secrets are found and which look-alikes are changed."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The second half of the corpus: shapes written after the rules, from what programs print, and without a look at the rules."""
+"""The second part of the corpus: shapes of programs' output, written after the rules and without reading them."""
 
 # ruff: noqa: E501  (lines of logs, as they are printed)
 
@@ -205,7 +205,7 @@ KEYS = (
 
 
 def cases(seed: int = 2) -> Iterator[Case]:
-    """Yield the secrets of this half."""
+    """Yield the cases of this part."""
     make = Maker(seed)
     for turn in range(3):
         for number, (kind, token) in enumerate(tokens(make).items()):

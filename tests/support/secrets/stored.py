@@ -1,4 +1,4 @@
-"""The corpus as it is stored in tests/data/secrets: no scanner may take it for real secrets, so a mark breaks each one."""
+"""The corpus in tests/data/secrets. A mark breaks each secret, so that no scanner takes it for a real one."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ Case = tuple[str, str, list[str]]
 
 
 def broken(text: str, secrets: list[str]) -> str:
-    """Return a text with a mark in each secret, and in what begins a private key."""
+    """Return a text with a mark in each secret, and in the first line of a private key."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, secret[:2] + MARK + secret[2:])
     return text.replace("-----BEGIN", f"-----BE{MARK}GIN")

@@ -1,4 +1,4 @@
-"""The third part of the corpus: written to try the rules on shapes that neither of the other parts has."""
+"""The third part of the corpus: shapes that the first two parts lack."""
 
 # ruff: noqa: E501  (lines of logs, as they are printed)
 
@@ -117,7 +117,7 @@ HARMLESS = (
 
 
 def cases(seed: int = 4) -> Iterator[Case]:
-    """Yield the secrets of this part."""
+    """Yield the cases of this part."""
     make = Maker(seed)
     base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     for kind, template in SHAPES:
